@@ -1,0 +1,80 @@
+# One command sets up and runs the demo, one sets up and passes the tests. `make` alone lists them all.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+VENV ?= .venv
+BIN := $(VENV)/bin
+PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3)
+UV_VERSION := 0.13.9
+# What the demo or the tests are started with besides, for example ARGS="--speed 1 --exit" or ARGS="tests/land -x".
+ARGS ?=
+
+help:  ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: $(VENV)/.local models  ## Set up, start the stack, stream the sample case, ask about it; stays up until Ctrl-C
+	$(BIN)/mmplatform demo $(ARGS)
+
+up: $(VENV)/.local models  ## Set up and start the stack; Ctrl-C stops it
+	$(BIN)/mmplatform up $(ARGS)
+
+down: $(VENV)/.local  ## Stop a stack that runs in the background
+	$(BIN)/mmplatform down
+
+models: $(VENV)/.local  ## Pull the pinned models (once; about 350 MB)
+	$(BIN)/mmplatform models pull
+
+test: $(VENV)/.dev models  ## Set up and run all tests, with coverage
+	rm -f .coverage .coverage.*
+	COVERAGE_PROCESS_START=pyproject.toml $(BIN)/python -m coverage run -m pytest -m "not caption" $(ARGS); \
+	code=$$?; $(BIN)/coverage combine -q; $(BIN)/coverage report --format=total | sed 's/^/coverage, percent: /'; exit $$code
+
+test-caption: .venv-caption/.ready  ## Set up torch in a venv of its own and drive the transformers captioner
+	.venv-caption/bin/python -m pytest -m caption tests/derive/test_caption.py $(ARGS)
+
+check: $(VENV)/.dev  ## Lint, types, layers
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(VENV)/.dev models  ## Print the figures that the docs claim (about 8 minutes)
+	$(BIN)/python -m benchmarks.efficiency
+	$(BIN)/mmplatform up --detach --no-dagster
+	$(BIN)/python -m benchmarks.freshness --out docs/benchmarks; code=$$?; $(BIN)/mmplatform down; exit $$code
+
+clean:  ## Remove the virtual environments, caches and the stack's data (pulled models stay)
+	-test ! -x $(BIN)/mmplatform || $(BIN)/mmplatform down
+	rm -rf $(VENV) .venv-caption .mmplatform .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .coverage*
+
+$(VENV)/.uv: constraints.txt
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or 3.12 is needed"; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 13))' || { echo "$(PYTHON) is not Python 3.11 or 3.12: name one with PYTHON=..."; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	-$(BIN)/python -m pip install -q uv==$(UV_VERSION)
+	@touch $@
+
+# uv where it works, because it is ten times as quick; pip where it does not (a mirror that only pip is set up for).
+define install
+	$(BIN)/uv pip install -q --python $(BIN)/python -c constraints.txt -e '.[$(1)]' || $(BIN)/python -m pip install -q -c constraints.txt -e '.[$(1)]'
+endef
+
+$(VENV)/.local: $(VENV)/.uv pyproject.toml constraints.txt
+	$(call install,local)
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.local pyproject.toml constraints.txt
+	$(call install,local$(comma)dev)
+	@touch $@
+
+comma := ,
+
+# A venv that sees everything in $(VENV) and adds torch alone, which so never gets in there. pip, not uv: pip also looks
+# where a machine keeps its own build of torch.
+.venv-caption/.ready: $(VENV)/.dev
+	$(PYTHON) -m venv .venv-caption
+	$(BIN)/python -c 'import sysconfig; print("import site; site.addsitedir(%r)" % sysconfig.get_path("purelib"))' \
+	  > "$$(.venv-caption/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/main.pth"
+	.venv-caption/bin/python -m pip install -q --disable-pip-version-check -c constraints.txt torch==2.13.0
+	@touch $@
+
+.PHONY: help demo up down models test test-caption check bench clean
