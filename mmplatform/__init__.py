@@ -1,0 +1,8 @@
+"""mmplatform: live calls, chats and screenshots, retrievable within seconds, each passage with its origin and age.
+
+The way of the data is drawn in ``docs/architecture.md``; the words used here are defined in ``docs/glossary.md``.
+"""
+
+from importlib.metadata import version
+
+__version__ = version("mmplatform")

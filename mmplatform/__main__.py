@@ -1,0 +1,5 @@
+"""``python -m mmplatform`` is ``mmplatform``."""
+
+from mmplatform.cli import main
+
+main()

@@ -1,0 +1,263 @@
+"""What we derive: the versioned artifacts that travel on the ``artifacts`` topic, after which no model runs.
+
+Ids are deterministic, so that deriving twice lands once::
+
+    artifact_id = sha256(kind, anchor, ordinal)
+
+The anchor is the event's id, or ``call_id/channel`` for utterances (they span events) with the start in milliseconds as
+ordinal. The deriver's version stands beside the id, not in it: a better version replaces, it does not add.
+
+Every text in an artifact is redacted; only the raw vault (the interactions topics, the raw tables and the blobs) holds
+what was really said.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import Field, TypeAdapter
+
+from mmplatform.events import BlobRef, Identifier, Modality, Moment, Position, Record, Sha256, parse
+
+Vector = npt.NDArray[np.float32]
+Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+def artifact_id(kind: str, anchor: str, ordinal: int) -> str:
+    """The same derivation always has the same id: 32 hex digits of a SHA-256."""
+    return hashlib.sha256(f"{kind}\x1f{anchor}\x1f{ordinal}".encode()).hexdigest()[:32]
+
+
+class Stamps(Record):
+    """When each stage was done with it; the shares of the freshness gap are differences of neighbours."""
+
+    event_time: Moment
+    ingested_at: Moment
+    taken_at: Moment | None = Field(default=None, description="when the deriver took it from the log")
+    derived_at: Moment
+
+
+class Provenance(Record):
+    """Where an artifact came from and what it cost."""
+
+    event_ids: tuple[Identifier, ...] = Field(min_length=1, description="every event whose bytes are in it")
+    position: Position = Field(description="the event that completed it")
+    blobs: tuple[BlobRef, ...] = ()
+    deriver: str
+    deriver_version: str
+    model: str = Field(default="", description="empty where no model was needed")
+    model_version: str = ""
+    seconds: Seconds = Field(description="compute spent on it now; 0 when the memo answered")
+    memo_hit: bool = False
+
+
+class ArtifactBase(Record):
+    """Fields common to every artifact."""
+
+    schema_version: Literal[1] = 1
+    artifact_id: str = Field(pattern=r"^[0-9a-f]{32}$")
+    modality: Modality
+    conversation_id: Identifier
+    subject_id: Identifier
+    stamps: Stamps
+    provenance: Provenance
+
+
+class PiiCount(Record):
+    """How many spans of one kind were taken out of a text."""
+
+    entity: str
+    count: int = Field(ge=1)
+
+
+class Message(ArtifactBase):
+    """A chat message, redacted."""
+
+    kind: Literal["message"] = "message"
+    role: str
+    text: str
+    pii: tuple[PiiCount, ...] = ()
+
+
+class Word(Record):
+    """One spoken word; times in seconds from the start of the call."""
+
+    start_s: Seconds
+    end_s: Seconds
+    text: str
+    probability: Share
+
+
+class Utterance(ArtifactBase):
+    """A timed span of speech of one speaker, or a marked gap (``status='gap'``, no text) where audio never came."""
+
+    kind: Literal["utterance"] = "utterance"
+    call_id: Identifier
+    channel: int = Field(ge=0)
+    speaker: str
+    start_s: Seconds
+    end_s: Seconds
+    text: str
+    words: tuple[Word, ...] = ()
+    language: str = ""
+    confidence: Share = Field(description="mean word probability; 0 for a gap")
+    no_speech: Share = 0.0
+    status: Literal["draft", "final", "gap"] = "final"
+    pii: tuple[PiiCount, ...] = ()
+
+
+class Box(Record):
+    """An upright rectangle in pixels of the original image."""
+
+    x0: float
+    y0: float
+    x1: float
+    y1: float
+
+
+class OcrLine(Record):
+    """One line of text read from an image, redacted."""
+
+    text: str
+    box: Box
+    confidence: Share
+
+
+class Caption(ArtifactBase):
+    """What an image shows, in words."""
+
+    kind: Literal["caption"] = "caption"
+    text: str
+    captioner: str
+    lines: tuple[OcrLine, ...] = ()
+    image_sha256: Sha256
+    width: int
+    height: int
+    duplicate_of: str | None = Field(default=None, description="artifact_id of the first caption of the same bytes")
+    pii: tuple[PiiCount, ...] = ()
+
+
+class ChatLocator(Record):
+    """A span of one chat message (characters of the redacted text)."""
+
+    at: Literal["chat"] = "chat"
+    event_id: Identifier
+    role: str
+    start: int
+    end: int
+
+
+class CallLocator(Record):
+    """A span of a call, in seconds from its start."""
+
+    at: Literal["call"] = "call"
+    call_id: Identifier
+    channel: int
+    speaker: str
+    start_s: Seconds
+    end_s: Seconds
+
+
+class ImageLocator(Record):
+    """A box of an image; the whole image for its caption."""
+
+    at: Literal["image"] = "image"
+    event_id: Identifier
+    blob: BlobRef
+    box: Box
+
+
+Locator = Annotated[ChatLocator | CallLocator | ImageLocator, Field(discriminator="at")]
+
+
+class Passage(ArtifactBase):
+    """An indexed span of text with its vector and the place it cites."""
+
+    kind: Literal["passage"] = "passage"
+    source_artifact_id: str
+    source_kind: Literal["message", "utterance", "caption"]
+    ordinal: int = Field(ge=0)
+    text: str = Field(min_length=1)
+    locator: Locator
+    embedder: str = Field(description="name and version: vectors of two embedders never mix")
+    vector_f32: str = Field(description="base64 of little-endian float32", repr=False)
+
+    @property
+    def vector(self) -> Vector:
+        """The embedding, shape ``(dimensions,)``."""
+        return unpack_vector(self.vector_f32)
+
+
+class Retraction(ArtifactBase):
+    """Takes back an artifact that a later event made untrue; ``artifact_id`` is the one to remove."""
+
+    kind: Literal["retraction"] = "retraction"
+    reason: str
+
+
+Artifact = Message | Utterance | Caption | Passage | Retraction
+_ARTIFACT: TypeAdapter[Artifact] = TypeAdapter(Annotated[Artifact, Field(discriminator="kind")])
+
+
+class Quarantined(Record):
+    """An event that parsed but broke its contract. It points at the event and never repeats its text."""
+
+    schema_version: Literal[1] = 1
+    kind: Literal["quarantined"] = "quarantined"
+    quarantine_id: str = Field(pattern=r"^[0-9a-f]{32}$", description="artifact_id('quarantined', event_id, 0)")
+    modality: Modality
+    event_id: Identifier
+    conversation_id: Identifier
+    subject_id: Identifier
+    event_time: Moment
+    quarantined_at: Moment
+    contract: str = Field(description="which contract, or which stage, refused it")
+    reasons: tuple[str, ...] = Field(min_length=1)
+    position: Position
+
+
+class DeadLetter(Record):
+    """A log record that could not be parsed at all: where it lies and why, so that it can be read and redriven."""
+
+    schema_version: Literal[1] = 1
+    kind: Literal["dead_letter"] = "dead_letter"
+    position: Position
+    reason: str
+    size: int = Field(ge=0, description="bytes of the value")
+    value_sha256: Sha256
+    dead_at: Moment
+
+
+def pack_vector(vector: Vector) -> str:
+    """Encode one embedding for :attr:`Passage.vector_f32`."""
+    return base64.b64encode(np.ascontiguousarray(vector, dtype="<f4").tobytes()).decode("ascii")
+
+
+def unpack_vector(packed: str) -> Vector:
+    """The reverse of :func:`pack_vector`; shape ``(dimensions,)``."""
+    return np.frombuffer(base64.b64decode(packed), dtype="<f4")
+
+
+def decode_artifact(value: bytes | str | None) -> Artifact:
+    """Parse an artifact from the log.
+
+    Raises:
+        Rejected: the value is no JSON, of an unknown kind or version, or a field is wrong.
+    """
+    return parse(_ARTIFACT, value, "an artifact")
+
+
+def artifact_schema() -> dict[str, Any]:
+    """The JSON Schema of every artifact."""
+    return _ARTIFACT.json_schema()
+
+
+def summarise_pii(entities: Sequence[str]) -> tuple[PiiCount, ...]:
+    """Count the kinds of what was redacted, sorted by name."""
+    return tuple(PiiCount(entity=name, count=entities.count(name)) for name in sorted(set(entities)))

@@ -1,0 +1,68 @@
+"""The error tree. Every shell (gateway, Quix callbacks, CLI, Dagster) maps these four branches once.
+
+PlatformError
+├── Rejected        the input can never be processed as it is       → 4xx, dead letter, quarantine
+│   ├── TooLarge        over a stated size limit                    → 413
+│   ├── UnsupportedMedia  a media type that no decoder takes        → 415
+│   └── Conflict        the same id with other content              → 409
+├── Busy            the platform asks the source to slow down       → 429 + Retry-After, backpressure
+├── Unavailable     a store or broker does not answer; try again    → 503, retry with backoff
+└── Permanent       retrying the same thing cannot help             → stop, tell the operator
+    └── Misconfigured   a setting, model or address is wrong        → message names the setting and the mend
+
+Messages say what went wrong, where, and what to do, and never quote a payload: ids and sizes only.
+"""
+
+
+class PlatformError(Exception):
+    """Root of everything that mmplatform raises on purpose."""
+
+
+class Rejected(PlatformError):
+    """The input can never be processed as it is."""
+
+    status = 422
+
+
+class TooLarge(Rejected):
+    """The input is over a stated size limit."""
+
+    status = 413
+
+
+class UnsupportedMedia(Rejected):
+    """No decoder takes this media type."""
+
+    status = 415
+
+
+class Conflict(Rejected):
+    """The same id arrived before with other content."""
+
+    status = 409
+
+
+class Busy(PlatformError):
+    """The platform is behind: come back after ``retry_after`` seconds."""
+
+    status = 429
+
+    def __init__(self, message: str, *, retry_after: float) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class Unavailable(PlatformError):
+    """A store, broker or server does not answer; the same call may succeed later."""
+
+    status = 503
+
+
+class Permanent(PlatformError):
+    """Retrying the same thing cannot help; an operator must act."""
+
+    status = 500
+
+
+class Misconfigured(Permanent):
+    """A setting, a model directory or an address is wrong; the message names it and the mend."""

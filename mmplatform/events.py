@@ -1,0 +1,182 @@
+"""What arrives: the versioned events on the replay log, and the pointers they carry.
+
+An event is one arrival. Bytes (audio, images) never travel in it: a :class:`BlobRef` does (the claim-check pattern,
+Hohpe & Woolf, "Enterprise Integration Patterns", 2003). Every event of a conversation has the same key
+(``conversation_id``), so that it stays in order on one topic partition.
+
+``ingested_at`` is stamped by the gateway just before the event goes onto the log.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Annotated, Any, Generic, Literal, TypeVar
+
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+from mmplatform.errors import Rejected
+
+Modality = Literal["chat", "call", "screenshot"]
+Identifier = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
+
+
+def _to_utc(moment: datetime) -> datetime:
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("lies beyond the calendar") from None
+
+
+Moment = Annotated[AwareDatetime, AfterValidator(_to_utc)]
+"""A time, in UTC. The first and last hours of the calendar have no UTC: nothing behind us could store them."""
+
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+class Record(BaseModel):
+    """A frozen, closed record: unknown fields are refused, so that a typo never passes for a field left out."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="constants")
+
+
+class BlobRef(Record):
+    """Pointer to immutable bytes: ``sha256`` is both the check and the content's name."""
+
+    key: str
+    sha256: Sha256
+    size: int = Field(ge=0, le=2**53, description="bytes")
+    media_type: str
+
+
+class EventBase(Record):
+    """Fields common to every event."""
+
+    schema_version: Literal[1] = 1
+    event_id: Identifier
+    conversation_id: Identifier
+    subject_id: Identifier = Field(description="the person whom the data is about")
+    event_time: Moment = Field(description="when it happened, at the source")
+    ingested_at: Moment = Field(description="when the gateway accepted it")
+    source: str = Field(default="", max_length=200, description="who sent it, for lineage")
+
+
+class ChatMessage(EventBase):
+    """One message of a chat."""
+
+    kind: Literal["chat_message"] = "chat_message"
+    role: Literal["customer", "agent", "bot", "system"]
+    text: str
+
+
+class CallChunk(EventBase):
+    """One piece of a call's audio; ``event_time`` is the moment at which its last sample was captured."""
+
+    kind: Literal["call_chunk"] = "call_chunk"
+    chunk_index: int = Field(
+        ge=0, le=10_000_000, description="position in the call, from 0, without holes when nothing is lost"
+    )
+    start_s: float = Field(ge=0, le=1e7, allow_inf_nan=False, description="seconds from the start of the call")
+    duration_s: float = Field(gt=0, le=1e7, allow_inf_nan=False, description="seconds")
+    sample_rate: int = Field(gt=0, le=2**31 - 1, description="Hz, as sent")
+    channels: int = Field(ge=1, le=2**31 - 1, description="as sent")
+    speakers: tuple[str, ...] = Field(default=(), description="who speaks on each channel; empty when not known")
+    blob: BlobRef
+
+    @property
+    def call_id(self) -> str:
+        """A call is a conversation."""
+        return self.conversation_id
+
+    @property
+    def end_s(self) -> float:
+        """Seconds from the start of the call to this chunk's last sample."""
+        return self.start_s + self.duration_s
+
+
+class CallEnd(EventBase):
+    """A call ended, or nothing came for so long (``idle``) that what is pending is derived without waiting for more."""
+
+    kind: Literal["call_end"] = "call_end"
+    reason: Literal["ended", "idle"] = "ended"
+    chunks: int | None = Field(
+        default=None, ge=0, le=10_000_001, description="how many chunks were sent, when the source knows"
+    )
+
+
+class Screenshot(EventBase):
+    """One image that a person shared."""
+
+    kind: Literal["screenshot"] = "screenshot"
+    width: int = Field(gt=0, le=2**31 - 1, description="pixels")
+    height: int = Field(gt=0, le=2**31 - 1, description="pixels")
+    blob: BlobRef
+
+
+Event = ChatMessage | CallChunk | CallEnd | Screenshot
+_EVENT: TypeAdapter[Event] = TypeAdapter(Annotated[Event, Field(discriminator="kind")])
+
+MODALITY_OF_KIND: dict[str, Modality] = {
+    "chat_message": "chat",
+    "call_chunk": "call",
+    "call_end": "call",
+    "screenshot": "screenshot",
+}
+
+
+class Position(Record):
+    """A place on the replay log."""
+
+    topic: str
+    topic_partition: int = Field(ge=0)
+    offset: int = Field(ge=0)
+
+
+E = TypeVar("E", bound=Event)
+R = TypeVar("R")
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival(Generic[E]):
+    """An event and where on the log it was read."""
+
+    event: E
+    position: Position
+
+
+def reasons(error: ValidationError) -> str:
+    """Say what is wrong with a record and where, without quoting its values (they may be personal data)."""
+    found = error.errors(include_input=False, include_url=False, include_context=False)
+    return "; ".join(f"{'.'.join(map(str, e['loc'])) or 'record'}: {e['type']}" for e in found[:10])
+
+
+def encode(record: Record) -> bytes:
+    """Serialise any record as UTF-8 JSON."""
+    return record.model_dump_json().encode()
+
+
+def parse(adapter: TypeAdapter[R], value: bytes | str | None, what: str) -> R:
+    """Read one kind of record from the log. Raises Rejected; the message says what is wrong and quotes nothing."""
+    try:
+        return adapter.validate_json(value or b"")
+    except ValidationError as error:
+        raise Rejected(f"not {what}: {reasons(error)}") from None
+
+
+def decode_event(value: bytes | str | None) -> Event:
+    """Parse an event from the log.
+
+    Raises:
+        Rejected: the value is no JSON, of an unknown kind or version, or a field is wrong.
+    """
+    return parse(_EVENT, value, "an event")
+
+
+def event_schema() -> dict[str, Any]:
+    """The JSON Schema of every event."""
+    return _EVENT.json_schema()
+
+
+def utc_now() -> datetime:
+    """The present, aware of UTC: the one clock that stamps use."""
+    return datetime.now(UTC)

@@ -1,0 +1,120 @@
+"""Answers that were paid for already: the same bytes are never derived twice by the same model.
+
+Several processes share one SQLite file (WAL). An entry never changes, so that readers need no lock; what a crash loses
+(``synchronous=NORMAL``) is paid for again, never wrong.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_random
+
+from mmplatform.errors import Unavailable
+
+_BATCH: Final = 500
+"""Keys in one statement: below SQLite's oldest limit on parameters (999)."""
+
+
+class SqliteMemo:
+    """The memo of every process on one machine, in one file. Safe across threads and processes."""
+
+    def __init__(self, path: Path, *, busy_s: float = 30.0) -> None:
+        """Open or create; ``busy_s`` is how long a writer waits for another one.
+
+        Raises:
+            Unavailable: the file cannot be opened.
+        """
+        self._path = path
+        self._lock = threading.Lock()
+        with self._told():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._db = sqlite3.connect(path, timeout=busy_s, isolation_level=None, check_same_thread=False)
+            self._prepare(busy_s)
+
+    def _prepare(self, busy_s: float) -> None:
+        # Two processes that turn a new file to WAL at once: SQLite tells the second "locked" without waiting.
+        patience = Retrying(
+            retry=retry_if_exception(lambda error: "locked" in str(error)),
+            stop=stop_after_delay(busy_s),
+            wait=wait_random(0.01, 0.1),
+            reraise=True,
+        )
+        for attempt in patience:
+            with attempt:
+                self._db.execute("PRAGMA journal_mode=WAL")
+                self._db.execute("PRAGMA synchronous=NORMAL")
+                self._db.execute(
+                    "CREATE TABLE IF NOT EXISTS memo (deriver TEXT NOT NULL, key TEXT NOT NULL, answer BLOB NOT NULL, "
+                    "PRIMARY KEY (deriver, key)) WITHOUT ROWID"
+                )
+
+    def get_many(self, deriver: str, keys: Sequence[str]) -> Mapping[str, bytes]:
+        """The known ones among ``keys``. Raises ``Unavailable``."""
+        wanted = list(dict.fromkeys(keys))
+        found: dict[str, bytes] = {}
+        with self._lock, self._told():
+            for start in range(0, len(wanted), _BATCH):
+                batch = wanted[start : start + _BATCH]
+                marks = ",".join("?" * len(batch))
+                rows = self._db.execute(
+                    f"SELECT key, answer FROM memo WHERE deriver = ? AND key IN ({marks})",  # noqa: S608 (marks only)
+                    (deriver, *batch),
+                )
+                found.update(rows)
+        return found
+
+    def put_many(self, deriver: str, entries: Mapping[str, bytes]) -> None:
+        """Remember, all or none; an existing entry stays. Raises ``Unavailable``."""
+        if not entries:
+            return
+        with self._lock, self._told(), self._transaction():
+            self._db.executemany(
+                "INSERT OR IGNORE INTO memo VALUES (?, ?, ?)",
+                [(deriver, key, answer) for key, answer in entries.items()],
+            )
+
+    def close(self) -> None:
+        """Let go of the file."""
+        with self._lock:
+            self._db.close()
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        self._db.execute("BEGIN IMMEDIATE")  # takes the write lock at once, where the busy timeout applies
+        try:
+            yield
+        except BaseException:
+            self._db.execute("ROLLBACK")
+            raise
+        self._db.execute("COMMIT")
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        try:
+            yield
+        except (sqlite3.Error, OSError) as error:
+            raise Unavailable(
+                f"the memo {self._path} does not answer: {error}; if it is damaged, delete it: it is only a cache"
+            ) from error
+
+
+class MemoryMemo:
+    """The memo of one process, gone with it: for tests and one-off runs."""
+
+    def __init__(self) -> None:
+        self._answers: dict[tuple[str, str], bytes] = {}
+
+    def get_many(self, deriver: str, keys: Sequence[str]) -> Mapping[str, bytes]:
+        """The known ones among ``keys``."""
+        return {key: self._answers[deriver, key] for key in keys if (deriver, key) in self._answers}
+
+    def put_many(self, deriver: str, entries: Mapping[str, bytes]) -> None:
+        """Remember; an existing entry stays."""
+        for key, answer in entries.items():
+            self._answers.setdefault((deriver, key), bytes(answer))

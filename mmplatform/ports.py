@@ -1,0 +1,144 @@
+"""The seams: what the pipeline asks of models and stores. Adapters implement these; tests hold one suite over each.
+
+Callers receive implementations as arguments; nothing here is a global.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from mmplatform.artifacts import Box, Vector
+from mmplatform.events import BlobRef
+
+Audio = npt.NDArray[np.float32]
+"""Mono samples in [-1, 1] at 16 kHz, shape ``(samples,)``."""
+
+Pixels = npt.NDArray[np.uint8]
+"""RGB, shape ``(height, width, 3)``."""
+
+
+class Blobs(Protocol):
+    """Immutable bytes, named by their content. ``put`` is atomic and idempotent; a torn write is never readable."""
+
+    def put(self, data: bytes, *, media_type: str) -> BlobRef:
+        """Store and return the pointer; the bytes are durable on return. Raises ``Unavailable``."""
+
+    def get(self, ref: BlobRef) -> bytes:
+        """The bytes, checked against ``sha256``. Raises ``Rejected`` when missing or damaged, ``Unavailable``."""
+
+    def exists(self, ref: BlobRef) -> bool:
+        """Whether the bytes are there. Raises ``Unavailable``."""
+
+    def delete(self, ref: BlobRef) -> None:
+        """Remove the bytes; nothing happens when they are gone already. Raises ``Unavailable``."""
+
+
+class Memo(Protocol):
+    """Answers that were paid for already, by (deriver name and version with its model, content hash)."""
+
+    def get_many(self, deriver: str, keys: Sequence[str]) -> Mapping[str, bytes]:
+        """The known ones among ``keys``."""
+
+    def put_many(self, deriver: str, entries: Mapping[str, bytes]) -> None:
+        """Remember; an existing entry stays."""
+
+
+class Embedder(Protocol):
+    """Text to vectors of one space."""
+
+    name: str
+    version: str
+    dimensions: int
+
+    def embed(self, texts: Sequence[str]) -> Vector:
+        """L2-normalised vectors, shape ``(len(texts), dimensions)``, float32; an empty input gives shape (0, d)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Redacted:
+    """A text without its personal data, and the kinds of what was taken out, one entry for each span.
+
+    ``spans`` are ``(start, end)`` in characters of the *original* text, sorted and disjoint, one for each entity.
+    """
+
+    text: str
+    entities: tuple[str, ...]
+    spans: tuple[tuple[int, int], ...]
+
+
+class Redactor(Protocol):
+    """Takes personal data out of texts."""
+
+    name: str
+    version: str
+
+    def redact(self, texts: Sequence[str], *, spoken: bool = False) -> list[Redacted]:
+        """One result for each text. ``spoken``: the text came from ASR (number words, digits lost, no punctuation)."""
+
+
+@dataclass(frozen=True, slots=True)
+class SpokenWord:
+    """A recognised word, seconds from the start of the audio that was given."""
+
+    start_s: float
+    end_s: float
+    text: str
+    probability: float
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A stretch of recognised speech, with the decoder's own doubts beside it."""
+
+    start_s: float
+    end_s: float
+    text: str
+    words: tuple[SpokenWord, ...]
+    no_speech: float
+    mean_log_probability: float
+    compression_ratio: float
+    language: str
+
+
+class Transcriber(Protocol):
+    """Speech to text."""
+
+    name: str
+    version: str
+
+    def transcribe(self, audio: Audio, *, language: str | None = None) -> list[Segment]:
+        """Segments in time order; an empty list for what is not speech."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReadLine:
+    """One line that OCR read."""
+
+    text: str
+    box: Box
+    confidence: float
+
+
+class ScreenReader(Protocol):
+    """Image to lines of text."""
+
+    name: str
+    version: str
+
+    def read(self, image: Pixels) -> list[ReadLine]:
+        """Lines in reading order, boxes in pixels of ``image``."""
+
+
+class Captioner(Protocol):
+    """Image to a sentence or two."""
+
+    name: str
+    version: str
+
+    def caption(self, image: Pixels, lines: Sequence[ReadLine]) -> str:
+        """What the image shows; ``lines`` is what OCR read (already redacted)."""
