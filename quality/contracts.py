@@ -1,0 +1,221 @@
+"""The Pandera contract of each table that the stream writes: what a row must be, and why.
+
+A contract's rules have plain names; a quarantined row carries those names as its reasons and never a value. The
+contracts on events stand before any model is paid; the one on passages is the last look before the index.
+
+Each contract makes two Pandera schemas of the same rules. ``quick`` asks all of them in one expression, which is what
+nearly every micro-batch needs; ``named`` asks them one by one, and is asked only when ``quick`` said no: Pandera's cost
+is by the check, not by the row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    import pandera.polars as pa
+    import polars as pl
+
+EARLIEST: Final = datetime(2000, 1, 1, tzinfo=UTC)
+"""Before this an event time is a wrong clock (1970 above all), not history."""
+
+CARD_NUMBER: Final = (
+    r"(?:^|[^0-9A-Za-z])(?:4[0-9]{3}|5[1-5][0-9]{2}|2[2-7][0-9]{2}|6011|65[0-9]{2})"
+    r"(?:[ .-]?[0-9]{4}){2}[ .-]?[0-9]{4}(?:[^0-9]|$)"
+)
+"""Sixteen digits in the ranges that card schemes issue: must never reach the index."""
+
+UNIT_TOLERANCE: Final = 0.01
+"""Float32 and int8 embedders are this close to unit length."""
+
+E_MAIL: Final = r"[A-Za-z0-9._%+-]+@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*\.[A-Za-z]{2,}"
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What the operator may set; see docs/configuration.md."""
+
+    max_chat_chars: int = 20_000
+    max_future_s: float = 300.0
+    max_image_pixels: int = 50_000_000
+    max_chunk_s: float = 120.0
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """What must hold of one column."""
+
+    column: str
+    name: str
+    holds: Callable[[], pl.Expr]
+
+
+@dataclass(frozen=True, slots=True)
+class Contract:
+    """The schemas of one table; see the module's docstring. ``columns`` are those that the rules look at."""
+
+    columns: Mapping[str, Any]
+    quick: pa.DataFrameSchema
+    named: pa.DataFrameSchema
+
+
+def contract(table: str, limits: Limits) -> Contract:
+    """The contract of a table.
+
+    Raises:
+        KeyError: the table has no contract.
+    """
+    return _contract(table, limits)
+
+
+@cache
+def _contract(table: str, limits: Limits) -> Contract:
+    import pandera.polars as pa
+    import polars as pl
+
+    columns, optional, rules = _BUILDERS[table](limits)
+    present = [
+        Rule(column, "present", lambda c=column: pl.col(c).is_not_null())  # type: ignore[misc]
+        for column in columns
+        if column not in optional
+    ]
+    every = [*present, *rules]
+    quick = pa.DataFrameSchema(
+        {name: pa.Column(kind, nullable=True) for name, kind in columns.items()},
+        checks=pa.Check(
+            lambda data: data.lazyframe.select(pl.all_horizontal(_holds(rule) for rule in every)), name="every rule"
+        ),
+    )
+    named = pa.DataFrameSchema(
+        {
+            name: pa.Column(kind, [_check(rule) for rule in every if rule.column == name], nullable=True)
+            for name, kind in columns.items()
+        }
+    )
+    return Contract(columns, quick, named)
+
+
+def _holds(rule: Rule) -> pl.Expr:
+    """A rule has nothing to say of a value that is not there; ``present`` says whether it may be absent."""
+    import polars as pl
+
+    return rule.holds().fill_null(pl.lit(value=True))
+
+
+def _check(rule: Rule) -> Any:
+    import pandera.polars as pa
+
+    return pa.Check(lambda data: data.lazyframe.select(_holds(rule)), name=rule.name, ignore_na=False)
+
+
+Built = tuple[dict[str, Any], frozenset[str], list[Rule]]
+"""Columns with their types, those that may be absent, and the rules."""
+
+
+def _events(limits: Limits) -> Built:
+    import polars as pl
+
+    def visible(column: str) -> Rule:
+        return Rule(column, "no control characters", lambda: ~pl.col(column).str.contains(r"[\x00-\x1f\x7f]"))
+
+    ids = ("event_id", "conversation_id", "subject_id")
+    rules = [
+        *(visible(column) for column in ids),
+        Rule(
+            "event_time",
+            "event_time not in the future",
+            # By the clock of ingestion, not by ours now: a replay must decide as the stream did.
+            lambda: pl.col("event_time") <= pl.col("ingested_at") + timedelta(seconds=limits.max_future_s),
+        ),
+        Rule("event_time", "event_time after 2000-01-01", lambda: pl.col("event_time") >= EARLIEST),
+    ]
+    moment = pl.Datetime("us", "UTC")
+    return {**dict.fromkeys(ids, pl.String()), "event_time": moment, "ingested_at": moment}, frozenset(), rules
+
+
+def _not_blank() -> Rule:
+    import polars as pl
+
+    return Rule("text", "text not blank", lambda: pl.col("text").str.strip_chars().str.len_chars() > 0)
+
+
+def _raw_chats(limits: Limits) -> Built:
+    import polars as pl
+
+    columns, optional, rules = _events(limits)
+    most = limits.max_chat_chars
+    return (
+        {**columns, "text": pl.String()},
+        optional,
+        [
+            *rules,
+            Rule("text", f"text at most {most} characters", lambda: pl.col("text").str.len_chars() <= most),
+            Rule("text", "text without NUL", lambda: ~pl.col("text").str.contains("\x00", literal=True)),
+            _not_blank(),
+        ],
+    )
+
+
+def _raw_calls(limits: Limits) -> Built:
+    import polars as pl
+
+    def between(column: str, name: str, low: float, high: float) -> Rule:
+        return Rule(column, name, lambda: pl.col(column).is_between(low, high))
+
+    columns, _, rules = _events(limits)
+    of_chunks = {
+        "duration_s": pl.Float64(),
+        "start_s": pl.Float64(),
+        "channels": pl.Int64(),
+        "sample_rate": pl.Int64(),
+    }
+    return (
+        columns | of_chunks,
+        frozenset(of_chunks),  # the end of a call has none of them
+        [
+            *rules,
+            between("duration_s", f"chunk at most {limits.max_chunk_s:g} s", 0.0, limits.max_chunk_s),
+            between("start_s", "call at most 24 h", 0.0, 86_400.0),
+            between("channels", "1 to 8 channels", 1, 8),
+            between("sample_rate", "4 to 192 kHz", 4_000, 192_000),
+        ],
+    )
+
+
+def _raw_screenshots(limits: Limits) -> Built:
+    import polars as pl
+
+    columns, optional, rules = _events(limits)
+    most = limits.max_image_pixels
+    small = Rule("width", f"at most {most} pixels", lambda: pl.col("width") * pl.col("height") <= most)
+    return {**columns, "width": pl.Int64(), "height": pl.Int64()}, optional, [*rules, small]
+
+
+def _passages(limits: Limits) -> Built:
+    import polars as pl
+
+    columns, optional, rules = _events(limits)
+    return (
+        {**columns, "text": pl.String(), "vector_norm": pl.Float64()},
+        optional,
+        [
+            *rules,
+            _not_blank(),
+            Rule("text", "no card number", lambda: ~pl.col("text").str.contains(CARD_NUMBER)),
+            Rule("text", "no e-mail address", lambda: ~pl.col("text").str.contains(E_MAIL)),
+            Rule("vector_norm", "vector of unit length", lambda: (pl.col("vector_norm") - 1).abs() < UNIT_TOLERANCE),
+        ],
+    )
+
+
+_BUILDERS: Final[dict[str, Callable[[Limits], Built]]] = {
+    "raw_chats": _raw_chats,
+    "raw_calls": _raw_calls,
+    "raw_screenshots": _raw_screenshots,
+    "passages": _passages,
+}
+CONTRACTS: Final[tuple[str, ...]] = tuple(_BUILDERS)
