@@ -1,0 +1,1 @@
+"""Consumer groups: membership and rebalances (the classic protocol), and committed offsets."""

@@ -1,0 +1,154 @@
+"""The header of a RecordBatch v2: the one byte layout that this package knows by itself.
+
+A broker stores batches verbatim, so it reads the 61-byte header and rewrites two fields that the checksum does
+not cover (base offset, leader epoch). Everything else on the wire is read and written by kio.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass, replace
+
+from crc32c import crc32c
+
+# baseOffset, batchLength, partitionLeaderEpoch, magic, crc, attributes, lastOffsetDelta, baseTimestamp,
+# maxTimestamp, producerId, producerEpoch, baseSequence, recordCount
+_LAYOUT = struct.Struct(">qiibIhiqqqhii")
+_STAMP = struct.Struct(">qii")
+HEADER_SIZE = _LAYOUT.size
+MAGIC = 2
+LEADER_EPOCH = 0
+_LENGTH_FROM = 12  # batchLength counts the bytes after itself
+_CRC_AT = 17
+_CRC_FROM = 21  # the checksum covers everything from the attributes on
+_CODEC_MASK = 0b111
+_LOG_APPEND_TIME = 1 << 3
+_TRANSACTIONAL = 1 << 4
+_CONTROL = 1 << 5
+
+
+class CorruptBatchError(ValueError):
+    """Bytes that are not one whole RecordBatch v2 with a matching checksum."""
+
+
+@dataclass(frozen=True, slots=True)
+class BatchHeader:
+    """The fields of one batch header; offsets are absolute, timestamps are milliseconds since the epoch."""
+
+    base_offset: int
+    length: int
+    leader_epoch: int
+    magic: int
+    crc: int
+    attributes: int
+    last_offset_delta: int
+    base_timestamp: int
+    max_timestamp: int
+    producer_id: int
+    producer_epoch: int
+    base_sequence: int
+    record_count: int
+
+    @property
+    def size(self) -> int:
+        """Bytes of the whole batch, header included."""
+        return self.length + _LENGTH_FROM
+
+    @property
+    def last_offset(self) -> int:
+        """The offset of the last record."""
+        return self.base_offset + self.last_offset_delta
+
+    @property
+    def next_offset(self) -> int:
+        """The offset after the last record."""
+        return self.base_offset + self.last_offset_delta + 1
+
+    @property
+    def codec(self) -> int:
+        """The number of the compression codec; 0 is none."""
+        return self.attributes & _CODEC_MASK
+
+    @property
+    def is_transactional(self) -> bool:
+        """Whether the batch belongs to a transaction."""
+        return bool(self.attributes & _TRANSACTIONAL)
+
+    @property
+    def is_control(self) -> bool:
+        """Whether it is a marker of the protocol's own rather than a client's data."""
+        return bool(self.attributes & _CONTROL)
+
+    @property
+    def has_log_append_time(self) -> bool:
+        """Whether all records bear the time at which the broker took them."""
+        return bool(self.attributes & _LOG_APPEND_TIME)
+
+    def at(self, base_offset: int) -> BatchHeader:
+        """The same batch placed at `base_offset`."""
+        return replace(self, base_offset=base_offset, leader_epoch=LEADER_EPOCH)
+
+
+def read_header(data: bytes | memoryview, position: int = 0) -> BatchHeader:
+    """Read the header at `position`; raises CorruptBatchError when the bytes cannot start a batch."""
+    if len(data) - position < HEADER_SIZE:
+        raise CorruptBatchError("fewer bytes than a batch header")
+    header = BatchHeader(*_LAYOUT.unpack_from(data, position))
+    if header.magic != MAGIC:
+        raise CorruptBatchError(f"magic byte {header.magic}; only RecordBatch v2 is stored")
+    if header.size < HEADER_SIZE or header.last_offset_delta < 0 or header.record_count < 0:
+        raise CorruptBatchError("a negative length or count")
+    return header
+
+
+def checksum_holds(batch: bytes | memoryview, header: BatchHeader) -> bool:
+    """Whether the stored CRC32C is that of the bytes; `batch` is exactly one batch."""
+    return len(batch) == header.size and int(crc32c(memoryview(batch)[_CRC_FROM:])) == header.crc
+
+
+def check(batch: bytes) -> BatchHeader:
+    """The header of `batch` when it is exactly one sound batch; raises CorruptBatchError otherwise."""
+    header = read_header(batch)
+    if header.size != len(batch):
+        raise CorruptBatchError(f"{len(batch)} bytes where the header says {header.size}")
+    if not checksum_holds(batch, header):
+        raise CorruptBatchError("checksum mismatch")
+    return header
+
+
+def stamped(batch: bytes, base_offset: int) -> tuple[bytes, memoryview]:
+    """`batch` with its base offset and leader epoch set, as two buffers so that the body is not copied."""
+    (length,) = struct.unpack_from(">i", batch, 8)
+    return _STAMP.pack(base_offset, length, LEADER_EPOCH), memoryview(batch)[_STAMP.size :]
+
+
+def rebuilt(header: BatchHeader, body: bytes, record_count: int, max_timestamp: int) -> bytes:
+    """A batch with the offsets and the producer of `header` around the uncompressed records in `body`."""
+    fresh = replace(
+        header,
+        length=len(body) + HEADER_SIZE - _LENGTH_FROM,
+        leader_epoch=LEADER_EPOCH,
+        attributes=header.attributes & ~_CODEC_MASK,
+        max_timestamp=max_timestamp,
+        record_count=record_count,
+    )
+    packed = bytearray(
+        _LAYOUT.pack(
+            fresh.base_offset,
+            fresh.length,
+            fresh.leader_epoch,
+            fresh.magic,
+            0,
+            fresh.attributes,
+            fresh.last_offset_delta,
+            fresh.base_timestamp,
+            fresh.max_timestamp,
+            fresh.producer_id,
+            fresh.producer_epoch,
+            fresh.base_sequence,
+            fresh.record_count,
+        )
+    )
+    packed += body
+    struct.pack_into(">I", packed, _CRC_AT, crc32c(memoryview(packed)[_CRC_FROM:]))
+    return bytes(packed)

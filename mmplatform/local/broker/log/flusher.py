@@ -1,0 +1,67 @@
+"""Group fsync: one flush at a time for each partition; what arrives meanwhile shares the next one."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+
+import structlog
+
+from mmplatform.local.broker.log.partition import FlushTarget, PartitionLog
+
+_log = structlog.get_logger(__name__)
+_THREADS = 4
+
+
+class Flusher:
+    """Runs fdatasync off the event loop and tells the logs when their bytes are on disk."""
+
+    def __init__(self) -> None:
+        self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="flush")
+        self._running: dict[PartitionLog, asyncio.Task[None]] = {}
+
+    def request(self, log: PartitionLog) -> None:
+        """See to it that everything appended to `log` so far gets to the disk."""
+        if log not in self._running and log.needs_flush:
+            self._running[log] = asyncio.get_running_loop().create_task(self._flush(log))
+
+    async def _flush(self, log: PartitionLog) -> None:
+        loop = asyncio.get_running_loop()
+        try:
+            while log.needs_flush:
+                target = log.flush_target()
+                await loop.run_in_executor(self._pool, _sync, log, target)
+                log.flushed(target)
+        except OSError as error:
+            _log.error("flush_failed", directory=str(log.directory), error=str(error))
+            log.fail()
+        finally:
+            del self._running[log]
+
+    async def drain(self, logs: Iterable[PartitionLog] | None = None) -> None:
+        """Wait for the flushes of `logs`, or of all, that are under way."""
+        chosen = list(self._running) if logs is None else list(logs)
+        tasks = [self._running[log] for log in chosen if log in self._running]
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def close(self) -> None:
+        """End the threads; after `drain`."""
+        self._pool.shutdown(wait=True)
+
+
+def _sync(log: PartitionLog, target: FlushTarget) -> None:
+    for segment, _ in target.sizes:
+        os.fdatasync(segment.writer())
+    if any(not segment.directory_synced for segment, _ in target.sizes):
+        sync_directory(log.directory)
+
+
+def sync_directory(directory: os.PathLike[str]) -> None:
+    """Make created, renamed and removed names in `directory` durable."""
+    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)

@@ -1,0 +1,87 @@
+"""A sparse index of one segment: where a batch starts, for every so many bytes of log.
+
+Never the truth: it is rebuilt from the log when the file is missing or does not fit it. On disk it is a run of
+(first offset, position, largest timestamp before the position) as native 64-bit integers.
+"""
+
+from __future__ import annotations
+
+from array import array
+from bisect import bisect_right
+from pathlib import Path
+
+INTERVAL_BYTES = 32 * 1024
+_WIDTH = 3
+
+
+class SparseIndex:
+    """Positions in a segment by offset and by time; entries are added in log order."""
+
+    __slots__ = ("_before", "_offsets", "_positions", "_saved")
+
+    def __init__(self) -> None:
+        self._offsets = array("q")
+        self._positions = array("q")
+        self._before = array("q")
+        self._saved = 0
+
+    def add(self, offset: int, position: int, largest_timestamp_before: int) -> None:
+        """Note a batch when it lies far enough behind the last noted one."""
+        if self._positions and position - self._positions[-1] < INTERVAL_BYTES:
+            return
+        self._offsets.append(offset)
+        self._positions.append(position)
+        self._before.append(largest_timestamp_before)
+
+    def position_of(self, offset: int) -> int:
+        """Where to start looking for `offset`."""
+        at = bisect_right(self._offsets, offset) - 1
+        return self._positions[at] if at >= 0 else 0
+
+    def position_before_time(self, timestamp: int) -> int:
+        """Where to start looking for the first record at or after `timestamp` (ms)."""
+        # The column never falls, so every batch before this entry is older than the timestamp.
+        at = bisect_right(self._before, timestamp - 1) - 1
+        return self._positions[at] if at >= 0 else 0
+
+    def last(self) -> tuple[int, int, int] | None:
+        """The last entry: (offset, position, largest timestamp before it)."""
+        if not self._positions:
+            return None
+        return self._offsets[-1], self._positions[-1], self._before[-1]
+
+    def save(self, path: Path) -> None:
+        """Append the entries that the file lacks."""
+        fresh = array("q")
+        for at in range(self._saved, len(self._positions)):
+            fresh.extend((self._offsets[at], self._positions[at], self._before[at]))
+        if fresh or not self._saved:
+            with path.open("ab" if self._saved else "wb") as file:
+                file.write(fresh.tobytes())
+            self._saved = len(self._positions)
+
+    @classmethod
+    def load(cls, path: Path, base_offset: int, limit: int) -> SparseIndex:
+        """Entries below position `limit`; an empty index when the file is missing or cannot be right."""
+        index = cls()
+        flat = array("q")
+        try:
+            data = path.read_bytes()
+        except FileNotFoundError:
+            return index
+        flat.frombytes(data[: len(data) - len(data) % (_WIDTH * flat.itemsize)])
+        offset, position, before = base_offset - 1, -1, -(2**63)
+        for at in range(0, len(flat), _WIDTH):
+            entry = flat[at], flat[at + 1], flat[at + 2]
+            if entry[1] >= limit:
+                break
+            if entry[0] <= offset or entry[1] <= position or entry[2] < before or (at == 0 and entry[1] != 0):
+                return cls()
+            offset, position, before = entry
+            index._offsets.append(offset)
+            index._positions.append(position)
+            index._before.append(before)
+        # A file with a torn entry, or entries past the limit, is written anew at the next save.
+        whole = len(index._positions) * _WIDTH * flat.itemsize == len(data)
+        index._saved = len(index._positions) if whole else 0
+        return index

@@ -1,0 +1,246 @@
+"""The log of one partition: append, read, find by offset or time, cut at the front.
+
+Offsets tell the truth: `high_watermark` is the end of what is on disk, and nobody reads past it, so that what a
+consumer has seen cannot be taken back by a crash. `end_offset` runs ahead of it by what waits for the next flush.
+All methods run on the event loop's thread; the flusher and the cleaner touch files that no longer change.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from mmplatform.local.broker.log.batch import BatchHeader, read_header, stamped
+from mmplatform.local.broker.log.producers import Producers
+from mmplatform.local.broker.log.records import inflate, walk
+from mmplatform.local.broker.log.segment import NO_TIMESTAMP, Segment
+from mmplatform.local.broker.topic_configs import TopicConfig
+
+_HEADER_BYTES = 61
+CHECKPOINT_BYTES = 8 * 1024 * 1024
+
+
+def now_ms() -> int:
+    """Wall-clock time in milliseconds since the epoch."""
+    return time.time_ns() // 1_000_000
+
+
+class OffsetOutOfRangeError(Exception):
+    """The offset lies before the start of the log or past its high watermark."""
+
+
+class StorageFailedError(Exception):
+    """The disk refused an earlier write or flush of this partition; it takes no more until the broker restarts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """Up to where a partition was known to be sound and on disk: a position in a segment, and who had produced."""
+
+    log_start: int = 0
+    segment: int = 0
+    position: int = 0
+    producers: str = "[]"
+
+
+@dataclass(frozen=True, slots=True)
+class FlushTarget:
+    """What a flush makes durable: these segments up to these sizes, and with them everything below `offset`."""
+
+    offset: int
+    sizes: tuple[tuple[Segment, int], ...]
+
+
+class PartitionLog:
+    """The segments of one partition, oldest first; the last one is written."""
+
+    def __init__(self, directory: Path, config: TopicConfig, segments: list[Segment], producers: Producers) -> None:
+        self.directory = directory
+        self.config = config
+        self.segments = segments
+        self.producers = producers
+        self.log_start = segments[0].base_offset
+        self.end_offset = segments[-1].next_offset
+        self.high_watermark = self.end_offset
+        self.failed = False
+        self.closed = False
+        self.unsaved_bytes = 0
+        self._unsynced: list[Segment] = []
+        self._waiters: set[asyncio.Future[None]] = set()
+
+    @property
+    def active(self) -> Segment:
+        """The segment that is written."""
+        return self.segments[-1]
+
+    @property
+    def size(self) -> int:
+        """Bytes of all segments."""
+        return sum(segment.size for segment in self.segments)
+
+    # --- writing -------------------------------------------------------------------------------------------------
+
+    def append(self, batch: bytes, header: BatchHeader) -> BatchHeader:
+        """Append one checked batch; returns its header with the offset it got.
+
+        It is readable and acknowledged only after the next flush. Raises StorageFailedError.
+        """
+        if self.failed or self.closed:
+            raise StorageFailedError(str(self.directory))
+        now = now_ms()
+        if self._is_full(header.size, now):
+            self.roll(now)
+        placed = header.at(self.end_offset)
+        try:
+            self.active.append(stamped(batch, placed.base_offset), placed)
+        except OSError as error:
+            raise StorageFailedError(f"{self.directory}: {error}") from error
+        self.end_offset = placed.next_offset
+        self.unsaved_bytes += placed.size
+        self.producers.record(placed, now)
+        self._mark(self.active)
+        return placed
+
+    def roll(self, now: int) -> None:
+        """Close the active segment and start the next; an empty active segment stays."""
+        if self.active.size == 0 and self.active.base_offset == self.end_offset:
+            return
+        self.segments.append(Segment.create(self.directory, self.end_offset, now))
+        self._mark(self.active)
+
+    def _is_full(self, incoming: int, now: int) -> bool:
+        active = self.active
+        if active.size == 0:
+            return False
+        return active.size + incoming > self.config.segment_bytes or now - active.created_ms > self.config.segment_ms
+
+    def _mark(self, segment: Segment) -> None:
+        if segment not in self._unsynced:
+            self._unsynced.append(segment)
+
+    # --- durability ----------------------------------------------------------------------------------------------
+
+    @property
+    def needs_flush(self) -> bool:
+        """Whether anything waits for the disk."""
+        return bool(self._unsynced) and not self.failed and not self.closed
+
+    def flush_target(self) -> FlushTarget:
+        """What there is to flush now; later appends wait for the next flush."""
+        target = FlushTarget(self.end_offset, tuple((segment, segment.size) for segment in self._unsynced))
+        self._unsynced = []
+        return target
+
+    def flushed(self, target: FlushTarget) -> None:
+        """The target is on disk: readers may see it, producers who asked for it are answered."""
+        for segment, size in target.sizes:
+            segment.durable_size = max(segment.durable_size, size)
+            segment.directory_synced = True
+            if segment is not self.active and segment not in self._unsynced:
+                segment.close()
+        self.high_watermark = max(self.high_watermark, target.offset)
+        self.wake()
+
+    def fail(self) -> None:
+        """The disk refused a flush: nothing after the high watermark can be promised any more."""
+        self.failed = True
+        self.wake()
+
+    def wake(self) -> None:
+        """Let everyone who waits for this log look again."""
+        waiters, self._waiters = self._waiters, set()
+        for waiter in waiters:
+            if not waiter.done():
+                waiter.set_result(None)
+
+    def add_waiter(self, waiter: asyncio.Future[None]) -> None:
+        """Complete `waiter` at the next news."""
+        self._waiters.add(waiter)
+
+    def drop_waiter(self, waiter: asyncio.Future[None]) -> None:
+        """Forget a waiter that has given up."""
+        self._waiters.discard(waiter)
+
+    async def durable(self, offset: int) -> None:
+        """Wait until everything below `offset` is on disk; raises StorageFailedError when it never will be."""
+        while self.high_watermark < offset:
+            if self.failed or self.closed:
+                raise StorageFailedError(str(self.directory))
+            waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self.add_waiter(waiter)
+            await waiter
+
+    def checkpoint(self, now: int) -> Checkpoint:
+        """What the next start may take for granted; the index is saved with it."""
+        # The first segment that is not wholly on disk; mostly the active one, which may be.
+        segment = next((s for s in self.segments if s.durable_size < s.size), self.active)
+        segment.save_index()
+        self.unsaved_bytes = 0
+        producers = self.producers.snapshot(now, self.high_watermark)
+        return Checkpoint(self.log_start, segment.base_offset, segment.durable_size, producers)
+
+    def close(self) -> None:
+        """Close the files; waiting producers and consumers are told."""
+        self.closed = True
+        for segment in self.segments:
+            segment.close()
+        self.wake()
+
+    # --- reading -------------------------------------------------------------------------------------------------
+
+    def read(self, offset: int, max_bytes: int, *, at_least_one: bool) -> bytes:
+        """Verbatim batches from the one that holds `offset`; the last may be cut, as the protocol allows.
+
+        With `at_least_one` the first batch comes whole even if it is larger than `max_bytes`; without it nothing
+        comes that a client could not use. Raises OffsetOutOfRangeError.
+        """
+        if not self.log_start <= offset <= self.high_watermark:
+            raise OffsetOutOfRangeError
+        for segment in self._from(offset):
+            position = segment.locate(offset)
+            if position is None:
+                continue
+            data = segment.read(position, max(max_bytes, _HEADER_BYTES))
+            first = read_header(data).size
+            if first > len(data) or first > max_bytes:
+                return segment.read(position, first) if at_least_one else b""
+            return data
+        return b""
+
+    def _from(self, offset: int) -> list[Segment]:
+        """The segments that can hold `offset` or what comes after it."""
+        start = next((at for at, segment in enumerate(self.segments) if segment.next_offset > offset), None)
+        return [] if start is None else self.segments[start:]
+
+    def find_time(self, timestamp: int) -> tuple[int, int] | None:
+        """(offset, timestamp) of the first record at or after `timestamp` (ms), exact to the record."""
+        for segment in self._from(self.log_start):
+            if segment.largest_timestamp() < timestamp:
+                continue
+            for position, header in segment.batches_from_time(timestamp):
+                if header.last_offset < self.log_start:
+                    continue
+                for record in walk(header, inflate(header, segment.read(position, header.size))):
+                    if record.timestamp >= timestamp and record.offset >= self.log_start:
+                        return record.offset, record.timestamp
+        return None
+
+    def find_latest_time(self) -> tuple[int, int] | None:
+        """(offset, timestamp) of the record with the largest timestamp; the first one, if several share it."""
+        largest = max((segment.largest_timestamp() for segment in self.segments), default=NO_TIMESTAMP)
+        return None if largest == NO_TIMESTAMP else self.find_time(largest)
+
+    # --- cutting -------------------------------------------------------------------------------------------------
+
+    def advance_start(self, offset: int) -> list[Segment]:
+        """Forget the records below `offset`; returns the whole segments that can now be removed from disk."""
+        self.log_start = max(self.log_start, offset)
+        if self.log_start >= self.end_offset:
+            self.roll(now_ms())
+        gone: list[Segment] = []
+        while len(self.segments) > 1 and self.segments[0].next_offset <= self.log_start:
+            gone.append(self.segments.pop(0))
+        self._unsynced = [segment for segment in self._unsynced if segment not in gone]
+        return gone
