@@ -1,0 +1,130 @@
+"""How every Kafka client of the platform connects: one place for addresses, SASL, TLS and what Kafka's errors mean.
+
+Callers: the producer, the topics, the read side of the log, and the Quix shells (through :func:`connection`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka.admin import AdminClient
+
+from mmplatform.errors import Busy, Misconfigured, PlatformError, TooLarge, Unavailable
+from mmplatform.settings import Settings
+
+if TYPE_CHECKING:
+    from quixstreams.kafka.configuration import ConnectionConfig
+
+_RECONNECT_MS: Final = 1_000
+_METADATA_MS: Final = 60_000
+_MISCONFIGURED: Final = frozenset(
+    {
+        KafkaError._AUTHENTICATION,  # noqa: SLF001 - the underscore is librdkafka's mark of a client-side code
+        KafkaError._INVALID_ARG,  # noqa: SLF001
+        KafkaError._UNSUPPORTED_FEATURE,  # noqa: SLF001
+        KafkaError._SSL,  # noqa: SLF001
+        KafkaError._UNKNOWN_TOPIC,  # noqa: SLF001
+        KafkaError._UNKNOWN_PARTITION,  # noqa: SLF001
+        KafkaError.SASL_AUTHENTICATION_FAILED,
+        KafkaError.TOPIC_AUTHORIZATION_FAILED,
+        KafkaError.GROUP_AUTHORIZATION_FAILED,
+        KafkaError.CLUSTER_AUTHORIZATION_FAILED,
+        KafkaError.UNKNOWN_TOPIC_OR_PART,
+        KafkaError.INVALID_REPLICATION_FACTOR,
+        KafkaError.INVALID_CONFIG,
+        KafkaError.POLICY_VIOLATION,
+    }
+)
+
+
+def client_config(settings: Settings) -> dict[str, Any]:
+    """The librdkafka settings that every client shares; a fresh dict, to which a client adds its own.
+
+    Raises:
+        Misconfigured: no address, a certificate file that is not there, or half a SASL login.
+    """
+    if not settings.kafka:
+        raise Misconfigured(
+            "MMPLATFORM_KAFKA is empty: start the embedded broker with `mmplatform up`, which fills it in for its "
+            "workers, or set it to the bootstrap servers of a Kafka (host:port,…)"
+        )
+    return {
+        "bootstrap.servers": settings.kafka,
+        "security.protocol": settings.kafka_security_protocol.lower(),
+        "client.id": f"mmplatform-{settings.instance}",
+        # A broker that comes back is found within a second (librdkafka's own ceiling is ten).
+        "reconnect.backoff.max.ms": _RECONNECT_MS,
+        "topic.metadata.refresh.interval.ms": _METADATA_MS,
+        # librdkafka writes to stderr on its own; what matters reaches us as errors and is logged once, by us.
+        "log_level": 2,
+        **_sasl(settings),
+        **_tls(settings),
+    }
+
+
+def connection(settings: Settings) -> ConnectionConfig:
+    """The same connection for Quix Streams: its ``Application(broker_address=...)``. Raises Misconfigured."""
+    from quixstreams.kafka.configuration import ConnectionConfig
+
+    return ConnectionConfig.from_librdkafka_dict(client_config(settings), ignore_extras=True)
+
+
+def admin(settings: Settings) -> AdminClient:
+    """An admin client. Keep the object alive while its futures are awaited. Raises Misconfigured."""
+    return made(AdminClient, client_config(settings))
+
+
+def made(client: Any, config: dict[str, Any]) -> Any:
+    """Construct a Kafka client. Raises Misconfigured for a setting that librdkafka does not take."""
+    try:
+        return client(config)
+    except KafkaException as error:
+        raise Misconfigured(f"Kafka settings: {error.args[0].str()} (see MMPLATFORM_KAFKA_*)") from None
+
+
+def platform_error(error: KafkaError | KafkaException, doing: str) -> PlatformError:
+    """What a Kafka error means to the platform; ``doing`` says what we were at, e.g. ``"writing to artifacts"``."""
+    cause: KafkaError = error.args[0] if isinstance(error, KafkaException) else error
+    code, said = cause.code(), f"{doing}: {cause.name()}: {cause.str()}"
+    if code == KafkaError._QUEUE_FULL:  # noqa: SLF001
+        return Busy(f"{doing}: the producer's queue is full", retry_after=1.0)
+    if code == KafkaError.MSG_SIZE_TOO_LARGE:
+        return TooLarge(f"{doing}: the record is larger than the broker takes (max.message.bytes)")
+    if code in _MISCONFIGURED:
+        return Misconfigured(f"{said} (check MMPLATFORM_KAFKA_* and that the topics exist)")
+    return Unavailable(f"{said} (is the broker at MMPLATFORM_KAFKA up?)")
+
+
+def _sasl(settings: Settings) -> dict[str, str]:
+    if not settings.kafka_security_protocol.startswith("SASL"):
+        return {}
+    login = {
+        "kafka_sasl_mechanism": settings.kafka_sasl_mechanism,
+        "kafka_sasl_username": settings.kafka_sasl_username,
+        "kafka_sasl_password": settings.kafka_sasl_password.get_secret_value(),
+    }
+    _all_set(login, settings.kafka_security_protocol)
+    return {name.removeprefix("kafka_").replace("_", "."): value for name, value in login.items()}
+
+
+def _tls(settings: Settings) -> dict[str, str]:
+    if "SSL" not in settings.kafka_security_protocol:
+        return {}
+    files = {
+        "ssl.ca.location": ("kafka_ca_file", settings.kafka_ca_file),
+        "ssl.certificate.location": ("kafka_certificate_file", settings.kafka_certificate_file),
+        "ssl.key.location": ("kafka_key_file", settings.kafka_key_file),
+    }
+    for name, path in files.values():
+        if path and not Path(path).is_file():
+            raise Misconfigured(f"MMPLATFORM_{name.upper()}: there is no file {path}")
+    return {key: path for key, (_, path) in files.items() if path}
+
+
+def _all_set(values: dict[str, str], protocol: str) -> None:
+    missing: Iterable[str] = [f"MMPLATFORM_{name.upper()}" for name, value in values.items() if not value]
+    if missing:
+        raise Misconfigured(f"{', '.join(missing)} must be set for the protocol {protocol}")
