@@ -1,0 +1,214 @@
+"""Pixels → a caption by any image-text-to-text model of transformers (extra ``caption``: torch).
+
+The model is a local directory or a hub name, as the user configured. It may be a plain captioner that takes an image
+alone (BLIP, GIT), a chat model that wants a turn with an image in it (SmolVLM, Qwen-VL, LLaVA: whatever has a chat
+template), or Florence with its task prompts. Without torchvision, transformers takes its Pillow image processors.
+
+A model that says nothing, or runs out of memory over one picture, raises :class:`NoCaption`: the deriver then takes the
+layout's caption and labels it so. A model that cannot be loaded is a wrong setting, and stops the worker.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import structlog
+
+from mmplatform.errors import Misconfigured, Rejected
+from mmplatform.ports import Pixels, ReadLine
+
+_log = structlog.get_logger(__name__)
+_SETTING: Final = "MMPLATFORM_CAPTION_MODEL"
+_PROMPT: Final = (
+    "Describe this screenshot in one or two sentences. Name any error message and the buttons that are offered."
+)
+_FLORENCE_TASK: Final = "<MORE_DETAILED_CAPTION>"
+_ENDS: Final = 1 << 20
+_WEIGHTS: Final = ("*.safetensors", "*.bin")
+
+
+class NoCaption(Rejected):
+    """The model has nothing to say on this image; another captioner may."""
+
+
+class TransformersCaptioner:
+    """:class:`mmplatform.ports.Captioner` on ``AutoProcessor`` and ``AutoModelForImageTextToText``.
+
+    Loaded at the first call or by :meth:`warm_up`; greedy, so that the same image always gets the same caption. Threads
+    share it under a lock.
+    """
+
+    def __init__(self, model: str, *, batch: int = 4, max_new_tokens: int = 80, device: str = "") -> None:
+        """Nothing is loaded yet.
+
+        Args:
+            model: a directory with config, weights and processor, or a hub name.
+            batch: most images that go through the model at once.
+            max_new_tokens: longest caption, in tokens of the model.
+            device: torch's name of a device; empty: a GPU if there is one, else the CPU.
+        """
+        if not model:
+            raise Misconfigured(f"no caption model is named: set {_SETTING} to a directory or a hub name")
+        directory = Path(model).expanduser()
+        self._source = str(directory) if directory.exists() else model
+        self.name = directory.name if directory.exists() else model
+        self._batch = max(1, batch)
+        self._max_new_tokens = max_new_tokens
+        self._device = device
+        self._lock = threading.Lock()
+        self._loaded: tuple[Any, Any] | None = None
+        self.version = _fingerprint(directory) if directory.is_dir() else "hub"
+
+    def warm_up(self) -> None:
+        """Load the model.
+
+        Raises:
+            Misconfigured: torch is missing, or the directory or name holds no such model.
+        """
+        with self._lock:
+            self._load()
+
+    def caption(self, image: Pixels, lines: Sequence[ReadLine]) -> str:
+        """One caption; ``lines`` is not used, the model looks for itself.
+
+        Raises:
+            NoCaption: it said nothing, or ran out of memory.
+            Misconfigured: see :meth:`warm_up`.
+        """
+        text = self.caption_many([image], [lines])[0]
+        if not text:
+            raise NoCaption(f"caption model {self.name} has nothing to say on an image of {_shape(image)}")
+        return text
+
+    def caption_many(self, images: Sequence[Pixels], lines: Sequence[Sequence[ReadLine]]) -> list[str]:
+        """One caption for each image, in batches; an empty one where the model has nothing to say.
+
+        Raises:
+            Misconfigured: see :meth:`warm_up`.
+        """
+        del lines  # the port's: other captioners read them
+        captions: list[str] = []
+        with self._lock:
+            self._load()
+            for at in range(0, len(images), self._batch):
+                captions += self._generate(images[at : at + self._batch])
+        return captions
+
+    def _generate(self, images: Sequence[Pixels]) -> list[str]:
+        """One batch; halved when it does not fit into memory, down to one image."""
+        try:
+            return self._run(images)
+        except (RuntimeError, MemoryError) as error:
+            if not _is_out_of_memory(error):
+                raise
+        if len(images) > 1:
+            half = len(images) // 2
+            return self._generate(images[:half]) + self._generate(images[half:])
+        _log.warning(
+            "caption model out of memory",
+            model=self.name,
+            image=_shape(images[0]),
+            mend=f"name a smaller model in {_SETTING}, or give this worker more memory",
+        )
+        return [""]
+
+    def _run(self, images: Sequence[Pixels]) -> list[str]:
+        import torch
+        from PIL import Image
+
+        processor, model = self._load()
+        pictures = [Image.fromarray(image) for image in images]
+        inputs = _prepare(processor, model, pictures).to(model.device)
+        with torch.inference_mode():
+            tokens = model.generate(**inputs, max_new_tokens=self._max_new_tokens, do_sample=False)
+        prompt = inputs.get("input_ids")
+        if prompt is not None and torch.equal(tokens[:, : prompt.shape[1]], prompt):
+            tokens = tokens[:, prompt.shape[1] :]  # a decoder repeats its prompt before it answers
+        texts = processor.batch_decode(tokens, skip_special_tokens=True)
+        return [" ".join(str(text).split()) for text in texts]
+
+    def _load(self) -> tuple[Any, Any]:
+        if self._loaded is None:
+            self._loaded = _load_model(self._source, self._device)
+            _log.info("caption model loaded", model=self.name, version=self.version, device=str(self._loaded[1].device))
+        return self._loaded
+
+
+def _load_model(source: str, device: str) -> tuple[Any, Any]:
+    try:
+        import torch
+    except ImportError:
+        raise Misconfigured(
+            f"{_SETTING} is set, but torch is missing: install the extra with `pip install 'mmplatform[caption]'`, "
+            "or leave the setting empty for captions from OCR and layout"
+        ) from None
+    import transformers
+
+    auto: Any = transformers  # its types cover less than it takes
+
+    directory = Path(source)
+    if directory.exists() and not (directory / "config.json").is_file():
+        raise Misconfigured(f"{_SETTING}: {source} is no model directory: it has no config.json")
+    if directory.exists() and not any(any(directory.glob(pattern)) for pattern in _WEIGHTS):
+        raise Misconfigured(f"{_SETTING}: {source} has no weights (*.safetensors)")
+    auto.utils.logging.disable_progress_bar()
+    try:
+        # Code that comes with a model is never run: the layouts are those that transformers itself knows.
+        processor = auto.AutoProcessor.from_pretrained(source, trust_remote_code=False)
+        model = auto.AutoModelForImageTextToText.from_pretrained(source, trust_remote_code=False, dtype="auto")
+        model = model.to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    except (
+        Exception
+    ) as error:  # transformers, tokenizers and safetensors each raise their own, and OSError for a bad name
+        if _is_out_of_memory(error):
+            raise Misconfigured(f"{_SETTING}: {source} does not fit into memory: name a smaller model") from None
+        raise Misconfigured(
+            f"{_SETTING}: {source} cannot be loaded as an image-text-to-text model: {_first_line(error)}"
+        ) from error
+    tokenizer = getattr(processor, "tokenizer", None)
+    if tokenizer is not None:
+        tokenizer.padding_side = "left"  # a decoder answers where the prompt ends
+    return processor, model.eval()
+
+
+def _prepare(processor: Any, model: Any, pictures: Sequence[Any]) -> Any:
+    """The model's inputs, in the way that its layout asks for them."""
+    if getattr(processor, "chat_template", None):
+        turns = [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": _PROMPT}]}]
+        text = processor.apply_chat_template(turns, add_generation_prompt=True)
+        return processor(
+            images=[[picture] for picture in pictures], text=[text] * len(pictures), padding=True, return_tensors="pt"
+        )
+    if model.config.model_type.startswith("florence"):
+        return processor(images=list(pictures), text=[_FLORENCE_TASK] * len(pictures), return_tensors="pt")
+    return processor(images=list(pictures), return_tensors="pt")
+
+
+def _fingerprint(directory: Path) -> str:
+    """Tells one model directory from another without reading gigabytes: sizes, and both ends of each file."""
+    digest = hashlib.sha256()
+    for path in sorted(path for path in directory.glob("*") if path.is_file()):
+        size = path.stat().st_size
+        digest.update(f"{path.name}:{size}".encode())
+        with path.open("rb") as file:
+            digest.update(file.read(_ENDS))
+            file.seek(max(0, size - _ENDS))
+            digest.update(file.read(_ENDS))
+    return digest.hexdigest()[:12]
+
+
+def _is_out_of_memory(error: BaseException) -> bool:
+    text = str(error).lower()
+    return isinstance(error, MemoryError) or "out of memory" in text or "can't allocate memory" in text
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
+
+
+def _shape(image: Pixels) -> str:
+    return f"{image.shape[1]}x{image.shape[0]}"

@@ -1,0 +1,136 @@
+"""Chats: text → message → passages. Nothing but redaction and embedding is paid for, both by the micro-batch."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
+
+import orjson
+
+from mmplatform.artifacts import ChatLocator, Message, Provenance, Stamps, artifact_id, summarise_pii
+from mmplatform.derive.derived import Derived, PassageDraft, make_passages
+from mmplatform.events import Arrival, ChatMessage, utc_now
+from mmplatform.ports import Embedder, Memo, Redacted, Redactor
+
+LONGEST: Final = 700
+"""Most characters of a passage: about 200 tokens of English prose, which the embedder reads whole."""
+
+_MOST_TOKENS: Final = 200
+"""Most tokens of a passage by our estimate: stack traces, keys and other scripts have more tokens in 700 characters."""
+
+_TOKENS: Final = re.compile(r"(?P<letters>[A-Za-z]+)|(?P<digits>[0-9]+)|[^\s]")
+_SENTENCE: Final = re.compile(r"(?<=[.!?…])\s+|\n+")
+
+
+class ChatDeriver:
+    """Derives chat messages; deterministic, so that deriving twice lands once."""
+
+    name = "chat"
+    version = "1"
+
+    def __init__(self, embedder: Embedder, redactor: Redactor, memo: Memo) -> None:
+        self._embedder = embedder
+        self._redactor = redactor
+        self._memo = memo
+
+    def derive(self, arrivals: Sequence[Arrival[ChatMessage]]) -> Derived:
+        """A message for each event, and a passage for each stretch of its redacted text."""
+        latest = {arrival.event.event_id: arrival for arrival in arrivals}
+        texts = {event_id: arrival.event.text for event_id, arrival in latest.items()}
+        redacted, seconds = self._redact(list(texts.values()))
+        messages = [
+            _message(arrival, clean, cost)
+            for arrival, clean, cost in zip(latest.values(), redacted, seconds, strict=True)
+        ]
+        drafts = [draft for message in messages for draft in _drafts(message)]
+        return Derived((*messages, *make_passages(drafts, self._embedder, self._memo)))
+
+    def _redact(self, texts: list[str]) -> tuple[list[Redacted], list[float]]:
+        """Redact what was not redacted before; the memo keeps the redacted text only."""
+        space = f"redact/{self._redactor.name}@{self._redactor.version}"
+        keys = [hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest() for text in texts]
+        known = {key: _redacted(value) for key, value in self._memo.get_many(space, keys).items()}
+        missing = {key: text for key, text in zip(keys, texts, strict=True) if key not in known}
+        started = time.perf_counter()
+        fresh = dict(zip(missing, self._redactor.redact(list(missing.values())), strict=True)) if missing else {}
+        share = (time.perf_counter() - started) / len(missing) if missing else 0.0
+        self._memo.put_many(space, {key: orjson.dumps(clean) for key, clean in fresh.items()})
+        known |= fresh
+        return [known[key] for key in keys], [share if key in missing else 0.0 for key in keys]
+
+
+def _message(arrival: Arrival[ChatMessage], clean: Redacted, seconds: float) -> Message:
+    event = arrival.event
+    return Message(
+        artifact_id=artifact_id("message", event.event_id, 0),
+        modality="chat",
+        conversation_id=event.conversation_id,
+        subject_id=event.subject_id,
+        stamps=Stamps(event_time=event.event_time, ingested_at=event.ingested_at, derived_at=utc_now()),
+        provenance=Provenance(
+            event_ids=(event.event_id,),
+            position=arrival.position,
+            deriver=ChatDeriver.name,
+            deriver_version=ChatDeriver.version,
+            seconds=seconds,
+            memo_hit=seconds == 0.0,
+        ),
+        role=event.role,
+        text=clean.text,
+        pii=summarise_pii(clean.entities),
+    )
+
+
+def _drafts(message: Message) -> Iterator[PassageDraft]:
+    event_id = message.provenance.event_ids[0]
+    for ordinal, (start, end) in enumerate(spans(message.text)):
+        place = ChatLocator(event_id=event_id, role=message.role, start=start, end=end)
+        yield PassageDraft(message, ordinal, message.text[start:end], place)
+
+
+def spans(text: str, longest: int = LONGEST) -> Iterator[tuple[int, int]]:
+    """Stretches of a text, at most ``longest`` characters each, ended by sentences where there are any.
+
+    White space at their ends is left out; a text of nothing else has none.
+    """
+    start = 0
+    while start < len(text):
+        end = _end(text, start, longest)
+        stretch = text[start:end]
+        lead = len(stretch) - len(stretch.lstrip())
+        if stretch.strip():
+            yield start + lead, start + len(stretch.rstrip())
+        start = end
+
+
+def _end(text: str, start: int, longest: int) -> int:
+    limit = _limit(text, start, longest)
+    if limit == len(text):
+        return limit
+    borders = [found.end() for found in _SENTENCE.finditer(text, start, limit)]
+    if borders:
+        return borders[-1]
+    space = text.rfind(" ", start + 1, limit)
+    return space + 1 if space > start else limit
+
+
+def _limit(text: str, start: int, longest: int) -> int:
+    """How far a passage may reach: a token is about six letters of a word, two digits, or any other character."""
+    end = min(len(text), start + longest)
+    if end - start <= _MOST_TOKENS:
+        return end
+    tokens = 0
+    for found in _TOKENS.finditer(text, start, end):
+        size = len(found[0])
+        tokens += -(-size // 6) if found["letters"] else -(-size // 2)
+        if tokens > _MOST_TOKENS:
+            return max(found.start(), start + _MOST_TOKENS)
+    return end
+
+
+def _redacted(value: bytes) -> Redacted:
+    known: dict[str, Any] = orjson.loads(value)
+    return Redacted(known["text"], tuple(known["entities"]), tuple((a, b) for a, b in known["spans"]))

@@ -1,0 +1,66 @@
+"""E-mail addresses: written, disguised, dictated, and as speech recognition leaves them (``name.atexample.com``)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Final
+
+_LONGEST_LOCAL: Final = 80  # 64 by the standard, and room for what is invisible; a bound keeps the search linear
+_TLD: Final = (
+    r"(?:com|org|net|edu|gov|mil|info|biz|io|co|ai|app|dev|me|us|uk|de|fr|es|it|nl|be|ch|at|pl|se|no|dk|fi|ie|eu|ca|au|nz|"
+    r"in|jp|cn|br|mx|ru|za|online|shop|store|tech|cloud|email|mail|test|example|invalid|local)"
+)
+# Anything with an @ between two names: broader than the standard, since an address that is no address is no loss.
+_WRITTEN: Final = re.compile(
+    rf"[^\s@<>()\[\]{{}},;:\"|\\]{{1,{_LONGEST_LOCAL}}}(?:@|%40|&#64;)[^\W_][\w\-]*(?:\.[\w\-]+)*"
+)
+# After a full stop with a space a new sentence may begin ("… at checkout. It …"): then only these end a domain.
+_SURE_TLD: Final = r"(?:com|org|net|edu|gov|io|co|uk|de|fr|eu|ca|au)"
+_SPACED: Final = re.compile(
+    rf"[\w.+\-]{{1,{_LONGEST_LOCAL}}}\s{{0,2}}@\s{{0,2}}[\w\-]{{1,63}}"
+    rf"(?:\s?\.(?:[\w\-]{{2,63}}|\s{_SURE_TLD}(?!\w)))+"
+)
+_DOT_WORD: Final = r"\s{0,2}[\[({]?\b(?:dot|point)\b[\])}]?\s{0,2}"
+_END: Final = rf"(?:(?:{_DOT_WORD}|\s{{0,2}}\.){_TLD}|\s{{0,2}}\.\s{{1,2}}{_SURE_TLD})(?!\w)"
+_JOINT: Final = r"(?:\s{0,2}[.\-_+]\s{0,2}|\s{1,2}(?:dot|point|underscore|dash|hyphen|minus|plus)\s{1,2})"
+_AT: Final = r"(?:\s{1,2}at\s{1,2}|\s{0,2}[\[({]\s?at\s?[\])}]\s{0,2}|\s{0,2}@\s{0,2})"
+_LETTERS: Final = r"(?:(?<!\w)[a-z0-9][\s\-.,]{1,2}){0,30}"
+_DICTATED: Final = re.compile(
+    rf"(?P<local>{_LETTERS}(?<!\w)[a-z0-9]{{1,40}}(?:{_JOINT}[a-z0-9]{{1,40}}){{0,5}}){_AT}"
+    rf"[a-z0-9\-]{{1,40}}(?:\s{{1,2}}[a-z0-9\-]{{1,40}}){{0,2}}?"
+    rf"(?:(?:{_DOT_WORD}|\.)[a-z0-9\-]{{2,40}}){{0,2}}?{_END}(?:{_END})?",
+    re.IGNORECASE,
+)
+_RUN_TOGETHER: Final = re.compile(
+    rf"(?<!\w)[a-z0-9][\w+\-]{{0,40}}(?:[.\-_][\w+\-]{{1,40}}){{0,3}}[.\s]at[a-z0-9\-]{{2,40}}{_END}"
+    r"|(?<!\w)[\w.+\-]{2,40}?at(?:gmail|googlemail|yahoo|hotmail|outlook|icloud|aol|proton|protonmail|live|msn|example)"
+    rf"{_END}",
+    re.IGNORECASE,
+)
+_MAY_BE_AT: Final = re.compile(r"at[^.]{0,140}?(?:\.|dot|point)", re.IGNORECASE)
+_NO_NAME: Final = re.compile(
+    r"(?:look|looking|looked|visit|shop|shopping|us|me|it|them|is|are|was|were|be|log|login|sign|pay|paid|available|"
+    r"found|find|bought|buy|order|ordered|see|read|page|site|website|store|online|anything|work|works|account|"
+    r"and|or|but|not|arrived?|stuck|failed|fails|checkout|error|issue|problem|started?|ended?|here|there|chat|up|out|in)",
+    re.IGNORECASE,
+)
+
+
+def find_emails(text: str) -> Iterator[tuple[int, int]]:
+    """Spans of e-mail addresses in a plain text."""
+    if "@" in text or "%40" in text or "&#64;" in text:
+        for pattern in (_WRITTEN, _SPACED):
+            for match in pattern.finditer(text):
+                yield match.start(), match.end()
+    if _MAY_BE_AT.search(text):
+        yield from _dictated(text)
+
+
+def _dictated(text: str) -> Iterator[tuple[int, int]]:
+    for match in _DICTATED.finditer(text):
+        words = re.findall(r"[\w']+", match["local"])
+        if not _NO_NAME.fullmatch(words[-1]) or len(words) > 1:
+            yield match.start(), match.end()
+    for match in _RUN_TOGETHER.finditer(text):
+        yield match.start(), match.end()

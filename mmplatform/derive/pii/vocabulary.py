@@ -1,0 +1,96 @@
+"""Word lists of the finders."""
+
+from __future__ import annotations
+
+from typing import Final
+
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(text.split())
+
+
+NO_NAMES: Final = frozenset(
+    _words("""
+        a about accept account accounts actions add address again agent alert all amazon amex amount an and
+        android anyone anything api app apple april are as at attempt august back bank basic basket best
+        billing black bluetooth bot browser business buy bye call cancel cancelled card cart case category
+        chat check checkout chrome city claim click close code color colour company confirm confirmed connect
+        contact continue cookie copy could country coupon credit customer cvc cvv dashboard date dear debit
+        december declined delete delivered delivery details device did disconnect discount discover do
+        documents done download e-mail edge edit email enter error every everybody everyone excellent exchange
+        expired expiry express face failed failure faq february feedback find firefox firmware first folks
+        forgot free friday friend friends from gift gmail good google great guest guys hello help here hey hi
+        history home hotmail how http https i iban icloud id if in inbox info instagram invoice ios ip ipad
+        iphone is issue it item items its january jpg july june just key kind klarna label ladies language
+        last later left link linux list load login logout mac madam maestro mail manager map march mastercard
+        may maybe me medium menu message messenger microsoft mobile monday month more morning mr mrs ms my
+        name need new next nice night no none not note notice notify november now october of off office ok
+        okay on once one online open option or order orders our out outlook page paid parcel password patient
+        pay payment payments paypal pdf pending perfect phone pin plan please plus pm pmt png premium press
+        price print pro problem proceed product profile purchase quantity question reason receipt received ref
+        reference refund refunded regards register reminder report representative request reset retry return
+        returns review rma safari sale samsung saturday save search secure security see select send sent sepa
+        september service session settings share shipment shipped shipping shop shopify sign sir size sku
+        small sms so sofort someone something sorry standard start status stop store stripe submit
+        subscription subtotal success summary sunday support sure switch system tap tax team terms test text
+        thank thanks that the there these they this thursday ticket time to today tomorrow total track
+        tracking transaction transfer try tuesday twitter type undo unknown up update upgrade upload url us
+        usb user username vat venmo verify version view visa voucher wait wallet warning we web website
+        wednesday welcome what whatsapp when where who why wi-fi wifi window windows with wrong www xl xs xxl
+        yes yesterday you your youtube zip
+    """)
+)
+"""Words of support talk, in small letters, that a small language model takes for names when they are capitalised."""
+
+AFTER_A_NAME: Final = frozenset(
+    _words("""
+        and i i'm i've my the but on in is it not so with for from at of that calling speaking here please spelled
+        spelt misspelled wrong incorrect also there this we to was are still a an has have can
+    """)
+)
+"""Words with which a sentence goes on after ``my name is …``."""
+
+GIVEN_NAMES: Final = frozenset(
+    _words("""
+        aaron abel abraham ada adam aditya adrian albert alcides ale alexander alfred ali aline allen alonso
+        amber amelia amir ana andrew angel angelica angelique anna anne anthony antonius antony april ariana
+        arnold arthur aryan augusta aura aurora austin autumn bailey balthasar baptist bart beatrice beau ben
+        benjamin berit bernard beth bill billy blake bob bobby bonnie brad bradley brady brandy brent bridget
+        brit britt brittany brooke bruce brunhild bruno bryan calvin candela carina carlos carol carolina
+        caroline casper cassandra cassie catherine chad charles charlotte chase christian christie christopher
+        clarence claudius clemens clinton clive cody cole colette colleen conrad constance cora crystal curt
+        curtis cynthia daisy dakota dale dalton damon dana daniel dante daphne david dawn dean derrick destiny
+        devon diana dieter dietrich dirk dominic dominique don donatello donna doris douglas drew duncan dylan
+        earl eckhart edda edgar edward edwin egbert elijah elisa elizabeth elli emilia emir emmy erica erin
+        ernst ester esther eugene eugenia fabian fabiana faith fanny fatima fay felicia ferdinand finn flora
+        florence florentine franck franco frank franklin frederick freya gabor gabriel gary gaspar gemma gene
+        george georgia gilbert glen glenn grace graham grant greco gregory guy haley harrison harry hazel
+        heather hector heinz helen helena henry herbert hermann holly horst hortensia howard hugo hunter
+        ibrahim ida inga inge ira irena iris isaac isabella isaiah isolde ivy iwo jack jackson jacob jade
+        james jan jasmine jason jasper jay jean jenny jeremiah jerome jerry jesus jimmy joachim joel john
+        johnny jonathan jordan joseph josh joshua joy joyce judith julian june karen kelly kent kimberley kirk
+        knut krishna kylie laban lakshmi lambert lance laurens lawrence lea leander lee leigh lena leo leon
+        leonard leonardo leone levi lewis liana lily lindsay liv liza logan lolita lorenz lorraine lotte louis
+        lucas luce lucky lucy luke luna lydia mackenzie madison maja malik mara marc marcel marciano margarita
+        marguerite maria marian marina marino mark mart martin mary mason mathias matthew max maxwell maya
+        melissa melody meredith michael michelangelo mike milo mina misty mitchell mohammad mohammed molly
+        mona morgan morris nancy naomi neel nicholas nick nina noah norma norman oliver olivier oni orlando
+        oscar oswald owen paige parker pascal patrick patty paul pauline penny perry peter philip philippine
+        pierre pilar quincy rachel ramona randy raphael raven ray rebecca rebekah regina rembrandt reyes
+        ricardo rick rico riley robert robin rolf romeo ron rosa rose rosemary rosita ross rowan rupert
+        russell ruth sabine sally salvador sam sami samuel sander sandy santiago santos sarah savannah scott
+        selma serge seth shannon shari shawn shelley sherry sian siegfried sienna sierra sigurd silva silvia
+        simon sofia sol soledad spencer stanley stella stephen stewart stuart sue summer susanna sydney tammy
+        tara taylor terence teresa terry thea theresa thomas tiffany timothy tito toby todd tom tracy tristan
+        troy tyler valentine vanessa veronica victor victoria viola virginia vitus wally walter warren wayne
+        wesley whitney wyatt xavier
+    """)
+)
+"""Given names that dictionaries list as words too: ``Mark Green`` is a person though both are ordinary words."""
+
+UNITS: Final = _words("zero one two three four five six seven eight nine")
+TEENS: Final = _words("ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen")
+TENS: Final = _words("twenty thirty forty fifty sixty seventy eighty ninety")
+HESITATIONS: Final = frozenset(_words("um uh er erm ah hmm"))
+FILLERS: Final = HESITATIONS | frozenset(_words("and then dash hyphen space to too for comma"))
+"""Words that may stand between two digits of one number, when one of these was said as a word."""

@@ -1,0 +1,101 @@
+"""Raw OCR lines → redacted OCR lines, for a whole micro-batch in one call of the redactor.
+
+Each line is redacted by itself, and all lines of an image once more as one text, because OCR breaks what belongs
+together: a card number in four boxes is four harmless numbers. From the joined text only spans with a digit or an ``@``
+are taken (names are found better in their own line than in a soup of labels), and only where the line by itself did not
+already give a span of that kind: else an e-mail would swallow the first word of the next line.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+from typing import Final
+
+from mmplatform.ports import ReadLine, Redacted, Redactor
+
+_SEPARATOR: Final = " "
+
+
+@dataclass(frozen=True, slots=True)
+class RedactedScreen:
+    """The lines of one image without personal data; ``entities`` has one entry for each thing that was taken out."""
+
+    lines: tuple[ReadLine, ...]
+    entities: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Span:
+    start: int
+    end: int
+    entity: str
+
+
+def redact_screens(screens: Sequence[Sequence[ReadLine]], redactor: Redactor) -> list[RedactedScreen]:
+    """One result for each image, its lines in the same order with the same boxes."""
+    texts: list[str] = []
+    for lines in screens:
+        texts += [line.text for line in lines]
+        texts.append(_SEPARATOR.join(line.text for line in lines))
+    results = iter(redactor.redact(texts))
+    return [_redacted(lines, [next(results) for _ in lines], next(results)) for lines in screens]
+
+
+def _redacted(lines: Sequence[ReadLine], alone: Sequence[Redacted], joined: Redacted) -> RedactedScreen:
+    starts = list(accumulate((len(line.text) + len(_SEPARATOR) for line in lines), initial=0))
+    text = _SEPARATOR.join(line.text for line in lines)
+    spans = [
+        _Span(start + offset, end + offset, entity)
+        for offset, own in zip(starts, alone, strict=False)
+        for (start, end), entity in zip(own.spans, own.entities, strict=True)
+    ]
+    merged = _merged([*spans, *_only_joined(text, joined, spans)])
+    return RedactedScreen(
+        lines=tuple(
+            ReadLine(_cut_out(line.text, offset, own, merged), line.box, line.confidence)
+            for line, offset, own in zip(lines, starts, alone, strict=False)
+        ),
+        entities=tuple(span.entity for span in merged),
+    )
+
+
+def _only_joined(text: str, joined: Redacted, alone: Sequence[_Span]) -> list[_Span]:
+    """What shows only when the lines are read as one text."""
+    found = [_Span(start, end, kind) for (start, end), kind in zip(joined.spans, joined.entities, strict=True)]
+    return [
+        span
+        for span in found
+        if any(c.isdigit() or c == "@" for c in text[span.start : span.end])
+        and not any(s.entity == span.entity and s.start < span.end and span.start < s.end for s in alone)
+    ]
+
+
+def _merged(spans: Sequence[_Span]) -> list[_Span]:
+    """Overlapping spans as one, named after the longest."""
+    merged: list[_Span] = []
+    for span in sorted(spans, key=lambda s: (s.start, -s.end)):
+        if merged and span.start < merged[-1].end:
+            last = merged[-1]
+            longest = max(last, span, key=lambda s: s.end - s.start)
+            merged[-1] = _Span(last.start, max(last.end, span.end), longest.entity)
+        else:
+            merged.append(span)
+    return merged
+
+
+def _cut_out(text: str, offset: int, own: Redacted, spans: Sequence[_Span]) -> str:
+    """One line without the parts of all spans that fall into it."""
+    inside = [
+        (max(0, span.start - offset), min(len(text), span.end - offset), span.entity)
+        for span in spans
+        if span.start < offset + len(text) and span.end > offset
+    ]
+    if [(start, end) for start, end, _ in inside] == list(own.spans):
+        return own.text
+    said, at = "", 0
+    for start, end, entity in inside:
+        said += f"{text[at:start]}[{entity}]"
+        at = end
+    return said + text[at:]

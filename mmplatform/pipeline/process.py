@@ -1,0 +1,200 @@
+"""Parse → gate → derive → release, for one micro-batch. Pure but for the model calls; nothing is silently dropped.
+
+Every record ends in exactly one of: artifacts, quarantine (it parsed, but broke a contract or its deriver), dead
+letters (it could not be parsed), or the state of a call whose speech has not ended yet.
+
+``Unavailable``, ``Busy`` and ``Permanent`` pass through: they are about us, not about the record, and the caller
+retries or stops. Anything else that a deriver raises is about one record: the batch is taken apart, and that record is
+set aside.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Protocol
+
+import numpy as np
+import structlog
+
+from mmplatform.artifacts import Artifact, DeadLetter, Passage, Quarantined
+from mmplatform.derive.derived import Derived, quarantine
+from mmplatform.errors import Busy, Permanent, Rejected, Unavailable
+from mmplatform.events import Arrival, Event, Position, decode_event, utc_now
+from mmplatform.modalities import PASSAGES_TABLE, ModalitySpec
+from quality.contracts import Limits
+from quality.gate import judge
+
+_log = structlog.get_logger(__name__)
+_OURS = (Unavailable, Busy, Permanent)
+
+
+@dataclass(frozen=True, slots=True)
+class ConsumedRecord:
+    """A record as it lies on the log, and when we took it up."""
+
+    position: Position
+    value: bytes | None
+    taken_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """Where every record of a micro-batch went."""
+
+    artifacts: tuple[Artifact, ...] = ()
+    quarantined: tuple[Quarantined, ...] = ()
+    dead_letters: tuple[DeadLetter, ...] = ()
+
+
+class BatchDeriver(Protocol):
+    """A deriver without memory: chats and screenshots."""
+
+    name: str
+    version: str
+
+    def derive(self, arrivals: Sequence[Arrival[Any]]) -> Derived:
+        """Artifacts of the events, and those that had to be set aside."""
+
+
+class Fold(Protocol):
+    """A deriver with memory: one step of a call."""
+
+    def __call__(self, arrival: Arrival[Any]) -> Derived:
+        """Artifacts that this event completed."""
+
+
+def process(records: Sequence[ConsumedRecord], deriver: BatchDeriver, spec: ModalitySpec, limits: Limits) -> Outcome:
+    """Run one micro-batch of a modality through the whole path."""
+    arrivals, dead = parse(records, spec)
+    admitted, refused = admit(arrivals, spec, limits)
+    derived = _isolate(admitted, deriver.derive, deriver.name)
+    return release(derived, refused, dead, records, admitted, limits)
+
+
+def process_one(record: ConsumedRecord, fold: Fold, spec: ModalitySpec, limits: Limits) -> Outcome:
+    """Run one record of a call through the whole path; ``fold`` holds the call's state."""
+    arrivals, dead = parse([record], spec)
+    admitted, refused = admit(arrivals, spec, limits)
+
+    def step(batch: Sequence[Arrival[Event]]) -> Derived:
+        return fold(batch[0])
+
+    derived = _isolate(admitted, step, "call") if admitted else Derived()
+    return release(derived, refused, dead, [record], admitted, limits)
+
+
+def parse(records: Sequence[ConsumedRecord], spec: ModalitySpec) -> tuple[list[Arrival[Event]], list[DeadLetter]]:
+    """Split records into events of this modality and dead letters."""
+    arrivals: list[Arrival[Event]] = []
+    dead: list[DeadLetter] = []
+    for record in records:
+        try:
+            event = decode_event(record.value)
+            if event.kind not in spec.event_kinds:
+                raise Rejected(f"a {event.kind} does not belong on {spec.topic}")
+            arrivals.append(Arrival(event, record.position))
+        except Rejected as error:
+            dead.append(dead_letter(record, str(error)))
+    return arrivals, dead
+
+
+def dead_letter(record: ConsumedRecord, reason: str) -> DeadLetter:
+    """Name a record that cannot be parsed: where it lies, how large it is, why."""
+    value = record.value or b""
+    return DeadLetter(
+        position=record.position,
+        reason=reason,
+        size=len(value),
+        value_sha256=hashlib.sha256(value).hexdigest(),
+        dead_at=utc_now(),
+    )
+
+
+def admit(
+    arrivals: Sequence[Arrival[Event]], spec: ModalitySpec, limits: Limits
+) -> tuple[list[Arrival[Event]], list[Quarantined]]:
+    """The gate before any model is paid: the contract of the raw table."""
+    rows = [vars(arrival.event) for arrival in arrivals]
+    broken = judge(spec.raw_table, rows, limits)
+    good = [arrival for place, arrival in enumerate(arrivals) if place not in broken]
+    bad = [quarantine(arrivals[place], contract=spec.raw_table, reasons=why) for place, why in sorted(broken.items())]
+    return good, bad
+
+
+def _isolate(
+    arrivals: Sequence[Arrival[Event]], derive: Callable[[Sequence[Arrival[Event]]], Derived], name: str
+) -> Derived:
+    """Derive the batch; if something in it makes the deriver raise, find it, set it aside, and derive the rest."""
+    if not arrivals:
+        return Derived()
+    try:
+        return derive(arrivals)
+    except _OURS:
+        raise
+    except Exception as error:  # noqa: BLE001 - whatever one record does to a deriver, its neighbours go on
+        if len(arrivals) == 1:
+            # The type only: a message may quote the payload.
+            reason = str(error) if isinstance(error, Rejected) else f"deriver raised {type(error).__name__}"
+            _log.exception("event set aside", deriver=name, event_id=arrivals[0].event.event_id, exc_info=False)
+            return Derived(quarantined=(quarantine(arrivals[0], contract=name, reasons=(reason,)),))
+    half = len(arrivals) // 2
+    parts = [_isolate(arrivals[:half], derive, name), _isolate(arrivals[half:], derive, name)]
+    return Derived(
+        artifacts=tuple(artifact for part in parts for artifact in part.artifacts),
+        quarantined=tuple(row for part in parts for row in part.quarantined),
+    )
+
+
+def release(
+    derived: Derived,
+    refused: Sequence[Quarantined],
+    dead: Sequence[DeadLetter],
+    records: Sequence[ConsumedRecord],
+    arrivals: Sequence[Arrival[Event]],
+    limits: Limits,
+) -> Outcome:
+    """The last look before the log: passages keep their contract, and every artifact says when we took its event up."""
+    taken = {record.position: record.taken_at for record in records}
+    passages = [artifact for artifact in derived.artifacts if isinstance(artifact, Passage)]
+    broken = judge(PASSAGES_TABLE, [_passage_row(passage) for passage in passages], limits)
+    withheld = {passages[place].artifact_id: why for place, why in broken.items()}
+    # What must not be found must not lie in a table either: the passage's source goes with it, and all its passages.
+    sources = {passages[place].source_artifact_id for place in broken}
+    at = {arrival.position: arrival for arrival in arrivals}
+    leaks = [
+        quarantine(at[passage.provenance.position], contract=PASSAGES_TABLE, reasons=withheld[passage.artifact_id])
+        for passage in passages
+        if passage.artifact_id in withheld and passage.provenance.position in at
+    ]
+    return Outcome(
+        artifacts=tuple(_stamp(a, taken) for a in derived.artifacts if not _comes_from(a, sources)),
+        quarantined=(*refused, *derived.quarantined, *leaks),
+        dead_letters=tuple(dead),
+    )
+
+
+def _comes_from(artifact: Artifact, sources: set[str]) -> bool:
+    own = artifact.source_artifact_id if isinstance(artifact, Passage) else artifact.artifact_id
+    return own in sources
+
+
+def _passage_row(passage: Passage) -> dict[str, Any]:
+    return {
+        "event_id": passage.artifact_id,
+        "conversation_id": passage.conversation_id,
+        "subject_id": passage.subject_id,
+        "event_time": passage.stamps.event_time,
+        "ingested_at": passage.stamps.ingested_at,
+        "text": passage.text,
+        "vector_norm": float(np.linalg.norm(passage.vector)),
+    }
+
+
+def _stamp(artifact: Artifact, taken: dict[Position, datetime]) -> Artifact:
+    moment = taken.get(artifact.provenance.position)
+    if moment is None:
+        return artifact
+    return artifact.model_copy(update={"stamps": artifact.stamps.model_copy(update={"taken_at": moment})})
