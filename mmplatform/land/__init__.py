@@ -1,0 +1,1 @@
+"""Room 3, artifact to stores: blobs, the Chroma index, the Iceberg lakehouse."""

@@ -1,0 +1,112 @@
+"""Which Iceberg catalog the settings name, opened. SQLite in the data directory by default."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from mmplatform.errors import Misconfigured, PlatformError, Unavailable
+from mmplatform.settings import Settings
+
+if TYPE_CHECKING:
+    from pyiceberg.catalog import Catalog
+
+NAME = "mmplatform"
+_BUSY_S = 30
+
+
+def open_catalog(settings: Settings) -> Catalog:
+    """Open the catalog.
+
+    Raises:
+        Misconfigured: the address is of no kind that is known.
+        Unavailable: it does not answer.
+    """
+    from pyiceberg.catalog import load_catalog
+
+    with catalog_errors("open the catalog"):
+        return load_catalog(NAME, **properties(settings))
+
+
+def properties(settings: Settings) -> dict[str, str]:
+    """What pyiceberg is told. Raises Misconfigured."""
+    storage = _storage(settings)
+    if not settings.catalog:
+        folder = settings.data_dir.absolute() / "lakehouse"
+        folder.mkdir(parents=True, exist_ok=True)
+        uri = f"sqlite:///{folder / 'catalog.sqlite'}?timeout={_BUSY_S}"
+        return {"type": "sql", "uri": uri, "warehouse": _warehouse(settings), **storage}
+    scheme = urlsplit(settings.catalog).scheme
+    if scheme.startswith(("postgresql", "sqlite")):
+        return {"type": "sql", "uri": settings.catalog, "warehouse": _warehouse(settings), **storage}
+    if scheme.startswith("rest+"):
+        return _rest(settings) | storage
+    if scheme == "glue":
+        return {"type": "glue", "warehouse": _warehouse(settings), "glue.region": settings.s3_region, **storage}
+    raise Misconfigured(
+        "MMPLATFORM_CATALOG must be postgresql+psycopg2://…, rest+http(s)://…, rest+sigv4+http(s)://… or glue://, "
+        "or empty for a local file"
+    )
+
+
+def _rest(settings: Settings) -> dict[str, str]:
+    """A REST catalog: with a bearer token, or signed as AWS does it (S3 Tables, SeaweedFS) with the S3 keys."""
+    token = settings.catalog_token.get_secret_value()
+    found = {
+        "type": "rest",
+        "uri": settings.catalog.removeprefix("rest+").removeprefix("sigv4+"),
+        "warehouse": settings.warehouse,
+        "token": token,
+    }
+    if settings.catalog.startswith("rest+sigv4+"):
+        found |= {
+            "rest.sigv4-enabled": "true",
+            "rest.signing-region": settings.s3_region,
+            "client.region": settings.s3_region,
+            "client.access-key-id": settings.s3_access_key,
+            "client.secret-access-key": settings.s3_secret_key.get_secret_value(),
+        }
+    return {name: value for name, value in found.items() if value}
+
+
+def _warehouse(settings: Settings) -> str:
+    if not settings.warehouse:
+        return (settings.data_dir.absolute() / "lakehouse" / "warehouse").as_uri()
+    return settings.warehouse if "://" in settings.warehouse else Path(settings.warehouse).absolute().as_uri()
+
+
+def _storage(settings: Settings) -> dict[str, str]:
+    found: dict[str, Any] = {
+        "s3.endpoint": settings.s3_endpoint,
+        "s3.access-key-id": settings.s3_access_key,
+        "s3.secret-access-key": settings.s3_secret_key.get_secret_value(),
+        "s3.region": settings.s3_region if settings.s3_endpoint or settings.s3_access_key else "",
+    }
+    return {name: value for name, value in found.items() if value}
+
+
+@contextmanager
+def catalog_errors(doing: str) -> Iterator[None]:
+    """Turn what catalogs and their stores raise into the error tree."""
+    import requests
+    from pyiceberg.exceptions import (
+        CommitFailedException,
+        CommitStateUnknownException,
+        RESTError,
+        ValidationException,
+    )
+    from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+
+    try:
+        yield
+    except PlatformError:
+        raise
+    except ArgumentError as error:
+        raise Misconfigured(f"lakehouse: cannot {doing}: MMPLATFORM_CATALOG is no database address") from error
+    except (CommitFailedException, CommitStateUnknownException, ValidationException) as error:
+        raise Unavailable(f"lakehouse: cannot {doing}: another writer was quicker too often; try again") from error
+    except (SQLAlchemyError, RESTError, requests.RequestException, OSError) as error:
+        raise Unavailable(f"lakehouse: cannot {doing}: {type(error).__name__}; is the catalog there?") from error

@@ -1,0 +1,91 @@
+"""A passage as a row of the index, and a row of the index as a hit that cites its source."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cache
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from mmplatform.artifacts import CallLocator, ChatLocator, ImageLocator, Locator, Passage
+from mmplatform.events import Modality
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """One found passage.
+
+    Attributes:
+        passage_id: the passage's artifact_id.
+        score: cosine similarity to the query, -1 to 1; higher is nearer.
+        event_time: when it happened; ``ingested_at``, ``derived_at``, ``indexed_at`` are the stages after it.
+        locator: the call second, image box or chat message that it cites.
+        source_artifact_id: the message, utterance or caption that it was cut from.
+        event_ids: the events whose bytes are in it.
+    """
+
+    passage_id: str
+    text: str
+    score: float
+    modality: Modality
+    subject_id: str
+    conversation_id: str
+    event_time: datetime
+    ingested_at: datetime
+    derived_at: datetime
+    indexed_at: datetime
+    locator: ChatLocator | CallLocator | ImageLocator
+    source_kind: str
+    source_artifact_id: str
+    event_ids: tuple[str, ...]
+    embedder: str
+
+
+@cache
+def _locators() -> TypeAdapter[ChatLocator | CallLocator | ImageLocator]:
+    return TypeAdapter(Locator)
+
+
+def metadata_of(passage: Passage, indexed_at: datetime) -> dict[str, Any]:
+    """The flat metadata that the index keeps and filters by; times as epoch seconds and, to cite, as ISO 8601."""
+    stamps = passage.stamps
+    return {
+        "subject_id": passage.subject_id,
+        "conversation_id": passage.conversation_id,
+        "modality": passage.modality,
+        "event_time": stamps.event_time.timestamp(),
+        "event_time_iso": stamps.event_time.isoformat(),
+        "ingested_at": stamps.ingested_at.isoformat(),
+        "derived_at": stamps.derived_at.isoformat(),
+        "indexed_at": indexed_at.isoformat(),
+        "locator": passage.locator.model_dump_json(),
+        "source_kind": passage.source_kind,
+        "source_artifact_id": passage.source_artifact_id,
+        "event_ids": json.dumps(passage.provenance.event_ids),
+        "embedder": passage.embedder,
+    }
+
+
+def hit_of(passage_id: str, text: str, score: float, metadata: Mapping[str, Any]) -> Hit:
+    """The reverse of :func:`metadata_of`."""
+    return Hit(
+        passage_id=passage_id,
+        text=text,
+        score=score,
+        modality=metadata["modality"],
+        subject_id=metadata["subject_id"],
+        conversation_id=metadata["conversation_id"],
+        event_time=datetime.fromisoformat(metadata["event_time_iso"]),
+        ingested_at=datetime.fromisoformat(metadata["ingested_at"]),
+        derived_at=datetime.fromisoformat(metadata["derived_at"]),
+        indexed_at=datetime.fromisoformat(metadata["indexed_at"]),
+        locator=_locators().validate_json(metadata["locator"]),
+        source_kind=metadata["source_kind"],
+        source_artifact_id=metadata["source_artifact_id"],
+        event_ids=tuple(json.loads(metadata["event_ids"])),
+        embedder=metadata["embedder"],
+    )

@@ -1,0 +1,260 @@
+"""The hot vector index: passages in Chroma, one collection per bucket of subjects and per embedder.
+
+The indexer upserts and deletes, search queries, ledgers count. A customer's query touches one collection, an erasure
+rebuilds one, and a new embedder is built beside the old one. Upserts are by ``artifact_id``, so that landing twice
+leaves one row. What ``upsert`` returned from is on the server's disk and visible to every reader.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import datetime
+from functools import partial
+from operator import methodcaller
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+import numpy as np
+
+from mmplatform.artifacts import Passage, Vector
+from mmplatform.events import Modality
+from mmplatform.land.buckets import (
+    BUCKET_NAMES,
+    bucket_of,
+    collection_name,
+    collection_stem,
+    is_passage_collection,
+)
+from mmplatform.land.chroma_client import chroma_errors, connect, disconnect
+from mmplatform.land.hits import Hit, hit_of, metadata_of
+from mmplatform.settings import Settings
+
+if TYPE_CHECKING:
+    from chromadb.api.client import Client
+    from chromadb.api.models.Collection import Collection
+
+T = TypeVar("T")
+UPSERT_ROWS: Final = 200
+_PAGE: Final = 1000
+
+
+class ChromaIndex:
+    """Passages on a Chroma server; thread-safe. Connects at the first call, and again after the server was away.
+
+    Every method raises ``Unavailable`` when the server does not answer and ``Misconfigured`` when the address or the
+    token is wrong.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._lock = threading.Lock()
+        self._client: Client | None = None
+        self._collections: dict[str, Collection] = {}
+
+    @classmethod
+    def open(cls, settings: Settings) -> ChromaIndex:
+        """The index at ``settings.chroma``; nothing is contacted yet."""
+        return cls(settings)
+
+    def close(self) -> None:
+        """Let the connections go; a later call opens them again."""
+        with self._lock:
+            if self._client is not None:
+                disconnect(self._client)
+            self._client = None
+            self._collections.clear()
+
+    def prepare(self, embedder: str) -> None:
+        """Create the collections of an embedder (``name@version``), so that no first passage waits for its own."""
+        for bucket in BUCKET_NAMES:
+            made = {"embedder": embedder, "bucket": bucket}
+            self._call(collection_name(embedder, bucket), "create a collection", lambda _: None, made)
+
+    def upsert(self, passages: Sequence[Passage], indexed_at: datetime) -> None:
+        """Make the passages findable. Of several with one id the last one counts.
+
+        Raises:
+            Rejected: a vector has another number of dimensions than its collection.
+        """
+        groups: dict[tuple[str, str], dict[str, Passage]] = {}
+        for passage in passages:
+            group = groups.setdefault((passage.embedder, bucket_of(passage.subject_id)), {})
+            group.pop(passage.artifact_id, None)
+            group[passage.artifact_id] = passage
+        for (embedder, bucket), group in groups.items():
+            rows = list(group.values())
+            for start in range(0, len(rows), UPSERT_ROWS):
+                self._upsert(embedder, bucket, rows[start : start + UPSERT_ROWS], indexed_at)
+
+    def _upsert(self, embedder: str, bucket: str, rows: Sequence[Passage], indexed_at: datetime) -> None:
+        def write(collection: Collection) -> None:
+            collection.upsert(
+                ids=[row.artifact_id for row in rows],
+                embeddings=np.stack([row.vector for row in rows]),
+                metadatas=[metadata_of(row, indexed_at) for row in rows],
+                documents=[row.text for row in rows],
+            )
+
+        made = {"embedder": embedder, "bucket": bucket}
+        self._call(collection_name(embedder, bucket), f"upsert {len(rows)} passages", write, made)
+
+    def delete(self, ids: Sequence[str], *, subject_id: str | None = None) -> None:
+        """Take passages out, of every embedder; ids that are not there do nothing. ``subject_id`` saves 15 of 16 calls.
+
+        The text is no longer findable at once, but its vector stays in the server's files until the bucket is rebuilt.
+        """
+        if not ids:
+            return
+        suffix = "" if subject_id is None else f"-{bucket_of(subject_id)}"
+        for name in self._names(suffix=suffix):
+            for start in range(0, len(ids), _PAGE):
+                self._call(name, "delete passages", partial(_delete_present, ids=ids[start : start + _PAGE]))
+
+    def search(
+        self,
+        vector: Vector,
+        *,
+        embedder: str,
+        subject_id: str | None = None,
+        modalities: Sequence[Modality] = (),
+        since: datetime | None = None,
+        until: datetime | None = None,
+        k: int = 10,
+    ) -> list[Hit]:
+        """The ``k`` nearest passages, nearest first.
+
+        Args:
+            vector: the query's embedding, shape ``(dimensions,)``.
+            embedder: ``name@version`` that made it; only its own collections are searched.
+            subject_id: one person's passages only (one collection); ``None`` searches all 16 buckets.
+            modalities: empty means all.
+            since: first event time that counts.
+            until: first event time that does not.
+            k: most hits.
+        """
+        where = _where(subject_id, modalities, since, until)
+        wanted = {collection_name(embedder, each) for each in _buckets(subject_id)}
+        names = wanted if subject_id is not None else wanted.intersection(self._names(prefix=collection_stem(embedder)))
+
+        ask = methodcaller(
+            "query",
+            query_embeddings=[np.asarray(vector, dtype=np.float32)],
+            n_results=k,
+            where=where,
+            include=["documents", "metadatas", "distances"],
+        )
+        hits: list[Hit] = []
+        for name in sorted(names):
+            found = self._call(name, "search", ask)
+            if found is not None:
+                hits += [
+                    hit_of(each, text, 1.0 - distance, metadata)
+                    for each, text, distance, metadata in zip(
+                        *(found[part][0] for part in ("ids", "documents", "distances", "metadatas")), strict=True
+                    )
+                ]
+        return sorted(hits, key=lambda hit: (-hit.score, hit.passage_id))[:k]
+
+    def ids(
+        self, *, subject_id: str | None = None, bucket: str | None = None, embedder: str | None = None
+    ) -> Iterator[str]:
+        """Passage ids, page by page; an id that two embedders indexed comes twice unless ``embedder`` is given.
+
+        Pages are read one after the other: rows that land meanwhile may or may not be in it.
+        """
+        if subject_id is not None:
+            bucket = bucket_of(subject_id)
+        where = _where(subject_id, (), None, None)
+        prefix = "" if embedder is None else collection_stem(embedder)
+        for name in self._names(prefix=prefix, suffix="" if bucket is None else f"-{bucket}"):
+            offset = 0
+            while True:
+                get = methodcaller("get", where=where, limit=_PAGE, offset=offset, include=[])
+                page = (self._call(name, "list passages", get) or {"ids": ()})["ids"]
+                yield from page
+                if len(page) < _PAGE:
+                    break
+                offset += _PAGE
+
+    def count(self, *, embedder: str | None = None) -> int:
+        """How many passages are findable."""
+        prefix = "" if embedder is None else collection_stem(embedder)
+        counts = (self._call(name, "count", methodcaller("count")) for name in self._names(prefix=prefix))
+        return sum(int(count or 0) for count in counts)
+
+    def _connected(self) -> Client:
+        with self._lock:
+            if self._client is None:
+                self._client = connect(self._settings)
+            return self._client
+
+    def _names(self, *, prefix: str = "", suffix: str = "") -> list[str]:
+        client = self._connected()
+        names: list[str] = []
+        with chroma_errors("list collections"):
+            while page := client.list_collections(limit=_PAGE, offset=len(names)):
+                names += [collection.name for collection in page]
+        ours = (name for name in names if is_passage_collection(name))
+        return sorted(name for name in ours if name.startswith(prefix) and name.endswith(suffix))
+
+    def _call(
+        self, name: str, doing: str, call: Callable[[Collection], T], made: Mapping[str, str] | None = None
+    ) -> T | None:
+        """Call with a collection, looked up again once when it was rebuilt under us.
+
+        ``made`` is what a new one says of itself; without it nothing is created and ``None`` means there is none.
+        """
+        from chromadb.errors import NotFoundError
+
+        client = self._connected()
+        for attempt in range(2):
+            try:
+                with chroma_errors(doing):
+                    collection = self._collections.get(name)
+                    if collection is None:
+                        collection = self._find(client, name, made)
+                        self._collections[name] = collection
+                    return call(collection)
+            except NotFoundError:
+                self._collections.pop(name, None)
+                if attempt and made is not None:
+                    raise
+        return None
+
+    @staticmethod
+    def _find(client: Client, name: str, made: Mapping[str, str] | None) -> Collection:
+        if made is None:
+            return client.get_collection(name, embedding_function=None)
+        return client.get_or_create_collection(
+            name,
+            embedding_function=None,  # vectors always come with the passages; the default one would download a model
+            metadata=dict(made),
+            configuration={"hnsw": {"space": "cosine"}},
+        )
+
+
+def _delete_present(collection: Collection, ids: Sequence[str]) -> None:
+    """Ask first: a delete is a write of 0.1 s or more even when nothing is there, a look costs 3 ms."""
+    present = collection.get(ids=list(ids), include=[])["ids"]
+    if present:
+        collection.delete(ids=present)
+
+
+def _buckets(subject_id: str | None) -> tuple[str, ...]:
+    return BUCKET_NAMES if subject_id is None else (bucket_of(subject_id),)
+
+
+def _where(
+    subject_id: str | None, modalities: Sequence[Modality], since: datetime | None, until: datetime | None
+) -> dict[str, Any] | None:
+    """Chroma's filter; it takes ``$and`` for two conditions or more only."""
+    conditions: list[dict[str, Any]] = []
+    if subject_id is not None:
+        conditions.append({"subject_id": {"$eq": subject_id}})
+    if modalities:
+        conditions.append({"modality": {"$in": list(modalities)}})
+    if since is not None:
+        conditions.append({"event_time": {"$gte": since.timestamp()}})
+    if until is not None:
+        conditions.append({"event_time": {"$lt": until.timestamp()}})
+    return {"$and": conditions} if len(conditions) > 1 else (conditions[0] if conditions else None)

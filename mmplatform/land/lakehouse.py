@@ -1,0 +1,223 @@
+"""The Iceberg lakehouse: everything that was said and everything that was derived, cold and cheap, row by row.
+
+The archiver appends, Dagster's assets and ledgers scan. Exactly one row for each id, by three means, in this order:
+
+1. Offsets in the snapshot's summary: what is in the table already, by its place on the log, is not appended again. That
+   covers a crash between our commit and the consumer's.
+2. A memory of recent ids: an upstream replay brings the same artifact at a new offset; it is left out. Made by another
+   version of its deriver or model it is not the same, and replaces. The memory is filled from the newest hours.
+3. ``scan`` keeps one row of each id, the latest on the log: the last word when the memory was too short.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, Final
+
+import structlog
+
+from mmplatform.land.catalogs import catalog_errors, open_catalog
+from mmplatform.land.landed import (
+    Offsets,
+    Placed,
+    furthest,
+    newest_ids,
+    not_landed,
+    offsets_of,
+    summary_of,
+    version_of,
+)
+from mmplatform.land.schemas import SPECS
+from mmplatform.settings import Settings
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from pyiceberg.catalog import Catalog
+    from pyiceberg.table import Table
+
+_log = structlog.get_logger(__name__)
+
+REMEMBERED: Final = 200_000
+"""Ids per table: at 100 events a second, over half an hour of replayed artifacts."""
+
+_PROPERTIES: Final = {
+    # Each commit writes a metadata file; without this they are kept for ever.
+    "write.metadata.delete-after-commit.enabled": "true",
+    "write.metadata.previous-versions-max": "50",
+    "write.parquet.compression-codec": "zstd",
+    # Ten tries within 10 s: the default doubles its wait to a minute, and the log would wait with us.
+    "commit.retry.num-retries": "10",
+    "commit.retry.min-wait-ms": "50",
+    "commit.retry.max-wait-ms": "2000",
+}
+
+
+class Lakehouse:
+    """All tables of one namespace. One writer for each table at a time is quick; several are safe.
+
+    Every method raises ``Unavailable`` when the catalog or its store does not answer.
+    """
+
+    def __init__(self, catalog: Catalog, namespace: str, *, remembered: int = REMEMBERED) -> None:
+        self._catalog = catalog
+        self._namespace = namespace
+        self._remembered = remembered
+        self._recent: dict[str, OrderedDict[str, str]] = {}
+        self._lock = threading.Lock()
+
+    @classmethod
+    def open(cls, settings: Settings) -> Lakehouse:
+        """The lakehouse that the settings name. Raises Misconfigured, Unavailable."""
+        return cls(open_catalog(settings), settings.namespace)
+
+    def ensure_tables(self) -> None:
+        """Create what is missing, and add columns that newer schemas have at their end."""
+        from pyiceberg.exceptions import NamespaceAlreadyExistsError, TableAlreadyExistsError
+
+        with catalog_errors("create the tables"):
+            try:
+                self._catalog.create_namespace_if_not_exists(self._namespace)
+            except NamespaceAlreadyExistsError:
+                _log.debug("namespace made by another process", namespace=self._namespace)
+            for spec in SPECS.values():
+                try:
+                    table = self._catalog.create_table_if_not_exists(
+                        (self._namespace, spec.name),
+                        schema=spec.schema(),
+                        partition_spec=spec.partitioning(),
+                        properties=_PROPERTIES,
+                    )
+                except TableAlreadyExistsError:
+                    table = self.table(spec.name)
+                if {field.name for field in table.schema().fields} < {name for name, _ in spec.columns}:
+                    with table.update_schema() as update:
+                        update.union_by_name(spec.schema())
+
+    def table(self, name: str) -> Table:
+        """The table as it is now, for readers that need more than :meth:`scan`."""
+        with catalog_errors(f"load {name}"):
+            return self._catalog.load_table((self._namespace, name))
+
+    def append(self, table: str, rows: Sequence[Placed], *, offsets: Offsets, source: str) -> int:
+        """Append rows in one commit that also says how far the log is in the table.
+
+        Args:
+            table: its name.
+            rows: each with its place on the log.
+            offsets: the offset after the last record read, by topic and topic partition.
+            source: who reads the log (the consumer group): each keeps offsets of its own.
+
+        Returns:
+            How many rows were new.
+        """
+        import pyarrow as pa
+        from pyiceberg.io.pyarrow import schema_to_pyarrow
+
+        with catalog_errors(f"append to {table}"):
+            target = self._catalog.load_table((self._namespace, table))
+            landed = offsets_of(target)
+            fresh = self._unknown(target, table, not_landed(rows, landed.get(source, {})))
+            if not fresh:
+                return 0
+            arrow = schema_to_pyarrow(target.schema(), include_field_ids=False)
+            data = pa.Table.from_pylist([row for _, row in fresh], schema=arrow)
+            landed[source] = furthest(landed.get(source, {}), offsets)
+            target.append(data, snapshot_properties=summary_of(landed))
+        self._remember(table, {row[SPECS[table].id_column]: version_of(row) for _, row in fresh})
+        return len(fresh)
+
+    def landed_offsets(self, table: str, source: str) -> dict[tuple[str, int], int]:
+        """How far the log is in a table: the next offset, by topic and topic partition."""
+        return offsets_of(self.table(table)).get(source, {})
+
+    def remove(self, table: str, ids: Sequence[str]) -> None:
+        """Delete rows by id (a retraction). Rows that are not there do nothing."""
+        from pyiceberg.expressions import In
+
+        if not ids:
+            return
+        with catalog_errors(f"take rows out of {table}"):
+            target = self._catalog.load_table((self._namespace, table))
+            column = SPECS[table].id_column
+            rows = In(column, list(ids))
+            if target.scan(row_filter=rows, selected_fields=(column,)).to_arrow().num_rows:
+                target.delete(rows, snapshot_properties=summary_of(offsets_of(target)))
+        self._forget(table, ids)
+
+    def scan(
+        self,
+        table: str,
+        *,
+        hour: datetime | None = None,
+        subject_id: str | None = None,
+        ids: Sequence[str] | None = None,
+        columns: Sequence[str] | None = None,
+    ) -> pa.Table:
+        """Rows, one for each id, the latest on the log where there are several.
+
+        Args:
+            table: its name.
+            hour: event times of this hour only (its start, aware of UTC).
+            subject_id: one person only.
+            ids: these only.
+            columns: these only; all by default.
+        """
+        from pyiceberg.expressions import And, EqualTo, GreaterThanOrEqual, In, LessThan
+
+        spec = SPECS[table]
+        wanted = [name for name, _ in spec.columns] if columns is None else list(columns)
+        asked: list[Any] = []
+        if hour is not None:
+            end = hour + timedelta(hours=1)
+            asked += [GreaterThanOrEqual("event_time", hour.isoformat()), LessThan("event_time", end.isoformat())]
+        if subject_id is not None:
+            asked.append(EqualTo("subject_id", subject_id))
+        if ids is not None:
+            asked.append(In(spec.id_column, list(ids)))
+        how: dict[str, Any] = {"row_filter": And(*asked) if len(asked) > 1 else asked[0]} if asked else {}
+        needed = tuple(dict.fromkeys((*wanted, spec.id_column, "log_offset")))
+        with catalog_errors(f"read {table}"):
+            found = self._catalog.load_table((self._namespace, table)).scan(selected_fields=needed, **how).to_arrow()
+        return _one_each(found, spec.id_column).select(wanted)
+
+    def _unknown(self, target: Table, table: str, rows: Iterable[Placed]) -> list[Placed]:
+        """Rows whose id is neither in the table, as far as we remember, nor twice in the batch: the last one counts."""
+        column = SPECS[table].id_column
+        recent = self._memory(target, table)
+        latest = {row[column]: (position, row) for position, row in rows}
+        return [placed for row_id, placed in latest.items() if recent.get(row_id) != version_of(placed[1])]
+
+    def _memory(self, target: Table, table: str) -> OrderedDict[str, str]:
+        with self._lock:
+            if table not in self._recent:
+                self._recent[table] = newest_ids(target, SPECS[table].id_column, self._remembered)
+            return self._recent[table]
+
+    def _remember(self, table: str, versions: Mapping[str, str]) -> None:
+        with self._lock:
+            recent = self._recent[table]
+            recent.update(versions)
+            while len(recent) > self._remembered:
+                recent.popitem(last=False)
+
+    def _forget(self, table: str, ids: Iterable[str]) -> None:
+        """What was taken back may be made again."""
+        with self._lock:
+            for each in ids:
+                self._recent.get(table, OrderedDict()).pop(each, None)
+
+
+def _one_each(rows: pa.Table, column: str) -> pa.Table:
+    """One row for each id, the one with the highest offset."""
+    import pyarrow.compute as pc
+
+    if rows.num_rows == 0 or pc.count_distinct(rows.column(column)).as_py() == rows.num_rows:
+        return rows
+    order = pc.sort_indices(rows, sort_keys=[("log_offset", "descending")])
+    latest: dict[Any, Any] = {}
+    for place, row_id in zip(order.to_pylist(), rows.column(column).take(order).to_pylist(), strict=True):
+        latest.setdefault(row_id, place)
+    return rows.take(sorted(latest.values()))

@@ -1,0 +1,113 @@
+"""What a table says of itself that lets a row be appended once: the log's offsets, and the ids of its newest rows."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Final
+
+from mmplatform.events import Position
+
+if TYPE_CHECKING:
+    from pyiceberg.table import Table
+    from pyiceberg.table.snapshots import Snapshot
+
+Offsets = Mapping[tuple[str, int], int]
+Placed = tuple[Position, dict[str, Any]]
+
+_PREFIX: Final = "mmplatform.offsets."
+_VERSION: Final = ("deriver_version", "model_version")
+_READ: Final = 32
+"""Snapshots that are merged: writers at the same table overtake each other by as many commits as they retry at most."""
+
+
+def not_landed(rows: Iterable[Placed], landed: Offsets) -> list[Placed]:
+    """The rows that lie beyond what the table holds already."""
+    return [
+        (position, row)
+        for position, row in rows
+        if position.offset >= landed.get((position.topic, position.topic_partition), 0)
+    ]
+
+
+def offsets_of(table: Table) -> dict[str, dict[tuple[str, int], int]]:
+    """How far each source's log is in the table, the furthest of the newest snapshots that say it.
+
+    One snapshot is not enough: when two writers append at once, the slower one's summary was made before the quicker
+    one's commit and does not know of it.
+    """
+    found: dict[str, dict[tuple[str, int], int]] = {}
+    read = 0
+    for snapshot in _newest_first(table):
+        summary = snapshot.summary.additional_properties if snapshot.summary else {}
+        told = {key.removeprefix(_PREFIX): text for key, text in summary.items() if key.startswith(_PREFIX)}
+        for source, text in told.items():
+            found[source] = furthest(found.get(source, {}), _parse(text))
+        read += bool(told)
+        if read == _READ:
+            break
+    return found
+
+
+def furthest(one: Offsets, other: Offsets) -> dict[tuple[str, int], int]:
+    """Offsets never go back: a replay reads what is behind us."""
+    return {place: max(one.get(place, 0), other.get(place, 0)) for place in {**one, **other}}
+
+
+def summary_of(offsets: Mapping[str, Offsets]) -> dict[str, str]:
+    """The properties of a snapshot that say how far each source's log is in the table."""
+    found: dict[str, str] = {}
+    for source, places in offsets.items():
+        topics: dict[str, dict[str, int]] = {}
+        for (topic, number), offset in sorted(places.items()):
+            topics.setdefault(topic, {})[str(number)] = offset
+        found[f"{_PREFIX}{source}"] = json.dumps(topics, separators=(",", ":"))
+    return found
+
+
+def version_of(row: Mapping[str, Any]) -> str:
+    """What made the row: the same id from another deriver or model is another row; an event has no version."""
+    return sys.intern("/".join(str(row.get(column) or "") for column in _VERSION))
+
+
+def newest_ids(table: Table, column: str, most: int) -> OrderedDict[str, str]:
+    """The version of each of the newest rows by id, oldest first; only the files of their hours are read."""
+    if table.current_snapshot() is None:
+        return OrderedDict()
+    from pyiceberg.expressions import GreaterThanOrEqual
+
+    names = {field.name for field in table.schema().fields}
+    versions = tuple(name for name in _VERSION if name in names)
+    recent = GreaterThanOrEqual("event_time", _since(table, most).isoformat())
+    rows = table.scan(row_filter=recent, selected_fields=(column, "event_time", "log_offset", *versions)).to_arrow()
+    ordered = rows.sort_by([("event_time", "ascending"), ("log_offset", "ascending")]).select([column, *versions])
+    newest = ordered.slice(max(0, ordered.num_rows - most)).to_pylist()
+    return OrderedDict((str(row[column]), version_of(row)) for row in newest)
+
+
+def _since(table: Table, most: int) -> datetime:
+    """The start of the hour from which on there are at least so many rows, by the counts in the manifests."""
+    files = ((int(task.file.partition[0]), task.file.record_count) for task in table.scan().plan_files())
+    hour, rows = 0, 0
+    for hour, count in sorted(files, reverse=True):  # noqa: B007 - the last hour that was needed
+        rows += count
+        if rows >= most:
+            break
+    return datetime.fromtimestamp(hour * 3600, UTC)
+
+
+def _newest_first(table: Table) -> Iterator[Snapshot]:
+    snapshot = table.current_snapshot()
+    while snapshot is not None:
+        yield snapshot
+        parent = snapshot.parent_snapshot_id
+        snapshot = table.snapshot_by_id(parent) if parent is not None else None
+
+
+def _parse(text: str) -> dict[tuple[str, int], int]:
+    return {
+        (topic, int(number)): offset for topic, parts in json.loads(text).items() for number, offset in parts.items()
+    }
