@@ -1,0 +1,168 @@
+"""The derivers' shells. Chats and screenshots go by the micro-batch; a call is a fold whose state Quix keeps.
+
+The call's state (pointers, never audio) lies in Quix's store and its changelog topic, so that another worker that takes
+the topic partition over goes on in the middle of an utterance.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any, Final
+
+import structlog
+from quixstreams import Application, State, message_context
+from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_exponential
+
+from mmplatform.consumers.publish import Outgoing, outgoing, publish
+from mmplatform.consumers.quix import BatchSink, open_app, open_topic, unprefixed
+from mmplatform.consumers.status import WorkerStatus
+from mmplatform.derive.call import CallDeriver
+from mmplatform.derive.call_state import CallState
+from mmplatform.derive.derived import Derived
+from mmplatform.errors import Busy, Rejected, Unavailable
+from mmplatform.events import Arrival, Position, decode_event, utc_now
+from mmplatform.ingest.producer import LogProducer
+from mmplatform.modalities import ARTIFACTS_TOPIC, CALL, DEAD_LETTERS_TOPIC, QUARANTINE_TOPIC, ModalitySpec
+from mmplatform.pipeline.process import BatchDeriver, ConsumedRecord, Outcome, dead_letter, process, process_one
+from mmplatform.settings import Settings
+from quality.contracts import Limits
+
+_log = structlog.get_logger(__name__)
+_STATE_KEY: Final = "call"
+
+
+def limits_of(settings: Settings) -> Limits:
+    """The contracts' limits, as the operator set them."""
+    return Limits(
+        max_chat_chars=settings.max_chat_chars,
+        max_future_s=settings.max_future_s,
+        max_image_pixels=settings.max_image_pixels,
+    )
+
+
+def batch_app(
+    settings: Settings, spec: ModalitySpec, deriver: BatchDeriver, producer: LogProducer, status: WorkerStatus
+) -> Application:
+    """Chats or screenshots: derive each micro-batch and publish it before its offsets are committed."""
+    limits = limits_of(settings)
+
+    def land(records: list[ConsumedRecord]) -> None:
+        started = time.perf_counter()
+        outcome = process(records, deriver, spec, limits)
+        publish(outcome, producer, settings)
+        count(status, outcome, len(records), started)
+
+    # A micro-batch is published whole: where a single event takes a second, the first must not wait for the last.
+    most = settings.derive_batch if spec.cost_class == "text" else 1
+    app = open_app(settings, group=spec.group, commit_s=settings.derive_commit_s, commit_every=most)
+    app.dataframe(open_topic(app, settings, spec.topic)).sink(BatchSink(settings, land))
+    return app
+
+
+def call_app(settings: Settings, deriver: CallDeriver, producer: LogProducer, status: WorkerStatus) -> Application:
+    """Calls: one step of the fold for each event; its artifacts are produced, and its state kept, by one checkpoint."""
+    app = open_app(settings, group=CALL.group, commit_s=settings.derive_commit_s, commit_every=settings.derive_batch)
+    source = open_topic(app, settings, CALL.topic)
+    targets = {
+        name: open_topic(app, settings, name) for name in (ARTIFACTS_TOPIC, QUARANTINE_TOPIC, DEAD_LETTERS_TOPIC)
+    }
+
+    def has_key(value: Any, key: Any, timestamp: int, headers: Any) -> bool:  # noqa: ARG001 - Quix's contract
+        """The state is kept by key: a foreign client may leave it out, or write one call under the key of another."""
+        if key and _call_of(value) in {None, key}:
+            return True
+        publish(
+            Outcome(
+                dead_letters=(
+                    dead_letter(_taken(settings, value), "a call's record whose key is not its conversation_id"),
+                )
+            ),
+            producer,
+            settings,
+        )
+        return False
+
+    step = CallStep(settings, deriver, status)
+    frame = app.dataframe(source)
+    frame = frame.filter(has_key, metadata=True)
+    frame = frame.apply(step, stateful=True, expand=True)
+    for name, target in targets.items():
+        branch = frame.filter(_belongs_on(name))
+        branch.apply(lambda out: out.value).to_topic(target)
+    return app
+
+
+def _call_of(value: bytes | None) -> bytes | None:
+    """The conversation of an event; None for what does not parse, which the pipeline names."""
+    try:
+        return decode_event(value).conversation_id.encode()
+    except Rejected:
+        return None
+
+
+class CallStep:
+    """One event of a call against the state that Quix holds for its key."""
+
+    def __init__(self, settings: Settings, deriver: CallDeriver, status: WorkerStatus) -> None:
+        self._settings = settings
+        self._deriver = deriver
+        self._status = status
+        self._limits = limits_of(settings)
+        # Long enough for a store to come back, short enough that Kafka does not take our topic partitions away.
+        self._patience = Retrying(
+            retry=retry_if_exception_type((Unavailable, Busy)),
+            wait=wait_exponential(multiplier=0.2, max=5),
+            stop=stop_after_delay(settings.max_poll_s / 2),
+            reraise=True,
+        )
+
+    def __call__(self, value: Any, state: State[str, Any]) -> list[Outgoing]:
+        """Take one record in; the list is empty while speech goes on."""
+        started = time.perf_counter()
+        outcome, after = self._patience(self._advance, _taken(self._settings, value), state.get(_STATE_KEY))
+        if after is not None:
+            state.set(_STATE_KEY, after)
+        count(self._status, outcome, 1, started)
+        return list(outgoing(outcome))
+
+    def _advance(self, record: ConsumedRecord, before: Any) -> tuple[Outcome, Any]:
+        """Nothing is kept when this raises: the state and the outcome leave together or not at all."""
+        kept: list[CallState] = []
+
+        def fold(arrival: Arrival[Any]) -> Derived:
+            known = CallState.model_validate(before) if before is not None else None
+            after, derived = self._deriver.advance(known, arrival)
+            kept.append(after)
+            return derived
+
+        outcome = process_one(record, fold, CALL, self._limits)
+        return outcome, kept[-1].model_dump(mode="json") if kept else None
+
+
+def count(status: WorkerStatus, outcome: Outcome, records: int, started: float) -> None:
+    """Into the worker's metrics."""
+    status.batch(
+        records,
+        time.perf_counter() - started,
+        artifacts=len(outcome.artifacts),
+        quarantined=len(outcome.quarantined),
+        dead_letters=len(outcome.dead_letters),
+    )
+    if outcome.quarantined or outcome.dead_letters:
+        _log.warning(
+            "set aside",
+            quarantined=[row.event_id for row in outcome.quarantined],
+            reasons=sorted({reason for row in outcome.quarantined for reason in row.reasons}),
+            dead_letters=len(outcome.dead_letters),
+        )
+
+
+def _belongs_on(topic: str) -> Callable[[Outgoing], bool]:
+    return lambda out: out.topic == topic
+
+
+def _taken(settings: Settings, value: Any) -> ConsumedRecord:
+    place = message_context()
+    topic = unprefixed(settings, place.topic)
+    return ConsumedRecord(Position(topic=topic, topic_partition=place.partition, offset=place.offset), value, utc_now())

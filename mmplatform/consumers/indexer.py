@@ -1,0 +1,133 @@
+"""The indexer's shell: passages from the artifacts topic into the hot index, and the freshness gap of each.
+
+No model runs here: vectors travel with the passages, so that the index can be built again from the log alone.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Protocol
+
+import structlog
+from quixstreams import Application
+
+from mmplatform.artifacts import Artifact, DeadLetter, Passage, Retraction, decode_artifact
+from mmplatform.consumers.publish import publish
+from mmplatform.consumers.quix import BatchSink, open_app, open_topic
+from mmplatform.consumers.status import WorkerStatus
+from mmplatform.errors import Rejected
+from mmplatform.events import utc_now
+from mmplatform.ingest.producer import LogProducer
+from mmplatform.modalities import ARTIFACTS_TOPIC, INDEX_GROUP
+from mmplatform.pipeline.process import ConsumedRecord, Outcome, dead_letter
+from mmplatform.settings import Settings
+
+_log = structlog.get_logger(__name__)
+
+
+def index_app(settings: Settings, index: Index, producer: LogProducer, status: WorkerStatus) -> Application:
+    """Upsert each micro-batch by id, then commit. What does not parse is a dead letter."""
+
+    def land(records: list[ConsumedRecord]) -> None:
+        started = time.perf_counter()
+        artifacts, dead = read(records)
+        passages, gone = last_word(artifacts)
+        passages, refused = upsert(index, passages)
+        for retraction in gone:
+            index.delete([retraction.artifact_id], subject_id=retraction.subject_id)
+        dead = Outcome(dead_letters=(*dead.dead_letters, *dead_letters(records, refused)))
+        publish(dead, producer, settings)
+        measure(status, passages)
+        status.batch(
+            len(records),
+            time.perf_counter() - started,
+            passages=len(passages),
+            retractions=len(gone),
+            dead_letters=len(dead.dead_letters),
+        )
+
+    app = open_app(settings, group=INDEX_GROUP, commit_s=settings.index_commit_s, commit_every=settings.index_batch)
+    app.dataframe(open_topic(app, settings, ARTIFACTS_TOPIC)).sink(BatchSink(settings, land))
+    return app
+
+
+def read(records: Sequence[ConsumedRecord]) -> tuple[list[Artifact], Outcome]:
+    """Parse; what cannot be parsed comes back as dead letters."""
+    artifacts: list[Artifact] = []
+    dead = []
+    for record in records:
+        try:
+            artifacts.append(decode_artifact(record.value))
+        except Rejected as error:
+            dead.append(dead_letter(record, str(error)))
+    if dead:
+        _log.warning("artifacts that do not parse", dead_letters=len(dead))
+    return artifacts, Outcome(dead_letters=tuple(dead))
+
+
+class Index(Protocol):
+    """What the indexer asks of the index."""
+
+    def upsert(self, passages: Sequence[Passage], indexed_at: datetime) -> None:
+        """Make findable. Raises Rejected for a row that the index does not take, Unavailable."""
+
+    def delete(self, ids: Sequence[str], *, subject_id: str | None = None) -> None:
+        """Take out. Raises Unavailable."""
+
+
+def upsert(index: Index, passages: Sequence[Passage]) -> tuple[list[Passage], dict[str, str]]:
+    """Upsert a batch; one passage that the index refuses (a vector of another length) does not take the others down.
+
+    Returns:
+        The passages that are in the index, and the reason for each id that is not.
+    """
+    if not passages:
+        return [], {}
+    try:
+        index.upsert(passages, utc_now())
+    except Rejected as error:
+        if len(passages) == 1:
+            return [], {passages[0].artifact_id: str(error)}
+    else:
+        return list(passages), {}
+    half = len(passages) // 2
+    parts = [upsert(index, passages[:half]), upsert(index, passages[half:])]
+    return [*parts[0][0], *parts[1][0]], parts[0][1] | parts[1][1]
+
+
+def dead_letters(records: Sequence[ConsumedRecord], refused: Mapping[str, str]) -> list[DeadLetter]:
+    """The records of refused passages, each with its reason."""
+    if not refused:
+        return []
+    found = ((record, _passage_id(record)) for record in records)
+    return [dead_letter(record, refused[row_id]) for record, row_id in found if row_id in refused]
+
+
+def _passage_id(record: ConsumedRecord) -> str:
+    try:
+        return decode_artifact(record.value).artifact_id
+    except Rejected:
+        return ""
+
+
+def last_word(artifacts: Sequence[Artifact]) -> tuple[list[Passage], list[Retraction]]:
+    """Within a batch the latest record of an id wins: a passage to upsert, or a retraction to carry out."""
+    latest: dict[str, Passage | Retraction] = {}
+    for artifact in artifacts:
+        if isinstance(artifact, Passage | Retraction):
+            latest.pop(artifact.artifact_id, None)
+            latest[artifact.artifact_id] = artifact
+    passages = [found for found in latest.values() if isinstance(found, Passage)]
+    return passages, [found for found in latest.values() if isinstance(found, Retraction)]
+
+
+def measure(status: WorkerStatus, passages: Sequence[Passage]) -> None:
+    """The gap of each passage, now that the store has acknowledged it."""
+    if status.freshness is None:
+        return
+    indexed_at = utc_now()
+    for passage in passages:
+        gap = status.freshness.record(passage.modality, passage.stamps, indexed_at)
+        status.gap(passage.modality, gap.total)

@@ -1,0 +1,155 @@
+"""What a worker says of itself over HTTP: ``/healthz``, ``/status`` (JSON) and ``/metrics`` (Prometheus).
+
+Loopback only; one thread; nothing here may hold the worker up.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, Final
+
+import structlog
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+from mmplatform.retrieve.freshness import FreshnessTracker, as_json
+
+_log = structlog.get_logger(__name__)
+RATE_WINDOW_S: Final = 15.0
+LAG_EVERY_S: Final = 2.0
+GAP_BUCKETS: Final = (0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1, 1.5, 2, 3, 5, 8, 13, 30, 60, 300, 3600)
+
+
+class WorkerStatus:
+    """Counters and state of one worker process."""
+
+    def __init__(self, name: str, *, freshness: FreshnessTracker | None = None) -> None:
+        self.name = name
+        self.freshness = freshness
+        self.state = "starting"
+        self.lag: int | None = None
+        self.registry = CollectorRegistry()
+        self._recent: deque[tuple[float, int]] = deque()
+        self._lock = threading.Lock()
+        self._closed = threading.Event()
+        labels = ("worker",)
+        self._records = Counter("mmplatform_records", "Log records taken up", labels, registry=self.registry)
+        self._outcomes = Counter(
+            "mmplatform_outcomes", "What became of them", ("worker", "outcome"), registry=self.registry
+        )
+        self._seconds = Histogram("mmplatform_batch_seconds", "Time per micro-batch", labels, registry=self.registry)
+        self._lag = Gauge("mmplatform_lag", "Positions behind", labels, registry=self.registry)
+        self._gaps = Histogram(
+            "mmplatform_freshness_gap_seconds",
+            "Event time to indexed",
+            ("modality",),
+            buckets=GAP_BUCKETS,
+            registry=self.registry,
+        )
+        if freshness is not None:
+            self.registry.register(_Quantiles(freshness))
+
+    def close(self) -> None:
+        """Stop watching the lag."""
+        self._closed.set()
+
+    def batch(self, records: int, seconds: float, **outcomes: int) -> None:
+        """Count one micro-batch."""
+        self._records.labels(self.name).inc(records)
+        self._seconds.labels(self.name).observe(seconds)
+        for outcome, count in outcomes.items():
+            self._outcomes.labels(self.name, outcome).inc(count)
+        with self._lock:
+            self._recent.append((time.monotonic(), records))
+            self._forget()
+
+    def gap(self, modality: str, seconds: float) -> None:
+        """Count one passage's gap in the histogram."""
+        self._gaps.labels(modality).observe(max(seconds, 0.0))
+
+    def rate(self) -> float:
+        """Records a second over the last window."""
+        with self._lock:
+            self._forget()
+            return sum(count for _, count in self._recent) / RATE_WINDOW_S
+
+    def _forget(self) -> None:
+        since = time.monotonic() - RATE_WINDOW_S
+        while self._recent and self._recent[0][0] < since:
+            self._recent.popleft()
+
+    def as_json(self) -> dict[str, Any]:
+        """What ``/status`` answers."""
+        summary = as_json(self.freshness.summary()) if self.freshness else {}
+        return {
+            "worker": self.name,
+            "state": self.state,
+            "lag": self.lag,
+            "rate": round(self.rate(), 2),
+            "gap": {modality: found["gap"] for modality, found in summary.items()},
+            "freshness": summary,
+        }
+
+    def watch_lag(self, read: Callable[[], int]) -> None:
+        """Read the lag now and again on a thread of its own; an unreachable broker leaves the lag unknown."""
+
+        def loop() -> None:
+            while not self._closed.is_set():
+                try:
+                    self.lag = read()
+                    self._lag.labels(self.name).set(self.lag)
+                except Exception as error:  # noqa: BLE001 - a status page must not end the worker
+                    self.lag = None
+                    _log.debug("lag unknown", error=type(error).__name__)
+                self._closed.wait(LAG_EVERY_S)
+
+        threading.Thread(target=loop, name="lag", daemon=True).start()
+
+
+class _Quantiles(Collector):
+    """The rolling quantiles, computed when they are scraped."""
+
+    def __init__(self, freshness: FreshnessTracker) -> None:
+        self._freshness = freshness
+
+    def collect(self) -> Iterable[GaugeMetricFamily]:
+        labels = ["modality", "stage", "quantile"]
+        family = GaugeMetricFamily("mmplatform_freshness_seconds", "Rolling freshness gap, by stage", labels=labels)
+        for modality, found in self._freshness.summary().items():
+            for stage, quantiles in {"total": found.gap, **found.stages}.items():
+                for name in ("p50", "p95", "p99", "max"):
+                    family.add_metric([modality, stage, name], getattr(quantiles, name))
+        yield family
+
+
+def serve_status(status: WorkerStatus, port: int) -> ThreadingHTTPServer:
+    """Answer on ``127.0.0.1:port`` (0 takes a free one) from a daemon thread."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            pages: dict[str, Callable[[], tuple[int, str, bytes]]] = {
+                "/healthz": lambda: (200 if status.state == "running" else 503, "text/plain", status.state.encode()),
+                "/status": lambda: (200, "application/json", json.dumps(status.as_json()).encode()),
+                "/metrics": lambda: (200, "text/plain; version=0.0.4", generate_latest(status.registry)),
+            }
+            page = pages.get(self.path, lambda: (404, "text/plain", b"/healthz, /status or /metrics"))
+            code, kind, body = page()
+            self.send_response(code)
+            self.send_header("Content-Type", kind)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - http.server's contract
+            """Keep scrapes out of the worker's log."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
+    server.daemon_threads = True
+    threading.Thread(target=server.serve_forever, name="status", daemon=True).start()
+    return server

@@ -1,0 +1,225 @@
+"""The gateway: the one HTTP process, composed of its routers, its health and its metrics.
+
+``/healthz`` says that the process answers, ``/readyz`` that it can take events (broker, blob store, lag known),
+``/metrics`` is for Prometheus. Stopping drains: no new requests, the open ones are answered, the log is flushed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import socket
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
+
+import structlog
+import uvicorn
+from fastapi import APIRouter, FastAPI
+from fastapi.responses import JSONResponse, PlainTextResponse
+
+from mmplatform import __version__
+from mmplatform.errors import Permanent, PlatformError, Unavailable
+from mmplatform.events import BlobRef
+from mmplatform.ingest.backpressure import LagReader, keep_watch, open_gates
+from mmplatform.ingest.deps import IngestDeps
+from mmplatform.ingest.gateway import ingest_router
+from mmplatform.ingest.metrics import RequestMetrics
+from mmplatform.ingest.problems import answer_problems
+from mmplatform.ingest.producer import LogProducer
+from mmplatform.ingest.replay_log import ReplayLog
+from mmplatform.ingest.topics import ensure_topics
+from mmplatform.settings import Settings
+
+_ACK_S: Final = 8.0
+_DRAIN_S: Final = 10
+_PROBE_S: Final = 2.0
+_RETRY_S: Final = 1.0
+_METRICS_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
+_NO_BLOB: Final = BlobRef(key="probe", sha256="0" * 64, size=0, media_type="application/octet-stream")
+
+_log = structlog.get_logger(__name__)
+
+
+class LogView(LagReader, Protocol):
+    """The part of :class:`~mmplatform.ingest.replay_log.ReplayLog` that the gateway looks with."""
+
+    def reachable(self) -> None:
+        """Return when the broker answers. Raises Unavailable."""
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayParts:
+    """What the gateway is composed of: ``prepare`` makes the topics, ``close`` flushes the log; both block."""
+
+    ingest: IngestDeps
+    view: LogView
+    prepare: Callable[[], object]
+    close: Callable[[], None]
+
+
+def open_parts(settings: Settings) -> GatewayParts:
+    """The real parts. Nothing is contacted yet: a broker that is away is waited for. Raises Misconfigured."""
+    from mmplatform.derive import audio, image
+    from mmplatform.land.blobs import open_blobs
+
+    view = ReplayLog(settings, timeout_s=_PROBE_S)
+    blobs = open_blobs(settings)
+    producer = LogProducer(settings, timeout_s=_ACK_S)
+    deps = IngestDeps(
+        settings=settings,
+        log=producer,
+        blobs=blobs,
+        gates=open_gates(settings),
+        probe_audio=audio.probe,
+        probe_image=image.probe,
+    )
+    return GatewayParts(deps, view, prepare=lambda: ensure_topics(settings), close=producer.close)
+
+
+def create_app(settings: Settings, parts: GatewayParts | None = None, *, routers: Sequence[APIRouter] = ()) -> FastAPI:
+    """The application; its lifespan closes the parts (the real ones when none are given). Raises Misconfigured."""
+    composed = parts or open_parts(settings)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        watch = asyncio.create_task(_prepare_and_watch(composed))
+        try:
+            yield
+        finally:
+            watch.cancel()
+            with suppress(asyncio.CancelledError):
+                await watch
+            await composed.ingest.recent.drain()
+            await asyncio.to_thread(composed.close)
+
+    app = FastAPI(title="mmplatform", version=__version__, lifespan=lifespan)
+    app.add_middleware(RequestMetrics, metrics=composed.ingest.metrics)
+    answer_problems(app)
+    app.include_router(ingest_router(composed.ingest))
+    for router in routers:
+        app.include_router(router)
+    app.include_router(_health_router(composed))
+    return app
+
+
+def serve(settings: Settings, *, on_ready: Callable[[], None] = lambda: None) -> None:
+    """Answer on ``gateway_host:gateway_port`` until SIGTERM or SIGINT, then drain; ``on_ready`` once it listens.
+
+    Raises:
+        Unavailable: the port is in use.
+        Misconfigured: the address is none of this machine's, or a setting of the broker or the blob store is wrong.
+    """
+    listening = _listen(settings.gateway_host, settings.gateway_port)
+    with listening:
+        # The parts first: a wrong address is told before an embedder is loaded.
+        parts = open_parts(settings)
+        app = create_app(settings, parts, routers=_more_routers(settings))
+        config = uvicorn.Config(
+            app, log_config=None, access_log=False, server_header=False, timeout_graceful_shutdown=_DRAIN_S
+        )
+        host, port = listening.getsockname()[:2]
+        _log.info("gateway_listens", host=host, port=port)
+        asyncio.run(_Server(config, on_ready).serve(sockets=[listening]))
+
+
+def _more_routers(settings: Settings) -> list[APIRouter]:
+    """Routers of the rooms above ingest: the public search, with the embedder that fills the index."""
+    from mmplatform.land.index import ChromaIndex
+    from mmplatform.pipeline.derivers import open_embedder
+    from mmplatform.retrieve.api import search_router
+    from mmplatform.retrieve.search import Searcher
+
+    searcher = Searcher(ChromaIndex.open(settings), open_embedder(settings))
+    return [search_router(lambda: searcher)]
+
+
+async def _prepare_and_watch(parts: GatewayParts) -> None:
+    """Make the topics as soon as the broker answers, then watch the lag for ever."""
+    while True:
+        try:
+            await asyncio.to_thread(parts.prepare)
+            break
+        except PlatformError as error:
+            _log.warning("topics_not_ready", error=type(error).__name__, reason=str(error))
+            await asyncio.sleep(_RETRY_S)
+    await keep_watch(parts.ingest.settings, parts.ingest.gates, parts.view)
+
+
+def _health_router(parts: GatewayParts) -> APIRouter:
+    router = APIRouter(tags=["health"])
+    gates, metrics = parts.ingest.gates, parts.ingest.metrics
+
+    @router.get("/healthz", response_class=PlainTextResponse)
+    async def healthz() -> str:
+        """The process answers."""
+        return "ok"
+
+    @router.get("/readyz")
+    async def readyz() -> JSONResponse:
+        """Whether events can be taken now; 503 with the reasons when not."""
+        unknown = [modality for modality, gate in gates.items() if gate.lag is None]
+        broker, blobs = await asyncio.gather(
+            _check(parts.view.reachable), _check(lambda: parts.ingest.blobs.exists(_NO_BLOB))
+        )
+        checks = {"broker": broker, "blobs": blobs, "lag": f"not known yet: {', '.join(unknown)}" if unknown else "ok"}
+        ready = all(verdict == "ok" for verdict in checks.values())
+        return JSONResponse({"ready": ready, "checks": checks}, 200 if ready else 503)
+
+    @router.get("/metrics")
+    async def prometheus() -> PlainTextResponse:
+        """Counters, in Prometheus' text format."""
+        for modality, gate in gates.items():
+            if gate.lag is not None:
+                metrics.lag.labels(modality).set(gate.lag)
+        return PlainTextResponse(metrics.page(), media_type=_METRICS_TYPE)
+
+    return router
+
+
+async def _check(probe: Callable[[], object]) -> str:
+    work: Awaitable[object] = asyncio.to_thread(probe)
+    try:
+        await work
+    except PlatformError as error:
+        # The reason may name addresses: it is for the log, not for whoever asks.
+        _log.debug("not_ready", error=type(error).__name__, reason=str(error))
+        return type(error).__name__.lower()
+    return "ok"
+
+
+class _Server(uvicorn.Server):
+    """Uvicorn, with our end: it would raise the signal again after draining and so end the whole process with it."""
+
+    def __init__(self, config: uvicorn.Config, on_ready: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._on_ready = on_ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            self._on_ready()
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGTERM, signal.SIGINT):
+                asyncio.get_running_loop().add_signal_handler(number, self._stop)
+        yield
+
+    def _stop(self, *_: Any) -> None:
+        self.should_exit = True
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=2048)
+    except PermissionError:
+        raise Permanent(f"may not listen on {host}:{port}: set MMPLATFORM_GATEWAY_PORT to one above 1023") from None
+    except OSError as error:
+        raise Unavailable(
+            f"cannot listen on {host}:{port} ({error.strerror}): set MMPLATFORM_GATEWAY_HOST or _PORT, 0 for a free one"
+        ) from None

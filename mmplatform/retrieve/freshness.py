@@ -1,0 +1,145 @@
+"""The freshness gap, measured: from an event's time to the store's acknowledgement, whole and by stage.
+
+This is the passive measure, taken from the stamps that travel with each passage. The active one, a separate process
+that polls the public search, is in ``benchmarks/freshness.py``; the two are compared there.
+
+Stages, each a difference of neighbouring stamps, so that they add up to the gap::
+
+    ingest  event_time  → ingested_at   the source, the network, the gateway
+    log     ingested_at → taken_at      waiting on the replay log for the deriver
+    derive  taken_at    → derived_at    the models
+    index   derived_at  → indexed_at    the artifacts topic and the index
+
+For a call, event_time is the end of the utterance and ``ingested_at`` that of its last chunk; the deriver takes it up
+with the chunk whose silence closes it. So the pause that ends an utterance stands under ``log``.
+"""
+
+from __future__ import annotations
+
+import itertools
+import threading
+import time
+from collections import deque
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+import numpy as np
+
+from mmplatform.artifacts import Stamps
+from mmplatform.events import Modality
+
+STAGES: Final = ("ingest", "log", "derive", "index")
+WINDOW_S: Final = 900.0
+KEEP: Final = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class Quantiles:
+    """A distribution in seconds. Never a mean: it hides the events that a caller waited for."""
+
+    count: int
+    p50: float
+    p95: float
+    p99: float
+    max: float
+
+    @classmethod
+    def of(cls, seconds: Iterable[float]) -> Quantiles | None:
+        """None when there is nothing to measure: no events is not the same as no gap."""
+        values = np.fromiter(seconds, dtype=np.float64)
+        if values.size == 0:
+            return None
+        p50, p95, p99 = (float(q) for q in np.quantile(values, [0.5, 0.95, 0.99]))
+        return cls(int(values.size), p50, p95, p99, float(values.max()))
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """One event's way into the index, in seconds."""
+
+    total: float
+    stages: tuple[float, float, float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Freshness:
+    """What one modality looks like over the rolling window."""
+
+    gap: Quantiles
+    stages: Mapping[str, Quantiles]
+    watermark: datetime
+    """The newest event time that is retrievable."""
+
+    @property
+    def slowest(self) -> str:
+        """The stage with the largest share at the 95th percentile: the first answer to "why is it stale"."""
+        return max(self.stages, key=lambda stage: self.stages[stage].p95)
+
+
+def gap_of(stamps: Stamps, indexed_at: datetime) -> Gap:
+    """Split one way into its stages. A stamp that is missing gives its time to the stage after it."""
+    taken = stamps.taken_at or stamps.ingested_at
+    moments = (stamps.event_time, stamps.ingested_at, taken, stamps.derived_at, indexed_at)
+    pairs = itertools.pairwise(moments)
+    ingest, log, derive, index = ((after - before).total_seconds() for before, after in pairs)
+    return Gap((indexed_at - stamps.event_time).total_seconds(), (ingest, log, derive, index))
+
+
+class FreshnessTracker:
+    """A rolling window of gaps for each modality; safe to read from another thread."""
+
+    def __init__(self, *, window_s: float = WINDOW_S, keep: int = KEEP) -> None:
+        self._window_s = window_s
+        self._keep = keep
+        self._gaps: dict[Modality, deque[tuple[float, Gap]]] = {}
+        self._watermarks: dict[Modality, datetime] = {}
+        self._lock = threading.Lock()
+
+    def record(self, modality: Modality, stamps: Stamps, indexed_at: datetime) -> Gap:
+        """Take one passage into the window."""
+        gap = gap_of(stamps, indexed_at)
+        with self._lock:
+            self._gaps.setdefault(modality, deque(maxlen=self._keep)).append((time.monotonic(), gap))
+            known = self._watermarks.get(modality)
+            self._watermarks[modality] = max(known, stamps.event_time) if known else stamps.event_time
+        return gap
+
+    def summary(self) -> dict[Modality, Freshness]:
+        """Each modality that had events within the window."""
+        since = time.monotonic() - self._window_s
+        with self._lock:
+            recent = {m: [gap for at, gap in gaps if at >= since] for m, gaps in self._gaps.items()}
+            watermarks = dict(self._watermarks)
+        found: dict[Modality, Freshness] = {}
+        for modality, gaps in recent.items():
+            total = Quantiles.of(gap.total for gap in gaps)
+            stages = {name: Quantiles.of(gap.stages[place] for gap in gaps) for place, name in enumerate(STAGES)}
+            if total is not None:
+                known = {name: quantiles for name, quantiles in stages.items() if quantiles is not None}
+                found[modality] = Freshness(total, known, watermarks[modality])
+        return found
+
+
+def as_json(summary: Mapping[Modality, Freshness]) -> dict[str, dict[str, object]]:
+    """The summary as the status page and ``mmplatform freshness --json`` print it."""
+    return {
+        modality: {
+            "gap": _quantiles(found.gap),
+            "stages": {name: _quantiles(quantiles) for name, quantiles in found.stages.items()},
+            "slowest": found.slowest,
+            "watermark": found.watermark.isoformat(),
+        }
+        for modality, found in summary.items()
+    }
+
+
+def _quantiles(found: Quantiles) -> dict[str, float]:
+    return {
+        "count": found.count,
+        "p50": round(found.p50, 4),
+        "p95": round(found.p95, 4),
+        "p99": round(found.p99, 4),
+        "max": round(found.max, 4),
+    }

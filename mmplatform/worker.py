@@ -1,0 +1,154 @@
+"""One worker process: ``python -m mmplatform.worker NAME``, configured by ``MMPLATFORM_*`` variables alone.
+
+A worker opens what it needs, says over ``/healthz`` when it is ready, runs until it is told to stop (SIGTERM drains:
+the last micro-batch is landed and committed), and exits non-zero when it cannot go on, so that whoever supervises it,
+here ``mmplatform up``, in a cluster its scheduler, starts it anew.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final
+
+import structlog
+
+from mmplatform.errors import Misconfigured, PlatformError
+from mmplatform.events import Modality
+from mmplatform.modalities import ARCHIVE_GROUP, ARTIFACTS_TOPIC, INDEX_GROUP, MODALITIES, QUARANTINE_TOPIC
+from mmplatform.settings import Settings, load
+from mmplatform.telemetry import configure_logging
+
+if TYPE_CHECKING:
+    from quixstreams import Application
+
+    from mmplatform.consumers.status import WorkerStatus
+    from mmplatform.retrieve.freshness import FreshnessTracker
+
+_log = structlog.get_logger(__name__)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one worker; the exit code is 0 after a clean stop, 1 after a platform error, 2 for a wrong call."""
+    names = sys.argv[1:] if arguments is None else arguments
+    if len(names) != 1 or names[0] not in WORKERS:
+        sys.stderr.write(f"usage: python -m mmplatform.worker NAME, with NAME one of {', '.join(WORKERS)}\n")
+        return 2
+    try:
+        settings = load()
+        configure_logging(settings, worker=names[0])
+        WORKERS[names[0]](settings)
+    except PlatformError as error:
+        _log.error("worker stops", error=type(error).__name__, reason=str(error))
+        return 1
+    return 0
+
+
+def _derive(modality: Modality) -> Callable[[Settings], None]:
+    def run(settings: Settings) -> None:
+        from mmplatform.consumers.deriver import batch_app, call_app
+        from mmplatform.consumers.idle import watch_idle_calls
+        from mmplatform.ingest.producer import LogProducer
+        from mmplatform.land.blobs import open_blobs
+        from mmplatform.pipeline import derivers
+
+        spec = MODALITIES[modality]
+        status = _status(settings, f"derive-{modality}")
+        memo, blobs = derivers.open_memo(settings), open_blobs(settings)
+        producer = LogProducer(settings)
+        if modality == "call":
+            app = call_app(settings, derivers.call_deriver(settings, memo, blobs), producer, status)
+            watch_idle_calls(settings, producer)
+        elif modality == "chat":
+            app = batch_app(settings, spec, derivers.chat_deriver(settings, memo), producer, status)
+        else:
+            app = batch_app(settings, spec, derivers.screenshot_deriver(settings, memo, blobs), producer, status)
+        _run(app, settings, status, spec.group, (spec.topic,))
+        producer.close()
+
+    return run
+
+
+def _index(settings: Settings) -> None:
+    from mmplatform.consumers.indexer import index_app
+    from mmplatform.ingest.producer import LogProducer
+    from mmplatform.land.index import ChromaIndex
+    from mmplatform.pipeline.derivers import embedder_space
+    from mmplatform.retrieve.freshness import FreshnessTracker
+
+    status = _status(settings, "index", FreshnessTracker())
+    producer = LogProducer(settings)
+    index = ChromaIndex.open(settings)
+    with suppress(Misconfigured):  # an indexer without the model at hand makes collections as passages come
+        index.prepare(embedder_space(settings))
+    app = index_app(settings, index, producer, status)
+    _run(app, settings, status, INDEX_GROUP, (ARTIFACTS_TOPIC,))
+    producer.close()
+
+
+def _archive(settings: Settings) -> None:
+    from mmplatform.consumers.archiver import archive_app, check_same_log
+    from mmplatform.ingest.replay_log import ReplayLog
+    from mmplatform.land.lakehouse import Lakehouse
+
+    status = _status(settings, "archive")
+    lakehouse = Lakehouse.open(settings)
+    app = archive_app(settings, lakehouse, status)
+    check_same_log(lakehouse, ReplayLog(settings), settings)
+    topics = (*(spec.topic for spec in MODALITIES.values()), ARTIFACTS_TOPIC, QUARANTINE_TOPIC)
+    _run(app, settings, status, ARCHIVE_GROUP, topics)
+
+
+def _gateway(settings: Settings) -> None:
+    from mmplatform.gateway import serve
+
+    # The gateway makes the topics itself, once the broker answers: until then it answers 503, it does not end.
+    status = _status(settings, "gateway", topics=False)
+    serve(settings, on_ready=lambda: setattr(status, "state", "running"))
+
+
+def _status(
+    settings: Settings, name: str, freshness: FreshnessTracker | None = None, *, topics: bool = True
+) -> WorkerStatus:
+    """The status page comes first: while models load, ``/healthz`` answers 503 and says ``starting``."""
+    from mmplatform.consumers.status import WorkerStatus, serve_status
+    from mmplatform.ingest.topics import ensure_topics
+
+    status = WorkerStatus(name, freshness=freshness)
+    serve_status(status, settings.metrics_port)
+    if topics:
+        for mismatch in ensure_topics(settings).mismatches:
+            _log.warning("topic is not as wished", mismatch=mismatch)
+    return status
+
+
+def _run(app: Application, settings: Settings, status: WorkerStatus, group: str, topics: tuple[str, ...]) -> None:
+    from mmplatform.ingest.replay_log import ReplayLog
+    from mmplatform.ingest.topics import topic_name
+
+    replay_log = ReplayLog(settings)
+    names = [topic_name(settings, topic) for topic in topics]
+
+    def behind() -> int:
+        found = replay_log.lag(f"{settings.topic_prefix}{group}", names)
+        return sum(sum(by_number.values()) for by_number in found.values())
+
+    status.watch_lag(behind)
+    status.state = "running"
+    _log.info("ready")
+    app.run()
+    status.state = "stopped"
+    status.close()
+    _log.info("stopped")
+
+
+WORKERS: Final[dict[str, Callable[[Settings], None]]] = {
+    "gateway": _gateway,
+    **{f"derive-{modality}": _derive(modality) for modality in MODALITIES},
+    "index": _index,
+    "archive": _archive,
+}
+
+if __name__ == "__main__":
+    sys.exit(main())
