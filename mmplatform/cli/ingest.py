@@ -1,0 +1,101 @@
+"""``mmplatform ingest``."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mmplatform.cli.app import app
+from mmplatform.errors import Rejected
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from mmplatform.ingest.files import Origin, Plan
+    from mmplatform.ingest.sending import Ledger, Pace
+
+_SHOWN = 20
+
+
+@app.command()
+def ingest(
+    paths: Annotated[list[Path], typer.Argument(help="wav mp3 flac ogg opus m4a png jpg webp jsonl csv; folders.")],
+    subject: Annotated[str | None, typer.Option(help="Whom it is about; chat lines may say it themselves.")] = None,
+    conversation: Annotated[str | None, typer.Option(help="The conversation that all of it belongs to.")] = None,
+    at: Annotated[datetime | None, typer.Option(help="When it happened, or a call began, in UTC; else now.")] = None,
+    realtime: Annotated[bool, typer.Option("--realtime", help="Play calls as they were spoken.")] = False,
+    speed: Annotated[float | None, typer.Option(min=0.1, max=100, help="Play calls this many times as fast.")] = None,
+    chunk_s: Annotated[float, typer.Option(min=0.2, max=30, help="Seconds of audio in one chunk.")] = 5.0,
+    url: Annotated[str, typer.Option(help="The gateway; empty: the running stack's.")] = "",
+) -> None:
+    """Send files and folders to the gateway; doing it again changes nothing. Exit code 1 when anything is refused."""
+    import asyncio
+    from datetime import UTC
+
+    from rich.console import Console
+
+    from mmplatform.cli.running import gateway_url
+    from mmplatform.ingest.files import Origin, plan
+    from mmplatform.ingest.sending import Pace
+
+    console = Console()
+    planned = plan(paths)
+    if not planned.work and not planned.refused:
+        raise Rejected(
+            "nothing to send: the folders hold no audio, image or chat files (wav, flac, png, jsonl, csv, …)"
+        )
+    when = at.replace(tzinfo=UTC) if at is not None and at.tzinfo is None else at
+    origin = Origin(subject, conversation, when)
+    pace = Pace(speed or (1.0 if realtime else None), chunk_s)
+    ledger = asyncio.run(_send(gateway_url(url), planned, origin, pace, console))
+    _summary(planned, ledger, console)
+    if ledger.refused:
+        raise typer.Exit(1)
+
+
+async def _send(url: str, planned: Plan, origin: Origin, pace: Pace, console: Console) -> Ledger:
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeElapsedColumn
+
+    from mmplatform.derive.audio import split
+    from mmplatform.ingest.client import AsyncGatewayClient
+    from mmplatform.ingest.sending import Sender
+
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeElapsedColumn())
+    progress = Progress(*columns, console=console)
+    task = progress.add_task("sending", total=planned.size)
+
+    def waiting(error: Exception, seconds: float) -> None:
+        progress.update(task, description=f"waiting {seconds:.0f} s ({type(error).__name__.lower()})")
+
+    def advance(size: float) -> None:
+        progress.update(task, advance=size, description="sending")
+
+    async with AsyncGatewayClient(url, on_wait=waiting) as client:
+        await client.check()  # a wrong address is told at once; a gateway that goes away later is waited for
+        with progress:
+            return await Sender(client, origin, split, pace=pace, advance=advance).send(planned)
+
+
+def _summary(planned: Plan, ledger: Ledger, console: Console) -> None:
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table("kind", "accepted", "duplicate", "refused")
+    for kind in ("chats", "screenshot", "call"):
+        refused = sum(each == kind for each, _ in ledger.refused)
+        table.add_row(kind, str(ledger.accepted[kind]), str(ledger.duplicate[kind]), str(refused))
+    unknown = sum(each is None for each, _ in ledger.refused)
+    if unknown:
+        table.add_row("other", "", "", str(unknown))
+    console.print(table)
+    for _, refusal in ledger.refused[:_SHOWN]:
+        line = f", line {refusal.line}" if refusal.line is not None else ""
+        where = f"{escape(str(refusal.path))}{line}"
+        console.print(f"[red]refused[/red] {where}: {escape(refusal.reason)}", highlight=False)
+    if len(ledger.refused) > _SHOWN:
+        console.print(f"… and {len(ledger.refused) - _SHOWN} more refused")
+    if planned.skipped:
+        console.print(f"{len(planned.skipped)} other files in the folders were left alone", style="dim")

@@ -1,0 +1,59 @@
+"""``mmplatform models``: pull the pinned models, and list them."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from mmplatform.cli.app import app
+
+models = typer.Typer(no_args_is_help=True, help="The models that the platform runs.")
+app.add_typer(models, name="models")
+
+
+@models.command("pull")
+def pull_models(
+    names: Annotated[list[str] | None, typer.Argument(help="Which; none: those that the platform needs.")] = None,
+) -> None:
+    """Download models, check them against their pinned SHA-256 and make them ready. What is there is left alone."""
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TransferSpeedColumn
+
+    from mmplatform.local.models import DEFAULT, pull
+    from mmplatform.settings import load
+
+    path = load().models_path
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    with Progress(*columns, console=console) as display:
+        tasks: dict[str, TaskID] = {}
+
+        def show(what: str, done: int, total: int) -> None:
+            if what not in tasks:
+                tasks[what] = display.add_task(what, total=total)
+            display.update(tasks[what], completed=done)
+
+        made = pull(names or DEFAULT, path, show)
+    for directory in made:
+        console.print(f"ready: {directory.name}", highlight=False)
+    console.print(f"models lie in {path}", highlight=False)
+
+
+@models.command("list")
+def list_models() -> None:
+    """Show every model that can be pulled: what for, how large, under which licence, and whether it is here."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from mmplatform.local.models import MODELS, present
+    from mmplatform.settings import load
+
+    path = load().models_path
+    table = Table("name", "use", "MB", "licence", "made by", "packages", "here", caption=f"in {path}")
+    for spec in MODELS.values():
+        here = "yes" if present(spec, path) else "no"
+        packages = "\n".join(f"{wheel.project} {wheel.version}" for wheel in spec.wheels)
+        row = (spec.name, spec.use, f"{spec.bytes_on_disk / 1e6:.0f}", spec.licence, spec.source, packages, here)
+        table.add_row(*row)
+    Console().print(table)

@@ -1,0 +1,68 @@
+"""Where the running platform listens, and one call to it with errors that say what to do."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mmplatform.errors import Misconfigured, PlatformError, Rejected, Unavailable
+
+
+def gateway_url(given: str = "") -> str:
+    """The gateway's address: the one given, the running stack's, or the one in the settings."""
+    from mmplatform.local import runfile
+    from mmplatform.settings import load
+
+    settings = load()
+    run = runfile.running(settings.data_dir)
+    return given.rstrip("/") or (run.gateway if run else f"http://{settings.gateway_host}:{settings.gateway_port}")
+
+
+def status_url(service: str) -> str:
+    """The status page of one worker of the running stack. Raises Unavailable when there is none."""
+    from mmplatform.local import runfile
+    from mmplatform.settings import load
+
+    settings = load()
+    run = runfile.running(settings.data_dir)
+    found = run.services.get(service) if run else None
+    if found is None:
+        raise Unavailable(f"no {service} is running on {settings.data_dir}: start the stack with `mmplatform up`")
+    return f"{found.metrics_url}/status"
+
+
+def ask(method: str, url: str, *, json: Any = None, timeout_s: float = 30.0) -> Any:
+    """One HTTP call.
+
+    Raises:
+        Unavailable: nothing answers, or the platform is not ready.
+        Rejected: the request is wrong; the message says how.
+        Misconfigured: the address is none, or something else answers there.
+    """
+    import httpx
+
+    try:
+        answer = httpx.request(method, url, json=json, timeout=timeout_s)
+    except (httpx.InvalidURL, httpx.UnsupportedProtocol):
+        raise Misconfigured(f"{url} is no address: write it like http://127.0.0.1:8080") from None
+    except httpx.TransportError as error:
+        raise Unavailable(
+            f"{url} does not answer ({type(error).__name__}): is it up? See `mmplatform status`"
+        ) from None
+    if answer.is_success:
+        try:
+            return answer.json()
+        except ValueError:
+            raise Misconfigured(f"{url} is not the platform: its answer is no JSON") from None
+    raise _refused(answer.status_code, answer.text)
+
+
+def _refused(status: int, text: str) -> PlatformError:
+    import json as codec
+
+    try:
+        problem = codec.loads(text)
+        detail = problem.get("detail") or problem.get("title") or text
+    except ValueError:
+        detail = text
+    kind = Unavailable if status in {429, 503} else Rejected
+    return kind(f"the platform answered {status}: {detail}")

@@ -1,0 +1,45 @@
+"""``mmplatform schemas``: the records' JSON Schemas as files, for sources and readers in other languages."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from mmplatform.cli.app import app
+
+
+@app.command("schemas")
+def write_schemas(
+    out: Annotated[Path, typer.Option(help="Directory to write them into.")] = Path("docs/schemas"),
+) -> None:
+    """Write the JSON Schema of everything that lies on the log: events, artifacts, quarantine, dead letters."""
+    from rich.console import Console
+
+    out.mkdir(parents=True, exist_ok=True)
+    for name, schema in schemas().items():
+        path = out / f"{name}.json"
+        path.write_text(text_of(schema), encoding="utf-8")
+        Console(stderr=True).print(str(path), highlight=False)
+
+
+def schemas() -> dict[str, dict[str, Any]]:
+    """One schema for each kind of value on the log, by name."""
+    from mmplatform.artifacts import DeadLetter, Quarantined, artifact_schema
+    from mmplatform.events import event_schema
+
+    found = {
+        "events": ("Event on an interactions topic", event_schema()),
+        "artifacts": ("Artifact on the artifacts topic", artifact_schema()),
+        "quarantined": ("Record on the quarantine topic", Quarantined.model_json_schema()),
+        "dead_letters": ("Record on the dead-letters topic", DeadLetter.model_json_schema()),
+    }
+    draft = "https://json-schema.org/draft/2020-12/schema"
+    return {name: {"$schema": draft} | schema | {"title": title} for name, (title, schema) in found.items()}
+
+
+def text_of(schema: dict[str, Any]) -> str:
+    """As it stands in the file: keys sorted, so that a difference is one of meaning."""
+    return json.dumps(schema, indent=2, sort_keys=True, ensure_ascii=False) + "\n"

@@ -1,0 +1,51 @@
+"""``mmplatform search`` and ``mmplatform freshness``: ask the running platform."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from typing import Annotated, Any
+
+import typer
+
+from mmplatform.cli.app import app
+
+
+@app.command()
+def search(
+    question: Annotated[str, typer.Argument(help="What to look for.")],
+    subject: Annotated[str | None, typer.Option(help="Only passages about this person.")] = None,
+    modality: Annotated[list[str] | None, typer.Option(help="chat, call or screenshot; may be repeated.")] = None,
+    since: Annotated[datetime | None, typer.Option(help="Event time from here on, UTC.")] = None,
+    until: Annotated[datetime | None, typer.Option(help="Event time before this, UTC.")] = None,
+    k: Annotated[int, typer.Option("-k", help="Most hits.")] = 5,
+    url: Annotated[str, typer.Option(help="The gateway; empty: the running stack's.")] = "",
+    as_json: Annotated[bool, typer.Option("--json", help="Print the answer as JSON.")] = False,
+) -> None:
+    """Find passages; each says where it comes from, when it happened and how old it is."""
+    from mmplatform.cli.answers import print_hits
+    from mmplatform.cli.running import ask, gateway_url
+
+    body: dict[str, Any] = {"query": question, "k": k, "modalities": modality or []}
+    body |= {"subject_id": subject} if subject else {}
+    body |= {name: f"{moment.isoformat()}Z" for name, moment in (("since", since), ("until", until)) if moment}
+    answer = ask("POST", f"{gateway_url(url)}/v1/search", json=body)
+    if as_json:
+        typer.echo(json.dumps(answer, indent=2))
+    else:
+        print_hits(answer)
+
+
+@app.command()
+def freshness(
+    as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
+) -> None:
+    """Show the freshness gap of each modality, whole and by stage, over the last 15 minutes."""
+    from mmplatform.cli.answers import print_freshness
+    from mmplatform.cli.running import ask, status_url
+
+    found = ask("GET", status_url("index"))["freshness"]
+    if as_json:
+        typer.echo(json.dumps(found, indent=2))
+    else:
+        print_freshness(found)

@@ -1,0 +1,164 @@
+"""Verbs for the local stack: ``up``, ``down``, ``retry``, ``status``, ``logs``, ``doctor``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from mmplatform.cli.app import app
+from mmplatform.errors import Misconfigured, Unavailable
+from mmplatform.settings import load
+
+_SIGNS = {"ok": ("ok", "green"), "warning": ("warning", "yellow"), "failed": ("failed", "bold red")}
+
+
+@app.command()
+def up(
+    derivers: Annotated[
+        str, typer.Option(help="Processes per modality, for example `chat=1,call=2`; 0 leaves one out.")
+    ] = "",
+    dagster: Annotated[bool, typer.Option(help="Start the Dagster UI and daemon too.")] = True,
+    detach: Annotated[bool, typer.Option("--detach", "-d", help="Return when the stack stands; it runs on.")] = False,
+) -> None:
+    """Start the local stack; Ctrl-C stops it."""
+    from mmplatform.local.launch import dagster_location, run_stack
+    from mmplatform.local.stack import Options, parse_derivers
+    from mmplatform.local.views import LiveView, PlainView, View
+
+    counts = parse_derivers(derivers)
+    settings = load()
+    if detach:
+        _detach(derivers, dagster)
+        return
+    console = Console()
+    location, cwd = dagster_location(Path.cwd()) if dagster else ((), None)
+    if dagster and not location:
+        console.print("no workspace.yaml here: the Dagster UI is left out", style="yellow")
+    view: View = LiveView(console) if console.is_terminal else PlainView(console)
+    run_stack(settings, Options(counts, location, cwd), view)
+
+
+def _detach(derivers: str, dagster: bool) -> None:
+    from mmplatform.local.launch import run_detached
+    from mmplatform.local.runfile import StackRun
+
+    console = Console()
+
+    told: dict[str, str] = {}
+
+    def show(run: StackRun) -> None:
+        for name, service in run.services.items():
+            words = service.note.partition("\n")[0] or service.state
+            if told.get(name) != words and (service.note or service.state == "ready"):
+                console.print(f"{name}: {words}", markup=False, highlight=False)
+            told[name] = words
+
+    arguments = [*(["--derivers", derivers] if derivers else []), *([] if dagster else ["--no-dagster"])]
+    run = run_detached(load(), arguments, show)
+    for name, address in (("gateway", run.gateway), ("dagster", run.dagster), ("kafka", run.kafka)):
+        if address:
+            console.print(f"{name:<8} {address}", highlight=False)
+    failed = {name: service for name, service in run.services.items() if service.state == "crash-loop"}
+    for name, service in failed.items():
+        console.print(Text(f"{name}: {service.note}", style="red"))
+    if failed:
+        console.print("The others run on; `mmplatform down` stops them.")
+        raise typer.Exit(1)
+
+
+@app.command()
+def down(
+    now: Annotated[
+        bool, typer.Option("--now", help="Do not wait for workers to finish what they have in hand.")
+    ] = False,
+    patience: Annotated[float, typer.Option(help="Seconds to wait for the end.")] = 90.0,
+) -> None:
+    """Stop the local stack and wait until it is gone."""
+    from mmplatform.local.launch import take_down
+
+    data_dir = load().data_dir.absolute()
+    pid = take_down(data_dir, hurry=now, patience_s=patience)
+    typer.echo(f"no stack runs on {data_dir}" if pid is None else f"stopped (pid {pid})")
+
+
+@app.command()
+def retry() -> None:
+    """Start again the services that were given up after repeated deaths."""
+    from mmplatform.local.launch import ask_retry
+
+    names = ask_retry(load().data_dir.absolute())
+    typer.echo(f"started again: {', '.join(names)}" if names else "nothing was given up")
+
+
+@app.command()
+def status(as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False) -> None:
+    """Show the processes of the stack, their lag and freshness gaps; exit code 1 when one is not ready."""
+    from mmplatform.local import overview, runfile
+    from mmplatform.local.table import render
+
+    data_dir = load().data_dir.absolute()
+    run = runfile.running(data_dir)
+    if run is None:
+        if as_json:
+            typer.echo("null")
+            raise typer.Exit(1)
+        left = (
+            " (one ended without stopping cleanly: `mmplatform up` goes on from there)"
+            if runfile.last(data_dir)
+            else ""
+        )
+        raise Unavailable(f"no stack runs on {data_dir}{left}: start it with `mmplatform up`")
+    picture = overview.look(run)
+    if as_json:
+        typer.echo(json.dumps(overview.as_json(run, picture), indent=2))
+    else:
+        console = Console()
+        console.print(render(picture, console.width))
+    if not run.settled or any(service.state == "crash-loop" for service in run.services.values()):
+        raise typer.Exit(1)
+
+
+@app.command()
+def logs(
+    name: Annotated[str, typer.Argument(help="A service, or `supervisor`; none: all.")] = "",
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with what is appended.")] = False,
+    lines: Annotated[int, typer.Option("--lines", "-n", min=0, help="How many of the last lines of each.")] = 20,
+) -> None:
+    """Print the logs of the stack's processes, whether it runs or not."""
+    from mmplatform.local import logs as files
+
+    folder = load().data_dir.absolute() / "logs"
+    found = {path.stem: path for path in sorted(folder.glob("*.log"))}
+    if name and name not in found:
+        raise Misconfigured(f"no log of `{name}` in {folder}: there are {', '.join(found) or 'none yet'}")
+    chosen = {name: found[name]} if name else found
+    width = max(map(len, chosen), default=0)
+    try:
+        for owner, line in files.follow(chosen, lines, wait=follow):
+            typer.echo(line if name else f"{owner:<{width}} | {line}")
+    except KeyboardInterrupt:
+        return
+
+
+@app.command()
+def doctor() -> None:
+    """Check what this machine must have, and say how to mend what it lacks; exit code 1 when something failed."""
+    from mmplatform.local.doctor import examine
+
+    findings = examine(load())
+    table = Table(box=None, pad_edge=False, show_header=False)
+    for finding in findings:
+        sign, style = _SIGNS[finding.verdict]
+        told = Text(finding.detail)
+        if finding.mend:
+            told.append(f"\n→ {finding.mend}", style=style)
+        table.add_row(Text(sign, style=style), finding.check, told)
+    Console().print(table)
+    if any(finding.verdict == "failed" for finding in findings):
+        raise typer.Exit(1)

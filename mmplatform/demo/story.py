@@ -1,0 +1,244 @@
+"""The demo from beginning to end: bring the stack up, stream the case, ask, show, and say what to do next."""
+
+from __future__ import annotations
+
+import secrets
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from rich.console import Console
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from mmplatform.cli.answers import print_freshness, print_hit, seconds, shorten
+from mmplatform.cli.running import ask, status_url
+from mmplatform.demo.case import Case, Question, load_case
+from mmplatform.demo.stream import Stream
+from mmplatform.demo.watch import Watch
+from mmplatform.errors import PlatformError, Unavailable
+from mmplatform.events import MODALITY_OF_KIND
+from mmplatform.local import runfile
+from mmplatform.local.launch import run_detached, take_down
+from mmplatform.local.models import DEFAULT, pull
+from mmplatform.retrieve.freshness import Quantiles
+from mmplatform.settings import Settings
+
+SETTLE_S: Final = 240.0
+START_S: Final = 60.0
+HITS: Final = 2
+MODALITIES: Final = tuple(dict.fromkeys(MODALITY_OF_KIND.values()))
+
+
+@dataclass(frozen=True, slots=True)
+class Telling:
+    """How the story is told. ``speed`` 1 plays the call in real time."""
+
+    case: Path
+    speed: float = 1.0
+    dagster: bool = True
+
+
+class Story:
+    """One run of the demo. A stack that runs already is used and left alone; one that we started is ours to stop."""
+
+    def __init__(self, settings: Settings, telling: Telling, console: Console) -> None:
+        self._settings = settings
+        self._telling = telling
+        self._console = console
+        self._started = False
+
+    def tell(self) -> bool:
+        """Bring the stack up where none runs, stream, ask, show.
+
+        Returns:
+            Whether each question was answered by all three modalities, from a source that is known to answer it, and
+            no personal data came out.
+        """
+        console = self._console
+        case = load_case(self._telling.case, secrets.token_hex(3))
+        _models(self._settings, console)
+        run = self._stack()
+        console.rule(f"[bold]{case.title}[/bold]: {case.customer}, as {case.subject_id}")
+
+        def search(body: dict[str, Any]) -> dict[str, Any]:
+            answer: dict[str, Any] = ask("POST", f"{run.gateway}/v1/search", json=body)
+            return answer
+
+        with Watch(search, case.subject_id) as watch:
+            _stream(case, run.gateway, self._telling.speed, watch, console)
+            _settle(console)
+            gaps = watch.gaps()
+        _gaps(gaps, console)
+        verdicts = [_answer(question, case, search, console) for question in case.questions]
+        _closing(run, case, console)
+        return all(verdicts)
+
+    def stay(self) -> None:
+        """Until Ctrl-C. A stack that is not ours needs nobody to stay."""
+        if self._started:
+            self._console.print("the stack stays up: Ctrl-C stops it", style="bold")
+            while runfile.is_locked(self._settings.data_dir.absolute()):
+                time.sleep(1)
+
+    def end(self) -> None:
+        """Stop the stack if we started it, however far it came."""
+        data_dir = self._settings.data_dir.absolute()
+        if not self._started:
+            return
+        self._console.print("stopping the stack …", style="dim")
+        deadline = time.monotonic() + START_S
+        while runfile.is_locked(data_dir) and runfile.running(data_dir) is None and time.monotonic() < deadline:
+            time.sleep(0.2)  # it has just begun: it cannot be told to stop before its run file is there
+        take_down(data_dir, hurry=False, patience_s=90)
+
+    def _stack(self) -> runfile.StackRun:
+        data_dir = self._settings.data_dir.absolute()
+        run = runfile.running(data_dir)
+        if run is not None:
+            self._console.print(f"the stack is running already (pid {run.pid})", highlight=False)
+        else:
+            self._started = not runfile.is_locked(data_dir)
+            run = _start(self._settings, self._telling, self._console)
+        _demand(run, self._console)
+        return run
+
+
+def _models(settings: Settings, console: Console) -> None:
+    with Progress(SpinnerColumn(), TextColumn("{task.description}"), console=console, transient=True) as display:
+        task = display.add_task("models")
+
+        def show(what: str, done: int, total: int) -> None:
+            share = f"{done / 1e6:.0f} of {total / 1e6:.0f} MB" if total else ""
+            display.update(task, description=f"models: {what} {share}")
+
+        pull(DEFAULT, settings.models_path, show)
+    console.print(f"models are in {settings.models_path}", highlight=False)
+
+
+def _start(settings: Settings, telling: Telling, console: Console) -> runfile.StackRun:
+    with _spinner(console) as display:
+        task = display.add_task("starting the stack")
+
+        def show(now: runfile.StackRun) -> None:
+            waiting = [name for name, service in now.services.items() if service.state != "ready"]
+            display.update(task, description=f"starting the stack: waiting for {', '.join(waiting) or 'nothing'}")
+
+        return run_detached(settings, [] if telling.dagster else ["--no-dagster"], show)
+
+
+def _demand(run: runfile.StackRun, console: Console) -> None:
+    """Everything that the story needs is up. Raises Unavailable."""
+    wanted = ["gateway", "index", *(f"derive-{modality}" for modality in MODALITIES)]
+    troubled = {name: service for name, service in run.services.items() if service.state == "crash-loop"}
+    for name, service in troubled.items():
+        console.print(f"{name}: {service.note or service.state}; see {service.log}", style="red", markup=False)
+    missing = [name for name in wanted if name not in run.services or name in troubled]
+    if missing:
+        raise Unavailable(f"the stack runs without {', '.join(missing)}: `mmplatform doctor` says what is lacking")
+    console.print(f"{len(run.services) - len(troubled)} processes are up", highlight=False)
+
+
+def _stream(case: Case, gateway: str, speed: float, watch: Watch, console: Console) -> None:
+    with _spinner(console) as display:
+        task = display.add_task("streaming")
+
+        def show(what: str) -> None:
+            newest = watch.newest(1)
+            heard = f" · newest retrievable: [dim]{shorten(newest[0]['text'], 60)}[/dim]" if newest else ""
+            display.update(task, description=f"{what}{heard}")
+
+        sent = Stream(gateway, case, speed).run(show)
+    told = ", ".join(f"{count} {what}" for what, count in sent.items())
+    console.print(f"sent: {told}", highlight=False)
+
+
+def _settle(console: Console) -> None:
+    """Wait until nothing is behind: what was sent is retrievable now."""
+    services = [*(f"derive-{modality}" for modality in MODALITIES), "index"]
+    deadline = time.monotonic() + SETTLE_S
+    quiet = 0
+    with _spinner(console) as display:
+        task = display.add_task("waiting for the last passages")
+        while quiet < 2:  # noqa: PLR2004 - twice in a row: between two reads an artifact may be on its way
+            lags = {name: _lag(name) for name in services}
+            quiet = quiet + 1 if all(lag == 0 for lag in lags.values()) else 0
+            behind = ", ".join(f"{name} {_told(lag)}" for name, lag in lags.items() if lag != 0)
+            display.update(task, description=f"waiting for the last passages {behind}")
+            if time.monotonic() > deadline:
+                raise Unavailable(
+                    f"still behind after {SETTLE_S:.0f} s ({behind}): see `mmplatform status`, `mmplatform logs`"
+                )
+            time.sleep(2.1)  # the workers read their lag every 2 s
+
+
+def _told(lag: int | None) -> str:
+    return "does not answer" if lag is None else str(lag)
+
+
+def _lag(service: str) -> int | None:
+    try:
+        lag: int | None = ask("GET", status_url(service))["lag"]
+    except PlatformError:
+        return None
+    return lag
+
+
+def _gaps(gaps: Mapping[str, list[float]], console: Console) -> None:
+    console.rule("from the moment it happened until a separate reader got it from the search")
+    for modality in MODALITIES:
+        found = Quantiles.of(gaps.get(modality, []))
+        if found is None:
+            console.print(f"{modality:<10} nothing became retrievable", style="red")
+            continue
+        console.print(
+            f"{modality:<10} {found.count:>3} passages   p50 {seconds(found.p50):>7}   p95 {seconds(found.p95):>7}"
+            f"   max {seconds(found.max):>7}",
+            highlight=False,
+        )
+
+
+def _answer(
+    question: Question, case: Case, search: Callable[[dict[str, Any]], dict[str, Any]], console: Console
+) -> bool:
+    """Print the best passages of each modality; see :meth:`Story.tell` for the verdict."""
+    console.rule(f"[bold]{question.text}[/bold]")
+    hits: list[dict[str, Any]] = []
+    answered = []
+    for modality in MODALITIES:
+        body = {"query": question.text, "subject_id": case.subject_id, "modalities": [modality], "k": HITS}
+        found = search(body)["hits"]
+        answered.append(bool(found))
+        hits += found
+    for hit in hits:
+        print_hit(hit, console)
+    known = [hit for hit in hits if question.expects(hit)]
+    leaked = [secret for secret in case.secrets for hit in hits if secret in hit["text"]]
+    verdict = all(answered) and bool(known) and not leaked
+    style = "green" if verdict else "red"
+    told = f"{len(known)} of {len(hits)} are sources that the case names for this question"
+    console.print(told + (f"; {len(leaked)} hold personal data" if leaked else ""), style=style)
+    return verdict
+
+
+def _closing(run: runfile.StackRun, case: Case, console: Console) -> None:
+    console.rule("what the platform measured itself, by stage")
+    print_freshness(ask("GET", status_url("index"))["freshness"], console)
+    console.rule("go on")
+    mm = Path(sys.executable).with_name("mmplatform")
+    shown = mm.relative_to(Path.cwd()) if mm.is_relative_to(Path.cwd()) else mm
+    console.print(
+        f'{shown} search "what is the order number" --subject {case.subject_id}', markup=False, highlight=False
+    )
+    console.print(f"{shown} status · {shown} freshness · {shown} logs", markup=False, highlight=False)
+    console.print(f"gateway  {run.gateway}/docs", highlight=False)
+    if run.dagster:
+        console.print(f"dagster  {run.dagster}", highlight=False)
+
+
+def _spinner(console: Console) -> Progress:
+    return Progress(
+        SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn(), console=console, transient=True
+    )

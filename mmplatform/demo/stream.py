@@ -1,0 +1,97 @@
+"""The case into the gateway: chats and pictures as they happened, then the call, at the speed that was asked for."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable
+from typing import Final
+
+from mmplatform.demo.case import Case, Line, Picture
+from mmplatform.derive.audio import split
+from mmplatform.events import utc_now
+from mmplatform.ingest.client import GatewayClient
+from mmplatform.ingest.requests import ChatBody
+
+SOURCE: Final = "demo"
+CHUNK_S: Final = 1.0
+PAUSE_S: Final = 0.4
+"""Between two events of the time-lapse."""
+
+
+class Stream:
+    """One telling of the case. Repeats are safe: the client retries with the same event ids."""
+
+    def __init__(self, gateway: str, case: Case, speed: float) -> None:
+        self._case = case
+        self._speed = speed
+        self._client = GatewayClient(gateway)
+        self._sent: Counter[str] = Counter()
+
+    def run(self, show: Callable[[str], None]) -> dict[str, int]:
+        """Send everything; returns how much of what was acknowledged. Raises what :class:`GatewayClient` raises."""
+        with self._client:
+            self._others(show)
+            for event in self._case.story:
+                self._happen(event, show)
+                time.sleep(PAUSE_S)
+            self._call(show)
+        return dict(self._sent)
+
+    def _others(self, show: Callable[[str], None]) -> None:
+        show(f"{len(self._case.others)} messages of other customers")
+        bodies = [self._body(line) for line in self._case.others]
+        self._sent["messages of other customers"] += len(self._client.chats(bodies))
+
+    def _happen(self, event: Line | Picture, show: Callable[[str], None]) -> None:
+        if isinstance(event, Line):
+            show(f"chat, {event.role}: {event.text[:60]}")
+            self._client.chats([self._body(event)])
+            self._sent["chat messages"] += 1
+            return
+        show(f"screenshot {event.path.name}")
+        self._client.screenshot(
+            event.path.read_bytes(),
+            event.media_type,
+            conversation_id=event.conversation_id,
+            subject_id=event.subject_id,
+            event_id=event.event_id,
+            source=SOURCE,
+        )
+        self._sent["screenshots"] += 1
+
+    def _call(self, show: Callable[[str], None]) -> None:
+        """A telephone gives a second of audio every second; at speed 4, every quarter of one."""
+        call = self._case.call
+        started = time.monotonic()
+        chunks = 0
+        for index, start_s, wav in split(call.path, CHUNK_S):
+            due = started + (start_s + CHUNK_S) / self._speed
+            time.sleep(max(0.0, due - time.monotonic()))
+            show(f"call, {start_s:.0f} s at {self._speed:g}x")
+            self._client.chunk(
+                call.call_id,
+                wav,
+                "audio/wav",
+                index=index,
+                start_s=start_s,
+                subject_id=call.subject_id,
+                speakers=call.speakers,
+                source=SOURCE,
+            )
+            chunks += 1
+        self._client.end_call(call.call_id, subject_id=call.subject_id, chunks=chunks, source=SOURCE)
+        self._sent["seconds of a call"] += round(chunks * CHUNK_S)
+
+    def _body(self, line: Line) -> ChatBody:
+        return ChatBody.model_validate(
+            {
+                "event_id": line.event_id,
+                "conversation_id": line.conversation_id,
+                "subject_id": line.subject_id,
+                "role": line.role,
+                "text": line.text,
+                "event_time": utc_now(),
+                "source": SOURCE,
+            }
+        )

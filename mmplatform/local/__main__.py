@@ -1,0 +1,35 @@
+"""``python -m mmplatform.local [--derivers chat=1,…] [--no-dagster]``: the supervisor without a terminal.
+
+It is what `mmplatform up --detach` starts, and what a service manager (systemd, a container) should run. It ends with
+exit code 0 on SIGTERM, and with 1 and one line on standard error when it cannot start.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from mmplatform.errors import PlatformError
+from mmplatform.local.launch import dagster_location, run_stack
+from mmplatform.local.stack import Options, parse_derivers
+from mmplatform.local.views import NoView
+from mmplatform.settings import load
+
+
+def main() -> None:
+    """Run the stack until SIGTERM."""
+    parser = argparse.ArgumentParser(prog="python -m mmplatform.local")
+    parser.add_argument("--derivers", default="", help="processes per modality, for example chat=1,call=2")
+    parser.add_argument("--no-dagster", action="store_true", help="leave the Dagster UI and daemon out")
+    arguments = parser.parse_args()
+    try:
+        dagster, cwd = ((), None) if arguments.no_dagster else dagster_location(Path.cwd())
+        run_stack(load(), Options(parse_derivers(arguments.derivers), dagster, cwd), NoView())
+    except PlatformError as error:
+        sys.stderr.write(f"{type(error).__name__}: {error}\n")
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

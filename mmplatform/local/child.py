@@ -1,0 +1,168 @@
+"""One child of the supervisor: waits for what it needs, runs, is watched, and is started again when it dies.
+
+States: ``waiting`` (for what it needs) → ``starting`` → ``ready`` → (it dies) ``restarting`` → ``starting`` …, or
+``crash-loop`` after too many deaths, until it is retried; at the end ``stopping`` → ``stopped``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Final, Literal
+
+import httpx
+
+from mmplatform.events import utc_now
+from mmplatform.local import logs, processes
+from mmplatform.local.deaths import explain, hint
+from mmplatform.local.leash import Leash
+from mmplatform.local.restarts import Deaths, RestartPolicy
+from mmplatform.local.stack import Service
+
+State = Literal["waiting", "starting", "ready", "restarting", "crash-loop", "stopping", "stopped"]
+Note = Callable[[str, str, str], None]
+"""Told of every change: (service, what happened, level: ``info``, ``warning`` or ``error``)."""
+
+_POLL_S: Final = 0.1
+_LAST_WORDS: Final = 4
+
+
+class Child:
+    """A service and the process that runs it."""
+
+    def __init__(
+        self,
+        service: Service,
+        *,
+        log: Path,
+        cookie: dict[str, str],
+        leash: Leash,
+        client: httpx.AsyncClient,
+        policy: RestartPolicy,
+        note: Note,
+    ) -> None:
+        self.service = service
+        self.log = log
+        self.state: State = "waiting"
+        self.restarts = 0
+        self.trouble = ""
+        self.ready = asyncio.Event()
+        self.settled = asyncio.Event()
+        self._cookie = cookie
+        self._leash = leash
+        self._client = client
+        self._deaths = Deaths(policy)
+        self._tell = note
+        self._process: processes.Process | None = None
+        self._ready_since: float | None = None
+        self._retry = asyncio.Event()
+
+    @property
+    def pid(self) -> int | None:
+        """The running process, if there is one."""
+        return self._process.pid if self._process is not None else None
+
+    async def run(self, needs: Sequence[Child], after: Sequence[Child]) -> None:
+        """Keep the service running until this task is cancelled (then call :meth:`stop`)."""
+        for child in after:
+            await child.settled.wait()
+        while True:
+            if missing := [child.service.name for child in needs if not child.ready.is_set()]:
+                self._to("waiting", f"waits for {', '.join(missing)}")
+            for child in needs:
+                await child.ready.wait()
+            reason = await self._live()
+            await self._rest(reason)
+
+    def retry(self) -> None:
+        """Start again now, if it waits for its next start or was given up."""
+        if self.state in {"crash-loop", "restarting"}:
+            self._deaths.forget()
+            self._retry.set()
+
+    async def stop(self, hurry: asyncio.Event) -> None:
+        """SIGTERM, and SIGKILL to the whole group after the grace, or at once when ``hurry`` is set."""
+        process = self._process
+        if process is not None:
+            self._to("stopping", "stopping")
+            processes.send(process, signal.SIGTERM)
+            give_up = time.monotonic() + self.service.grace_s
+            while process.poll() is None and time.monotonic() < give_up and not hurry.is_set():  # noqa: ASYNC110
+                await asyncio.sleep(_POLL_S / 2)
+            if process.poll() is None:
+                self._tell(self.service.name, f"did not stop within {self.service.grace_s:.0f} s: killed", "warning")
+            self._bury(process)
+        self._to("stopped", "stopped")
+
+    async def _live(self) -> str:
+        """Start it and watch it; return how it ended."""
+        logs.mark_start(self.log, self.service.name, utc_now())
+        try:
+            self._process = process = processes.spawn(
+                self.service.command,
+                environment={**self.service.environment, **self._cookie},
+                log=self.log,
+                cwd=self.service.cwd,
+                hold_stdin=self.service.hold_stdin,
+            )
+        except OSError as error:
+            return f"could not be started: {error.strerror}"
+        self._leash.add(process.pid)
+        self._to("starting", f"started, pid {process.pid}")
+        began = time.monotonic()
+        late = False
+        while (code := process.poll()) is None:
+            if not self.ready.is_set():
+                if await self.service.probe.ready(self._client) and process.poll() is None:
+                    self._now_ready(time.monotonic() - began)
+                elif not late and time.monotonic() > began + self.service.start_s:
+                    late = True
+                    processes.kill_group(process.pid)
+            await asyncio.sleep(_POLL_S)
+        self._bury(process)
+        return f"was not ready after {self.service.start_s:.0f} s" if late else explain(code)
+
+    async def _rest(self, reason: str) -> None:
+        """Wait until the next start is due."""
+        now = time.monotonic()
+        ready_for = now - self._ready_since if self._ready_since is not None else 0.0
+        self._ready_since = None
+        self.ready.clear()
+        self._retry.clear()
+        words = logs.last_words(self.log, _LAST_WORDS)
+        delay = self._deaths.died(now, ready_for_s=ready_for)
+        if delay is None:
+            self.trouble = "\n".join(
+                (f"{reason}; given up after repeated deaths", *words, hint(self.service.name, words))
+            )
+            self._to("crash-loop", f"{reason}: too many deaths, given up. {hint(self.service.name, words)}", "error")
+            self.settled.set()
+            await self._retry.wait()
+        else:
+            self.trouble = "\n".join((reason, *words[-1:]))
+            self._to("restarting", f"{reason}; starts again in {delay:.1f} s", "warning")
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._retry.wait(), delay)
+        self.restarts += 1
+
+    def _now_ready(self, took_s: float) -> None:
+        self._ready_since = time.monotonic()
+        self.trouble = ""
+        self.ready.set()
+        self.settled.set()
+        self._to("ready", f"ready after {took_s:.1f} s")
+
+    def _bury(self, process: processes.Process) -> None:
+        """It ended, or must: leave none of its group, which might hold its port or files."""
+        processes.kill_group(process.pid)
+        processes.release(process)
+        self._leash.drop(process.pid)
+        self._process = None
+
+    def _to(self, state: State, what: str, level: str = "info") -> None:
+        self.state = state
+        self._tell(self.service.name, what, level)

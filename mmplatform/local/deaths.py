@@ -1,0 +1,42 @@
+"""How a child died, in words, and what to do about it."""
+
+from __future__ import annotations
+
+import re
+import signal
+from collections.abc import Sequence
+from typing import Final
+
+_HINTS: Final[tuple[tuple[str, str], ...]] = (
+    (r"No module named 'kio", "Install the embedded broker's package: pip install 'mmplatform[local]'."),
+    (r"No module named '([\w.]+)'", "A package is missing: install mmplatform again into this Python."),
+    (
+        r"[Aa]ddress already in use",
+        "Another program took its port: `mmplatform down`, then `mmplatform up` picks a free one.",
+    ),
+    (r"No space left on device", "The disk is full: make room, see `mmplatform doctor`."),
+    (r"MemoryError|Cannot allocate memory", "Memory ran out: stop other programs or start fewer derivers."),
+    (r"Too many open files", "Raise the limit: ulimit -n 8192, then `mmplatform up` again."),
+    (r"models? pull", "A model is missing: `mmplatform models pull`."),
+)
+
+
+def explain(code: int) -> str:
+    """Say how a process ended, from its exit status as Python gives it (negative: a signal)."""
+    if code >= 0:
+        return f"ended with exit code {code}"
+    try:
+        name = signal.Signals(-code).name
+    except ValueError:
+        name = f"signal {-code}"
+    if -code == signal.SIGKILL:
+        return f"was killed ({name}: by somebody, or by the system for want of memory)"
+    return f"was ended by {name}"
+
+
+def hint(name: str, words: Sequence[str]) -> str:
+    """What to do, from the last words of the process ``name``."""
+    text = "\n".join(words)
+    found = next((mend for pattern, mend in _HINTS if re.search(pattern, text)), "")
+    first = found or f"Read `mmplatform logs {name}` and mend the cause."
+    return f"{first} Then `mmplatform retry`."

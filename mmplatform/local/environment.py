@@ -1,0 +1,64 @@
+"""What a child process is told: the supervisor's settings, made into the ``MMPLATFORM_*`` variables of one worker.
+
+Pure: nothing is read from the environment here. The supervisor puts the result over its own environment, so that what a
+user set (AWS keys, proxies) reaches the workers too.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from pydantic import SecretStr
+
+from mmplatform.settings import Settings
+
+COOKIE: Final = "MMPLATFORM_STACK"
+"""Every process of one run carries this variable, so that descendants are recognised whatever session they are in."""
+
+_ONE_THREAD: Final = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "POLARS_MAX_THREADS": "1"}
+"""Libraries that would each start a thread for every core. What gains by threads has a setting of its own."""
+
+_PATHS: Final = ("data_dir", "models_dir")
+
+
+@dataclass(frozen=True, slots=True)
+class Addresses:
+    """Where the stack's servers listen: as the user configured them, or as the supervisor picked them.
+
+    Attributes:
+        kafka: bootstrap servers, ``host:port,…``.
+        chroma: ``http://host:port``.
+        gateway_port: the gateway's port, on ``settings.gateway_host``.
+    """
+
+    kafka: str
+    chroma: str
+    gateway_port: int
+
+
+def worker_environment(
+    settings: Settings, addresses: Addresses, *, instance: str = "0", metrics_port: int = 0
+) -> dict[str, str]:
+    """Return the variables that configure one worker wholly, paths made absolute."""
+    own = {
+        "kafka": addresses.kafka,
+        "chroma": addresses.chroma,
+        "gateway_port": addresses.gateway_port,
+        "metrics_port": metrics_port,
+        "instance": instance,
+    }
+    values = {name: getattr(settings, name) for name in type(settings).model_fields} | own
+    # Line by line into a log file: without this a worker's last words before a crash stay in its buffer.
+    return {"PYTHONUNBUFFERED": "1", **_ONE_THREAD} | {
+        f"MMPLATFORM_{name.upper()}": _text(name, value) for name, value in values.items() if value is not None
+    }
+
+
+def _text(name: str, value: object) -> str:
+    if isinstance(value, SecretStr):
+        return value.get_secret_value()
+    if name in _PATHS and isinstance(value, Path):
+        return str(value.absolute())
+    return str(value)

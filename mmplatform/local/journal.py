@@ -1,0 +1,35 @@
+"""What happened to the stack: ``logs/supervisor.log``, and the last few lines for the table."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from mmplatform.events import utc_now
+
+_RECENT: Final = 4
+
+
+class Journal:
+    """Appends a line for each event, and passes it on."""
+
+    def __init__(self, path: Path, passed_to: Callable[[str], None]) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # Opened for appending, so that the rotation by truncation does not leave a hole.
+        self._file = path.open("a", encoding="utf-8", buffering=1)
+        self._passed_to = passed_to
+        self.recent: deque[str] = deque(maxlen=_RECENT)
+
+    def note(self, service: str, what: str, level: str = "info") -> None:
+        """Write down what happened to ``service``."""
+        now = utc_now()
+        self._file.write(f"{now.isoformat(timespec='milliseconds')} {level:<7} {service}: {what}\n")
+        text = f"{now.astimezone():%H:%M:%S} {service}: {what}"
+        self.recent.append(text)
+        self._passed_to(text)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()

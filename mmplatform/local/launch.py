@@ -1,0 +1,170 @@
+"""Bringing the stack up, in this process or in the background, and taking it down.
+
+1. Take the lock: one stack for each data directory.
+2. End what a crash left behind, so that no old process holds a port or a file.
+3. Claim ports, lay out the table, run the supervisor.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import os
+import resource
+import secrets
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+from mmplatform.errors import Permanent, Unavailable
+from mmplatform.local import logs, processes, runfile
+from mmplatform.local.ports import PortClaims
+from mmplatform.local.restarts import RestartPolicy
+from mmplatform.local.stack import Options, Stack, plan
+from mmplatform.local.supervisor import Supervisor
+from mmplatform.local.views import View
+from mmplatform.settings import Settings
+
+WANTED_FILES: Final = 65_536
+_POLL_S: Final = 0.2
+_DAGSTER_YAML: Final = "# Written once by `mmplatform up`; yours to change.\ntelemetry:\n  enabled: false\n"
+
+
+def run_stack(
+    settings: Settings, options: Options, view: View, *, stack: Stack | None = None, policy: RestartPolicy | None = None
+) -> None:
+    """Run the stack in this process until a signal ends it. ``stack``: a table of one's own in place of the usual.
+
+    Raises:
+        Permanent: another supervisor runs this data directory, or it cannot be written.
+        Unavailable: no free port.
+    """
+    data_dir = settings.data_dir.absolute()
+    lock = runfile.StackLock(data_dir)
+    lock.acquire()
+    try:
+        processes.sweep_leftovers(data_dir)
+        raise_file_limit()
+        with PortClaims() as claims:
+            table = stack or plan(settings, options, claims.claim)
+            if options.dagster:
+                _prepare_dagster_home(data_dir / "dagster")
+            asyncio.run(_supervise(table, data_dir, view, policy or RestartPolicy()))
+    finally:
+        lock.release()
+
+
+async def _supervise(table: Stack, data_dir: Path, view: View, policy: RestartPolicy) -> None:
+    token = secrets.token_hex(8)
+    await Supervisor(table, data_dir=data_dir, token=token, pid=os.getpid(), view=view, policy=policy).run()
+
+
+def run_detached(
+    settings: Settings, arguments: list[str], show: Callable[[runfile.StackRun], None]
+) -> runfile.StackRun:
+    """Start ``python -m mmplatform.local`` with ``arguments`` in the background; return when every service is settled.
+
+    ``show`` is called with the run file's contents whenever they changed.
+
+    Raises:
+        Permanent: a stack runs there already, or the supervisor ended; the message has its last words.
+    """
+    data_dir = settings.data_dir.absolute()
+    lock = runfile.StackLock(data_dir)
+    lock.acquire()  # for its message, when somebody runs it already
+    lock.release()
+    log = logs.log_path(data_dir, "supervisor")
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("ab") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "mmplatform.local", *arguments],
+            env={**os.environ, "MMPLATFORM_DATA_DIR": str(data_dir)},
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    seen: runfile.StackRun | None = None
+    while process.poll() is None:
+        run = runfile.running(data_dir)
+        if run is not None and run.pid == process.pid and run != seen:
+            seen = run
+            show(run)
+            if run.settled:
+                process.returncode = 0  # it lives on without us: no warning that it was not waited for
+                return run
+        time.sleep(_POLL_S)
+    words = "\n".join(logs.tail(log, 8))
+    raise Permanent(f"the supervisor ended with exit code {process.returncode}; its last words in {log}:\n{words}")
+
+
+def take_down(data_dir: Path, *, hurry: bool, patience_s: float) -> int | None:
+    """Stop the stack of this data directory and wait until it is gone; return its pid, None when none runs.
+
+    Raises:
+        Unavailable: it has not stopped within ``patience_s``.
+    """
+    run = runfile.running(data_dir)
+    if run is None:
+        return None
+    with suppress(ProcessLookupError):
+        os.kill(run.pid, signal.SIGTERM)
+        if hurry:
+            time.sleep(_POLL_S)  # two signals of one kind at the same instant would count as one
+            os.kill(run.pid, signal.SIGTERM)
+    give_up = time.monotonic() + patience_s
+    while runfile.is_locked(data_dir):
+        if time.monotonic() > give_up:
+            raise Unavailable(
+                f"the stack (pid {run.pid}) has not stopped within {patience_s:.0f} s: `mmplatform down --now` hurries"
+                f" it; `kill -9 {run.pid}` is safe too, nothing that was acknowledged is lost"
+            )
+        time.sleep(_POLL_S)
+    return run.pid
+
+
+def ask_retry(data_dir: Path) -> list[str]:
+    """Have what was given up started again; return its names.
+
+    Raises:
+        Unavailable: no stack runs.
+    """
+    run = runfile.running(data_dir)
+    if run is None:
+        raise Unavailable(f"no stack runs on {data_dir}: start it with `mmplatform up`")
+    os.kill(run.pid, signal.SIGUSR1)
+    return [name for name, service in run.services.items() if service.state in {"crash-loop", "restarting"}]
+
+
+def dagster_location(near: Path) -> tuple[tuple[str, ...], Path | None]:
+    """The arguments that name the code location to ``dagster dev``, and where to run it; empty when there is none.
+
+    A ``workspace.yaml`` in ``near`` or beside the package (a checkout) comes first, then an installed ``definitions``.
+    """
+    for folder in (near, Path(__file__).parents[2]):
+        if (folder / "workspace.yaml").is_file():
+            return ("-w", str((folder / "workspace.yaml").absolute())), folder.absolute()
+    if importlib.util.find_spec("definitions") is not None:
+        return ("-m", "definitions"), None
+    return (), None
+
+
+def raise_file_limit() -> int:
+    """Raise the limit of open files as far as the system lets us (the children inherit it); return it."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = WANTED_FILES if hard == resource.RLIM_INFINITY else min(WANTED_FILES, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        with suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+
+
+def _prepare_dagster_home(home: Path) -> None:
+    home.mkdir(parents=True, exist_ok=True)
+    if not (home / "dagster.yaml").exists():
+        (home / "dagster.yaml").write_text(_DAGSTER_YAML, encoding="utf-8")

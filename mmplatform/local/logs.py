@@ -1,0 +1,104 @@
+"""The log file of each process: children append to it themselves, the supervisor bounds its size.
+
+Children write straight into the file and not through a pipe of the supervisor: a worker never waits for the supervisor,
+and its last words are kept when the supervisor is killed. So a file is rotated by copying and truncating it; a line
+written in the instant between the two is lost, which a log bears.
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Final
+
+KEPT: Final = 3
+MAX_BYTES: Final = 10_000_000
+START_MARK: Final = "=== "
+_TAIL_BYTES: Final = 256_000
+_FOLLOW_S: Final = 0.25
+
+
+def log_path(data_dir: Path, name: str) -> Path:
+    """Where the process ``name`` logs."""
+    return data_dir / "logs" / f"{name}.log"
+
+
+def mark_start(path: Path, name: str, at: datetime) -> None:
+    """Write the line that divides one life of a process from the next."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a", encoding="utf-8") as log:
+        log.write(f"{START_MARK}{name} started at {at.isoformat(timespec='milliseconds')}\n")
+
+
+def rotate(path: Path, *, max_bytes: int = MAX_BYTES, kept: int = KEPT) -> bool:
+    """Move the contents to ``NAME.log.1`` (and that to ``.2`` …) when there are more than ``max_bytes``."""
+    try:
+        if path.stat().st_size <= max_bytes:
+            return False
+    except FileNotFoundError:
+        return False
+    for number in range(kept - 1, 0, -1):
+        older = path.with_name(f"{path.name}.{number}")
+        if older.exists():
+            older.replace(path.with_name(f"{path.name}.{number + 1}"))
+    with path.open("r+b") as source, path.with_name(f"{path.name}.1").open("wb") as target:
+        shutil.copyfileobj(source, target)
+        source.truncate(0)
+    return True
+
+
+def tail(path: Path, lines: int) -> list[str]:
+    """The last ``lines`` lines, fewer when there are fewer; nothing when there is no file."""
+    return _tail_from(path, lines)[0]
+
+
+def last_words(path: Path, lines: int) -> list[str]:
+    """The last lines of the present life of a process only."""
+    found = tail(path, 500)
+    starts = [number for number, line in enumerate(found) if line.startswith(START_MARK)]
+    # Not the lines with which a traceback underlines its sources.
+    words = [line for line in found[starts[-1] + 1 if starts else 0 :] if line.strip("^~ \t")]
+    return words[-lines:]
+
+
+def follow(paths: Mapping[str, Path], lines: int, *, wait: bool) -> Iterator[tuple[str, str]]:
+    """Yield ``(name, line)``: the last lines of each file, then, with ``wait``, what is appended, for ever."""
+    at: dict[str, int] = {}
+    for name, path in paths.items():
+        found, at[name] = _tail_from(path, lines)
+        yield from ((name, line) for line in found)
+    while wait:
+        time.sleep(_FOLLOW_S)
+        for name, path in paths.items():
+            found, at[name] = _read_on(path, at[name])
+            yield from ((name, line) for line in found)
+
+
+def _tail_from(path: Path, lines: int) -> tuple[list[str], int]:
+    try:
+        with path.open("rb") as log:
+            end = log.seek(0, 2)
+            log.seek(max(0, end - _TAIL_BYTES))
+            data = log.read(end - log.tell())
+    except FileNotFoundError:
+        return [], 0
+    found = data.decode(errors="replace").splitlines()
+    if end > _TAIL_BYTES:
+        found = found[1:]  # cut in its middle
+    return (found[-lines:] if lines > 0 else []), end
+
+
+def _read_on(path: Path, at: int) -> tuple[list[str], int]:
+    try:
+        with path.open("rb") as log:
+            if log.seek(0, 2) < at:  # rotated meanwhile
+                at = 0
+            log.seek(at)
+            data = log.read()
+    except FileNotFoundError:
+        return [], 0
+    whole = data.rfind(b"\n") + 1  # a half-written line waits for its end
+    return data[:whole].decode(errors="replace").splitlines(), at + whole

@@ -1,0 +1,101 @@
+"""Ports for the children: the preferred one, or the next free one above it.
+
+A child binds its port only seconds after it was picked (it imports its libraries first). So that a second stack of the
+same user does not pick the same port meanwhile, each picked port is held by a file lock for as long as its stack runs;
+the kernel lets go of it however the supervisor ends.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import socket
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+from mmplatform.errors import Unavailable
+
+_TRIES: Final = 300
+_LAST_PORT: Final = 65535
+
+
+def claims_dir() -> Path:
+    """The directory of port locks, shared by all stacks of one user on this machine."""
+    return Path(tempfile.gettempdir()) / f"mmplatform-ports-{os.getuid()}"
+
+
+def is_free(port: int, host: str = "127.0.0.1") -> bool:
+    """Whether a server could listen there now. SO_REUSEADDR: closed connections that linger do not count."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+            probe.listen(1)
+        except OSError:
+            return False
+    return True
+
+
+def any_free(host: str = "127.0.0.1") -> int:
+    """A port that the system picks."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.bind((host, 0))
+        return int(probe.getsockname()[1])
+
+
+class PortClaims:
+    """The ports that one stack holds; a context manager that lets go of them at its end."""
+
+    def __init__(self, directory: Path | None = None) -> None:
+        self._directory = directory or claims_dir()
+        self._held: dict[int, int] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.release()
+
+    def claim(self, preferred: int, host: str = "127.0.0.1") -> int:
+        """Pick and hold a port: ``preferred``, else the next free one above it; 0 means any.
+
+        Raises:
+            Unavailable: no port is free.
+        """
+        if preferred:
+            # Upwards and not at random: the system hands out random ports (32768 and up) to outgoing connections.
+            for port in range(preferred, min(preferred + _TRIES, _LAST_PORT + 1)):
+                if self._take(port, host):
+                    return port
+        for _ in range(_TRIES):
+            port = any_free(host)
+            if self._take(port, host):
+                return port
+        raise Unavailable(f"no free port on {host} near {preferred}: stop what listens there, or set another port")
+
+    def release(self) -> None:
+        """Let go of every port."""
+        for descriptor in self._held.values():
+            with suppress(OSError):
+                os.close(descriptor)
+        self._held.clear()
+
+    def _take(self, port: int, host: str) -> bool:
+        if port in self._held or not is_free(port, host):
+            return False
+        self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        descriptor = os.open(self._directory / str(port), os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(descriptor)
+            return False
+        self._held[port] = descriptor
+        return True

@@ -1,0 +1,54 @@
+"""Is it ready? A TCP connection that is accepted, or an HTTP answer below 400."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from dataclasses import dataclass
+
+import httpx
+
+PROBE_TIMEOUT_S = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class TcpProbe:
+    """Ready when a connection is accepted."""
+
+    host: str
+    port: int
+
+    async def ready(self, client: httpx.AsyncClient) -> bool:  # noqa: ARG002 - the same shape as the HTTP probe
+        """Try once."""
+        try:
+            async with asyncio.timeout(PROBE_TIMEOUT_S):
+                _, writer = await asyncio.open_connection(self.host, self.port)
+        except (OSError, TimeoutError):
+            return False
+        writer.close()
+        with suppress(OSError):
+            await writer.wait_closed()
+        return True
+
+
+@dataclass(frozen=True, slots=True)
+class HttpProbe:
+    """Ready when a GET is answered with a success."""
+
+    url: str
+
+    async def ready(self, client: httpx.AsyncClient) -> bool:
+        """Try once."""
+        try:
+            answer = await client.get(self.url, timeout=PROBE_TIMEOUT_S)
+        except httpx.HTTPError:
+            return False
+        return answer.status_code < httpx.codes.BAD_REQUEST
+
+
+Probe = TcpProbe | HttpProbe
+
+
+def local_client() -> httpx.AsyncClient:
+    """A client for addresses of this machine: no proxy from the environment is asked."""
+    return httpx.AsyncClient(trust_env=False, timeout=PROBE_TIMEOUT_S)

@@ -1,0 +1,228 @@
+"""The supervisor: runs every child of the stack, in order, until it is asked to stop.
+
+Who calls it: ``mmplatform.local.launch``, with the lock held and the ports claimed. It guarantees:
+
+1. Children start when what they need is ready, side by side otherwise.
+2. What dies is started again, with growing waits; what keeps dying is given up, and the others go on.
+3. The run file tells how things stand, within a tick of every change.
+4. At the end (SIGINT, SIGTERM, SIGHUP) children stop in the reverse order; a second signal hurries; none is left.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import time
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Final
+
+import httpx
+
+from mmplatform.events import utc_now
+from mmplatform.local import logs, processes, runfile, statuses
+from mmplatform.local.child import Child
+from mmplatform.local.environment import COOKIE
+from mmplatform.local.journal import Journal
+from mmplatform.local.leash import Leash
+from mmplatform.local.probes import local_client
+from mmplatform.local.restarts import RestartPolicy
+from mmplatform.local.stack import Service, Stack
+from mmplatform.local.table import Picture, Row
+from mmplatform.local.views import Guarded, View
+
+TICK_S: Final = 1.0
+_ROTATE_EVERY: Final = 10
+_ASK_EVERY: Final = 2
+_SELF: Final = "supervisor"
+
+
+class Supervisor:
+    """One run of one stack."""
+
+    def __init__(
+        self, stack: Stack, *, data_dir: Path, token: str, pid: int, view: View, policy: RestartPolicy
+    ) -> None:
+        self._stack = stack
+        self._data_dir = data_dir
+        self._cookie = processes.cookie_for(data_dir, token)
+        self._pid = pid
+        self._view = Guarded(view)
+        self._policy = policy
+        self._journal = Journal(logs.log_path(data_dir, _SELF), self._view.note)
+        self._leash = Leash(self._cookie)
+        self._children: dict[str, Child] = {}
+        self._statuses: dict[str, statuses.WorkerStatus] = {}
+        self._meter = statuses.Meter()
+        self._started_at: datetime = utc_now()
+        self._stop = asyncio.Event()
+        self._hurry = asyncio.Event()
+        self._changed = asyncio.Event()
+
+    async def run(self) -> None:
+        """Start everything, watch until a signal comes, stop everything."""
+        self._on_signals()
+        self._leash.hold()
+        self._view.open()
+        try:
+            async with local_client() as client:
+                runs = self._start(client)
+                try:
+                    await self._watch(client, runs)
+                finally:
+                    await self._stop_all(runs)
+        finally:
+            self._view.close()
+            self._leash.let_go()
+            runfile.remove(self._data_dir)
+            self._journal.close()
+
+    def stop(self) -> None:
+        """Ask for the end; asked again, hurry."""
+        if self._stop.is_set():
+            self._hurry.set()
+        self._stop.set()
+
+    def retry(self) -> None:
+        """Start again what was given up."""
+        for child in self._children.values():
+            child.retry()
+
+    def picture(self) -> Picture:
+        """How the stack stands now."""
+        urls = {
+            "gateway": self._stack.gateway,
+            "dagster": self._stack.dagster,
+            "kafka": self._stack.kafka,
+            "chroma": self._stack.chroma,
+            "logs": str(logs.log_path(self._data_dir, _SELF).parent),
+        }
+        return Picture([self._row(child) for child in self._children.values()], urls, tuple(self._journal.recent))
+
+    def _on_signals(self) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            loop.add_signal_handler(number, self.stop)
+        loop.add_signal_handler(signal.SIGUSR1, self.retry)
+
+    def _start(self, client: httpx.AsyncClient) -> list[asyncio.Task[None]]:
+        for service in self._stack.services:
+            self._children[service.name] = Child(
+                service,
+                log=logs.log_path(self._data_dir, service.name),
+                cookie={COOKIE: self._cookie},
+                leash=self._leash,
+                client=client,
+                policy=self._policy,
+                note=self._note,
+            )
+        self._write()
+        return [
+            asyncio.create_task(child.run(self._named(child.service.needs), self._named(child.service.after)))
+            for child in self._children.values()
+        ]
+
+    async def _watch(self, client: httpx.AsyncClient, runs: Sequence[asyncio.Task[None]]) -> None:
+        began, told, ticks = time.monotonic(), False, 0
+        while not self._stop.is_set():
+            for run in runs:
+                if run.done():
+                    run.result()  # it never ends of itself: raises what went wrong in us
+            self._leash.hold()
+            if ticks % _ASK_EVERY == 0:
+                self._statuses = await statuses.ask(client, self._metrics_urls())
+            if ticks % _ROTATE_EVERY == 0:
+                self._rotate()
+            if not told and self._settled():
+                told = True
+                self._journal.note(_SELF, f"the stack stands after {time.monotonic() - began:.1f} s")
+            self._view.show(self.picture())
+            ticks += 1
+            await self._tick()
+
+    async def _tick(self) -> None:
+        """Wait a tick; write the run file at once when something changed, end at once when asked to stop."""
+        end = time.monotonic() + TICK_S
+        while (left := end - time.monotonic()) > 0 and not self._stop.is_set():
+            stop = asyncio.create_task(self._stop.wait())
+            changed = asyncio.create_task(self._changed.wait())
+            _, pending = await asyncio.wait({stop, changed}, timeout=left, return_when=asyncio.FIRST_COMPLETED)
+            for task in pending:
+                task.cancel()
+            if self._changed.is_set():
+                self._changed.clear()
+                self._write()
+
+    async def _stop_all(self, runs: Sequence[asyncio.Task[None]]) -> None:
+        self._journal.note(_SELF, "stopping; once more to hurry")
+        failures: list[BaseException | None] = []
+        for run in runs:
+            run.cancel()
+        await asyncio.gather(*runs, return_exceptions=True)
+        for level in stop_order(self._stack.services):
+            stops = [asyncio.create_task(self._children[name].stop(self._hurry)) for name in level]
+            while stops:
+                done, waiting = await asyncio.wait(stops, timeout=TICK_S)
+                failures += [task.exception() for task in done]
+                stops = list(waiting)
+                self._view.show(self.picture())
+        self._journal.note(_SELF, "stopped")
+        for failure in failures:
+            if failure is not None:
+                raise failure
+
+    def _settled(self) -> bool:
+        return all(child.settled.is_set() for name, child in self._children.items() if name != runfile.DAGSTER)
+
+    def _rotate(self) -> None:
+        for name in (_SELF, *self._children):
+            logs.rotate(logs.log_path(self._data_dir, name))
+
+    def _note(self, service: str, what: str, level: str) -> None:
+        self._journal.note(service, what, level)
+        self._changed.set()
+
+    def _named(self, names: Sequence[str]) -> list[Child]:
+        return [self._children[name] for name in names]
+
+    def _metrics_urls(self) -> dict[str, str]:
+        ready = (child.service for child in self._children.values() if child.state == "ready")
+        return {service.name: service.metrics_url for service in ready if service.metrics_url}
+
+    def _row(self, child: Child) -> Row:
+        usage = self._meter.measure(child.pid, family=child.service.family) if child.pid else None
+        status = self._statuses.get(child.service.name) if child.state == "ready" else None
+        return Row(child.service.name, child.state, child.restarts, child.pid, usage, status, child.trouble)
+
+    def _write(self) -> None:
+        services = {
+            name: runfile.ServiceRun(
+                pid=child.pid,
+                state=child.state,
+                restarts=child.restarts,
+                metrics_url=child.service.metrics_url,
+                log=str(child.log),
+                note=child.trouble,
+            )
+            for name, child in self._children.items()
+        }
+        run = runfile.StackRun(
+            pid=self._pid,
+            started_at=self._started_at,
+            data_dir=str(self._data_dir),
+            gateway=self._stack.gateway,
+            kafka=self._stack.kafka,
+            chroma=self._stack.chroma,
+            dagster=self._stack.dagster,
+            services=services,
+        )
+        runfile.write(self._data_dir, run)
+
+
+def stop_order(services: Sequence[Service]) -> list[list[str]]:
+    """Names in the order of stopping, level by level: nothing stops before what needs it has stopped."""
+    depth: dict[str, int] = {}
+    for service in services:  # the table names what is needed before what needs it
+        depth[service.name] = 1 + max((depth[name] for name in (*service.needs, *service.after)), default=0)
+    return [[name for name in depth if depth[name] == level] for level in sorted(set(depth.values()), reverse=True)]
