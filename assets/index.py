@@ -1,0 +1,32 @@
+"""The hot vector index that search asks: one partition for each bucket of subjects."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import dagster as dg
+
+from assets.external import external
+from assets.partitions import BY_BUCKET
+from mmplatform.artifacts import Passage
+from mmplatform.modalities import PASSAGES_TABLE
+
+INDEX: Final = "index"
+
+
+def index_spec() -> dg.AssetSpec:
+    """``index``: a bucket holds passages of every hour."""
+    return external(
+        INDEX,
+        stage="index",
+        description=(
+            "Passages in Chroma, one collection for each bucket of subjects and embedder: a question "
+            "about one customer touches one bucket, and erasing a customer rebuilds one."
+        ),
+        table=PASSAGES_TABLE,
+        records=[Passage],
+        partitions=BY_BUCKET,
+        kinds={"chroma", "python"},
+        deps=[dg.AssetDep(PASSAGES_TABLE, partition_mapping=dg.AllPartitionMapping())],
+        tags={"modality": "all", "personal_data": "redacted"},
+    )

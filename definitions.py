@@ -1,0 +1,18 @@
+"""Dagster's composition root: the only file that workspace.yaml names. ``dagster dev`` shows what is put together here.
+
+Nothing is opened on import: resources open what they stand for when a sensor or an asset asks.
+"""
+
+from __future__ import annotations
+
+import dagster as dg
+
+from assets import all_specs
+from resources.lakehouse import LakehouseResource
+from sensors import all_sensors
+
+defs = dg.Definitions(
+    assets=all_specs(),
+    sensors=all_sensors(),
+    resources={"lakehouse": LakehouseResource()},
+)

@@ -1,0 +1,1 @@
+"""What Dagster opens: thin configurable resources whose ``open()`` gives the platform's own types."""

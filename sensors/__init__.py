@@ -1,0 +1,12 @@
+"""The sensors: what landed is reported; nothing here is in the way of the data."""
+
+from __future__ import annotations
+
+import dagster as dg
+
+from sensors.landings import landings_sensor
+
+
+def all_sensors() -> list[dg.SensorDefinition]:
+    """Every sensor."""
+    return [landings_sensor]
