@@ -1,0 +1,132 @@
+import json
+import os
+import re
+
+import pytest
+from typer.testing import CliRunner
+
+from mmplatform.cli.app import app
+from mmplatform.errors import Misconfigured, Permanent, Unavailable
+from mmplatform.events import utc_now
+from mmplatform.local import runfile
+from mmplatform.local.runfile import ServiceRun, StackLock, StackRun
+
+
+@pytest.fixture(autouse=True)
+def data(monkeypatch, tmp_path):
+    monkeypatch.setenv("MMPLATFORM_DATA_DIR", str(tmp_path))
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setattr(runfile, "_LOCK_PATIENCE_S", 0.0)
+    return tmp_path
+
+
+@pytest.fixture
+def stack(data):
+    """A stack as its run file and lock show it; we ourselves are its processes."""
+    lock = StackLock(data)
+    lock.acquire()
+    states = {"broker": "ready", "index": "ready", "archive": "crash-loop"}
+    run = StackRun(
+        pid=os.getpid(),
+        started_at=utc_now(),
+        data_dir=str(data),
+        gateway="http://127.0.0.1:8080",
+        kafka="127.0.0.1:19092",
+        chroma="",
+        dagster="",
+        services={
+            name: ServiceRun(
+                pid=os.getpid(), state=state, restarts=0, metrics_url="http://127.0.0.1:1", log="", note=note
+            )
+            for (name, state), note in zip(states.items(), ("", "", "disk full"), strict=True)
+        },
+    )
+    runfile.write(data, run)
+    yield run
+    lock.release()
+
+
+def invoke(*words: str):
+    return CliRunner().invoke(app, list(words))
+
+
+def test_status_of_no_stack_says_how_to_start_one():
+    result = invoke("status")
+    assert isinstance(result.exception, Unavailable)
+    assert "mmplatform up" in str(result.exception)
+    assert invoke("status", "--json").output == "null\n"
+
+
+def test_status_after_a_crash_says_so(data, stack):
+    runfile.write(data, stack.model_copy(update={"pid": 1}))
+    assert "without stopping cleanly" in str(invoke("status").exception)
+
+
+@pytest.mark.usefixtures("stack")
+def test_status_shows_the_table_and_fails_when_a_service_was_given_up():
+    result = invoke("status")
+    assert result.exit_code == 1
+    assert re.search(r"index +ready +0 +\d+ +\d+% +\d+ MB", result.output)
+    assert "archive: disk full" in result.output
+    assert "gateway  http://127.0.0.1:8080" in result.output
+
+
+def test_status_for_programs_is_the_run_file_and_more(stack):
+    found = json.loads(invoke("status", "--json").output)
+    assert found["services"]["index"]["rss"] > 0
+    assert found["services"]["index"]["status"] is None
+    assert StackRun.model_validate(found) == stack
+
+
+def test_down_without_a_stack_is_no_error():
+    result = invoke("down")
+    assert (result.exit_code, "no stack runs" in result.output) == (0, True)
+
+
+@pytest.mark.usefixtures("stack")
+def test_a_second_up_is_refused():
+    for words in (("up",), ("up", "--detach")):
+        result = invoke(*words)
+        assert isinstance(result.exception, Permanent)
+        assert f"pid {os.getpid()}" in str(result.exception)
+
+
+def test_up_refuses_a_wrong_count_of_derivers():
+    assert isinstance(invoke("up", "--derivers", "video=1").exception, Misconfigured)
+
+
+def test_retry_without_a_stack_says_how_to_start_one():
+    assert isinstance(invoke("retry").exception, Unavailable)
+
+
+def test_logs_of_all_are_named_and_of_one_are_plain(data):
+    (data / "logs").mkdir()
+    (data / "logs" / "broker.log").write_text("a\nb\n")
+    (data / "logs" / "index.log").write_text("[red]c\n")
+    assert invoke("logs", "-n", "1").output == "broker | b\nindex  | [red]c\n"
+    assert invoke("logs", "broker").output == "a\nb\n"
+
+
+def test_logs_of_an_unknown_service_name_the_known_ones(data):
+    (data / "logs").mkdir()
+    (data / "logs" / "broker.log").touch()
+    result = invoke("logs", "brocker")
+    assert isinstance(result.exception, Misconfigured)
+    assert "broker" in str(result.exception)
+
+
+def test_doctor_fails_with_a_mend_when_a_model_is_missing(monkeypatch, tmp_path):
+    monkeypatch.setenv("MMPLATFORM_MODELS_DIR", str(tmp_path / "none"))
+    result = invoke("doctor")
+    assert result.exit_code == 1
+    assert "→ run `mmplatform models pull minilm`" in result.output
+
+
+def test_doctor_is_content_when_all_is_there(monkeypatch, tmp_path):
+    for name in ("whisper-base", "minilm", "en-sm"):
+        (tmp_path / "models" / name).mkdir(parents=True)
+        (tmp_path / "models" / name / "COMPLETE").touch()
+    monkeypatch.setenv("MMPLATFORM_MODELS_DIR", str(tmp_path / "models"))
+    result = invoke("doctor")
+    assert result.exit_code == 0, result.output
+    assert "failed" not in result.output

@@ -1,0 +1,40 @@
+"""What all tests share: an environment without the developer's own settings, and skips that CI does not forgive."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+from hypothesis import settings
+
+# A shared machine is slow now and then; that is no failure of the code under test.
+settings.register_profile("project", deadline=None)
+settings.load_profile("project")
+
+REQUIRE = "MMPLATFORM_REQUIRE_SYSTEM_PACKAGES"
+KEPT = ("MMPLATFORM_TEST_", "MMPLATFORM_MODELS_DIR", REQUIRE)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_environment(tmp_path_factory):
+    """No test reads or writes the data of a stack that the developer runs."""
+    before = dict(os.environ)
+    for name in [name for name in os.environ if name.startswith("MMPLATFORM_") and not name.startswith(KEPT)]:
+        del os.environ[name]
+    os.environ["MMPLATFORM_DATA_DIR"] = str(tmp_path_factory.mktemp("data"))
+    yield
+    os.environ.clear()
+    os.environ.update(before)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item, call):
+    """Where the system packages are promised (CI), a test that skips for want of one has failed."""
+    report = yield
+    if report.skipped and os.environ.get(REQUIRE) and not hasattr(report, "wasxfail"):
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+        if "is not installed" in reason or "needs " in reason:
+            report.outcome = "failed"
+            report.longrepr = f"{item.nodeid}: {reason} ({REQUIRE} is set)"
+    del call
+    return report

@@ -1,0 +1,154 @@
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from quixstreams.sinks.base import SinkBackpressureError
+
+from mmplatform.artifacts import DeadLetter, Retraction
+from mmplatform.consumers.indexer import dead_letters, last_word, measure, read, upsert
+from mmplatform.consumers.publish import LARGEST, outgoing
+from mmplatform.consumers.quix import BatchSink
+from mmplatform.consumers.status import WorkerStatus
+from mmplatform.derive.derived import quarantine
+from mmplatform.errors import Busy, Permanent, Rejected, Unavailable
+from mmplatform.events import encode
+from mmplatform.pipeline.process import ConsumedRecord, Outcome
+from mmplatform.retrieve.freshness import FreshnessTracker
+from mmplatform.settings import load
+from tests.builders import NOW, arrival, chat, message, passage, position
+
+SETTINGS = load(topic_prefix="team-")
+
+
+def add(sink: BatchSink, offset: int, topic: str = "team-interactions.chat") -> None:
+    sink.add(b"value", b"key", 0, None, topic, 0, offset)
+
+
+def test_a_batch_holds_all_topic_partitions_and_leaves_once():
+    landed: list[list[ConsumedRecord]] = []
+    sink = BatchSink(SETTINGS, landed.append)
+    add(sink, 1)
+    add(sink, 5, "team-artifacts")
+    sink.flush()
+    sink.flush()
+    assert [[(r.position.topic, r.position.offset) for r in batch] for batch in landed] == [
+        [("interactions.chat", 1), ("artifacts", 5)]
+    ]
+
+
+@pytest.mark.parametrize(("error", "pause"), [(Busy("full", retry_after=7.0), 7.0), (Unavailable("gone"), 1.0)])
+def test_a_store_that_is_away_becomes_backpressure_and_the_batch_is_read_again(error, pause):
+    def land(_):
+        raise error
+
+    sink = BatchSink(SETTINGS, land)
+    add(sink, 1)
+    with pytest.raises(SinkBackpressureError) as raised:
+        sink.flush()
+    assert raised.value.retry_after == pause
+    sink.flush()  # nothing is kept: the log has it
+
+
+def test_a_permanent_error_ends_the_worker():
+    def land(_):
+        raise Permanent("disk")
+
+    sink = BatchSink(SETTINGS, land)
+    add(sink, 1)
+    with pytest.raises(Permanent):
+        sink.flush()
+
+
+def test_a_paused_sink_forgets_what_will_be_read_again():
+    landed: list[object] = []
+    sink = BatchSink(SETTINGS, landed.append)
+    add(sink, 1)
+    sink.on_paused()
+    sink.flush()
+    assert landed == []
+
+
+def retraction(of) -> Retraction:
+    return Retraction(
+        artifact_id=of.artifact_id,
+        modality=of.modality,
+        conversation_id=of.conversation_id,
+        subject_id=of.subject_id,
+        stamps=of.stamps,
+        provenance=of.provenance,
+        reason="test",
+    )
+
+
+def test_the_latest_record_of_an_id_wins():
+    first = passage(message(chat(0), position()))
+    again = first.model_copy(update={"text": "better"})
+    other = passage(message(chat(1), position()))
+    assert last_word([first, again]) == ([again], [])
+    assert last_word([first, retraction(first)]) == ([], [retraction(first)])
+    assert last_word([retraction(first), again, other]) == ([again, other], [])
+
+
+class Picky:
+    """Refuses passages that say so, and with them the whole batch that they are in, as Chroma does."""
+
+    def __init__(self) -> None:
+        self.there: list[str] = []
+
+    def upsert(self, passages, indexed_at):
+        assert indexed_at.tzinfo is not None
+        if any("refuse" in each.text for each in passages):
+            raise Rejected("vector of another length")
+        self.there += [each.artifact_id for each in passages]
+
+
+def test_a_passage_that_the_index_refuses_is_named_and_its_neighbours_land():
+    batch = [passage(message(chat(n), position(n)), text="refuse" if n == 3 else "fine") for n in range(7)]
+    records = [ConsumedRecord(position(n), encode(each), NOW) for n, each in enumerate(batch)]
+    index = Picky()
+    landed, refused = upsert(index, batch)
+    assert sorted(index.there) == sorted(each.artifact_id for each in landed)
+    assert len(landed) == 6
+    [letter] = dead_letters(records, refused)
+    assert (letter.position.offset, letter.reason) == (3, "vector of another length")
+
+
+def test_messages_are_not_indexed():
+    assert last_word([message(chat(0), position())]) == ([], [])
+
+
+def test_artifacts_that_do_not_parse_are_dead_letters():
+    good = message(chat(0), position())
+    records = [ConsumedRecord(position(n), value, NOW) for n, value in enumerate((encode(good), b"nonsense", None))]
+    artifacts, dead = read(records)
+    assert artifacts == [good]
+    assert [letter.position.offset for letter in dead.dead_letters] == [1, 2]
+
+
+def test_every_part_of_an_outcome_goes_to_its_topic_under_its_conversation():
+    source = message(chat(0), position())
+    letter = DeadLetter(position=position(9), reason="r", size=0, value_sha256="0" * 64, dead_at=NOW)
+    aside = quarantine(arrival(chat(1)), contract="raw_chats", reasons=("no",))
+    outcome = Outcome(artifacts=(source,), quarantined=(aside,), dead_letters=(letter,))
+    assert [(out.topic, out.key) for out in outgoing(outcome)] == [
+        ("artifacts", "conv-1"),
+        ("quarantine", "conv-1"),
+        ("dead-letters", "interactions.chat/0/9"),
+    ]
+
+
+def test_an_artifact_that_no_broker_takes_is_set_aside_and_its_neighbours_go_on():
+    large = message(chat(0), position(), text="x" * (LARGEST + 1))
+    small = message(chat(1), position(1))
+    found = list(outgoing(Outcome(artifacts=(large, small))))
+    assert [out.topic for out in found] == ["quarantine", "artifacts"]
+    assert all(len(out.value) < LARGEST for out in found)
+    assert b"over the 900000 that fit" in found[0].value
+
+
+def test_the_gap_is_measured_when_the_store_has_acknowledged():
+    tracker = FreshnessTracker()
+    old = chat(0, event_time=NOW - timedelta(hours=1))
+    measure(WorkerStatus("index", freshness=tracker), [passage(message(old, position()))])
+    assert tracker.summary()["chat"].gap.p50 > 3600

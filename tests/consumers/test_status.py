@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+from datetime import timedelta
+
+import httpx
+import pytest
+
+from mmplatform.consumers.status import WorkerStatus, serve_status
+from mmplatform.retrieve.freshness import FreshnessTracker
+from tests.builders import NOW, stamps
+from tests.waiting import eventually
+
+
+@pytest.fixture
+def served():
+    status = WorkerStatus("index", freshness=FreshnessTracker())
+    server = serve_status(status, 0)
+    yield status, f"http://127.0.0.1:{server.server_address[1]}"
+    status.close()
+    server.shutdown()
+    server.server_close()
+
+
+def test_a_worker_is_healthy_only_when_it_runs(served):
+    status, url = served
+    assert httpx.get(f"{url}/healthz").status_code == 503
+    status.state = "running"
+    assert httpx.get(f"{url}/healthz").status_code == 200
+
+
+def test_the_page_tells_lag_rate_and_gap(served):
+    status, url = served
+    status.batch(30, 0.1, passages=30)
+    assert status.freshness is not None
+    status.freshness.record("chat", stamps(), NOW + timedelta(seconds=10))
+    status.watch_lag(lambda: 7)
+    page = eventually(lambda: (found := httpx.get(f"{url}/status").json())["lag"] == 7 and found, within_s=10)
+    assert page["rate"] == pytest.approx(2.0)
+    assert page["gap"]["chat"]["p50"] == pytest.approx(10.0)
+    assert page["freshness"]["chat"]["slowest"] == "index"
+
+
+def test_an_unknown_lag_is_not_zero(served):
+    status, url = served
+    calls = []
+
+    def unreachable() -> int:
+        calls.append(1)
+        raise ConnectionError
+
+    status.watch_lag(unreachable)
+    eventually(lambda: calls, within_s=5)
+    assert httpx.get(f"{url}/status").json()["lag"] is None
+
+
+def test_the_metrics_page_has_counters_histogram_and_rolling_quantiles(served):
+    status, url = served
+    status.batch(3, 0.2, passages=2, dead_letters=1)
+    assert status.freshness is not None
+    gap = status.freshness.record("chat", stamps(), NOW + timedelta(seconds=10))
+    status.gap("chat", gap.total)
+    page = httpx.get(f"{url}/metrics").text
+    assert 'mmplatform_outcomes_total{outcome="dead_letters",worker="index"} 1.0' in page
+    assert 'mmplatform_freshness_gap_seconds_bucket{le="13.0",modality="chat"} 1.0' in page
+    assert 'mmplatform_freshness_seconds{modality="chat",quantile="p99",stage="derive"} 3.0' in page
+
+
+def test_an_unknown_page_says_which_there_are(served):
+    _, url = served
+    answer = httpx.get(f"{url}/nothing")
+    assert answer.status_code == 404
+    assert "/metrics" in answer.text

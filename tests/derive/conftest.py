@@ -1,0 +1,21 @@
+"""The real models, loaded once a session. A missing one fails with the command that gets it."""
+
+import pytest
+
+from mmplatform.derive.embed import OnnxEmbedder
+from mmplatform.derive.models import locate
+from mmplatform.settings import load
+
+
+@pytest.fixture(scope="session")
+def embedder():
+    settings = load()
+    return OnnxEmbedder(locate(settings.embedder, settings.models_path), threads=settings.embed_threads)
+
+
+@pytest.fixture(scope="session")
+def redactor():
+    from mmplatform.derive.redact import PresidioRedactor
+
+    settings = load()
+    return PresidioRedactor(locate(settings.ner_model, settings.models_path))

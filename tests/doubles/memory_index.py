@@ -1,0 +1,88 @@
+"""The index without a server, for unit tests; it passes the suite of :class:`mmplatform.land.index.ChromaIndex`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+
+import numpy as np
+
+from mmplatform.artifacts import Passage, Vector
+from mmplatform.errors import Rejected, Unavailable
+from mmplatform.events import Modality
+from mmplatform.land.buckets import bucket_of
+from mmplatform.land.hits import Hit, hit_of, metadata_of
+
+
+class MemoryIndex:
+    """Passages in a dict by (embedder, id). Set ``down`` to make every call raise ``Unavailable``."""
+
+    def __init__(self) -> None:
+        self.down = False
+        self._rows: dict[tuple[str, str], tuple[Passage, datetime]] = {}
+
+    def close(self) -> None:
+        pass
+
+    def upsert(self, passages: Sequence[Passage], indexed_at: datetime) -> None:
+        self._answer()
+        for passage in passages:
+            known = (row.vector for (embedder, _), (row, _) in self._rows.items() if embedder == passage.embedder)
+            if any(len(vector) != len(passage.vector) for vector in known):
+                raise Rejected("index: cannot upsert: InvalidDimension")
+        for passage in passages:
+            self._rows[passage.embedder, passage.artifact_id] = (passage, indexed_at)
+
+    def delete(self, ids: Sequence[str], *, subject_id: str | None = None) -> None:
+        self._answer()
+        for key, (passage, _) in list(self._rows.items()):
+            if key[1] in ids and (subject_id is None or bucket_of(passage.subject_id) == bucket_of(subject_id)):
+                del self._rows[key]
+
+    def search(
+        self,
+        vector: Vector,
+        *,
+        embedder: str,
+        subject_id: str | None = None,
+        modalities: Sequence[Modality] = (),
+        since: datetime | None = None,
+        until: datetime | None = None,
+        k: int = 10,
+    ) -> list[Hit]:
+        self._answer()
+        query = vector / np.linalg.norm(vector)
+        hits = [
+            hit_of(
+                passage.artifact_id,
+                passage.text,
+                float(query @ passage.vector / np.linalg.norm(passage.vector)),
+                metadata_of(passage, indexed_at),
+            )
+            for passage, indexed_at in self._rows.values()
+            if passage.embedder == embedder
+            and subject_id in {None, passage.subject_id}
+            and (not modalities or passage.modality in modalities)
+            and (since is None or passage.stamps.event_time >= since)
+            and (until is None or passage.stamps.event_time < until)
+        ]
+        return sorted(hits, key=lambda hit: (-hit.score, hit.passage_id))[:k]
+
+    def ids(
+        self, *, subject_id: str | None = None, bucket: str | None = None, embedder: str | None = None
+    ) -> Iterator[str]:
+        self._answer()
+        for passage, _ in self._rows.values():
+            if (
+                subject_id in {None, passage.subject_id}
+                and bucket in {None, bucket_of(passage.subject_id)}
+                and embedder in {None, passage.embedder}
+            ):
+                yield passage.artifact_id
+
+    def count(self, *, embedder: str | None = None) -> int:
+        return len(list(self.ids(embedder=embedder)))
+
+    def _answer(self) -> None:
+        if self.down:
+            raise Unavailable("index: the server does not answer")

@@ -1,0 +1,93 @@
+"""A gateway over doubles for unit tests: memory log, blobs in a folder, the real probes, gates that a test can move."""
+
+from __future__ import annotations
+
+import io
+import wave
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import httpx
+import numpy as np
+from PIL import Image
+
+from mmplatform.derive import audio, image
+from mmplatform.events import decode_event
+from mmplatform.gateway import GatewayParts, create_app
+from mmplatform.ingest.backpressure import open_gates
+from mmplatform.ingest.deps import IngestDeps
+from mmplatform.ingest.topics import wanted_topics
+from mmplatform.land.blobs import FileBlobs
+from mmplatform.modalities import MODALITIES
+from mmplatform.settings import Settings, load
+from tests.ingest.memory_log import MemoryLog
+
+
+@dataclass
+class Gateway:
+    """The client speaks to the application in this process; a failing application answers 500 instead of raising."""
+
+    http: httpx.AsyncClient
+    transport: httpx.ASGITransport
+    log: MemoryLog
+    deps: IngestDeps
+    settings: Settings
+
+    def events(self, modality="chat"):
+        return [decode_event(entry.value) for entry in self.log.read(MODALITIES[modality].topic)]
+
+
+def memory_parts(tmp_path, **settings):
+    loaded = load(kafka="unused", data_dir=tmp_path, **settings)
+    log = MemoryLog()
+    for spec in wanted_topics(loaded):
+        log.create(spec.name)
+    deps = IngestDeps(
+        settings=loaded,
+        log=log,
+        blobs=FileBlobs(tmp_path / "blobs"),
+        gates=open_gates(loaded),
+        probe_audio=audio.probe,
+        probe_image=image.probe,
+    )
+    return GatewayParts(deps, log, prepare=lambda: None, close=log.close), log
+
+
+@asynccontextmanager
+async def memory_gateway(tmp_path, **settings):
+    parts, log = memory_parts(tmp_path, **settings)
+    app = create_app(parts.ingest.settings, parts)
+    transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
+    async with (
+        app.router.lifespan_context(app),
+        httpx.AsyncClient(transport=transport, base_url="http://gateway") as http,
+    ):
+        yield Gateway(http, transport, log, parts.ingest, parts.ingest.settings)
+
+
+def chat_body(**changes):
+    return {
+        "event_id": "e1",
+        "conversation_id": "c1",
+        "subject_id": "s1",
+        "role": "customer",
+        "text": "hello",
+    } | changes
+
+
+def wav(seconds=0.5, rate=8_000, channels=1, seed=0):
+    noise = np.random.default_rng(seed).integers(-9000, 9000, (round(seconds * rate), channels), dtype=np.int16)
+    out = io.BytesIO()
+    with wave.open(out, "wb") as file:
+        file.setnchannels(channels)
+        file.setsampwidth(2)
+        file.setframerate(rate)
+        file.writeframes(noise.tobytes())
+    return out.getvalue()
+
+
+def picture(kind="PNG", size=(32, 24), seed=0):
+    pixels = np.random.default_rng(seed).integers(0, 255, (size[1], size[0], 3), dtype=np.uint8)
+    out = io.BytesIO()
+    Image.fromarray(pixels).save(out, kind)
+    return out.getvalue()

@@ -1,0 +1,136 @@
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from mmplatform.errors import Busy, Unavailable
+from mmplatform.ingest.backpressure import Gate, keep_watch, open_gates, total_lag
+from mmplatform.ingest.topics import wanted_topics
+from mmplatform.settings import load
+from tests.ingest.memory_log import MemoryLog
+
+
+class Clock:
+    def __init__(self):
+        self.now = 100.0
+
+    def __call__(self):
+        return self.now
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+@pytest.fixture
+def gate(clock):
+    return Gate("chat", high_water=100, low_water=40, clock=clock)
+
+
+def observe(gate, clock, *lags):
+    for lag in lags:
+        clock.now += 1
+        gate.observe(lag)
+
+
+def test_a_gate_that_knows_nothing_is_open(gate):
+    gate.check()
+    assert gate.lag is None
+
+
+def test_a_gate_closes_at_high_water_and_opens_at_low_water_only(gate, clock):
+    observe(gate, clock, 99)
+    gate.check()
+    observe(gate, clock, 100)
+    with pytest.raises(Busy):
+        gate.check()
+    observe(gate, clock, 99, 41)
+    with pytest.raises(Busy):
+        gate.check()
+    observe(gate, clock, 40)
+    gate.check()
+    observe(gate, clock, 99)
+    gate.check()
+
+
+def wait_of(gate):
+    with pytest.raises(Busy) as caught:
+        gate.check()
+    return caught.value.retry_after
+
+
+def test_the_wait_is_what_draining_to_low_water_takes(gate, clock):
+    observe(gate, clock, 1_000, *range(990, 490, -10))
+    assert 46 <= wait_of(gate) <= 48  # 460 above low water at 10 a second
+
+
+def test_a_wait_is_never_zero_or_endless(gate, clock):
+    observe(gate, clock, 200)
+    assert wait_of(gate) == 5.0  # the rate is not known yet
+    observe(gate, clock, 300, 400)
+    assert wait_of(gate) == 5.0  # it grows: no end can be told
+    observe(gate, clock, *range(100_000, 99_900, -1))
+    assert 1.0 <= wait_of(gate) <= 60.0
+    observe(gate, clock, 41)
+    assert wait_of(gate) == 1.0
+
+
+def test_low_water_above_high_water_still_gives_a_gate_that_opens(clock):
+    gate = Gate("chat", high_water=10, low_water=50, clock=clock)
+    observe(gate, clock, 10)
+    wait_of(gate)
+    observe(gate, clock, 9)
+    gate.check()
+
+
+class Reader:
+    """Answers with the next lag, or raises it."""
+
+    def __init__(self, *answers):
+        self.answers = list(answers)
+        self.groups = set()
+
+    def lag(self, group, topics):
+        self.groups.add(group)
+        answer = self.answers[0] if len(self.answers) == 1 else self.answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return {topics[0]: {0: answer, 1: 0}}
+
+
+async def test_the_watch_tells_each_gate_the_lag_of_its_derivers():
+    settings = load(kafka="x", topic_prefix="eu.", high_water=50)
+    gates, reader = open_gates(settings), Reader(60)
+    watch = asyncio.create_task(keep_watch(settings, gates, reader, every_s=0))
+    async with asyncio.timeout(5):
+        while any(gate.lag is None for gate in gates.values()):  # noqa: ASYNC110 - the watch has no event of its own
+            await asyncio.sleep(0.001)
+    watch.cancel()
+    assert all(gate.closed for gate in gates.values())
+    assert reader.groups == {"eu.derive-chat", "eu.derive-call", "eu.derive-screenshot"}
+
+
+async def test_an_unknown_lag_keeps_the_last_state_and_the_watch_goes_on():
+    settings = load(kafka="x", high_water=50, low_water=10)
+    gates = {"chat": open_gates(settings)["chat"]}
+    reader = Reader(60, Unavailable("away"), Unavailable("away"), 5)
+    watch = asyncio.create_task(keep_watch(settings, gates, reader, every_s=0))
+    async with asyncio.timeout(5):
+        while len(reader.answers) > 1 or gates["chat"].lag != 5:
+            await asyncio.sleep(0)
+            away = len(reader.answers) in {1, 2} and gates["chat"].lag == 60
+            assert gates["chat"].closed or not away
+    watch.cancel()
+    assert not gates["chat"].closed
+
+
+def test_the_total_is_over_all_topic_partitions():
+    settings, log = load(kafka="x"), MemoryLog()
+    for spec in wanted_topics(settings):
+        log.create(spec.name)
+    for number in range(40):
+        log.send("interactions.chat", f"k{number}", b"v")
+    assert total_lag(settings, "chat", log) == 40
+    assert total_lag(settings, "call", log) == 0

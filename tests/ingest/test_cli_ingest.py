@@ -1,0 +1,71 @@
+"""``mmplatform ingest`` in a process of its own, against a gateway that listens."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import threading
+from contextlib import contextmanager
+
+import pytest
+import uvicorn
+
+from mmplatform.gateway import create_app
+from mmplatform.modalities import CHAT
+from tests.ingest.gateways import memory_parts, picture
+
+
+@contextmanager
+def listening(tmp_path):
+    parts, log = memory_parts(tmp_path / "gateway")
+    server = uvicorn.Server(uvicorn.Config(create_app(parts.ingest.settings, parts), port=0, log_config=None))
+    started = threading.Event()
+    startup = server.startup
+
+    async def told(sockets=None):
+        await startup(sockets)
+        started.set()
+
+    server.startup = told
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    assert started.wait(20)
+    try:
+        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}", log
+    finally:
+        server.should_exit = True
+        thread.join(20)
+
+
+def ingest(*arguments):
+    command = [sys.executable, "-m", "mmplatform", "ingest", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    folder = tmp_path / "files"
+    folder.mkdir()
+    row = {"conversation_id": "c1", "subject_id": "s1", "role": "customer", "text": "hello"}
+    (folder / "chat.jsonl").write_text(json.dumps(row) + "\n")
+    (folder / "shot.png").write_bytes(picture())
+    return folder
+
+
+def test_what_is_sound_is_taken_and_exits_zero_and_what_is_not_is_named_and_exits_one(tmp_path, folder):
+    with listening(tmp_path) as (url, log):
+        first = ingest(folder, "--subject", "s1", "--url", url)
+        assert first.returncode == 0, first.stdout + first.stderr
+        with (folder / "chat.jsonl").open("a") as file:
+            file.write("nonsense\n")
+        second = ingest(folder, "--subject", "s1", "--url", url)
+        assert second.returncode == 1
+        assert "chat.jsonl, line 2" in " ".join(second.stdout.split())
+        assert len(list(log.read(CHAT.topic))) == 1
+
+
+def test_no_gateway_is_told_and_exits_one(folder):
+    done = ingest(folder, "--subject", "s1", "--url", "http://127.0.0.1:9", "--at", "2026-03-01T12:00:00")
+    assert done.returncode == 1
+    assert "does not answer" in " ".join(done.stderr.split())

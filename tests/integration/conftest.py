@@ -1,0 +1,43 @@
+"""The real stack as `mmplatform up` starts it, on a data directory of its own."""
+
+from __future__ import annotations
+
+import os
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from mmplatform.local.launch import run_detached, take_down
+from mmplatform.settings import load
+from tests.integration.stack import Stack
+
+QUICK = {
+    "MMPLATFORM_ARCHIVE_COMMIT_S": "2",
+    "MMPLATFORM_CALL_IDLE_S": "4",
+    "MMPLATFORM_GATEWAY_PORT": "0",
+    "MMPLATFORM_ASR_MODEL": "whisper-tiny",
+}
+
+
+@contextmanager
+def running_stack(data_dir: Path, **more: str):
+    before = dict(os.environ)
+    os.environ |= QUICK | more | {"MMPLATFORM_DATA_DIR": str(data_dir)}
+    try:
+        settings = load()
+        run = run_detached(settings, ["--no-dagster"], lambda _: None)
+    finally:
+        os.environ.clear()
+        os.environ |= before
+    try:
+        yield Stack(settings, run)
+    finally:
+        take_down(data_dir, hurry=False, patience_s=90)
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory):
+    """Shared by the tests that do no harm to it."""
+    with running_stack(tmp_path_factory.mktemp("stack")) as running:
+        yield running

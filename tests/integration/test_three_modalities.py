@@ -1,0 +1,118 @@
+"""One call, one chat, one screenshot, through the public doors, to the public search and the lakehouse."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from pathlib import Path
+
+import pytest
+
+from mmplatform.demo.case import load_case
+from mmplatform.demo.stream import SOURCE, Stream
+from mmplatform.ingest.producer import LogProducer
+from mmplatform.ingest.replay_log import ReplayLog
+from mmplatform.modalities import ARTIFACTS_TOPIC, DEAD_LETTERS_TOPIC, MODALITIES
+from tests.waiting import eventually
+
+pytestmark = [pytest.mark.stack, pytest.mark.models, pytest.mark.slow]
+CASE = Path(__file__).parents[2] / "examples" / "payment-failed"
+TRUTH = json.loads((CASE / "ground_truth.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def case(stack):
+    told = load_case(CASE, secrets.token_hex(3))
+    Stream(stack.run.gateway, told, speed=20).run(lambda _: None)
+    workers = [*(f"derive-{modality}" for modality in MODALITIES), "index"]
+    eventually(lambda: all(stack.status(name)["lag"] == 0 for name in workers), within_s=120, every_s=2.5)
+    return told
+
+
+def test_each_modality_answers_and_cites_its_place(stack, case):
+    sources = {
+        modality: stack.search("why did the payment fail", subject_id=case.subject_id, modalities=[modality], k=3)
+        for modality in MODALITIES
+    }
+    assert all(sources.values())
+    assert all(hit["locator"]["end_s"] > hit["locator"]["start_s"] for hit in sources["call"])
+    assert {hit["locator"]["speaker"] for hit in sources["call"]} <= {"agent", "customer"}
+    assert all(hit["locator"]["event_id"] in hit["event_ids"] for hit in sources["chat"] + sources["screenshot"])
+    assert all(hit["age_s"] >= hit["gap_s"] for hits in sources.values() for hit in hits)
+
+
+def test_another_customer_is_not_in_the_answer(stack, case):
+    hits = stack.search("payment", subject_id=case.subject_id, k=100)
+    assert {hit["subject_id"] for hit in hits} == {case.subject_id}
+
+
+def test_the_screen_and_the_voice_say_what_they_said(stack, case):
+    shown = " ".join(
+        h["text"] for h in stack.search("PMT-402", subject_id=case.subject_id, modalities=["screenshot"], k=50)
+    )
+    assert "PMT-402" in shown
+    spoken = stack.rows("transcripts", case.subject_id)
+    words = " ".join(row["text"] for row in sorted(spoken, key=lambda row: row["start_s"])).lower()
+    assert "payment" in words
+    assert {row["speaker"] for row in spoken} == {"agent", "customer"}
+
+
+def test_no_personal_data_comes_out_of_the_log_the_index_or_the_derived_tables(stack, case):
+    values = b" ".join(entry.value for entry in ReplayLog(stack.addressed).read(ARTIFACTS_TOPIC))
+    found = json.dumps(stack.search("card phone e-mail", subject_id=case.subject_id, k=100))
+    rows = [stack.rows(table, case.subject_id) for table in ("messages", "transcripts", "captions", "passages")]
+    for secret in (*case.secrets, "2125550142", "4111-1111"):
+        assert secret.encode() not in values, "on the log"
+        assert secret not in found, "in the index"
+        assert secret not in str(rows), "in the lakehouse"
+
+
+def test_everything_lands_in_the_lakehouse_once(stack, case):
+    lines = {event.event_id for event in case.story if hasattr(event, "text")}
+    pictures = {event.event_id for event in case.story} - lines
+    eventually(lambda: lines <= set(stack.count_by_event("raw_chats", case.subject_id)), within_s=30)
+    assert dict(stack.count_by_event("raw_chats", case.subject_id)) == dict.fromkeys(lines, 1)
+    eventually(lambda: pictures == set(stack.count_by_event("raw_screenshots", case.subject_id)), within_s=30)
+    assert len(stack.rows("captions", case.subject_id)) == len(pictures)
+
+
+def test_a_repeated_telling_changes_nothing(stack, case):
+    before = {hit["passage_id"] for hit in stack.search("x", subject_id=case.subject_id, modalities=["chat"], k=100)}
+    first = case.story[0]
+    with stack.client() as client:
+        client.chat(
+            event_id=first.event_id,
+            conversation_id=first.conversation_id,
+            subject_id=first.subject_id,
+            role=first.role,
+            text=first.text,
+            source=SOURCE,
+        )
+    after = {hit["passage_id"] for hit in stack.search("x", subject_id=case.subject_id, modalities=["chat"], k=100)}
+    assert before == after
+
+
+def test_garbage_on_every_topic_kills_no_worker_and_is_named(stack):
+    before = {name: service.restarts for name, service in stack.now().services.items()}
+    producer = LogProducer(stack.addressed)
+    topics = [*(spec.topic for spec in MODALITIES.values()), ARTIFACTS_TOPIC]
+    mark = secrets.token_hex(4)
+    for topic in topics:
+        for value in (b"", b"\xff\xfe", b"[]", b'{"kind":"chat_message","text":"%s"}' % mark.encode()):
+            producer.send(topic, None, value).result(10)
+    log = ReplayLog(stack.addressed)
+
+    def letters():
+        found = [json.loads(entry.value) for entry in log.read(DEAD_LETTERS_TOPIC)]
+        return len(found) >= 4 * len(topics) and found
+
+    found = eventually(letters)
+    assert {letter["position"]["topic"] for letter in found} == set(topics)
+    assert mark not in str(found)
+    with stack.client() as client:
+        accepted = client.chat(
+            conversation_id="after", subject_id=f"after-{mark}", role="customer", text="still there?"
+        )
+    eventually(lambda: stack.search("still there", subject_id=f"after-{mark}"), within_s=20)
+    assert accepted.duplicate is False
+    assert {name: service.restarts for name, service in stack.now().services.items()} == before

@@ -1,0 +1,258 @@
+"""The log of one partition, without a broker around it."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from kio.schema.errors import ErrorCode
+
+from mmplatform.local.broker.log.batch import CorruptBatchError, check, read_header
+from mmplatform.local.broker.log.partition import Checkpoint, OffsetOutOfRangeError, StorageFailedError
+from mmplatform.local.broker.log.producers import EXPIRY_MS, Producers, SequenceError
+from mmplatform.local.broker.log.recovery import open_partition
+from mmplatform.local.broker.topic_configs import TopicConfig
+from tests.local.broker.batches import batch
+
+START = Checkpoint()
+
+
+def opened(folder, checkpoint=START, **configs):
+    return open_partition(
+        folder, TopicConfig({name.replace("_", "."): str(v) for name, v in configs.items()}), checkpoint
+    )
+
+
+def append(log, data):
+    placed = log.append(data, check(data))
+    log.flushed(log.flush_target())
+    return placed.base_offset
+
+
+def values(log, offset=0):
+    """(first offset, records) of every batch from `offset` on."""
+    found = []
+    while offset < log.high_watermark:
+        header = read_header(log.read(offset, 1, at_least_one=True))
+        found.append((header.base_offset, header.record_count))
+        offset = header.next_offset
+    return found
+
+
+def filled(folder, **configs):
+    log = opened(folder, **configs)
+    for number in range(10):
+        append(log, batch([b"%d" % number * 50] * 3))
+    log.close()
+    return max(folder.glob("*.log"))
+
+
+# --- recovery ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("missing", [1, 10, 60, 61, 62, 100])
+def test_a_torn_tail_is_cut_at_the_last_whole_batch(tmp_path, missing):
+    segment = filled(tmp_path)
+    size = segment.stat().st_size
+    with segment.open("r+b") as file:
+        file.truncate(size - missing)
+    log = opened(tmp_path)
+    assert (log.end_offset, log.high_watermark) == (27, 27)
+    assert segment.stat().st_size == size // 10 * 9
+    assert append(log, batch([b"after"])) == 27
+    log.close()
+    assert values(opened(tmp_path)) == [(at, 3) for at in range(0, 27, 3)] + [(27, 1)]
+
+
+def test_garbage_behind_the_last_batch_is_cut(tmp_path):
+    segment = filled(tmp_path)
+    with segment.open("ab") as file:
+        file.write(bytes(1000))
+    assert opened(tmp_path).end_offset == 30
+
+
+def test_a_flipped_bit_cuts_from_its_batch_on(tmp_path):
+    segment = filled(tmp_path)
+    data = bytearray(segment.read_bytes())
+    data[len(data) // 10 * 7 + 100] ^= 1
+    segment.write_bytes(data)
+    assert opened(tmp_path).end_offset == 21
+
+
+def test_what_lies_behind_a_cut_in_an_earlier_segment_is_dropped(tmp_path):
+    filled(tmp_path, segment_bytes=700)
+    segments = sorted(tmp_path.glob("*.log"))
+    assert len(segments) == 4
+    with segments[1].open("r+b") as file:
+        file.truncate(segments[1].stat().st_size - 5)
+    log = opened(tmp_path, segment_bytes=700)
+    assert log.end_offset == int(segments[1].stem) + 6
+    assert append(log, batch([b"after"])) == log.end_offset - 1
+    assert len(list(tmp_path.glob("*.log"))) == 3 - 1 + (log.active.base_offset != int(segments[1].stem))
+
+
+def test_a_start_reads_only_behind_the_checkpoint(tmp_path):
+    log = opened(tmp_path)
+    for number in range(5):
+        append(log, batch([b"%d" % number * 50] * 3, producer=(7, 0, number * 3)))
+    mark = log.checkpoint(0)
+    append(log, batch([b"x"], producer=(7, 0, 15)))
+    log.close()
+    segment = next(tmp_path.glob("*.log"))
+    data = bytearray(segment.read_bytes())
+    data[150] ^= 1  # damage before the checkpoint: it was sound then, and is not read again
+    segment.write_bytes(data)
+    log = opened(tmp_path, mark)
+    assert log.end_offset == 16
+    assert log.producers.check(check(batch([b"x"], producer=(7, 0, 15)))) is not None
+    assert log.producers.check(check(batch([b"y"], producer=(7, 0, 16)))) is None
+
+
+@pytest.mark.parametrize("index", [None, b"", b"short", bytes(240), bytes(range(240))])
+def test_a_missing_or_wrong_index_is_rebuilt(tmp_path, index):
+    log = opened(tmp_path, segment_bytes=200_000)
+    for number in range(60):
+        append(log, batch([bytes(10_000)], timestamp=1000 + number * 125))
+    mark = log.checkpoint(0)
+    log.close()
+    for path in tmp_path.glob("*.index"):
+        if index is None:
+            path.unlink()
+        else:
+            path.write_bytes(index)
+    log = opened(tmp_path, mark, segment_bytes=200_000)
+    assert values(log) == [(at, 1) for at in range(60)]
+    assert [log.find_time(1000 + at * 125) for at in (0, 13, 59)] == [(0, 1000), (13, 2625), (59, 8375)]
+
+
+# --- what a log promises -----------------------------------------------------------------------------------------
+
+
+def test_nothing_is_read_before_it_is_on_disk(tmp_path):
+    log = opened(tmp_path)
+    data = batch([b"x"])
+    log.append(data, check(data))
+    assert (log.end_offset, log.high_watermark) == (1, 0)
+    assert log.read(0, 1000, at_least_one=True) == b""
+    with pytest.raises(OffsetOutOfRangeError):
+        log.read(1, 1000, at_least_one=True)
+    log.flushed(log.flush_target())
+    assert log.read(0, 1000, at_least_one=True) != b""
+
+
+def test_a_batch_is_kept_verbatim_but_for_its_offset(tmp_path):
+    log = opened(tmp_path)
+    data = batch([b"one", None], keys=[b"a", b"b"])
+    append(log, data)
+    append(log, data)
+    kept = log.read(2, 10_000, at_least_one=True)
+    assert kept[8:] == data[8:]
+    assert check(kept).base_offset == 2
+
+
+async def test_a_refused_flush_fails_those_who_wait_and_takes_no_more(tmp_path):
+    log = opened(tmp_path)
+    data = batch([b"x"])
+    log.append(data, check(data))
+    log.fail()
+    with pytest.raises(StorageFailedError):
+        await log.durable(1)
+    with pytest.raises(StorageFailedError):
+        log.append(data, check(data))
+
+
+def test_times_are_found_to_the_record_across_segments(tmp_path):
+    log = opened(tmp_path, segment_bytes=400)
+    for number in range(20):
+        append(log, batch([b"v"] * 10, timestamp=1000 + number * 1250, step=125))
+    assert len(log.segments) > 5
+    found = {at: log.find_time(at) for at in (0, 1000, 1001, 8000, 25_875, 25_876)}
+    assert found == {
+        0: (0, 1000),
+        1000: (0, 1000),
+        1001: (1, 1125),
+        8000: (56, 8000),
+        25_875: (199, 25_875),
+        25_876: None,
+    }
+    assert log.find_latest_time() == (199, 25_875)
+
+
+def test_a_log_that_was_wholly_deleted_still_knows_its_end(tmp_path):
+    filled(tmp_path)
+    log = opened(tmp_path)
+    for segment in log.advance_start(30):
+        segment.remove()
+    mark = log.checkpoint(0)
+    log.close()
+    log = opened(tmp_path, mark)
+    assert (log.log_start, log.high_watermark) == (30, 30)
+    assert append(log, batch([b"x"])) == 30
+
+
+def test_a_start_inside_a_segment_outlives_a_restart(tmp_path):
+    filled(tmp_path)
+    log = opened(tmp_path)
+    assert log.advance_start(11) == []
+    mark = log.checkpoint(0)
+    log.close()
+    log = opened(tmp_path, mark)
+    assert log.log_start == 11
+    with pytest.raises(OffsetOutOfRangeError):
+        log.read(10, 100, at_least_one=True)
+    assert log.find_time(0) == (11, 1_600_000_000_000)
+
+
+@pytest.mark.parametrize("damage", [slice(0, 60), slice(0, -1), slice(1, None)])
+def test_a_batch_that_is_not_whole_is_refused(damage):
+    with pytest.raises(CorruptBatchError):
+        check(batch([b"x" * 100])[damage])
+
+
+# --- idempotent producers ----------------------------------------------------------------------------------------
+
+
+def numbered(sequence, count=2, epoch=0):
+    return read_header(batch([b"x"] * count, producer=(5, epoch, sequence)))
+
+
+def test_each_of_the_last_five_batches_is_recognised_when_it_is_repeated():
+    producers = Producers()
+    for at in range(8):
+        producers.record(numbered(at * 2).at(100 + at * 2), 0)
+    assert [producers.check(numbered(at * 2)).base_offset for at in range(3, 8)] == [106, 108, 110, 112, 114]
+    with pytest.raises(SequenceError) as older:
+        producers.check(numbered(2))
+    assert older.value.code is ErrorCode.duplicate_sequence_number
+
+
+@pytest.mark.parametrize(
+    ("sequence", "epoch", "code"),
+    [
+        (5, 1, ErrorCode.out_of_order_sequence_number),
+        (3, 2, ErrorCode.out_of_order_sequence_number),
+        (2, 0, ErrorCode.invalid_producer_epoch),
+    ],
+)
+def test_a_batch_out_of_turn_is_refused(sequence, epoch, code):
+    producers = Producers()
+    producers.record(numbered(0, epoch=1).at(0), 0)
+    with pytest.raises(SequenceError) as refusal:
+        producers.check(numbered(sequence, epoch=epoch))
+    assert refusal.value.code is code
+
+
+def test_sequence_numbers_wrap_around():
+    producers = Producers()
+    producers.record(numbered(2**31 - 2).at(0), 0)
+    assert producers.check(numbered(0)) is None
+
+
+def test_producers_are_kept_over_a_restart_and_forgotten_after_a_day():
+    producers = Producers()
+    producers.record(numbered(0).at(0), 1000)
+    producers.record(numbered(2).at(2), 1000)
+    assert json.loads(producers.snapshot(1000, 2)) == [[5, 0, 1000, [[0, 1, 0, 1]]]]
+    restored = Producers.restore(producers.snapshot(1000, 4))
+    assert restored.check(numbered(2)).base_offset == 2
+    assert json.loads(producers.snapshot(1000 + EXPIRY_MS, 4)) == []

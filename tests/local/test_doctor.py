@@ -1,0 +1,120 @@
+import socket
+import sys
+import time
+from datetime import UTC, datetime
+
+import pytest
+
+from mmplatform.local import doctor, ports
+from mmplatform.local.doctor import Finding, _stores, examine
+from mmplatform.settings import Settings, load
+
+
+@pytest.fixture
+def settings(tmp_path, monkeypatch):
+    monkeypatch.setattr(doctor, "_CLOCK_S", 0.01)
+    for name in ("whisper-base", "minilm", "en-sm"):
+        model = tmp_path / "models" / name
+        model.mkdir(parents=True)
+        (model / "COMPLETE").touch()
+    return Settings(data_dir=tmp_path / "data", models_dir=tmp_path / "models", kafka="", chroma="")
+
+
+def found(settings: Settings, check: str) -> Finding:
+    return next(finding for finding in examine(settings) if finding.check == check)
+
+
+def test_nothing_fails_on_a_machine_that_can_run_the_stack(settings):
+    assert [finding for finding in examine(settings) if finding.verdict == "failed"] == []
+
+
+def test_every_finding_that_is_not_well_says_how_to_mend(settings, monkeypatch):
+    monkeypatch.setattr(doctor, "_PYTHONS", ())
+    monkeypatch.setattr(doctor, "_DISK_LEAST", 10**18)
+    monkeypatch.setattr(doctor, "_MEMORY_LEAST", 10**18)
+    monkeypatch.setattr(doctor, "_FILES_LEAST", 10**18)
+    monkeypatch.setattr(doctor, "_YEARS", ())
+    monkeypatch.setattr(doctor.importlib.util, "find_spec", lambda _name: None)
+    broken = settings.model_copy(update={"asr_model": "nowhere", "kafka": "127.0.0.1:1"})
+    failed = [finding for finding in examine(broken) if finding.verdict == "failed"]
+    assert {finding.check for finding in failed} >= {
+        "python", "disk for data", "disk for models", "memory", "open files", "clock", "packages", "model asr_model",
+        "reach kafka",
+    }  # fmt: skip
+    assert all(finding.mend for finding in failed)
+
+
+def test_a_missing_model_is_mended_by_pulling_it(settings):
+    (settings.models_path / "minilm" / "COMPLETE").unlink()
+    (settings.models_path / "minilm").rename(settings.models_path / "gone")
+    finding = found(settings, "model embedder")
+    assert finding.verdict == "failed"
+    assert "mmplatform models pull" in finding.mend
+
+
+def test_a_model_of_a_hub_is_a_warning_only(settings):
+    hub = settings.model_copy(update={"asr_model": "someone/whisper-large"})
+    assert found(hub, "model asr_model").verdict == "warning"
+
+
+def test_a_taken_port_is_a_warning_because_another_is_found(settings):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        taken = server.getsockname()[1]
+        finding = found(settings.model_copy(update={"gateway_port": taken}), "ports")
+    assert finding.verdict == "warning"
+    assert f"gateway {taken}" in finding.detail
+
+
+def test_a_data_directory_that_cannot_be_written_fails(settings, tmp_path):
+    (tmp_path / "file").touch()
+    finding = found(settings.model_copy(update={"data_dir": tmp_path / "file" / "data"}), "data directory")
+    assert finding.verdict == "failed"
+    assert "MMPLATFORM_DATA_DIR" in finding.mend
+
+
+def test_a_clock_that_jumps_fails(settings, monkeypatch):
+    true_time, calls = time.time, iter((0.0, 5.0))
+    monkeypatch.setattr(doctor.time, "time", lambda: true_time() + next(calls, 0.0))
+    assert found(settings, "clock").verdict == "failed"
+
+
+def test_a_clock_in_another_age_fails(settings, monkeypatch):
+    monkeypatch.setattr(doctor, "utc_now", lambda: datetime(1970, 1, 1, tzinfo=UTC))
+    assert found(settings, "clock").verdict == "failed"
+
+
+def test_configured_servers_are_reached_and_no_password_is_shown(settings):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        open_port, closed_port = server.getsockname()[1], ports.any_free()
+        own = settings.model_copy(
+            update={
+                "kafka": f"127.0.0.1:{closed_port},127.0.0.1:{open_port}",
+                "chroma": f"http://127.0.0.1:{closed_port}",
+                "catalog": f"postgresql+psycopg2://user:hunter2@127.0.0.1:{open_port}/catalog",
+            }
+        )
+        findings = {finding.check: finding for finding in examine(own)}
+    assert findings["reach kafka"].verdict == "ok"
+    assert findings["reach chroma"].verdict == "failed"
+    assert "MMPLATFORM_CHROMA" in findings["reach chroma"].mend
+    assert findings["reach catalog"].verdict == "ok"
+    assert not [finding for finding in findings.values() if "hunter2" in finding.detail]
+
+
+def test_the_python_in_use_is_named(settings):
+    assert sys.executable in found(settings, "python").detail
+
+
+@pytest.mark.parametrize(
+    ("wrong", "check"),
+    [
+        ({"blobs": "s3:/bad"}, "settings blobs"),
+        ({"catalog": "mysql://h/db"}, "settings catalog"),
+        ({"caption_model": "/nowhere"}, "settings caption_model"),
+        ({"kafka": "h:1", "kafka_security_protocol": "SASL_SSL"}, "settings kafka"),
+    ],
+)
+def test_a_setting_of_an_unknown_kind_fails_before_a_worker_does(tmp_path, wrong, check):
+    found = {finding.check: finding for finding in _stores(load(data_dir=tmp_path, **wrong))}
+    assert found[check].verdict == "failed"
+    assert found[check].mend

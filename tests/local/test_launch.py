@@ -1,0 +1,57 @@
+import resource
+import subprocess
+import sys
+
+import pytest
+
+from mmplatform.errors import Permanent, Unavailable
+from mmplatform.local import launch, logs, runfile
+from mmplatform.local.launch import ask_retry, dagster_location, raise_file_limit, run_detached
+from mmplatform.settings import Settings
+
+
+def test_a_supervisor_that_cannot_start_is_told_with_its_last_words(tmp_path):
+    with pytest.raises(Permanent, match=r"exit code 1.*\n.*--derivers: `video=1`"):
+        run_detached(Settings(data_dir=tmp_path), ["--derivers", "video=1"], lambda _run: None)
+    assert "video=1" in logs.log_path(tmp_path, "supervisor").read_text()
+
+
+def test_retrying_needs_a_running_stack(tmp_path):
+    with pytest.raises(Unavailable, match="mmplatform up"):
+        ask_retry(tmp_path)
+
+
+def test_a_stack_that_does_not_stop_in_time_is_told_with_the_mend(tmp_path):
+    code = (
+        "import os, pathlib, signal, sys, time\n"
+        "from mmplatform.events import utc_now\n"
+        "from mmplatform.local import runfile\n"
+        "signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
+        f"data = pathlib.Path({str(tmp_path)!r})\n"
+        "runfile.StackLock(data).acquire()\n"
+        "runfile.write(data, runfile.StackRun(pid=os.getpid(), started_at=utc_now(), data_dir='', gateway='', kafka='',"
+        " chroma='', dagster='', services={}))\n"
+        "print('held', flush=True); time.sleep(60)"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        with pytest.raises(Unavailable, match=rf"pid {process.pid}.*down --now.*kill -9 {process.pid}"):
+            launch.take_down(tmp_path, hurry=False, patience_s=0.3)
+        assert runfile.is_locked(tmp_path)
+        process.kill()
+
+
+def test_the_workspace_file_at_hand_names_the_code_location(tmp_path):
+    (tmp_path / "workspace.yaml").touch()
+    assert dagster_location(tmp_path) == (("-w", str(tmp_path / "workspace.yaml")), tmp_path)
+
+
+def test_the_limit_of_open_files_is_raised_as_far_as_allowed():
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(256, before[1]), before[1]))
+        expected = launch.WANTED_FILES if before[1] == resource.RLIM_INFINITY else min(launch.WANTED_FILES, before[1])
+        assert raise_file_limit() == expected
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)

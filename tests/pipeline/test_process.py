@@ -1,0 +1,186 @@
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from mmplatform.derive.derived import Derived, quarantine
+from mmplatform.errors import Busy, Permanent, Rejected, Unavailable
+from mmplatform.events import encode
+from mmplatform.modalities import CALL, CHAT
+from mmplatform.pipeline.process import ConsumedRecord, process, process_one
+from quality.contracts import Limits
+from tests.builders import NOW, call_end, chat, chunk, message, passage, position
+
+LIMITS = Limits()
+
+
+def record(value, offset: int = 0, topic: str = "interactions.chat") -> ConsumedRecord:
+    body = value if isinstance(value, bytes | None) else encode(value)
+    return ConsumedRecord(position(offset, topic), body, NOW + timedelta(seconds=2))
+
+
+class Echo:
+    """A deriver that makes a message and a passage of each event, and does what the text says."""
+
+    name = "echo"
+    version = "1"
+
+    def __init__(self) -> None:
+        self.batches: list[int] = []
+
+    def derive(self, arrivals):
+        self.batches.append(len(arrivals))
+        artifacts = []
+        for each in arrivals:
+            _obey(each.event.text)
+            source = message(each.event, each.position)
+            artifacts += [source, passage(source)]
+        return Derived(artifacts=tuple(artifacts))
+
+
+def _obey(text: str) -> None:
+    errors = {
+        "explode": ZeroDivisionError("secret text"),
+        "reject": Rejected("no such blob"),
+        "away": Unavailable("store"),
+        "busy": Busy("later", retry_after=1.0),
+        "stop": Permanent("no"),
+    }
+    if text in errors:
+        raise errors[text]
+
+
+def ids(outcome) -> set[str]:
+    return {artifact.provenance.event_ids[0] for artifact in outcome.artifacts}
+
+
+def test_every_record_ends_somewhere():
+    records = [
+        record(chat(0), 0),
+        record(b"not json", 1),
+        record(chat(2, text=" "), 2),
+        record(chat(3, text="explode"), 3),
+        record(None, 4),
+        record(chunk(), 5),
+        record(chat(6), 6),
+    ]
+    outcome = process(records, Echo(), CHAT, LIMITS)
+    assert ids(outcome) == {"chat-0", "chat-6"}
+    assert [letter.position.offset for letter in outcome.dead_letters] == [1, 4, 5]
+    assert sorted(row.event_id for row in outcome.quarantined) == ["chat-2", "chat-3"]
+
+
+def test_a_poison_event_does_not_hold_up_its_neighbours():
+    deriver = Echo()
+    records = [record(chat(n, text="explode" if n == 5 else "fine"), n) for n in range(8)]
+    outcome = process(records, deriver, CHAT, LIMITS)
+    assert len(ids(outcome)) == 7
+    [row] = outcome.quarantined
+    assert row.event_id == "chat-5"
+    assert row.reasons == ("deriver raised ZeroDivisionError",)
+
+
+def test_a_rejection_keeps_its_reason():
+    outcome = process([record(chat(text="reject"))], Echo(), CHAT, LIMITS)
+    assert outcome.quarantined[0].reasons == ("no such blob",)
+
+
+@pytest.mark.parametrize(("text", "error"), [("away", Unavailable), ("busy", Busy), ("stop", Permanent)])
+def test_what_is_about_us_passes_through(text, error):
+    with pytest.raises(error):
+        process([record(chat(0)), record(chat(1, text=text), 1)], Echo(), CHAT, LIMITS)
+
+
+def test_nothing_of_a_refused_event_is_quoted():
+    bad = chat(text="\x00 4111 1111 1111 1111 secret")
+    outcome = process([record(bad), record(b'{"kind":"chat_message","text":"secret"}', 1)], Echo(), CHAT, LIMITS)
+    said = encode(outcome.quarantined[0]) + encode(outcome.dead_letters[0])
+    assert b"secret" not in said
+    assert b"4111" not in said
+
+
+def test_a_passage_that_breaks_its_contract_is_withheld_with_its_source():
+    class Leaky(Echo):
+        def derive(self, arrivals):
+            source = message(arrivals[0].event, arrivals[0].position)
+            return Derived(artifacts=(source, passage(source, text="card 4111 1111 1111 1111")))
+
+    outcome = process([record(chat(0))], Leaky(), CHAT, LIMITS)
+    assert outcome.artifacts == ()
+    [row] = outcome.quarantined
+    assert (row.contract, row.event_id) == ("passages", "chat-0")
+    assert row.reasons == ("text: no card number",)
+
+
+def test_a_withheld_passage_takes_its_siblings_with_it():
+    class Long(Echo):
+        def derive(self, arrivals):
+            source = message(arrivals[0].event, arrivals[0].position)
+            good = passage(source)
+            bad = good.model_copy(update={"artifact_id": "f" * 32, "text": "mail dana@example.com"})
+            other = message(arrivals[1].event, arrivals[1].position)
+            return Derived(artifacts=(source, good, bad, other, passage(other)))
+
+    outcome = process([record(chat(0)), record(chat(1), 1)], Long(), CHAT, LIMITS)
+    assert ids(outcome) == {"chat-1"}
+
+
+@pytest.mark.parametrize(
+    "field",
+    [
+        '"channels":9223372036854775808',
+        '"sample_rate":1e30',
+        '"chunk_index":1e21',
+        '"event_time":"0001-01-01T00:00:00+14:00"',
+    ],
+)
+def test_a_number_that_no_store_holds_is_a_dead_letter_not_a_crash(field):
+    name = field.split(":")[0].strip('"')
+    event = encode(chunk()).decode()
+    start = event.index(f'"{name}":')
+    end = event.index(",", start)
+    broken = (event[:start] + field + event[end:]).encode()
+    outcome = process_one(record(broken, topic=CALL.topic), lambda _: pytest.fail("folded"), CALL, LIMITS)
+    assert [letter.position.offset for letter in outcome.dead_letters] == [0]
+
+
+def test_a_replay_decides_as_the_stream_did():
+    """An event from the future is judged by the clock of its ingestion, however late the replay comes."""
+    early = chat(event_time=NOW + timedelta(minutes=6), ingested_at=NOW)
+    outcome = process([record(early)], Echo(), CHAT, LIMITS)
+    assert outcome.quarantined[0].reasons == ("event_time: event_time not in the future",)
+
+
+def test_artifacts_say_when_their_event_was_taken_up():
+    outcome = process([record(chat(0))], Echo(), CHAT, LIMITS)
+    assert {a.stamps.taken_at for a in outcome.artifacts} == {NOW + timedelta(seconds=2)}
+
+
+def test_what_the_deriver_sets_aside_is_kept():
+    class Picky(Echo):
+        def derive(self, arrivals):
+            return Derived(quarantined=tuple(quarantine(a, contract="blob", reasons=("gone",)) for a in arrivals))
+
+    outcome = process([record(chat(0))], Picky(), CHAT, LIMITS)
+    assert [row.contract for row in outcome.quarantined] == ["blob"]
+
+
+def test_an_empty_batch_is_no_work():
+    deriver = Echo()
+    assert process([], deriver, CHAT, LIMITS).artifacts == ()
+    assert deriver.batches == []
+
+
+def test_a_call_event_that_breaks_its_contract_never_reaches_the_fold():
+    bad = chunk(duration_s=121.0)
+    outcome = process_one(record(bad, topic=CALL.topic), lambda _: pytest.fail("folded"), CALL, LIMITS)
+    assert [row.event_id for row in outcome.quarantined] == ["call-1:0"]
+
+
+def test_a_fold_that_raises_sets_its_event_aside():
+    def fold(_):
+        raise ValueError
+
+    outcome = process_one(record(call_end(), topic=CALL.topic), fold, CALL, LIMITS)
+    assert outcome.quarantined[0].reasons == ("deriver raised ValueError",)

@@ -1,0 +1,92 @@
+"""Starting a real server for a test, and being sure that it ends with the test."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import pytest
+
+
+def free_ports(count: int) -> list[int]:
+    """Loopback ports that were free a moment ago, all different."""
+    with ExitStack() as held:
+        sockets = [held.enter_context(socket.socket()) for _ in range(count)]
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return [each.getsockname()[1] for each in sockets]
+
+
+def program(name: str, *, mend: str) -> str:
+    """Where a program lies: beside the running Python first. Skips the test when it is missing."""
+    beside = Path(sys.executable).with_name(name)
+    found = str(beside) if beside.exists() else shutil.which(name)
+    if found is None:
+        pytest.skip(f"{name} is not installed ({mend})")
+    return found
+
+
+@contextmanager
+def running(
+    command: Sequence[str],
+    *,
+    log: Path,
+    ready: Callable[[], bool],
+    within_s: float = 60.0,
+    env: Mapping[str, str] | None = None,
+    user: str | None = None,
+    cwd: Path | None = None,
+    stop: signal.Signals = signal.SIGTERM,
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a server until the block ends; it is killed with us, even when we are killed with -9 (Linux)."""
+    tied = ["setpriv", "--pdeathsig", "KILL"] if shutil.which("setpriv") and user is None else []
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [*tied, *command],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, **(env or {})},
+            user=user,
+            cwd=cwd,
+        )
+    try:
+        _wait(process, ready, log, within_s)
+        yield process
+    finally:
+        process.send_signal(stop)
+        try:
+            process.wait(timeout=10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait(timeout=10)
+
+
+def _wait(process: subprocess.Popen[bytes], ready: Callable[[], bool], log: Path, within_s: float) -> None:
+    deadline = time.monotonic() + within_s
+    while not ready():
+        if process.poll() is not None or time.monotonic() > deadline:
+            state = f"ended with {process.returncode}" if process.poll() is not None else f"not ready in {within_s} s"
+            raise RuntimeError(f"{process.args[-1]!r} {state}:\n{log.read_text(errors='replace')[-3000:]}")
+        time.sleep(0.05)
+
+
+def answers(port: int, path: str = "/") -> Callable[[], bool]:
+    """A check that an HTTP server answers below 500 on this loopback port."""
+    import httpx
+
+    def ready() -> bool:
+        try:
+            return httpx.get(f"http://127.0.0.1:{port}{path}", timeout=2.0).status_code < 500
+        except httpx.HTTPError:
+            return False
+
+    return ready

@@ -1,0 +1,108 @@
+"""What Dagster is told: every asset, its lineage, its stage and its policy, written out."""
+
+from datetime import UTC, datetime, timedelta
+
+import dagster as dg
+import pytest
+from dagster._core.definitions.partitions.context import partition_loading_context
+
+from assets import all_specs
+from assets.partitions import FIRST_HOUR, HOURLY, hour_key
+from definitions import defs
+from mmplatform.land.buckets import BUCKET_NAMES
+from mmplatform.land.schemas import SPECS as LAKEHOUSE
+from mmplatform.modalities import MODALITIES, TABLES
+from quality.contracts import CONTRACTS
+from quality.slas import ASSET_WINDOWS, MODALITY_SLAS
+
+LIVE = (timedelta(minutes=5), timedelta(minutes=15))
+RAW = ("raw_chats", "raw_calls", "raw_screenshots")
+# asset: (stage, what it is derived from, (warn, fail) of its freshness policy)
+EXPECTED = {
+    "raw_chats": ("raw", (), LIVE),
+    "raw_calls": ("raw", (), LIVE),
+    "raw_screenshots": ("raw", (), LIVE),
+    "messages": ("derived", ("raw_chats",), LIVE),
+    "transcripts": ("derived", ("raw_calls",), LIVE),
+    "captions": ("derived", ("raw_screenshots",), LIVE),
+    "passages": ("derived", ("captions", "messages", "transcripts"), LIVE),
+    "quarantine": ("derived", tuple(sorted(RAW)), (None, timedelta(days=31))),
+    "index": ("index", ("passages",), LIVE),
+}
+SPECS = {spec.key.to_user_string(): spec for spec in defs.resolve_all_asset_specs()}
+
+
+def test_the_location_loads_and_holds_exactly_these_assets_with_their_lineage_and_policies():
+    found = {
+        name: (
+            spec.group_name,
+            tuple(sorted(dep.asset_key.to_user_string() for dep in spec.deps)),
+            (
+                spec.freshness_policy.warn_window and spec.freshness_policy.warn_window.to_timedelta(),
+                spec.freshness_policy.fail_window.to_timedelta(),
+            ),
+        )
+        for name, spec in SPECS.items()
+    }
+    assert found == EXPECTED
+
+
+def test_one_name_for_each_table_everywhere():
+    assert set(SPECS) == {*TABLES, "index"}
+    assert set(ASSET_WINDOWS) == set(SPECS)
+    assert set(CONTRACTS) <= set(TABLES)
+    assert set(MODALITY_SLAS) == set(MODALITIES)
+
+
+@pytest.mark.parametrize("name", EXPECTED)
+def test_every_asset_says_what_it_is_who_owns_it_and_which_columns_it_has(name):
+    spec = SPECS[name]
+    assert len(spec.description) > 20
+    assert all(owner.startswith("team:") for owner in spec.owners)
+    assert spec.owners
+    assert spec.kinds
+    assert {"stage", "modality", "personal_data"} <= set(spec.tags)
+    columns = {column.name: column for column in spec.metadata["dagster/column_schema"].columns}
+    assert {"schema_version", "subject_id", "event_time"} <= set(columns)
+    assert all(column.type for column in columns.values())
+
+
+def test_columns_are_those_of_the_tables_in_the_words_of_the_records():
+    for name in TABLES:
+        columns = SPECS[name].metadata["dagster/column_schema"].columns
+        assert [(column.name, column.type) for column in columns] == list(LAKEHOUSE[name].columns)
+        assert [column.name for column in columns if column.constraints.unique] == [LAKEHOUSE[name].id_column]
+    words = {
+        column.name: column.description for column in SPECS["transcripts"].metadata["dagster/column_schema"].columns
+    }
+    assert words["confidence"].startswith("mean word probability")
+    assert words["taken_at"] == "when the deriver took it from the log"
+
+
+def test_tables_are_cut_by_hour_and_the_index_by_bucket():
+    assert {name for name, spec in SPECS.items() if spec.partitions_def == HOURLY} == set(TABLES)
+    assert SPECS["index"].partitions_def.get_partition_keys() == list(BUCKET_NAMES)
+
+
+def test_the_hour_that_is_running_has_a_partition():
+    with partition_loading_context(effective_dt=datetime(2026, 3, 5, 12, 34, tzinfo=UTC)):
+        assert HOURLY.get_last_partition_key() == hour_key(datetime(2026, 3, 5, 12, tzinfo=UTC))
+
+
+def test_hours_before_the_first_have_no_partition():
+    assert hour_key(FIRST_HOUR) == "2024-01-01-00:00"
+    assert hour_key(FIRST_HOUR - timedelta(hours=1)) is None
+
+
+def test_every_window_is_one_that_dagster_can_keep():
+    assert all(window.fail_s >= 60 for window in ASSET_WINDOWS.values())
+    assert all(window.warn_s is None or 60 <= window.warn_s < window.fail_s for window in ASSET_WINDOWS.values())
+
+
+def test_no_asset_pretends_that_dagster_could_run_it():
+    assert all(dg.AssetsDefinition(specs=[spec]).is_materializable is False for spec in all_specs())
+
+
+def test_the_sensor_runs_without_being_switched_on():
+    (sensor,) = defs.sensors
+    assert (sensor.name, sensor.default_status) == ("landings", dg.DefaultSensorStatus.RUNNING)

@@ -1,0 +1,140 @@
+"""The documentation says what the code does: settings, verbs, tables, schemas, links."""
+
+import json
+import re
+from pathlib import Path
+from urllib.parse import unquote
+
+import pytest
+import typer
+
+from mmplatform.cli.app import app
+from mmplatform.cli.schemas import schemas, text_of
+from mmplatform.modalities import ARTIFACTS_TOPIC, DEAD_LETTERS_TOPIC, MODALITIES, QUARANTINE_TOPIC, TABLES
+from mmplatform.settings import Settings
+
+ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted(DOCS.rglob("*.md"))]
+
+
+def setting_row(name):
+    """The row that docs/configuration.md must have for a setting."""
+    field = Settings.model_fields[name]
+    default = field.default.get_secret_value() if hasattr(field.default, "get_secret_value") else field.default
+    shown = "" if default in {None, ""} else f"`{default}`"
+    return f"| `MMPLATFORM_{name.upper()}` | {shown} | {field.description} |"
+
+
+@pytest.mark.parametrize("name", Settings.model_fields)
+def test_every_setting_is_documented_with_its_default(name):
+    text = (DOCS / "configuration.md").read_text()
+    assert setting_row(name) in text.splitlines(), f"docs/configuration.md must have the row: {setting_row(name)}"
+
+
+def test_no_setting_is_documented_that_does_not_exist():
+    named = set(re.findall(r"^\| `MMPLATFORM_([A-Z0-9_]+)`", (DOCS / "configuration.md").read_text(), re.MULTILINE))
+    assert named == {name.upper() for name in Settings.model_fields}
+
+
+def verbs(command, path=()):
+    """Every verb, nested ones with their parent's name before them, and the command behind it."""
+    for name, found in command.commands.items():
+        if hasattr(found, "commands"):
+            yield from verbs(found, (*path, name))
+        else:
+            yield " ".join((*path, name)), found
+
+
+VERBS = dict(verbs(typer.main.get_command(app)))
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_and_option_is_documented(verb):
+    sections = re.split(r"^## ", (DOCS / "cli.md").read_text(), flags=re.MULTILINE)
+    section = next((each for each in sections if each.startswith(f"`mmplatform {verb}`")), None)
+    assert section, f"docs/cli.md has no section for mmplatform {verb}"
+    for parameter in VERBS[verb].params:
+        if parameter.param_type_name == "option" and parameter.name != "help":
+            assert f"`{parameter.opts[0]}" in section, (
+                f"docs/cli.md: mmplatform {verb} has an option {parameter.opts[0]}"
+            )
+
+
+def test_no_verb_is_documented_that_does_not_exist():
+    assert set(re.findall(r"^## `mmplatform ([a-z ]+)`", (DOCS / "cli.md").read_text(), re.MULTILINE)) == set(VERBS)
+
+
+def test_every_table_and_topic_is_documented():
+    text = (DOCS / "tables.md").read_text()
+    assert set(re.findall(r"^### `([a-z_]+)`", text, re.MULTILINE)) == {*TABLES, "index"}
+    topics = {*(spec.topic for spec in MODALITIES.values()), ARTIFACTS_TOPIC, QUARANTINE_TOPIC, DEAD_LETTERS_TOPIC}
+    assert all(f"`{topic}`" in text for topic in topics)
+
+
+@pytest.mark.parametrize("name", schemas())
+def test_published_schemas_are_those_of_the_records(name):
+    path = DOCS / "schemas" / f"{name}.json"
+    assert path.read_text() == text_of(schemas()[name]), "run: mmplatform schemas"
+
+
+def test_published_schemas_judge_as_the_records_do():
+    jsonschema = pytest.importorskip("jsonschema")
+    good = {
+        "schema_version": 1, "kind": "chat_message", "event_id": "e", "conversation_id": "c", "subject_id": "s",
+        "event_time": "2026-03-01T09:00:00Z", "ingested_at": "2026-03-01T09:00:00Z", "role": "customer", "text": "hi",
+    }  # fmt: skip
+    validator = jsonschema.Draft202012Validator(json.loads((DOCS / "schemas" / "events.json").read_text()))
+    assert validator.is_valid(good)
+    assert not validator.is_valid(good | {"role": "nobody"})
+    assert not validator.is_valid(good | {"surprise": 1})
+
+
+def anchors(page):
+    return {
+        re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-")
+        for heading in re.findall(r"^#+ (.*)$", page.read_text(), re.MULTILINE)
+    }
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_somewhere(page):
+    text = re.sub(r"```.*?```", "", page.read_text(), flags=re.DOTALL)
+    for target in re.findall(r"\]\(([^)\s]+)\)", text):
+        if target.startswith(("http://", "https://", "mailto:")):
+            continue
+        name, _, anchor = unquote(target).partition("#")
+        path = (page.parent / name).resolve() if name else page
+        assert path.exists(), f"{page.name} links to {target}"
+        if anchor and path.suffix == ".md":
+            assert anchor in anchors(path), f"{page.name} links to {target}"
+
+
+def test_the_walk_through_the_code_names_functions_that_exist():
+    """docs/architecture.md names functions as [`name`](file): each must be defined in that file."""
+    text = (DOCS / "architecture.md").read_text()
+    named = re.findall(r"\[`([\w.]+)`\]\(\.\./([\w/]+\.py)\)", text)
+    assert len(named) > 30
+    for function, file in named:
+        name = function.split(".")[-1]
+        source = (ROOT / file).read_text()
+        assert re.search(rf"^\s*(async def|def|class) {name}\b|^{name}\b.*=", source, re.MULTILINE), (
+            f"{function} in {file}"
+        )
+
+
+def test_the_glossary_has_the_words_that_matter():
+    text = (DOCS / "glossary.md").read_text().lower()
+    for word in (
+        "event",
+        "artifact",
+        "utterance",
+        "passage",
+        "subject",
+        "position",
+        "lag",
+        "watermark",
+        "bucket",
+        "gap",
+    ):
+        assert f"**{word}**" in text
