@@ -1,0 +1,270 @@
+"""What the pipeline keeps of the bare models' speed, for each modality, in one run.
+
+    python -m benchmarks.efficiency [--chats 1500] [--screenshots 12] [--calls 1]
+
+Pipeline: the inputs lie on the log of a broker of its own, and one deriver process works them off: parse, gate, derive,
+redact, embed, publish, commit. Timed from the moment it took the first event to its last artifact's record on the log.
+Bare: exactly the model calls of that work (they were recorded beforehand), made again in a plain loop in this process,
+nothing around them. One after the other, on inputs that no memo knows. The ratio is what counts.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from benchmarks.load import CHUNK_S, call_chunks, chat_texts, screenshots
+from benchmarks.machine import describe
+from mmplatform.artifacts import decode_artifact
+from mmplatform.derive.derived import Derived
+from mmplatform.events import (
+    Arrival,
+    CallChunk,
+    CallEnd,
+    ChatMessage,
+    Event,
+    Modality,
+    Position,
+    Screenshot,
+    encode,
+    utc_now,
+)
+from mmplatform.ingest.producer import LogProducer, LogRecord
+from mmplatform.ingest.replay_log import ReplayLog
+from mmplatform.ingest.topics import ensure_topics
+from mmplatform.land.blobs import open_blobs
+from mmplatform.local.ports import any_free
+from mmplatform.memo import MemoryMemo
+from mmplatform.modalities import ARTIFACTS_TOPIC, MODALITIES
+from mmplatform.pipeline import derivers
+from mmplatform.ports import Blobs
+from mmplatform.settings import Settings, load
+
+Calls = list[tuple[Any, tuple[Any, ...], dict[str, Any]]]
+QUIET_S = 4.0
+
+
+class Recorder:
+    """A model that notes each of its calls. The outermost call only: what a model calls of itself is its own affair."""
+
+    def __init__(self, model: Any, methods: Sequence[str], calls: Calls) -> None:
+        self._model = model
+        for name in methods:
+            setattr(self, name, self._noting(getattr(model, name), calls))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._model, name)
+
+    @staticmethod
+    def _noting(method: Any, calls: Calls) -> Any:
+        def call(*args: Any, **kwargs: Any) -> Any:
+            calls.append((method, args, kwargs))
+            return method(*args, **kwargs)
+
+        return call
+
+
+def events_of(modality: Modality, count: int, blobs: Blobs, seed: int) -> list[Event]:
+    """Inputs that no memo knows."""
+    now = utc_now()
+    common = {"subject_id": "bench", "event_time": now, "ingested_at": now}
+    if modality == "chat":
+        texts = chat_texts()
+        return [
+            ChatMessage(
+                event_id=f"c{seed}-{n}",
+                conversation_id=f"k{n % 50}",
+                role="customer",
+                text=f"{texts[n % len(texts)]} (ticket {seed}-{n})",
+                **common,
+            )
+            for n in range(count)
+        ]
+    if modality == "screenshot":
+        images = screenshots(seed)
+        found: list[Event] = []
+        for n in range(count):
+            from mmplatform.derive.image import probe
+
+            data = next(images)
+            facts = probe(data, "image/png", 50_000_000)
+            blob = blobs.put(data, media_type="image/png")
+            found.append(
+                Screenshot(
+                    event_id=f"s{seed}-{n}",
+                    conversation_id=f"k{n}",
+                    width=facts.width,
+                    height=facts.height,
+                    blob=blob,
+                    **common,
+                )
+            )
+        return found
+    return [event for n in range(count) for event in _call(n, blobs, seed, common)]
+
+
+def _call(number: int, blobs: Blobs, seed: int, common: dict[str, Any]) -> Iterator[Event]:
+    call_id = f"call-{seed}-{number}"
+    last = 0
+    for index, start_s, wav in call_chunks(seed + number):
+        blob = blobs.put(wav, media_type="audio/wav")
+        moments = {
+            name: common[name] + timedelta(seconds=start_s + CHUNK_S - 120) for name in ("event_time", "ingested_at")
+        }
+        yield CallChunk(
+            event_id=f"{call_id}:{index}",
+            conversation_id=call_id,
+            chunk_index=index,
+            start_s=start_s,
+            duration_s=CHUNK_S,
+            sample_rate=8000,
+            channels=2,
+            speakers=("agent", "customer"),
+            blob=blob,
+            **{**common, **moments},
+        )
+        last = index
+    yield CallEnd(event_id=f"{call_id}:end", conversation_id=call_id, chunks=last + 1, **common)
+
+
+def bare_seconds(modality: Modality, events: Sequence[Event], settings: Settings, blobs: Blobs) -> float:
+    """Record the model calls of a derivation, then time those calls alone."""
+    calls: Calls = []
+    deriver = _recorded(modality, settings, blobs, calls)
+    arrivals = [Arrival(event, Position(topic="bench", topic_partition=0, offset=n)) for n, event in enumerate(events)]
+    if modality == "call":
+        states: dict[str, Any] = {}
+        for arrival in arrivals:
+            key = arrival.event.conversation_id
+            states[key], _ = deriver.advance(states.get(key), arrival)
+    else:
+        for start in range(0, len(arrivals), settings.derive_batch):
+            derived: Derived = deriver.derive(arrivals[start : start + settings.derive_batch])
+            assert derived.artifacts
+    started = time.perf_counter()
+    for method, args, kwargs in calls:
+        method(*args, **kwargs)
+    return time.perf_counter() - started
+
+
+def _recorded(modality: Modality, settings: Settings, blobs: Blobs, calls: Calls) -> Any:
+    """The real deriver, with recorders in the places of its models."""
+    memo = MemoryMemo()
+    makers: dict[Modality, Callable[[], Any]] = {
+        "chat": lambda: derivers.chat_deriver(settings, memo),
+        "screenshot": lambda: derivers.screenshot_deriver(settings, memo, blobs),
+        "call": lambda: derivers.call_deriver(settings, memo, blobs),
+    }
+    opened = {
+        "open_embedder": ("embed",),
+        "open_redactor": ("redact",),
+        "open_reader": ("read",),
+        "open_captioner": ("caption",),
+        "open_transcriber": ("transcribe",),
+    }
+    originals = {name: getattr(derivers, name) for name in opened}
+    try:
+        for name, methods in opened.items():
+            setattr(derivers, name, lambda s, o=originals[name], m=methods: Recorder(o(s), m, calls))
+        return makers[modality]()
+    finally:
+        for name, original in originals.items():
+            setattr(derivers, name, original)
+
+
+def pipeline_seconds(modality: Modality, events: Sequence[Event], settings: Settings) -> float:
+    """Work the events off with one deriver process; from its first event taken to its last artifact on the log."""
+    producer = LogProducer(settings)
+    topic = MODALITIES[modality].topic
+    producer.send_all(LogRecord(topic, event.conversation_id, encode(event)) for event in events)
+    producer.close()
+    log = ReplayLog(settings)
+    command = [sys.executable, "-m", "mmplatform.worker", f"derive-{modality}"]
+    with running(command, settings):
+        _wait_until_quiet(log, topic, f"derive-{modality}")
+        # Only artifacts of these events: an earlier run of another modality may lie before them.
+        ids = {event.event_id for event in events}
+        ours = [
+            (artifact, entry.timestamp)
+            for entry in log.read(ARTIFACTS_TOPIC)
+            if ids & set((artifact := decode_artifact(entry.value)).provenance.event_ids)
+        ]
+    first = min(artifact.stamps.taken_at for artifact, _ in ours if artifact.stamps.taken_at)
+    # Quix gives a produced record its source's timestamp: there the artifact's own stamp is the later one.
+    last = max(max(moment, artifact.stamps.derived_at) for artifact, moment in ours)
+    return (last - first).total_seconds()
+
+
+def _wait_until_quiet(log: ReplayLog, topic: str, group: str) -> None:
+    quiet_since = time.monotonic()
+    while time.monotonic() - quiet_since < QUIET_S:
+        if sum(log.lag(group, [topic])[topic].values()):
+            quiet_since = time.monotonic()
+        time.sleep(0.5)
+
+
+@contextmanager
+def running(command: list[str], settings: Settings) -> Iterator[None]:
+    """A child process with these settings, ended with the block."""
+    import os
+
+    from mmplatform.local.environment import Addresses, worker_environment
+
+    environment = worker_environment(settings, Addresses(settings.kafka, settings.chroma, 0))
+    log = (settings.data_dir / "worker.log").open("ab")
+    child = subprocess.Popen(command, env={**os.environ, **environment}, stderr=log, stdout=log, stdin=subprocess.PIPE)
+    try:
+        yield
+    finally:
+        child.terminate()
+        child.wait(30)
+        log.close()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--chats", type=int, default=1500)
+    parser.add_argument("--screenshots", type=int, default=12)
+    parser.add_argument("--calls", type=int, default=1, help="the sample call of 90 s, so many times")
+    arguments = parser.parse_args()
+    counts: dict[Modality, int] = {
+        "chat": arguments.chats,
+        "screenshot": arguments.screenshots,
+        "call": arguments.calls,
+    }
+    print(f"machine: {describe()}")
+    print(f"{'modality':<12}{'inputs':>8}{'bare s':>9}{'pipeline s':>12}{'pipeline/bare throughput':>26}")
+    with tempfile.TemporaryDirectory() as folder:
+        port = any_free()
+        settings = load(data_dir=Path(folder), kafka=f"127.0.0.1:{port}")
+        broker = [
+            sys.executable,
+            "-m",
+            "mmplatform.local.broker",
+            "--data",
+            f"{folder}/broker",
+            "--host",
+            "127.0.0.1",
+            "--port",
+            str(port),
+        ]
+        with running(broker, settings):
+            ensure_topics(settings)
+            blobs = open_blobs(settings)
+            for modality, count in counts.items():
+                if count:
+                    bare = bare_seconds(modality, events_of(modality, count, blobs, 1), settings, blobs)
+                    whole = pipeline_seconds(modality, events_of(modality, count, blobs, 1001), settings)
+                    print(f"{modality:<12}{count:>8}{bare:>9.2f}{whole:>12.2f}{bare / whole:>26.2f}", flush=True)
+
+
+if __name__ == "__main__":
+    main()

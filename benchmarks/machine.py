@@ -1,0 +1,52 @@
+"""What the figures were taken on: printed beside every result."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Iterable
+
+import psutil
+
+
+def describe() -> str:
+    """One line: processor, cores, memory, Python, load before the run."""
+    load = ", ".join(f"{value:.1f}" for value in psutil.getloadavg())
+    return (
+        f"{_processor()}, {os.cpu_count()} cores, {psutil.virtual_memory().total / 2**30:.0f} GiB, "
+        f"{platform.system()} {platform.release().split('-')[0]}, Python {platform.python_version()}, load {load}"
+    )
+
+
+def resident_bytes(pids: Iterable[int]) -> int:
+    """Memory of processes and all that they started; shared pages count once for each (proportional set size)."""
+    total = 0
+    for pid in pids:
+        try:
+            process = psutil.Process(pid)
+            family = [process, *process.children(recursive=True)]
+        except psutil.NoSuchProcess:
+            continue
+        for member in family:
+            try:
+                total += member.memory_full_info().pss
+            except (psutil.NoSuchProcess, psutil.AccessDenied):
+                continue
+    return total
+
+
+def cpu_seconds(pid: int) -> float:
+    """What a process has used of the processor so far."""
+    try:
+        times = psutil.Process(pid).cpu_times()
+    except psutil.NoSuchProcess:
+        return 0.0
+    return float(times.user + times.system)
+
+
+def _processor() -> str:
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as lines:  # noqa: PTH123 - a kernel file
+            return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
