@@ -166,6 +166,8 @@ def _stream(source: Path | bytes, media_type: str | None) -> Iterator[tuple[Any,
         if not container.streams.audio:
             raise Rejected(f"{media_type} without an audio stream")
         stream = container.streams.audio[0]
+        if stream.codec_context is None:  # the header names a codec that FFmpeg does not have
+            raise Rejected(f"{media_type} in a codec that no decoder takes")
         rate, channels = int(stream.rate or 0), int(stream.codec_context.channels)
         if not 1 <= channels <= MOST_CHANNELS:
             raise Rejected(f"audio with {channels} channels: 1 to {MOST_CHANNELS} are taken")

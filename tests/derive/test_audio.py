@@ -159,6 +159,16 @@ def test_samples_over_full_scale_are_clipped():
     assert np.abs(decode(float_wav(np.full(1600, 7.0)), "audio/wav")).max() == 1.0
 
 
+@pytest.mark.parametrize("read", [probe, decode])
+def test_a_codec_that_nobody_has_is_refused(read):
+    unknown = bytearray(WAV)
+    unknown[34] = 0  # bits per sample: PCM of none
+    with pytest.raises(Rejected, match="no decoder"):
+        read(bytes(unknown), "audio/wav")
+    with pytest.raises(Rejected, match="no decoder"):
+        list(split(bytes(unknown), 1.0))
+
+
 @settings(max_examples=150, deadline=None)
 @given(data=st.data())
 def test_damaged_bytes_are_decoded_or_refused_and_nothing_else(data):
