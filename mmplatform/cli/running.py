@@ -40,8 +40,11 @@ def ask(method: str, url: str, *, json: Any = None, timeout_s: float = 30.0) -> 
     """
     import httpx
 
+    from mmplatform.ingest.proxies import direct
+
     try:
-        answer = httpx.request(method, url, json=json, timeout=timeout_s)
+        with httpx.Client(timeout=timeout_s, mounts=direct(url)) as client:
+            answer = client.request(method, url, json=json)
     except (httpx.InvalidURL, httpx.UnsupportedProtocol):
         raise Misconfigured(f"{url} is no address: write it like http://127.0.0.1:8080") from None
     except httpx.TransportError as error:

@@ -32,6 +32,7 @@ from mmplatform.errors import (
     UnsupportedMedia,
 )
 from mmplatform.ingest.posts import Post, Posts
+from mmplatform.ingest.proxies import direct
 from mmplatform.ingest.requests import Accepted
 
 A = TypeVar("A")
@@ -68,7 +69,7 @@ class GatewayClient(Posts[Accepted, list[Accepted]]):
         on_wait: OnWait | None = None,
         transport: httpx.BaseTransport | None = None,
     ) -> None:
-        self._http = httpx.Client(base_url=url, timeout=timeout_s, transport=transport)
+        self._http = httpx.Client(base_url=url, timeout=timeout_s, transport=transport, mounts=direct(url))
         self._policy = _policy(attempts, on_wait)
 
     def post(self, post: Post) -> Accepted:
@@ -115,7 +116,7 @@ class AsyncGatewayClient(Posts[Awaitable[Accepted], Awaitable[list[Accepted]]]):
         on_wait: OnWait | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
-        self._http = httpx.AsyncClient(base_url=url, timeout=timeout_s, transport=transport)
+        self._http = httpx.AsyncClient(base_url=url, timeout=timeout_s, transport=transport, mounts=direct(url))
         self._policy = _policy(attempts, on_wait)
 
     async def post(self, post: Post) -> Accepted:

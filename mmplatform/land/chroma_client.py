@@ -2,30 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import json
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 from mmplatform.errors import Misconfigured, PlatformError, Rejected, Unavailable
+from mmplatform.ingest.proxies import direct
 from mmplatform.settings import Settings
 
 if TYPE_CHECKING:
     from chromadb.api.client import Client
+    from chromadb.auth import UserIdentity
+    from chromadb.config import Settings as ChromaSettings
     from chromadb.errors import ChromaError
 
 _TIMEOUT_S: Final = 20.0  # an upsert of 1,000 rows takes 1 s; a server silent for this long is as good as gone
 
 
 def connect(settings: Settings) -> Client:
-    """A client with telemetry off and a timeout, which Chroma's own lacks.
+    """A client with telemetry off, a timeout, which Chroma's own lacks, and no proxy on the way to this machine.
 
     Raises:
-        Unavailable: nothing answers at the address.
+        Unavailable: nothing answers at the address, or what answers is not Chroma.
         Misconfigured: the address or the token is wrong.
     """
-    import chromadb
     import httpx
     from chromadb.config import Settings as ChromaSettings
 
@@ -35,20 +38,56 @@ def connect(settings: Settings) -> Client:
             "MMPLATFORM_CHROMA must look like http://host:port; `mmplatform up` fills it in for its own processes"
         )
     token = settings.chroma_token.get_secret_value()
-    headers = {"Authorization": f"Bearer {token}"} if token else {}
-    with chroma_errors("connect"):
-        # The constructor asks without a timeout: ask once with one before it.
-        httpx.get(f"{settings.chroma.rstrip('/')}/api/v2/heartbeat", headers=headers, timeout=_TIMEOUT_S)
-        client = chromadb.HttpClient(
-            host=address.hostname,
-            port=address.port or (443 if address.scheme == "https" else 80),
-            ssl=address.scheme == "https",
-            headers=headers,
-            settings=ChromaSettings(anonymized_telemetry=False),
-        )
-        # No public option sets it; without it a hung server would hang its callers for ever.
-        client._server._session.timeout = httpx.Timeout(_TIMEOUT_S)  # type: ignore[attr-defined]  # noqa: SLF001
-        return cast("Client", client)
+    chroma = ChromaSettings(
+        anonymized_telemetry=False,
+        chroma_api_impl="chromadb.api.fastapi.FastAPI",
+        chroma_server_host=address.hostname,
+        chroma_server_http_port=address.port or (443 if address.scheme == "https" else 80),
+        chroma_server_ssl_enabled=address.scheme == "https",
+        chroma_server_headers={"Authorization": f"Bearer {token}"} if token else {},
+    )
+    verify = chroma.chroma_server_ssl_verify
+    with ExitStack() as opened, chroma_errors("connect"):
+
+        def mend(server: Any) -> None:
+            theirs = server._session  # noqa: SLF001 - no public option sets what we set here
+            server._session = opened.enter_context(  # noqa: SLF001
+                httpx.Client(
+                    headers=theirs.headers,
+                    limits=server.http_limits,
+                    verify=True if verify is None else verify,
+                    timeout=_TIMEOUT_S,  # without it a hung server would hang its callers for ever
+                    mounts=direct(settings.chroma),
+                )
+            )
+            theirs.close()
+
+        client = _open(chroma, mend)
+        opened.pop_all()  # from here on `disconnect` closes them
+        return client
+
+
+def _open(chroma: ChromaSettings, mend: Callable[[object], None]) -> Client:
+    """Chroma's client; each of its two servers is mended before it asks its first question, in the constructor.
+
+    Raises:
+        Unavailable: the constructor failed by anything but Chroma's own errors, all of which it makes ValueErrors of.
+    """
+    from chromadb.api.client import Client
+
+    class MendedClient(Client):
+        def get_user_identity(self) -> UserIdentity:
+            mend(self._server)
+            return super().get_user_identity()
+
+        def _validate_tenant_database(self, tenant: str, database: str) -> None:
+            mend(self._admin_client._server)  # type: ignore[attr-defined]  # noqa: SLF001
+            super()._validate_tenant_database(tenant, database)
+
+    try:
+        return MendedClient(settings=chroma)
+    except ValueError as error:
+        raise Unavailable("index: cannot connect: the server does not answer as Chroma does; is it up?") from error
 
 
 def disconnect(client: Client) -> None:
@@ -72,8 +111,11 @@ def chroma_errors(doing: str) -> Iterator[None]:
         raise
     except ChromaError as error:
         raise _mapped(error, doing) from error
-    except httpx.TransportError as error:
+    except httpx.RequestError as error:
         raise Unavailable(f"index: cannot {doing}: the server does not answer ({type(error).__name__})") from error
+    except json.JSONDecodeError as error:
+        # A ValueError too, but of the answer, not of our rows: a proxy's page with status 200, say.
+        raise Unavailable(f"index: cannot {doing}: the server's answer was not Chroma's; try again") from error
     except ValueError as error:
         if "connect" in str(error).lower():
             raise Unavailable(f"index: cannot {doing}: the server does not answer; is it up?") from error
