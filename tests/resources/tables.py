@@ -1,0 +1,31 @@
+"""A small table with hours as the platform's tables have them, and its log read to the end."""
+
+from collections import Counter
+
+import pyarrow as pa
+
+from resources.commits import LogReader
+
+FIELDS = pa.schema([pa.field("event_hour", pa.int32()), pa.field("event_time", pa.timestamp("us", "UTC"))])
+
+
+def rows_of(*times):
+    rows = [{"event_hour": int(time.timestamp() // 3600), "event_time": time} for time in times]
+    return pa.Table.from_pylist(rows, schema=FIELDS)
+
+
+def append(table, *times):
+    table.append(rows_of(*times))
+
+
+def read_log(table, after=None):
+    """Everything after a place; from the beginning without one."""
+    reader = LogReader(table, {after.table_uuid: after.sequence} if after else {})
+    while reader.step():
+        pass
+    return reader.log()
+
+
+def total(*logs):
+    """Rows by hour."""
+    return sum((Counter(commit.rows) for log in logs for commit in log.commits), Counter())
