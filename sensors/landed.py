@@ -1,18 +1,27 @@
 """From commits to landings: what there is to report, and how far we are. Pure.
 
-Each tick reports at most one landing for each table, for each costs an event in Dagster's own database for ever. A
-landing belongs to one hour of event time. When a tick finds several hours (a backfill, late events), the others wait
-for the next ticks in the order in which they came, so that every hour has its turn and none is forgotten.
+A landing belongs to one hour of event time. In each tick the newest hour of a table that has news is reported: that is
+where people look. The others (a backfill, an import, late events) wait, and the oldest of them are reported with it, so
+many and no more: each costs an event in Dagster's own database for ever. None is forgotten.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
+from typing import Final, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
 
 from resources.commits import TableLog
+
+OLD_HOURS: Final = 100
+"""Reported beside the newest, for each table and tick. An event takes about 10 ms and 3 kB in Dagster's database: a
+year of history, 8,760 hours, is told within 45 minutes, and the newest hour never waits for it."""
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_HOUR: Final = timedelta(hours=1)
 
 
 class _Frozen(BaseModel):
@@ -23,7 +32,8 @@ class Landing(_Frozen):
     """Rows that landed in one hour of one table since it was last reported.
 
     Attributes:
-        snapshot_id: the last snapshot that had rows for this hour.
+        snapshot_id: the newest snapshot that was read and had rows: it holds these.
+        committed_at: when that one was made.
         watermark: newest event time that the table was ever seen to hold.
         waiting: hours of the table that are still to be reported.
     """
@@ -37,28 +47,32 @@ class Landing(_Frozen):
     waiting: int
 
 
-class Pending(_Frozen):
-    """Rows of one hour that nobody was told of yet."""
+class Newest(_Frozen):
+    """The newest snapshot that was read and had rows."""
 
-    hour: AwareDatetime
-    rows: int
     snapshot_id: int
     committed_at: AwareDatetime
 
 
 class Place(_Frozen):
-    """How far one table was read, and what waits."""
+    """How far one table was read, and what waits.
+
+    Attributes:
+        pending: rows that nobody was told of yet, by the hours from 1970 to theirs. Dagster stores the cursor with
+            every tick, so it is short: a year takes 115 kB.
+    """
 
     table_uuid: str
     sequence: int
+    newest: Newest | None = None
     watermark: AwareDatetime | None = None
-    pending: tuple[Pending, ...] = ()
+    pending: dict[int, int] = {}
 
 
 class Cursor(_Frozen):
     """What the sensor remembers between ticks, by table; it lies in Dagster's database and survives restarts."""
 
-    version: int = 1
+    version: Literal[2] = 2
     tables: dict[str, Place] = {}
 
     @classmethod
@@ -76,36 +90,53 @@ class Cursor(_Frozen):
 
 
 def landings(logs: Mapping[str, TableLog], cursor: Cursor) -> tuple[list[Landing], Cursor]:
-    """What to report now, and the cursor after it. A table that is not in ``logs`` keeps its place."""
+    """What to report now, in this order, and the cursor after it. A table that is not in ``logs`` keeps its place."""
     places = dict(cursor.tables)
-    found = []
+    found: list[Landing] = []
     for table, log in logs.items():
         place = _advance(places.get(table), log)
-        if place.pending:
-            now, later = place.pending[0], place.pending[1:]
-            place = place.model_copy(update={"pending": later})
-            found.append(Landing(table=table, watermark=place.watermark, waiting=len(later), **now.model_dump()))
-        places[table] = place
+        due = _due(place.pending)
+        places[table] = place.model_copy(update={"pending": _without(place.pending, due)})
+        if place.newest is None:
+            continue
+        found += [
+            Landing(
+                table=table,
+                hour=_EPOCH + hour * _HOUR,
+                rows=place.pending[hour],
+                watermark=place.watermark,
+                waiting=len(place.pending) - len(due),
+                **place.newest.model_dump(),
+            )
+            for hour in due
+        ]
     return found, cursor.model_copy(update={"tables": places})
+
+
+def _due(pending: Mapping[int, int]) -> list[int]:
+    """The newest hour and the oldest of the others. The newest is told last: Dagster shows it as the latest then."""
+    hours = sorted(pending)
+    return [*hours[:-1][:OLD_HOURS], *hours[-1:]]
+
+
+def _without(pending: Mapping[int, int], told: list[int]) -> dict[int, int]:
+    return {hour: pending[hour] for hour in sorted(pending.keys() - set(told))}
 
 
 def _advance(place: Place | None, log: TableLog) -> Place:
     """Take what was read in."""
     if place is None or place.table_uuid != log.table_uuid:
         place = Place(table_uuid=log.table_uuid, sequence=0)
-    waiting = {pending.hour: pending for pending in place.pending}
+    pending = Counter(place.pending)
     marks = [mark for mark in (place.watermark, *(commit.watermark for commit in log.commits)) if mark is not None]
     for commit in log.commits:
-        for hour, rows in sorted(commit.rows.items()):
-            waiting[hour] = _more(waiting.get(hour), hour, rows, commit.snapshot_id, commit.committed_at)
+        for hour, rows in commit.rows.items():
+            pending[(hour - _EPOCH) // _HOUR] += rows
+    last = log.commits[-1] if log.commits else None
     return Place(
         table_uuid=log.table_uuid,
         sequence=max(place.sequence, log.sequence),
+        newest=Newest(snapshot_id=last.snapshot_id, committed_at=last.committed_at) if last else place.newest,
         watermark=max(marks, default=None),
-        pending=tuple(waiting.values()),
+        pending=dict(pending),
     )
-
-
-def _more(known: Pending | None, hour: datetime, rows: int, snapshot_id: int, committed_at: datetime) -> Pending:
-    total = rows + (known.rows if known else 0)
-    return Pending(hour=hour, rows=total, snapshot_id=snapshot_id, committed_at=committed_at)

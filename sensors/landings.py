@@ -1,4 +1,4 @@
-"""The sensor that tells Dagster what the stream landed: one materialization for each table and tick."""
+"""The sensor that tells Dagster what the stream landed: a materialization for each table and hour that has news."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from assets.partitions import hour_key
 from mmplatform.errors import PlatformError
 from mmplatform.modalities import TABLES
 from resources.lakehouse import LakehouseResource
-from sensors.landed import Cursor, Landing, landings
+from sensors.landed import OLD_HOURS, Cursor, Landing, landings
 
 EVERY_S: Final = 30
 
@@ -20,8 +20,9 @@ EVERY_S: Final = 30
     minimum_interval_seconds=EVERY_S,
     default_status=dg.DefaultSensorStatus.RUNNING,
     description=(
-        "Reads the new Iceberg snapshots of every table and reports what landed, at most once for each table and tick, "
-        "with rows, watermark and snapshot. It starts nothing: the stream runs without it."
+        "Reads the new Iceberg snapshots of every table and reports what landed, by hour of event time: the newest "
+        f"hour of each table in every tick and up to {OLD_HOURS} older ones, with rows, watermark and snapshot. It "
+        "starts nothing: the stream runs without it."
     ),
 )
 def landings_sensor(context: dg.SensorEvaluationContext, lakehouse: LakehouseResource) -> dg.SensorResult:
@@ -41,7 +42,7 @@ def landings_sensor(context: dg.SensorEvaluationContext, lakehouse: LakehouseRes
 
 def _event(landing: Landing) -> dg.AssetMaterialization:
     metadata: dict[str, dg.MetadataValue[Any]] = {
-        "dagster/partition_row_count": dg.MetadataValue.int(landing.rows),
+        # Not Dagster's own "dagster/partition_row_count": that is what the whole hour holds, these are the new ones.
         "rows": dg.MetadataValue.int(landing.rows),
         "snapshot_id": dg.MetadataValue.text(str(landing.snapshot_id)),
         "committed_at": dg.MetadataValue.timestamp(landing.committed_at),

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 from resources.commits import Commit, TableLog
-from sensors.landed import Cursor, landings
+from sensors.landed import OLD_HOURS, Cursor, landings
 
 NINE = datetime(2026, 3, 1, 9, tzinfo=UTC)
 
@@ -26,22 +26,56 @@ def test_several_commits_of_a_tick_are_one_landing():
     assert [(each.table, each.hour, each.rows, each.snapshot_id) for each in found] == [("messages", NINE, 7, 102)]
 
 
-def test_a_tick_reports_at_most_one_landing_for_a_table():
-    logs = {"messages": log(commit(1, {hour(0): 1, hour(1): 1, hour(2): 1})), "passages": log(commit(1, {NINE: 1}))}
-    found, _ = landings(logs, Cursor())
-    assert [each.table for each in found] == ["messages", "passages"]
-    assert found[0].waiting == 2
+def test_the_newest_hour_is_reported_at_once_however_much_history_waits():
+    history = {hour(-number): 1 for number in range(1, 8_761)}
+    found, cursor = landings({"messages": log(commit(1, history | {NINE: 1}))}, Cursor())
+    assert found[-1].hour == NINE, "the last that is told is the one that Dagster shows as the latest"
+    assert len(found) == OLD_HOURS + 1
+    assert {each.waiting for each in found} == {8_760 - OLD_HOURS}
+    found, _ = landings({"messages": log(commit(2, {NINE: 5}))}, cursor)
+    assert (found[-1].hour, found[-1].rows) == (NINE, 5)
 
 
-def test_every_hour_of_a_backfill_has_its_turn_while_the_live_hour_goes_on():
+def test_every_hour_of_an_import_has_its_turn_while_the_live_hour_goes_on():
     cursor = Cursor()
     reported = []
-    for tick in range(1, 8):
-        rows = {hour(0): 1, hour(1): 1, hour(2): 1, hour(9): 1} if tick == 1 else {hour(9): 1}
+    history = {hour(-number): 2 for number in range(1, 2 * OLD_HOURS + 2)}
+    for tick in range(1, 5):
+        rows = history | {NINE: 1} if tick == 1 else {NINE: 1}
         found, cursor = landings({"messages": log(commit(tick, rows))}, cursor)
         reported += [(each.hour, each.rows) for each in found]
-    assert {each for each, _ in reported} == {hour(0), hour(1), hour(2), hour(9)}
-    assert sum(rows for _, rows in reported) == 4 + 6
+    assert {each for each, _ in reported} == {*history, NINE}
+    assert sum(rows for _, rows in reported) == 2 * len(history) + 4
+    assert cursor.tables["messages"].pending == {}
+
+
+def test_rows_of_an_hour_that_waits_are_reported_with_it():
+    history = {hour(-number): 1 for number in range(1, OLD_HOURS + 3)}
+    _, cursor = landings({"messages": log(commit(1, history))}, Cursor())
+    found, _ = landings({"messages": log(commit(2, {hour(-2): 5}))}, cursor)
+    assert [(each.hour, each.rows) for each in found] == [(hour(-2), 6)]
+
+
+def test_each_table_reports_its_own_hours():
+    logs = {"messages": log(commit(1, {hour(0): 1, hour(1): 1})), "passages": log(commit(1, {NINE: 3}))}
+    found, _ = landings(logs, Cursor())
+    assert [(each.table, each.hour) for each in found] == [
+        ("messages", hour(0)),
+        ("messages", hour(1)),
+        ("passages", NINE),
+    ]
+
+
+def test_the_cursor_of_a_year_of_history_is_short():
+    history = {hour(-number): 1_000 for number in range(8_760)}
+    _, cursor = landings({"messages": log(commit(1, history))}, Cursor())
+    assert len(cursor.model_dump_json()) < 140_000
+
+
+def test_hours_before_1970_are_reported_as_what_they_are():
+    early = datetime(1969, 12, 31, 23, tzinfo=UTC)
+    found, _ = landings({"messages": log(commit(1, {early: 1}))}, Cursor())
+    assert found[0].hour == early
 
 
 def test_nothing_new_is_nothing_to_report():
@@ -51,12 +85,14 @@ def test_nothing_new_is_nothing_to_report():
 
 
 def test_the_cursor_survives_a_restart():
-    _, cursor = landings({"messages": log(commit(4, {hour(0): 1, hour(1): 2}))}, Cursor())
+    history = {hour(-number): number for number in range(1, OLD_HOURS + 3)}
+    _, cursor = landings({"messages": log(commit(4, history | {NINE: 1}))}, Cursor())
     again = Cursor.parse(cursor.model_dump_json())
     assert again == cursor
     assert again.after("messages") == {"u": 4}
-    found, _ = landings({"messages": log(sequence=4)}, again)
-    assert [(each.hour, each.rows) for each in found] == [(hour(1), 2)]
+    found, after = landings({"messages": log(sequence=4)}, again)
+    assert [(each.hour, each.rows, each.snapshot_id) for each in found] == [(hour(-2), 2, 104), (hour(-1), 1, 104)]
+    assert landings({"messages": log(sequence=4)}, after) == ([], after)
 
 
 def test_a_table_that_was_not_read_keeps_its_place():
@@ -79,6 +115,7 @@ def test_the_watermark_never_goes_back():
 
 
 def test_a_cursor_of_another_version_begins_anew():
-    assert Cursor.parse('{"version": 1, "unknown": true}') == Cursor()
+    assert Cursor.parse('{"version": 1, "tables": {}}') == Cursor()
+    assert Cursor.parse('{"version": 2, "unknown": true}') == Cursor()
     assert Cursor.parse("no json") == Cursor()
     assert Cursor.parse(None) == Cursor()

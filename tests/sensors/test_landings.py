@@ -45,6 +45,7 @@ def test_what_landed_is_reported_with_rows_watermark_snapshot_and_hour(tmp_path,
     assert event.asset_key == dg.AssetKey("raw_chats")
     assert event.partition == "2026-03-01-09:00"
     assert event.metadata["rows"].value == 2
+    assert "dagster/partition_row_count" not in event.metadata, "these are not all the rows of the hour"
     assert event.metadata["watermark"].value == (NINE + timedelta(minutes=30)).timestamp()
     snapshot = lakehouse.table("raw_chats").current_snapshot()
     assert event.metadata["snapshot_id"].value == str(snapshot.snapshot_id)
@@ -59,6 +60,22 @@ def test_a_restart_reports_nothing_twice_and_forgets_nothing(tmp_path, lakehouse
     land(lakehouse, placed(2, NINE + timedelta(hours=2)))
     (event,) = tick(tmp_path, again.cursor).asset_events
     assert (event.partition, event.metadata["rows"].value) == ("2026-03-01-11:00", 1)
+
+
+def test_a_sensor_that_was_off_for_longer_than_snapshots_are_kept_reports_every_row(tmp_path, lakehouse):
+    land(lakehouse, placed(1, NINE))
+    cursor = tick(tmp_path).cursor
+    for number in range(2, 5):
+        land(lakehouse, placed(number, NINE + timedelta(hours=number)))
+    table = lakehouse.table("raw_chats")
+    table.maintenance.expire_snapshots().older_than(datetime.now(UTC) + timedelta(hours=1)).commit()
+    assert len(lakehouse.table("raw_chats").metadata.snapshots) == 1
+    events = tick(tmp_path, cursor).asset_events
+    assert [(event.partition, event.metadata["rows"].value) for event in events] == [
+        ("2026-03-01-11:00", 1),
+        ("2026-03-01-12:00", 1),
+        ("2026-03-01-13:00", 1),
+    ]
 
 
 def test_where_nothing_ever_ran_it_says_so_and_creates_nothing(tmp_path):
