@@ -64,12 +64,10 @@ def _detach(derivers: str, dagster: bool) -> None:
     for name, address in (("gateway", run.gateway), ("dagster", run.dagster), ("kafka", run.kafka)):
         if address:
             console.print(f"{name:<8} {address}", highlight=False)
-    failed = {name: service for name, service in run.services.items() if service.state == "crash-loop"}
-    for name, service in failed.items():
+    for name, service in run.down.items():
         console.print(Text(f"{name}: {service.note}", style="red"))
-    if failed:
-        console.print("The others run on; `mmplatform down` stops them.")
-        raise typer.Exit(1)
+    if run.down:
+        raise Unavailable(f"the stack is not whole ({run.what_is_down}): the rest runs on, `mmplatform down` stops it")
 
 
 @app.command()
@@ -120,7 +118,7 @@ def status(as_json: Annotated[bool, typer.Option("--json", help="For programs.")
     else:
         console = Console()
         console.print(render(picture, console.width))
-    if not run.settled or any(service.state == "crash-loop" for service in run.services.values()):
+    if not run.settled or run.down:
         raise typer.Exit(1)
 
 

@@ -132,13 +132,15 @@ def _start(settings: Settings, telling: Telling, console: Console) -> runfile.St
 def _demand(run: runfile.StackRun, console: Console) -> None:
     """Everything that the story needs is up. Raises Unavailable."""
     wanted = ["gateway", "index", *(f"derive-{modality}" for modality in MODALITIES)]
-    troubled = {name: service for name, service in run.services.items() if service.state == "crash-loop"}
-    for name, service in troubled.items():
+    for name, service in run.down.items():
         console.print(f"{name}: {service.note or service.state}; see {service.log}", style="red", markup=False)
-    missing = [name for name in wanted if name not in run.services or name in troubled]
+    missing = [name for name in wanted if name not in run.services or name in run.down]
     if missing:
-        raise Unavailable(f"the stack runs without {', '.join(missing)}: `mmplatform doctor` says what is lacking")
-    console.print(f"{len(run.services) - len(troubled)} processes are up", highlight=False)
+        told = f" ({run.what_is_down})" if run.down else ""
+        raise Unavailable(
+            f"the stack runs without {', '.join(missing)}{told}: `mmplatform doctor` says what is lacking"
+        )
+    console.print(f"{len(run.services) - len(run.down)} processes are up", highlight=False)
 
 
 def _stream(case: Case, gateway: str, speed: float, watch: Watch, console: Console) -> None:

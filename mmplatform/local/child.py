@@ -1,7 +1,8 @@
 """One child of the supervisor: waits for what it needs, runs, is watched, and is started again when it dies.
 
 States: ``waiting`` (for what it needs) → ``starting`` → ``ready`` → (it dies) ``restarting`` → ``starting`` …, or
-``crash-loop`` after too many deaths, until it is retried; at the end ``stopping`` → ``stopped``.
+``crash-loop`` after too many deaths, until it is retried; whoever needs it is ``blocked`` so long. At the end
+``stopping`` → ``stopped``.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from mmplatform.local.leash import Leash
 from mmplatform.local.restarts import Deaths, RestartPolicy
 from mmplatform.local.stack import Service
 
-State = Literal["waiting", "starting", "ready", "restarting", "crash-loop", "stopping", "stopped"]
+State = Literal["waiting", "blocked", "starting", "ready", "restarting", "crash-loop", "stopping", "stopped"]
 Note = Callable[[str, str, str], None]
 """Told of every change: (service, what happened, level: ``info``, ``warning`` or ``error``)."""
 
@@ -32,7 +33,11 @@ _LAST_WORDS: Final = 4
 
 
 class Child:
-    """A service and the process that runs it."""
+    """A service and the process that runs it.
+
+    ``ready`` is set while it is ready; ``settled`` once it was ready or hopeless (given up, or blocked) for the first
+    time, so that nobody waits for it for ever.
+    """
 
     def __init__(
         self,
@@ -71,10 +76,7 @@ class Child:
         for child in after:
             await child.settled.wait()
         while True:
-            if missing := [child.service.name for child in needs if not child.ready.is_set()]:
-                self._to("waiting", f"waits for {', '.join(missing)}")
-            for child in needs:
-                await child.ready.wait()
+            await self._wait_for(needs)
             reason = await self._live()
             await self._rest(reason)
 
@@ -97,6 +99,24 @@ class Child:
                 self._tell(self.service.name, f"did not stop within {self.service.grace_s:.0f} s: killed", "warning")
             self._bury(process)
         self._to("stopped", "stopped")
+
+    async def _wait_for(self, needs: Sequence[Child]) -> None:
+        """Wait until all are ready; blocked, and so settled, while one of them is hopeless."""
+        told = ""
+        while missing := [child for child in needs if not child.ready.is_set()]:
+            hopeless = [child.service.name for child in missing if child.state in {"crash-loop", "blocked"}]
+            what = f"waits for {', '.join(hopeless or [child.service.name for child in missing])}"
+            if hopeless:
+                what += ", given up: mend it, then `mmplatform retry`"
+            if what != told:
+                told = what
+                self.trouble = what if hopeless else ""
+                self._to("blocked" if hopeless else "waiting", what, "error" if hopeless else "info")
+            if hopeless:
+                self.settled.set()
+            await asyncio.sleep(_POLL_S)
+        if self.state == "blocked":
+            self.trouble = ""
 
     async def _live(self) -> str:
         """Start it and watch it; return how it ended."""

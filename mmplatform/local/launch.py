@@ -69,7 +69,7 @@ def run_detached(
 ) -> runfile.StackRun:
     """Start ``python -m mmplatform.local`` with ``arguments`` in the background; return when every service is settled.
 
-    ``show`` is called with the run file's contents whenever they changed.
+    ``show`` is called with the run file's contents whenever they changed. Settled is not well: see ``StackRun.down``.
 
     Raises:
         Permanent: a stack runs there already, or the supervisor ended; the message has its last words.

@@ -19,13 +19,15 @@ from mmplatform.errors import Permanent
 DAGSTER: Final = "dagster"
 """The name of the service that comes last."""
 
+_DOWN: Final = {"crash-loop": "given up", "blocked": "blocked by that"}
 _LOCK_PATIENCE_S: Final = 1.0
 
 
 class ServiceRun(BaseModel):
     """One process of the stack, as the run file tells of it.
 
-    ``state`` is one of ``waiting``, ``starting``, ``ready``, ``restarting``, ``crash-loop``, ``stopping``, ``stopped``.
+    ``state`` is one of ``waiting``, ``starting``, ``ready``, ``restarting``, ``crash-loop``, ``blocked`` (what it needs
+    was given up), ``stopping``, ``stopped``.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -54,8 +56,23 @@ class StackRun(BaseModel):
 
     @property
     def settled(self) -> bool:
-        """Whether every service is ready or given up; the Dagster UI, for which nothing waits, may still be coming."""
-        return all(run.state in {"ready", "crash-loop"} for name, run in self.services.items() if name != DAGSTER)
+        """Whether every service is ready or down; the Dagster UI, for which nothing waits, may still be coming."""
+        return all(run.state in {"ready", *_DOWN} for name, run in self.services.items() if name != DAGSTER)
+
+    @property
+    def down(self) -> dict[str, ServiceRun]:
+        """The services that come back only when they are retried, and those that wait for one of them."""
+        return {name: run for name, run in self.services.items() if run.state in _DOWN}
+
+    @property
+    def what_is_down(self) -> str:
+        """Who is down, in words; empty when nobody is."""
+        words = [
+            f"{told}: {', '.join(names)}"
+            for state, told in _DOWN.items()
+            if (names := [name for name, run in self.services.items() if run.state == state])
+        ]
+        return "; ".join(words)
 
 
 def run_dir(data_dir: Path) -> Path:

@@ -91,6 +91,20 @@ def test_a_second_up_is_refused():
         assert f"pid {os.getpid()}" in str(result.exception)
 
 
+def test_up_in_the_background_ends_with_who_is_down_when_the_broker_is_hopeless(data, monkeypatch):
+    (data / "broker").touch()  # where its directory should be
+    monkeypatch.setenv("MMPLATFORM_CHROMA", "http://127.0.0.1:1")
+    monkeypatch.setenv("MMPLATFORM_GATEWAY_PORT", "0")
+    try:
+        result = invoke("up", "--detach", "--no-dagster", "--derivers", "chat=1,call=0,screenshot=0")
+        assert isinstance(result.exception, Unavailable)
+        assert "given up: broker; blocked by that: gateway, derive-chat, index, archive" in str(result.exception)
+        assert "Then `mmplatform retry`." in result.output
+        assert invoke("status").exit_code == 1
+    finally:
+        assert invoke("down").exit_code == 0
+
+
 def test_up_refuses_a_wrong_count_of_derivers():
     assert isinstance(invoke("up", "--derivers", "video=1").exception, Misconfigured)
 

@@ -181,6 +181,31 @@ async def test_what_comes_after_a_hopeless_child_starts_all_the_same(scene):
     assert hopeless.state == "crash-loop"
 
 
+async def test_a_child_whose_need_is_given_up_is_settled_and_says_what_holds_it_up(scene):
+    broker = scene.start(DIE, name="broker")
+    worker = scene.start(SERVE, name="worker", needs=[broker])
+    behind = scene.start(SERVE, name="behind", needs=[worker])
+    ui = scene.start(SERVE, name="ui", after=[broker, worker, behind])
+    await until(lambda: ui.state == "ready")
+    assert (broker.state, worker.state, behind.state) == ("crash-loop", "blocked", "blocked")
+    assert "broker" in worker.trouble
+    assert "worker" in behind.trouble
+    assert worker.pid is None
+
+
+async def test_a_blocked_child_goes_on_once_its_need_is_retried(scene, tmp_path):
+    mended = tmp_path / "mended"
+    broker = scene.start(
+        f"import os, sys; os.path.exists({str(mended)!r}) or sys.exit(1); " + SERVE, name="broker", policy=QUICK
+    )
+    worker = scene.start(SERVE, needs=[broker])
+    await until(lambda: worker.state == "blocked")
+    mended.touch()
+    broker.retry()
+    await until(lambda: worker.state == "ready")
+    assert (worker.restarts, worker.trouble) == (0, "")
+
+
 async def test_a_stopped_child_may_finish_what_it_has_in_hand(scene):
     code = (
         "import signal, sys, time\n"

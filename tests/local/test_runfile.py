@@ -101,8 +101,18 @@ def test_nothing_runs_where_nothing_ever_ran(tmp_path):
         ({"broker": "ready", "index": "ready"}, True),
         ({"broker": "ready", "index": "crash-loop"}, True),
         ({"broker": "ready", "index": "starting"}, False),
+        ({"broker": "crash-loop", "index": "blocked"}, True),
+        ({"broker": "crash-loop", "index": "waiting"}, False),
         ({"broker": "ready", "dagster": "starting"}, True),
     ],
 )
 def test_a_stack_is_settled_when_all_but_the_ui_are_ready_or_given_up(states, settled):
     assert a_run(**states).settled is settled
+
+
+def test_who_is_down_is_told_with_what_is_blocked_by_it():
+    run = a_run(broker="crash-loop", gateway="blocked", index="blocked", chroma="ready", dagster="starting")
+    assert set(run.down) == {"broker", "gateway", "index"}
+    assert run.what_is_down == "given up: broker; blocked by that: gateway, index"
+    assert a_run(broker="crash-loop", chroma="ready").what_is_down == "given up: broker"
+    assert a_run(broker="ready").what_is_down == ""
