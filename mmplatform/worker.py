@@ -89,15 +89,18 @@ def _index(settings: Settings) -> None:
 
 def _archive(settings: Settings) -> None:
     from mmplatform.consumers.archiver import archive_app, check_same_log
+    from mmplatform.ingest.producer import LogProducer
     from mmplatform.ingest.replay_log import ReplayLog
     from mmplatform.land.lakehouse import Lakehouse
 
     status = _status(settings, "archive")
     lakehouse = Lakehouse.open(settings)
-    app = archive_app(settings, lakehouse, status)
+    producer = LogProducer(settings)
+    app = archive_app(settings, lakehouse, producer, status)
     check_same_log(lakehouse, ReplayLog(settings), settings)
     topics = (*(spec.topic for spec in MODALITIES.values()), ARTIFACTS_TOPIC, QUARANTINE_TOPIC)
     _run(app, settings, status, ARCHIVE_GROUP, topics)
+    producer.close()
 
 
 def _gateway(settings: Settings) -> None:

@@ -3,23 +3,30 @@
 Each commit to a table carries, in its snapshot's summary, the offsets up to which the log is in that table. So a crash
 between the commit and Kafka's offset commit costs nothing: the records are read again, and those that landed are left
 out.
+
+A record that cannot be a row is a dead letter when nobody else names it: derivers and indexer have named what does not
+parse on the topics that they read.
 """
 
 from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
+import structlog
 from pydantic import TypeAdapter
 from quixstreams import Application
 
-from mmplatform.artifacts import Artifact, Quarantined, Retraction, decode_artifact
+from mmplatform.artifacts import Artifact, DeadLetter, Quarantined, Retraction, decode_artifact
+from mmplatform.consumers.publish import publish
 from mmplatform.consumers.quix import BatchSink, open_app, open_topic
 from mmplatform.consumers.status import WorkerStatus
-from mmplatform.errors import Permanent, Rejected
-from mmplatform.events import Event, decode_event, parse
+from mmplatform.errors import Permanent, PlatformError, Rejected
+from mmplatform.events import Event, Position, decode_event, parse, utc_now
+from mmplatform.ingest.producer import LogProducer
 from mmplatform.ingest.replay_log import ReplayLog
 from mmplatform.ingest.topics import topic_name
 from mmplatform.land.lakehouse import Lakehouse
@@ -27,9 +34,11 @@ from mmplatform.land.landed import Placed
 from mmplatform.land.rows import row_of, tables_of_retraction
 from mmplatform.land.schemas import SPECS
 from mmplatform.modalities import ARCHIVE_GROUP, ARTIFACTS_TOPIC, MODALITIES, QUARANTINE_TOPIC, TABLES
-from mmplatform.pipeline.process import ConsumedRecord
+from mmplatform.pipeline.process import ConsumedRecord, Outcome, dead_letter
 from mmplatform.settings import Settings
 
+_log = structlog.get_logger(__name__)
+UPKEEP_S: Final = 3600.0
 _QUARANTINED: TypeAdapter[Quarantined] = TypeAdapter(Quarantined)
 TOPICS = (*(spec.topic for spec in MODALITIES.values()), ARTIFACTS_TOPIC, QUARANTINE_TOPIC)
 
@@ -55,20 +64,32 @@ def check_same_log(lakehouse: Lakehouse, log: ReplayLog, settings: Settings) -> 
                 )
 
 
-def archive_app(settings: Settings, lakehouse: Lakehouse, status: WorkerStatus) -> Application:
-    """Append each batch, one commit a table, then commit the log's offsets."""
+def archive_app(settings: Settings, lakehouse: Lakehouse, producer: LogProducer, status: WorkerStatus) -> Application:
+    """Take out what was retracted, append each batch, one commit a table, then commit the log's offsets."""
     lakehouse.ensure_tables()
+    upkeep = Upkeep(lakehouse)
+
+    def name(letters: Sequence[DeadLetter]) -> None:
+        if letters:
+            _log.warning("records that cannot be rows", dead_letters=len(letters))
+            publish(Outcome(dead_letters=tuple(letters)), producer, settings)
 
     def land(records: list[ConsumedRecord]) -> None:
         started = time.perf_counter()
         batch = sort_by_table(records)
         offsets = next_offsets(records)
-        landed = sum(
-            lakehouse.append(table, rows, offsets=offsets, source=ARCHIVE_GROUP) for table, rows in batch.rows.items()
-        )
-        for table, ids in batch.gone.items():
-            lakehouse.remove(table, ids)
+        for table, before in batch.gone.items():
+            lakehouse.remove(table, before)
+        by_place = {record.position: record for record in records}
+
+        def tell(places: Sequence[Position], reason: str) -> None:
+            # Before the rows beside them land: read again after a crash, those would hide these.
+            name([dead_letter(by_place[place], reason) for place in places])
+
+        name(batch.dead_letters)
+        landed = sum(append(lakehouse, table, rows, offsets, tell) for table, rows in batch.rows.items())
         status.batch(len(records), time.perf_counter() - started, rows=landed, unread=batch.unread)
+        upkeep.when_due()
 
     app = open_app(
         settings, group=ARCHIVE_GROUP, commit_s=settings.archive_commit_s, commit_every=settings.archive_batch
@@ -84,7 +105,7 @@ def read(record: ConsumedRecord) -> Event | Artifact | Quarantined:
     """Parse by the topic that it lies on.
 
     Raises:
-        Rejected: it does not parse. The deriver or the indexer has made a dead letter of it.
+        Rejected: it does not parse.
     """
     if record.position.topic == ARTIFACTS_TOPIC:
         return decode_artifact(record.value)
@@ -93,35 +114,86 @@ def read(record: ConsumedRecord) -> Event | Artifact | Quarantined:
     return decode_event(record.value)
 
 
+def append(
+    lakehouse: Lakehouse,
+    table: str,
+    rows: Sequence[Placed],
+    offsets: Mapping[tuple[str, int], int],
+    tell: Callable[[Sequence[Position], str], None],
+) -> int:
+    """Append; ``tell`` is told of the rows that do not fit their columns, and their neighbours land."""
+    try:
+        return lakehouse.append(table, rows, offsets=offsets, source=ARCHIVE_GROUP)
+    except Rejected as error:
+        unfit = {position for position, _ in lakehouse.unfit(table, rows)}
+        tell(sorted(unfit, key=lambda place: place.offset), str(error))
+    good = [placed for placed in rows if placed[0] not in unfit]
+    return lakehouse.append(table, good, offsets=offsets, source=ARCHIVE_GROUP)
+
+
+class Upkeep:
+    """Old snapshots go now and again, between two batches: they would make every commit slower than the one before."""
+
+    def __init__(self, lakehouse: Lakehouse, *, every_s: float = UPKEEP_S) -> None:
+        self._lakehouse = lakehouse
+        self._every_s = every_s
+        self._due = time.monotonic()
+
+    def when_due(self) -> None:
+        """Expire snapshots if the time has come; a store that does not answer is asked again the next time."""
+        if time.monotonic() < self._due:
+            return
+        self._due = time.monotonic() + self._every_s
+        try:
+            self._lakehouse.expire_snapshots(utc_now())
+        except PlatformError as error:
+            _log.warning("snapshots not expired", error=type(error).__name__, reason=str(error))
+
+
 @dataclass(frozen=True, slots=True)
 class Sorted:
-    """A batch by table: rows with their places on the log, ids to take out, and how many records did not parse."""
+    """A batch by table.
+
+    Attributes:
+        rows: rows with their places on the log.
+        gone: ids to take out, each with the offset of its retraction: what lies behind that was made anew.
+        unread: how many records did not parse, and were named by whoever else reads their topic.
+        dead_letters: those that nobody else names.
+    """
 
     rows: Mapping[str, Sequence[Placed]]
-    gone: Mapping[str, Sequence[str]]
+    gone: Mapping[str, Mapping[str, int]]
     unread: int
+    dead_letters: Sequence[DeadLetter] = ()
 
 
 def sort_by_table(records: Sequence[ConsumedRecord]) -> Sorted:
     """Read a batch and say what it means for each table."""
-    rows: dict[str, list[Placed]] = defaultdict(list)
-    gone: dict[str, list[str]] = defaultdict(list)
+    rows: dict[str, dict[str, Placed]] = defaultdict(dict)
+    gone: dict[str, dict[str, int]] = defaultdict(dict)
+    letters: list[DeadLetter] = []
     unread = 0
     for record in records:
         try:
             found = read(record)
-        except Rejected:
-            unread += 1
+        except Rejected as error:
+            if record.position.topic == QUARANTINE_TOPIC:
+                letters.append(dead_letter(record, str(error)))
+            else:
+                unread += 1
             continue
         if isinstance(found, Retraction):
             for table in tables_of_retraction(found):
-                gone[table].append(found.artifact_id)
+                rows[table].pop(found.artifact_id, None)
+                gone[table][found.artifact_id] = record.position.offset
             continue
-        table, row = row_of(found, record.position)
-        rows[table].append((record.position, row))
-        row_id = row[SPECS[table].id_column]
-        gone[table] = [each for each in gone[table] if each != row_id]  # taken back, then made again: it stays
-    return Sorted(rows, gone, unread)
+        try:
+            table, row = row_of(found, record.position)
+        except ValueError as error:  # a vector that is no vector
+            letters.append(dead_letter(record, f"{found.kind} that cannot be a row ({type(error).__name__})"))
+            continue
+        rows[table][row[SPECS[table].id_column]] = (record.position, row)
+    return Sorted({table: list(placed.values()) for table, placed in rows.items()}, gone, unread, letters)
 
 
 def next_offsets(records: Sequence[ConsumedRecord]) -> Mapping[tuple[str, int], int]:

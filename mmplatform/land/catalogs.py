@@ -16,6 +16,11 @@ if TYPE_CHECKING:
 
 NAME = "mmplatform"
 _BUSY_S = 30
+_REFUSED = frozenset(
+    {"AccessDenied", "AccessDeniedException", "InvalidAccessKeyId", "InvalidClientTokenId", "SignatureDoesNotMatch"}
+    | {"UnrecognizedClientException", "ExpiredToken", "ExpiredTokenException"}
+)
+"""What AWS calls wrong keys or missing rights: trying again does not help."""
 
 
 def open_catalog(settings: Settings) -> Catalog:
@@ -37,19 +42,26 @@ def properties(settings: Settings) -> dict[str, str]:
     if not settings.catalog:
         folder = settings.data_dir.absolute() / "lakehouse"
         folder.mkdir(parents=True, exist_ok=True)
-        uri = f"sqlite:///{folder / 'catalog.sqlite'}?timeout={_BUSY_S}"
-        return {"type": "sql", "uri": uri, "warehouse": _warehouse(settings), **storage}
+        return {"type": "sql", "uri": _sqlite(folder), "warehouse": _warehouse(settings), **storage}
     scheme = urlsplit(settings.catalog).scheme
     if scheme.startswith(("postgresql", "sqlite")):
         return {"type": "sql", "uri": settings.catalog, "warehouse": _warehouse(settings), **storage}
     if scheme.startswith("rest+"):
         return _rest(settings) | storage
     if scheme == "glue":
-        return {"type": "glue", "warehouse": _warehouse(settings), "glue.region": settings.s3_region, **storage}
+        return {"type": "glue", "warehouse": _warehouse(settings), **_aws(settings), **storage}
     raise Misconfigured(
         "MMPLATFORM_CATALOG must be postgresql+psycopg2://…, rest+http(s)://…, rest+sigv4+http(s)://… or glue://, "
         "or empty for a local file"
     )
+
+
+def _sqlite(folder: Path) -> str:
+    """SQLAlchemy knows which signs of a path its URLs want escaped."""
+    from sqlalchemy.engine import URL
+
+    url = URL.create("sqlite", database=str(folder / "catalog.sqlite"), query={"timeout": str(_BUSY_S)})
+    return url.render_as_string(hide_password=False)
 
 
 def _rest(settings: Settings) -> dict[str, str]:
@@ -62,20 +74,25 @@ def _rest(settings: Settings) -> dict[str, str]:
         "token": token,
     }
     if settings.catalog.startswith("rest+sigv4+"):
-        found |= {
-            "rest.sigv4-enabled": "true",
-            "rest.signing-region": settings.s3_region,
-            "client.region": settings.s3_region,
-            "client.access-key-id": settings.s3_access_key,
-            "client.secret-access-key": settings.s3_secret_key.get_secret_value(),
-        }
+        found |= {"rest.sigv4-enabled": "true", "rest.signing-region": settings.s3_region, **_aws(settings)}
+    return {name: value for name, value in found.items() if value}
+
+
+def _aws(settings: Settings) -> dict[str, str]:
+    """Who we are to a catalog of AWS: the S3 keys, or the default chain where there are none."""
+    found = {
+        "client.region": settings.s3_region,
+        "client.access-key-id": settings.s3_access_key,
+        "client.secret-access-key": settings.s3_secret_key.get_secret_value(),
+    }
     return {name: value for name, value in found.items() if value}
 
 
 def _warehouse(settings: Settings) -> str:
+    """A plain path for a local one: pyiceberg takes a URI's `%20` for part of the folder's name."""
     if not settings.warehouse:
-        return (settings.data_dir.absolute() / "lakehouse" / "warehouse").as_uri()
-    return settings.warehouse if "://" in settings.warehouse else Path(settings.warehouse).absolute().as_uri()
+        return str(settings.data_dir.absolute() / "lakehouse" / "warehouse")
+    return settings.warehouse if "://" in settings.warehouse else str(Path(settings.warehouse).absolute())
 
 
 def _storage(settings: Settings) -> dict[str, str]:
@@ -92,10 +109,14 @@ def _storage(settings: Settings) -> dict[str, str]:
 def catalog_errors(doing: str) -> Iterator[None]:
     """Turn what catalogs and their stores raise into the error tree."""
     import requests
+    from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
     from pyiceberg.exceptions import (
         CommitFailedException,
         CommitStateUnknownException,
+        ForbiddenError,
+        NotInstalledError,
         RESTError,
+        UnauthorizedError,
         ValidationException,
     )
     from sqlalchemy.exc import ArgumentError, SQLAlchemyError
@@ -106,7 +127,22 @@ def catalog_errors(doing: str) -> Iterator[None]:
         raise
     except ArgumentError as error:
         raise Misconfigured(f"lakehouse: cannot {doing}: MMPLATFORM_CATALOG is no database address") from error
+    except (NotInstalledError, ModuleNotFoundError) as error:
+        raise Misconfigured(
+            f"lakehouse: cannot {doing}: the driver that MMPLATFORM_CATALOG names is not installed ({error})"
+        ) from error
+    except (UnauthorizedError, ForbiddenError, NoCredentialsError) as error:
+        raise Misconfigured(
+            f"lakehouse: cannot {doing}: {type(error).__name__}; mend MMPLATFORM_CATALOG_TOKEN or MMPLATFORM_S3_*_KEY"
+        ) from error
     except (CommitFailedException, CommitStateUnknownException, ValidationException) as error:
         raise Unavailable(f"lakehouse: cannot {doing}: another writer was quicker too often; try again") from error
-    except (SQLAlchemyError, RESTError, requests.RequestException, OSError) as error:
+    except ClientError as error:
+        code = str(error.response.get("Error", {}).get("Code", ""))
+        if code in _REFUSED:
+            raise Misconfigured(
+                f"lakehouse: cannot {doing}: {code}; mend MMPLATFORM_S3_ACCESS_KEY and _SECRET_KEY or their rights"
+            ) from error
+        raise Unavailable(f"lakehouse: cannot {doing}: {code or type(error).__name__}") from error
+    except (SQLAlchemyError, RESTError, requests.RequestException, BotoCoreError, OSError) as error:
         raise Unavailable(f"lakehouse: cannot {doing}: {type(error).__name__}; is the catalog there?") from error

@@ -5,7 +5,8 @@ The archiver appends, Dagster's assets and ledgers scan. Exactly one row for eac
 1. Offsets in the snapshot's summary: what is in the table already, by its place on the log, is not appended again. That
    covers a crash between our commit and the consumer's.
 2. A memory of recent ids: an upstream replay brings the same artifact at a new offset; it is left out. Made by another
-   version of its deriver or model it is not the same, and replaces. The memory is filled from the newest hours.
+   version of its deriver or model, or with another text, it is not the same, and replaces: the commit that appends the
+   new row deletes the old one. The memory is filled from the newest hours.
 3. ``scan`` keeps one row of each id, the latest on the log: the last word when the memory was too short.
 """
 
@@ -19,7 +20,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 
+from mmplatform.errors import Rejected
 from mmplatform.land.catalogs import catalog_errors, open_catalog
+from mmplatform.land.expiry import Expired, expire
 from mmplatform.land.landed import (
     Offsets,
     Placed,
@@ -46,7 +49,9 @@ REMEMBERED: Final = 200_000
 _PROPERTIES: Final = {
     # Each commit writes a metadata file; without this they are kept for ever.
     "write.metadata.delete-after-commit.enabled": "true",
-    "write.metadata.previous-versions-max": "50",
+    "write.metadata.previous-versions-max": "10",
+    # One manifest a commit would make every scan open thousands.
+    "commit.manifest-merge.enabled": "true",
     "write.parquet.compression-codec": "zstd",
     # Ten tries within 10 s: the default doubles its wait to a minute, and the log would wait with us.
     "commit.retry.num-retries": "10",
@@ -65,7 +70,7 @@ class Lakehouse:
         self._catalog = catalog
         self._namespace = namespace
         self._remembered = remembered
-        self._recent: dict[str, OrderedDict[str, str]] = {}
+        self._recent: dict[str, OrderedDict[str, bytes]] = {}
         self._lock = threading.Lock()
 
     @classmethod
@@ -112,40 +117,74 @@ class Lakehouse:
 
         Returns:
             How many rows were new.
-        """
-        import pyarrow as pa
-        from pyiceberg.io.pyarrow import schema_to_pyarrow
 
+        Raises:
+            Rejected: a value does not fit its column; nothing was appended (:meth:`unfit` says which row it is).
+        """
         with catalog_errors(f"append to {table}"):
             target = self._catalog.load_table((self._namespace, table))
             landed = offsets_of(target)
             fresh = self._unknown(target, table, not_landed(rows, landed.get(source, {})))
             if not fresh:
                 return 0
-            arrow = schema_to_pyarrow(target.schema(), include_field_ids=False)
-            data = pa.Table.from_pylist([row for _, row in fresh], schema=arrow)
+            data = _arrow(target, [row for _, row in fresh])
             landed[source] = furthest(landed.get(source, {}), offsets)
-            target.append(data, snapshot_properties=summary_of(landed))
+            self._commit(target, table, data, summary_of(landed))
         self._remember(table, {row[SPECS[table].id_column]: version_of(row) for _, row in fresh})
         return len(fresh)
+
+    def _commit(self, target: Table, table: str, data: pa.Table, summary: dict[str, str]) -> None:
+        """Append; rows of these ids that are there already go with the same commit."""
+        from pyiceberg.expressions import In
+
+        column = SPECS[table].id_column
+        known = self._memory(target, table)
+        replaced = [each for each in data.column(column).to_pylist() if each in known]
+        with target.transaction() as commit:
+            if replaced and _rows(target, In(column, replaced), column):
+                commit.delete(In(column, replaced), snapshot_properties=summary)
+            commit.append(data, snapshot_properties=summary)
+
+    def unfit(self, table: str, rows: Sequence[Placed]) -> list[Placed]:
+        """The rows that :meth:`append` would refuse, found one by one."""
+        target = self.table(table)
+        found = []
+        for placed in rows:
+            try:
+                _arrow(target, [placed[1]])
+            except Rejected:
+                found.append(placed)
+        return found
+
+    def expire_snapshots(self, now: datetime) -> Expired:
+        """Forget old snapshots of every table, and delete what only they needed (:mod:`mmplatform.land.expiry`)."""
+        each = [expire(self.table(name), now) for name in SPECS]
+        return Expired(*(sum(getattr(one, field) for one in each) for field in ("snapshots", "files", "size")))
 
     def landed_offsets(self, table: str, source: str) -> dict[tuple[str, int], int]:
         """How far the log is in a table: the next offset, by topic and topic partition."""
         return offsets_of(self.table(table)).get(source, {})
 
-    def remove(self, table: str, ids: Sequence[str]) -> None:
-        """Delete rows by id (a retraction). Rows that are not there do nothing."""
-        from pyiceberg.expressions import In
+    def remove(self, table: str, before: Mapping[str, int]) -> None:
+        """Delete rows by id (a retraction): those that lie on the log before the offset given with their id.
 
-        if not ids:
+        A retraction that is read again must not take what was made anew behind it. Rows that are not there do nothing.
+        """
+        from pyiceberg.expressions import And, BooleanExpression, EqualTo, LessThan, Or
+
+        if not before:
             return
+        column = SPECS[table].id_column
+        each: list[BooleanExpression] = [
+            And(EqualTo(column, row_id), LessThan("log_offset", offset)) for row_id, offset in before.items()
+        ]
+        rows = Or(*each) if len(each) > 1 else each[0]
         with catalog_errors(f"take rows out of {table}"):
             target = self._catalog.load_table((self._namespace, table))
-            column = SPECS[table].id_column
-            rows = In(column, list(ids))
-            if target.scan(row_filter=rows, selected_fields=(column,)).to_arrow().num_rows:
+            there = _rows(target, rows, column)
+            if there:
                 target.delete(rows, snapshot_properties=summary_of(offsets_of(target)))
-        self._forget(table, ids)
+        self._forget(table, there)
 
     def scan(
         self,
@@ -190,13 +229,13 @@ class Lakehouse:
         latest = {row[column]: (position, row) for position, row in rows}
         return [placed for row_id, placed in latest.items() if recent.get(row_id) != version_of(placed[1])]
 
-    def _memory(self, target: Table, table: str) -> OrderedDict[str, str]:
+    def _memory(self, target: Table, table: str) -> OrderedDict[str, bytes]:
         with self._lock:
             if table not in self._recent:
                 self._recent[table] = newest_ids(target, SPECS[table].id_column, self._remembered)
             return self._recent[table]
 
-    def _remember(self, table: str, versions: Mapping[str, str]) -> None:
+    def _remember(self, table: str, versions: Mapping[str, bytes]) -> None:
         with self._lock:
             recent = self._recent[table]
             recent.update(versions)
@@ -208,6 +247,25 @@ class Lakehouse:
         with self._lock:
             for each in ids:
                 self._recent.get(table, OrderedDict()).pop(each, None)
+
+
+def _arrow(target: Table, rows: Sequence[Mapping[str, Any]]) -> pa.Table:
+    import pyarrow as pa
+    from pyiceberg.io.pyarrow import schema_to_pyarrow
+
+    schema = schema_to_pyarrow(target.schema(), include_field_ids=False)
+    try:
+        return pa.Table.from_pylist(list(rows), schema=schema)
+    except (pa.ArrowException, OverflowError, ValueError, TypeError) as error:
+        raise Rejected(
+            f"a row does not fit the columns of {target.name()[-1]} ({type(error).__name__})"  # its text may be quoted
+        ) from None
+
+
+def _rows(target: Table, rows: Any, column: str) -> list[str]:
+    """Ids of the rows that match: pyiceberg warns of a delete that deletes nothing, and makes a snapshot of it."""
+    ids: list[str] = target.scan(row_filter=rows, selected_fields=(column,)).to_arrow().column(column).to_pylist()
+    return ids
 
 
 def _one_each(rows: pa.Table, column: str) -> pa.Table:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
-import sys
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
@@ -19,7 +19,7 @@ Offsets = Mapping[tuple[str, int], int]
 Placed = tuple[Position, dict[str, Any]]
 
 _PREFIX: Final = "mmplatform.offsets."
-_VERSION: Final = ("deriver_version", "model_version")
+_VERSION: Final = ("deriver_version", "model_version", "text")
 _READ: Final = 32
 """Snapshots that are merged: writers at the same table overtake each other by as many commits as they retry at most."""
 
@@ -68,19 +68,26 @@ def summary_of(offsets: Mapping[str, Offsets]) -> dict[str, str]:
     return found
 
 
-def version_of(row: Mapping[str, Any]) -> str:
-    """What made the row: the same id from another deriver or model is another row; an event has no version."""
-    return sys.intern("/".join(str(row.get(column) or "") for column in _VERSION))
+def version_of(row: Mapping[str, Any]) -> bytes:
+    """What tells a row from another one with its id: who made it, and what it says; an event has one version only.
+
+    A text that changed counts although nothing else did: the half of a card number that the next breath gave away is
+    said again with more of it hidden, and must replace what was said before.
+    """
+    if _VERSION[0] not in row:
+        return b""
+    told = "\x1f".join(str(row.get(column) or "") for column in _VERSION)
+    return hashlib.blake2b(told.encode("utf-8", "surrogatepass"), digest_size=8).digest()
 
 
-def newest_ids(table: Table, column: str, most: int) -> OrderedDict[str, str]:
+def newest_ids(table: Table, column: str, most: int) -> OrderedDict[str, bytes]:
     """The version of each of the newest rows by id, oldest first; only the files of their hours are read."""
     if table.current_snapshot() is None:
         return OrderedDict()
     from pyiceberg.expressions import GreaterThanOrEqual
 
     names = {field.name for field in table.schema().fields}
-    versions = tuple(name for name in _VERSION if name in names)
+    versions = _VERSION if _VERSION[0] in names else ()
     recent = GreaterThanOrEqual("event_time", _since(table, most).isoformat())
     rows = table.scan(row_filter=recent, selected_fields=(column, "event_time", "log_offset", *versions)).to_arrow()
     ordered = rows.sort_by([("event_time", "ascending"), ("log_offset", "ascending")]).select([column, *versions])

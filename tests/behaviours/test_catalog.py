@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import threading
 import uuid
+from datetime import timedelta
 
 import pytest
 
+from mmplatform.events import utc_now
+from mmplatform.land.expiry import expire
 from mmplatform.land.lakehouse import Lakehouse
 from mmplatform.land.rows import row_of
 from mmplatform.modalities import TABLES
@@ -20,6 +23,7 @@ KINDS = [
     pytest.param("sqlite-s3", marks=pytest.mark.s3),
     pytest.param("rest-s3", marks=pytest.mark.s3),
     pytest.param("postgres-files"),
+    pytest.param("glue-s3", marks=pytest.mark.s3),
 ]
 
 
@@ -37,6 +41,10 @@ def settings(request, tmp_path):
         }
     elif request.param == "postgres-files":
         given |= {"catalog": request.getfixturevalue("postgres_server")}
+    elif request.param == "glue-s3":
+        server = request.getfixturevalue("s3_server")
+        request.getfixturevalue("glue_server")
+        given |= server.settings() | {"catalog": "glue://", "warehouse": f"s3://{server.new_bucket()}/warehouse"}
     return load(**given)
 
 
@@ -88,11 +96,33 @@ def test_vectors_come_back_to_the_bit(lakehouse):
 def test_a_retraction_takes_its_row_and_no_other(lakehouse):
     made = [message(chat(n), position(n)) for n in range(3)]
     land(lakehouse, made)
-    lakehouse.remove("messages", [made[1].artifact_id])
+    lakehouse.remove("messages", {made[1].artifact_id: 2})
     assert {row["artifact_id"] for row in lakehouse.scan("messages").to_pylist()} == {
         made[0].artifact_id,
         made[2].artifact_id,
     }
+
+
+def test_a_row_with_another_text_replaces_the_one_that_landed(settings, lakehouse):
+    made = message(chat(0), position())
+    land(lakehouse, [made])
+    hidden = made.model_copy(update={"text": "call [PHONE]"})
+    assert land(Lakehouse.open(settings), [hidden], first=5) == 1
+    assert lakehouse.table("messages").scan().to_arrow().column("text").to_pylist() == ["call [PHONE]"]
+
+
+def test_old_snapshots_go_and_no_row_goes_with_them(lakehouse):
+    made = message(chat(0), position())
+    for n in range(4):
+        land(lakehouse, [made.model_copy(update={"text": f"text {n}"}), chat(n)], first=2 * n)
+    table = lakehouse.table("messages")
+    found = expire(table, utc_now() + timedelta(days=1), least=1)
+    assert found.snapshots == 6  # three replacements are two snapshots each
+    assert found.files >= 3
+    assert found.size > 0
+    assert lakehouse.table("messages").scan().to_arrow().column("text").to_pylist() == ["text 3"]
+    assert lakehouse.landed_offsets("messages", GROUP) == {("interactions.chat", 0): 8}
+    assert land(lakehouse, [chat(9)], first=9) == 1
 
 
 def test_two_writers_on_two_tables_do_not_disturb_each_other(settings, lakehouse):
