@@ -1,4 +1,5 @@
 """Quality: the contracts that every table keeps, the gate that applies them, and the freshness promised for each.
 
-``contracts``, ``gate`` and ``slas`` lie below the platform and know nothing of it: rows go in, verdicts come out.
+``cards``, ``contracts``, ``gate`` and ``slas`` lie below the platform and know nothing of it: rows go in, verdicts come
+out.
 """

@@ -8,11 +8,11 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from mmplatform.derive.models import locate
-from mmplatform.derive.pii.cards import passes_luhn
 from mmplatform.derive.pii.vocabulary import UNITS
 from mmplatform.derive.redact import PresidioRedactor
 from mmplatform.errors import Misconfigured
 from mmplatform.settings import load
+from quality.cards import passes_luhn
 
 pytestmark = pytest.mark.models
 

@@ -79,6 +79,31 @@ def test_personal_data_that_slipped_through_is_stopped_before_the_index(text):
     assert 0 in judge("passages", [chat(text=text) | {"vector_norm": 1.0}], LIMITS)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "my refund, reference 4532015112830367, has not arrived",
+        "tracking 4000 1234 5678 9012 3456",
+        "parcel 5212-3456-7890-1235",
+        "0x4111111111111111",
+        "41111111111111111",
+    ],
+)
+def test_a_reference_without_a_cards_check_digit_is_no_card(text):
+    assert judge("passages", [chat(text=text) | {"vector_norm": 1.0}], LIMITS) == {}
+
+
+def test_a_card_right_behind_a_reference_is_stopped_and_its_neighbours_pass():
+    row = chat() | {"vector_norm": 1.0}
+    texts = ["fine", "4532015112830367 4111111111111111", None, "reference 4532015112830367", "4111.1111.1111.1111"]
+    found = judge("passages", [row | {"text": text} for text in texts], LIMITS)
+    assert {place: reasons for place, reasons in found.items() if place != 2} == {
+        1: ("text: no card number",),
+        4: ("text: no card number",),
+    }
+    assert found[2] == ("text: present",)
+
+
 def test_an_order_number_is_not_a_card():
     assert judge("passages", [chat(text="order 4471-2290, code PMT-402") | {"vector_norm": 1.0}], LIMITS) == {}
 

@@ -1,7 +1,7 @@
 """Payment cards: 13 to 19 digits, whatever stands between them.
 
-Written numbers must pass the Luhn test. Speech recognition loses and doubles digits, so that in spoken text the test
-would let real cards through: there every run of 12 digits or more counts.
+Written numbers must pass the Luhn test, the one that the contract of passages has. Speech recognition loses and doubles
+digits, so that in spoken text the test would let real cards through: there every run of 12 digits or more counts.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import Final
 
 from mmplatform.derive.pii import context
 from mmplatform.derive.pii.clusters import Cluster, blotted, clusters
+from quality.cards import passes_luhn
 
 _SHORTEST, _LONGEST = 13, 19
 _SPOKEN_SHORTEST: Final = 12
@@ -37,15 +38,6 @@ def find_cards(text: str, *, spoken: bool) -> Iterator[tuple[int, int]]:
     bare = blotted(text)
     for cluster in clusters(bare):
         yield from _spoken(bare, cluster) if spoken else _written(bare, cluster)
-
-
-def passes_luhn(digits: str) -> bool:
-    """The check digit of ISO/IEC 7812."""
-    total = 0
-    for place, digit in enumerate(reversed(digits)):
-        value = int(digit) * (1 + place % 2)
-        total += value - 9 if value > 9 else value  # noqa: PLR2004 (the sum of a two-digit number's digits)
-    return total % 10 == 0
 
 
 def _written(text: str, cluster: Cluster) -> Iterator[tuple[int, int]]:
