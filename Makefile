@@ -25,7 +25,7 @@ models: $(VENV)/.local  ## Pull the pinned models (once; about 350 MB)
 
 test: $(VENV)/.dev models  ## Set up and run all tests, with coverage
 	rm -f .coverage .coverage.*
-	COVERAGE_PROCESS_START=pyproject.toml $(BIN)/python -m coverage run -m pytest -m "not caption" $(ARGS); \
+	COVERAGE_PROCESS_START=$(CURDIR)/pyproject.toml $(BIN)/python -m coverage run -m pytest -m "not caption" $(ARGS); \
 	code=$$?; $(BIN)/coverage combine -q; $(BIN)/coverage report --format=total | sed 's/^/coverage, percent: /'; exit $$code
 
 test-caption: .venv-caption/.ready  ## Set up torch in a venv of its own and drive the transformers captioner
@@ -55,7 +55,7 @@ $(VENV)/.uv: constraints.txt
 
 # uv where it works, because it is ten times as quick; pip where it does not (a mirror that only pip is set up for).
 define install
-	$(BIN)/uv pip install -q --python $(BIN)/python -c constraints.txt -e '.[$(1)]' || $(BIN)/python -m pip install -q -c constraints.txt -e '.[$(1)]'
+	$(BIN)/uv pip install --python $(BIN)/python -c constraints.txt -e '.[$(1)]' || $(BIN)/python -m pip install -c constraints.txt -e '.[$(1)]'
 endef
 
 $(VENV)/.local: $(VENV)/.uv pyproject.toml constraints.txt

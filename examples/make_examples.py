@@ -148,6 +148,7 @@ def _manifest() -> dict[str, Any]:
             "file": "call.flac",
             "media_type": "audio/flac",
             "speakers": ["agent", "customer"],
+            "ask_at_s": 53,  # where the agent says: I see the chat and the screenshot
         },
         "pii": {kind: list(values) for kind, values in story.PII.items()},
     }

@@ -12,8 +12,11 @@ def main() -> None:
 
     from mmplatform.cli.app import app
     from mmplatform.errors import PlatformError
+    from mmplatform.settings import load
+    from mmplatform.telemetry import configure_logging
 
     try:
+        configure_logging(load())
         app()
     except PlatformError as error:
         # Text, not markup: a message may hold brackets.

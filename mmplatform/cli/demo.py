@@ -28,13 +28,15 @@ def demo(
 
     folder = case or Path(__file__).parents[2] / "examples" / "payment-failed"
     story = Story(load(), Telling(folder, speed, dagster), Console())
+    complete: bool | None = None
     with _signals_as_interrupts():
         try:
             complete = story.tell()
             if not leave:
                 story.stay()
         except KeyboardInterrupt:
-            raise typer.Exit(130) from None
+            if complete is None:  # in the middle of the story; after it, Ctrl-C is how the demo ends
+                raise typer.Exit(130) from None
         finally:
             story.end()
     if not complete:

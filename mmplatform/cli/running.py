@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from contextlib import nullcontext
+from typing import TYPE_CHECKING, Any
 
 from mmplatform.errors import Misconfigured, PlatformError, Rejected, Unavailable
+
+if TYPE_CHECKING:
+    from httpx import Client
 
 
 def gateway_url(given: str = "") -> str:
@@ -30,8 +34,17 @@ def status_url(service: str) -> str:
     return f"{found.metrics_url}/status"
 
 
-def ask(method: str, url: str, *, json: Any = None, timeout_s: float = 30.0) -> Any:
-    """One HTTP call.
+def open_client(url: str, timeout_s: float = 30.0) -> Client:
+    """A client for many calls to one address: a new one costs 26 ms of processor, a call with it 0.2 ms."""
+    import httpx
+
+    from mmplatform.ingest.proxies import direct
+
+    return httpx.Client(timeout=timeout_s, mounts=direct(url))
+
+
+def ask(method: str, url: str, *, json: Any = None, client: Client | None = None) -> Any:
+    """One HTTP call, with a client of its own unless one is given.
 
     Raises:
         Unavailable: nothing answers, or the platform is not ready.
@@ -40,11 +53,9 @@ def ask(method: str, url: str, *, json: Any = None, timeout_s: float = 30.0) -> 
     """
     import httpx
 
-    from mmplatform.ingest.proxies import direct
-
     try:
-        with httpx.Client(timeout=timeout_s, mounts=direct(url)) as client:
-            answer = client.request(method, url, json=json)
+        with nullcontext(client) if client else open_client(url) as caller:
+            answer = caller.request(method, url, json=json)
     except (httpx.InvalidURL, httpx.UnsupportedProtocol):
         raise Misconfigured(f"{url} is no address: write it like http://127.0.0.1:8080") from None
     except httpx.TransportError as error:

@@ -14,8 +14,8 @@ from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from mmplatform.cli.answers import print_freshness, print_hit, seconds, shorten
-from mmplatform.cli.running import ask, status_url
-from mmplatform.demo.case import Case, Question, load_case
+from mmplatform.cli.running import ask, open_client, status_url
+from mmplatform.demo.case import Case, Question, load_case, says
 from mmplatform.demo.stream import Stream
 from mmplatform.demo.watch import Watch
 from mmplatform.errors import PlatformError, Unavailable
@@ -30,6 +30,7 @@ SETTLE_S: Final = 240.0
 START_S: Final = 60.0
 HITS: Final = 2
 MODALITIES: Final = tuple(dict.fromkeys(MODALITY_OF_KIND.values()))
+Search = Callable[[dict[str, Any]], dict[str, Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +50,7 @@ class Story:
         self._telling = telling
         self._console = console
         self._started = False
+        self._began = time.monotonic()
 
     def tell(self) -> bool:
         """Bring the stack up where none runs, stream, ask, show.
@@ -63,18 +65,36 @@ class Story:
         run = self._stack()
         console.rule(f"[bold]{case.title}[/bold]: {case.customer}, as {case.subject_id}")
 
-        def search(body: dict[str, Any]) -> dict[str, Any]:
-            answer: dict[str, Any] = ask("POST", f"{run.gateway}/v1/search", json=body)
-            return answer
+        with open_client(run.gateway) as client:
 
-        with Watch(search, case.subject_id) as watch:
-            _stream(case, run.gateway, self._telling.speed, watch, console)
-            _settle(console)
-            gaps = watch.gaps()
-        _gaps(gaps, console)
-        verdicts = [_answer(question, case, search, console) for question in case.questions]
+            def search(body: dict[str, Any]) -> dict[str, Any]:
+                answer: dict[str, Any] = ask("POST", f"{run.gateway}/v1/search", json=body, client=client)
+                return answer
+
+            def live(second: float) -> None:
+                self._live(second, case, search)
+
+            with Watch(search, case.subject_id) as watch:
+                _stream(Stream(run.gateway, case, self._telling.speed, live=live), watch, console)
+                settled = _settle(console)
+                gaps = watch.gaps()
+            _gaps(gaps, console)
+            verdicts = [_answer(question, case, search, console) for question in case.questions]
         _closing(run, case, console)
-        return all(verdicts)
+        return settled and all(verdicts)
+
+    def _live(self, second: float, case: Case, search: Search) -> None:
+        """The copilot's moment: the customer is still speaking. What is not retrievable yet is simply not there."""
+        try:
+            hits = _hits(case.questions[0], case, search)
+            took = time.monotonic() - self._began
+        except PlatformError as error:  # the call goes on, and the questions come again at its end
+            self._console.print(f"asked {second:.0f} s into the call: {error}", style="yellow", markup=False)
+            return
+        self._console.rule(f"asked {second:.0f} s into the call, which goes on: [bold]{case.questions[0].text}[/bold]")
+        for hit in hits:
+            print_hit(hit, self._console)
+        self._console.print(f"first answer {took:.0f} s after the demo began", style="dim", highlight=False)
 
     def stay(self) -> None:
         """Until Ctrl-C. A stack that is not ours needs nobody to stay."""
@@ -143,7 +163,7 @@ def _demand(run: runfile.StackRun, console: Console) -> None:
     console.print(f"{len(run.services) - len(run.down)} processes are up", highlight=False)
 
 
-def _stream(case: Case, gateway: str, speed: float, watch: Watch, console: Console) -> None:
+def _stream(stream: Stream, watch: Watch, console: Console) -> None:
     with _spinner(console) as display:
         task = display.add_task("streaming")
 
@@ -152,13 +172,13 @@ def _stream(case: Case, gateway: str, speed: float, watch: Watch, console: Conso
             heard = f" · newest retrievable: [dim]{shorten(newest[0]['text'], 60)}[/dim]" if newest else ""
             display.update(task, description=f"{what}{heard}")
 
-        sent = Stream(gateway, case, speed).run(show)
+        sent = stream.run(show)
     told = ", ".join(f"{count} {what}" for what, count in sent.items())
     console.print(f"sent: {told}", highlight=False)
 
 
-def _settle(console: Console) -> None:
-    """Wait until nothing is behind: what was sent is retrievable now."""
+def _settle(console: Console) -> bool:
+    """Wait until nothing is behind: what was sent is retrievable now. False when we gave up waiting, and said so."""
     services = [*(f"derive-{modality}" for modality in MODALITIES), "index"]
     deadline = time.monotonic() + SETTLE_S
     quiet = 0
@@ -170,10 +190,11 @@ def _settle(console: Console) -> None:
             behind = ", ".join(f"{name} {_told(lag)}" for name, lag in lags.items() if lag != 0)
             display.update(task, description=f"waiting for the last passages {behind}")
             if time.monotonic() > deadline:
-                raise Unavailable(
-                    f"still behind after {SETTLE_S:.0f} s ({behind}): see `mmplatform status`, `mmplatform logs`"
-                )
+                told = f"still behind after {SETTLE_S:.0f} s ({behind}): see `mmplatform status`, `mmplatform logs`"
+                console.print(told, style="red", markup=False)
+                return False
             time.sleep(2.1)  # the workers read their lag every 2 s
+    return True
 
 
 def _told(lag: int | None) -> str:
@@ -202,23 +223,21 @@ def _gaps(gaps: Mapping[str, list[float]], console: Console) -> None:
         )
 
 
-def _answer(
-    question: Question, case: Case, search: Callable[[dict[str, Any]], dict[str, Any]], console: Console
-) -> bool:
+def _hits(question: Question, case: Case, search: Search) -> list[dict[str, Any]]:
+    """The best passages of each modality."""
+    asked = {"query": question.text, "subject_id": case.subject_id, "k": HITS}
+    return [hit for modality in MODALITIES for hit in search(asked | {"modalities": [modality]})["hits"]]
+
+
+def _answer(question: Question, case: Case, search: Search, console: Console) -> bool:
     """Print the best passages of each modality; see :meth:`Story.tell` for the verdict."""
     console.rule(f"[bold]{question.text}[/bold]")
-    hits: list[dict[str, Any]] = []
-    answered = []
-    for modality in MODALITIES:
-        body = {"query": question.text, "subject_id": case.subject_id, "modalities": [modality], "k": HITS}
-        found = search(body)["hits"]
-        answered.append(bool(found))
-        hits += found
+    hits = _hits(question, case, search)
     for hit in hits:
         print_hit(hit, console)
     known = [hit for hit in hits if question.expects(hit)]
-    leaked = [secret for secret in case.secrets for hit in hits if secret in hit["text"]]
-    verdict = all(answered) and bool(known) and not leaked
+    leaked = [secret for secret in case.secrets for hit in hits if says(hit["text"], secret)]
+    verdict = {hit["modality"] for hit in hits} == set(MODALITIES) and bool(known) and not leaked
     style = "green" if verdict else "red"
     told = f"{len(known)} of {len(hits)} are sources that the case names for this question"
     console.print(told + (f"; {len(leaked)} hold personal data" if leaked else ""), style=style)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -22,8 +23,10 @@ PAUSE_S: Final = 0.4
 class Stream:
     """One telling of the case. Repeats are safe: the client retries with the same event ids."""
 
-    def __init__(self, gateway: str, case: Case, speed: float) -> None:
+    def __init__(self, gateway: str, case: Case, speed: float, *, live: Callable[[float], None] | None = None) -> None:
+        """``live`` is called once, on a thread of its own, at ``ask_at_s`` of the call, with the second reached."""
         self._case = case
+        self._live = live
         self._speed = speed
         self._client = GatewayClient(gateway)
         self._sent: Counter[str] = Counter()
@@ -65,6 +68,7 @@ class Stream:
         call = self._case.call
         started = time.monotonic()
         chunks = 0
+        asking: threading.Thread | None = None
         for index, start_s, wav in split(call.path, CHUNK_S):
             due = started + (start_s + CHUNK_S) / self._speed
             time.sleep(max(0.0, due - time.monotonic()))
@@ -80,8 +84,13 @@ class Stream:
                 source=SOURCE,
             )
             chunks += 1
+            if self._live is not None and asking is None and start_s >= call.ask_at_s:
+                asking = threading.Thread(target=self._live, args=(start_s + CHUNK_S,), name="live")
+                asking.start()
         self._client.end_call(call.call_id, subject_id=call.subject_id, chunks=chunks, source=SOURCE)
         self._sent["seconds of a call"] += round(chunks * CHUNK_S)
+        if asking is not None:
+            asking.join()
 
     def _body(self, line: Line) -> ChatBody:
         return ChatBody.model_validate(

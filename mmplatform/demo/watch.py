@@ -12,7 +12,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any, Final, Self
 
-from mmplatform.errors import Unavailable
+from mmplatform.errors import PlatformError
 from mmplatform.events import utc_now
 
 POLL_S: Final = 0.15
@@ -57,8 +57,8 @@ class Watch:
                     answer = self._search(
                         {"query": "payment", "subject_id": self._subject_id, "modalities": [modality], "k": MOST}
                     )
-                except Unavailable:
-                    continue  # the stack is still coming up, or restarting: the gap goes on growing, as it should
+                except PlatformError:
+                    continue  # the stack is coming up, or restarting: the gap goes on growing, as it should
                 now = utc_now()
                 for hit in answer["hits"]:
                     if hit["passage_id"] not in self._gaps:
