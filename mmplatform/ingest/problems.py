@@ -23,7 +23,17 @@ from mmplatform.ingest.requests import Invalid, described
 _UNAVAILABLE_RETRY_S: Final = 2
 _CLIENT_WENT_AWAY: Final = 400
 
+_NOT_SAFE: Final = "the platform cannot keep events safe just now; send the same request again"
+
 _log = structlog.get_logger(__name__)
+
+
+class Away(Unavailable):
+    """An absence whose caller is no source of events: ``said`` tells what is away, and never where it should be."""
+
+    def __init__(self, reason: str, *, said: str) -> None:
+        super().__init__(reason)
+        self.said = said
 
 
 def problem(
@@ -63,7 +73,7 @@ def _platform_error(request: Request, error: Exception) -> JSONResponse:
             _log.warning("unavailable", path=_route(request), reason=str(error))
             wait = str(_UNAVAILABLE_RETRY_S)
             # Paths, buckets and addresses are the operator's business, not the source's: the log has them.
-            said = "the platform cannot keep events safe just now; send the same request again"
+            said = error.said if isinstance(error, Away) else _NOT_SAFE
             return problem(Unavailable.status, said, kind="unavailable", headers={"Retry-After": wait})
         case _:
             # Addresses and settings are the operator's business, not the source's.

@@ -47,8 +47,8 @@ class Cited(Record):
     event_ids: tuple[str, ...]
     source_artifact_id: str
     event_time: datetime
-    indexed_at: datetime
-    gap_s: float = Field(description="indexed_at - event_time")
+    indexed_at: datetime = Field(description="just before the index was asked to keep it")
+    gap_s: float = Field(description="indexed_at - event_time; the index acknowledged it a little later")
     age_s: float = Field(description="now - event_time")
 
 
@@ -144,4 +144,6 @@ def place_of(locator: Locator) -> str:
 
 
 def _clock(seconds: float) -> str:
-    return f"{int(seconds // 60):02d}:{seconds % 60:04.1f}"
+    """Minutes and seconds; rounded before it is parted, so that 59.97 s are a minute and not 60 seconds."""
+    minutes, tenths = divmod(round(seconds * 10), 600)
+    return f"{minutes:02d}:{tenths / 10:04.1f}"
