@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from datetime import UTC, datetime
+from typing import Any, Final
 
 from rich.console import Console
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from mmplatform.retrieve.freshness import STAGES
+from mmplatform.events import utc_now
+from mmplatform.local.gaps import CAPTION, gap_table, seconds
+from mmplatform.local.statuses import Freshness
+from mmplatform.retrieve.freshness import WINDOW_S
 from quality.slas import MODALITY_SLAS
+
+__all__ = ["moment", "print_freshness", "print_hit", "print_hits", "seconds", "shorten"]
+
+_WINDOW: Final = f"{WINDOW_S / 60:.0f} minutes"
 
 
 def print_hits(answer: Mapping[str, Any], console: Console | None = None) -> None:
@@ -26,46 +34,64 @@ def print_hits(answer: Mapping[str, Any], console: Console | None = None) -> Non
 
 
 def print_hit(hit: Mapping[str, Any], console: Console) -> None:
-    """The passage, and under it where it comes from, how old it is, and how long it took to become retrievable."""
+    """The passage, and under it where it comes from, when it happened, and when it was indexed."""
     console.print(Text(f"{hit['score']:.2f}  ", style="cyan").append(shorten(hit["text"], 160), style="default"))
-    told = f"{hit['source']}, {seconds(hit['age_s'])} ago, indexed {seconds(hit['gap_s'])} after it happened"
-    console.print(Padding(Text(told, style="dim"), (0, 0, 0, 6)))
+    happened = f"{moment(hit['event_time'])}, {seconds(hit['age_s'])} ago"
+    indexed = f"indexed {moment(hit['indexed_at'])}, after {seconds(hit['gap_s'])}"
+    console.print(Padding(Text(f"{hit['source']} · {happened} · {indexed}", style="dim"), (0, 0, 0, 6)))
 
 
-def print_freshness(found: Mapping[str, Any], console: Console | None = None) -> None:
-    """The gap of each modality against its budget, and below it where the time goes."""
+def print_freshness(
+    found: Mapping[str, Any], console: Console | None = None, *, measured_since: str | None = None
+) -> None:
+    """The gap of each modality and where its time goes; below it the budget, and the newest event of each.
+
+    ``measured_since`` is when the indexer started: what was measured before went with its process.
+    """
     console = console or Console()
     if not found:
-        console.print("no passage became retrievable in the last 15 minutes: nothing to measure", style="yellow")
+        console.print(f"no passage became retrievable {_window(measured_since)}: nothing to measure", style="yellow")
         return
-    gaps = Table("modality", "passages", "p50", "p95", "p99", "max", "budget", box=None, header_style="dim")
-    shares = Table("p95 of", *STAGES, "newest event", box=None, header_style="dim")
-    for modality, row in sorted(found.items()):
-        gap, budget = row["gap"], MODALITY_SLAS[modality].gap_s
-        style = "red" if gap["p99"] > budget else "green"
-        figures = [Text(seconds(gap[name]), style=style) for name in ("p50", "p95", "p99", "max")]
-        gaps.add_row(modality, str(gap["count"]), *figures, f"{budget:g} s")
-        parts = [
-            Text(seconds(row["stages"][stage]["p95"]), style="bold" if stage == row["slowest"] else "")
-            for stage in STAGES
-        ]
-        shares.add_row(modality, *parts, row["watermark"][11:19])
-    console.print(gaps)
-    console.print(shares)
+    rows = {modality: Freshness.model_validate(row) for modality, row in found.items()}
+    console.print(f"measured {_window(measured_since)}", style="dim")
+    console.print(CAPTION, style="dim")
+    console.print(gap_table(rows))
+    console.print()
+    console.print(_budgets(rows))
 
 
-def seconds(value: float) -> str:
-    """A duration that is read at a glance."""
-    if value < 0.9995:  # noqa: PLR2004 - below this, three digits of milliseconds say more
-        return f"{value * 1000:.0f} ms"
-    if value < 120:  # noqa: PLR2004 - two minutes
-        return f"{value:.1f} s"
-    minutes, rest = divmod(int(value), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
+def moment(value: str | datetime, now: datetime | None = None) -> str:
+    """A time in UTC; the day only when it is not today."""
+    told = _parsed(value)
+    today = told.date() == (now or utc_now()).date()
+    return f"{told:%H:%M:%S} UTC" if today else f"{told:%Y-%m-%d %H:%M:%S} UTC"
 
 
 def shorten(text: str, width: int = 110) -> str:
     """One line of a passage."""
     line = " ".join(text.split())
     return line if len(line) <= width else f"{line[: width - 1]}…"
+
+
+def _window(measured_since: str | None) -> str:
+    """Over what the figures are: the window, or the life of an indexer that is younger than that."""
+    if measured_since is None:
+        return "while this indexer was measuring"
+    measured_s = (utc_now() - _parsed(measured_since)).total_seconds()
+    if measured_s >= WINDOW_S:
+        return f"in the last {_WINDOW}"
+    return f"in the {seconds(measured_s)} since this indexer started, at {moment(measured_since)}"
+
+
+def _budgets(rows: Mapping[str, Freshness]) -> Table:
+    table = Table("modality", "passages", "budget", "newest event", box=None, pad_edge=False, header_style="bold")
+    for modality, row in sorted(rows.items()):
+        promised = MODALITY_SLAS.get(modality)
+        budget = f"{promised.gap_s:g} s" if promised else ""
+        table.add_row(modality, str(row.gap.count), budget, moment(row.watermark) if row.watermark else "")
+    return table
+
+
+def _parsed(value: str | datetime) -> datetime:
+    found = datetime.fromisoformat(value) if isinstance(value, str) else value
+    return found.astimezone(UTC)

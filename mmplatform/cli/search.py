@@ -44,8 +44,8 @@ def freshness(
     from mmplatform.cli.answers import print_freshness
     from mmplatform.cli.running import ask, status_url
 
-    found = ask("GET", status_url("index"))["freshness"]
+    page = ask("GET", status_url("index"))
     if as_json:
-        typer.echo(json.dumps(found, indent=2))
+        typer.echo(json.dumps(page["freshness"], indent=2))
     else:
-        print_freshness(found)
+        print_freshness(page["freshness"], measured_since=page.get("measured_since"))

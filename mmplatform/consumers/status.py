@@ -94,6 +94,7 @@ class WorkerStatus:
             "rate": round(self.rate(), 2),
             "gap": {modality: found["gap"] for modality, found in summary.items()},
             "freshness": summary,
+            "measured_since": self.freshness.measured_since.isoformat() if self.freshness else None,
         }
 
     def watch_lag(self, read: Callable[[], int]) -> None:

@@ -9,29 +9,52 @@ from dataclasses import dataclass
 
 import httpx
 import psutil
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
 
 class Quantiles(BaseModel):
-    """The freshness gap of one modality, seconds; None until something was measured."""
+    """A distribution in seconds, of ``count`` passages; None where nothing was measured."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
+    count: int = 0
     p50: float | None = None
     p95: float | None = None
     p99: float | None = None
     max: float | None = None
 
 
+class Freshness(BaseModel):
+    """One modality over the indexer's rolling window.
+
+    Attributes:
+        gap: from the event's time to the index's acknowledgement.
+        stages: the part of it that each stage took, in the order in which they come.
+        slowest: the stage with the largest 95th percentile.
+        watermark: the newest event time that is retrievable.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    gap: Quantiles = Quantiles()
+    stages: dict[str, Quantiles] = Field(default_factory=dict)
+    slowest: str = ""
+    watermark: AwareDatetime | None = None
+
+
 class WorkerStatus(BaseModel):
-    """A worker's answer: ``lag`` in positions behind (None: not known), ``rate`` in events per second."""
+    """A worker's answer: ``lag`` in positions behind (None: not known), ``rate`` in events per second.
+
+    ``freshness`` is told by the indexer alone; it has measured since ``measured_since``, when its process started.
+    """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     state: str = ""
     lag: int | None = None
     rate: float | None = None
-    gap: dict[str, Quantiles] = Field(default_factory=dict)
+    freshness: dict[str, Freshness] = Field(default_factory=dict)
+    measured_since: AwareDatetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

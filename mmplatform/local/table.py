@@ -1,4 +1,4 @@
-"""The live table: one row for each service, the addresses under it, and what is wrong in red."""
+"""The live table: one row for each service; under it the freshness gap, the addresses, and what is wrong in red."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from mmplatform.local.statuses import Quantiles, Usage, WorkerStatus
+from mmplatform.local.gaps import CAPTION, gap_table, seconds
+from mmplatform.local.statuses import Freshness, Usage, WorkerStatus
 
 _STYLES: Final = {
     "ready": "green",
@@ -22,9 +23,8 @@ _STYLES: Final = {
     "crash-loop": "bold red",
     "gone": "bold red",
 }
-_GAP: Final = "gap p50 / p99 (s)"
-_COLUMNS: Final = ("service", "state", "restarts", "pid", "CPU", "memory", "lag", "rate/s", _GAP)
-_LEFT: Final = ("service", "state", _GAP)
+_COLUMNS: Final = ("service", "state", "restarts", "pid", "CPU", "memory", "lag", "rate/s")
+_LEFT: Final = ("service", "state")
 _WIDE: Final = 100
 _ORDINARY: Final = {"", "ready", "running", "ok"}
 
@@ -56,10 +56,16 @@ class Picture:
     urls: Mapping[str, str]
     notes: Sequence[str] = field(default_factory=tuple)
 
+    @property
+    def freshness(self) -> Mapping[str, Freshness]:
+        """What was measured, by modality; empty while nothing was."""
+        told = (row.status.freshness for row in self.rows if row.status)
+        return {modality: found for freshness in told for modality, found in freshness.items()}
+
 
 def render(picture: Picture, width: int = 120) -> RenderableType:
-    """The whole picture for a terminal of ``width`` columns; a narrow one goes without pid and rate."""
-    columns = [column for column in _COLUMNS if width >= _WIDE or column not in {"pid", "rate/s"}]
+    """The whole picture for a terminal of ``width`` columns, 80 or more; a narrow one goes without the pid."""
+    columns = [column for column in _COLUMNS if width >= _WIDE or column != "pid"]
     table = Table(box=None, pad_edge=False, header_style="bold")
     for title in columns:
         table.add_column(title, justify="left" if title in _LEFT else "right", no_wrap=True)
@@ -67,6 +73,8 @@ def render(picture: Picture, width: int = 120) -> RenderableType:
         cells = _cells(row)
         table.add_row(*(cells[column] for column in columns))
     parts: list[RenderableType] = [table, Text()]
+    if picture.freshness:
+        parts += [Text(CAPTION, style="dim"), gap_table(picture.freshness), Text()]
     parts += [Text.assemble((f"{name:<8} ", "bold"), url, no_wrap=True) for name, url in picture.urls.items() if url]
     parts += [_trouble(row) for row in picture.rows if row.trouble]
     if picture.notes:
@@ -79,12 +87,12 @@ def line(picture: Picture) -> str:
     ready = sum(row.state == "ready" for row in picture.rows)
     words = [f"{ready}/{len(picture.rows)} ready"]
     words += [f"{row.name}: {row.shown_state}" for row in picture.rows if row.shown_state != "ready"]
-    for row in picture.rows:
-        if row.status is None:
-            continue
-        if row.status.lag:
-            words.append(f"{row.name} lag {row.status.lag}")
-        words += [f"{row.name} gap {gap}" for gap in _gaps(row.status)]
+    words += [f"{row.name} lag {row.status.lag}" for row in picture.rows if row.status and row.status.lag]
+    words += [
+        f"{modality} gap {seconds(found.gap.p50)} / {seconds(found.gap.p99)}"
+        for modality, found in sorted(picture.freshness.items())
+        if found.gap.p50 is not None and found.gap.p99 is not None
+    ]
     memory = sum(row.usage.rss for row in picture.rows if row.usage)
     return " · ".join([*words, f"{memory / 1e6:.0f} MB"])
 
@@ -100,20 +108,7 @@ def _cells(row: Row) -> dict[str, RenderableType]:
         "memory": "" if row.usage is None else f"{row.usage.rss / 1e6:.0f} MB",
         "lag": "" if status.lag is None else str(status.lag),
         "rate/s": "" if status.rate is None else f"{status.rate:.1f}",
-        _GAP: Text("\n".join(_gaps(status))),
     }
-
-
-def _gaps(status: WorkerStatus) -> list[str]:
-    return [
-        f"{modality} {_seconds(gap.p50)} / {_seconds(gap.p99)}"
-        for modality, gap in status.gap.items()
-        if gap != Quantiles()
-    ]
-
-
-def _seconds(value: float | None) -> str:
-    return "–" if value is None else f"{value:.2f}"  # noqa: RUF001 - a dash for what was not measured
 
 
 def _trouble(row: Row) -> Text:

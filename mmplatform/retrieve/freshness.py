@@ -28,7 +28,7 @@ from typing import Final
 import numpy as np
 
 from mmplatform.artifacts import Stamps
-from mmplatform.events import Modality
+from mmplatform.events import Modality, utc_now
 
 STAGES: Final = ("ingest", "log", "derive", "index")
 WINDOW_S: Final = 900.0
@@ -88,9 +88,13 @@ def gap_of(stamps: Stamps, indexed_at: datetime) -> Gap:
 
 
 class FreshnessTracker:
-    """A rolling window of gaps for each modality; safe to read from another thread."""
+    """A rolling window of gaps for each modality; safe to read from another thread.
+
+    It lives in the process: ``measured_since`` says from when on an empty window means that nothing came.
+    """
 
     def __init__(self, *, window_s: float = WINDOW_S, keep: int = KEEP) -> None:
+        self.measured_since = utc_now()
         self._window_s = window_s
         self._keep = keep
         self._gaps: dict[Modality, deque[tuple[float, Gap]]] = {}

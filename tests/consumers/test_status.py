@@ -38,6 +38,11 @@ def test_the_page_tells_lag_rate_and_gap(served):
     assert page["rate"] == pytest.approx(2.0)
     assert page["gap"]["chat"]["p50"] == pytest.approx(10.0)
     assert page["freshness"]["chat"]["slowest"] == "index"
+    assert page["measured_since"] == status.freshness.measured_since.isoformat()
+
+
+def test_a_worker_that_measures_no_gap_says_none():
+    assert WorkerStatus("archive").as_json()["measured_since"] is None
 
 
 def test_an_unknown_lag_is_not_zero(served):

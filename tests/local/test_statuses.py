@@ -1,4 +1,5 @@
 import http.server
+import json
 import os
 import subprocess
 import sys
@@ -10,8 +11,9 @@ from mmplatform.local.ports import any_free
 from mmplatform.local.probes import local_client
 from mmplatform.local.statuses import Meter, WorkerStatus, ask
 
+GOOD = {"state": "running", "lag": None, "rate": 2.5, "freshness": {"chat": {"gap": {"p50": 0.1}}}}
 ANSWERS = {
-    "/good": (200, b'{"state": "running", "lag": null, "rate": 2.5, "gap": {"chat": {"p50": 0.1}}, "extra": [1]}'),
+    "/good": (200, json.dumps(GOOD | {"extra": [1]}).encode()),
     "/broken": (200, b"<html>"),
     "/failing": (500, b"{}"),
 }
@@ -47,11 +49,7 @@ async def test_a_worker_that_does_not_answer_properly_spoils_nobody_elses_row(ur
     }
     async with local_client() as client:
         found = await ask(client, urls)
-    assert found == {
-        "good": WorkerStatus.model_validate(
-            {"state": "running", "lag": None, "rate": 2.5, "gap": {"chat": {"p50": 0.1}}}
-        )
-    }
+    assert found == {"good": WorkerStatus.model_validate(GOOD)}
 
 
 def test_a_family_is_measured_with_its_children():

@@ -4,6 +4,7 @@ from datetime import timedelta
 
 import pytest
 
+from mmplatform.events import utc_now
 from mmplatform.retrieve.freshness import STAGES, FreshnessTracker, Quantiles, as_json, gap_of
 from tests.builders import NOW, stamps
 
@@ -47,6 +48,11 @@ def test_what_left_the_window_is_forgotten():
     tracker = FreshnessTracker(window_s=-1.0)
     tracker.record("chat", stamps(), NOW + timedelta(seconds=20))
     assert tracker.summary() == {}
+
+
+def test_a_tracker_says_since_when_it_measures():
+    before = utc_now()
+    assert before <= FreshnessTracker().measured_since <= utc_now()
 
 
 def test_the_page_names_every_stage():
