@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Final, Protocol
 
 from rich.console import Console
@@ -94,7 +95,10 @@ class NoView:
 
 
 class Guarded:
-    """A view that may break (the terminal is closed, the pipe's reader ends) without taking the stack with it."""
+    """A view that may break without taking the stack with it; a broken one shows nothing more.
+
+    A terminal is closed, the reader of a pipe ends, an encoding lacks a sign.
+    """
 
     def __init__(self, view: View) -> None:
         self._view: View = view
@@ -118,5 +122,7 @@ class Guarded:
     def _try(self, act: Callable[[], None]) -> None:
         try:
             act()
-        except (OSError, SystemExit):  # rich turns a broken pipe into SystemExit
-            self._view = NoView()
+        except (Exception, SystemExit):  # noqa: BLE001 - whatever it is; rich turns a broken pipe into SystemExit
+            broken, self._view = self._view, NoView()
+            with suppress(Exception, SystemExit):  # it may hold standard output
+                broken.close()
