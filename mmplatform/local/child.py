@@ -120,8 +120,8 @@ class Child:
 
     async def _live(self) -> str:
         """Start it and watch it; return how it ended."""
-        logs.mark_start(self.log, self.service.name, utc_now())
         try:
+            logs.mark_start(self.log, self.service.name, utc_now())
             self._process = process = processes.spawn(
                 self.service.command,
                 environment={**self.service.environment, **self._cookie},
@@ -156,10 +156,9 @@ class Child:
         words = logs.last_words(self.log, _LAST_WORDS)
         delay = self._deaths.died(now, ready_for_s=ready_for)
         if delay is None:
-            self.trouble = "\n".join(
-                (f"{reason}; given up after repeated deaths", *words, hint(self.service.name, words))
-            )
-            self._to("crash-loop", f"{reason}: too many deaths, given up. {hint(self.service.name, words)}", "error")
+            mend = hint(self.service.name, (reason, *words))
+            self.trouble = "\n".join((f"{reason}; given up after repeated deaths", *words, mend))
+            self._to("crash-loop", f"{reason}: too many deaths, given up. {mend}", "error")
             self.settled.set()
             await self._retry.wait()
         else:

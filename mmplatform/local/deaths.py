@@ -35,7 +35,7 @@ def explain(code: int) -> str:
 
 
 def hint(name: str, words: Sequence[str]) -> str:
-    """What to do, from the last words of the process ``name``."""
+    """What to do, from the last words of the process ``name``, and how it ended."""
     text = "\n".join(words)
     found = next((mend for pattern, mend in _HINTS if re.search(pattern, text)), "")
     first = found or f"Read `mmplatform logs {name}` and mend the cause."

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -13,23 +14,34 @@ _RECENT: Final = 4
 
 
 class Journal:
-    """Appends a line for each event, and passes it on."""
+    """Appends a line for each event, and passes it on. A file that cannot be written is told, and stops nobody."""
 
     def __init__(self, path: Path, passed_to: Callable[[str], None]) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         # Opened for appending, so that the rotation by truncation does not leave a hole.
         self._file = path.open("a", encoding="utf-8", buffering=1)
         self._passed_to = passed_to
+        self._failing = False
         self.recent: deque[str] = deque(maxlen=_RECENT)
 
     def note(self, service: str, what: str, level: str = "info") -> None:
         """Write down what happened to ``service``."""
         now = utc_now()
-        self._file.write(f"{now.isoformat(timespec='milliseconds')} {level:<7} {service}: {what}\n")
-        text = f"{now.astimezone():%H:%M:%S} {service}: {what}"
-        self.recent.append(text)
-        self._passed_to(text)
+        self._pass_on(f"{now.astimezone():%H:%M:%S} {service}: {what}")
+        try:
+            self._file.write(f"{now.isoformat(timespec='milliseconds')} {level:<7} {service}: {what}\n")
+        except OSError as error:
+            if not self._failing:
+                self._failing = True
+                self._pass_on(f"{now.astimezone():%H:%M:%S} cannot write {self._file.name}: {error.strerror}")
+        else:
+            self._failing = False
 
     def close(self) -> None:
         """Close the file."""
-        self._file.close()
+        with suppress(OSError):  # what it could not write before
+            self._file.close()
+
+    def _pass_on(self, text: str) -> None:
+        self.recent.append(text)
+        self._passed_to(text)

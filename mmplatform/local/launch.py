@@ -41,7 +41,7 @@ def run_stack(
     """Run the stack in this process until a signal ends it. ``stack``: a table of one's own in place of the usual.
 
     Raises:
-        Permanent: another supervisor runs this data directory, or it cannot be written.
+        Permanent: another supervisor runs this data directory, or it cannot be written, or no process started.
         Unavailable: no free port.
     """
     data_dir = settings.data_dir.absolute()
@@ -55,6 +55,9 @@ def run_stack(
             if options.dagster:
                 _prepare_dagster_home(data_dir / "dagster")
             asyncio.run(_supervise(table, data_dir, view, policy or RestartPolicy()))
+    except OSError as error:
+        where = f" ({error.filename})" if error.filename else ""
+        raise Permanent(f"cannot run the stack on {data_dir}: {error.strerror or error}{where}") from error
     finally:
         lock.release()
 
@@ -79,16 +82,7 @@ def run_detached(
     lock.acquire()  # for its message, when somebody runs it already
     lock.release()
     log = logs.log_path(data_dir, "supervisor")
-    log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("ab") as output:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "mmplatform.local", *arguments],
-            env={**os.environ, "MMPLATFORM_DATA_DIR": str(data_dir)},
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
+    process = _start_supervisor(data_dir, arguments, log)
     seen: runfile.StackRun | None = None
     while process.poll() is None:
         run = runfile.running(data_dir)
@@ -101,6 +95,22 @@ def run_detached(
         time.sleep(_POLL_S)
     words = "\n".join(logs.tail(log, 8))
     raise Permanent(f"the supervisor ended with exit code {process.returncode}; its last words in {log}:\n{words}")
+
+
+def _start_supervisor(data_dir: Path, arguments: list[str], log: Path) -> subprocess.Popen[bytes]:
+    try:
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with log.open("ab") as output:
+            return subprocess.Popen(
+                [sys.executable, "-m", "mmplatform.local", *arguments],
+                env={**os.environ, "MMPLATFORM_DATA_DIR": str(data_dir)},
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+    except OSError as error:
+        raise Permanent(f"cannot start the supervisor, which logs to {log}: {error.strerror}") from None
 
 
 def take_down(data_dir: Path, *, hurry: bool, patience_s: float) -> int | None:

@@ -34,7 +34,11 @@ def mark_start(path: Path, name: str, at: datetime) -> None:
 
 
 def rotate(path: Path, *, max_bytes: int = MAX_BYTES, kept: int = KEPT) -> bool:
-    """Move the contents to ``NAME.log.1`` (and that to ``.2`` …) when there are more than ``max_bytes``."""
+    """Move the contents to ``NAME.log.1`` (and that to ``.2`` …) when there are more than ``max_bytes``.
+
+    Raises:
+        OSError: they could not be copied. The log was emptied all the same: on a full disk it must not grow further.
+    """
     try:
         if path.stat().st_size <= max_bytes:
             return False
@@ -44,9 +48,16 @@ def rotate(path: Path, *, max_bytes: int = MAX_BYTES, kept: int = KEPT) -> bool:
         older = path.with_name(f"{path.name}.{number}")
         if older.exists():
             older.replace(path.with_name(f"{path.name}.{number + 1}"))
-    with path.open("r+b") as source, path.with_name(f"{path.name}.1").open("wb") as target:
-        shutil.copyfileobj(source, target)
-        source.truncate(0)
+    copy = path.with_name(f"{path.name}.1")
+    with path.open("r+b") as source:
+        try:
+            with copy.open("wb") as target:
+                shutil.copyfileobj(source, target)
+        except OSError:
+            copy.unlink(missing_ok=True)
+            raise
+        finally:
+            source.truncate(0)
     return True
 
 
@@ -56,8 +67,11 @@ def tail(path: Path, lines: int) -> list[str]:
 
 
 def last_words(path: Path, lines: int) -> list[str]:
-    """The last lines of the present life of a process only."""
-    found = tail(path, 500)
+    """The last lines of the present life of a process only; nothing when they cannot be read."""
+    try:
+        found = tail(path, 500)
+    except OSError:
+        return []
     starts = [number for number, line in enumerate(found) if line.startswith(START_MARK)]
     # Not the lines with which a traceback underlines its sources.
     words = [line for line in found[starts[-1] + 1 if starts else 0 :] if line.strip("^~ \t")]

@@ -164,8 +164,12 @@ class StackLock:
                     os.close(descriptor)
                     raise Permanent(self._who()) from None
                 time.sleep(0.05)
-        os.ftruncate(descriptor, 0)
-        os.write(descriptor, str(os.getpid()).encode())
+        try:
+            os.ftruncate(descriptor, 0)
+            os.write(descriptor, str(os.getpid()).encode())
+        except OSError as error:
+            os.close(descriptor)
+            raise Permanent(f"cannot write {path}: {error.strerror}") from None
         self._descriptor = descriptor
 
     def release(self) -> None:

@@ -5,7 +5,8 @@ Who calls it: ``mmplatform.local.launch``, with the lock held and the ports clai
 1. Children start when what they need is ready, side by side otherwise.
 2. What dies is started again, with growing waits; what keeps dying is given up, and the others go on.
 3. The run file tells how things stand, within a tick of every change.
-4. At the end (SIGINT, SIGTERM, SIGHUP) children stop in the reverse order; a second signal hurries; none is left.
+4. A disk that is full, and whatever else its own bookkeeping meets, is told and stops nothing.
+5. At the end (SIGINT, SIGTERM, SIGHUP) children stop in the reverse order; a second signal hurries; none is left.
 """
 
 from __future__ import annotations
@@ -13,8 +14,9 @@ from __future__ import annotations
 import asyncio
 import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -33,9 +35,11 @@ from mmplatform.local.table import Picture, Row
 from mmplatform.local.views import Guarded, View
 
 TICK_S: Final = 1.0
+_STOP_TICK_S: Final = 0.2
 _ROTATE_EVERY: Final = 10
 _ASK_EVERY: Final = 2
 _SELF: Final = "supervisor"
+_RUN_FILE: Final = "write the run file"
 
 
 class Supervisor:
@@ -59,9 +63,14 @@ class Supervisor:
         self._stop = asyncio.Event()
         self._hurry = asyncio.Event()
         self._changed = asyncio.Event()
+        self._failing: set[str] = set()
 
     async def run(self) -> None:
-        """Start everything, watch until a signal comes, stop everything."""
+        """Start everything, watch until a signal comes, stop everything.
+
+        Raises:
+            OSError: the run file cannot be written or no process be started; nothing was.
+        """
         self._on_signals()
         self._leash.hold()
         self._view.open()
@@ -75,7 +84,7 @@ class Supervisor:
         finally:
             self._view.close()
             self._leash.let_go()
-            runfile.remove(self._data_dir)
+            self._keep("remove the run file", lambda: runfile.remove(self._data_dir))
             self._journal.close()
 
     def stop(self) -> None:
@@ -117,7 +126,7 @@ class Supervisor:
                 policy=self._policy,
                 note=self._note,
             )
-        self._write()
+        self._write()  # nothing is started where nobody could find it
         return [
             asyncio.create_task(child.run(self._named(child.service.needs), self._named(child.service.after)))
             for child in self._children.values()
@@ -129,7 +138,7 @@ class Supervisor:
             for run in runs:
                 if run.done():
                     run.result()  # it never ends of itself: raises what went wrong in us
-            self._leash.hold()
+            self._keep("hold the leash", self._leash.hold)
             if ticks % _ASK_EVERY == 0:
                 self._statuses = await statuses.ask(client, self._metrics_urls())
             if ticks % _ROTATE_EVERY == 0:
@@ -137,12 +146,17 @@ class Supervisor:
             if not told and self._settled():
                 told = True
                 self._journal.note(_SELF, f"the stack stands after {time.monotonic() - began:.1f} s")
-            self._view.show(self.picture())
+            self._keep("draw the picture", self._draw)
             ticks += 1
             await self._tick()
 
     async def _tick(self) -> None:
-        """Wait a tick; write the run file at once when something changed, end at once when asked to stop."""
+        """Wait a tick; write the run file at once when something changed, end at once when asked to stop.
+
+        A run file that could not be written is written at the next tick.
+        """
+        if _RUN_FILE in self._failing:
+            self._save()
         end = time.monotonic() + TICK_S
         while (left := end - time.monotonic()) > 0 and not self._stop.is_set():
             stop = asyncio.create_task(self._stop.wait())
@@ -151,8 +165,7 @@ class Supervisor:
             for task in pending:
                 task.cancel()
             if self._changed.is_set():
-                self._changed.clear()
-                self._write()
+                self._save()
 
     async def _stop_all(self, runs: Sequence[asyncio.Task[None]]) -> None:
         self._journal.note(_SELF, "stopping; once more to hurry")
@@ -163,10 +176,11 @@ class Supervisor:
         for level in stop_order(self._stack.services):
             stops = [asyncio.create_task(self._children[name].stop(self._hurry)) for name in level]
             while stops:
-                done, waiting = await asyncio.wait(stops, timeout=TICK_S)
+                done, waiting = await asyncio.wait(stops, timeout=_STOP_TICK_S)
                 failures += [task.exception() for task in done]
                 stops = list(waiting)
-                self._view.show(self.picture())
+                self._save()
+                self._keep("draw the picture", self._draw)
         self._journal.note(_SELF, "stopped")
         for failure in failures:
             if failure is not None:
@@ -177,7 +191,22 @@ class Supervisor:
 
     def _rotate(self) -> None:
         for name in (_SELF, *self._children):
-            logs.rotate(logs.log_path(self._data_dir, name))
+            path = logs.log_path(self._data_dir, name)
+            self._keep(f"keep the old lines of {path.name}", partial(logs.rotate, path))
+
+    def _draw(self) -> None:
+        self._view.show(self.picture())
+
+    def _keep(self, what: str, act: Callable[[], object]) -> None:
+        """Do a part of the bookkeeping. What fails is told when it begins to, and stops none of the services."""
+        try:
+            act()
+        except OSError as error:
+            if what not in self._failing:
+                self._failing.add(what)
+                self._journal.note(_SELF, f"cannot {what}: {error.strerror or type(error).__name__}", "error")
+        else:
+            self._failing.discard(what)
 
     def _note(self, service: str, what: str, level: str) -> None:
         self._journal.note(service, what, level)
@@ -194,6 +223,10 @@ class Supervisor:
         usage = self._meter.measure(child.pid, family=child.service.family) if child.pid else None
         status = self._statuses.get(child.service.name) if child.state == "ready" else None
         return Row(child.service.name, child.state, child.restarts, child.pid, usage, status, child.trouble)
+
+    def _save(self) -> None:
+        self._changed.clear()
+        self._keep(_RUN_FILE, self._write)
 
     def _write(self) -> None:
         services = {

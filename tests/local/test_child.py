@@ -155,6 +155,14 @@ async def test_a_program_that_does_not_exist_is_given_up_like_any_other(scene):
     assert "No such file" in child.trouble
 
 
+async def test_a_child_whose_log_has_no_room_dies_like_any_other(scene, tmp_path):
+    (tmp_path / "worker.log").symlink_to("/dev/full")
+    child = scene.start(SERVE)
+    await until(lambda: child.state == "crash-loop")
+    assert "No space left on device" in child.trouble
+    assert "make room" in child.trouble
+
+
 async def test_a_child_that_is_never_ready_is_killed_and_counted_as_dead(scene):
     child = scene.start("import time; time.sleep(60)", start_s=0.2)
     await until(lambda: child.restarts == 1)

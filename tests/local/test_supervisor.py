@@ -199,6 +199,45 @@ def test_a_killed_child_is_restarted_on_its_own_and_counted_in_the_run_file(star
     assert (tmp_path / "starts-worker").read_text() == "x"
 
 
+def test_a_disk_that_is_full_stops_nothing_and_what_could_not_be_written_is_written_later(start, tmp_path):
+    (tmp_path / "logs").mkdir()
+    (tmp_path / "logs" / "supervisor.log").symlink_to("/dev/full")
+    supervisor = start().ready()
+    draft = tmp_path / "run" / "stack.json.tmp"
+    draft.symlink_to("/dev/full")
+    os.kill(supervisor.run().services["server"].pid, signal.SIGKILL)
+    until(lambda: (tmp_path / "starts-server").read_text() == "xx")
+    assert supervisor.run().services["server"].restarts == 0
+    draft.unlink()
+    until(lambda: supervisor.all_ready() and supervisor.run().services["server"].restarts == 1)
+    supervisor.process.send_signal(signal.SIGTERM)
+    code, output = supervisor.end()
+    assert code == 0
+    assert output.count("cannot write the run file: No space left on device") == 1
+    assert output.count("supervisor.log: No space left on device") == 1
+    assert sorted((tmp_path / "order").read_text().split()) == ["family", "server", "worker"]
+    assert supervisor.carriers() == []
+
+
+def test_a_stack_that_cannot_write_its_run_file_is_not_started(start, tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "stack.json.tmp").symlink_to("/dev/full")
+    supervisor = start()
+    code, output = supervisor.end()
+    assert code == 1
+    assert "Permanent: cannot run the stack" in output
+    assert "No space left on device" in output
+    assert not (tmp_path / "starts-server").exists()
+
+
+def test_the_run_file_tells_who_is_stopping(start):
+    supervisor = start("stubborn").ready()
+    supervisor.process.send_signal(signal.SIGTERM)
+    until(lambda: supervisor.run().services["worker"].state == "stopping")
+    supervisor.process.send_signal(signal.SIGTERM)
+    assert supervisor.end()[0] == 0
+
+
 def test_a_killed_leash_is_replaced(start):
     supervisor = start().ready()
 
