@@ -177,6 +177,20 @@ def test_two_columns_of_prose_are_no_table_though_their_lines_are_level():
     assert reading_order(boxes(*left, *right)) == [0, 1, 2, 3, 4, 5]
 
 
+def test_a_footer_under_two_columns_is_read_last_though_it_is_as_far_below_as_they_are_apart():
+    left = [(20, 20 + 30 * k, 300) for k in range(6)]
+    right = [(400, 20 + 30 * k, 300) for k in range(6)]
+    footer = (20, 20 + 30 * 6, 680)
+    assert reading_order(boxes(footer, *left, *right)) == [*range(1, 13), 0]
+
+
+@pytest.mark.parametrize("columns", [1, 2])
+def test_a_long_page_of_evenly_spaced_lines_is_read_to_its_end(columns):
+    lines = boxes(*((20 + 300 * (k % columns), 30 * (k // columns), 180) for k in range(3000)))
+    assert reading_order(lines) == list(range(3000))
+    assert reading_order(lines[::-1]) == list(range(3000))[::-1]
+
+
 def test_the_order_holds_every_line_once():
     rng = random.Random(11)
     for _ in range(100):
