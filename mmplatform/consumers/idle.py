@@ -37,7 +37,11 @@ _END_OF_PARTITION: Final = KafkaError._PARTITION_EOF  # noqa: SLF001 - the under
 
 
 class IdleCalls:
-    """Which calls are open, and since when nothing came. Pure: time is given."""
+    """Which calls are open, and since when nothing came. Pure: time is given.
+
+    A chunk comes when its last sample was recorded, and the next one as much later as it lasts: only what passes after
+    that is silence of the source.
+    """
 
     def __init__(self, idle_s: float) -> None:
         self._idle_s = idle_s
@@ -60,7 +64,8 @@ class IdleCalls:
         silent = [
             call
             for topic_partition, call in self._open.values()
-            if topic_partition in caught_up and (now - call.ingested_at).total_seconds() >= self._idle_s
+            if topic_partition in caught_up
+            and (now - call.ingested_at).total_seconds() >= self._idle_s + call.duration_s
         ]
         for call in silent:
             del self._open[call.call_id]

@@ -9,10 +9,19 @@ from tests.builders import NOW, call_end, chat, chunk
 def test_a_call_that_falls_silent_is_ended_once():
     calls = IdleCalls(idle_s=8.0)
     calls.see(chunk(0), 0)
-    assert calls.due(NOW + timedelta(seconds=8), {0}) == []
-    [end] = calls.due(NOW + timedelta(seconds=9), {0})
+    assert calls.due(NOW + timedelta(seconds=9.9), {0}) == []
+    [end] = calls.due(NOW + timedelta(seconds=10), {0})
     assert (end.conversation_id, end.reason, end.event_id) == ("call-1", "idle", end.event_id)
     assert calls.due(NOW + timedelta(seconds=60), {0}) == []
+
+
+def test_a_live_call_in_long_chunks_is_not_silent_while_the_next_one_is_being_recorded():
+    calls = IdleCalls(idle_s=8.0)
+    for index in range(3):
+        came = NOW + timedelta(seconds=30 * (index + 1))
+        calls.see(chunk(index, start_s=30.0 * index, duration_s=30.0, event_time=came, ingested_at=came), 0)
+        assert calls.due(came + timedelta(seconds=37.9), {0}) == []
+    assert len(calls.due(came + timedelta(seconds=38), {0})) == 1
 
 
 def test_a_call_that_goes_on_is_not_ended():
