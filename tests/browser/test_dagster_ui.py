@@ -14,6 +14,7 @@ from playwright.sync_api import sync_playwright
 
 from mmplatform.modalities import TABLES
 from tests.servers.process import free_ports, program, running
+from tests.waiting import eventually
 
 ROOT = Path(__file__).parents[2]
 CHROMIUM = "/usr/bin/chromium"
@@ -27,14 +28,16 @@ QUIET = (
 )
 READY_S = 120
 WAIT_MS = 90_000
+OPENING_MS = 15_000
 
 
 @pytest.fixture(scope="module")
 def ui(tmp_path_factory):
     """The address of a Dagster UI over an empty instance and an empty data directory."""
     home = tmp_path_factory.mktemp("dagster")
-    # Without a file Dagster warns; without this line in it the web server would call home.
-    (home / "dagster.yaml").write_text("telemetry:\n  enabled: false\n")
+    # Without a file Dagster warns; with telemetry the web server calls home; a greeting would swallow the keys, sooner
+    # or later after the page is there.
+    (home / "dagster.yaml").write_text("telemetry:\n  enabled: false\nnux:\n  enabled: false\n")
     (port,) = free_ports(1)
     address = f"http://127.0.0.1:{port}"
     beside = program("dagster-webserver", mend="pip install -e .")
@@ -66,20 +69,25 @@ def page():
         browser.close()
 
 
-def visit(page, address):
-    page.goto(address, wait_until="domcontentloaded")
-    greeting = page.get_by_role("button", name="Skip")
-    with suppress(TooSlow):  # only a browser that was never here is greeted
-        greeting.click(timeout=8_000)
+def open_groups(page, graph):
+    """Press Alt+E, which opens or closes all groups, until they are open: it is heard once the graph is drawn."""
+
+    def opened():
+        page.keyboard.press("Alt+e")
+        with suppress(TooSlow):
+            graph.get_by_text(TABLES[0], exact=True).first.wait_for(timeout=OPENING_MS)
+            return True
+
+    eventually(opened, within_s=WAIT_MS / 1000)
 
 
 @pytest.mark.browser
 @pytest.mark.timeout(300)
 def test_the_lineage_page_shows_every_asset(ui, page, tmp_path):
-    visit(page, f"{ui}/asset-groups")
+    page.goto(f"{ui}/asset-groups", wait_until="domcontentloaded")
     page.get_by_text("derived", exact=True).first.wait_for(timeout=WAIT_MS)
-    page.keyboard.press("Alt+e")  # opens every group of the graph
     graph = page.locator("foreignObject")
+    open_groups(page, graph)
     for name in (*TABLES, "index"):
         graph.get_by_text(name, exact=True).first.wait_for(timeout=WAIT_MS)
     left = {
@@ -95,6 +103,6 @@ def test_the_lineage_page_shows_every_asset(ui, page, tmp_path):
 @pytest.mark.browser
 @pytest.mark.timeout(300)
 def test_an_asset_page_shows_its_owner_its_columns_and_its_policy(ui, page):
-    visit(page, f"{ui}/assets/transcripts?view=overview")
+    page.goto(f"{ui}/assets/transcripts?view=overview", wait_until="domcontentloaded")
     for text in ("What was said in calls", "derive", "speaker", "mean word probability"):
         page.get_by_text(text, exact=False).first.wait_for(timeout=WAIT_MS)
