@@ -2,23 +2,32 @@
 
 Empty addresses mean "the embedded one": the local stack fills them in for its workers. A real Kafka, S3, Chroma server
 or Iceberg catalog replaces the embedded one by setting its address, and nothing else changes.
+
+An empty variable is an unset one: `MMPLATFORM_DATA_DIR=` would otherwise be the current directory.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Final, Literal
 
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import AfterValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from mmplatform.errors import Misconfigured
+
+DETECT_LANGUAGE: Final = "auto"
+"""How the environment says that the language is to be detected; in the settings it is empty."""
+
+
+def _detected_when_auto(language: str) -> str:
+    return "" if language.strip().lower() == DETECT_LANGUAGE else language
 
 
 class Settings(BaseSettings):
     """Settings of one process, from ``MMPLATFORM_*`` variables."""
 
-    model_config = SettingsConfigDict(env_prefix="MMPLATFORM_", extra="ignore", frozen=True)
+    model_config = SettingsConfigDict(env_prefix="MMPLATFORM_", env_ignore_empty=True, extra="ignore", frozen=True)
 
     data_dir: Path = Field(
         default=Path(".mmplatform"), description="Where the embedded stack keeps its data, logs and run files."
@@ -81,10 +90,10 @@ class Settings(BaseSettings):
     )
     asr_beam: int = Field(default=1, ge=1, le=10, description="Beam size of ASR.")
     asr_threads: int = Field(default=1, ge=1, le=64, description="Threads of one ASR process.")
-    asr_language: str = Field(
+    asr_language: Annotated[str, AfterValidator(_detected_when_auto)] = Field(
         default="en",
         description=(
-            "Language code to expect in calls; empty: detect. The default redactor and embedder are English too."
+            "Language code to expect in calls; `auto`: detect. The default redactor and embedder are English too."
         ),
     )
     embedder: str = Field(default="minilm", description="Name of a pulled text embedder, or a directory.")
@@ -147,7 +156,12 @@ class Settings(BaseSettings):
         default=0, ge=0, le=65535, description="Port of a worker's own /metrics and /healthz; 0: a free one."
     )
     instance: str = Field(
-        default="0", pattern=r"^[A-Za-z0-9_.-]+$", description="Which of several workers of one kind this is."
+        default="0",
+        pattern=r"^[A-Za-z0-9_.-]+$",
+        description=(
+            "Which of several workers of one kind this is; `mmplatform up` puts it before numbers of its own, so that "
+            "two hosts can share one Kafka."
+        ),
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="Least level that is logged."

@@ -12,7 +12,7 @@ from typing import Final
 
 from pydantic import SecretStr
 
-from mmplatform.settings import Settings
+from mmplatform.settings import DETECT_LANGUAGE, Settings
 
 COOKIE: Final = "MMPLATFORM_STACK"
 """Every process of one run carries this variable, so that descendants are recognised whatever session they are in."""
@@ -61,4 +61,6 @@ def _text(name: str, value: object) -> str:
         return value.get_secret_value()
     if name in _PATHS and isinstance(value, Path):
         return str(value.absolute())
+    if name == "asr_language" and not value:
+        return DETECT_LANGUAGE  # an empty variable is an unset one
     return str(value)

@@ -1,8 +1,8 @@
 """When a child that died is started again, and when it is given up. Pure: the caller brings the time.
 
 The wait doubles from death to death (0.5, 1, 2, 4 … 30 s) and starts afresh after a child stayed ready for a whole
-window. A child that dies ``deaths`` times within ``window_s``, or ``in_a_row`` times however slowly, is in a crash loop:
-it stays down until it is retried.
+window. A child that dies ``deaths`` times within ``window_s``, or ``in_a_row`` times however slowly, is in a crash
+loop: it stays down until it is retried.
 """
 
 from __future__ import annotations

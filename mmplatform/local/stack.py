@@ -88,13 +88,17 @@ def parse_derivers(text: str) -> dict[Modality, int]:
     for part in filter(None, (piece.strip() for piece in text.split(","))):
         name, _, number = part.partition("=")
         modality = known.get(name.strip())
-        if modality is None or not number.strip().isdigit() or int(number) > _MOST_DERIVERS:
+        if modality is None or not _is_number(number.strip()) or int(number) > _MOST_DERIVERS:
             raise Misconfigured(
                 f"--derivers: `{part}` is not one of {', '.join(known)} with a number from 0 to {_MOST_DERIVERS}:"
                 " write for example `chat=1,call=2`"
             )
         counts[modality] = int(number)
     return counts
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdecimal()
 
 
 def plan(settings: Settings, options: Options, claim: Claim) -> Stack:
@@ -143,6 +147,8 @@ def _workers(
             for number in range(count)
         ]
     wanted += [("index", "index", "0", log_and_index), ("archive", "archive", "0", log_only)]
+    # Static membership goes by instance: two hosts that share one Kafka would fence each other off.
+    prefix = f"{settings.instance}-" if "instance" in settings.model_fields_set else ""
     workers = []
     preferred = settings.metrics_port or METRICS_PORT
     for name, worker, instance, needs in wanted:
@@ -152,7 +158,7 @@ def _workers(
             Service(
                 name=name,
                 command=(sys.executable, "-m", "mmplatform.worker", worker),
-                environment=worker_environment(settings, addresses, instance=instance, metrics_port=port),
+                environment=worker_environment(settings, addresses, instance=f"{prefix}{instance}", metrics_port=port),
                 probe=HttpProbe(f"http://{HOST}:{port}/healthz"),
                 needs=needs,
                 metrics_url=f"http://{HOST}:{port}",

@@ -16,7 +16,12 @@ def _no_settings_from_outside(monkeypatch):
 
 def test_a_worker_reads_back_exactly_the_supervisors_settings(monkeypatch, tmp_path):
     given = load(
-        data_dir=tmp_path, kafka_sasl_password="secret word", asr_beam=3, archive_commit_s=7.5, topic_prefix="t."
+        data_dir=tmp_path,
+        kafka_sasl_password="secret word",
+        asr_beam=3,
+        asr_language="auto",
+        archive_commit_s=7.5,
+        topic_prefix="t.",
     )
     for name, value in worker_environment(given, ADDRESSES, instance="2", metrics_port=9999).items():
         monkeypatch.setenv(name, value)

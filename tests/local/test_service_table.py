@@ -61,6 +61,15 @@ def test_several_derivers_of_one_modality_are_told_apart_by_instance():
     assert "derive-chat" not in by_name(stack)
 
 
+def test_the_users_own_instance_stands_before_the_numbers_so_that_two_hosts_can_share_a_kafka():
+    stack = planned(Options(parse_derivers("call=2")), instance="host-b")
+    assert {
+        name: service.environment["MMPLATFORM_INSTANCE"]
+        for name, service in by_name(stack).items()
+        if name in {"derive-call", "derive-call-1", "archive"}
+    } == {"derive-call": "host-b-0", "derive-call-1": "host-b-1", "archive": "host-b-0"}
+
+
 def test_workers_wait_for_the_log_and_only_the_indexer_for_the_index():
     names = by_name(planned())
     assert names["index"].needs == ("broker", "chroma")
@@ -90,7 +99,7 @@ def test_the_stack_stops_in_the_reverse_order():
     assert set(levels[1]) == {"gateway", "derive-chat", "derive-call", "derive-screenshot", "index", "archive"}
 
 
-@pytest.mark.parametrize("wrong", ["chat", "chat=", "chat=-1", "chat=x", "video=1", "chat=65"])
+@pytest.mark.parametrize("wrong", ["chat", "chat=", "chat=-1", "chat=x", "video=1", "chat=65", "chat=²", "chat=٣"])
 def test_a_wrong_count_of_derivers_is_refused_with_an_example(wrong):
     with pytest.raises(Misconfigured, match="chat=1,call=2"):
         parse_derivers(wrong)
