@@ -37,7 +37,8 @@ check: $(VENV)/.dev  ## Lint, types, layers
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: $(VENV)/.dev models  ## Print the figures that the docs claim (about 8 minutes)
+bench: $(VENV)/.dev models  ## Print the figures that the docs claim (about 15 minutes)
+	$(BIN)/python -m benchmarks.log
 	$(BIN)/python -m benchmarks.efficiency
 	$(BIN)/mmplatform up --detach --no-dagster
 	$(BIN)/python -m benchmarks.freshness --out docs/benchmarks; code=$$?; $(BIN)/mmplatform down; exit $$code

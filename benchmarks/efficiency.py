@@ -2,10 +2,11 @@
 
     python -m benchmarks.efficiency [--chats 1500] [--screenshots 12] [--calls 1]
 
-Pipeline: the inputs lie on the log of a broker of its own, and one deriver process works them off: parse, gate, derive,
-redact, embed, publish, commit. Timed from the moment it took the first event to its last artifact's record on the log.
+Pipeline: one deriver process, warm and waiting, works off what is put on the log of a broker of its own: parse, gate,
+derive, redact, embed, publish, commit. Timed from the first event's record to the last artifact's record on the log.
 Bare: exactly the model calls of that work (they were recorded beforehand), made again in a plain loop in this process,
-nothing around them. One after the other, on inputs that no memo knows. The ratio is what counts.
+nothing around them: ASR, OCR, embedder, and the redactor with its names model. How much of it each took is printed.
+One after the other, on inputs that no memo knows. The ratio is what counts.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+
+import httpx
 
 from benchmarks.load import CHUNK_S, call_chunks, chat_texts, screenshots
 from benchmarks.machine import describe
@@ -50,6 +53,8 @@ from mmplatform.settings import Settings, load
 
 Calls = list[tuple[Any, tuple[Any, ...], dict[str, Any]]]
 QUIET_S = 4.0
+READY_S = 120.0
+PATIENCE_S = 900.0
 
 
 class Recorder:
@@ -135,8 +140,8 @@ def _call(number: int, blobs: Blobs, seed: int, common: dict[str, Any]) -> Itera
     yield CallEnd(event_id=f"{call_id}:end", conversation_id=call_id, chunks=last + 1, **common)
 
 
-def bare_seconds(modality: Modality, events: Sequence[Event], settings: Settings, blobs: Blobs) -> float:
-    """Record the model calls of a derivation, then time those calls alone."""
+def bare_seconds(modality: Modality, events: Sequence[Event], settings: Settings, blobs: Blobs) -> dict[str, float]:
+    """Record the model calls of a derivation, then time those calls alone; seconds by what was called."""
     calls: Calls = []
     deriver = _recorded(modality, settings, blobs, calls)
     arrivals = [Arrival(event, Position(topic="bench", topic_partition=0, offset=n)) for n, event in enumerate(events)]
@@ -149,10 +154,12 @@ def bare_seconds(modality: Modality, events: Sequence[Event], settings: Settings
         for start in range(0, len(arrivals), settings.derive_batch):
             derived: Derived = deriver.derive(arrivals[start : start + settings.derive_batch])
             assert derived.artifacts
-    started = time.perf_counter()
+    spent: dict[str, float] = {}
     for method, args, kwargs in calls:
+        started = time.perf_counter()
         method(*args, **kwargs)
-    return time.perf_counter() - started
+        spent[method.__name__] = spent.get(method.__name__, 0.0) + time.perf_counter() - started
+    return spent
 
 
 def _recorded(modality: Modality, settings: Settings, blobs: Blobs, calls: Calls) -> Any:
@@ -181,15 +188,18 @@ def _recorded(modality: Modality, settings: Settings, blobs: Blobs, calls: Calls
 
 
 def pipeline_seconds(modality: Modality, events: Sequence[Event], settings: Settings) -> float:
-    """Work the events off with one deriver process; from its first event taken to its last artifact on the log."""
-    producer = LogProducer(settings)
-    topic = MODALITIES[modality].topic
-    producer.send_all(LogRecord(topic, event.conversation_id, encode(event)) for event in events)
-    producer.close()
-    log = ReplayLog(settings)
+    """Work the events off with one deriver process; from the first event on the log to the last artifact on it."""
+    settings = settings.model_copy(update={"metrics_port": any_free()})
     command = [sys.executable, "-m", "mmplatform.worker", f"derive-{modality}"]
-    with running(command, settings):
-        _wait_until_quiet(log, topic, f"derive-{modality}")
+    log = ReplayLog(settings)
+    topic = MODALITIES[modality].topic
+    with running(command, settings) as child:
+        _wait_until_ready(child, settings.metrics_port)
+        first = utc_now()
+        producer = LogProducer(settings)
+        producer.send_all(LogRecord(topic, event.conversation_id, encode(event)) for event in events)
+        producer.close()
+        _wait_until_quiet(child, log, topic, f"derive-{modality}")
         # Only artifacts of these events: an earlier run of another modality may lie before them.
         ids = {event.event_id for event in events}
         ours = [
@@ -197,32 +207,52 @@ def pipeline_seconds(modality: Modality, events: Sequence[Event], settings: Sett
             for entry in log.read(ARTIFACTS_TOPIC)
             if ids & set((artifact := decode_artifact(entry.value)).provenance.event_ids)
         ]
-    first = min(artifact.stamps.taken_at for artifact, _ in ours if artifact.stamps.taken_at)
     # Quix gives a produced record its source's timestamp: there the artifact's own stamp is the later one.
     last = max(max(moment, artifact.stamps.derived_at) for artifact, moment in ours)
     return (last - first).total_seconds()
 
 
-def _wait_until_quiet(log: ReplayLog, topic: str, group: str) -> None:
-    quiet_since = time.monotonic()
+def _wait_until_ready(child: subprocess.Popen[bytes], port: int) -> None:
+    deadline = time.monotonic() + READY_S
+    while True:
+        _alive(child, deadline)
+        try:
+            if httpx.get(f"http://127.0.0.1:{port}/healthz", trust_env=False).is_success:
+                return
+        except httpx.TransportError:
+            time.sleep(0.2)
+
+
+def _wait_until_quiet(child: subprocess.Popen[bytes], log: ReplayLog, topic: str, group: str) -> None:
+    quiet_since, deadline = time.monotonic(), time.monotonic() + PATIENCE_S
     while time.monotonic() - quiet_since < QUIET_S:
+        _alive(child, deadline)
         if sum(log.lag(group, [topic])[topic].values()):
             quiet_since = time.monotonic()
         time.sleep(0.5)
 
 
+def _alive(child: subprocess.Popen[bytes], deadline: float) -> None:
+    if child.poll() is not None:
+        raise SystemExit(f"{child.args!r} ended with {child.returncode}: nothing was measured")
+    if time.monotonic() > deadline:
+        raise SystemExit(f"{child.args!r} is not done in time: nothing was measured")
+
+
 @contextmanager
-def running(command: list[str], settings: Settings) -> Iterator[None]:
+def running(command: list[str], settings: Settings) -> Iterator[subprocess.Popen[bytes]]:
     """A child process with these settings, ended with the block."""
     import os
 
     from mmplatform.local.environment import Addresses, worker_environment
 
-    environment = worker_environment(settings, Addresses(settings.kafka, settings.chroma, 0))
+    environment = worker_environment(
+        settings, Addresses(settings.kafka, settings.chroma, 0), metrics_port=settings.metrics_port
+    )
     log = (settings.data_dir / "worker.log").open("ab")
     child = subprocess.Popen(command, env={**os.environ, **environment}, stderr=log, stdout=log, stdin=subprocess.PIPE)
     try:
-        yield
+        yield child
     finally:
         child.terminate()
         child.wait(30)
@@ -241,7 +271,9 @@ def main() -> None:
         "call": arguments.calls,
     }
     print(f"machine: {describe()}")
-    print(f"{'modality':<12}{'inputs':>8}{'bare s':>9}{'pipeline s':>12}{'pipeline/bare throughput':>26}")
+    print(
+        f"{'modality':<12}{'inputs':>8}{'bare s':>9}{'pipeline s':>12}{'pipeline/bare throughput':>26}   bare, by call"
+    )
     with tempfile.TemporaryDirectory() as folder:
         port = any_free()
         settings = load(data_dir=Path(folder), kafka=f"127.0.0.1:{port}")
@@ -263,7 +295,10 @@ def main() -> None:
                 if count:
                     bare = bare_seconds(modality, events_of(modality, count, blobs, 1), settings, blobs)
                     whole = pipeline_seconds(modality, events_of(modality, count, blobs, 1001), settings)
-                    print(f"{modality:<12}{count:>8}{bare:>9.2f}{whole:>12.2f}{bare / whole:>26.2f}", flush=True)
+                    total = sum(bare.values())
+                    parts = ", ".join(f"{name} {seconds:.2f}" for name, seconds in bare.items())
+                    figures = f"{count:>8}{total:>9.2f}{whole:>12.2f}{total / whole:>17.2f}"
+                    print(f"{modality:<12}{figures}   {parts}", flush=True)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,67 @@
+"""The reader of the freshness benchmark: a process of its own that only knows the public search."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import httpx
+
+from quality.slas import MODALITY_SLAS
+
+POLL_S = 0.08
+SELDOM = 5
+LOOK_BACK_S = {"chat": 8.0, "call": 60.0, "screenshot": 60.0}
+PAGE = 100
+"""The most hits of one search: a stretch of time that has more is asked for in halves."""
+
+
+@dataclass(slots=True)
+class Seen:
+    """Each passage's modality and gap by its id, and how many searches failed."""
+
+    gaps: dict[str, tuple[str, float]] = field(default_factory=dict)
+    failed: int = 0
+
+
+def read(gateway: str, subject: str, started: Any, stop: Any, results: Any) -> None:
+    """Poll each modality in turn, note when each passage is first got; ``started`` is set when polling begins."""
+    seen = Seen()
+    with httpx.Client(base_url=gateway, timeout=30, trust_env=False) as client:
+        for turn in itertools.count():
+            begun = time.monotonic()
+            for modality in MODALITY_SLAS:
+                if modality != "chat" and turn % SELDOM:
+                    continue  # their gaps are in seconds: a coarser look leaves the machine to what is measured
+                until = datetime.now(UTC) + timedelta(seconds=1)
+                try:
+                    _look(client, subject, modality, until - timedelta(seconds=LOOK_BACK_S[modality]), until, seen)
+                except httpx.HTTPError:
+                    seen.failed += 1
+            started.set()
+            if stop.is_set():
+                break
+            time.sleep(max(0.0, POLL_S - (time.monotonic() - begun)))
+    results.put(seen)
+
+
+def _look(client: httpx.Client, subject: str, modality: str, since: datetime, until: datetime, seen: Seen) -> None:
+    hits = sweep(client, subject, modality, since, until)
+    now = datetime.now(UTC)
+    for hit in hits:
+        if hit["passage_id"] not in seen.gaps:
+            seen.gaps[hit["passage_id"]] = (modality, (now - datetime.fromisoformat(hit["event_time"])).total_seconds())
+
+
+def sweep(client: httpx.Client, subject: str, modality: str, since: datetime, until: datetime) -> list[dict[str, Any]]:
+    """All passages of a stretch of time. Raises httpx.HTTPError."""
+    stretch = {"since": since.isoformat(), "until": until.isoformat()}
+    body = {"query": "payment", "subject_id": subject, "modalities": [modality], "k": PAGE, **stretch}
+    hits: list[dict[str, Any]] = client.post("/v1/search", json=body).raise_for_status().json()["hits"]
+    if len(hits) < PAGE:
+        return hits
+    half = since + (until - since) / 2
+    return [*sweep(client, subject, modality, since, half), *sweep(client, subject, modality, half, until)]
