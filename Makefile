@@ -75,7 +75,8 @@ comma := ,
 	$(PYTHON) -m venv .venv-caption
 	$(BIN)/python -c 'import sysconfig; print("import site; site.addsitedir(%r)" % sysconfig.get_path("purelib"))' \
 	  > "$$(.venv-caption/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/main.pth"
-	.venv-caption/bin/python -m pip install -q --disable-pip-version-check -c constraints.txt torch==2.13.0
+	.venv-caption/bin/python -m pip install -q --disable-pip-version-check -c constraints.txt \
+	  $$($(BIN)/python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["caption"])')
 	@touch $@
 
 .PHONY: help demo up down models test test-caption check bench clean

@@ -1,1 +1,1 @@
-"""Scripts that print the figures of speed and freshness that the docs claim. Run one with ``python -m benchmarks.NAME``."""
+"""Scripts that print the figures of speed and freshness that the docs claim: ``python -m benchmarks.NAME``."""
