@@ -22,9 +22,12 @@ from mmplatform.ingest.kafka import client_config
 from mmplatform.land.blobs import open_blobs
 from mmplatform.land.catalogs import properties
 from mmplatform.local import ports, runfile
+from mmplatform.local.cgroups import memory_left
+from mmplatform.local.clock import kept_right
 from mmplatform.local.launch import WANTED_FILES
 from mmplatform.local.reach import external_services
 from mmplatform.local.stack import CHROMA_PORT, HOST, KAFKA_PORT
+from mmplatform.local.statuses import Meter
 from mmplatform.settings import Settings
 
 Verdict = Literal["ok", "warning", "failed"]
@@ -66,7 +69,7 @@ def external_services_findings(settings: Settings) -> list[Finding]:
         Finding(
             f"reach {service.setting}",
             "failed" if service.trouble else "ok",
-            f"{service.address}: {service.trouble or 'answers'}",
+            ": ".join(filter(None, (service.address, service.trouble or "answers"))),
             f"start it, or correct MMPLATFORM_{service.setting.upper()} (unset: the embedded one)"
             if service.trouble
             else "",
@@ -132,10 +135,24 @@ def _disk(settings: Settings) -> list[Finding]:
     return findings
 
 
-def _memory(_: Settings) -> list[Finding]:
-    free = psutil.virtual_memory().available
+def _memory(settings: Settings) -> list[Finding]:
+    free, left = psutil.virtual_memory().available, memory_left()
+    detail = f"{free / 1e9:.1f} GB available"
+    if left is not None and left < free:
+        free, detail = left, f"{left / 1e9:.1f} GB available under the limit of the control group (a container's, say)"
+    # What a running stack uses is there for a stack.
+    run = runfile.running(settings.data_dir.absolute())
+    used = _used_by(run) if run else 0
+    if run:
+        detail += f", {used / 1e9:.1f} GB in use by the running stack"
     mend = "stop other programs, or leave parts out: `mmplatform up --no-dagster --derivers call=0`"
-    return [_graded("memory", free, _MEMORY_LEAST, _MEMORY_GOOD, f"{free / 1e9:.1f} GB available", mend)]
+    return [_graded("memory", free + used, _MEMORY_LEAST, _MEMORY_GOOD, detail, mend)]
+
+
+def _used_by(run: runfile.StackRun) -> int:
+    meter = Meter()
+    found = (meter.measure(service.pid, family=True) for service in run.services.values() if service.pid is not None)
+    return sum(usage.rss for usage in found if usage is not None)
 
 
 def _open_files(_: Settings) -> list[Finding]:
@@ -200,6 +217,10 @@ def _stores(settings: Settings) -> list[Finding]:
             found.append(Finding(f"settings {name}", "ok", "well-formed"))
         except PlatformError as error:
             found.append(Finding(f"settings {name}", "failed", str(error), f"correct MMPLATFORM_{name.upper()}"))
+        except ValueError:  # of the address's parser; its words may quote a password
+            found.append(
+                Finding(f"settings {name}", "failed", "it is no address", f"correct MMPLATFORM_{name.upper()}")
+            )
     return found
 
 
@@ -212,6 +233,7 @@ def _caption_model(settings: Settings) -> None:
 
 
 def _clock(_: Settings) -> list[Finding]:
+    """The clock is of our time and steady; how far it is off cannot be seen here, only whether something holds it."""
     wall, steady = time.time(), time.monotonic()
     time.sleep(_CLOCK_S)
     error = abs((time.time() - wall) - (time.monotonic() - steady))
@@ -221,4 +243,12 @@ def _clock(_: Settings) -> list[Finding]:
         return [Finding("clock", "failed", f"it says {now:%Y-%m-%d %H:%M} UTC", mend)]
     if error > _CLOCK_ERROR_S:
         return [Finding("clock", "failed", f"it jumped by {error:.2f} s within {_CLOCK_S} s", mend)]
-    return [Finding("clock", "ok", f"{now:%Y-%m-%d %H:%M:%S} UTC, steady")]
+    detail, held = f"{now:%Y-%m-%d %H:%M:%S} UTC, steady", kept_right()
+    if held is None:
+        return [Finding("clock", "ok", f"{detail}; how far it is off is not checked on this system")]
+    if not held:
+        detail += "; the kernel has it that nothing synchronises it, so it may be off by any amount"
+        return [
+            Finding("clock", "warning", detail, f"{mend}; where a host keeps it (a container), nothing must be done")
+        ]
+    return [Finding("clock", "ok", f"{detail}, synchronised")]

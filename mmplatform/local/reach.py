@@ -1,12 +1,13 @@
 """Whether the servers that the user configured in place of the embedded ones can be reached.
 
-Only a connection is tried: no credentials are sent, and nothing is read.
+Only a connection is tried: no credentials are sent, and nothing is read. What is no address is said to be none, and is
+not repeated: it may hold a password.
 """
 
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlsplit
@@ -14,12 +15,18 @@ from urllib.parse import urlsplit
 from mmplatform.settings import Settings
 
 _TIMEOUT_S: Final = 3.0
-_DEFAULT_PORTS: Final = {"http": 80, "https": 443, "postgresql": 5432, "rest": 443}
+_HTTP: Final = {"http": 80, "https": 443}
+_DEFAULT_PORTS: Final = {**_HTTP, "postgresql": 5432, "rest": 443}
 
 
 @dataclass(frozen=True, slots=True)
 class External:
-    """One configured server. ``trouble`` is empty when it answers; ``address`` is ``host:port,…``, never a password."""
+    """One configured server.
+
+    Attributes:
+        address: ``host:port,…``, never a password; empty when the setting holds no address.
+        trouble: empty when it answers.
+    """
 
     setting: str
     address: str
@@ -28,43 +35,49 @@ class External:
 
 def external_services(settings: Settings) -> list[External]:
     """Try each configured address; one of several Kafka bootstrap servers is enough."""
-    return [
-        External(setting, ", ".join(f"{host}:{port}" for host, port in addresses), _trouble(addresses))
-        for setting, addresses in _configured(settings)
-    ]
+    return [_try(setting, addresses) for setting, addresses in _configured(settings)]
+
+
+def _try(setting: str, addresses: list[tuple[str, int]]) -> External:
+    if not addresses:
+        like = "host:port" if setting == "kafka" else "http://host:port"
+        return External(setting, "", f"no address in it; one looks like {like}")
+    return External(setting, ", ".join(f"{host}:{port}" for host, port in addresses), _trouble(addresses))
 
 
 def _configured(settings: Settings) -> Iterator[tuple[str, list[tuple[str, int]]]]:
+    """Each setting that names a server, with no address when what it says is none."""
     if settings.kafka:
-        yield "kafka", [_host_port(server, 9092) for server in settings.kafka.split(",") if server.strip()]
-    urls = {
-        "chroma": settings.chroma,
-        "s3_endpoint": settings.s3_endpoint,
-        "catalog": settings.catalog,
-    }
-    for setting, url in urls.items():
+        servers = [server.strip() for server in settings.kafka.split(",") if server.strip()]
+        yield "kafka", _addresses([f"kafka://{server}" for server in servers], {"kafka": 9092})
+    for setting, url in (("chroma", settings.chroma), ("s3_endpoint", settings.s3_endpoint)):
+        if url:
+            yield setting, _addresses([url], _HTTP)
+    # `glue://` and files have no server of their own.
+    if settings.catalog.startswith(("postgresql", "rest+")):
+        yield "catalog", _addresses([settings.catalog], _DEFAULT_PORTS)
+
+
+def _addresses(urls: list[str], default_ports: Mapping[str, int]) -> list[tuple[str, int]]:
+    """Host and port of each; nothing when one of them is malformed."""
+    found = []
+    for url in urls:
+        try:
+            parts = urlsplit(url)
+            host, port = parts.hostname, parts.port
+        except ValueError:
+            return []
         # `postgresql+psycopg2://`, `rest+https://`: the last known word of the scheme says the port.
-        words = urlsplit(url).scheme.split("+")
-        default = next((_DEFAULT_PORTS[word] for word in reversed(words) if word in _DEFAULT_PORTS), None)
-        host = urlsplit(url).hostname
-        if default is not None and host:
-            yield setting, [(host, _port(url) or default)]
-
-
-def _host_port(server: str, default: int) -> tuple[str, int]:
-    parts = urlsplit(f"//{server.strip()}")
-    return parts.hostname or "", _port(f"//{server.strip()}") or default
-
-
-def _port(url: str) -> int | None:
-    try:
-        return urlsplit(url).port
-    except ValueError:  # not a number from 0 to 65535
-        return None
+        words = parts.scheme.split("+")
+        default = next((default_ports[word] for word in reversed(words) if word in default_ports), None)
+        if not host or default is None:
+            return []
+        found.append((host, port or default))
+    return found
 
 
 def _trouble(addresses: list[tuple[str, int]]) -> str:
-    trouble = "no address in it"
+    trouble = ""
     for host, port in addresses:
         try:
             with socket.create_connection((host, port), timeout=_TIMEOUT_S):

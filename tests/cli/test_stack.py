@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 from mmplatform.cli.app import app
 from mmplatform.errors import Misconfigured, Permanent, Unavailable
 from mmplatform.events import utc_now
-from mmplatform.local import runfile
+from mmplatform.local import doctor, runfile
 from mmplatform.local.runfile import ServiceRun, StackLock, StackRun
 
 
@@ -137,6 +137,8 @@ def test_doctor_fails_with_a_mend_when_a_model_is_missing(monkeypatch, tmp_path)
 
 
 def test_doctor_is_content_when_all_is_there(monkeypatch, tmp_path):
+    for limit in ("_DISK_LEAST", "_MEMORY_LEAST", "_FILES_LEAST"):
+        monkeypatch.setattr(doctor, limit, 0)  # whatever this machine has is enough
     for name in ("whisper-base", "minilm", "en-sm"):
         (tmp_path / "models" / name).mkdir(parents=True)
         (tmp_path / "models" / name / "COMPLETE").touch()

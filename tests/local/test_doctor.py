@@ -1,12 +1,16 @@
+import os
 import socket
+import subprocess
 import sys
 import time
 from datetime import UTC, datetime
+from types import SimpleNamespace
 
 import pytest
 
-from mmplatform.local import doctor, ports
+from mmplatform.local import doctor, ports, runfile
 from mmplatform.local.doctor import Finding, _stores, examine
+from mmplatform.local.runfile import ServiceRun, StackLock, StackRun
 from mmplatform.settings import Settings, load
 
 
@@ -24,6 +28,14 @@ def found(settings: Settings, check: str) -> Finding:
     return next(finding for finding in examine(settings) if finding.check == check)
 
 
+@pytest.fixture
+def ample(monkeypatch):
+    """Whatever this machine has is enough."""
+    for limit in ("_DISK_LEAST", "_MEMORY_LEAST", "_FILES_LEAST"):
+        monkeypatch.setattr(doctor, limit, 0)
+
+
+@pytest.mark.usefixtures("ample")
 def test_nothing_fails_on_a_machine_that_can_run_the_stack(settings):
     assert [finding for finding in examine(settings) if finding.verdict == "failed"] == []
 
@@ -83,6 +95,85 @@ def test_a_clock_in_another_age_fails(settings, monkeypatch):
     assert found(settings, "clock").verdict == "failed"
 
 
+def test_a_clock_that_nothing_keeps_right_is_a_warning_for_steady_is_not_right(settings, monkeypatch):
+    monkeypatch.setattr(doctor, "kept_right", lambda: False)
+    finding = found(settings, "clock")
+    assert finding.verdict == "warning"
+    assert "time synchronisation" in finding.mend
+    monkeypatch.setattr(doctor, "kept_right", lambda: None)
+    finding = found(settings, "clock")
+    assert (finding.verdict, "not checked" in finding.detail) == ("ok", True)
+    monkeypatch.setattr(doctor, "kept_right", lambda: True)
+    finding = found(settings, "clock")
+    assert (finding.verdict, "synchronised" in finding.detail) == ("ok", True)
+
+
+@pytest.fixture
+def machine(monkeypatch):
+    """A machine with so much memory available, and so much left by its control group."""
+
+    def machine(available: float, left: float | None = None) -> None:
+        monkeypatch.setattr(doctor.psutil, "virtual_memory", lambda: SimpleNamespace(available=int(available)))
+        monkeypatch.setattr(doctor, "memory_left", lambda: None if left is None else int(left))
+
+    return machine
+
+
+def test_memory_that_a_control_group_withholds_is_not_there(settings, machine):
+    machine(16e9)
+    assert found(settings, "memory").verdict == "ok"
+    machine(16e9, 20e9)
+    assert found(settings, "memory") == Finding("memory", "ok", "16.0 GB available")
+    machine(16e9, 1e9)
+    finding = found(settings, "memory")
+    assert finding.verdict == "failed"
+    assert "1.0 GB available under the limit of the control group" in finding.detail
+
+
+def test_memory_that_the_running_stack_uses_is_there_for_it(settings, machine):
+    machine(1.9e9)
+    assert found(settings, "memory").verdict == "failed"
+    with subprocess.Popen([sys.executable, "-c", "held = b'x' * 200_000_000; print(flush=True); input()"],
+                          stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:  # fmt: skip
+        assert process.stdout is not None
+        process.stdout.readline()
+        lock = StackLock(settings.data_dir)
+        lock.acquire()
+        service = ServiceRun(pid=process.pid, state="ready", restarts=0, metrics_url="", log="")
+        run = StackRun(
+            pid=os.getpid(), started_at=doctor.utc_now(), data_dir="", gateway="", kafka="", chroma="", dagster="",
+            services={"index": service, "archive": service.model_copy(update={"pid": None})},
+        )  # fmt: skip
+        runfile.write(settings.data_dir, run)
+        finding = found(settings, "memory")
+        lock.release()
+        process.kill()
+    assert finding.verdict == "warning"
+    assert "0.2 GB in use by the running stack" in finding.detail
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [
+        ("chroma", "http://[::1"),
+        ("chroma", "http://host:99999"),
+        ("chroma", "localhost:8000"),
+        ("kafka", "[::1:9092"),
+        ("kafka", ","),
+        ("s3_endpoint", "http://[::1"),
+        ("catalog", "postgresql+psycopg2://user:hunter2@[::1/db"),
+        ("catalog", "postgresql+psycopg2://user:hunter2\u2100@h/db"),
+    ],
+)
+def test_an_address_that_is_none_is_a_finding(settings, setting, value):
+    findings = examine(settings.model_copy(update={setting: value}))
+    finding = next(finding for finding in findings if finding.check == f"reach {setting}")
+    assert finding.verdict == "failed"
+    assert "no address" in finding.detail
+    assert f"MMPLATFORM_{setting.upper()}" in finding.mend
+    assert not [finding for finding in findings if "hunter2" in finding.detail + finding.mend]
+
+
 def test_configured_servers_are_reached_and_no_password_is_shown(settings):
     with socket.create_server(("127.0.0.1", 0)) as server:
         open_port, closed_port = server.getsockname()[1], ports.any_free()
@@ -111,6 +202,7 @@ def test_the_python_in_use_is_named(settings):
         ({"blobs": "s3:/bad"}, "settings blobs"),
         ({"catalog": "mysql://h/db"}, "settings catalog"),
         ({"caption_model": "/nowhere"}, "settings caption_model"),
+        ({"catalog": "postgresql+psycopg2://h:1[/db"}, "settings catalog"),
         ({"kafka": "h:1", "kafka_security_protocol": "SASL_SSL"}, "settings kafka"),
     ],
 )
