@@ -246,7 +246,8 @@ def _answer(question: Question, case: Case, search: Search, console: Console) ->
 
 def _closing(run: runfile.StackRun, case: Case, console: Console) -> None:
     console.rule("what the platform measured itself, by stage")
-    print_freshness(ask("GET", status_url("index"))["freshness"], console)
+    page = ask("GET", status_url("index"))
+    print_freshness(page["freshness"], console, measured_since=page.get("measured_since"))
     console.rule("go on")
     mm = Path(sys.executable).with_name("mmplatform")
     shown = mm.relative_to(Path.cwd()) if mm.is_relative_to(Path.cwd()) else mm

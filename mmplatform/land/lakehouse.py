@@ -264,8 +264,8 @@ def _arrow(target: Table, rows: Sequence[Mapping[str, Any]]) -> pa.Table:
 
 def _rows(target: Table, rows: Any, column: str) -> list[str]:
     """Ids of the rows that match: pyiceberg warns of a delete that deletes nothing, and makes a snapshot of it."""
-    ids: list[str] = target.scan(row_filter=rows, selected_fields=(column,)).to_arrow().column(column).to_pylist()
-    return ids
+    found = target.scan(row_filter=rows, selected_fields=(column,)).to_arrow()
+    return [str(each) for each in found.column(column).to_pylist()]
 
 
 def _one_each(rows: pa.Table, column: str) -> pa.Table:
