@@ -4,6 +4,8 @@ The model is a local directory or a hub name, as the user configured. It may be 
 alone (BLIP, GIT), a chat model that wants a turn with an image in it (SmolVLM, Qwen-VL, LLaVA: whatever has a chat
 template), or Florence with its task prompts. Without torchvision, transformers takes its Pillow image processors.
 
+Its version is the directory's bytes or the hub's commit: another one's captions are never taken for its own.
+
 A model that says nothing, or runs out of memory over one picture, raises :class:`NoCaption`: the deriver then takes the
 layout's caption and labels it so. A model that cannot be loaded is a wrong setting, and stops the worker.
 """
@@ -28,6 +30,7 @@ _PROMPT: Final = (
 )
 _FLORENCE_TASK: Final = "<MORE_DETAILED_CAPTION>"
 _ENDS: Final = 1 << 20
+_SHORT: Final = 12
 _WEIGHTS: Final = ("*.safetensors", "*.bin")
 
 
@@ -43,13 +46,16 @@ class TransformersCaptioner:
     """
 
     def __init__(self, model: str, *, batch: int = 4, max_new_tokens: int = 80, device: str = "") -> None:
-        """Nothing is loaded yet.
+        """Nothing is loaded yet; a hub is asked which commit its name stands for, or the copy here when it is away.
 
         Args:
             model: a directory with config, weights and processor, or a hub name.
             batch: most images that go through the model at once.
             max_new_tokens: longest caption, in tokens of the model.
             device: torch's name of a device; empty: a GPU if there is one, else the CPU.
+
+        Raises:
+            Misconfigured: no model is named, or the hub has none of that name.
         """
         if not model:
             raise Misconfigured(f"no caption model is named: set {_SETTING} to a directory or a hub name")
@@ -61,7 +67,8 @@ class TransformersCaptioner:
         self._device = device
         self._lock = threading.Lock()
         self._loaded: tuple[Any, Any] | None = None
-        self.version = _fingerprint(directory) if directory.is_dir() else "hub"
+        self._commit = None if directory.exists() else _commit_of(model)
+        self.version = self._commit[:_SHORT] if self._commit else _fingerprint(directory)
 
     def warm_up(self) -> None:
         """Load the model.
@@ -133,12 +140,24 @@ class TransformersCaptioner:
 
     def _load(self) -> tuple[Any, Any]:
         if self._loaded is None:
-            self._loaded = _load_model(self._source, self._device)
+            self._loaded = _load_model(self._source, self._commit, self._device)
             _log.info("caption model loaded", model=self.name, version=self.version, device=str(self._loaded[1].device))
         return self._loaded
 
 
-def _load_model(source: str, device: str) -> tuple[Any, Any]:
+def _commit_of(name: str) -> str:
+    """The commit that a hub's name stands for now; without a network, the one that was fetched last."""
+    from huggingface_hub import hf_hub_download
+
+    try:
+        return Path(hf_hub_download(name, "config.json")).parent.name  # …/snapshots/<commit>/config.json
+    except Exception as error:  # the hub's client, its HTTP client and the file system each raise their own
+        raise Misconfigured(
+            f"{_SETTING}: {name} is no directory, and the model hub does not give it: {_first_line(error)}"
+        ) from error
+
+
+def _load_model(source: str, commit: str | None, device: str) -> tuple[Any, Any]:
     try:
         import torch
     except ImportError:
@@ -158,8 +177,9 @@ def _load_model(source: str, device: str) -> tuple[Any, Any]:
     auto.utils.logging.disable_progress_bar()
     try:
         # Code that comes with a model is never run: the layouts are those that transformers itself knows.
-        processor = auto.AutoProcessor.from_pretrained(source, trust_remote_code=False)
-        model = auto.AutoModelForImageTextToText.from_pretrained(source, trust_remote_code=False, dtype="auto")
+        which = {"trust_remote_code": False, "revision": commit or "main"}
+        processor = auto.AutoProcessor.from_pretrained(source, **which)
+        model = auto.AutoModelForImageTextToText.from_pretrained(source, **which, dtype="auto")
         model = model.to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     except (
         Exception
@@ -198,7 +218,7 @@ def _fingerprint(directory: Path) -> str:
             digest.update(file.read(_ENDS))
             file.seek(max(0, size - _ENDS))
             digest.update(file.read(_ENDS))
-    return digest.hexdigest()[:12]
+    return digest.hexdigest()[:_SHORT]
 
 
 def _is_out_of_memory(error: BaseException) -> bool:

@@ -3,6 +3,7 @@
 The weights say nothing sensible; loading, preprocessing, batching, generation and failing are what is tested.
 """
 
+import shutil
 import sys
 from importlib.util import find_spec
 
@@ -47,6 +48,41 @@ def test_the_version_follows_the_bytes_of_the_directory(tmp_path):
     assert TransformersCaptioner(str(tmp_path)).version == before
     (tmp_path / "model.safetensors").write_bytes(b"weighty")
     assert TransformersCaptioner(str(tmp_path)).version != before
+
+
+COMMITS = ("1" * 40, "2" * 40)
+
+
+@pytest.fixture
+def hub(monkeypatch, tmp_path):
+    """The local copy of a hub, which cannot be reached: `put` fetches a commit of `maker/captions` from a directory."""
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    model = tmp_path / "models--maker--captions"
+
+    def put(commit, directory):
+        shutil.copytree(directory, model / "snapshots" / commit)
+        (model / "refs").mkdir(exist_ok=True)
+        (model / "refs" / "main").write_text(commit)
+
+    return put
+
+
+def test_the_version_of_a_hub_s_model_follows_its_commit(hub, tmp_path):
+    source = tmp_path / "source"
+    source.mkdir()
+    (source / "config.json").write_text("{}")
+    versions = []
+    for commit in COMMITS:
+        hub(commit, source)
+        versions.append(TransformersCaptioner("maker/captions").version)
+    assert versions == [commit[:12] for commit in COMMITS]
+
+
+def test_a_hub_s_model_that_is_nowhere_is_told_before_a_caption_is_remembered_as_its_own(hub):
+    del hub
+    with pytest.raises(Misconfigured, match=r"MMPLATFORM_CAPTION_MODEL: maker/captions is no directory"):
+        TransformersCaptioner("maker/captions")
 
 
 @pytest.fixture(scope="module")
@@ -193,6 +229,15 @@ class TestOnRealModels:
         said = captions_of(together, images)
         assert together.batches == [2, 2, 1]
         assert captions_of(Captioner(str(model), batch=1, max_new_tokens=8), images) == said
+
+    def test_a_hub_s_model_is_loaded_at_the_commit_that_its_version_names(self, hub, blip, llava):
+        hub(COMMITS[0], blip)
+        captioner = TransformersCaptioner("maker/captions", max_new_tokens=8)
+        hub(COMMITS[1], llava)
+        said = captions_of(captioner, pictures())
+        assert captioner.version == COMMITS[0][:12]
+        assert said == captions_of(TransformersCaptioner(str(blip), max_new_tokens=8), pictures())
+        assert said != captions_of(TransformersCaptioner("maker/captions", max_new_tokens=8), pictures())
 
     def test_no_images_give_no_captions(self, model):
         assert captions_of(TransformersCaptioner(str(model)), []) == []
