@@ -14,19 +14,56 @@ what was really said.
 from __future__ import annotations
 
 import base64
+import binascii
 import hashlib
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import Field, TypeAdapter
+from pydantic import AfterValidator, Field, TypeAdapter
+from pydantic_core import PydanticCustomError
 
-from mmplatform.events import BlobRef, Identifier, Modality, Moment, Position, Record, Sha256, parse
+from mmplatform.events import (
+    LARGEST_INTEGER,
+    BlobRef,
+    Identifier,
+    Modality,
+    Moment,
+    Position,
+    Reason,
+    Record,
+    Sha256,
+    SpeakerName,
+    Whole,
+    parse,
+)
+
+_MOST_VECTOR_CHARS: Final = 4 * 65_536
+_FLOAT32: Final = 4
+
+
+def _is_vector(packed: str) -> str:
+    """Refuse what no index takes while it is read: a bad vector is one dead letter, not the end of the worker."""
+    try:
+        data = binascii.a2b_base64(packed, strict_mode=True)
+    except ValueError:
+        raise PydanticCustomError("vector_base64", "is no base64") from None
+    if not data or len(data) % _FLOAT32:
+        raise PydanticCustomError("vector_float32", "is no whole number of float32") from None
+    if not np.isfinite(np.frombuffer(data, dtype="<f4")).all():
+        raise PydanticCustomError("vector_finite", "has NaN or infinite parts") from None
+    return packed
+
 
 Vector = npt.NDArray[np.float32]
+PackedVector = Annotated[str, Field(max_length=_MOST_VECTOR_CHARS), AfterValidator(_is_vector)]
 Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Share = Annotated[float, Field(ge=0, le=1)]
+Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+Pixels = Annotated[float, Field(allow_inf_nan=False)]
+ArtifactId = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
+Role = Annotated[str, Field(max_length=50)]
+Maker = Annotated[str, Field(max_length=500)]  # a deriver or a model, with or without its version: a name, or a path
 
 
 def artifact_id(kind: str, anchor: str, ordinal: int) -> str:
@@ -49,10 +86,10 @@ class Provenance(Record):
     event_ids: tuple[Identifier, ...] = Field(min_length=1, description="every event whose bytes are in it")
     position: Position = Field(description="the event that completed it")
     blobs: tuple[BlobRef, ...] = ()
-    deriver: str
-    deriver_version: str
-    model: str = Field(default="", description="empty where no model was needed")
-    model_version: str = ""
+    deriver: Maker
+    deriver_version: Maker
+    model: Maker = Field(default="", description="empty where no model was needed")
+    model_version: Maker = ""
     seconds: Seconds = Field(description="compute spent on it now; 0 when the memo answered")
     memo_hit: bool = False
 
@@ -61,7 +98,7 @@ class ArtifactBase(Record):
     """Fields common to every artifact."""
 
     schema_version: Literal[1] = 1
-    artifact_id: str = Field(pattern=r"^[0-9a-f]{32}$")
+    artifact_id: ArtifactId
     modality: Modality
     conversation_id: Identifier
     subject_id: Identifier
@@ -72,15 +109,15 @@ class ArtifactBase(Record):
 class PiiCount(Record):
     """How many spans of one kind were taken out of a text."""
 
-    entity: str
-    count: int = Field(ge=1)
+    entity: str = Field(max_length=100)
+    count: int = Field(ge=1, le=LARGEST_INTEGER)
 
 
 class Message(ArtifactBase):
     """A chat message, redacted."""
 
     kind: Literal["message"] = "message"
-    role: str
+    role: Role
     text: str
     pii: tuple[PiiCount, ...] = ()
 
@@ -99,13 +136,13 @@ class Utterance(ArtifactBase):
 
     kind: Literal["utterance"] = "utterance"
     call_id: Identifier
-    channel: int = Field(ge=0)
-    speaker: str
+    channel: Whole
+    speaker: SpeakerName
     start_s: Seconds
     end_s: Seconds
     text: str
     words: tuple[Word, ...] = ()
-    language: str = ""
+    language: str = Field(default="", max_length=50)
     confidence: Share = Field(description="mean word probability; 0 for a gap")
     no_speech: Share = 0.0
     status: Literal["draft", "final", "gap"] = "final"
@@ -115,10 +152,10 @@ class Utterance(ArtifactBase):
 class Box(Record):
     """An upright rectangle in pixels of the original image."""
 
-    x0: float
-    y0: float
-    x1: float
-    y1: float
+    x0: Pixels
+    y0: Pixels
+    x1: Pixels
+    y1: Pixels
 
 
 class OcrLine(Record):
@@ -134,12 +171,12 @@ class Caption(ArtifactBase):
 
     kind: Literal["caption"] = "caption"
     text: str
-    captioner: str
+    captioner: Maker
     lines: tuple[OcrLine, ...] = ()
     image_sha256: Sha256
-    width: int
-    height: int
-    duplicate_of: str | None = Field(default=None, description="artifact_id of the first caption of the same bytes")
+    width: Whole
+    height: Whole
+    duplicate_of: ArtifactId | None = Field(default=None, description="the first caption of the same bytes")
     pii: tuple[PiiCount, ...] = ()
 
 
@@ -148,9 +185,9 @@ class ChatLocator(Record):
 
     at: Literal["chat"] = "chat"
     event_id: Identifier
-    role: str
-    start: int
-    end: int
+    role: Role
+    start: Whole
+    end: Whole
 
 
 class CallLocator(Record):
@@ -158,8 +195,8 @@ class CallLocator(Record):
 
     at: Literal["call"] = "call"
     call_id: Identifier
-    channel: int
-    speaker: str
+    channel: Whole
+    speaker: SpeakerName
     start_s: Seconds
     end_s: Seconds
 
@@ -180,13 +217,13 @@ class Passage(ArtifactBase):
     """An indexed span of text with its vector and the place it cites."""
 
     kind: Literal["passage"] = "passage"
-    source_artifact_id: str
+    source_artifact_id: ArtifactId
     source_kind: Literal["message", "utterance", "caption"]
-    ordinal: int = Field(ge=0)
+    ordinal: Whole
     text: str = Field(min_length=1)
     locator: Locator
-    embedder: str = Field(description="name and version: vectors of two embedders never mix")
-    vector_f32: str = Field(description="base64 of little-endian float32", repr=False)
+    embedder: Maker = Field(description="name and version: vectors of two embedders never mix")
+    vector_f32: PackedVector = Field(description="base64 of little-endian float32", repr=False)
 
     @property
     def vector(self) -> Vector:
@@ -198,7 +235,7 @@ class Retraction(ArtifactBase):
     """Takes back an artifact that a later event made untrue; ``artifact_id`` is the one to remove."""
 
     kind: Literal["retraction"] = "retraction"
-    reason: str
+    reason: Reason
 
 
 Artifact = Message | Utterance | Caption | Passage | Retraction
@@ -210,15 +247,15 @@ class Quarantined(Record):
 
     schema_version: Literal[1] = 1
     kind: Literal["quarantined"] = "quarantined"
-    quarantine_id: str = Field(pattern=r"^[0-9a-f]{32}$", description="artifact_id('quarantined', event_id, 0)")
+    quarantine_id: ArtifactId = Field(description="artifact_id('quarantined', event_id, 0)")
     modality: Modality
     event_id: Identifier
     conversation_id: Identifier
     subject_id: Identifier
     event_time: Moment
     quarantined_at: Moment
-    contract: str = Field(description="which contract, or which stage, refused it")
-    reasons: tuple[str, ...] = Field(min_length=1)
+    contract: str = Field(max_length=100, description="which contract, or which stage, refused it")
+    reasons: tuple[Reason, ...] = Field(min_length=1)
     position: Position
 
 
@@ -228,8 +265,8 @@ class DeadLetter(Record):
     schema_version: Literal[1] = 1
     kind: Literal["dead_letter"] = "dead_letter"
     position: Position
-    reason: str
-    size: int = Field(ge=0, description="bytes of the value")
+    reason: Reason
+    size: Whole = Field(description="bytes of the value")
     value_sha256: Sha256
     dead_at: Moment
 

@@ -11,13 +11,26 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Annotated, Any, Generic, Literal, TypeVar
+from typing import Annotated, Any, Final, Generic, Literal, TypeVar
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationError,
+)
 
 from mmplatform.errors import Rejected
 
 Modality = Literal["chat", "call", "screenshot"]
+LARGEST_INTEGER: Final = 2**63 - 1
+"""What every store behind us holds: a larger one would end whoever lands it, and again at each repeat."""
+
+Whole = Annotated[int, Field(ge=0, le=LARGEST_INTEGER)]
 Identifier = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
 
 
@@ -32,21 +45,29 @@ Moment = Annotated[AwareDatetime, AfterValidator(_to_utc)]
 """A time, in UTC. The first and last hours of the calendar have no UTC: nothing behind us could store them."""
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+SpeakerName = Annotated[str, Field(max_length=64)]
+MOST_SPEAKERS: Final = 8
+"""As many as a call may have channels."""
 
 
 class Record(BaseModel):
     """A frozen, closed record: unknown fields are refused, so that a typo never passes for a field left out."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="constants")
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        ser_json_inf_nan="constants",
+        hide_input_in_errors=True,  # the message of an error that nobody foresaw ends in a log
+    )
 
 
 class BlobRef(Record):
     """Pointer to immutable bytes: ``sha256`` is both the check and the content's name."""
 
-    key: str
+    key: str = Field(max_length=1024, description="where the store keeps it")
     sha256: Sha256
     size: int = Field(ge=0, le=2**53, description="bytes")
-    media_type: str
+    media_type: str = Field(max_length=100)
 
 
 class EventBase(Record):
@@ -80,7 +101,9 @@ class CallChunk(EventBase):
     duration_s: float = Field(gt=0, le=1e7, allow_inf_nan=False, description="seconds")
     sample_rate: int = Field(gt=0, le=2**31 - 1, description="Hz, as sent")
     channels: int = Field(ge=1, le=2**31 - 1, description="as sent")
-    speakers: tuple[str, ...] = Field(default=(), description="who speaks on each channel; empty when not known")
+    speakers: tuple[SpeakerName, ...] = Field(
+        default=(), max_length=MOST_SPEAKERS, description="who speaks on each channel; empty when not known"
+    )
     blob: BlobRef
 
     @property
@@ -127,9 +150,9 @@ MODALITY_OF_KIND: dict[str, Modality] = {
 class Position(Record):
     """A place on the replay log."""
 
-    topic: str
-    topic_partition: int = Field(ge=0)
-    offset: int = Field(ge=0)
+    topic: str = Field(max_length=249)
+    topic_partition: int = Field(ge=0, le=2**31 - 1)
+    offset: Whole
 
 
 E = TypeVar("E", bound=Event)
@@ -144,10 +167,34 @@ class Arrival(Generic[E]):
     position: Position
 
 
+LONGEST_REASON: Final = 500
+"""Characters: a reason says what is wrong, and whatever is wrong, the record that tells it fits the log."""
+
+
+def _cut(reason: Any) -> Any:
+    too_long = isinstance(reason, str) and len(reason) > LONGEST_REASON
+    return f"{reason[: LONGEST_REASON - 1]}…" if too_long else reason
+
+
+Reason = Annotated[str, Field(max_length=LONGEST_REASON), BeforeValidator(_cut)]
+"""Cut to its length wherever it comes from: nothing may be refused for the length of what is said about it."""
+
+
 def reasons(error: ValidationError) -> str:
-    """Say what is wrong with a record and where, without quoting its values (they may be personal data)."""
+    """Say what is wrong with a record and where. Nothing of the sender's is quoted (it may be personal data).
+
+    That is neither a value nor the name of a field that we do not know.
+    """
     found = error.errors(include_input=False, include_url=False, include_context=False)
-    return "; ".join(f"{'.'.join(map(str, e['loc'])) or 'record'}: {e['type']}" for e in found[:10])
+    return "; ".join(f"{_place(e['loc'], e['type'])}: {e['type']}" for e in found[:10])
+
+
+def _place(loc: tuple[int | str, ...], kind: str) -> str:
+    """Every part of a place is a name of ours, but the last one where the error is that we do not know it."""
+    ours = [str(part) for part in loc]
+    if kind == "extra_forbidden":
+        ours[-1:] = ["(unknown field)"]
+    return ".".join(ours) or "record"
 
 
 def encode(record: Record) -> bytes:

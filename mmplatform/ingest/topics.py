@@ -1,7 +1,8 @@
 """The topics of the platform: what they are called, and that they exist with the retention that replay needs.
 
 Retention goes by *record timestamp*, and a broker's default is days: a topic that was made without a word about it
-throws old events away. So every topic is created with ``retention.ms`` and ``cleanup.policy`` spelled out.
+throws old events away. So every topic is created with ``retention.ms`` and ``cleanup.policy`` spelled out, and with the
+size of record that everything written here keeps to.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ from mmplatform.modalities import ARTIFACTS_TOPIC, DEAD_LETTERS_TOPIC, MODALITIE
 from mmplatform.settings import Settings
 
 KEEP_ALL: Final = -1
+MESSAGE_BYTES: Final = 1_048_588
+"""What a topic of ours takes at the least: Kafka's default, spelled out, since a broker may have been given another."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +35,12 @@ class TopicSpec:
     @property
     def config(self) -> dict[str, str]:
         """Topic settings, in Kafka's words."""
-        return {"retention.ms": str(self.retention_ms), "retention.bytes": "-1", "cleanup.policy": "delete"}
+        return {
+            "retention.ms": str(self.retention_ms),
+            "retention.bytes": "-1",
+            "cleanup.policy": "delete",
+            "max.message.bytes": str(MESSAGE_BYTES),
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +147,12 @@ def _differences(spec: TopicSpec, topic_partitions: int, config: dict[str, Any])
         found.append(
             f"{spec.name} has retention.bytes={_number(config, 'retention.bytes')}: what is beyond it is lost to "
             "replay; alter the topic's retention.bytes to -1"
+        )
+    largest = _number(config, "max.message.bytes")
+    if _less(largest, MESSAGE_BYTES):
+        found.append(
+            f"{spec.name} has max.message.bytes={largest} instead of {MESSAGE_BYTES}: what is larger cannot be "
+            "written, and a call that makes it stands still; alter the topic's max.message.bytes"
         )
     policy = config["cleanup.policy"].value if "cleanup.policy" in config else "delete"
     if "compact" in policy:

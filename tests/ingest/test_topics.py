@@ -55,6 +55,7 @@ def test_every_topic_is_made_with_its_retention_spelled_out(settings):
     for spec in wanted_topics(settings):
         config = config_of(settings, spec.name)
         assert (config["retention.ms"], config["cleanup.policy"]) == ("-1", "delete")
+        assert config["max.message.bytes"] == "1048588"
         assert len(metadata[spec.name].partitions) == spec.topic_partitions
     assert len(metadata[topic_name(settings, "interactions.chat")].partitions) == 3
 
@@ -79,7 +80,9 @@ def test_several_processes_may_make_them_at_once(settings):
 @pytest.mark.broker
 def test_what_differs_is_left_alone_and_told(settings):
     chat = topic_name(settings, "interactions.chat")
-    other = NewTopic(chat, num_partitions=1, replication_factor=1, config={"retention.ms": "60000"})
+    other = NewTopic(
+        chat, num_partitions=1, replication_factor=1, config={"retention.ms": "60000", "max.message.bytes": "5000"}
+    )
     compacted = NewTopic(
         topic_name(settings, "artifacts"),
         num_partitions=8,
@@ -95,7 +98,8 @@ def test_what_differs_is_left_alone_and_told(settings):
     assert f"{chat} has 1 topic partitions instead of 3" in told
     assert f"{chat} has retention.ms=60000 instead of -1" in told
     assert "cleanup.policy=compact" in told
-    assert len(report.mismatches) == 3
+    assert f"{chat} has max.message.bytes=5000 instead of 1048588" in told
+    assert len(report.mismatches) == 4
     assert config_of(settings, chat)["retention.ms"] == "60000"
 
 

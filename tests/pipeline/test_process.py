@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from datetime import timedelta
 
 import pytest
@@ -10,7 +11,7 @@ from mmplatform.events import encode
 from mmplatform.modalities import CALL, CHAT
 from mmplatform.pipeline.process import ConsumedRecord, process, process_one
 from quality.contracts import Limits
-from tests.builders import NOW, call_end, chat, chunk, message, passage, position
+from tests.builders import NOW, call_end, chat, chunk, message, passage, position, screenshot
 
 LIMITS = Limits()
 
@@ -100,6 +101,50 @@ def test_nothing_of_a_refused_event_is_quoted():
     assert b"4111" not in said
 
 
+NAME = "4111 1111 1111 1111"
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"kind": "chat_message", NAME: 1},
+        {"kind": NAME},
+        {NAME: "chat_message"},
+        {"kind": "screenshot", "blob": {NAME: 1}},
+        {"kind": "chat_message", "role": NAME, "event_time": NAME, "schema_version": NAME},
+        NAME,
+    ],
+)
+def test_a_dead_letter_names_no_field_of_the_senders(value):
+    [letter] = process([record(json.dumps(value).encode())], Echo(), CHAT, LIMITS).dead_letters
+    assert b"4111" not in encode(letter)
+    assert letter.reason.startswith("not an event: ")
+
+
+def test_an_unknown_field_is_told_with_where_it_is():
+    value = encode(screenshot()).replace(b'"sha256"', b'"dana":1,"sha256"')
+    [letter] = process([record(value)], Echo(), CHAT, LIMITS).dead_letters
+    assert letter.reason == "not an event: screenshot.blob.(unknown field): extra_forbidden"
+
+
+def test_a_reason_is_cut_to_a_length_that_the_log_takes():
+    class Wordy(Echo):
+        def derive(self, arrivals):
+            raise Rejected("x" * 10_000_000 * len(arrivals))
+
+    [row] = process([record(chat())], Wordy(), CHAT, LIMITS).quarantined
+    assert row.reasons == ("x" * 499 + "…",)
+    value = ("{" + ",".join(f'"{"y" * 1000}{n}":1' for n in range(50)) + "}").encode()
+    [letter] = process([record(value)], Wordy(), CHAT, LIMITS).dead_letters
+    assert len(letter.reason) <= 500
+
+
+def test_the_error_of_a_record_that_we_make_wrongly_quotes_nothing():
+    with pytest.raises(ValueError, match="role") as caught:
+        chat(role="secret 4111", text="secret 4111")
+    assert "4111" not in str(caught.value)
+
+
 def test_a_passage_that_breaks_its_contract_is_withheld_with_its_source():
     class Leaky(Echo):
         def derive(self, arrivals):
@@ -127,20 +172,35 @@ def test_a_withheld_passage_takes_its_siblings_with_it():
 
 
 @pytest.mark.parametrize(
+    "change",
+    [
+        {"key": "k" * 1025},
+        {"media_type": "m" * 101},
+        {"size": 2**63},
+        {"sha256": "f" * 65},
+    ],
+)
+def test_a_pointer_that_no_store_made_is_a_dead_letter(change):
+    value = json.loads(encode(screenshot()))
+    value["blob"] |= change
+    [letter] = process([record(json.dumps(value).encode())], Echo(), CHAT, LIMITS).dead_letters
+    assert next(iter(change)) in letter.reason
+
+
+@pytest.mark.parametrize(
     "field",
     [
         '"channels":9223372036854775808',
         '"sample_rate":1e30',
         '"chunk_index":1e21',
         '"event_time":"0001-01-01T00:00:00+14:00"',
+        f'"speakers":["{"x" * 800_000}"]',
+        f'"speakers":{["x"] * 9}'.replace("'", '"'),
+        f'"source":"{"x" * 201}"',
     ],
 )
-def test_a_number_that_no_store_holds_is_a_dead_letter_not_a_crash(field):
-    name = field.split(":")[0].strip('"')
-    event = encode(chunk()).decode()
-    start = event.index(f'"{name}":')
-    end = event.index(",", start)
-    broken = (event[:start] + field + event[end:]).encode()
+def test_a_value_that_no_store_holds_is_a_dead_letter_not_a_crash(field):
+    broken = json.dumps(json.loads(encode(chunk())) | json.loads(f"{{{field}}}")).encode()
     outcome = process_one(record(broken, topic=CALL.topic), lambda _: pytest.fail("folded"), CALL, LIMITS)
     assert [letter.position.offset for letter in outcome.dead_letters] == [0]
 

@@ -1,0 +1,105 @@
+"""Outcomes onto a real log: whatever a record is, writing what became of it ends."""
+
+from __future__ import annotations
+
+import json
+import uuid
+
+import pytest
+from confluent_kafka.admin import NewTopic
+
+from mmplatform.artifacts import DeadLetter
+from mmplatform.consumers.publish import LARGEST, outgoing, publish
+from mmplatform.derive.derived import quarantine
+from mmplatform.errors import Misconfigured
+from mmplatform.ingest.kafka import admin
+from mmplatform.ingest.producer import LogProducer
+from mmplatform.ingest.replay_log import ReplayLog
+from mmplatform.ingest.topics import ensure_topics, topic_name
+from mmplatform.modalities import CHAT
+from mmplatform.pipeline.process import ConsumedRecord, Outcome, parse
+from mmplatform.settings import load
+from tests.builders import NOW, arrival, chat, message, position
+from tests.ingest.broker import any_broker
+
+pytestmark = pytest.mark.broker
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory):
+    with any_broker(tmp_path_factory.mktemp("broker")) as found:
+        yield found
+
+
+@pytest.fixture
+def settings(address):
+    return load(kafka=address, topic_prefix=f"t{uuid.uuid4().hex[:8]}.")
+
+
+@pytest.fixture
+def producer(settings):
+    made = LogProducer(settings)
+    yield made
+    made.close()
+
+
+def narrow(settings, topic, most):
+    """A topic that somebody made before us, with a limit of their own."""
+    config = {"max.message.bytes": str(most), "retention.ms": "-1"}
+    name = topic_name(settings, topic)
+    client = admin(settings)
+    for future in client.create_topics([NewTopic(name, 1, 1, config=config)]).values():
+        future.result()
+
+
+def on_log(settings, topic):
+    return [json.loads(entry.value) for entry in ReplayLog(settings).read(topic_name(settings, topic))]
+
+
+def noise(size):
+    """Text that lz4 makes no smaller: the broker's limit is on what arrives."""
+    return "".join(uuid.uuid4().hex for _ in range(size // 32))
+
+
+def test_what_a_narrow_broker_refuses_is_set_aside_and_its_neighbours_land(settings, producer):
+    narrow(settings, "artifacts", 20_000)
+    ensure_topics(settings)
+    large = message(chat(0), position(), text=noise(60_000))
+    small = message(chat(1), position(1))
+    aside = quarantine(arrival(chat(2)), contract="raw_chats", reasons=("no",))
+    letter = DeadLetter(position=position(9), reason="r", size=0, value_sha256="0" * 64, dead_at=NOW)
+    publish(Outcome((large, small), (aside,), (letter,)), producer, settings)
+    assert {each["artifact_id"] for each in on_log(settings, "artifacts")} == {small.artifact_id}
+    rows = {each["event_id"]: each["reasons"] for each in on_log(settings, "quarantine")}
+    assert set(rows) == {"chat-0", "chat-2"}
+    assert "over what the broker takes (max.message.bytes" in rows["chat-0"][0]
+    assert {each["position"]["offset"] for each in on_log(settings, "dead-letters")} == {9}
+
+
+def test_a_quarantine_that_takes_nothing_is_the_operators_to_mend(settings, producer):
+    narrow(settings, "quarantine", 200)
+    ensure_topics(settings)
+    aside = quarantine(arrival(chat(2)), contract="raw_chats", reasons=(noise(480),))
+    with pytest.raises(Misconfigured, match=r"quarantine.*max\.message\.bytes"):
+        publish(Outcome(quarantined=(aside,)), producer, settings)
+
+
+@pytest.mark.parametrize("letter", ["x", "ф", "🙂", '"'])
+def test_the_largest_record_that_a_log_holds_becomes_a_dead_letter_that_it_holds_too(settings, producer, letter):
+    ensure_topics(settings)
+    name = json.dumps(letter * (1_000_000 // len(letter.encode())), ensure_ascii=False)
+    values = [
+        f'{{"kind":"chat_message",{name}:1}}'.encode(),
+        f'{{"kind":{name}}}'.encode(),
+        f'{{"kind":"chat_message","role":{name},"schema_version":{name},"event_id":{name}}}'.encode(),
+        name.encode(),
+        b"\xff" * 1_000_000,
+        b"[" * 1_000_000,
+        b'{"kind":"chat_message",' + b",".join(b'"f%d":1' % n for n in range(90_000)) + b"}",
+    ]
+    records = [ConsumedRecord(position(n), value, NOW) for n, value in enumerate(values)]
+    _, dead = parse(records, CHAT)
+    outcome = Outcome(dead_letters=tuple(dead))
+    assert all(len(out.value) < 5_000 < LARGEST for out in outgoing(outcome))
+    publish(outcome, producer, settings)
+    assert [each["position"]["offset"] for each in on_log(settings, "dead-letters")] == list(range(len(values)))
