@@ -1,6 +1,7 @@
 """The gate: a micro-batch of rows against its contract. Good rows go on, bad ones are named with their reasons.
 
-Pandera costs about the same for one row as for a thousand, so rows are judged by the batch, never one by one.
+Pandera costs about the same for one row as for a hundred (4 ms; a thousand take 7 to 10), so rows are judged by the
+micro-batch. Calls and screenshots are often judged one by one: their models take a hundred times as long for each.
 """
 
 from __future__ import annotations

@@ -12,12 +12,14 @@ from typing import Any, Final
 import structlog
 from quixstreams import Application
 from quixstreams.models.topics import Topic
+from quixstreams.models.topics.exceptions import TopicNotFoundError
 from quixstreams.sinks.base import BaseSink, SinkBackpressureError
 
-from mmplatform.errors import Busy, Unavailable
+from mmplatform.errors import Busy, Misconfigured, Unavailable
 from mmplatform.events import Position, utc_now
 from mmplatform.ingest.kafka import connection
 from mmplatform.ingest.topics import topic_name
+from mmplatform.modalities import CALL
 from mmplatform.pipeline.process import ConsumedRecord
 from mmplatform.settings import Settings
 
@@ -28,14 +30,21 @@ POLL_S: Final = 0.05
 RETRY_S: Final = 1.0
 """How long a consumer pauses when a store or the broker does not answer."""
 
+_KEEP_STATE: Final = frozenset({CALL.group})
+
 
 def open_app(settings: Settings, *, group: str, commit_s: float, commit_every: int) -> Application:
-    """A Quix application with its own state directory, static membership, and no topic creation of its own."""
+    """A Quix application with its own state directory and static membership.
+
+    It creates no topic (:func:`~mmplatform.ingest.topics.ensure_topics` has, with the retention that replay needs),
+    but for the changelog of its state where it keeps one.
+    """
     member = f"{settings.topic_prefix}{group}-{settings.instance}"
     return Application(
         broker_address=connection(settings),
         consumer_group=f"{settings.topic_prefix}{group}",
         auto_offset_reset="earliest",
+        auto_create_topics=group in _KEEP_STATE,
         commit_interval=commit_s,
         commit_every=commit_every,
         consumer_poll_timeout=min(POLL_S, commit_s),
@@ -56,14 +65,24 @@ def open_app(settings: Settings, *, group: str, commit_s: float, commit_every: i
 
 
 def open_topic(app: Application, settings: Settings, name: str) -> Topic:
-    """One of our topics, as bytes: what does not parse is ours to name, not Quix's to raise."""
-    return app.topic(
-        topic_name(settings, name),
-        key_deserializer="bytes",
-        value_deserializer="bytes",
-        key_serializer="bytes",
-        value_serializer="bytes",
-    )
+    """One of our topics, as bytes: what does not parse is ours to name, not Quix's to raise.
+
+    Raises:
+        Misconfigured: it is not there.
+    """
+    full = topic_name(settings, name)
+    try:
+        return app.topic(
+            full,
+            key_deserializer="bytes",
+            value_deserializer="bytes",
+            key_serializer="bytes",
+            value_serializer="bytes",
+        )
+    except TopicNotFoundError:
+        raise Misconfigured(
+            f"there is no topic {full} at {settings.kafka}: start the worker again, it makes it"
+        ) from None
 
 
 def unprefixed(settings: Settings, topic: str) -> str:
