@@ -61,16 +61,18 @@ def test_a_closed_producer_takes_nothing_and_leaves_no_future_open():
 
 
 def test_its_thread_ends_with_it():
-    before = threading.active_count()
-    LogProducer(nowhere(), timeout_s=0.5).close()
-    assert threading.active_count() == before
+    producer = LogProducer(nowhere(), timeout_s=0.5)
+    assert producer._thread.is_alive()
+    producer.close()
+    assert not producer._thread.is_alive()
 
 
 @pytest.mark.broker
 @ours_alone
 def test_after_a_fatal_error_a_new_producer_writes_and_the_old_ones_records_are_told(tmp_path):
     port = free_ports(1)[0]
-    producer = LogProducer(load(kafka=f"127.0.0.1:{port}"), timeout_s=3.0)
+    # As long as a broker may take to start on a busy machine.
+    producer = LogProducer(load(kafka=f"127.0.0.1:{port}"), timeout_s=60.0)
     stranded = producer.send(TOPIC, "k", b"stranded")
     failed = producer._producer
     fatal = KafkaError(KafkaError.OUT_OF_ORDER_SEQUENCE_NUMBER, "sequence lost", fatal=True)
@@ -79,9 +81,9 @@ def test_after_a_fatal_error_a_new_producer_writes_and_the_old_ones_records_are_
     assert producer._retired == [failed]
     with embedded_broker(tmp_path, port) as address:
         ensure_topics(load(kafka=address))
-        producer.send(TOPIC, "k", b"new").result(10)
+        producer.send(TOPIC, "k", b"new").result(60)
         with suppress(Unavailable):  # nothing is wrong with the old one here: it may still deliver
-            stranded.result(10)
+            stranded.result(60)
     producer.close()
     assert stranded.done()
     assert producer._retired == []
@@ -130,17 +132,19 @@ def test_a_record_over_the_brokers_limit_is_too_large(tmp_path):
 @ours_alone
 def test_a_broker_that_is_killed_and_comes_back_costs_nothing_acknowledged_and_doubles_nothing(tmp_path):
     port = free_ports(1)[0]
-    with embedded_broker(tmp_path, port) as address:
-        settings = load(kafka=address)
+    settings = load(kafka=f"127.0.0.1:{port}")
+    with broker_process(tmp_path, port) as process:
         ensure_topics(settings)
-        producer = LogProducer(settings, timeout_s=30.0)
+        producer = LogProducer(settings, timeout_s=60.0)
         acknowledged = [producer.send(TOPIC, f"k{i % 9}", b"a%d" % i) for i in range(300)]
         for future in acknowledged:
-            future.result(10)
+            future.result(60)
+        process.kill()
+        process.wait(10)
     waiting = [producer.send(TOPIC, f"k{i % 9}", b"b%d" % i) for i in range(300)]
     with embedded_broker(tmp_path, port):
         for future in waiting:
-            future.result(30)
+            future.result(60)
         found = values(settings)
         assert found == sorted([*(b"a%d" % i for i in range(300)), *(b"b%d" % i for i in range(300))])
         producer.close()
@@ -153,7 +157,7 @@ def test_a_broker_that_lost_everything_is_written_to_again(tmp_path):
     with embedded_broker(tmp_path, port) as address:
         settings = load(kafka=address)
         ensure_topics(settings)
-        producer = LogProducer(settings, timeout_s=5.0)
+        producer = LogProducer(settings, timeout_s=30.0)
         producer.send_all([LogRecord(TOPIC, "k", b"lost") for _ in range(20)])
     shutil.rmtree(tmp_path / "data")
     with embedded_broker(tmp_path, port):
@@ -175,12 +179,13 @@ def test_a_broker_killed_under_load_loses_nothing_that_was_acknowledged(tmp_path
     with embedded_broker(tmp_path, port) as address:
         settings = load(kafka=address)
         ensure_topics(settings)
-    producer = LogProducer(settings, timeout_s=30.0)
+    producer = LogProducer(settings, timeout_s=60.0)
     sent = []
 
     def load_it(stop):
         number = 0
-        while not stop.is_set():
+        # However long the broker takes to come back, its queue of 50,000 is not to be filled: that is another test.
+        while not stop.is_set() and number < 20_000:
             sent.append((b"%d" % number, producer.send(TOPIC, f"k{number % 5}", b"%d" % number)))
             number += 1
             if number % 50 == 0:
@@ -197,7 +202,7 @@ def test_a_broker_killed_under_load_loses_nothing_that_was_acknowledged(tmp_path
     with embedded_broker(tmp_path, port):
         stop.set()
         writer.join()
-        acknowledged = {value for value, future in sent if future.exception(40) is None}
+        acknowledged = {value for value, future in sent if future.exception(70) is None}
         found = values(settings)
         assert acknowledged <= set(found)
         assert len(acknowledged) > 200
