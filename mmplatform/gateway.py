@@ -96,8 +96,8 @@ def create_app(settings: Settings, parts: GatewayParts | None = None, *, routers
             await asyncio.to_thread(composed.close)
 
     app = FastAPI(title="mmplatform", version=__version__, lifespan=lifespan)
-    app.add_middleware(RequestMetrics, metrics=composed.ingest.metrics)
     answer_problems(app)
+    app.add_middleware(RequestMetrics, metrics=composed.ingest.metrics)
     app.include_router(ingest_router(composed.ingest))
     for router in routers:
         app.include_router(router)

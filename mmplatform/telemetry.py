@@ -1,17 +1,32 @@
-"""Log lines: structured, with ids and counts, never with a payload's text."""
+"""Log lines: structured, with ids and counts, never with a payload's text.
+
+The message of an error that nobody foresaw may quote what was sent. So an error is logged as its type and the places in
+the code; with its message only where that is about files, ports, modules or our own errors, which quote nothing.
+"""
 
 from __future__ import annotations
 
 import logging
 import sys
+import threading
+import traceback
+from collections.abc import Iterator
+from types import TracebackType
+from typing import Final
 
 import structlog
 
+from mmplatform.errors import PlatformError
 from mmplatform.settings import Settings
+
+_QUOTES_NOTHING: Final = (PlatformError, OSError, ImportError, MemoryError)
 
 
 def configure_logging(settings: Settings, **bound: str) -> None:
-    """Set structlog up for this process; ``bound`` stands on every line (the worker's name)."""
+    """Set logging up for this process; ``bound`` stands on every line (the worker's name).
+
+    Errors that end the process or a thread are told in the same way as those that are logged.
+    """
     level = logging.getLevelNamesMapping()[settings.log_level.upper()]
     renderer: structlog.types.Processor = (
         structlog.processors.JSONRenderer()
@@ -23,15 +38,68 @@ def configure_logging(settings: Settings, **bound: str) -> None:
             structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.format_exc_info,
+            structlog.processors.ExceptionRenderer(lambda info: told(info[1])),
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.WriteLoggerFactory(sys.stderr),
         cache_logger_on_first_use=True,
     )
-    logging.basicConfig(
-        level=max(level, logging.WARNING), stream=sys.stderr, format="%(levelname)s %(name)s %(message)s"
-    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_Formatter("%(levelname)s %(name)s %(message)s"))
+    logging.basicConfig(level=max(level, logging.WARNING), handlers=[handler])
+    sys.excepthook = _ended
+    threading.excepthook = _thread_ended
     structlog.contextvars.clear_contextvars()
     structlog.contextvars.bind_contextvars(**bound)
+
+
+def told(error: BaseException | None) -> str:
+    """An error with what led to it, as Python shows it, but without messages that may quote a payload."""
+    if error is None:
+        return ""
+    chain = [error, *_behind(error)]
+    return "\nwhich led to\n".join(_one(each) for each in reversed(chain))
+
+
+def places(error: BaseException, most: int = 8) -> list[str]:
+    """The innermost places in the code where an error passed: ``file:line function``."""
+    frames = [(frame.f_code, line) for frame, line in traceback.walk_tb(error.__traceback__)]
+    return [f"{code.co_filename}:{line} {code.co_name}" for code, line in frames[-most:]]
+
+
+def _one(error: BaseException) -> str:
+    frames = "".join(traceback.format_tb(error.__traceback__))
+    words = f": {error}" if isinstance(error, _QUOTES_NOTHING) else ""
+    return f"Traceback (most recent call last):\n{frames}{type(error).__name__}{words}"
+
+
+def _behind(error: BaseException) -> Iterator[BaseException]:
+    seen = {id(error)}
+    while True:
+        cause = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+        if cause is None or id(cause) in seen:
+            return
+        seen.add(id(cause))
+        yield cause
+        error = cause
+
+
+class _Formatter(logging.Formatter):
+    """For what libraries log (the HTTP server, Quix)."""
+
+    def formatException(  # noqa: N802 - logging's name
+        self, ei: tuple[type[BaseException], BaseException, TracebackType | None] | tuple[None, None, None]
+    ) -> str:
+        return told(ei[1])
+
+
+def _ended(_: type[BaseException], error: BaseException, __: TracebackType | None) -> None:
+    if not isinstance(error, KeyboardInterrupt):
+        sys.stderr.write(f"{told(error)}\n")
+
+
+def _thread_ended(arguments: threading.ExceptHookArgs) -> None:
+    if not issubclass(arguments.exc_type, SystemExit):
+        name = arguments.thread.name if arguments.thread is not None else "a thread"
+        sys.stderr.write(f"Exception in {name}:\n{told(arguments.exc_value)}\n")

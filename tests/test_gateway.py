@@ -186,6 +186,58 @@ async def test_a_broker_that_goes_away_is_503_and_one_that_comes_back_is_202(tmp
             assert set(on_log) == {b"e1", b"e2"}
 
 
+STUMBLING = """
+import sys
+from pathlib import Path
+import uvicorn
+from fastapi import APIRouter
+from starlette.responses import StreamingResponse
+from mmplatform.gateway import create_app
+from mmplatform.settings import load
+from mmplatform.telemetry import configure_logging
+from tests.ingest.gateways import memory_parts
+
+configure_logging(load(), worker="gateway")
+parts, log = memory_parts(Path(sys.argv[1]))
+
+def explode(*_args, **_kwargs):
+    raise RuntimeError("SECRET 4111 1111")
+
+log.send = explode
+router = APIRouter()
+
+@router.get("/half")
+async def half():
+    async def pieces():
+        yield b"half"
+        explode()
+    return StreamingResponse(pieces())
+
+app = create_app(parts.ingest.settings, parts, routers=[router])
+uvicorn.run(app, port=int(sys.argv[2]), log_config=None)
+"""
+
+
+def test_an_unforeseen_error_is_answered_and_logged_without_its_message_by_a_real_server(tmp_path):
+    port, log = free_ports(1)[0], tmp_path / "gateway.log"
+    command = [sys.executable, "-c", STUMBLING, str(tmp_path / "data"), str(port)]
+    with running(command, log=log, ready=answers(port, "/healthz")):
+        answer = httpx.post(f"http://127.0.0.1:{port}/v1/events/chat", json=chat_body(), timeout=20)
+        assert answer.status_code == 500
+        assert answer.headers["content-type"] == "application/problem+json"
+        with pytest.raises(httpx.RemoteProtocolError):
+            httpx.get(f"http://127.0.0.1:{port}/half", timeout=20)
+        again = httpx.post(f"http://127.0.0.1:{port}/v1/events/chat", json=chat_body(), timeout=20)
+        assert again.status_code == 500
+        counted = httpx.get(f"http://127.0.0.1:{port}/metrics", timeout=20).text
+    text = log.read_text()
+    assert "SECRET" not in text + answer.text + counted
+    assert text.count("unexpected_error") == 3
+    assert "RuntimeError" in text
+    assert " explode" in text
+    assert 'mmplatform_gateway_requests_total{route="/v1/events/chat",status="500"} 2.0' in counted
+
+
 SERVE = "from mmplatform.gateway import serve; from mmplatform.settings import load; serve(load()); print('drained')"
 
 

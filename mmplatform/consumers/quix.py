@@ -60,7 +60,7 @@ def open_app(settings: Settings, *, group: str, commit_s: float, commit_every: i
             "fetch.error.backoff.ms": 50,
         },
         producer_extra_config={"linger.ms": 0, "enable.idempotence": True, "acks": "all"},
-        loglevel="WARNING",
+        loglevel=None,  # our logging shows what it says; its own handler would say it twice, with errors' messages
     )
 
 

@@ -16,9 +16,11 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mmplatform.errors import Busy, Permanent, PlatformError, Rejected, Unavailable
 from mmplatform.ingest.requests import Invalid, described
+from mmplatform.telemetry import places
 
 _UNAVAILABLE_RETRY_S: Final = 2
 _CLIENT_WENT_AWAY: Final = 400
@@ -52,12 +54,12 @@ def problem(
 
 
 def answer_problems(app: FastAPI) -> None:
-    """Give every error of the application this shape."""
+    """Give every error of the application this shape. Middleware that is added later sees the answers."""
     app.add_exception_handler(PlatformError, _platform_error)
     app.add_exception_handler(RequestValidationError, _request_invalid)
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(ClientDisconnect, _disconnected)
-    app.add_exception_handler(Exception, _unexpected)
+    app.add_middleware(Unforeseen)
 
 
 def _platform_error(request: Request, error: Exception) -> JSONResponse:
@@ -96,14 +98,43 @@ def _disconnected(_: Request, __: Exception) -> JSONResponse:
     return problem(_CLIENT_WENT_AWAY, "the connection was closed before the body was complete", kind="disconnected")
 
 
-def _unexpected(request: Request, error: Exception) -> JSONResponse:
-    # The type alone: the message of an unforeseen error may quote what was sent.
-    _log.error("unexpected_error", path=_route(request), error=type(error).__name__)
-    return problem(500, "something unforeseen went wrong; the gateway's log names it", kind="unexpected")
+class Unforeseen:
+    """ASGI middleware: the last word on an error that nobody foresaw.
+
+    It is answered here and goes no further: the server would log its message, which may quote what was sent. Of an
+    answer that has begun the rest is left out, and the server closes the connection.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass one request on."""
+        begun = False
+
+        async def noting(message: Message) -> None:
+            nonlocal begun
+            begun = begun or message["type"] == "http.response.start"
+            await send(message)
+
+        try:
+            await self._app(scope, receive, noting)
+        except Exception as error:
+            if scope["type"] != "http":
+                raise
+            _log.error("unexpected_error", path=_path(scope), error=type(error).__name__, at=places(error))
+            if not begun:
+                said = "something unforeseen went wrong; the gateway's log names it"
+                await problem(500, said, kind="unexpected")(scope, receive, send)
 
 
 def _route(request: Request) -> str:
-    return str(getattr(request.scope.get("route"), "path", "unmatched"))
+    return _path(request.scope)
+
+
+def _path(scope: Scope) -> str:
+    """The route's template: the path that was asked may hold anything."""
+    return str(getattr(scope.get("route"), "path", "unmatched"))
 
 
 def _kebab(name: str) -> str:
