@@ -2,7 +2,7 @@
 
 A column's place gives its Iceberg field id in a new table; one that is added to a table later gets the next free id
 there. Ids are never changed and never used again, so columns are only ever added at the end; a test holds the order.
-What analysts ask for stands in columns of its own; ``record`` is the whole record as JSON: it can be rebuilt from there.
+What analysts ask for stands in columns of its own; ``record`` is the whole record as JSON, to rebuild it from.
 """
 
 from __future__ import annotations
