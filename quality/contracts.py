@@ -1,7 +1,8 @@
 """The Pandera contract of each table that the stream writes: what a row must be, and why.
 
 A contract's rules have plain names; a quarantined row carries those names as its reasons and never a value. The
-contracts on events stand before any model is paid; the one on passages is the last look before the index.
+contracts on events stand before any model is paid; the one on passages is the last look before the index. The gateway
+takes its limits from here, so that what it accepts is not set aside a moment later.
 
 Each contract makes two Pandera schemas of the same rules. ``quick`` asks all of them in one expression, which is what
 nearly every micro-batch needs; ``named`` asks them one by one, and is asked only when ``quick`` said no: Pandera's cost
@@ -24,6 +25,12 @@ if TYPE_CHECKING:
 
 EARLIEST: Final = datetime(2000, 1, 1, tzinfo=UTC)
 """Before this an event time is a wrong clock (1970 above all), not history."""
+
+MOST_CALL_S: Final = 86_400.0
+"""A call that is longer than a day is a clock that ran away."""
+
+VISIBLE: Final = r"[^\t-\r\x1c-\x20\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]"
+"""A character that is no white space, spelled out: what ``\\s`` holds differs between Python and Rust."""
 
 UNIT_TOLERANCE: Final = 0.01
 """Float32 and int8 embedders are this close to unit length."""
@@ -136,7 +143,7 @@ def _events(limits: Limits) -> Built:
 def _not_blank() -> Rule:
     import polars as pl
 
-    return Rule("text", "text not blank", lambda: pl.col("text").str.strip_chars().str.len_chars() > 0)
+    return Rule("text", "text not blank", lambda: pl.col("text").str.contains(VISIBLE))
 
 
 def _raw_chats(limits: Limits) -> Built:
@@ -175,7 +182,7 @@ def _raw_calls(limits: Limits) -> Built:
         [
             *rules,
             between("duration_s", f"chunk at most {limits.max_chunk_s:g} s", 0.0, limits.max_chunk_s),
-            between("start_s", "call at most 24 h", 0.0, 86_400.0),
+            between("start_s", "call at most 24 h", 0.0, MOST_CALL_S),
             between("channels", "1 to 8 channels", 1, 8),
             between("sample_rate", "4 to 192 kHz", 4_000, 192_000),
         ],

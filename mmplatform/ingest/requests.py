@@ -1,6 +1,7 @@
 """What sources send and what they are answered: one closed record for each endpoint, shared with the client.
 
-Texts and ids are refused when they hold NUL or half a surrogate pair: neither survives every store behind us.
+Texts and ids are refused when they hold NUL or half a surrogate pair: neither survives every store behind us. So is
+what the contract of its table would set aside (:mod:`quality.contracts`): the source is still there to mend it.
 """
 
 from __future__ import annotations
@@ -15,12 +16,13 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field, TypeAdapter, ValidationError
 
 from mmplatform.errors import Rejected
-from mmplatform.events import Identifier, Position, Record
+from mmplatform.events import MOST_SPEAKERS, Identifier, Position, Record, SpeakerName
+from quality.contracts import EARLIEST, MOST_CALL_S, VISIBLE, Limits
 
 MAX_BATCH: Final = 500
-MAX_CHUNK_S: Final = 120.0
+MAX_CHUNK_S: Final = Limits().max_chunk_s
 _NAME: Final = re.compile(r"[A-Za-z_]{1,40}")
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_SEEN: Final = re.compile(VISIBLE)
 
 AUDIO_TYPES: Final[dict[str, str]] = {
     "audio/wav": "audio/wav",
@@ -49,12 +51,18 @@ IMAGE_TYPES: Final[dict[str, str]] = {
 
 def _to_utc(moment: datetime) -> datetime:
     # Compared before it is converted: the conversion of the first and last days of the calendar overflows.
-    if moment < _EPOCH:
-        raise ValueError("lies before 1970")
+    if moment < EARLIEST:
+        raise ValueError(f"lies before {EARLIEST:%Y-%m-%d}: a wrong clock")
     try:
         return moment.astimezone(UTC)
     except OverflowError:
         raise ValueError("lies beyond the calendar") from None
+
+
+def _not_blank(text: str) -> str:
+    if _SEEN.search(text) is None:
+        raise ValueError("is blank")
+    return text
 
 
 def _split_names(value: Any) -> Any:
@@ -64,7 +72,8 @@ def _split_names(value: Any) -> Any:
 
 
 Moment = Annotated[AwareDatetime, AfterValidator(_to_utc)]
-Text = Annotated[str, Field(min_length=1, pattern=r"^[^\x00]*$")]
+Text = Annotated[str, Field(min_length=1, pattern=r"^[^\x00]*$"), AfterValidator(_not_blank)]
+Speaker = Annotated[SpeakerName, Field(min_length=1, pattern=r"^[^\x00-\x1f\x7f]+$")]
 CallId = Annotated[str, Field(min_length=1, max_length=180, pattern=r"^[^\x00-\x1f\x7f\ufffd]+$")]
 """A call's id: shorter than an identifier, since chunks' ids are made from it. U+FFFD is what a broken one becomes."""
 
@@ -109,8 +118,8 @@ class ChunkFields(_FromSource):
 
     event_id: Identifier | None = None
     index: int = Field(ge=0, le=10_000_000)
-    start_s: float = Field(ge=0, le=1e7, allow_inf_nan=False)
-    speakers: Annotated[tuple[Identifier, ...], BeforeValidator(_split_names), Field(max_length=32)] = ()
+    start_s: float = Field(ge=0, le=MOST_CALL_S, allow_inf_nan=False)
+    speakers: Annotated[tuple[Speaker, ...], BeforeValidator(_split_names), Field(max_length=MOST_SPEAKERS)] = ()
 
 
 class EndFields(_FromSource):

@@ -9,6 +9,8 @@ import pytest
 
 from mmplatform.errors import Unavailable
 from mmplatform.events import CallChunk, CallEnd
+from quality.contracts import Limits
+from quality.gate import judge
 from tests.ingest.gateways import memory_gateway, picture, wav
 from tests.ingest.test_gateway_chat import assert_problem
 
@@ -234,6 +236,10 @@ async def test_a_chunk_may_come_in_a_form(gateway):
         {"start_s": "nan"},
         {"start_s": "inf"},
         {"start_s": "-1"},
+        {"start_s": "86400.1"},
+        {"event_time": "1999-12-31T23:59:59Z"},
+        {"speakers": "x" * 65},
+        {"speakers": ",".join("abcdefghi")},
         {"speakers": "agent,customer"},  # for one channel
         {"speakers": ","},
         {"subject_id": ""},
@@ -242,6 +248,12 @@ async def test_a_chunk_may_come_in_a_form(gateway):
 async def test_wrong_facts_about_a_chunk_are_refused(gateway, change):
     assert_problem(await chunk(gateway, wav(), PIECE | change), 422)
     assert gateway.events("call") == []
+
+
+async def test_what_is_just_within_the_limits_is_taken_by_the_gateway_and_by_the_contract(gateway):
+    changes = {"start_s": "86400", "event_time": "2000-01-01T00:00:00Z", "speakers": "x" * 64}
+    assert (await chunk(gateway, wav(), PIECE | changes)).status_code == 202
+    assert judge("raw_calls", [vars(event) for event in gateway.events("call")], Limits()) == {}
 
 
 @pytest.mark.parametrize("data", [b"RIFFnonsense", b"\x00" * 500, wav(seconds=0)])

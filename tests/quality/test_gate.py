@@ -1,10 +1,11 @@
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from quality.contracts import CONTRACTS, Limits
+from quality.contracts import CONTRACTS, VISIBLE, Limits
 from quality.gate import judge
 
 LIMITS = Limits(max_chat_chars=10, max_image_pixels=100)
@@ -43,6 +44,16 @@ def test_an_empty_batch_passes():
 )
 def test_a_bad_row_is_named_with_its_reason_and_its_neighbours_pass(change, reason):
     assert judge("raw_chats", [chat(), chat(**change), chat()], LIMITS) == {1: (reason,)}
+
+
+def test_blank_means_the_same_here_and_in_python():
+    """The gateway asks Python's engine, the contract Polars'."""
+    blank = [chr(point) for point in range(0x11000) if chr(point).isspace()]
+    visible = ["a", "\u200b", "\u2060", "\ufeff", "\u00ad", "🙂", "\x7f"]
+    assert [letter for letter in blank if re.search(VISIBLE, letter)] == []
+    assert all(re.search(VISIBLE, letter) for letter in visible)
+    found = judge("raw_chats", [chat(text=letter) for letter in [*blank, *visible]], LIMITS)
+    assert found == dict.fromkeys(range(len(blank)), ("text: text not blank",))
 
 
 def test_every_broken_rule_of_a_row_is_named():
