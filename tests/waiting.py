@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Any
+from contextlib import suppress
+from typing import Any, TypeVar
+
+V = TypeVar("V")
 
 
 def eventually(check: Callable[[], Any], within_s: float = 60.0, every_s: float = 0.3) -> Any:
@@ -17,3 +20,10 @@ def eventually(check: Callable[[], Any], within_s: float = 60.0, every_s: float 
         if time.monotonic() > deadline:
             raise AssertionError(f"not within {within_s} s; last: {found!r}")
         time.sleep(every_s)
+
+
+def eventually_equal(look: Callable[[], V], wanted: V, within_s: float = 60.0, every_s: float = 1.0) -> None:
+    """Poll until ``look`` gives what is wanted; the difference is in the failure."""
+    with suppress(AssertionError):
+        eventually(lambda: look() == wanted, within_s, every_s)
+    assert look() == wanted

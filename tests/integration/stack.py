@@ -6,15 +6,23 @@ import os
 import signal
 from collections import Counter
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import httpx
+from pyiceberg.expressions import AlwaysTrue, EqualTo
 
+from mmplatform.consumers.status import LAG_EVERY_S
 from mmplatform.ingest.client import GatewayClient
 from mmplatform.land.lakehouse import Lakehouse
 from mmplatform.local import runfile
+from mmplatform.modalities import MODALITIES
 from mmplatform.settings import Settings
 from tests.waiting import eventually
+
+WORKERS = (*(spec.group for spec in MODALITIES.values()), "index", "archive")
+MOST = 100
+"""Hits that one search gives at most."""
 
 
 @dataclass
@@ -27,6 +35,10 @@ class Stack:
         """The settings with the addresses of this run."""
         return self.settings.model_copy(update={"kafka": self.run.kafka, "chroma": self.run.chroma})
 
+    @cached_property
+    def lakehouse(self) -> Lakehouse:
+        return Lakehouse.open(self.addressed)
+
     def client(self) -> GatewayClient:
         return GatewayClient(self.run.gateway, attempts=30)
 
@@ -35,15 +47,48 @@ class Stack:
         answer.raise_for_status()
         return answer.json()["hits"]
 
-    def rows(self, table: str, subject: str) -> list[dict[str, Any]]:
-        return Lakehouse.open(self.addressed).scan(table, subject_id=subject).to_pylist()
+    def passages(self, subject: str) -> dict[str, dict[str, Any]]:
+        """All passages of a person that the public search gives, by id."""
+        found: dict[str, dict[str, Any]] = {}
+        for modality in MODALITIES:
+            hits = self.search("anything", subject_id=subject, modalities=[modality], k=MOST)
+            assert len(hits) < MOST, "more than one search gives: the comparison would miss the rest"
+            found |= {hit["passage_id"]: hit for hit in hits}
+        return found
+
+    def rows(self, table: str, subject: str | None = None, *columns: str) -> list[dict[str, Any]]:
+        """The rows as they lie in the table, one person's or all: ``Lakehouse.scan`` would hide a doubled one."""
+        whose = AlwaysTrue() if subject is None else EqualTo("subject_id", subject)
+        scan = self.lakehouse.table(table).scan(row_filter=whose, selected_fields=columns or ("*",))
+        return scan.to_arrow().to_pylist()
 
     def count_by_event(self, table: str, subject: str) -> Counter[str]:
         """How often each event's row is in a raw table: twice would be a doubled row."""
-        return Counter(row["event_id"] for row in self.rows(table, subject))
+        return Counter(row["event_id"] for row in self.rows(table, subject, "event_id"))
 
-    def status(self, service: str) -> dict[str, Any]:
-        return httpx.get(f"{self.run.services[service].metrics_url}/status", timeout=10).json()
+    def count_by_artifact(self, table: str, subject: str | None = None) -> Counter[str]:
+        """The same for what was derived."""
+        return Counter(row["artifact_id"] for row in self.rows(table, subject, "artifact_id"))
+
+    def lag(self, service: str) -> int | None:
+        """How far a worker is behind; ``None`` while it does not say."""
+        try:
+            answer = httpx.get(f"{self.now().services[service].metrics_url}/status", timeout=10)
+        except httpx.TransportError:
+            return None
+        return answer.json()["lag"]
+
+    def settle(self, within_s: float = 240.0) -> None:
+        """Wait until no worker is behind, twice in a row: between two looks an artifact may be on its way."""
+        quiet = 0
+
+        def still() -> bool:
+            nonlocal quiet
+            lags = [self.lag(name) for name in WORKERS]
+            quiet = quiet + 1 if not any(lag is None or lag for lag in lags) else 0
+            return quiet >= 2
+
+        eventually(still, within_s, every_s=LAG_EVERY_S + 0.5)
 
     def now(self) -> runfile.StackRun:
         run = runfile.running(self.settings.data_dir)
@@ -62,12 +107,3 @@ class Stack:
             return found.state == "ready" and found.restarts >= restarts
 
         eventually(ready, within_s=90)
-
-
-def index_hits(stack: Stack, subject: str) -> dict[str, list[str]]:
-    """Passage id → its event ids, for all passages of a subject, through the public search, a time slice at a time."""
-    found: dict[str, list[str]] = {}
-    for modality in ("chat", "call", "screenshot"):
-        for hit in stack.search("anything", subject_id=subject, modalities=[modality], k=100):
-            found[hit["passage_id"]] = hit["event_ids"]
-    return found

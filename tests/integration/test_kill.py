@@ -2,114 +2,41 @@
 
 from __future__ import annotations
 
-import itertools
+import json
 import os
 import signal
-import threading
-import time
 from collections import Counter
-from pathlib import Path
+from collections.abc import Mapping
+from typing import Any
 
+import psutil
 import pytest
 
-from mmplatform.derive.audio import split
-from mmplatform.errors import PlatformError
 from mmplatform.local import runfile
+from mmplatform.modalities import MODALITIES
 from tests.integration.conftest import running_stack
-from tests.integration.stack import Stack, index_hits
-from tests.waiting import eventually
+from tests.integration.ledger import CALL, CASE, Ledger
+from tests.integration.stack import Stack
+from tests.waiting import eventually, eventually_equal
 
-pytestmark = [pytest.mark.stack, pytest.mark.models, pytest.mark.slow, pytest.mark.timeout(600)]
-CASE = Path(__file__).parents[2] / "examples" / "payment-failed"
+pytestmark = [pytest.mark.stack, pytest.mark.models, pytest.mark.slow, pytest.mark.timeout(900)]
+Hit = Mapping[str, Any]
 SERVICES = ("derive-chat", "index", "gateway", "archive", "derive-screenshot", "derive-call", "chroma", "broker")
-EACH = 40
-"""Events of one subject: few enough that one search returns them all."""
-
-
-class Ledger(threading.Thread):
-    """Sends chats, screenshots and a call without pause, and writes down what was acknowledged, and only that."""
-
-    def __init__(self, stack: Stack) -> None:
-        super().__init__(daemon=True)
-        self._client = stack.client()
-        self._stop_it = threading.Event()
-        self._abandoned = False
-        self.chats: dict[str, str] = {}
-        self.shots: dict[str, str] = {}
-        self.chunks: set[str] = set()
-
-    def run(self) -> None:
-        pictures = itertools.cycle(sorted((CASE / "screenshots").glob("*.png")))
-        audio = split(CASE / "call.flac", 1.0)
-        for number in itertools.count():
-            if self._stop_it.is_set():
-                break
-            self._chat(number)
-            if number % 30 == 0:
-                self._shot(number, next(pictures))
-            if number % 5 == 0 and (piece := next(audio, None)):
-                self._chunk(*piece)
-            time.sleep(0.05)
-        if not self._abandoned:
-            self._client.end_call("ledger-call", subject_id="ledger-call", chunks=len(self.chunks))
-            self._client.close()
-
-    def stop(self) -> None:
-        self._stop_it.set()
-        self.join(timeout=120)
-        assert not self.is_alive()
-
-    def abandon(self) -> None:
-        """The platform is gone for good: what is on its way fails, and counts as never acknowledged."""
-        self._abandoned = True
-        self._stop_it.set()
-        self._client.close()
-        self.join(timeout=120)
-        assert not self.is_alive()
-
-    def _chat(self, number: int) -> None:
-        subject, event = f"ledger-{number // EACH}", f"ledger-chat-{number}"
-        try:
-            self._client.chat(
-                conversation_id=subject, subject_id=subject, role="customer", text=f"ticket {number}", event_id=event
-            )
-        except (PlatformError, RuntimeError):
-            return
-        self.chats[event] = subject
-
-    def _shot(self, number: int, path: Path) -> None:
-        subject, event = f"ledger-shots-{number % 3}", f"ledger-shot-{number}"
-        try:
-            self._client.screenshot(
-                path.read_bytes(), "image/png", conversation_id=subject, subject_id=subject, event_id=event
-            )
-        except (PlatformError, RuntimeError):
-            return
-        self.shots[event] = subject
-
-    def _chunk(self, index: int, start_s: float, wav: bytes) -> None:
-        call = "ledger-call"
-        try:
-            accepted = self._client.chunk(
-                call, wav, "audio/wav", index=index, start_s=start_s, subject_id=call, speakers=("agent", "customer")
-            )
-        except (PlatformError, RuntimeError):
-            return
-        self.chunks.add(accepted.event_id)
+OVERLAP_S = 0.5
+TOLD = json.loads((CASE / "ground_truth.json").read_text())["call"]["utterances"]
 
 
 def test_killing_each_process_under_load_loses_and_doubles_nothing(tmp_path):
     with running_stack(tmp_path / "data") as stack:
         ledger = Ledger(stack)
         ledger.start()
-        time.sleep(3)
+        _wait_for_chats(ledger, 40)
         for service in SERVICES:
             before = stack.now().services[service].restarts
             stack.kill(service)
             stack.wait_ready(service, restarts=before + 1)
-            time.sleep(1)
+            _wait_for_chats(ledger, len(ledger.chats) + 10)
         ledger.stop()
-        assert len(ledger.chats) > 100
         _compare(stack, ledger)
 
 
@@ -117,50 +44,91 @@ def test_killing_the_whole_stack_loses_nothing(tmp_path):
     with running_stack(tmp_path / "data") as stack:
         ledger = Ledger(stack)
         ledger.start()
-        time.sleep(6)
+        _wait_for_chats(ledger, 60)
         pids = [service.pid for service in stack.now().services.values() if service.pid]
         for pid in (stack.run.pid, *pids):
             _kill(pid)
-        eventually(lambda: not runfile.is_locked(stack.settings.data_dir), within_s=20)
-        eventually(lambda: not any(_alive(pid) for pid in pids), within_s=20)
+        eventually(lambda: not runfile.is_locked(stack.settings.data_dir), within_s=60)
+        eventually(lambda: not any(_alive(pid) for pid in pids), within_s=60)
         ledger.abandon()
-        assert len(ledger.chats) > 20
         with running_stack(tmp_path / "data") as again:
             _compare(again, ledger, exact=False)
 
 
+def _wait_for_chats(ledger: Ledger, count: int) -> None:
+    eventually(lambda: len(ledger.chats) >= count, within_s=120)
+
+
 def _compare(stack: Stack, ledger: Ledger, *, exact: bool = True) -> None:
     """Sets, both ways; ``exact`` is False where a post whose answer was lost may have landed unacknowledged."""
-    found: dict[str, set[str]] = {}
+    _the_call_was_heard(stack, ledger)
+    stack.settle()
+    sent = {"chat": set(ledger.chats), "screenshot": set(ledger.shots), "call": set(ledger.chunks)}
+    for modality, events in sent.items():
+        rows = stack.rows(MODALITIES[modality].raw_table, None, "event_id", "kind")
+        _once(Counter(row["event_id"] for row in rows if row["kind"] != "call_end"), events, exact=exact)
+    for table, events in (("messages", sent["chat"]), ("captions", sent["screenshot"])):
+        rows = stack.rows(table, None, "event_ids")
+        _once(Counter(event for row in rows for event in row["event_ids"]), events, exact=exact)
+    for table in ("transcripts", "passages"):
+        _once(stack.count_by_artifact(table), set(), exact=False)
+    subjects = sorted({*ledger.chats.values(), *ledger.shots.values(), CALL})
+    found = {subject: stack.passages(subject) for subject in subjects}
+    _retrievable(found, sent, exact=exact)
+    _index_and_table_agree(stack, found)
 
-    def complete() -> bool:
-        for modality, wanted in (("chat", ledger.chats), ("screenshot", ledger.shots)):
-            subjects = sorted(set(wanted.values()))
-            hits = [index_hits(stack, subject) for subject in subjects]
-            found[modality] = {event for each in hits for events in each.values() for event in events}
-        return set(ledger.chats) <= found["chat"] and set(ledger.shots) <= found["screenshot"]
 
-    eventually(complete, within_s=90, every_s=2)
+def _once(counts: Counter[str], wanted: set[str], *, exact: bool) -> None:
+    """Nothing is missing, nothing is there twice, and, if ``exact``, nothing else is there."""
+    assert wanted - set(counts) == set()
+    assert {each: count for each, count in counts.items() if count != 1} == {}
     if exact:
-        assert found["chat"] == set(ledger.chats)
-        assert found["screenshot"] == set(ledger.shots)
-    for table, wanted in (("raw_chats", ledger.chats), ("raw_screenshots", ledger.shots)):
-        counts = _landed(stack, table, wanted)
-        assert set(wanted) <= set(counts)
-        assert set(counts.values()) == {1}
-    if ledger.chunks:
-        assert set(_landed(stack, "raw_calls", dict.fromkeys(ledger.chunks, "ledger-call"))) >= ledger.chunks
+        assert set(counts) - wanted == set()
 
 
-def _landed(stack: Stack, table: str, wanted: dict[str, str]) -> Counter[str]:
-    """Rows by event, once every wanted one is there."""
-    subjects = sorted(set(wanted.values()))
+def _retrievable(found: Mapping[str, Mapping[str, Hit]], sent: Mapping[str, set[str]], *, exact: bool) -> None:
+    """Every chat and screenshot comes out of the public search."""
+    for modality in ("chat", "screenshot"):
+        hits = [hit for passages in found.values() for hit in passages.values() if hit["modality"] == modality]
+        events = {event for hit in hits for event in hit["event_ids"]}
+        assert sent[modality] - events == set()
+        if exact:
+            assert events - sent[modality] == set()
 
-    def count() -> Counter[str]:
-        return sum((stack.count_by_event(table, subject) for subject in subjects), Counter())
 
-    eventually(lambda: set(wanted) <= set(count()), within_s=60, every_s=2)
-    return count()
+def _index_and_table_agree(stack: Stack, found: Mapping[str, Mapping[str, Hit]]) -> None:
+    """What is searched is what is kept, for each person; and each thing said in the call is in both."""
+    kept: dict[str, set[str]] = {subject: set() for subject in found}
+    for row in stack.rows("passages", None, "artifact_id", "subject_id"):
+        if row["subject_id"] in kept:
+            kept[row["subject_id"]].add(row["artifact_id"])
+    assert {subject: set(passages) for subject, passages in found.items()} == kept
+    said = {row["artifact_id"] for row in stack.rows("transcripts", CALL, "artifact_id", "text") if row["text"]}
+    assert said
+    assert {hit["source_artifact_id"] for hit in found[CALL].values()} == said
+
+
+def _the_call_was_heard(stack: Stack, ledger: Ledger) -> None:
+    """Everything that was said in the acknowledged part of the call is in a transcript, and nothing is marked as lost.
+
+    Waits: a call whose end was never sent is over when nothing came for a while.
+    """
+    assert sorted(ledger.chunks.values()) == list(range(len(ledger.chunks))), "a patient source is refused nothing"
+    told = [each for each in TOLD if each["end_s"] <= len(ledger.chunks)]
+    assert told
+
+    def unheard() -> list[str]:
+        rows = stack.rows("transcripts", CALL, "channel", "start_s", "end_s", "status")
+        assert {row["status"] for row in rows} <= {"final"}
+        return [each["id"] for each in told if not any(_overlap_s(row, each) > OVERLAP_S for row in rows)]
+
+    eventually_equal(unheard, [], within_s=240)
+
+
+def _overlap_s(row: Mapping[str, Any], told: Mapping[str, Any]) -> float:
+    if row["channel"] != told["channel"]:
+        return 0.0
+    return min(row["end_s"], told["end_s"]) - max(row["start_s"], told["start_s"])
 
 
 def _kill(pid: int) -> None:
@@ -172,7 +140,6 @@ def _kill(pid: int) -> None:
 
 def _alive(pid: int) -> bool:
     try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
         return False
-    return Path(f"/proc/{pid}/stat").read_text().split()[2] != "Z" if Path(f"/proc/{pid}").exists() else False
