@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import io
+import struct
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
+from crc32c import crc32c
 from kio.records.schema import NewRecordBatch, Record
 from kio.records.writers import write_new_batch
 from kio.static.primitive import TZAwareMicros, i8, i16, i32, i64
@@ -49,3 +51,12 @@ def batch(
         ),
     )
     return buffer.getvalue()
+
+
+def garbled(codec, body):
+    """A batch whose header and checksum are right, around bytes that its codec did not make."""
+    data = bytearray(batch([b"a"], keys=[b"k"])[:61] + body)
+    struct.pack_into(">i", data, 8, len(data) - 12)
+    struct.pack_into(">h", data, 21, codec)
+    struct.pack_into(">I", data, 17, crc32c(bytes(data[21:])))
+    return bytes(data)

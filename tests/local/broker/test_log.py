@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import json
+import os
+import random
+import struct
 
 import pytest
 from kio.schema.errors import ErrorCode
 
+from mmplatform.local.broker.errors import StorageFailedError
 from mmplatform.local.broker.log.batch import CorruptBatchError, check, read_header
-from mmplatform.local.broker.log.partition import Checkpoint, OffsetOutOfRangeError, StorageFailedError
+from mmplatform.local.broker.log.partition import Checkpoint, OffsetOutOfRangeError
 from mmplatform.local.broker.log.producers import EXPIRY_MS, Producers, SequenceError
+from mmplatform.local.broker.log.records import inflate, walk
 from mmplatform.local.broker.log.recovery import open_partition
 from mmplatform.local.broker.topic_configs import TopicConfig
-from tests.local.broker.batches import batch
+from tests.local.broker.batches import batch, garbled
 
 START = Checkpoint()
 
@@ -125,6 +130,101 @@ def test_a_missing_or_wrong_index_is_rebuilt(tmp_path, index):
     assert [log.find_time(1000 + at * 125) for at in (0, 13, 59)] == [(0, 1000), (13, 2625), (59, 8375)]
 
 
+def compacted_below(log, mark):
+    """Rewrite the segment that the checkpoint points into, as compaction did before it moved checkpoints first."""
+    segment = log.segments[0]
+    assert segment.base_offset == mark.segment
+    batches = [segment.read(at, header.size) for at, header in segment.batches()]
+    segment.path.write_bytes(b"".join(batches[3:]))
+    segment.index_path.unlink()
+
+
+def test_a_checkpoint_into_a_segment_that_was_rewritten_since_costs_no_record(tmp_path):
+    log = opened(tmp_path, segment_bytes=3000)
+    for number in range(2):
+        append(log, batch([b"%d" % number * 50] * 3, producer=(7, 0, number * 3)))
+    mark = log.checkpoint(0)
+    for number in range(2, 40):
+        append(log, batch([b"%d" % number * (40 + number)] * 3, producer=(7, 0, number * 3)))
+    log.close()
+    assert len(log.segments) > 2
+    compacted_below(log, mark)
+    log = opened(tmp_path, mark, segment_bytes=3000)
+    assert values(log) == [(at * 3, 3) for at in range(3, 40)]
+    assert log.segments[0].next_offset == log.segments[1].base_offset
+    assert log.producers.check(check(batch([b"x"] * 3, producer=(7, 0, 39 * 3)))).base_offset == 39 * 3
+    assert log.producers.check(check(batch([b"y"], producer=(7, 0, 120)))) is None
+
+
+@pytest.mark.parametrize("kept", [1, 4])
+def test_a_checkpoint_past_the_end_of_its_segment_costs_no_record(tmp_path, kept):
+    log = opened(tmp_path, segment_bytes=3000)
+    for number in range(10):
+        append(log, batch([b"%d" % number * 50] * 3))
+    mark = log.checkpoint(0)
+    for number in range(10, 40):
+        append(log, batch([b"%d" % (number % 10) * 50] * 3))
+    log.close()
+    segment = log.segments[0]
+    batches = [segment.read(at, header.size) for at, header in segment.batches()]
+    segment.path.write_bytes(b"".join(batches[:kept]))
+    segment.index_path.unlink()
+    log = opened(tmp_path, mark, segment_bytes=3000)
+    gap = log.segments[1].base_offset // 3
+    assert values(log) == [(at * 3, 3) for at in [*range(kept), *range(gap, 40)]]
+
+
+def test_a_tail_torn_before_the_checkpoint_is_cut_and_written_on(tmp_path):
+    segment = filled(tmp_path)
+    mark = Checkpoint(0, 0, segment.stat().st_size)
+    with segment.open("r+b") as file:
+        file.truncate(segment.stat().st_size - 10)
+    log = opened(tmp_path, mark)
+    assert append(log, batch([b"after"])) == 27
+    assert values(log) == [(at, 3) for at in range(0, 27, 3)] + [(27, 1)]
+
+
+def test_what_a_start_finds_behind_the_checkpoint_is_put_on_the_disk_before_it_counts_as_kept(tmp_path, monkeypatch):
+    log = opened(tmp_path, segment_bytes=700)
+    append(log, batch([b"x" * 50] * 3))
+    mark = log.checkpoint(0)
+    for _ in range(9):  # whoever kills the broker now leaves this in the system's cache at best
+        append(log, batch([b"x" * 50] * 3))
+    log.close()
+    synced, sync = set(), os.fsync
+    monkeypatch.setattr(os, "fsync", lambda fd: (synced.add(os.fstat(fd).st_ino), sync(fd)))
+    opened(tmp_path, mark)
+    assert synced == {path.stat().st_ino for path in [tmp_path, *tmp_path.glob("*.log")]}
+    synced.clear()
+    opened(tmp_path, log.checkpoint(0))
+    assert synced <= {tmp_path.stat().st_ino}
+
+
+def test_an_offset_is_not_given_twice_when_a_new_segment_lost_its_name(tmp_path):
+    filled(tmp_path)
+    log = opened(tmp_path)
+    log.roll(0)
+    mark = log.checkpoint(0)
+    log.close()
+    log.active.path.unlink()  # a power cut may do so: nothing in it was acknowledged yet
+    log = opened(tmp_path, mark)
+    assert append(log, batch([b"x"])) == 30
+    assert values(log) == [(at, 3) for at in range(0, 30, 3)] + [(30, 1)]
+    for path in tmp_path.glob("*.log"):
+        path.unlink()
+    assert append(opened(tmp_path, mark), batch([b"x"])) == 30
+
+
+def test_a_tail_torn_right_at_the_checkpoint_is_cut_without_reading_what_lies_before(tmp_path):
+    segment = filled(tmp_path)
+    size = segment.stat().st_size
+    data = bytearray(segment.read_bytes())
+    data[150] ^= 1  # damage before the checkpoint: it was sound then, and is not read again
+    segment.write_bytes(data + b"half a batch")
+    log = opened(tmp_path, Checkpoint(0, 0, size))
+    assert (log.end_offset, segment.stat().st_size) == (30, size)
+
+
 # --- what a log promises -----------------------------------------------------------------------------------------
 
 
@@ -176,6 +276,35 @@ def test_times_are_found_to_the_record_across_segments(tmp_path):
         25_876: None,
     }
     assert log.find_latest_time() == (199, 25_875)
+
+
+@pytest.mark.parametrize("codec", range(8))
+def test_records_that_do_not_open_are_corrupt_and_nothing_else(codec):
+    chance = random.Random(codec)
+    bodies = [b"", b"\xff" * 3, b"\xff" * 20, b"junk", b"\x82SNAPPY\x00" + bytes(8) + b"\xff" * 8]
+    bodies += [b"\x82SNAPPY\x00" + bytes(8) + struct.pack(">i", size) + b"\x01\x00a" for size in (-4, 0, 3, 2**31 - 1)]
+    bodies += [b"\x1a\x00" + b"\xfe" * 9 + b"\x01\x00\x02k\x02a\x00"]  # a record 2^63 ms away
+    bodies += [chance.randbytes(chance.randrange(60)) for _ in range(500)]
+    opened_ones = 0
+    for body in bodies:
+        data = garbled(codec, body)
+        header = check(data)
+        try:
+            opened_ones += len(list(walk(header, inflate(header, data))))
+        except CorruptBatchError:
+            continue
+    assert opened_ones < len(bodies) // 10
+
+
+def test_a_time_is_found_past_and_in_a_batch_that_does_not_open(tmp_path):
+    log = opened(tmp_path)
+    append(log, batch([b"v"] * 2, timestamp=1000, step=125))
+    append(log, garbled(2, b""))  # its header says 1,600,000,000,000
+    append(log, batch([b"v"], timestamp=1_700_000_000_000))
+    assert log.find_time(1125) == (1, 1125)
+    assert log.find_time(2000) == (2, 1_600_000_000_000)
+    assert log.find_time(1_600_000_000_001) == (3, 1_700_000_000_000)
+    assert log.find_latest_time() == (3, 1_700_000_000_000)
 
 
 def test_a_log_that_was_wholly_deleted_still_knows_its_end(tmp_path):

@@ -12,8 +12,9 @@ from kio.schema.types import TopicName
 from kio.static.primitive import i32, i64
 
 from mmplatform.local.broker.api.call import NO_THROTTLE, Call
+from mmplatform.local.broker.errors import StorageFailedError
 from mmplatform.local.broker.log.batch import BatchHeader, CorruptBatchError, check
-from mmplatform.local.broker.log.partition import PartitionLog, StorageFailedError
+from mmplatform.local.broker.log.partition import PartitionLog
 from mmplatform.local.broker.log.producers import SequenceError
 from mmplatform.local.broker.log.records import inflate, walk
 from mmplatform.local.broker.node import Node

@@ -6,6 +6,7 @@ import asyncio
 
 import structlog
 
+from mmplatform.local.broker.errors import StorageFailedError
 from mmplatform.local.broker.log.catalog import Catalog, Topic
 from mmplatform.local.broker.log.compaction import Compactor
 from mmplatform.local.broker.log.partition import CHECKPOINT_BYTES, PartitionLog, now_ms
@@ -20,7 +21,7 @@ class Cleaner:
 
     def __init__(self, catalog: Catalog, store: Store, interval: float) -> None:
         self._catalog = catalog
-        self._compactor = Compactor(store)
+        self._compactor = Compactor(catalog, store)
         self._interval = interval
 
     def load(self) -> None:
@@ -46,8 +47,10 @@ class Cleaner:
                 await self._compactor.compact(topic, number, log)
             if log.unsaved_bytes >= CHECKPOINT_BYTES and not log.closed:
                 await self._catalog.checkpoint(topic, number)
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, StorageFailedError) as error:
             _log.error("upkeep_failed", topic=topic.name, partition=number, error=str(error))
+        except Exception as error:  # noqa: BLE001 - the others' upkeep must not end with what nobody foresaw here
+            _log.error("upkeep_failed", topic=topic.name, partition=number, error=repr(error), exc_info=error)
 
     async def _expire(self, topic: Topic, number: int, log: PartitionLog) -> None:
         start = max(_start_by_time(log), _start_by_size(log))
@@ -70,7 +73,8 @@ def _start_by_time(log: PartitionLog) -> int:
     start = log.log_start
     for segment in log.segments:
         newest = segment.largest_timestamp()
-        if newest == NO_TIMESTAMP or newest >= horizon or segment.durable_size < segment.size:
+        # A segment that compaction emptied has no age and goes with those around it.
+        if segment.size and (newest == NO_TIMESTAMP or newest >= horizon or segment.durable_size < segment.size):
             break
         start = segment.next_offset
     return start
@@ -83,7 +87,7 @@ def _start_by_size(log: PartitionLog) -> int:
     start, surplus = log.log_start, log.size - log.config.retention_bytes
     for segment in log.segments[:-1]:
         surplus -= segment.size
-        if surplus < 0:
+        if surplus < 0 or segment.durable_size < segment.size:
             break
         start = segment.next_offset
     return start

@@ -16,7 +16,7 @@ from pathlib import Path
 import structlog
 
 from mmplatform.local.broker.log.batch import BatchHeader, rebuilt
-from mmplatform.local.broker.log.catalog import Topic
+from mmplatform.local.broker.log.catalog import Catalog, Topic
 from mmplatform.local.broker.log.flusher import sync_directory
 from mmplatform.local.broker.log.partition import PartitionLog, now_ms
 from mmplatform.local.broker.log.records import RecordView, inflate, walk
@@ -49,7 +49,8 @@ class _Rewritten:
 class Compactor:
     """Compacts partitions, and remembers up to where each is compacted."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, catalog: Catalog, store: Store) -> None:
+        self._catalog = catalog
         self._store = store
         self._cleaned: dict[tuple[str, int], int] = {}
 
@@ -59,16 +60,29 @@ class Compactor:
             self._cleaned[str(topic_id), int(str(number))] = int(str(cleaned))
 
     async def compact(self, topic: Topic, number: int, log: PartitionLog) -> None:
-        """Compact one partition if enough of it is dirty; raises OSError or ValueError, with the log unharmed."""
+        """Compact one partition if enough of it is dirty.
+
+        1. write what stays beside the segments
+        2. move the checkpoint behind them: one that points into a segment means nothing once that is rewritten
+        3. put the new files in the place of the old
+        4. remember how far it is compacted
+
+        Raises OSError, ValueError or StorageFailedError, with the log unharmed.
+        """
         key = (str(topic.id), number)
         plan = _plan(log, self._cleaned.get(key, 0))
         if plan is None:
             return
         before = log.size
-        rewritten = await asyncio.to_thread(_rewrite_all, plan)
-        if log.closed:
-            return
-        _swap(log, rewritten)
+        try:
+            rewritten = await asyncio.to_thread(_rewrite_all, plan)
+            await self._catalog.checkpoint(topic, number)
+            if log.closed:
+                return
+            _swap(log, rewritten)
+        finally:
+            for leftover in log.directory.glob(f"*{CLEANED_SUFFIX}"):
+                leftover.unlink(missing_ok=True)
         self._cleaned[key] = plan.end
         await self._store.write([(_SAVE, (*key, plan.end))])
         _log.info("compacted", topic=topic.name, partition=number, bytes_before=before, bytes_after=log.size)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from typing import Final
 
 import structlog
 
@@ -13,12 +14,26 @@ from mmplatform.local.broker.log.partition import FlushTarget, PartitionLog
 
 _log = structlog.get_logger(__name__)
 _THREADS = 4
+EXIT_REFUSED: Final = 3
+
+
+def halt(log: PartitionLog, error: OSError) -> None:
+    """End the process at once, as Kafka does: whoever runs the broker starts it again, and recovery looks at the disk.
+
+    To go on would be worse: the system may report such a failure only once, and take the next flush for a success.
+    """
+    _log.critical("halted", directory=str(log.directory), error=str(error))
+    os._exit(EXIT_REFUSED)
 
 
 class Flusher:
-    """Runs fdatasync off the event loop and tells the logs when their bytes are on disk."""
+    """Runs fdatasync off the event loop and tells the logs when their bytes are on disk.
 
-    def __init__(self) -> None:
+    `on_refusal` is called, on the event loop, when the disk refuses a flush; the log has then failed for good.
+    """
+
+    def __init__(self, on_refusal: Callable[[PartitionLog, OSError], None] = halt) -> None:
+        self._on_refusal = on_refusal
         self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="flush")
         self._running: dict[PartitionLog, asyncio.Task[None]] = {}
 
@@ -32,11 +47,13 @@ class Flusher:
         try:
             while log.needs_flush:
                 target = log.flush_target()
-                await loop.run_in_executor(self._pool, _sync, log, target)
+                try:
+                    await loop.run_in_executor(self._pool, _sync, log, target)
+                except OSError as error:
+                    log.fail()
+                    self._on_refusal(log, error)
+                    return
                 log.flushed(target)
-        except OSError as error:
-            _log.error("flush_failed", directory=str(log.directory), error=str(error))
-            log.fail()
         finally:
             del self._running[log]
 

@@ -51,12 +51,13 @@ class SparseIndex:
         return self._offsets[-1], self._positions[-1], self._before[-1]
 
     def save(self, path: Path) -> None:
-        """Append the entries that the file lacks."""
+        """Append the entries that the file lacks; after an OSError the next save writes the file anew."""
         fresh = array("q")
         for at in range(self._saved, len(self._positions)):
             fresh.extend((self._offsets[at], self._positions[at], self._before[at]))
         if fresh or not self._saved:
-            with path.open("ab" if self._saved else "wb") as file:
+            mode, self._saved = "ab" if self._saved else "wb", 0
+            with path.open(mode) as file:
                 file.write(fresh.tobytes())
             self._saved = len(self._positions)
 

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from mmplatform.local.broker.log.batch import BatchHeader, read_header, stamped
+from mmplatform.local.broker.errors import StorageFailedError
+from mmplatform.local.broker.log.batch import BatchHeader, CorruptBatchError, read_header, stamped
 from mmplatform.local.broker.log.producers import Producers
 from mmplatform.local.broker.log.records import inflate, walk
 from mmplatform.local.broker.log.segment import NO_TIMESTAMP, Segment
@@ -29,10 +31,6 @@ def now_ms() -> int:
 
 class OffsetOutOfRangeError(Exception):
     """The offset lies before the start of the log or past its high watermark."""
-
-
-class StorageFailedError(Exception):
-    """The disk refused an earlier write or flush of this partition; it takes no more until the broker restarts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +65,8 @@ class PartitionLog:
         self.failed = False
         self.closed = False
         self.unsaved_bytes = 0
+        # Held while the log is cut at the front: two cuts at once could not be undone one by one.
+        self.cutting = asyncio.Lock()
         self._unsynced: list[Segment] = []
         self._waiters: set[asyncio.Future[None]] = set()
 
@@ -90,10 +90,10 @@ class PartitionLog:
         if self.failed or self.closed:
             raise StorageFailedError(str(self.directory))
         now = now_ms()
-        if self._is_full(header.size, now):
-            self.roll(now)
         placed = header.at(self.end_offset)
         try:
+            if self._is_full(header.size, now):
+                self.roll(now)
             self.active.append(stamped(batch, placed.base_offset), placed)
         except OSError as error:
             raise StorageFailedError(f"{self.directory}: {error}") from error
@@ -107,8 +107,11 @@ class PartitionLog:
         """Close the active segment and start the next; an empty active segment stays."""
         if self.active.size == 0 and self.active.base_offset == self.end_offset:
             return
+        full = self.active
         self.segments.append(Segment.create(self.directory, self.end_offset, now))
         self._mark(self.active)
+        if full.durable_size == full.size and full not in self._unsynced:
+            full.close()
 
     def _is_full(self, incoming: int, now: int) -> bool:
         active = self.active
@@ -138,14 +141,22 @@ class PartitionLog:
         for segment, size in target.sizes:
             segment.durable_size = max(segment.durable_size, size)
             segment.directory_synced = True
-            if segment is not self.active and segment not in self._unsynced:
-                segment.close()
         self.high_watermark = max(self.high_watermark, target.offset)
         self.wake()
+        for segment, _ in target.sizes:
+            if segment is not self.active and segment not in self._unsynced:
+                segment.close()
 
     def fail(self) -> None:
-        """The disk refused a flush: nothing after the high watermark can be promised any more."""
+        """The disk refused a flush: nothing after the high watermark can be promised any more.
+
+        It is cut off, because the system may still have it in its cache: the next start would take it for kept.
+        """
         self.failed = True
+        for segment in self.segments:
+            if segment.durable_size < segment.size:
+                with suppress(OSError):
+                    segment.truncate(segment.durable_size)
         self.wake()
 
     def wake(self) -> None:
@@ -215,16 +226,23 @@ class PartitionLog:
         return [] if start is None else self.segments[start:]
 
     def find_time(self, timestamp: int) -> tuple[int, int] | None:
-        """(offset, timestamp) of the first record at or after `timestamp` (ms), exact to the record."""
+        """(offset, timestamp) of the first record at or after `timestamp` (ms), exact to the record.
+
+        Of a batch whose records do not open, as a faulty producer may send it, only the header is known: its first
+        offset and largest timestamp are taken.
+        """
         for segment in self._from(self.log_start):
             if segment.largest_timestamp() < timestamp:
                 continue
             for position, header in segment.batches_from_time(timestamp):
                 if header.last_offset < self.log_start:
                     continue
-                for record in walk(header, inflate(header, segment.read(position, header.size))):
-                    if record.timestamp >= timestamp and record.offset >= self.log_start:
-                        return record.offset, record.timestamp
+                try:
+                    for record in walk(header, inflate(header, segment.read(position, header.size))):
+                        if record.timestamp >= timestamp and record.offset >= self.log_start:
+                            return record.offset, record.timestamp
+                except CorruptBatchError:
+                    return max(header.base_offset, self.log_start), header.max_timestamp
         return None
 
     def find_latest_time(self) -> tuple[int, int] | None:
@@ -235,12 +253,20 @@ class PartitionLog:
     # --- cutting -------------------------------------------------------------------------------------------------
 
     def advance_start(self, offset: int) -> list[Segment]:
-        """Forget the records below `offset`; returns the whole segments that can now be removed from disk."""
-        self.log_start = max(self.log_start, offset)
-        if self.log_start >= self.end_offset:
+        """Forget the records below `offset`, which are on disk; returns the whole segments that can now be removed.
+
+        Raises OSError, with the log as it was.
+        """
+        if offset >= self.end_offset:
             self.roll(now_ms())
+        self.log_start = max(self.log_start, offset)
         gone: list[Segment] = []
         while len(self.segments) > 1 and self.segments[0].next_offset <= self.log_start:
             gone.append(self.segments.pop(0))
         self._unsynced = [segment for segment in self._unsynced if segment not in gone]
         return gone
+
+    def put_back(self, gone: list[Segment], log_start: int) -> None:
+        """Undo `advance_start`, whose new start could not be kept."""
+        self.segments[:0] = gone
+        self.log_start = log_start

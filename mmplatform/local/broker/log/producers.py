@@ -95,6 +95,11 @@ class Producers:
             Remembered(header.base_sequence, _last_sequence(header), header.base_offset, header.last_offset)
         )
 
+    @property
+    def last_offset(self) -> int:
+        """The last offset of all remembered batches, or -1."""
+        return max((known.batches[-1].last_offset for known in self._by_id.values() if known.batches), default=-1)
+
     def snapshot(self, now_ms: int, below_offset: int) -> str:
         """JSON of the producers heard of within a day, with only the batches below `below_offset`."""
         self._by_id = {pid: known for pid, known in self._by_id.items() if now_ms - known.seen_ms < EXPIRY_MS}

@@ -24,6 +24,7 @@ NONE, GZIP, SNAPPY, LZ4, ZSTD = range(5)
 MAX_INFLATED_BYTES = 256 * 1024 * 1024
 _XERIAL_MAGIC = b"\x82SNAPPY\x00"
 _XERIAL_HEADER = 16
+_END_OF_TIME = 2**63
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +46,7 @@ def inflate(header: BatchHeader, batch: bytes) -> bytes:
         return body
     try:
         plain = _decompress(header.codec, body)
-    except (OSError, EOFError, zlib.error, ValueError) as error:
+    except (OSError, EOFError, zlib.error, ValueError, SerialError) as error:
         raise CorruptBatchError(f"compressed records do not decompress: {error}") from error
     if len(plain) > MAX_INFLATED_BYTES:
         raise CorruptBatchError(f"the batch inflates to more than {MAX_INFLATED_BYTES} bytes")
@@ -63,7 +64,7 @@ def walk(header: BatchHeader, body: bytes) -> Iterator[RecordView]:
                 raise CorruptBatchError("a record reaches past its batch")
             yield _record(header, body, position, position + size, end)
             position = end
-    except (SerialError, IndexError) as error:
+    except (SerialError, IndexError, ValueError) as error:
         raise CorruptBatchError(f"records do not parse: {error}") from error
     if position != len(body):
         raise CorruptBatchError("bytes are left over after the last record")
@@ -83,6 +84,8 @@ def _record(header: BatchHeader, body: bytes, start: int, position: int, end: in
     if position + size + max(value_length, 0) > end:
         raise CorruptBatchError("a key or value reaches past its record")
     timestamp = header.max_timestamp if header.has_log_append_time else header.base_timestamp + delta
+    if not -_END_OF_TIME <= timestamp < _END_OF_TIME:
+        raise CorruptBatchError("a timestamp of more than 64 bits")
     return RecordView(header.base_offset + offset_delta, timestamp, key, value_length < 0, start, end)
 
 
@@ -123,5 +126,7 @@ def _snappy_blocks(body: bytes) -> Iterator[bytes]:
     while position + 4 <= len(body):
         (length,) = struct.unpack_from(">i", body, position)
         position += 4
+        if not 0 < length <= len(body) - position:
+            raise CorruptBatchError("a snappy block reaches past its batch")
         yield body[position : position + length]
         position += length

@@ -22,7 +22,10 @@ def open_partition(directory: Path, config: TopicConfig, checkpoint: Checkpoint)
     1. list the segments; each ends where the next begins
     2. check every batch after the checkpoint (checksum, rising offsets) and take it into index and producers
     3. cut the file behind the last sound batch, and drop segments that lie behind the cut
-    4. start where the log starts, which may lie inside the first segment
+    4. get what was found onto the disk: whoever was killed may not have, and from here on it counts as kept
+    5. start where the log starts, which may lie inside the first segment
+
+    Raises OSError.
     """
     directory.mkdir(parents=True, exist_ok=True)
     for leftover in directory.glob(f"*{CLEANED_SUFFIX}"):
@@ -30,16 +33,21 @@ def open_partition(directory: Path, config: TopicConfig, checkpoint: Checkpoint)
     segments = _list(directory)
     producers = Producers.restore(checkpoint.producers)
     for at, segment in enumerate(segments):
-        if segment.base_offset < checkpoint.segment:
+        if segment.base_offset < checkpoint.segment and segment is not segments[-1]:
             continue
         start = checkpoint.position if segment.base_offset == checkpoint.segment else 0
-        if not _recover(segment, min(start, segment.size), producers):
+        if not _recover(segment, start, producers):
             for later in segments[at + 1 :]:
                 later.remove()
             del segments[at + 1 :]
             break
-    if not segments:
-        segments = [Segment.create(directory, checkpoint.log_start, now_ms())]
+        if at + 1 < len(segments):
+            # Compaction may have taken the segment's last batches.
+            segment.next_offset = segments[at + 1].base_offset
+    if not segments or segments[-1].next_offset < checkpoint.segment:
+        # The files are gone, or a power cut took the name of a new one: no offset is given twice even so.
+        segments.append(Segment.create(directory, max(checkpoint.log_start, checkpoint.segment), now_ms()))
+    if segments[-1].base_offset >= checkpoint.segment:
         sync_directory(directory)
     log = PartitionLog(directory, config, segments, producers)
     log.log_start = min(max(log.log_start, checkpoint.log_start), log.end_offset)
@@ -60,17 +68,38 @@ def _list(directory: Path) -> list[Segment]:
 
 def _recover(segment: Segment, start: int, producers: Producers) -> bool:
     """Check the batches from `start`; False when a tail had to be cut off."""
-    # The index is loaded below the checkpoint only: what it says of the bytes behind is not yet known to be so.
+    if _is_stale(segment, start):
+        _log.warning("stale_checkpoint", segment=str(segment.path), position=start, bytes=segment.size)
+        start = 0
+    counted = producers.last_offset
     position = start
+    # The index is loaded below the checkpoint only: what it says of the bytes behind is not yet known to be so.
     noted_from = segment.open_index(start)
     for at, header in segment.batches(noted_from, start):
         segment.note(header, at)
     for at, header in segment.sound_batches(start):
         segment.note(header, at)
-        producers.record(header, now_ms())
+        if header.last_offset > counted:
+            producers.record(header, now_ms())
         position = at + header.size
-    if position == segment.size:
+    if position < segment.size:
+        _log.warning("torn_tail_cut", segment=str(segment.path), kept_bytes=position, cut_bytes=segment.size - position)
+        segment.truncate(position)
+        return False
+    if position > start:
+        segment.sync()
+    return True
+
+
+def _is_stale(segment: Segment, start: int) -> bool:
+    """Whether no batch of this file ever ended at `start`: the file was rewritten, or lost its end, since then.
+
+    Such a position says nothing of the file, so all of it has to be checked. A tail that was torn right at the
+    checkpoint looks alike from there, but is told apart by the batches before it.
+    """
+    if start > segment.size:
         return True
-    _log.warning("torn_tail_cut", segment=str(segment.path), kept_bytes=position, cut_bytes=segment.size - position)
-    segment.truncate(position)
-    return False
+    if start == segment.size or next(segment.sound_batches(start), None) is not None:
+        return False
+    ends = [position + header.size for position, header in segment.batches(0, start)]
+    return start != (ends[-1] if ends else 0)

@@ -6,9 +6,12 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import structlog
+
 from mmplatform.local.broker.log.batch import HEADER_SIZE, BatchHeader, CorruptBatchError, checksum_holds, read_header
 from mmplatform.local.broker.log.index import SparseIndex
 
+_log = structlog.get_logger(__name__)
 LOG_SUFFIX = ".log"
 INDEX_SUFFIX = ".index"
 _CHUNK = 64 * 1024
@@ -84,15 +87,27 @@ class Segment:
 
     def close(self) -> None:
         """Give the descriptor back and save the index."""
-        if self._index is not None:
-            self._index.save(self.index_path)
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
+        self.save_index()
 
     def save_index(self) -> None:
-        """Write the index entries that its file lacks."""
-        self._loaded().save(self.index_path)
+        """Write the index entries that its file lacks; a disk that refuses costs only the time to build it again."""
+        if self._index is None:
+            return
+        try:
+            self._index.save(self.index_path)
+        except OSError as error:
+            _log.warning("index_not_saved", segment=str(self.path), error=str(error))
+
+    def sync(self) -> None:
+        """Get the file onto the disk: a broker that was killed may have left its end in the system's cache only."""
+        fd = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)
 
     def truncate(self, size: int) -> None:
         """Cut the file to `size` bytes, on disk before this returns."""
