@@ -20,7 +20,7 @@ class ProducerIds:
         self._lock = asyncio.Lock()
 
     async def take(self) -> int:
-        """A producer id that nobody ever had."""
+        """A producer id that nobody ever had; raises StorageFailedError."""
         async with self._lock:
             if self._next >= self._reserved:
                 reserved = self._next + _BLOCK

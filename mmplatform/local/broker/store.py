@@ -12,7 +12,14 @@ import queue
 import sqlite3
 import threading
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
+
+import structlog
+
+from mmplatform.local.broker.errors import StorageFailedError
+
+_log = structlog.get_logger(__name__)
 
 Value = str | int | float | bytes | None
 Statement = tuple[str, Sequence[Value]]
@@ -67,7 +74,10 @@ class Store:
         return str(self._database.execute("select value from facts where name = ?", (name,)).fetchone()[0])
 
     def write(self, statements: Iterable[Statement]) -> asyncio.Future[None]:
-        """Apply the statements, all or none; the future is done when they are on disk."""
+        """Apply the statements, all or none; the future is done when they are on disk.
+
+        It raises StorageFailedError when they are not kept.
+        """
         if self._loop is None:
             raise RuntimeError("the store was written before it was started")
         done: asyncio.Future[None] = self._loop.create_future()
@@ -100,7 +110,9 @@ class Store:
             self._database.execute("commit")
         except sqlite3.Error as error:
             if self._database.in_transaction:
-                self._database.execute("rollback")
+                # What a rollback refuses, the next "begin" refuses too: nobody is told that it was kept.
+                with suppress(sqlite3.Error):
+                    self._database.execute("rollback")
             outcome = [(done, error) for _, done in waiting]
         if self._loop is not None and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(_settle, outcome)
@@ -110,22 +122,26 @@ class Store:
         try:
             for sql, parameters in statements:
                 self._database.execute(sql, parameters)
-        except sqlite3.Error as error:
+        except Exception as error:  # whatever it is: the thread lives on, and the caller is told
+            if not self._database.in_transaction:
+                raise  # on a full disk SQLite gives up the whole transaction, its savepoints included
             self._database.execute("rollback to one")
-            return error
-        finally:
             self._database.execute("release one")
+            return error
+        self._database.execute("release one")
         return None
 
 
 def _settle(outcome: list[tuple[asyncio.Future[None], Exception | None]]) -> None:
     for done, error in outcome:
+        if error is not None:
+            _log.error("store_write_failed", error=str(error))
         if done.done():
             continue
         if error is None:
             done.set_result(None)
         else:
-            done.set_exception(error)
+            done.set_exception(StorageFailedError(f"the store: {error}"))
 
 
 def _retrieve(done: asyncio.Future[None]) -> None:

@@ -23,6 +23,7 @@ from kio.schema.incremental_alter_configs.v1.response import IncrementalAlterCon
 from kio.static.primitive import i8
 
 from mmplatform.local.broker.api.call import BROKER_ID, NO_THROTTLE, Call
+from mmplatform.local.broker.errors import StorageFailedError
 from mmplatform.local.broker.node import Node
 from mmplatform.local.broker.topic_configs import (
     KEYS,
@@ -140,9 +141,10 @@ async def alter_configs(node: Node, _call: Call, request: AlterConfigsRequest) -
     responses = []
     for resource in request.resources:
         overrides = {config.name: config.value for config in resource.configs}
-        error, message = await _replace(
-            node, resource.resource_type, resource.resource_name, overrides, dry=request.validate_only
-        )
+        async with node.catalog.changing:
+            error, message = await _replace(
+                node, resource.resource_type, resource.resource_name, overrides, dry=request.validate_only
+            )
         responses.append(
             AlterConfigsResourceResponse(
                 error_code=error,
@@ -160,13 +162,13 @@ async def incremental_alter_configs(
     """Set, delete, append to or subtract from single overrides."""
     responses = []
     for resource in request.resources:
-        topic = node.catalog.get(resource.resource_name)
-        have = topic.config.overrides if topic else {}
         try:
-            changed = _changed(have, resource.configs)
-            error, message = await _replace(
-                node, resource.resource_type, resource.resource_name, changed, dry=request.validate_only
-            )
+            async with node.catalog.changing:
+                topic = node.catalog.get(resource.resource_name)
+                changed = _changed(topic.config.overrides if topic else {}, resource.configs)
+                error, message = await _replace(
+                    node, resource.resource_type, resource.resource_name, changed, dry=request.validate_only
+                )
         except InvalidConfigError as invalid:
             error, message = ErrorCode.invalid_config, str(invalid)
         responses.append(
@@ -210,8 +212,10 @@ async def _replace(
         return ErrorCode.unknown_topic_or_partition, _NO_TOPIC
     try:
         sound = validated(overrides)
+        if not dry:
+            await node.catalog.configure(topic, sound)
     except InvalidConfigError as invalid:
         return ErrorCode.invalid_config, str(invalid)
-    if not dry:
-        await node.catalog.configure(topic, sound)
+    except StorageFailedError as error:
+        return ErrorCode.kafka_storage_error, str(error)
     return ErrorCode.none, None

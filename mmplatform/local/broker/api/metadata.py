@@ -18,6 +18,7 @@ from kio.schema.types import TopicName
 from kio.static.primitive import i32
 
 from mmplatform.local.broker.api.call import BROKER_ID, NO_OPERATIONS, NO_THROTTLE, Call
+from mmplatform.local.broker.errors import StorageFailedError
 from mmplatform.local.broker.log.batch import LEADER_EPOCH
 from mmplatform.local.broker.log.catalog import Topic, is_topic_name
 from mmplatform.local.broker.node import Node
@@ -49,8 +50,18 @@ async def _one(node: Node, wanted: MetadataRequestTopic, request: MetadataReques
     if topic is None and not is_topic_name(wanted.name):
         return _missing(ErrorCode.invalid_topic_exception, wanted.name)
     if topic is None and node.options.auto_create_topics and request.allow_auto_topic_creation:
-        topic = await node.catalog.create(wanted.name, node.options.default_partitions, {})
+        return await _on_demand(node, wanted.name)
     return _described(topic) if topic else _missing(ErrorCode.unknown_topic_or_partition, wanted.name)
+
+
+async def _on_demand(node: Node, name: TopicName) -> MetadataResponseTopic:
+    try:
+        async with node.catalog.changing:
+            # Another client may have asked first.
+            topic = node.catalog.get(name) or await node.catalog.create(name, node.options.default_partitions, {})
+    except StorageFailedError:
+        return _missing(ErrorCode.kafka_storage_error, name)
+    return _described(topic)
 
 
 def _missing(error: ErrorCode, name: TopicName | None, topic_id: uuid.UUID | None = None) -> MetadataResponseTopic:

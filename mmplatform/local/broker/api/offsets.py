@@ -27,6 +27,7 @@ from kio.schema.types import TopicName
 from kio.static.primitive import i32, i64
 
 from mmplatform.local.broker.api.call import NO_THROTTLE, Call
+from mmplatform.local.broker.errors import StorageFailedError
 from mmplatform.local.broker.groups.offsets import Committed, Place
 from mmplatform.local.broker.node import Node
 
@@ -107,7 +108,10 @@ async def offset_delete(node: Node, _call: Call, request: OffsetDeleteRequest) -
         error = ErrorCode.group_subscribed_to_topic if topic.name in subscribed else ErrorCode.none
         numbers = [partition.partition_index for partition in topic.partitions]
         if error is ErrorCode.none:
-            await node.offsets.delete(request.group_id, [(topic.name, number) for number in numbers])
+            try:
+                await node.offsets.delete(request.group_id, [(topic.name, number) for number in numbers])
+            except StorageFailedError:
+                error = ErrorCode.kafka_storage_error
         partitions = tuple(OffsetDeleteResponsePartition(partition_index=n, error_code=error) for n in numbers)
         topics.append(OffsetDeleteResponseTopic(name=topic.name, partitions=partitions))
     return OffsetDeleteResponse(error_code=ErrorCode.none, throttle_time=NO_THROTTLE, topics=tuple(topics))

@@ -25,6 +25,7 @@ from kio.schema.types import TopicName
 from kio.static.primitive import i32, i64
 
 from mmplatform.local.broker.api.call import NO_THROTTLE, Call
+from mmplatform.local.broker.errors import StorageFailedError
 from mmplatform.local.broker.log.batch import LEADER_EPOCH, CorruptBatchError
 from mmplatform.local.broker.log.partition import PartitionLog
 from mmplatform.local.broker.node import Node
@@ -101,7 +102,10 @@ async def _delete(node: Node, name: TopicName, number: i32, offset: int) -> Dele
     before = log.high_watermark if offset == -1 else offset
     if not 0 <= before <= log.high_watermark:
         return _deleted(number, ErrorCode.offset_out_of_range, -1)
-    await node.catalog.advance_start(topic, number, before)
+    try:
+        await node.catalog.advance_start(topic, number, before)
+    except (OSError, StorageFailedError):
+        return _deleted(number, ErrorCode.kafka_storage_error, -1)
     return _deleted(number, ErrorCode.none, log.log_start)
 
 

@@ -9,6 +9,7 @@ from kio.schema.types import ProducerId
 from kio.static.primitive import i16
 
 from mmplatform.local.broker.api.call import NO_THROTTLE, Call
+from mmplatform.local.broker.errors import StorageFailedError
 from mmplatform.local.broker.node import Node
 
 
@@ -20,7 +21,12 @@ async def init_producer_id(node: Node, _call: Call, request: InitProducerIdReque
             error_code=ErrorCode.transactional_id_authorization_failed,
             producer_epoch=i16(-1),
         )
-    producer_id = ProducerId(await node.producer_ids.take())
+    try:
+        producer_id = ProducerId(await node.producer_ids.take())
+    except StorageFailedError:
+        return InitProducerIdResponse(
+            throttle_time=NO_THROTTLE, error_code=ErrorCode.kafka_storage_error, producer_epoch=i16(-1)
+        )
     return InitProducerIdResponse(
         throttle_time=NO_THROTTLE, error_code=ErrorCode.none, producer_id=producer_id, producer_epoch=i16(0)
     )

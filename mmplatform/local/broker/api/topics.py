@@ -19,6 +19,7 @@ from kio.schema.types import TopicName
 from kio.static.primitive import i8, i16, i32
 
 from mmplatform.local.broker.api.call import BROKER_ID, NO_THROTTLE, Call
+from mmplatform.local.broker.errors import StorageFailedError
 from mmplatform.local.broker.log.catalog import Topic, is_topic_name
 from mmplatform.local.broker.node import Node
 from mmplatform.local.broker.topic_configs import KEYS, ConfigSource, InvalidConfigError, validated
@@ -41,7 +42,8 @@ async def create_topics(node: Node, _call: Call, request: CreateTopicsRequest) -
         try:
             if names.count(topic.name) > 1:
                 raise _RefusedError(ErrorCode.invalid_request, f"topic {topic.name!r} is named twice in one request")
-            results.append(await _create(node, topic, validate_only=request.validate_only))
+            async with node.catalog.changing:
+                results.append(await _create(node, topic, validate_only=request.validate_only))
         except _RefusedError as refusal:
             results.append(
                 CreatableTopicResult(
@@ -61,7 +63,10 @@ async def _create(node: Node, wanted: CreatableTopic, *, validate_only: bool) ->
         configs = validated({config.name: config.value for config in wanted.configs})
     except InvalidConfigError as error:
         raise _RefusedError(ErrorCode.invalid_config, str(error)) from error
-    topic = None if validate_only else await node.catalog.create(wanted.name, count, configs)
+    try:
+        topic = None if validate_only else await node.catalog.create(wanted.name, count, configs)
+    except StorageFailedError as error:
+        raise _RefusedError(ErrorCode.kafka_storage_error, str(error)) from error
     return CreatableTopicResult(
         name=wanted.name,
         topic_id=topic.id if topic else None,
@@ -114,14 +119,22 @@ async def delete_topics(node: Node, _call: Call, request: DeleteTopicsRequest) -
     """Delete topics with their records and the groups' offsets for them."""
     results = []
     for name in request.topic_names:
-        topic = node.catalog.get(name)
-        if topic is None:
-            results.append(DeletableTopicResult(name=name, error_code=ErrorCode.unknown_topic_or_partition))
-            continue
-        node.offsets.drop_topic(name)
-        await node.catalog.delete(topic)
-        results.append(DeletableTopicResult(name=name, error_code=ErrorCode.none))
+        async with node.catalog.changing:
+            error = await _delete(node, name)
+        results.append(DeletableTopicResult(name=name, error_code=error))
     return DeleteTopicsResponse(throttle_time=NO_THROTTLE, responses=tuple(results))
+
+
+async def _delete(node: Node, name: TopicName) -> ErrorCode:
+    topic = node.catalog.get(name)
+    if topic is None:
+        return ErrorCode.unknown_topic_or_partition
+    try:
+        await node.catalog.delete(topic)
+    except StorageFailedError:
+        return ErrorCode.kafka_storage_error
+    node.offsets.drop_topic(name)
+    return ErrorCode.none
 
 
 async def create_partitions(node: Node, _call: Call, request: CreatePartitionsRequest) -> CreatePartitionsResponse:
@@ -129,12 +142,15 @@ async def create_partitions(node: Node, _call: Call, request: CreatePartitionsRe
     results = []
     for wanted in request.topics:
         try:
-            topic = _growable(node, wanted)
-            if not request.validate_only:
-                await node.catalog.grow(topic, wanted.count)
+            async with node.catalog.changing:
+                topic = _growable(node, wanted)
+                if not request.validate_only:
+                    await node.catalog.grow(topic, wanted.count)
             results.append(CreatePartitionsTopicResult(name=wanted.name, error_code=ErrorCode.none))
         except _RefusedError as refusal:
             results.append(_not_grown(wanted.name, refusal))
+        except StorageFailedError as error:
+            results.append(_not_grown(wanted.name, _RefusedError(ErrorCode.kafka_storage_error, str(error))))
     return CreatePartitionsResponse(throttle_time=NO_THROTTLE, results=tuple(results))
 
 

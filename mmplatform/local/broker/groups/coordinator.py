@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from kio.schema.errors import ErrorCode
 
+from mmplatform.local.broker.errors import StorageFailedError
 from mmplatform.local.broker.groups import persistence
 from mmplatform.local.broker.groups.group import Group, GroupState, Joined, Member, Synced
 from mmplatform.local.broker.groups.offsets import Committed, Offsets, Place
@@ -218,7 +219,10 @@ class Coordinator:
         if group is None:
             group = self._groups[group_id] = Group(group_id)
             persistence.save(self._store, group)
-        await self._offsets.commit(group_id, positions)
+        try:
+            await self._offsets.commit(group_id, positions)
+        except StorageFailedError:
+            return ErrorCode.kafka_storage_error
         return ErrorCode.none
 
     def get(self, group_id: str) -> Group | None:
@@ -237,8 +241,13 @@ class Coordinator:
             return ErrorCode.non_empty_group
         group.state = GroupState.DEAD
         del self._groups[group_id]
+        try:
+            await self._store.write(persistence.forget(group_id))
+        except StorageFailedError:
+            group.state = GroupState.EMPTY
+            self._groups.setdefault(group_id, group)  # unless it was founded anew meanwhile
+            return ErrorCode.kafka_storage_error
         self._offsets.drop_group(group_id)
-        await self._store.write(persistence.forget(group_id))
         return ErrorCode.none
 
 

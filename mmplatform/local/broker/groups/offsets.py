@@ -45,18 +45,22 @@ class Offsets:
         return [group for group, places in self._by_group.items() if places]
 
     async def commit(self, group_id: str, positions: dict[Place, Committed]) -> None:
-        """Store the positions; returns when they are on disk."""
-        self._by_group.setdefault(group_id, {}).update(positions)
+        """Store the positions; returns when they are on disk, and only then are they seen.
+
+        Raises StorageFailedError.
+        """
         await self._store.write(
             (_PUT, (group_id, topic, number, at.offset, at.leader_epoch, at.metadata))
             for (topic, number), at in positions.items()
         )
+        self._by_group.setdefault(group_id, {}).update(positions)
 
     async def delete(self, group_id: str, places: Iterable[Place]) -> None:
-        """Forget the group's positions in these partitions."""
-        held = self._by_group.get(group_id, {})
-        gone = [place for place in places if held.pop(place, None) is not None]
+        """Forget the group's positions in these partitions; raises StorageFailedError."""
+        gone = [place for place in places if place in self.of(group_id)]
         await self._store.write((_DELETE, (group_id, *place)) for place in gone)
+        for place in gone:
+            self.of(group_id).pop(place, None)
 
     def drop_topic(self, topic: str) -> None:
         """Forget all positions in a deleted topic; the store forgets them with the topic."""

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from mmplatform.local.broker.errors import StorageFailedError
 from mmplatform.local.broker.log.flusher import Flusher, sync_directory
 from mmplatform.local.broker.log.partition import Checkpoint, PartitionLog, now_ms
 from mmplatform.local.broker.log.recovery import open_partition
@@ -24,6 +25,7 @@ _SAVE = """insert into partitions (topic_id, partition, log_start, segment, posi
 
 
 _NAME = re.compile(r"[a-zA-Z0-9._-]{1,249}")
+_MAX_FILE_NAME = 255
 
 
 def is_topic_name(name: str) -> bool:
@@ -42,12 +44,18 @@ class Topic:
 
 
 class Catalog:
-    """All topics. Changing methods run on the event loop; reads never wait."""
+    """All topics. Changing methods run on the event loop; reads never wait.
+
+    Whoever creates, grows, configures or deletes a topic holds `changing` from the look at what there is until the
+    change is on disk; only then is it seen, so that nothing is acknowledged that a restart would forget. A change that
+    could not be kept raises StorageFailedError and leaves everything as it was.
+    """
 
     def __init__(self, data: Path, store: Store, flusher: Flusher) -> None:
         self._root = data / "topics"
         self._store = store
         self._flusher = flusher
+        self.changing = asyncio.Lock()
         self._by_name: dict[str, Topic] = {}
         self._by_id: dict[uuid.UUID, Topic] = {}
 
@@ -97,27 +105,37 @@ class Catalog:
     async def create(self, name: str, partitions: int, configs: Mapping[str, str]) -> Topic:
         """Create a topic that does not exist yet; arguments are validated by the caller."""
         topic = Topic(name, uuid.uuid4(), TopicConfig(configs), [])
-        topic.partitions = [self._open_new(topic, number) for number in range(partitions)]
-        # In memory first: a second request for the same name must see it before this one is on disk.
-        self._add(topic)
-        sync_directory(self._directory(name, topic.id))
-        sync_directory(self._root)
+        directory = self._directory(name, topic.id)
         row = (str(topic.id), name, partitions, json.dumps(dict(configs)))
-        await self._store.write([("insert into topics values (?, ?, ?, ?)", row)])
+        try:
+            topic.partitions = [self._open_new(topic, number) for number in range(partitions)]
+            sync_directory(directory)
+            sync_directory(self._root)
+            await self._store.write([("insert into topics values (?, ?, ?, ?)", row)])
+        except (OSError, StorageFailedError) as error:
+            shutil.rmtree(directory, ignore_errors=True)
+            raise StorageFailedError(f"topic {name!r} is not created: {error}") from error
+        self._add(topic)
         return topic
 
     async def grow(self, topic: Topic, partitions: int) -> None:
         """Add partitions up to the given number."""
-        first = len(topic.partitions)
-        topic.partitions.extend(self._open_new(topic, number) for number in range(first, partitions))
-        sync_directory(self._directory(topic.name, topic.id))
-        await self._store.write([("update topics set partitions = ? where id = ?", (partitions, str(topic.id)))])
+        numbers = range(len(topic.partitions), partitions)
+        try:
+            fresh = [self._open_new(topic, number) for number in numbers]
+            sync_directory(self._directory(topic.name, topic.id))
+            await self._store.write([("update topics set partitions = ? where id = ?", (partitions, str(topic.id)))])
+        except (OSError, StorageFailedError) as error:
+            for number in numbers:
+                shutil.rmtree(self._partition(topic, number), ignore_errors=True)
+            raise StorageFailedError(f"topic {topic.name!r} does not grow: {error}") from error
+        topic.partitions.extend(fresh)
 
     async def configure(self, topic: Topic, configs: Mapping[str, str]) -> None:
         """Replace the topic's overrides; validated by the caller."""
-        topic.config.replace(configs)
         row = (json.dumps(dict(configs)), str(topic.id))
         await self._store.write([("update topics set configs = ? where id = ?", row)])
+        topic.config.replace(configs)
 
     async def delete(self, topic: Topic) -> None:
         """Delete a topic: its row and the groups' offsets for it first, then its files."""
@@ -126,29 +144,46 @@ class Catalog:
             log.closed = True
             log.wake()
         key = (str(topic.id),)
-        await self._store.write(
-            [
-                ("insert into deleted_topics values (?, ?)", (str(topic.id), topic.name)),
-                ("delete from topics where id = ?", key),
-                ("delete from partitions where topic_id = ?", key),
-                ("delete from offsets where topic = ?", (topic.name,)),
-            ]
-        )
+        try:
+            await self._store.write(
+                [
+                    ("insert into deleted_topics values (?, ?)", (str(topic.id), topic.name)),
+                    ("delete from topics where id = ?", key),
+                    ("delete from partitions where topic_id = ?", key),
+                    ("delete from offsets where topic = ?", (topic.name,)),
+                ]
+            )
+        except StorageFailedError:
+            self._add(topic)
+            for log in topic.partitions:
+                log.closed = False
+                self._flusher.request(log)
+            raise
         await self._flusher.drain(topic.partitions)
         for log in topic.partitions:
             log.close()
         shutil.rmtree(self._directory(topic.name, topic.id), ignore_errors=True)
-        await self._store.write([("delete from deleted_topics where id = ?", key)])
+        # Not waited for: the topic is gone, and the next start finds no files to remove.
+        self._store.write([("delete from deleted_topics where id = ?", key)])
 
     async def advance_start(self, topic: Topic, number: int, offset: int) -> int:
-        """Forget the records of a partition below `offset`; returns how many segments were removed from disk."""
+        """Forget the records of a partition below `offset`; returns how many segments were removed from disk.
+
+        Raises OSError or StorageFailedError, with the log as it was.
+        """
         log = topic.partitions[number]
-        gone = log.advance_start(offset)
-        self._flusher.request(log)
-        # The new start is on disk before the files go: a crash in between leaves files to remove, never a gap.
-        await self.checkpoint(topic, number)
-        for segment in gone:
-            segment.remove()
+        async with log.cutting:
+            before = log.log_start
+            gone = log.advance_start(offset)
+            self._flusher.request(log)
+            try:
+                # The new start is on disk before the files go: a crash in between leaves files to remove, never a gap.
+                await self.checkpoint(topic, number)
+            except StorageFailedError:
+                log.put_back(gone, before)
+                raise
+            for segment in gone:
+                segment.remove()
         log.wake()
         return len(gone)
 
@@ -178,7 +213,12 @@ class Catalog:
         return open_partition(self._partition(topic, number), topic.config, Checkpoint())
 
     def _directory(self, name: str, topic_id: uuid.UUID) -> Path:
-        return self._root / f"{name}.{topic_id.hex[:8]}"
+        short = f"{name}.{topic_id.hex[:8]}"
+        if len(short) <= _MAX_FILE_NAME:
+            return self._root / short
+        # The longest names that Kafka allows are cut; the whole id tells them apart.
+        whole = f".{topic_id.hex}"
+        return self._root / f"{name[: _MAX_FILE_NAME - len(whole)]}{whole}"
 
     def _partition(self, topic: Topic, number: int) -> Path:
         return self._directory(topic.name, topic.id) / str(number)
