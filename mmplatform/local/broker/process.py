@@ -10,10 +10,11 @@ import os
 import resource
 import signal
 import socket
+import sqlite3
 import sys
 import threading
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
@@ -47,7 +48,7 @@ def check_loopback(host: str) -> None:
 
 
 def lock_directory(data: Path) -> IO[str]:
-    """Make `data` ours for as long as the returned file is open; raises CannotStart when it is taken."""
+    """Make `data` ours for as long as the returned file is open; raises CannotStart when it is taken, or OSError."""
     data.mkdir(parents=True, exist_ok=True)
     file = (data / _LOCK).open("a+")
     try:
@@ -56,6 +57,8 @@ def lock_directory(data: Path) -> IO[str]:
         file.seek(0)
         owner = file.read().strip() or "unknown"
         file.close()
+        if not isinstance(error, BlockingIOError):
+            raise
         message = f"{data} is in use by another broker (pid {owner}); stop it, or choose another --data"
         raise CannotStart(message) from error
     file.truncate(0)
@@ -68,13 +71,26 @@ async def serve(options: Options) -> None:
     """Run until a signal, the end of standard input, or the parent's death; raises CannotStart."""
     check_loopback(options.host)
     _allow_open_files()
-    lock = lock_directory(options.data)
+    with _opening(options.data):
+        lock = lock_directory(options.data)
     try:
-        node = Node(options)
-        node.open()
+        with _opening(options.data):
+            node = Node(options)
+            node.open()
         await _serve(node)
     finally:
         lock.close()
+
+
+@contextmanager
+def _opening(data: Path) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, sqlite3.Error) as error:
+        raise CannotStart(
+            f"cannot open the data in {data}: {error}; see to the disk and to the directory's owner and content, "
+            "or choose another --data"
+        ) from error
 
 
 async def _serve(node: Node) -> None:
@@ -84,8 +100,9 @@ async def _serve(node: Node) -> None:
     try:
         try:
             server = await listen(node, connections)
-        except OSError as error:
-            raise CannotStart(f"cannot listen on {options.host}:{options.port}: {error.strerror}") from error
+        except (OSError, OverflowError) as error:
+            reason = (error.strerror if isinstance(error, OSError) else None) or error
+            raise CannotStart(f"cannot listen on {options.host}:{options.port}: {reason}") from error
         _stop_on(stop, options)
         if options.port_file is not None:
             _publish(options.port_file, node.port)
@@ -107,10 +124,13 @@ def _allow_open_files() -> None:
 
 
 def _publish(path: Path, port: int) -> None:
-    """Write the port in one step, so that a reader never sees half of it."""
+    """Write the port in one step, so that a reader never sees half of it; raises CannotStart."""
     fresh = path.with_name(f".{path.name}.{os.getpid()}")
-    fresh.write_text(str(port))
-    fresh.replace(path)
+    try:
+        fresh.write_text(str(port))
+        fresh.replace(path)
+    except OSError as error:
+        raise CannotStart(f"cannot write the port to {path}: {error.strerror}; choose another --port-file") from error
 
 
 def _stop_on(stop: asyncio.Event, options: Options) -> None:

@@ -15,10 +15,11 @@ from pathlib import Path
 
 import pytest
 from confluent_kafka import KafkaError, KafkaException, Message, Producer, TopicPartition
+from confluent_kafka.admin import NewTopic
 
 from mmplatform.local.broker.process import CannotStart, check_loopback, lock_directory
-from tests.local.broker.clients import poll, unique, until
-from tests.local.broker.running import command
+from tests.local.broker.clients import Clients, poll, unique, until
+from tests.local.broker.running import BrokerProcess, command
 
 pytestmark = pytest.mark.broker
 
@@ -87,7 +88,8 @@ def test_a_commit_and_a_topic_outlive_a_kill(broker, kafka):
 def test_members_of_a_group_read_on_over_a_kill_without_a_rebalance(broker, kafka):
     topic, group = kafka.topic(2), unique("group")
     assignments = []
-    consumer = kafka.consumer(group, reconnect_backoff_max_ms=100)
+    # The session must outlast the kill, the start and the reconnect, however slow the machine is.
+    consumer = kafka.consumer(group, reconnect_backoff_max_ms=100, session_timeout_ms=30_000)
     consumer.subscribe([topic], on_assign=lambda _consumer, partitions: assignments.append(len(partitions)))
     until(lambda: consumer.consume(1, 0.1) == [] and assignments == [2])
     broker.kill()
@@ -143,6 +145,82 @@ def test_a_deletion_that_a_kill_interrupted_is_finished(broker, kafka):
     broker.start()
     assert not folder.exists()
     assert topic not in kafka.admin.list_topics(timeout=10).topics
+
+
+def test_compaction_after_a_restart_costs_nothing_when_the_broker_is_killed(tmp_path):
+    with BrokerProcess(tmp_path, "--cleanup-interval", "0.2") as broker:
+        kafka = Clients(broker.address)
+        config = {"cleanup.policy": "compact", "segment.bytes": "20000", "min.cleanable.dirty.ratio": "0.01"}
+        topic = kafka.topic(config=config)
+        expected = {}
+
+        def keyed(numbers):
+            producer = kafka.producer(linger_ms=0, batch_num_messages=1)
+            for number in numbers:
+                key, value = b"k%d" % number if number % 2 else b"hot", b"%d" % number + os.urandom(900 - number)
+                producer.produce(topic, key=key, value=value)
+                expected[key] = (number, value)
+            assert producer.flush(20) == 0
+
+        keyed(range(5))
+        assert broker.end() == 0  # the checkpoint now lies inside the first segment
+        broker.start()
+        keyed(range(5, 105))
+        until(lambda: [event for event in broker.events() if event["event"] == "compacted"])
+        broker.kill()
+        broker.start()
+        assert kafka.watermarks(topic)[1] == 105
+        assert {message.key(): (message.offset(), message.value()) for message in kafka.read(topic)} == expected
+        assert not [event for event in broker.events() if event["event"] in {"torn_tail_cut", "stale_checkpoint"}]
+
+
+def test_a_topic_with_the_longest_name_outlives_a_restart(broker, kafka):
+    names = [unique("n" * 220)[:size].ljust(size, "n") for size in (246, 247, 249)]
+    for name in names:
+        kafka.admin.create_topics([NewTopic(name, 1, 1)])[name].result(20)
+        kafka.produce(name, [name.encode()])
+    broker.end()
+    broker.start()
+    assert [kafka.read(name)[0].value().decode() for name in names] == names
+    futures = kafka.admin.delete_topics(names)
+    for name in names:
+        futures[name].result(20)
+    assert not list(broker.data.glob("topics/nnn*"))
+
+
+# A broker whose disk refuses every flush once the file that its first argument names is there.
+_REFUSING = """
+import os, pathlib, runpy, sys
+refused, sync = pathlib.Path(sys.argv.pop(1)), os.fdatasync
+def fdatasync(fd):
+    if refused.exists():
+        raise OSError(5, "Input/output error")
+    sync(fd)
+os.fdatasync = fdatasync
+runpy.run_module("mmplatform.local.broker", run_name="__main__", alter_sys=True)
+"""
+
+
+def test_it_ends_when_the_disk_refuses_a_flush_and_the_next_start_has_what_was_acknowledged(tmp_path):
+    port_file, refused, log = tmp_path / "port", tmp_path / "refused", tmp_path / "log"
+    arguments = ["--data", str(tmp_path / "data"), "--port", "0", "--port-file", str(port_file), "--exit-with-stdin"]
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-c", _REFUSING, str(refused), *arguments], stdin=subprocess.PIPE, stderr=output
+        )
+    until(port_file.exists)
+    kafka = Clients(f"127.0.0.1:{port_file.read_text()}")
+    topic = kafka.topic()
+    kafka.produce(topic, [b"kept"])
+    refused.touch()
+    producer = kafka.producer(message_timeout_ms=1000)
+    producer.produce(topic, value=b"refused", partition=0)
+    assert process.wait(20) == 3
+    process.stdin.close()
+    assert "Input/output error" in log.read_text()
+    producer.flush(20)
+    with BrokerProcess(tmp_path) as broker:
+        assert [message.value() for message in Clients(broker.address).read(topic)] == [b"kept"]
 
 
 # --- when it ends ------------------------------------------------------------------------------------------------
@@ -205,6 +283,48 @@ def test_an_address_that_others_can_reach_is_refused(host, tmp_path):
     assert "real Kafka" in refused.stderr
     with pytest.raises(CannotStart):
         check_loopback(host)
+
+
+def _a_file_in_the_way(data):
+    data.write_text("not a directory")
+
+
+def _a_strange_database(data):
+    data.mkdir()
+    (data / "broker.sqlite").write_bytes(b"not a database, but long enough to be looked at" * 100)
+
+
+def _a_directory_for_a_database(data):
+    (data / "broker.sqlite").mkdir(parents=True)
+
+
+def _a_file_for_the_topics(data):
+    data.mkdir()
+    (data / "topics").write_text("not a directory")
+
+
+@pytest.mark.parametrize(
+    "obstacle", [_a_file_in_the_way, _a_strange_database, _a_directory_for_a_database, _a_file_for_the_topics]
+)
+def test_data_that_cannot_be_opened_is_named_and_not_touched(obstacle, tmp_path):
+    data = tmp_path / "data"
+    obstacle(data)
+    refused = subprocess.run(command(data, 0), capture_output=True, text=True, timeout=20, check=False)
+    assert refused.returncode == 2
+    assert f"cannot open the data in {data}" in refused.stderr
+    assert "Traceback" not in refused.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [(["--port", "70000"], "cannot listen on 127.0.0.1:70000"), (["--port-file", "/nowhere/port"], "cannot write")],
+)
+def test_an_impossible_port_or_port_file_is_named(arguments, reason, tmp_path):
+    refused = subprocess.run(
+        [*command(tmp_path, 0), *arguments], capture_output=True, text=True, timeout=20, check=False
+    )
+    assert refused.returncode == 2
+    assert reason in refused.stderr
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.8.8.8", "localhost", "::1"])

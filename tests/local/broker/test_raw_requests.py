@@ -21,7 +21,7 @@ from kio.schema.offset_for_leader_epoch.v4.request import OffsetForLeaderPartiti
 from kio.schema.produce import v9 as produce_9
 from kio.schema.produce.v9.request import PartitionProduceData, TopicProduceData
 
-from tests.local.broker.batches import batch
+from tests.local.broker.batches import batch, garbled
 from tests.local.broker.clients import unique, until
 from tests.local.broker.raw import call
 
@@ -66,6 +66,24 @@ def test_a_damaged_batch_is_refused_and_not_kept(broker, kafka, damage, code):
     topic = kafka.topic()
     assert produced(broker, topic, damage(batch([b"a", b"b"]))).error_code is code
     assert kafka.watermarks(topic) == (0, 0)
+
+
+@pytest.mark.parametrize("codec", range(5))
+@pytest.mark.parametrize("body", [b"", b"\xff" * 3, b"\xff" * 20, b"junk"])
+def test_records_that_do_not_open_are_refused_where_they_must_be_opened(broker, kafka, codec, body):
+    topic = kafka.topic(config={"cleanup.policy": "compact"})
+    assert produced(broker, topic, garbled(codec, body)).error_code is ErrorCode.corrupt_message
+
+
+def test_times_are_found_in_a_topic_that_holds_records_that_do_not_open(broker, kafka):
+    topic = kafka.topic()
+    assert produced(broker, topic, garbled(2, b"")).error_code is ErrorCode.none
+    kafka.produce(topic, [b"sound"])
+    consumer = kafka.consumer()
+    for at, offset in [(0, 0), (1_600_000_000_000, 0), (1_600_000_000_001, 1)]:
+        (found,) = consumer.offsets_for_times([TopicPartition(topic, 0, at)], timeout=10)
+        assert (found.error, found.offset) == (None, offset)
+    consumer.close()
 
 
 def test_an_impossible_acks_is_refused(broker, kafka):
