@@ -295,11 +295,14 @@ def test_a_consumer_seeks_and_a_late_one_sees_only_what_is_new(kafka):
     assert poll(consumer, 1)[0].offset() == 57
     consumer.seek(TopicPartition(topic, 0, 12))
     until(lambda: poll(consumer, 1)[0].offset() == 12)
-    consumer.assign([TopicPartition(topic, 0, OFFSET_END)])
-    assert consumer.poll(1.0) is None
-    kafka.produce(topic, [b"new"])
-    assert [(message.offset(), message.value()) for message in poll(consumer, 1)] == [(100, b"new")]
     consumer.close()
+    late = kafka.consumer(enable_partition_eof=True)
+    late.assign([TopicPartition(topic, 0, OFFSET_END)])
+    end = late.poll(20)
+    assert (end.error().code(), end.offset()) == (KafkaError._PARTITION_EOF, 100)
+    kafka.produce(topic, [b"new"])
+    assert [(message.offset(), message.value()) for message in poll(late, 1)] == [(100, b"new")]
+    late.close()
 
 
 def test_deleted_records_are_gone_and_the_offsets_of_the_rest_stay(kafka):
