@@ -26,10 +26,13 @@ What holds, and where it is made to hold:
 - *Acknowledged means on disk.* `partition.append` writes, `flusher` syncs, `partition.flushed` moves the high
   watermark and only then are acks=all producers answered. Consumers read up to the high watermark, never past it, so
   what somebody has seen cannot be taken back by a crash. Offset commits are answered after SQLite's commit.
+- *What the disk refused is not there.* A change is seen only once the store has it, otherwise it is undone and answered
+  with KAFKA_STORAGE_ERROR (`errors`). A refused flush ends the process (`flusher.halt`); the next start recovers.
 - *Order.* Requests of a connection start in the order of arrival, and `produce` appends before its first await.
 - *Bytes are the producer's.* A batch is checked (length, checksum, size, sequence), its base offset and leader epoch
   are set, and it is kept verbatim, compressed as it came. Records are opened only for offsets by time and compaction.
-- *A start reads only what the last checkpoint does not cover*, and cuts the log behind the last sound batch.
+- *A start reads only what the last checkpoint does not cover*, and cuts the log behind the last sound batch. Compaction
+  moves the checkpoint behind what it rewrites; a position that fits no batch is not believed.
 - *One thread decides.* All state changes on the event loop. Other threads only sync files, write SQLite, and rewrite
   closed segments for compaction into new files.
 """
