@@ -14,16 +14,17 @@ app.add_typer(models, name="models")
 
 @models.command("pull")
 def pull_models(
-    names: Annotated[list[str] | None, typer.Argument(help="Which; none: those that the platform needs.")] = None,
+    names: Annotated[list[str] | None, typer.Argument(help="Which; none: those that the settings name.")] = None,
 ) -> None:
     """Download models, check them against their pinned SHA-256 and make them ready. What is there is left alone."""
     from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TransferSpeedColumn
 
-    from mmplatform.local.models import DEFAULT, pull
+    from mmplatform.local.models import needed_by, pull
     from mmplatform.settings import load
 
-    path = load().models_path
+    settings = load()
+    path = settings.models_path
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
     with Progress(*columns, console=console) as display:
@@ -34,7 +35,7 @@ def pull_models(
                 tasks[what] = display.add_task(what, total=total)
             display.update(tasks[what], completed=done)
 
-        made = pull(names or DEFAULT, path, show)
+        made = pull(names or needed_by(settings), path, show)
     for directory in made:
         console.print(f"ready: {directory.name}", highlight=False)
     console.print(f"models lie in {path}", highlight=False)

