@@ -156,12 +156,11 @@ def test_what_a_killed_pull_left_is_cleared_by_the_next_one(toy, tmp_path, monke
             f"pull(['whisper-tiny'], Path({str(tmp_path / 'models')!r}))"
         )
         environment = {name: value for name, value in os.environ.items() if not name.startswith("PIP_")} | own
-        with subprocess.Popen([sys.executable, "-c", code], env=environment) as puller:
-            with silent.accept()[0]:
-                client = psutil.Process(puller.pid).children()
-                assert client
-                for process in (psutil.Process(puller.pid), *client):
-                    process.kill()
+        with subprocess.Popen([sys.executable, "-c", code], env=environment) as puller, silent.accept()[0]:
+            client = psutil.Process(puller.pid).children()
+            assert client
+            for process in (psutil.Process(puller.pid), *client):
+                process.kill()
     assert list(downloads.rglob("client-*"))
     monkeypatch.setitem(MODELS, "whisper-tiny", dataclasses.replace(toy, name="whisper-tiny"))
     pull(["whisper-tiny"], tmp_path / "models")
