@@ -24,6 +24,7 @@ from mmplatform import __version__
 from mmplatform.errors import Permanent, PlatformError, Unavailable
 from mmplatform.events import BlobRef
 from mmplatform.ingest.backpressure import LagReader, keep_watch, open_gates
+from mmplatform.ingest.budget import Budget
 from mmplatform.ingest.deps import IngestDeps
 from mmplatform.ingest.gateway import ingest_router
 from mmplatform.ingest.metrics import RequestMetrics
@@ -73,6 +74,7 @@ def open_parts(settings: Settings) -> GatewayParts:
         log=producer,
         blobs=blobs,
         gates=open_gates(settings),
+        budget=Budget(settings.max_held_bytes),
         probe_audio=audio.probe,
         probe_image=image.probe,
     )
@@ -174,6 +176,7 @@ def _health_router(parts: GatewayParts) -> APIRouter:
         for modality, gate in gates.items():
             if gate.lag is not None:
                 metrics.lag.labels(modality).set(gate.lag)
+        metrics.held.set(parts.ingest.budget.held)
         return PlainTextResponse(metrics.page(), media_type=_METRICS_TYPE)
 
     return router

@@ -124,10 +124,24 @@ class Settings(BaseSettings):
         default=300.0, ge=0, description="How far ahead of our clock an event time may lie, in seconds."
     )
 
-    high_water: int = Field(
-        default=20_000, ge=1, description="Events behind, per modality, at which the gateway answers 429."
+    max_held_bytes: int = Field(
+        default=256_000_000,
+        ge=1,
+        description="Bytes of requests in hand at once, above which the gateway answers 429; one is always taken.",
     )
-    low_water: int = Field(default=10_000, ge=0, description="Events behind at which it accepts again.")
+
+    chat_high_water: int = Field(default=20_000, ge=1, description="Chats behind at which the gateway answers 429.")
+    chat_low_water: int = Field(default=10_000, ge=0, description="Chats behind at which it accepts them again.")
+    call_high_water: int = Field(
+        default=1_000, ge=1, description="Pieces of calls behind at which the gateway answers 429."
+    )
+    call_low_water: int = Field(default=500, ge=0, description="Pieces of calls behind at which it accepts them again.")
+    screenshot_high_water: int = Field(
+        default=200, ge=1, description="Screenshots behind at which the gateway answers 429."
+    )
+    screenshot_low_water: int = Field(
+        default=100, ge=0, description="Screenshots behind at which it accepts them again."
+    )
 
     derive_commit_s: float = Field(
         default=0.1, gt=0, le=60, description="Micro-batch interval of the derivers, in seconds."

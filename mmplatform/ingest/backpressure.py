@@ -1,5 +1,6 @@
 """When the derivers fall behind, the sources are slowed: a gate for each modality, closed at high water, open at low.
 
+The marks are counted in events, and a screenshot or a piece of a call costs a hundred chats: each modality has its own.
 The gateway asks ``Gate.check`` before it reads a body; :func:`keep_watch` reads the lag every second for the gates.
 A lag that cannot be read (the broker is away) leaves a gate as it was: the broker's absence is answered with 503 by
 the write itself, and an old answer is better than a wrong one.
@@ -88,10 +89,12 @@ class Gate:
 
 def open_gates(settings: Settings) -> dict[Modality, Gate]:
     """A gate for each modality, open."""
-    return {
-        modality: Gate(modality, high_water=settings.high_water, low_water=settings.low_water)
-        for modality in MODALITIES
+    marks: dict[Modality, tuple[int, int]] = {
+        "chat": (settings.chat_high_water, settings.chat_low_water),
+        "call": (settings.call_high_water, settings.call_low_water),
+        "screenshot": (settings.screenshot_high_water, settings.screenshot_low_water),
     }
+    return {modality: Gate(modality, high_water=high, low_water=low) for modality, (high, low) in marks.items()}
 
 
 async def keep_watch(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import PurePath
 from typing import Final, TypeVar
 from urllib.parse import parse_qsl
@@ -14,6 +15,7 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
 
 from mmplatform.errors import Rejected, TooLarge, UnsupportedMedia
+from mmplatform.ingest.budget import Held
 from mmplatform.ingest.requests import invalid
 
 F = TypeVar("F", bound=BaseModel)
@@ -47,32 +49,34 @@ def media_type_of_name(name: str) -> str | None:
     return _TYPE_OF_SUFFIX.get(PurePath(name).suffix.lower())
 
 
-async def read_json(request: Request, limit: int) -> bytes:
-    """A JSON body of at most ``limit`` bytes, not parsed. Raises UnsupportedMedia, TooLarge."""
+async def read_json(request: Request, limit: int, held: Held | None = None) -> bytes:
+    """A JSON body of at most ``limit`` bytes, not parsed. Raises UnsupportedMedia, TooLarge, Busy."""
     declared = _declared_type(request)
     if declared != "application/json":
         raise UnsupportedMedia("send application/json")
-    return await _read(request, limit)
+    return await _read(request, limit, held)
 
 
-async def read_upload(request: Request, taken: Mapping[str, str], limit: int) -> Upload:
+async def read_upload(request: Request, taken: Mapping[str, str], limit: int, held: Held | None = None) -> Upload:
     """One file of at most ``limit`` bytes: as the raw body, with fields as query or ``X-`` headers, or as multipart.
 
     Args:
         request: the body must not have been touched.
         taken: media types that are taken → the name that each goes by.
         limit: bytes of the file.
+        held: where its bytes are counted as they come.
 
     Raises:
+        Busy: no room for its bytes beside those of other requests.
         UnsupportedMedia: another media type; known before the body is read, unless it is multipart.
         TooLarge: over the limit; the rest of the body is left unread.
         Rejected: no file, an empty one, or a form that cannot be parsed.
     """
     declared = _declared_type(request)
     if declared == "multipart/form-data":
-        return await _read_form(request, taken, limit)
+        return await _read_form(request, taken, limit, held)
     media_type = _taken(declared, taken)
-    data = await _read(request, limit)
+    data = await _read(request, limit, held)
     if not data:
         raise Rejected("the body is empty: send the file's bytes")
     return Upload(data, media_type, _said(request))
@@ -126,27 +130,32 @@ def _taken(declared: str, taken: Mapping[str, str]) -> str:
     return taken[declared]
 
 
-async def _read(request: Request, limit: int) -> bytes:
-    body = bytearray()
-    async for piece in _limited(request, limit):
-        body += piece
-    return bytes(body)
+async def _read(request: Request, limit: int, held: Held | None) -> bytes:
+    body = BytesIO()  # gives its bytes away without a copy, as a bytearray cannot
+    async for piece in _limited(request, limit, held):
+        body.write(piece)
+    return body.getvalue()
 
 
-async def _limited(request: Request, limit: int) -> AsyncGenerator[bytes, None]:
+async def _limited(request: Request, limit: int, held: Held | None) -> AsyncGenerator[bytes, None]:
     declared = request.headers.get("content-length", "")
-    if declared.isdecimal() and int(declared) > limit:
-        raise TooLarge(f"the body is over the limit of {limit} bytes")
+    if declared.isdecimal():
+        if int(declared) > limit:
+            raise TooLarge(f"the body is over the limit of {limit} bytes")
+        if held is not None:
+            held.expect(int(declared))
     size = 0
     async for piece in request.stream():
         size += len(piece)
         if size > limit:
             raise TooLarge(f"the body is over the limit of {limit} bytes")
+        if held is not None:
+            held.grow(len(piece))
         yield piece
 
 
-async def _read_form(request: Request, taken: Mapping[str, str], limit: int) -> Upload:
-    stream = _limited(request, limit + _FORM_OVERHEAD)
+async def _read_form(request: Request, taken: Mapping[str, str], limit: int, held: Held | None) -> Upload:
+    stream = _limited(request, limit + _FORM_OVERHEAD, held)
     parser = MultiPartParser(request.headers, stream, max_files=1, max_fields=_MAX_FIELDS, max_part_size=_FORM_OVERHEAD)
     try:
         form = await parser.parse()

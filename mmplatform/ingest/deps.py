@@ -10,6 +10,7 @@ from typing import Protocol
 
 from mmplatform.events import Modality, Position, utc_now
 from mmplatform.ingest.backpressure import Gate
+from mmplatform.ingest.budget import Budget
 from mmplatform.ingest.metrics import IngestMetrics
 from mmplatform.ingest.recent import RecentEvents
 from mmplatform.ports import Blobs
@@ -73,6 +74,7 @@ class IngestDeps:
     log: Log
     blobs: Blobs
     gates: Mapping[Modality, Gate]
+    budget: Budget
     probe_audio: ProbeAudio
     probe_image: ProbeImage
     metrics: IngestMetrics = field(default_factory=IngestMetrics)

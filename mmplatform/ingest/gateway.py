@@ -2,7 +2,8 @@
 
 Answers other than 202 are problems (RFC 9457, see ``problems.py``): 409 the id came with other content, 413 too large,
 415 a media type that is not taken, 422 wrong fields or undecodable bytes, 429 with Retry-After while the derivers are
-behind, 503 while the broker or the blob store is away. A source that gives event ids may repeat any request safely.
+behind or too many bytes are in hand, 503 while the broker or the blob store is away. A source that gives event ids may
+repeat any request safely.
 """
 
 from __future__ import annotations
@@ -52,36 +53,37 @@ def ingest_router(deps: IngestDeps) -> APIRouter:
     @router.post("/v1/events/chat", status_code=202, openapi_extra=_json_body(ChatBody | list[ChatBody]))
     async def chat(request: Request) -> Accepted | list[Accepted]:
         """One message as JSON, or a list of up to 500, which are answered with a list in the same order."""
-        intake.check_open("chat")
-        limit = max(_LEAST_CHAT_LIMIT, _ESCAPED_CHAR * deps.settings.max_chat_chars + _SMALL_BODY)
-        parsed = parse_chats(await read_json(request, limit))
-        bodies = parsed if isinstance(parsed, list) else [parsed]
-        if len(bodies) > MAX_BATCH:
-            raise TooLarge(f"the list has {len(bodies)} messages, over the limit of {MAX_BATCH}")
-        for body in bodies:
-            intake.check_time(body.event_time)
-        accepted = await intake.accept_all([chat_candidate(deps, body, body.event_id or _new_id()) for body in bodies])
-        return accepted if isinstance(parsed, list) else accepted[0]
+        with intake.room("chat") as held:
+            limit = max(_LEAST_CHAT_LIMIT, _ESCAPED_CHAR * deps.settings.max_chat_chars + _SMALL_BODY)
+            parsed = parse_chats(await read_json(request, limit, held))
+            bodies = parsed if isinstance(parsed, list) else [parsed]
+            if len(bodies) > MAX_BATCH:
+                raise TooLarge(f"the list has {len(bodies)} messages, over the limit of {MAX_BATCH}")
+            for body in bodies:
+                intake.check_time(body.event_time)
+            candidates = [chat_candidate(deps, body, body.event_id or _new_id()) for body in bodies]
+            accepted = await intake.accept_all(candidates, held)
+            return accepted if isinstance(parsed, list) else accepted[0]
 
     @router.post("/v1/events/screenshot", status_code=202, openapi_extra=_upload(ScreenshotFields, IMAGE_TYPES))
     async def screenshot(request: Request) -> Accepted:
         """One image: multipart with the fields beside it, or the raw body with fields as query or X- headers."""
-        intake.check_open("screenshot")
-        upload = await read_upload(request, IMAGE_TYPES, deps.settings.max_image_bytes)
-        said = parse_fields(ScreenshotFields, upload.fields)
-        intake.check_time(said.event_time)
-        return await intake.accept(await screenshot_candidate(deps, said, upload, said.event_id or _new_id()))
+        with intake.room("screenshot") as held:
+            upload = await read_upload(request, IMAGE_TYPES, deps.settings.max_image_bytes, held)
+            said = parse_fields(ScreenshotFields, upload.fields)
+            intake.check_time(said.event_time)
+            return await intake.accept(await screenshot_candidate(deps, said, upload, said.event_id or _new_id()), held)
 
     @router.post("/v1/calls/{call_id}/chunks", status_code=202, openapi_extra=_upload(ChunkFields, AUDIO_TYPES))
     async def chunk(request: Request, call_id: str) -> Accepted:
         """One piece of a call's audio, decodable by itself; ``event_time`` is when its last sample was captured."""
-        intake.check_open("call")
-        call_id = parse_call_id(call_id)
-        upload = await read_upload(request, AUDIO_TYPES, deps.settings.max_chunk_bytes)
-        said = parse_fields(ChunkFields, upload.fields)
-        intake.check_time(said.event_time)
-        event_id = said.event_id or f"{call_id}:{said.index}"
-        return await intake.accept(await chunk_candidate(deps, call_id, said, upload, event_id))
+        with intake.room("call") as held:
+            call_id = parse_call_id(call_id)
+            upload = await read_upload(request, AUDIO_TYPES, deps.settings.max_chunk_bytes, held)
+            said = parse_fields(ChunkFields, upload.fields)
+            intake.check_time(said.event_time)
+            event_id = said.event_id or f"{call_id}:{said.index}"
+            return await intake.accept(await chunk_candidate(deps, call_id, said, upload, event_id), held)
 
     @router.post("/v1/calls/{call_id}/end", status_code=202, openapi_extra=_json_body(EndFields))
     async def end(request: Request, call_id: str) -> Accepted:

@@ -10,7 +10,8 @@ In this order, and nothing is answered before the last:
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -28,6 +29,7 @@ from mmplatform.events import (
     encode,
 )
 from mmplatform.ingest.bodies import Upload
+from mmplatform.ingest.budget import Held
 from mmplatform.ingest.deps import IngestDeps
 from mmplatform.ingest.requests import MAX_CHUNK_S, Accepted, ChatBody, ChunkFields, EndFields, ScreenshotFields
 from mmplatform.ingest.topics import topic_name
@@ -51,10 +53,17 @@ class Intake:
     def __init__(self, deps: IngestDeps) -> None:
         self._deps = deps
 
-    def check_open(self, modality: Modality) -> None:
-        """Return when the modality takes more. Raises Busy."""
+    @contextmanager
+    def room(self, modality: Modality) -> Iterator[Held]:
+        """Hold a request's bytes while it is answered; every Busy within is counted.
+
+        Raises:
+            Busy: the modality takes no more just now.
+        """
         try:
             self._deps.gates[modality].check()
+            with self._deps.budget.hold() as held:
+                yield held
         except Busy:
             self._deps.metrics.busy.labels(modality).inc()
             raise
@@ -68,8 +77,8 @@ class Intake:
         if ahead > limit:
             raise Rejected(f"event_time lies {ahead:.0f} s ahead of our clock, over the limit of {limit:.0f} s")
 
-    async def accept(self, candidate: Candidate) -> Accepted:
-        """Write the event unless it is there.
+    async def accept(self, candidate: Candidate, held: Held | None = None) -> Accepted:
+        """Write the event unless it is there; ``held`` are its bytes, which the write may need longer than its caller.
 
         Raises:
             Conflict: its id came before with other content.
@@ -79,14 +88,14 @@ class Intake:
         """
         deps = self._deps
         position, duplicate = await deps.recent.once(
-            candidate.event_id, candidate.digest, lambda: self._write(candidate)
+            candidate.event_id, candidate.digest, lambda: self._write(candidate, held)
         )
         deps.metrics.events.labels(candidate.modality, "duplicate" if duplicate else "accepted").inc()
         if not duplicate:
             deps.metrics.bytes.labels(candidate.modality).inc(candidate.size)
         return Accepted(event_id=candidate.event_id, position=position, duplicate=duplicate)
 
-    async def accept_all(self, candidates: list[Candidate]) -> list[Accepted]:
+    async def accept_all(self, candidates: list[Candidate], held: Held) -> list[Accepted]:
         """Write events, in order within a conversation; all ids are checked for conflicts before the first is written.
 
         Raises:
@@ -98,20 +107,21 @@ class Intake:
             if digests.setdefault(candidate.event_id, candidate.digest) != candidate.digest:
                 raise Conflict(f"event {candidate.event_id} is in the list twice, with different content")
         # Each write queues its record before it awaits anything, so that the log has the order of the list.
-        return list(await asyncio.gather(*(self.accept(candidate) for candidate in candidates)))
+        return list(await asyncio.gather(*(self.accept(candidate, held) for candidate in candidates)))
 
-    async def _write(self, candidate: Candidate) -> Position:
-        event = await candidate.make()
-        spec = MODALITIES[MODALITY_OF_KIND[event.kind]]
-        written = await asyncio.wrap_future(
-            self._deps.log.send(
-                topic_name(self._deps.settings, spec.topic),
-                event.conversation_id,
-                encode(event),
-                timestamp=event.ingested_at,
-                headers={"event_id": event.event_id.encode(), "kind": event.kind.encode()},
+    async def _write(self, candidate: Candidate, held: Held | None) -> Position:
+        with held or nullcontext():
+            event = await candidate.make()
+            spec = MODALITIES[MODALITY_OF_KIND[event.kind]]
+            written = await asyncio.wrap_future(
+                self._deps.log.send(
+                    topic_name(self._deps.settings, spec.topic),
+                    event.conversation_id,
+                    encode(event),
+                    timestamp=event.ingested_at,
+                    headers={"event_id": event.event_id.encode(), "kind": event.kind.encode()},
+                )
             )
-        )
         # A position names the topic as the platform does: without this Kafka's prefix.
         return written.model_copy(update={"topic": spec.topic})
 

@@ -36,6 +36,7 @@ class IngestMetrics:
         self.busy = Counter(
             "mmplatform_gateway_busy", "Requests answered with 429", ["modality"], registry=self.registry
         )
+        self.held = Gauge("mmplatform_gateway_held_bytes", "Bytes of request bodies in hand", registry=self.registry)
         self.lag = Gauge(
             "mmplatform_gateway_lag", "Events that the derivers are behind", ["modality"], registry=self.registry
         )

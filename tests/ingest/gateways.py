@@ -15,6 +15,7 @@ from mmplatform.derive import audio, image
 from mmplatform.events import decode_event
 from mmplatform.gateway import GatewayParts, create_app
 from mmplatform.ingest.backpressure import open_gates
+from mmplatform.ingest.budget import Budget
 from mmplatform.ingest.deps import IngestDeps
 from mmplatform.ingest.topics import wanted_topics
 from mmplatform.land.blobs import FileBlobs
@@ -47,6 +48,7 @@ def memory_parts(tmp_path, **settings):
         log=log,
         blobs=FileBlobs(tmp_path / "blobs"),
         gates=open_gates(loaded),
+        budget=Budget(loaded.max_held_bytes),
         probe_audio=audio.probe,
         probe_image=image.probe,
     )

@@ -85,6 +85,25 @@ def test_low_water_above_high_water_still_gives_a_gate_that_opens(clock):
     gate.check()
 
 
+def test_each_modality_has_marks_of_its_own():
+    """What is minutes of work for one is hours for another."""
+    gates = open_gates(load(kafka="x"))
+    for gate in gates.values():
+        gate.observe(5_000)
+    assert {modality: gate.closed for modality, gate in gates.items()} == {
+        "chat": False,
+        "call": True,
+        "screenshot": True,
+    }
+    for gate in gates.values():
+        gate.observe(400)
+    assert {modality: gate.closed for modality, gate in gates.items()} == {
+        "chat": False,
+        "call": False,
+        "screenshot": True,
+    }
+
+
 class Reader:
     """Answers with the next lag, or raises it."""
 
@@ -101,7 +120,7 @@ class Reader:
 
 
 async def test_the_watch_tells_each_gate_the_lag_of_its_derivers():
-    settings = load(kafka="x", topic_prefix="eu.", high_water=50)
+    settings = load(kafka="x", topic_prefix="eu.", chat_high_water=50, call_high_water=60, screenshot_high_water=10)
     gates, reader = open_gates(settings), Reader(60)
     watch = asyncio.create_task(keep_watch(settings, gates, reader, every_s=0))
     async with asyncio.timeout(5):
@@ -113,7 +132,7 @@ async def test_the_watch_tells_each_gate_the_lag_of_its_derivers():
 
 
 async def test_an_unknown_lag_keeps_the_last_state_and_the_watch_goes_on():
-    settings = load(kafka="x", high_water=50, low_water=10)
+    settings = load(kafka="x", chat_high_water=50, chat_low_water=10)
     gates = {"chat": open_gates(settings)["chat"]}
     reader = Reader(60, Unavailable("away"), Unavailable("away"), 5)
     watch = asyncio.create_task(keep_watch(settings, gates, reader, every_s=0))

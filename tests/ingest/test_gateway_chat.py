@@ -157,13 +157,13 @@ async def test_a_failed_write_is_forgotten_and_can_be_repeated(gateway):
 
 
 async def test_a_modality_that_is_behind_answers_429_and_the_others_go_on(gateway):
-    gateway.deps.gates["chat"].observe(gateway.settings.high_water)
+    gateway.deps.gates["chat"].observe(gateway.settings.chat_high_water)
     answer = await post(gateway, chat_body())
     assert_problem(answer, 429)
     assert int(answer.headers["retry-after"]) >= 1
     end = await gateway.http.post("/v1/calls/c1/end", json={"subject_id": "s1"})
     assert end.status_code == 202
-    gateway.deps.gates["chat"].observe(gateway.settings.low_water)
+    gateway.deps.gates["chat"].observe(gateway.settings.chat_low_water)
     assert (await post(gateway, chat_body())).status_code == 202
 
 
