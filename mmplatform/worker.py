@@ -1,20 +1,22 @@
 """One worker process: ``python -m mmplatform.worker NAME``, configured by ``MMPLATFORM_*`` variables alone.
 
-A worker opens what it needs, says over ``/healthz`` when it is ready, runs until it is told to stop (SIGTERM drains:
-the last micro-batch is landed and committed), and exits non-zero when it cannot go on, so that whoever supervises it,
-here ``mmplatform up``, in a cluster its scheduler, starts it anew.
+A worker opens what it needs and waits for what is away, says over ``/healthz`` when it is ready, runs until it is told
+to stop (SIGTERM drains: the last micro-batch is landed and committed), and exits non-zero when it cannot go on, so that
+whoever supervises it, here ``mmplatform up``, in a cluster its scheduler, starts it anew.
 """
 
 from __future__ import annotations
 
 import sys
+import traceback
 from collections.abc import Callable
 from contextlib import suppress
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 import structlog
+from tenacity import RetryCallState, Retrying, retry_if_exception_type, wait_exponential
 
-from mmplatform.errors import Misconfigured, PlatformError
+from mmplatform.errors import Misconfigured, PlatformError, Unavailable
 from mmplatform.events import Modality
 from mmplatform.modalities import ARCHIVE_GROUP, ARTIFACTS_TOPIC, INDEX_GROUP, MODALITIES, QUARANTINE_TOPIC
 from mmplatform.settings import Settings, load
@@ -26,11 +28,15 @@ if TYPE_CHECKING:
     from mmplatform.consumers.status import WorkerStatus
     from mmplatform.retrieve.freshness import FreshnessTracker
 
+T = TypeVar("T")
+_MOST_WAIT_S: Final = 30.0
+_FRAMES: Final = 12
+
 _log = structlog.get_logger(__name__)
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one worker; the exit code is 0 after a clean stop, 1 after a platform error, 2 for a wrong call."""
+    """Run one worker; the exit code is 0 after a clean stop, 1 after an error, 2 for a wrong call."""
     names = sys.argv[1:] if arguments is None else arguments
     if len(names) != 1 or names[0] not in WORKERS:
         sys.stderr.write(f"usage: python -m mmplatform.worker NAME, with NAME one of {', '.join(WORKERS)}\n")
@@ -42,7 +48,45 @@ def main(arguments: list[str] | None = None) -> int:
     except PlatformError as error:
         _log.error("worker stops", error=type(error).__name__, reason=str(error))
         return 1
+    except Exception as error:  # noqa: BLE001 - nobody else is there to write it down
+        # Not its message, nor a traceback, which ends with it: they may quote what a customer said, and the last lines
+        # of this log are copied into the run file and shown.
+        _log.error("worker stops", **_without_words(error))
+        return 1
     return 0
+
+
+def _without_words(error: Exception) -> dict[str, str]:
+    """What an error is and where it came from, with the system's own words where it has some."""
+    told = {"error": type(error).__name__}
+    if error.__cause__ is not None:
+        told["cause"] = type(error.__cause__).__name__
+    if isinstance(error, OSError) and error.strerror:
+        told["reason"] = error.strerror
+    if isinstance(error, ModuleNotFoundError):
+        told["reason"] = f"No module named '{error.name}'"
+    frames = traceback.extract_tb(error.__traceback__)[-_FRAMES:]
+    return told | {"frames": " ".join(f"{_short(frame.filename)}:{frame.lineno}" for frame in frames)}
+
+
+def _short(path: str) -> str:
+    return "/".join(path.split("/")[-2:])
+
+
+def _patiently(what: str, call: Callable[[], T]) -> T:
+    """Call again and again while a store or the broker does not answer; the worker is ``starting`` so long.
+
+    To end instead would only make whoever supervises us start us again, until it gives us up.
+    """
+
+    def tell(state: RetryCallState) -> None:
+        reason = state.outcome.exception() if state.outcome else None
+        _log.warning(f"waits for {what}", reason=str(reason), again_in_s=state.upcoming_sleep)
+
+    waiting = Retrying(
+        retry=retry_if_exception_type(Unavailable), wait=wait_exponential(max=_MOST_WAIT_S), before_sleep=tell
+    )
+    return waiting(call)
 
 
 def _derive(modality: Modality) -> Callable[[Settings], None]:
@@ -81,7 +125,8 @@ def _index(settings: Settings) -> None:
     producer = LogProducer(settings)
     index = ChromaIndex.open(settings)
     with suppress(Misconfigured):  # an indexer without the model at hand makes collections as passages come
-        index.prepare(embedder_space(settings))
+        space = embedder_space(settings)
+        _patiently("the index", lambda: index.prepare(space))
     app = index_app(settings, index, producer, status)
     _run(app, settings, status, INDEX_GROUP, (ARTIFACTS_TOPIC,))
     producer.close()
@@ -94,10 +139,11 @@ def _archive(settings: Settings) -> None:
     from mmplatform.land.lakehouse import Lakehouse
 
     status = _status(settings, "archive")
-    lakehouse = Lakehouse.open(settings)
+    lakehouse = _patiently("the lakehouse", lambda: Lakehouse.open(settings))
     producer = LogProducer(settings)
-    app = archive_app(settings, lakehouse, producer, status)
-    check_same_log(lakehouse, ReplayLog(settings), settings)
+    app = _patiently("the lakehouse", lambda: archive_app(settings, lakehouse, producer, status))
+    replay_log = ReplayLog(settings)
+    _patiently("the lakehouse and the log", lambda: check_same_log(lakehouse, replay_log, settings))
     topics = (*(spec.topic for spec in MODALITIES.values()), ARTIFACTS_TOPIC, QUARANTINE_TOPIC)
     _run(app, settings, status, ARCHIVE_GROUP, topics)
     producer.close()
@@ -121,7 +167,7 @@ def _status(
     status = WorkerStatus(name, freshness=freshness)
     serve_status(status, settings.metrics_port)
     if topics:
-        for mismatch in ensure_topics(settings).mismatches:
+        for mismatch in _patiently("the log", lambda: ensure_topics(settings)).mismatches:
             _log.warning("topic is not as wished", mismatch=mismatch)
     return status
 
