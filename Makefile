@@ -20,10 +20,11 @@ up: $(VENV)/.local models  ## Set up and start the stack; Ctrl-C stops it
 down: $(VENV)/.local  ## Stop a stack that runs in the background
 	$(BIN)/mmplatform down
 
-models: $(VENV)/.local  ## Pull the pinned models (once; about 350 MB)
+models: $(VENV)/.local  ## Pull the pinned models (once; about 230 MB)
 	$(BIN)/mmplatform models pull
 
 test: $(VENV)/.dev models  ## Set up and run all tests, with coverage
+	$(BIN)/mmplatform models pull whisper-tiny
 	rm -f .coverage .coverage.*
 	COVERAGE_PROCESS_START=$(CURDIR)/pyproject.toml $(BIN)/python -m coverage run -m pytest -m "not caption" $(ARGS); \
 	code=$$?; $(BIN)/coverage combine -q; $(BIN)/coverage report --format=total | sed 's/^/coverage, percent: /'; exit $$code

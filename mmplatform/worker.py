@@ -8,7 +8,6 @@ whoever supervises it, here ``mmplatform up``, in a cluster its scheduler, start
 from __future__ import annotations
 
 import sys
-import traceback
 from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final, TypeVar
@@ -20,7 +19,7 @@ from mmplatform.errors import Misconfigured, PlatformError, Unavailable
 from mmplatform.events import Modality
 from mmplatform.modalities import ARCHIVE_GROUP, ARTIFACTS_TOPIC, INDEX_GROUP, MODALITIES, QUARANTINE_TOPIC
 from mmplatform.settings import Settings, load
-from mmplatform.telemetry import configure_logging
+from mmplatform.telemetry import configure_logging, places
 
 if TYPE_CHECKING:
     from quixstreams import Application
@@ -30,7 +29,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 _MOST_WAIT_S: Final = 30.0
-_FRAMES: Final = 12
 
 _log = structlog.get_logger(__name__)
 
@@ -65,12 +63,7 @@ def _without_words(error: Exception) -> dict[str, str]:
         told["reason"] = error.strerror
     if isinstance(error, ModuleNotFoundError):
         told["reason"] = f"No module named '{error.name}'"
-    frames = traceback.extract_tb(error.__traceback__)[-_FRAMES:]
-    return told | {"frames": " ".join(f"{_short(frame.filename)}:{frame.lineno}" for frame in frames)}
-
-
-def _short(path: str) -> str:
-    return "/".join(path.split("/")[-2:])
+    return told | {"at": "; ".join(places(error))}
 
 
 def _patiently(what: str, call: Callable[[], T]) -> T:

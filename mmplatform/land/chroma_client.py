@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from mmplatform.errors import Misconfigured, PlatformError, Rejected, Unavailable
 from mmplatform.ingest.proxies import direct
@@ -22,6 +22,19 @@ if TYPE_CHECKING:
 _TIMEOUT_S: Final = 20.0  # an upsert of 1,000 rows takes 1 s; a server silent for this long is as good as gone
 
 
+def _address(settings: Settings) -> SplitResult:
+    try:
+        address = urlsplit(settings.chroma)
+        sound = address.scheme in {"http", "https"} and address.hostname and address.port != 0
+    except ValueError:  # half an IPv6 address, a port of letters
+        sound = False
+    if not sound:
+        raise Misconfigured(
+            "MMPLATFORM_CHROMA must look like http://host:port; `mmplatform up` fills it in for its own processes"
+        )
+    return address
+
+
 def connect(settings: Settings) -> Client:
     """A client with telemetry off, a timeout, which Chroma's own lacks, and no proxy on the way to this machine.
 
@@ -32,11 +45,7 @@ def connect(settings: Settings) -> Client:
     import httpx
     from chromadb.config import Settings as ChromaSettings
 
-    address = urlsplit(settings.chroma)
-    if address.scheme not in {"http", "https"} or not address.hostname:
-        raise Misconfigured(
-            "MMPLATFORM_CHROMA must look like http://host:port; `mmplatform up` fills it in for its own processes"
-        )
+    address = _address(settings)
     token = settings.chroma_token.get_secret_value()
     chroma = ChromaSettings(
         anonymized_telemetry=False,

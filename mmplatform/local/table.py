@@ -20,6 +20,7 @@ _STYLES: Final = {
     "waiting": "dim",
     "stopping": "dim",
     "stopped": "dim",
+    "blocked": "bold red",
     "crash-loop": "bold red",
     "gone": "bold red",
 }
@@ -112,5 +113,5 @@ def _cells(row: Row) -> dict[str, RenderableType]:
 
 
 def _trouble(row: Row) -> Text:
-    style = "red" if row.state in {"crash-loop", "gone"} else "yellow"
+    style = "red" if row.state in {"blocked", "crash-loop", "gone"} else "yellow"
     return Text(f"\n{row.name}: {row.trouble}", style=style)

@@ -19,7 +19,8 @@ def test_the_demo_answers_its_questions_with_all_three_modalities_and_leaves_not
     environment = os.environ | QUICK | {"MMPLATFORM_DATA_DIR": str(tmp_path / "data"), "COLUMNS": "200"}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=280, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
-    for word in ("why did the payment fail?", "chat ", "call ", "screenshot ", "p50", "ago, indexed"):
-        assert word in done.stdout
+    for words in ("why did the payment fail?", "chat ", "call ", "screenshot ", "p50", "s ago · indexed"):
+        assert words in done.stdout
+    assert "into the call, which goes on" in done.stdout
     assert "4111 1111" not in done.stdout
     assert not runfile.is_locked(tmp_path / "data")
