@@ -12,10 +12,13 @@ from mmplatform.cli.app import app
 from mmplatform.errors import Rejected
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from rich.console import Console
 
     from mmplatform.ingest.files import Origin, Plan
-    from mmplatform.ingest.sending import Ledger, Pace
+    from mmplatform.ingest.ledger import Ledger
+    from mmplatform.ingest.sending import Pace
 
 _SHOWN = 20
 
@@ -25,13 +28,14 @@ def ingest(
     paths: Annotated[list[Path], typer.Argument(help="wav mp3 flac ogg opus m4a png jpg webp jsonl csv; folders.")],
     subject: Annotated[str | None, typer.Option(help="Whom it is about; chat lines may say it themselves.")] = None,
     conversation: Annotated[str | None, typer.Option(help="The conversation that all of it belongs to.")] = None,
-    at: Annotated[datetime | None, typer.Option(help="When it happened, or a call began, in UTC; else now.")] = None,
+    at: Annotated[datetime | None, typer.Option(help="When it happened, a call: began; else the file's time.")] = None,
     realtime: Annotated[bool, typer.Option("--realtime", help="Play calls as they were spoken.")] = False,
     speed: Annotated[float | None, typer.Option(min=0.1, max=100, help="Play calls this many times as fast.")] = None,
     chunk_s: Annotated[float, typer.Option(min=0.2, max=30, help="Seconds of audio in one chunk.")] = 5.0,
+    refusals: Annotated[Path | None, typer.Option(help="Write every refusal to this file, as JSON Lines.")] = None,
     url: Annotated[str, typer.Option(help="The gateway; empty: the running stack's.")] = "",
 ) -> None:
-    """Send files and folders to the gateway; doing it again changes nothing. Exit code 1 when anything is refused."""
+    """Send files and folders to the gateway; again changes nothing, but for calls played now. Exit 1: some were refused."""
     import asyncio
     from datetime import UTC
 
@@ -47,11 +51,15 @@ def ingest(
         raise Rejected(
             "nothing to send: the folders hold no audio, image or chat files (wav, flac, png, jsonl, csv, …)"
         )
+    if refusals is not None:
+        _check(refusals, planned)
     when = at.replace(tzinfo=UTC) if at is not None and at.tzinfo is None else at
     origin = Origin(subject, conversation, when)
     pace = Pace(speed or (1.0 if realtime else None), chunk_s)
     ledger = asyncio.run(_send(gateway_url(url), planned, origin, pace, console))
-    _summary(planned, ledger, console)
+    if refusals is not None:
+        _write(refusals, ledger.refusals())
+    _summary(planned, ledger, console, refusals)
     if ledger.refused:
         raise typer.Exit(1)
 
@@ -79,23 +87,44 @@ async def _send(url: str, planned: Plan, origin: Origin, pace: Pace, console: Co
             return await Sender(client, origin, split, pace=pace, advance=advance).send(planned)
 
 
-def _summary(planned: Plan, ledger: Ledger, console: Console) -> None:
+def _check(refusals: Path, planned: Plan) -> None:
+    """Before anything is sent: it can be written, and nothing that is to be sent is written over."""
+    if any(work.path.resolve() == refusals.resolve() for work in planned.work):
+        raise Rejected(f"--refusals {refusals} is one of the files that are to be sent: name another")
+    _write(refusals, [], mode="a")
+
+
+def _write(path: Path, lines: Iterable[str], mode: str = "w") -> None:
+    try:
+        with path.open(mode, encoding="utf-8") as file:
+            file.writelines(lines)
+    except OSError as error:
+        raise Rejected(f"--refusals {path} cannot be written: {error.strerror}") from None
+
+
+def _summary(planned: Plan, ledger: Ledger, console: Console, refusals: Path | None) -> None:
     from rich.markup import escape
     from rich.table import Table
 
     table = Table("kind", "accepted", "duplicate", "refused")
     for kind in ("chats", "screenshot", "call"):
-        refused = sum(each == kind for each, _ in ledger.refused)
+        refused = ledger.refused_of(kind)
         table.add_row(kind, str(ledger.accepted[kind]), str(ledger.duplicate[kind]), str(refused))
-    unknown = sum(each is None for each, _ in ledger.refused)
+    unknown = ledger.refused_of(None)
     if unknown:
         table.add_row("other", "", "", str(unknown))
     console.print(table)
     for _, refusal in ledger.refused[:_SHOWN]:
         line = f", line {refusal.line}" if refusal.line is not None else ""
-        where = f"{escape(str(refusal.path))}{line}"
+        where = f"{escape(_shown(refusal.path))}{line}"
         console.print(f"[red]refused[/red] {where}: {escape(refusal.reason)}", highlight=False)
     if len(ledger.refused) > _SHOWN:
-        console.print(f"… and {len(ledger.refused) - _SHOWN} more refused")
+        told = f"all of them are in {refusals}" if refusals is not None else "say --refusals FILE to have all of them"
+        console.print(f"… and {len(ledger.refused) - _SHOWN} more refusals: {told}", highlight=False, markup=False)
     if planned.skipped:
         console.print(f"{len(planned.skipped)} other files in the folders were left alone", style="dim")
+
+
+def _shown(path: Path) -> str:
+    """A name that is no UTF-8 must not end the summary."""
+    return str(path).encode("utf-8", "backslashreplace").decode()

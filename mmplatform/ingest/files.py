@@ -1,19 +1,21 @@
 """From paths on a disk to what can be sent: which files are calls, screenshots and chats, and what they will be called.
 
-Ids come from what a file holds (and whom it is said to be about), never from its name or the time: ingesting the same
-file again finds every event there already.
+Ids come from what a file holds (and whom it is said to be about), never from its name or the time, and what says no
+time of its own has the file's: ingesting the same file again gives the very same events.
 """
 
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, Literal
 
 from mmplatform.ingest.bodies import media_type_of_name
+from quality.contracts import EARLIEST
 
 Kind = Literal["chats", "call", "screenshot"]
 
@@ -27,26 +29,38 @@ _ORDER: Final[dict[Kind, int]] = {"chats": 0, "screenshot": 1, "call": 2}
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """One file to send; ``size`` in bytes."""
+    """One file to send.
+
+    Attributes:
+        size: in bytes.
+        written_at: when it was last written; None where that cannot be when something happened (1970, after year 9999).
+    """
 
     path: Path
     kind: Kind
     media_type: str
     size: int
+    written_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """What will not be on the log, and why; ``line`` counts from 1, None for a whole file. Quotes no content."""
+    """What will not be on the log, and why. Quotes no content.
+
+    Attributes:
+        line: where it begins, from 1; None for a whole file.
+        lines: how many lines are lost with it.
+    """
 
     path: Path
     line: int | None
     reason: str
+    lines: int = 1
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """``refused`` were named and cannot be taken; ``skipped`` lay in a folder and are of no kind that we take."""
+    """``refused`` cannot be taken; ``skipped`` lay in a folder and are of no kind that we take, or links to folders."""
 
     work: tuple[Work, ...]
     refused: tuple[Refusal, ...]
@@ -65,7 +79,7 @@ class Origin:
     Attributes:
         subject_id: whom the data is about; needed for calls and screenshots.
         conversation_id: what they belong to; None: each call and screenshot is a conversation of its own.
-        at: when it happened, for a call when it began; None: now.
+        at: when it happened, for a call when it began; None: when the file was last written, for a call when it ended.
     """
 
     subject_id: str | None = None
@@ -82,7 +96,7 @@ def plan(paths: Iterable[Path]) -> Plan:
     work: dict[Path, Work] = {}
     refused: list[Refusal] = []
     skipped: list[Path] = []
-    for path, named in _candidates(paths):
+    for path, named in _candidates(paths, refused):
         found = _look(path)
         if isinstance(found, Work):
             work.setdefault(path.resolve(), found)
@@ -114,32 +128,49 @@ _UNKNOWN: Final = (
 )
 
 
+NO_TIME: Final = "when it happened is not known: the file's own time cannot be it; say --at"
+
+
 def _look(path: Path) -> Work | Refusal:
     suffix = path.suffix.lower()
     media_type = CHAT_SUFFIXES.get(suffix) or media_type_of_name(path.name)
-    if not path.exists():
+    try:
+        found = path.stat()
+    except FileNotFoundError:
         return Refusal(path, None, "there is no such file or folder")
+    except OSError as error:
+        return Refusal(path, None, f"it cannot be read: {error.strerror}")
     if media_type is None:
         return Refusal(path, None, _UNKNOWN)
     if not path.is_file():
         return Refusal(path, None, "it is no regular file")
-    try:
-        size = path.stat().st_size
-    except OSError as error:
-        return Refusal(path, None, f"it cannot be read: {error.strerror}")
-    if size == 0:
+    if found.st_size == 0:
         return Refusal(path, None, "it is empty")
     kind: Kind = "chats" if suffix in CHAT_SUFFIXES else "call" if media_type.startswith("audio/") else "screenshot"
-    return Work(path, kind, media_type, size)
+    return Work(path, kind, media_type, found.st_size, _written_at(found))
 
 
-def _candidates(paths: Iterable[Path]) -> Iterator[tuple[Path, bool]]:
-    """Files, and whether they were named themselves."""
+def _written_at(found: os.stat_result) -> datetime | None:
+    try:
+        moment = datetime.fromtimestamp(found.st_mtime, UTC)
+    except (ValueError, OverflowError, OSError):
+        return None
+    return moment if moment >= EARLIEST else None
+
+
+def _candidates(paths: Iterable[Path], refused: list[Refusal]) -> Iterator[tuple[Path, bool]]:
+    """Files, and whether they were named themselves; folders that cannot be read are added to ``refused``."""
+
+    def unreadable(error: OSError) -> None:
+        refused.append(Refusal(Path(error.filename), None, f"the folder cannot be read: {error.strerror}"))
+
     for path in paths:
-        if not path.is_dir():
+        if not os.path.isdir(path):  # noqa: PTH112 - Path.is_dir raises where a folder above may not be read
             yield path, True
             continue
-        for inside in sorted(path.rglob("*")):
-            hidden = any(part.startswith(".") for part in inside.relative_to(path).parts)
-            if not hidden and not inside.is_dir():
-                yield inside, False
+        for above, folders, files in os.walk(path, onerror=unreadable):
+            folders[:] = sorted(name for name in folders if not name.startswith("."))
+            links = [name for name in folders if (Path(above) / name).is_symlink()]  # not followed: they may go round
+            for name in sorted([*files, *links]):
+                if not name.startswith("."):
+                    yield Path(above) / name, False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import threading
@@ -63,6 +64,38 @@ def test_what_is_sound_is_taken_and_exits_zero_and_what_is_not_is_named_and_exit
         assert second.returncode == 1
         assert "chat.jsonl, line 2" in " ".join(second.stdout.split())
         assert len(list(log.read(CHAT.topic))) == 1
+
+
+def test_all_refusals_are_written_to_the_file_that_is_named(tmp_path, folder):
+    (folder / "chat.jsonl").write_text("nonsense\n" * 30)
+    told = tmp_path / "refused.jsonl"
+    with listening(tmp_path) as (url, _):
+        done = ingest(folder, "--subject", "s1", "--url", url, "--refusals", told)
+    assert done.returncode == 1
+    found = [json.loads(line) for line in told.read_text().splitlines()]
+    assert [each["line"] for each in found] == list(range(1, 31))
+    assert all(each["path"] == str(folder / "chat.jsonl") and each["reason"] for each in found)
+    assert "10 more refusals" in " ".join(done.stdout.split())
+
+
+def test_a_file_for_refusals_that_cannot_be_written_is_told_before_anything_is_sent(tmp_path, folder):
+    with listening(tmp_path) as (url, log):
+        for wrong in (tmp_path / "nowhere" / "x", folder / "chat.jsonl"):
+            done = ingest(folder, "--subject", "s1", "--url", url, "--refusals", wrong)
+            assert done.returncode == 1
+            assert "--refusals" in done.stderr
+        assert list(log.read(CHAT.topic)) == []
+    assert "hello" in (folder / "chat.jsonl").read_text()
+
+
+def test_a_name_that_is_no_utf8_does_not_end_the_summary(tmp_path, folder):
+    (folder / os.fsdecode(b"\xff.png")).write_bytes(b"no image")
+    with listening(tmp_path) as (url, _):
+        done = ingest(folder, "--subject", "s1", "--url", url, "--refusals", tmp_path / "told")
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert "udcff.png" in "".join(done.stdout.split())
+    assert len((tmp_path / "told").read_text().splitlines()) == 1
 
 
 def test_no_gateway_is_told_and_exits_one(folder):

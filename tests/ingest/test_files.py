@@ -1,13 +1,19 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mmplatform.ingest.chat_files import ChatLine, read_chats
+from mmplatform.ingest.chat_files import ChatFile, ChatLine
 from mmplatform.ingest.files import Origin, Refusal, Work, plan
 from tests.ingest.gateways import picture, wav
 
@@ -23,7 +29,7 @@ def chats(tmp_path, content, name="chats.jsonl", origin=None):
     path = tmp_path / name
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
     [work] = plan([path]).work
-    found = list(read_chats(work, origin or Origin()))
+    found = list(ChatFile(work, origin or Origin()))
     return [f for f in found if isinstance(f, ChatLine)], [f for f in found if isinstance(f, Refusal)]
 
 
@@ -71,6 +77,65 @@ def test_a_file_named_twice_is_sent_once(tmp_path):
     (tmp_path / "a.png").write_bytes(picture())
     (tmp_path / "link.png").symlink_to(tmp_path / "a.png")
     assert len(plan([tmp_path, tmp_path / "a.png", tmp_path / "link.png"]).work) == 1
+
+
+UNREADABLE = """
+import os, sys
+from pathlib import Path
+from mmplatform.ingest.files import plan
+if os.geteuid() == 0:
+    os.setuid(65534)  # nobody: root may read everything
+found = plan([Path(name) for name in sys.argv[1:]])
+print([work.path.name for work in found.work])
+for refusal in found.refused:
+    print(refusal.path.name, "|", refusal.reason)
+"""
+
+
+@pytest.fixture
+def locked():
+    """A folder that others may read, and in it one that nobody may; pytest's own folders are closed to others."""
+    folder = Path(tempfile.mkdtemp())
+    folder.chmod(0o755)
+    (folder / "a.png").write_bytes(picture())
+    (folder / "locked").mkdir()
+    (folder / "locked" / "b.png").write_bytes(picture())
+    (folder / "locked").chmod(0)
+    yield folder
+    (folder / "locked").chmod(0o755)
+    shutil.rmtree(folder)
+
+
+def planned_by_somebody(*paths):
+    command = [sys.executable, "-c", UNREADABLE, *map(str, paths)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()
+
+
+def test_a_folder_that_may_not_be_read_is_refused_by_name_and_its_neighbours_taken(locked):
+    told = ["['a.png']", "locked | the folder cannot be read: Permission denied"]
+    assert planned_by_somebody(locked) == told
+    assert planned_by_somebody(locked / "locked") == ["[]", told[1]]
+
+
+def test_a_file_in_a_folder_that_may_not_be_read_is_refused_by_name(locked):
+    told = ["[]", "b.png | it cannot be read: Permission denied"]
+    assert planned_by_somebody(locked / "locked" / "b.png") == told
+
+
+def test_a_name_that_no_file_can_have_is_refused(tmp_path):
+    [refusal] = plan([tmp_path / ("x" * 300 + ".png")]).refused
+    assert "name too long" in refusal.reason
+
+
+def test_a_link_to_a_folder_is_not_followed_but_counted(tmp_path):
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub" / "a.png").write_bytes(picture())
+    (tmp_path / "sub" / "again").symlink_to(tmp_path)
+    planned = plan([tmp_path])
+    assert names(work.path for work in planned.work) == ["a.png"]
+    assert names(planned.skipped) == ["again"]
 
 
 def test_a_broken_link_is_refused(tmp_path):
@@ -171,11 +236,83 @@ def test_a_csv_without_a_usable_header_is_refused_whole(tmp_path, header):
     assert SECRET not in refusal.reason
 
 
-def test_a_quote_that_is_never_closed_is_told_where_it_opens(tmp_path):
-    content = 'conversation_id,subject_id,role,text\nc,s,bot,fine\nc,s,bot,"open\nc,s,bot,swallowed\n'
+CSV_HEAD = "conversation_id,subject_id,role,text\n"
+
+
+def csv_lines(*texts):
+    return "".join(f"c,s,bot,{text}\n" for text in texts)
+
+
+def test_all_that_a_quote_swallows_is_told_with_its_lines_and_their_number(tmp_path):
+    before, after = (f"m{n}" for n in range(10)), (f"m{n}" for n in range(10, 1000))
+    content = CSV_HEAD + csv_lines(*before, '"5 inch screen', *after)
     taken, [refusal] = chats(tmp_path, content, "chats.csv")
-    assert [each.body.text for each in taken] == ["fine"]
-    assert (refusal.line, "quote" in refusal.reason) == (3, True)
+    assert [each.body.text for each in taken] == [f"m{n}" for n in range(10)]
+    assert (refusal.line, refusal.lines) == (12, 991)
+    assert refusal.reason.startswith("lines 12 to 1002: no CSV: a quote that is not closed")
+
+
+def test_a_quote_that_a_later_one_closes_costs_what_lies_between_and_no_more(tmp_path):
+    content = CSV_HEAD + csv_lines("first", '"5 inch screen', "lost", "lost", '"7 inch screen', "last")
+    taken, [refusal] = chats(tmp_path, content, "chats.csv")
+    assert [(each.line, each.body.text) for each in taken] == [(2, "first"), (7, "last")]
+    assert (refusal.line, refusal.lines, refusal.reason[:12]) == (3, 4, "lines 3 to 6")
+
+
+def test_a_record_over_several_lines_with_too_many_fields_is_told_with_all_of_them(tmp_path):
+    content = CSV_HEAD + csv_lines('"a\nb\nc",surplus', "last")
+    taken, [refusal] = chats(tmp_path, content, "chats.csv")
+    assert [each.line for each in taken] == [5]
+    assert (refusal.line, refusal.lines) == (2, 3)
+    assert refusal.reason == "lines 2 to 4: 5 fields where the header has 4"
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_a_csv_may_end_its_lines_as_any_system_does(tmp_path, end):
+    content = (CSV_HEAD + csv_lines("one", "two", "three")).replace("\n", end)
+    taken, refused = chats(tmp_path, content, "chats.csv")
+    assert [(each.line, each.body.text) for each in taken] == [(2, "one"), (3, "two"), (4, "three")]
+    assert refused == []
+
+
+@pytest.mark.parametrize("text", ["x" * 5_000_000, "x" * 1_900_000 + "," * 200_000, '"' + "x" * 5_000_000 + '"'])
+def test_a_csv_line_too_long_to_hold_is_refused_and_never_cut_short(tmp_path, text):
+    taken, refused = chats(tmp_path, CSV_HEAD + csv_lines("first", text, "last"), "chats.csv")
+    assert taken[0].body.text == "first"
+    assert all(len(each.body.text) < 10 for each in taken)
+    assert refused[0].line == 3
+    assert len(taken) + sum(each.lines for each in refused) == 3
+
+
+def test_what_says_no_time_has_the_files_and_the_same_one_every_time(tmp_path):
+    path = tmp_path / "a.jsonl"
+    path.write_text(jsonl(LINE, LINE | {"event_time": "2026-03-01T12:00:00Z"}, LINE | {"event_time": None}))
+    os.utime(path, (1_700_000_000.25, 1_700_000_000.25))
+    found = [each.body.event_time for each in ChatFile(plan([path]).work[0], Origin())]
+    written = datetime(2023, 11, 14, 22, 13, 20, 250_000, tzinfo=UTC)
+    assert found == [written, datetime(2026, 3, 1, 12, tzinfo=UTC), written]
+
+
+def test_a_file_whose_time_cannot_be_when_it_was_said_asks_for_one(tmp_path):
+    path = tmp_path / "a.jsonl"
+    path.write_text(jsonl(LINE, LINE | {"event_time": "2026-03-01T12:00:00Z"}))
+    os.utime(path, (0, 0))
+    [work] = plan([path]).work
+    refusal, line = ChatFile(work, Origin())
+    assert (refusal.line, "--at" in refusal.reason) == (1, True)
+    assert line.body.event_time.year == 2026
+    assert all(isinstance(each, ChatLine) for each in ChatFile(work, Origin(at=datetime(2026, 1, 1, tzinfo=UTC))))
+
+
+def test_how_far_the_reading_is_grows_to_the_files_size(tmp_path):
+    for name, content in (("a.jsonl", jsonl(*[LINE] * 5000)), ("a.csv", CSV_HEAD + csv_lines(*["x" * 90] * 5000))):
+        (tmp_path / name).write_text(content)
+        [work] = plan([tmp_path / name]).work
+        file = ChatFile(work, Origin("s", "c"))
+        seen = [file.bytes_read for _ in file]
+        assert seen == sorted(seen)
+        assert len(set(seen)) > 20
+        assert file.bytes_read == work.size
 
 
 def test_ids_are_the_same_every_time_and_equal_texts_stay_apart(tmp_path):
@@ -188,8 +325,8 @@ def test_ids_are_the_same_every_time_and_equal_texts_stay_apart(tmp_path):
 
 
 def test_a_file_that_went_away_is_refused(tmp_path):
-    work = Work(tmp_path / "gone.jsonl", "chats", "application/jsonl", 1)
-    [refusal] = read_chats(work, Origin())
+    work = Work(tmp_path / "gone.jsonl", "chats", "application/jsonl", 1, None)
+    [refusal] = ChatFile(work, Origin())
     assert "cannot be read" in refusal.reason
 
 
@@ -198,8 +335,8 @@ def test_a_file_that_went_away_is_refused(tmp_path):
 def test_no_file_whatever_is_in_it_ends_the_reading(tmp_path, content, name):
     path = tmp_path / name
     path.write_bytes(b"role,text\n" * name.endswith("csv") + content)
-    work = Work(path, "chats", "text/csv" if name.endswith("csv") else "application/jsonl", 1)
-    for each in read_chats(work, Origin("s", "c")):
+    work = Work(path, "chats", "text/csv" if name.endswith("csv") else "application/jsonl", 1, datetime.now(UTC))
+    for each in ChatFile(work, Origin("s", "c")):
         assert isinstance(each, ChatLine | Refusal)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
@@ -35,10 +36,14 @@ def folder(tmp_path):
     return folder
 
 
-async def send(gateway, paths, origin=ORIGIN, pace=None, advance=lambda _: None, transport=None):
+async def send(gateway, paths, origin=ORIGIN, pace=None, transport=None, **options):
     client = AsyncGatewayClient("http://gateway", transport=transport or gateway.transport, attempts=1)
     async with client:
-        return await Sender(client, origin, split, pace=pace or Pace(chunk_s=0.5), advance=advance).send(plan(paths))
+        return await Sender(client, origin, split, pace=pace or Pace(chunk_s=0.5), **options).send(plan(paths))
+
+
+def written(path, moment):
+    os.utime(path, (moment.timestamp(), moment.timestamp()))
 
 
 def encoded(container, codec, seconds=1.2, rate=16_000):
@@ -103,6 +108,38 @@ async def test_the_moment_that_is_said_is_when_the_call_began(gateway, folder):
     assert spans == [timedelta(seconds=s) for s in (0.5, 1.0, 1.2, 1.2)]
 
 
+async def test_sent_again_to_a_gateway_that_forgot_every_event_is_the_very_same(tmp_path, folder):
+    """The index is written by id: a repeat with another time would move what is there."""
+    at = datetime(2026, 2, 3, 4, 5, 6, 250_000, tzinfo=UTC)
+    (folder / "chat.jsonl").write_text("".join(json.dumps(CHAT | {"text": f"m{i}"}) + "\n" for i in range(3)))
+    (folder / "shot.png").write_bytes(picture())
+    (folder / "call.wav").write_bytes(wav(seconds=1.2))
+    for path in folder.iterdir():
+        written(path, at)
+    said = []
+    for number in range(2):
+        async with memory_gateway(tmp_path / f"gateway{number}") as made:
+            await send(made, [folder])
+            events = made.events("chat") + made.events("screenshot") + made.events("call")
+            said.append([event.model_dump(exclude={"ingested_at"}) for event in events])
+    assert said[0] == said[1]
+    times = [event["event_time"] - at for event in said[0]]
+    # A call's file was last written when it ended, so that none of it lies ahead of the clock.
+    assert times[:4] == [timedelta()] * 4
+    assert times[4:] == [timedelta(seconds=s) for s in (-0.7, -0.2, 0, 0)]
+
+
+async def test_media_whose_file_cannot_tell_when_it_happened_ask_for_it(gateway, folder):
+    (folder / "shot.png").write_bytes(picture())
+    (folder / "call.wav").write_bytes(wav(seconds=1.2))
+    for path in folder.iterdir():
+        written(path, datetime(1980, 1, 1, tzinfo=UTC))  # as an archive without times leaves it
+    ledger = await send(gateway, [folder])
+    assert ["--at" in refusal.reason for _, refusal in ledger.refused] == [True, True]
+    ledger = await send(gateway, [folder], Origin(subject_id="s1", at=datetime(2026, 1, 1, tzinfo=UTC)))
+    assert ledger.refused == []
+
+
 async def test_a_call_in_real_time_is_sent_when_it_was_spoken(gateway, folder):
     (folder / "call.wav").write_bytes(wav(seconds=1.2))
     started = datetime.now(UTC)
@@ -110,6 +147,79 @@ async def test_a_call_in_real_time_is_sent_when_it_was_spoken(gateway, folder):
     *chunks, _ = gateway.events("call")
     # Never before its last sample was spoken, at twice the speed; how much later depends on the machine.
     assert all(chunk.event_time - started >= timedelta(seconds=chunk.end_s / 2) for chunk in chunks)
+
+
+async def test_progress_is_told_piece_by_piece_and_comes_to_the_whole(gateway, folder):
+    (folder / "call.wav").write_bytes(wav(seconds=4.0))
+    done = []
+    await send(gateway, [folder], advance=done.append)
+    size = plan([folder]).size
+    assert sum(done) == pytest.approx(size)
+    assert len(done) == 8
+    assert all(step == pytest.approx(size / 8) for step in done)
+    rows = "".join(json.dumps(CHAT | {"text": f"m{i}"}) + "\n" for i in range(1_000))
+    (folder / "call.wav").unlink()
+    (folder / "chat.jsonl").write_text(rows)
+    done.clear()
+    await send(gateway, [folder], advance=done.append)
+    assert len(done) == 10
+    assert sum(done) == plan([folder]).size
+
+
+async def test_what_is_refused_is_done_with_too(gateway, folder):
+    (folder / "a.png").write_bytes(b"no image")
+    (folder / "b.wav").write_bytes(b"no audio")
+    (folder / "c.wav").write_bytes(wav(seconds=1.2)[:9_000])
+    (folder / "d.jsonl").write_text("nonsense\n" * 300)
+    done = []
+    ledger = await send(gateway, [folder], advance=done.append)
+    assert len(ledger.refused) >= 302
+    assert sum(done) == pytest.approx(plan([folder]).size)
+    done.clear()
+    await send(gateway, [folder], Origin(), advance=done.append)
+    assert sum(done) == pytest.approx(plan([folder]).size)
+
+
+class BusyAtFirst(httpx.AsyncBaseTransport):
+    """The gateway, which answers 429 so many times before it takes anything."""
+
+    def __init__(self, gateway, times):
+        self.times = times
+        self._transport = gateway.transport
+
+    async def handle_async_request(self, request):
+        if self.times > 0:
+            self.times -= 1
+            return httpx.Response(429, headers={"Retry-After": "0.001"}, json={"detail": "behind"})
+        return await self._transport.handle_async_request(request)
+
+
+async def test_a_gateway_that_is_busy_is_waited_for_and_nothing_is_left_out(gateway, folder):
+    (folder / "chat.jsonl").write_text(json.dumps(CHAT) + "\n")
+    (folder / "shot.png").write_bytes(picture())
+    (folder / "call.wav").write_bytes(wav(seconds=1.2))
+    ledger = await send(gateway, [folder], transport=BusyAtFirst(gateway, 60))
+    assert counts(ledger) == ({"chats": 1, "screenshot": 1, "call": 4}, {}, 0)
+
+
+async def test_a_gateway_that_takes_nothing_for_too_long_is_given_up(gateway, folder):
+    for number in range(3):
+        (folder / f"{number}.png").write_bytes(picture(seed=number))
+    ledger = await send(gateway, [folder], transport=BusyAtFirst(gateway, 10**9), patience_s=0.05)
+    assert len(ledger.refused) == 3
+    assert all("not sent" in refusal.reason and "behind" in refusal.reason for _, refusal in ledger.refused)
+
+
+async def test_every_refusal_is_a_line_of_json_and_counts_all_that_is_lost(gateway, folder):
+    stray = ['c,s,bot,"5 inch', *(f"c,s,bot,m{i}" for i in range(9))]
+    (folder / "chat.csv").write_text("\n".join(["conversation_id,subject_id,role,text", "c,s,bot,fine", *stray]))
+    (folder / "shot.png").write_bytes(b"no image")
+    ledger = await send(gateway, [folder])
+    assert ledger.refused_of("chats") == 10
+    chats, shot = (json.loads(line) for line in ledger.refusals())
+    assert (chats["kind"], chats["line"], chats["lines"]) == ("chats", 3, 10)
+    assert chats["reason"].startswith("lines 3 to 12: ")
+    assert (shot["path"], shot["line"]) == (str(folder / "shot.png"), None)
 
 
 async def test_bad_lines_are_refused_and_good_ones_of_the_same_batch_taken(gateway, folder):
