@@ -35,7 +35,7 @@ def ingest(
     refusals: Annotated[Path | None, typer.Option(help="Write every refusal to this file, as JSON Lines.")] = None,
     url: Annotated[str, typer.Option(help="The gateway; empty: the running stack's.")] = "",
 ) -> None:
-    """Send files and folders to the gateway; again changes nothing, but for calls played now. Exit 1: some were refused."""
+    """Send files and folders to the gateway; again changes nothing. Exit code 1 when anything is refused."""
     import asyncio
     from datetime import UTC
 
