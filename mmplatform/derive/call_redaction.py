@@ -1,13 +1,13 @@
-"""Redaction of speech, utterance by utterance, with the one before as context.
+"""Redaction of speech, utterance by utterance, with those before as context.
 
-A number that is dictated in two breaths is two utterances, and neither half looks like a number. So each is redacted
-alone and once more together with what the same speaker said just before; what the second reading finds is added to
-both. A half that was published already is published again under the same id, without it.
+A number that is dictated in several breaths is several utterances, and none of them looks like a number. So each is
+redacted alone and again together with what the same speaker said just before; what a reading of several finds is added
+to each. A part that was published already is published again under the same id, without it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -18,6 +18,13 @@ Span = tuple[int, int, str]
 
 NEAR_S: Final = 6.0
 """Speaker's pauses up to this may lie inside a number: the other side says "yes" in between."""
+
+MOST_TOGETHER: Final = 6
+"""Breaths of one number, at most: an IBAN in groups, an e-mail address as "dana / b / at / example / dot / com"."""
+
+PIECE_CHARS: Final = 60
+"""What lies between the two ends of a number is all number: a longer saying may be an end of one, no piece of it. So
+what is said in whole sentences is read in pairs only, which is what it costs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,20 +48,33 @@ class Clean:
 def redact_in_turn(sayings: Sequence[Saying], redactor: Redactor) -> list[Clean]:
     """Redact what one speaker said, in time order; a result for each saying, those with known spans included."""
     unread = [n for n, saying in enumerate(sayings) if saying.spans is None]
-    near = [n for n in range(1, len(sayings)) if sayings[n].start_s - sayings[n - 1].end_s <= NEAR_S]
     if not unread:
         return [Clean(_rendered(saying.text, saying.spans or ()), saying.spans or ()) for saying in sayings]
-    pairs = [f"{sayings[n - 1].text} {sayings[n].text}" for n in near]
-    read = redactor.redact([*(sayings[n].text for n in unread), *pairs], spoken=True)
+    runs = [run for run in _runs(sayings) if any(n in run for n in unread)]
+    together = [" ".join(sayings[n].text for n in run) for run in runs]
+    read = redactor.redact([*(sayings[n].text for n in unread), *together], spoken=True)
     alone = dict(zip(unread, read[: len(unread)], strict=True))
     found = [_spans(alone[n]) if n in alone else list(sayings[n].spans or ()) for n in range(len(sayings))]
     more: list[list[Span]] = [[] for _ in sayings]
-    for n, together in zip(near, read[len(unread) :], strict=True):
-        border = len(sayings[n - 1].text)
-        for start, end, kind in _spans(together):
-            more[n - 1] += [(start, min(end, border), kind)] if start < border else []
-            more[n] += [(max(start - border - 1, 0), end - border - 1, kind)] if end > border + 1 else []
+    for run, whole in zip(runs, read[len(unread) :], strict=True):
+        at = 0
+        for n in run:
+            length = len(sayings[n].text)
+            inside = ((max(start - at, 0), min(end - at, length), kind) for start, end, kind in _spans(whole))
+            more[n] += [(start, end, kind) for start, end, kind in inside if start < end]
+            at += length + 1
     return [_clean(saying, found[n], more[n], alone.get(n)) for n, saying in enumerate(sayings)]
+
+
+def _runs(sayings: Sequence[Saying]) -> Iterator[range]:
+    """Neighbours that are read together, two at the least."""
+    for last in range(1, len(sayings)):
+        for first in range(last - 1, max(last - MOST_TOGETHER, -1), -1):
+            if sayings[first + 1].start_s - sayings[first].end_s > NEAR_S:
+                break
+            yield range(first, last + 1)
+            if len(sayings[first].text) > PIECE_CHARS:
+                break
 
 
 def touches(spans: Sequence[Span], start: int, end: int) -> bool:

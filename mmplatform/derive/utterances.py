@@ -1,186 +1,215 @@
-"""Windows of speech to utterances: ASR once for each audio ever heard, redaction in turn, words with times."""
+"""Words to utterances: redacted together with what was said just before, and published again when that finds more.
+
+A window on which a model fails is one window: it is named, and its neighbours go on. Only what is about us (a store
+that does not answer, a wrong setting) stops the step.
+"""
 
 from __future__ import annotations
 
 import hashlib
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
-import orjson
 
-from mmplatform.artifacts import CallLocator, Provenance, Stamps, Utterance, Word, artifact_id, summarise_pii
-from mmplatform.derive.call_redaction import Clean, Saying, Span, redact_in_turn, touches
-from mmplatform.derive.call_state import Channel, ChunkRef, LastSaid
+from mmplatform.artifacts import CallLocator, Provenance, Stamps, Utterance, Word, summarise_pii
+from mmplatform.derive.call_redaction import MOST_TOGETHER, NEAR_S, Clean, Saying, Span, redact_in_turn, touches
+from mmplatform.derive.call_state import Channel, Said
+from mmplatform.derive.call_windows import Heard, Origin, utterance_id
+from mmplatform.derive.recognise import Recogniser, Spoken
+from mmplatform.errors import Busy, Permanent, Rejected, Unavailable
 from mmplatform.events import Arrival, CallChunk, CallEnd, utc_now
-from mmplatform.ports import Audio, Memo, Redactor, Segment, SpokenWord, Transcriber
+from mmplatform.ports import Memo, Redactor, SpokenWord, Transcriber
 
 HIDDEN: Final = "[REDACTED]"
 TELLING_S: Final = 3.0
 """A shorter window may be taken for any language ("okay"): it is heard in the language of the longer ones."""
 
+OURS: Final = (Unavailable, Busy, Permanent)
+"""Errors that say nothing about a window."""
+
 _MAJORITY: Final = 2 / 3
-_FULL_SCALE: Final = 32767
-
-
-@dataclass(frozen=True, slots=True)
-class Heard:
-    """A window of speech on one channel, and the chunks that it lies in; seconds from the start of the call."""
-
-    channel: int
-    start_s: float
-    end_s: float
-    audio: Audio
-    chunks: tuple[ChunkRef, ...]
-    mixed: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Spoken:
-    """What ASR made of a window."""
-
-    key: str
-    segments: tuple[Segment, ...]
-    seconds: float
-    memo_hit: bool
-
-    @property
-    def words(self) -> tuple[SpokenWord, ...]:
-        """All of them, in order; times from the start of the window."""
-        return tuple(word for segment in self.segments for word in segment.words)
-
-    @property
-    def text(self) -> str:
-        """Made of the words, so that a redacted span of the text finds the words that it covers."""
-        return " ".join(word.text for word in self.words)
+_ORIGINS: Final = "utterance-origin@1"
 
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """Utterances, among them those that are published again, and what is known of the channels by now."""
+    """Utterances, each with its origin, among them those that are published again; what failed; the channels by now."""
 
-    utterances: tuple[Utterance, ...]
+    utterances: tuple[tuple[Utterance, Origin], ...]
+    failed: tuple[tuple[Origin, str], ...]
     channels: tuple[Channel, ...]
 
 
-class UtteranceMaker:
-    """Recognises and redacts.
+@dataclass(frozen=True, slots=True)
+class _Words:
+    """The words of one window; ``said``: as the call's state has them, None when they are new."""
 
-    The memo keeps what was really said (segments with words, never audio): it is part of the private vault, like the
-    blobs, and an erasure empties it.
-    """
+    origin: Origin
+    spoken: Spoken
+    said: Said | None = None
+
+    @property
+    def extent(self) -> tuple[float, float]:
+        """From the first word to the last: a window's padding is silence, and freshness counts from the last word."""
+        window, words = self.origin, self.spoken.words
+        first = min(window.start_s + max(words[0].start_s, 0.0), window.end_s)
+        return first, max(first, min(window.start_s + words[-1].end_s, window.end_s))
+
+    @property
+    def saying(self) -> Saying:
+        return Saying(self.spoken.text, *self.extent, self.said.spans if self.said is not None else None)
+
+
+class UtteranceMaker:
+    """Recognises and redacts; safe to use for many calls in turn."""
 
     def __init__(self, transcriber: Transcriber, redactor: Redactor, memo: Memo, *, deriver: tuple[str, str]) -> None:
         self._transcriber = transcriber
+        self._recogniser = Recogniser(transcriber, memo)
         self._redactor = redactor
         self._memo = memo
-        self._space = f"asr/{transcriber.name}@{transcriber.version}"
         self._deriver = deriver
 
     def make(
         self, heard: Sequence[Heard], channels: Sequence[Channel], arrival: Arrival[CallChunk] | Arrival[CallEnd]
     ) -> Made:
-        """One utterance for each window in which somebody said something; windows of a channel in time order."""
+        """One utterance for each window in which somebody said something; windows of a channel in time order.
+
+        Raises:
+            Unavailable: the memo does not answer.
+            Permanent: a model cannot be used at all.
+        """
         known = list(channels)
-        made: list[Utterance] = []
+        made: list[tuple[Utterance, Origin]] = []
+        failed: list[tuple[Origin, str]] = []
         for number in sorted({window.channel for window in heard}):
-            mine = [window for window in heard if window.channel == number]
-            said, known[number] = self._one(mine, known[number], arrival)
-            made += said
-        return Made(tuple(made), tuple(known))
+            fresh, known[number], unheard = self._recognised(
+                [window for window in heard if window.channel == number], known[number]
+            )
+            failed += unheard
+            if not fresh:
+                continue
+            clean, unread = self._redacted(self._before(known[number], fresh), fresh)
+            failed += unread
+            changed = [(each, now) for each, now in clean if each.said is None or each.said.spans != now.spans]
+            made += [(self._utterance(each, now, arrival), each.origin) for each, now in changed]
+            known[number] = self._remember(known[number], changed)
+        return Made(tuple(made), tuple(failed), tuple(known))
 
-    def _one(
-        self, heard: Sequence[Heard], channel: Channel, arrival: Arrival[CallChunk] | Arrival[CallEnd]
-    ) -> tuple[list[Utterance], Channel]:
-        spoken: list[tuple[Heard, Spoken]] = []
+    def _recognised(
+        self, heard: Sequence[Heard], channel: Channel
+    ) -> tuple[list[_Words], Channel, list[tuple[Origin, str]]]:
+        """The windows in which somebody said something, and those on which the model failed."""
+        fresh: list[_Words] = []
+        failed: list[tuple[Origin, str]] = []
         for window in heard:
-            words = self._recognise(window.audio, _language(channel, window))
-            channel = _counted(channel, window, words)
-            if words.text:
-                spoken.append((window, words))
-        if not spoken:
-            return [], channel
-        before = self._before(channel.last)
-        sayings = [Saying(words.text, window.start_s, window.end_s) for window, words in spoken]
-        clean = redact_in_turn([*(saying for _, saying in before), *sayings], self._redactor)
-        again = [
-            _hidden(last, words, now)
-            for ((last, words), _), now in zip(before, clean, strict=False)
-            if now.spans != last.spans
-        ]
-        fresh = clean[len(before) :]
-        new = [self._utterance(window, words, now, arrival) for (window, words), now in zip(spoken, fresh, strict=True)]
-        last = LastSaid(key=spoken[-1][1].key, spans=fresh[-1].spans, utterance=new[-1])
-        return [*again, *new], channel.model_copy(update={"last": last})
+            origin = Origin.of(window)
+            try:
+                spoken = self._recogniser.recognise(window.audio, _language(channel, window))
+            except OURS:
+                raise
+            except Exception as error:  # noqa: BLE001 - whatever one window does to a model, the call goes on
+                failed.append((origin, why(self._transcriber.name, error)))
+                continue
+            channel = _counted(channel, window, spoken)
+            if spoken.text:
+                fresh.append(_Words(origin, spoken))
+        return fresh, channel, failed
 
-    def _before(self, last: LastSaid | None) -> list[tuple[tuple[LastSaid, Spoken], Saying]]:
-        """What was said last as it was really said; nothing when the memo forgot it."""
-        words = self._known(last.key) if last is not None else None
-        if last is None or words is None:
+    def _before(self, channel: Channel, fresh: Sequence[_Words]) -> list[_Words]:
+        """What was said shortly before (or after, when the audio came late), without what the memo forgot."""
+        starts, ends = zip(*(each.extent for each in fresh), strict=True)
+        if not any(said.start_s - max(ends) <= NEAR_S >= min(starts) - said.end_s for said in channel.recent):
             return []
-        was = last.utterance
-        return [((last, words), Saying(words.text, was.start_s, was.end_s, last.spans))]
+        words = self._recogniser.known([said.key for said in channel.recent])
+        origins = self._memo.get_many(_ORIGINS, [said.origin for said in channel.recent])
+        return [
+            _Words(Origin.model_validate_json(origins[said.origin]), words[said.key], said)
+            for said in channel.recent
+            if said.key in words and said.origin in origins
+        ]
 
-    def _recognise(self, audio: Audio, language: str | None) -> Spoken:
-        # As 16-bit samples: the key must not depend on the last bits of a resampler, and is what the model hears.
-        pcm = np.round(audio * _FULL_SCALE).astype("<i2")
-        key = hashlib.sha256(pcm.tobytes()).hexdigest() + f" {language or ''}".rstrip()
-        known = self._known(key)
-        if known is not None:
-            return known
-        started = time.perf_counter()
-        segments = self._transcriber.transcribe(pcm.astype(np.float32) / np.float32(_FULL_SCALE), language=language)
-        seconds = time.perf_counter() - started
-        self._memo.put_many(self._space, {key: orjson.dumps(segments)})
-        return Spoken(key, tuple(segments), seconds, memo_hit=False)
+    def _redacted(
+        self, before: Sequence[_Words], fresh: Sequence[_Words]
+    ) -> tuple[list[tuple[_Words, Clean]], list[tuple[Origin, str]]]:
+        """All in one batch. When that fails, once more without each window on which it fails."""
+        try:
+            return self._in_turn([*before, *fresh]), []
+        except OURS:
+            raise
+        except Exception as error:  # noqa: BLE001 - as above
+            if len(fresh) == 1:
+                return [], [(fresh[0].origin, why(self._redactor.name, error))]
+        good: list[_Words] = []
+        failed: list[tuple[Origin, str]] = []
+        for each in fresh:
+            _, unread = self._redacted([*before, *good], [each])
+            failed += unread
+            good += [] if unread else [each]
+        return self._in_turn([*before, *good]), failed
 
-    def _known(self, key: str) -> Spoken | None:
-        packed = self._memo.get_many(self._space, [key]).get(key)
-        if packed is None:
-            return None
-        return Spoken(key, tuple(_segment(each) for each in orjson.loads(packed)), 0.0, memo_hit=True)
+    def _in_turn(self, words: Sequence[_Words]) -> list[tuple[_Words, Clean]]:
+        ordered = sorted(words, key=lambda each: each.extent)
+        return list(zip(ordered, redact_in_turn([each.saying for each in ordered], self._redactor), strict=True))
 
-    def _utterance(
-        self, window: Heard, spoken: Spoken, clean: Clean, arrival: Arrival[CallChunk] | Arrival[CallEnd]
-    ) -> Utterance:
-        event, last = arrival.event, window.chunks[-1]
+    def _remember(self, channel: Channel, changed: Sequence[tuple[_Words, Clean]]) -> Channel:
+        packed = [(each, now, each.origin.model_dump_json().encode()) for each, now in changed]
+        origins = {hashlib.sha256(origin).hexdigest(): origin for _, _, origin in packed}
+        self._memo.put_many(_ORIGINS, origins)
+        recent = {said.origin: said for said in channel.recent}
+        for key, (each, now, _) in zip(origins, packed, strict=True):
+            start_s, end_s = each.extent
+            paid = each.said or each.spoken
+            recent[key] = Said(
+                key=each.spoken.key,
+                origin=key,
+                spans=now.spans,
+                start_s=start_s,
+                end_s=end_s,
+                seconds=paid.seconds,
+                memo_hit=paid.memo_hit,
+            )
+        ordered = sorted(recent.values(), key=lambda said: (said.start_s, said.end_s))
+        return channel.model_copy(update={"recent": tuple(ordered[-(MOST_TOGETHER - 1) :])})
+
+    def _utterance(self, words: _Words, clean: Clean, arrival: Arrival[CallChunk] | Arrival[CallEnd]) -> Utterance:
+        origin, spoken = words.origin, words.spoken
+        call_id = arrival.event.conversation_id
         chances = [word.probability for word in spoken.words]
-        start_s, end_s = _extent(window, spoken.words)
+        start_s, end_s = words.extent
+        paid = words.said or spoken
         return Utterance(
-            # The window's start, not the first word's: a better model replaces what an earlier one heard.
-            artifact_id=artifact_id(
-                "utterance", f"{event.conversation_id}/{window.channel}", round(window.start_s * 1000)
-            ),
+            artifact_id=utterance_id(call_id, origin),
             modality="call",
-            conversation_id=event.conversation_id,
-            subject_id=last.subject_id,
+            conversation_id=call_id,
+            subject_id=origin.subject_id,
             stamps=Stamps(
                 # The moment at which the utterance ended: its last chunk's end, less what follows it in there.
-                event_time=last.event_time - timedelta(seconds=max(last.end_s - end_s, 0.0)),
-                ingested_at=last.ingested_at,
+                event_time=origin.event_time - timedelta(seconds=max(origin.chunks_end_s - end_s, 0.0)),
+                ingested_at=origin.ingested_at,
                 derived_at=utc_now(),
             ),
             provenance=Provenance(
-                event_ids=tuple(chunk.event_id for chunk in window.chunks),
-                position=arrival.position,
-                blobs=tuple(chunk.blob for chunk in window.chunks),
+                event_ids=origin.event_ids,
+                position=arrival.position,  # also of one that is published again: this event completed what it is now
+                blobs=origin.blobs,
                 deriver=self._deriver[0],
                 deriver_version=self._deriver[1],
                 model=self._transcriber.name,
                 model_version=self._transcriber.version,
-                seconds=spoken.seconds,
-                memo_hit=spoken.memo_hit,
+                seconds=paid.seconds,
+                memo_hit=paid.memo_hit,
             ),
-            call_id=event.conversation_id,
-            channel=window.channel,
-            speaker=_speaker(window),
+            call_id=call_id,
+            channel=origin.channel,
+            speaker=origin.speaker,
             start_s=start_s,
             end_s=end_s,
             text=clean.text,
-            words=_words(spoken.words, clean.spans, window.start_s),
+            words=_words(spoken.words, clean.spans, origin.start_s),
             language=spoken.segments[0].language,
             confidence=min(1.0, max(0.0, float(np.mean(chances)))),
             no_speech=min(1.0, max(0.0, *(segment.no_speech for segment in spoken.segments))),
@@ -199,17 +228,9 @@ def locate_call(utterance: Utterance) -> CallLocator:
     )
 
 
-def _hidden(last: LastSaid, spoken: Spoken, clean: Clean) -> Utterance:
-    """An utterance as it must be published by now: the same one, with more of it hidden."""
-    was = last.utterance
-    return was.model_copy(
-        update={
-            "text": clean.text,
-            "words": _words(spoken.words, clean.spans, was.words[0].start_s - max(spoken.words[0].start_s, 0.0)),
-            "pii": summarise_pii([kind for _, _, kind in clean.spans]),
-            "stamps": was.stamps.model_copy(update={"derived_at": utc_now()}),
-        }
-    )
+def why(who: str, error: Exception) -> str:
+    """The reason for a quarantine row. Of a foreign error the type only: its message may quote what was said."""
+    return str(error) if isinstance(error, Rejected) else f"{who} raised {type(error).__name__}"
 
 
 def _language(channel: Channel, window: Heard) -> str | None:
@@ -231,18 +252,6 @@ def _counted(channel: Channel, window: Heard, spoken: Spoken) -> Channel:
     return channel.model_copy(update={"languages": tuple(sorted(heard.items()))})
 
 
-def _extent(window: Heard, words: Sequence[SpokenWord]) -> tuple[float, float]:
-    """From the first word to the last one: the window's padding is silence, and freshness counts from the last word."""
-    first = min(window.start_s + max(words[0].start_s, 0.0), window.end_s)
-    return first, max(first, min(window.start_s + words[-1].end_s, window.end_s))
-
-
-def _speaker(window: Heard) -> str:
-    """Who the source says is on the channel; not when all voices are on it."""
-    speakers = window.chunks[-1].speakers
-    return f"channel-{window.channel}" if window.mixed or window.channel >= len(speakers) else speakers[window.channel]
-
-
 def _words(words: Sequence[SpokenWord], spans: Sequence[Span], start_s: float) -> tuple[Word, ...]:
     """Words with times in the call; one that a redacted span touches is hidden."""
     found = []
@@ -259,8 +268,3 @@ def _words(words: Sequence[SpokenWord], spans: Sequence[Span], start_s: float) -
             )
         )
     return tuple(found)
-
-
-def _segment(known: dict[str, Any]) -> Segment:
-    words = tuple(SpokenWord(**word) for word in known["words"])
-    return Segment(**{**known, "words": words})

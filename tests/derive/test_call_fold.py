@@ -10,7 +10,7 @@ from datetime import timedelta
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from mmplatform.artifacts import Passage, Retraction, Utterance
@@ -189,12 +189,13 @@ def test_an_utterance_says_when_it_ended_and_what_it_was_made_of():
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data())
-def test_any_order_with_duplicates_gives_the_same_utterances(data):
+def test_any_order_within_patience_and_with_duplicates_gives_the_same_utterances(data):
     world = World()
     wanted, _, _ = world.fold([*world.events, call_end()])
     swapped = list(world.events)
     for place in data.draw(st.lists(st.integers(0, LENGTH_S - 2), max_size=6)):
         swapped[place], swapped[place + 1] = swapped[place + 1], swapped[place]
+    assume(all(abs(place - event.chunk_index) < 3 for place, event in enumerate(swapped)))
     doubled = [event for event in swapped for _ in range(data.draw(st.integers(1, 2)))]
     found, aside, _ = world.fold([*doubled, call_end()])
     assert spoken(found) == spoken(wanted)
