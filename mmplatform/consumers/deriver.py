@@ -18,10 +18,10 @@ from mmplatform.consumers.publish import Outgoing, outgoing, publish
 from mmplatform.consumers.quix import BatchSink, open_app, open_topic, unprefixed
 from mmplatform.consumers.status import WorkerStatus
 from mmplatform.derive.call import CallDeriver
-from mmplatform.derive.call_state import CallState
+from mmplatform.derive.call_state import CallState, restored
 from mmplatform.derive.derived import Derived
 from mmplatform.errors import Busy, Rejected, Unavailable
-from mmplatform.events import Arrival, Position, decode_event, utc_now
+from mmplatform.events import Arrival, CallChunk, CallEnd, Position, decode_event, utc_now
 from mmplatform.ingest.producer import LogProducer
 from mmplatform.modalities import ARTIFACTS_TOPIC, CALL, DEAD_LETTERS_TOPIC, QUARANTINE_TOPIC, ModalitySpec
 from mmplatform.pipeline.process import BatchDeriver, ConsumedRecord, Outcome, dead_letter, process, process_one
@@ -53,7 +53,9 @@ def batch_app(
         publish(outcome, producer, settings)
         count(status, outcome, len(records), started)
 
-    # A micro-batch is published whole: where a single event takes a second, the first must not wait for the last.
+    # A micro-batch is published whole: where a single event takes a second, the first must not wait for the last. So in
+    # the stream a captioner sees one image at a time; only a reprocessing run hands it more. That is right for captions
+    # from OCR and layout, where a batch saves nothing; to a model of transformers on a GPU batches would be worth it.
     most = settings.derive_batch if spec.cost_class == "text" else 1
     app = open_app(settings, group=spec.group, commit_s=settings.derive_commit_s, commit_every=most)
     app.dataframe(open_topic(app, settings, spec.topic)).sink(BatchSink(settings, land))
@@ -131,13 +133,24 @@ class CallStep:
         kept: list[CallState] = []
 
         def fold(arrival: Arrival[Any]) -> Derived:
-            known = CallState.model_validate(before) if before is not None else None
+            known = self._known(before, arrival.event) if before is not None else None
             after, derived = self._deriver.advance(known, arrival)
             kept.append(after)
             return derived
 
         outcome = process_one(record, fold, CALL, self._limits)
         return outcome, kept[-1].model_dump(mode="json") if kept else None
+
+    @staticmethod
+    def _known(before: Any, event: CallChunk | CallEnd) -> CallState:
+        known, wrong = restored(before, event)
+        if wrong:
+            _log.warning(
+                "call state begun anew: what was kept of it does not read; what was open is marked as a gap",
+                call_id=event.conversation_id,
+                wrong=wrong,
+            )
+        return known
 
 
 def count(status: WorkerStatus, outcome: Outcome, records: int, started: float) -> None:

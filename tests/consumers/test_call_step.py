@@ -1,0 +1,141 @@
+"""One record of a call against what the store keeps for it, which may be another release's."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+
+import orjson
+import pytest
+from quixstreams.context import set_message_context
+from quixstreams.models import MessageContext
+from structlog.testing import capture_logs
+
+from mmplatform.artifacts import Retraction, Utterance, decode_artifact
+from mmplatform.consumers.deriver import CallStep
+from mmplatform.consumers.status import WorkerStatus
+from mmplatform.derive.call_state import CallState
+from mmplatform.events import encode
+from mmplatform.settings import load
+from tests.builders import NOW, call_end
+from tests.derive.test_call_fold import SPEECH, World, gaps, spoken
+
+LAST = call_end(ingested_at=NOW + timedelta(seconds=60), event_time=NOW + timedelta(seconds=60), chunks=12)
+
+
+class Kept:
+    """Quix's store for one key: JSON in, JSON out."""
+
+    def __init__(self) -> None:
+        self.value: bytes | None = None
+
+    def get(self, key):
+        assert key == "call"
+        return orjson.loads(self.value) if self.value is not None else None
+
+    def set(self, key, value):
+        assert key == "call"
+        self.value = orjson.dumps(value)
+
+
+class Stream:
+    def __init__(self, world: World) -> None:
+        self.step = CallStep(load(), world.deriver(), WorkerStatus("derive-call"))
+        self.kept = Kept()
+        self.artifacts: dict[str, object] = {}
+        self.aside: list[dict[str, object]] = []
+        self.offset = 0
+
+    def take(self, *events):
+        for event in events:
+            set_message_context(MessageContext("interactions.call", 0, self.offset, 0, leader_epoch=None))
+            self.offset += 1
+            for out in self.step(encode(event), self.kept):
+                if out.topic != "artifacts":
+                    self.aside.append(json.loads(out.value))
+                    continue
+                artifact = decode_artifact(out.value)
+                if isinstance(artifact, Retraction):
+                    self.artifacts.pop(artifact.artifact_id, None)
+                else:
+                    self.artifacts[artifact.artifact_id] = artifact
+
+
+def test_a_call_whose_state_is_kept_as_json_is_heard_as_one_in_memory():
+    world = World()
+    wanted, _, _ = world.fold([*world.events, LAST])
+    stream = Stream(world)
+    stream.take(*world.events, LAST)
+    assert spoken(stream.artifacts) == spoken(wanted)
+    assert CallState.model_validate(stream.kept.get("call")).complete
+    assert {a.stamps.taken_at is not None for a in stream.artifacts.values()} == {True}
+
+
+def earlier(state):
+    """As the release before kept it: the last utterance on the channel, a gap for each chunk, no version."""
+    kept = {
+        name: value for name, value in state.items() if name in {"next_index", "heard_s", "run", "waiting", "ended"}
+    }
+    channels = [
+        {"keep_s": each["keep_s"], "noise_dbfs": each["noise_dbfs"], "last": None} for each in state["channels"]
+    ]
+    return kept | {"channels": channels, "gaps": [{"index": 2, "start_s": 2.0, "end_s": 3.0}], "total": None}
+
+
+UNREADABLE = {
+    "another release's": earlier,
+    "of a release to come": lambda state: state | {"schema_version": 3, "mood": "good"},
+    "without its channels": lambda state: state | {"channels": "?"},
+}
+
+
+@pytest.mark.parametrize("what", UNREADABLE)
+def test_a_call_whose_state_does_not_read_goes_on_behind_what_was_taken_in(what):
+    world = World()
+    stream = Stream(world)
+    stream.take(*world.events[:8])
+    before = spoken(stream.artifacts)
+    stream.kept.set("call", UNREADABLE[what](stream.kept.get("call")))
+    with capture_logs() as logs:
+        stream.take(*world.events[8:], LAST)
+    assert [(log["log_level"], log["call_id"]) for log in logs if "begun anew" in log["event"]] == [
+        ("warning", "call-1")
+    ]
+    assert stream.aside == []
+    said = spoken(stream.artifacts)
+    assert set(before) < set(said)
+    assert any(start > SPEECH[3][0] - 0.5 for _, start, _, _ in said)
+    [(start, end)] = gaps(stream.artifacts)
+    assert end == 8.0
+    # The burst from 6.3 s on was open, and is marked; without the channels nobody knows since when something was.
+    assert (before[-1][2] <= start <= 6.3) if what != "without its channels" else start == 8.0
+    assert CallState.model_validate(stream.kept.get("call")).complete
+
+
+@pytest.mark.parametrize("damaged", [[], "state", {"next_index": -1}, {"next_index": "x", "heard_s": float("nan")}])
+def test_a_state_of_which_nothing_reads_is_begun_anew_at_the_event(damaged):
+    world = World()
+    stream = Stream(world)
+    stream.kept.value = orjson.dumps(damaged)
+    stream.take(*world.events[6:], LAST)
+    assert stream.aside == []
+    assert gaps(stream.artifacts) == [(6.0, 6.0)]
+    assert len(spoken(stream.artifacts)) == 2
+
+
+def test_an_end_finds_a_state_of_which_nothing_reads():
+    stream = Stream(World())
+    stream.kept.value = b"[]"
+    stream.take(LAST)
+    assert gaps(stream.artifacts) == [(0.0, 0.0)]
+    assert [type(a) for a in stream.artifacts.values()] == [Utterance]
+    assert stream.aside == []
+
+
+def test_the_log_of_a_state_that_does_not_read_quotes_none_of_it():
+    world = World()
+    stream = Stream(world)
+    stream.kept.set("call", {"next_index": 3, "heard_s": 3.0, "said": "555 0123"})
+    with capture_logs() as logs:
+        stream.take(world.events[3])
+    assert "555" not in str([log["wrong"] for log in logs if "wrong" in log])
