@@ -128,6 +128,13 @@ class Channel(Record):
     recent: tuple[Said, ...] = ()
 
 
+class LateStretch(Record):
+    """Chunks that came late, one behind the other, and whose audio is still needed; the channels as in the call."""
+
+    run: tuple[ChunkRef, ...]
+    channels: tuple[Channel, ...]
+
+
 class TakenPage(Record):
     """Marks of the audio of neighbouring chunks, one behind the other."""
 
@@ -157,6 +164,7 @@ class CallState(Record):
         waiting: chunks that came before their turn, by index.
         run: the chunks, without a hole between them, whose audio is still needed.
         channels: what is known of each channel.
+        late: the stretch that fills a gap just now.
         gaps: what is missing before ``next_index``, by index.
         tail: what is missing behind it, once the source said how many chunks there are.
         total: how many chunks the call has, once its source said so.
@@ -171,6 +179,7 @@ class CallState(Record):
     waiting: tuple[ChunkRef, ...] = ()
     run: tuple[ChunkRef, ...] = ()
     channels: tuple[Channel, ...] = ()
+    late: LateStretch | None = None
     gaps: tuple[Gap, ...] = ()
     tail: Gap | None = None
     total: int | None = None
@@ -182,7 +191,7 @@ class CallState(Record):
     def complete(self) -> bool:
         """All that the source says there is was taken in: nothing but repetitions can come."""
         done = self.ended and self.total is not None and self.next_index >= self.total
-        return done and not (self.waiting or self.run or self.gaps)
+        return done and not (self.waiting or self.run or self.late or self.gaps)
 
 
 class _Place(BaseModel):

@@ -11,9 +11,18 @@ from typing import Final
 
 from mmplatform.artifacts import Artifact, Quarantined
 from mmplatform.derive.call_marks import Marker
-from mmplatform.derive.call_state import MOST_BYTES, MOST_GAPS, MOST_WAITING, CallState, Channel, ChunkRef, Gap
+from mmplatform.derive.call_state import (
+    MOST_BYTES,
+    MOST_GAPS,
+    MOST_WAITING,
+    CallState,
+    Channel,
+    ChunkRef,
+    Gap,
+    LateStretch,
+)
 from mmplatform.derive.call_taken import TakenChunks, mark_of
-from mmplatform.derive.call_windows import Heard, Listener
+from mmplatform.derive.call_windows import Channels, Heard, Listener, Run, Windows
 from mmplatform.errors import Rejected
 from mmplatform.events import CallEnd
 
@@ -48,10 +57,15 @@ class Step:
 
     def chunk(self, chunk: ChunkRef) -> None:
         """Take a chunk in, now, later, or not at all."""
+        late = self.state.late
+        if late is not None and (chunk.ingested_at - late.run[-1].ingested_at).total_seconds() >= self._ears.gap_s:
+            self._close_late()
         if chunk.index < self.state.next_index:
             self._again(chunk)
         else:
             self._in_turn(chunk)
+        if self._too_heavy():
+            self._close_late()
         self._mark_tail()
 
     def end(self, event: CallEnd) -> None:
@@ -59,6 +73,7 @@ class Step:
         while self.state.waiting:
             self._skip()
         self._close_run()
+        self._close_late()
         if event.reason == "ended":
             self._set(ended=True, total=self.state.total if event.chunks is None else event.chunks)
         self._mark_tail()
@@ -160,27 +175,33 @@ class Step:
             self._cut(closed=True)
 
     def _cut(self, *, closed: bool) -> None:
-        found = self._ears.listener.cut(self.state.run, self.state.channels, closed=closed)
+        found = self._windows(self.state.run, self.state.channels, closed=closed)
+        self._set(run=found.run, channels=found.channels)
+
+    def _windows(self, run: Run, channels: Channels, *, closed: bool) -> Windows:
+        found = self._ears.listener.cut(run, channels, closed=closed)
         for chunk, reason in found.lost:
             self._set_aside(chunk, "blob", reason)
             self._mark(_place_of(chunk), chunk, wait=False)
         self.heard += found.heard
-        self._set(run=found.run, channels=found.channels)
+        return found
 
     def _fill(self, gap: Gap, chunk: ChunkRef) -> None:
-        """A chunk whose gap was marked already: take the mark back, and derive it as a stretch of its own."""
+        """A chunk whose gap was marked already: take the mark back, and hear it with the late ones before it."""
         if chunk.start_s < gap.start_s - JUMP_S or chunk.end_s > gap.end_s + JUMP_S:
             told = f"chunk {chunk.index} is not within {gap.start_s:g} to {gap.end_s:g} s, where it was missed"
             self._set_aside(chunk, "call_timeline", told)
             return
-        listener = self._ears.listener
+        late = self.state.late
+        if late is not None and not _continues(late.run[-1], chunk):
+            self._close_late()
+        late = self.state.late or LateStretch(run=(), channels=())
         try:
-            run, channels = listener.join((), (), chunk)
+            run, channels = self._ears.listener.join(late.run, late.channels, chunk)
         except Rejected as error:
             self._set_aside(chunk, "blob", str(error))  # and the mark stays
             return
         self._take(chunk)
-        self.heard += listener.cut(run, channels, closed=True).heard
         since_s = self.state.run[0].start_s if self.state.run else self.state.heard_s
         new = (Channel(keep_s=since_s) for _ in channels[len(self.state.channels) :])
         self._set(channels=(*self.state.channels, *new))
@@ -188,6 +209,18 @@ class Step:
         self.marks.append(self._marker.retraction(gap))
         for left in gap.around(chunk, least_s=JUMP_S):
             self._mark(left, chunk, wait=left.chunks > 0)
+        self._set(late=LateStretch(run=run, channels=channels))
+        self._cut_late(closed=not any(other.first == chunk.index + 1 for other in self.state.gaps))
+
+    def _close_late(self) -> None:
+        """Nothing continues what came late, or not for ``gap_s``."""
+        if self.state.late is not None:
+            self._cut_late(closed=True)
+
+    def _cut_late(self, *, closed: bool) -> None:
+        if self.state.late is not None:
+            found = self._windows(self.state.late.run, self.state.late.channels, closed=closed)
+            self._set(late=None if closed else LateStretch(run=found.run, channels=found.channels))
 
     def _unreadable(self, chunk: ChunkRef, error: Rejected) -> None:
         """Its audio cannot be had: it is set aside with the reason, its place is a gap, and the call goes on."""
@@ -225,6 +258,10 @@ class Step:
 
     def _set(self, **change: object) -> None:
         self.state = self.state.model_copy(update=change)
+
+
+def _continues(last: ChunkRef, chunk: ChunkRef) -> bool:
+    return chunk.index == last.index + 1 and abs(chunk.start_s - last.end_s) <= JUMP_S
 
 
 def _place_of(chunk: ChunkRef) -> Gap:
