@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from chromadb.config import Settings as ChromaSettings
     from chromadb.errors import ChromaError
 
+_EMPTY: Final = "hnsw segment reader: Nothing found"
+"""What Chroma 1.5 answers for a moment to a search of a collection whose first row is being written."""
+
 _TIMEOUT_S: Final = 20.0  # an upsert of 1,000 rows takes 1 s; a server silent for this long is as good as gone
 
 
@@ -119,6 +122,8 @@ def chroma_errors(doing: str) -> Iterator[None]:
     except (PlatformError, NotFoundError):
         raise
     except ChromaError as error:
+        if _EMPTY in error.message():
+            raise NotFoundError(error.message()) from error
         raise _mapped(error, doing) from error
     except httpx.RequestError as error:
         raise Unavailable(f"index: cannot {doing}: the server does not answer ({type(error).__name__})") from error
