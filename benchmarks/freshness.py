@@ -88,7 +88,7 @@ def _measure(run: runfile.StackRun, rates: Rates, arguments: argparse.Namespace,
     subject = f"canary-{secrets.token_hex(3)}"
     context = multiprocessing.get_context("spawn")
     started, stop, results = context.Event(), context.Event(), context.Queue()
-    reader = context.Process(target=read, args=(run.gateway, subject, started, stop, results))
+    reader = context.Process(target=read, args=(run.gateway, subject, rates.modalities, started, stop, results))
     reader.start()
     if not started.wait(READER_S):
         raise SystemExit("the reader did not start")

@@ -38,6 +38,12 @@ class Rates:
     calls: int
     seconds: float
 
+    @property
+    def modalities(self) -> tuple[str, ...]:
+        """Those of which anything arrives."""
+        some = {"chat": self.chats_per_s, "call": self.calls, "screenshot": self.screenshot_every_s}
+        return tuple(modality for modality, rate in some.items() if rate)
+
 
 @dataclass(slots=True)
 class Sent:

@@ -101,7 +101,7 @@ class Settings(BaseSettings):
     ner_model: str = Field(
         default="en-sm", description="Name of a pulled spaCy model for names in texts, or a directory."
     )
-    ocr_threads: int = Field(default=1, ge=1, le=64, description="Threads of one OCR session.")
+    ocr_threads: int = Field(default=2, ge=1, le=64, description="Threads of one OCR session.")
     caption_model: str = Field(
         default="",
         description=(
@@ -144,10 +144,10 @@ class Settings(BaseSettings):
     )
 
     derive_commit_s: float = Field(
-        default=0.1, gt=0, le=60, description="Micro-batch interval of the derivers, in seconds."
+        default=0.05, gt=0, le=60, description="Micro-batch interval of the derivers, in seconds."
     )
     derive_batch: int = Field(default=64, ge=1, le=10_000, description="Most events in one micro-batch of a deriver.")
-    index_commit_s: float = Field(default=0.1, gt=0, le=60, description="Commit interval of the indexer, in seconds.")
+    index_commit_s: float = Field(default=0.05, gt=0, le=60, description="Commit interval of the indexer, in seconds.")
     index_batch: int = Field(default=128, ge=1, le=5_000, description="Most passages in one upsert.")
     archive_commit_s: float = Field(
         default=15.0, gt=0, le=3600, description="Commit interval of the archiver, in seconds."
