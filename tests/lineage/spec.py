@@ -11,6 +11,7 @@ import importlib
 import json
 import os
 import pkgutil
+import re
 import types
 import typing
 from datetime import datetime
@@ -87,8 +88,16 @@ def _check_facet(slot, key, facet):
         jsonschema.Draft202012Validator(json.loads(OURS.read_text()), format_checker=formats).validate(facet)
         return
     kind = _kinds()[facet["_schemaURL"]]
+    assert key == _key(kind), f"the specification calls it {_key(kind)}, not {key}"
     assert issubclass(kind, slot), f"{key} is no {slot.__name__}"
     _validator(kind).validate(facet)
+
+
+def _key(kind):
+    """The key of a facet: the name of its class without what says where it goes; two are called otherwise."""
+    short = re.sub(r"(InputDataset|OutputDataset|Dataset|Job|Run)Facet$", "", kind.__name__)
+    odd = {"ProcessingEngine": "processing_engine", "DatasetVersion": "version"}
+    return odd.get(short, short[0].lower() + short[1:])
 
 
 @cache
