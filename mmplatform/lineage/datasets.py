@@ -103,7 +103,7 @@ class Datasets:
             **_type("TABLE"),
             "schema": schema_dataset.SchemaDatasetFacet(
                 fields=[
-                    schema_dataset.SchemaDatasetFacetFields(name=name, type=kind, ordinal_position=place)
+                    schema_dataset.SchemaDatasetFacetFields(name=name, type=kind, ordinal_position=place, fields=None)
                     for place, (name, kind) in enumerate(self._columns[key], start=1)
                 ],
                 producer=PRODUCER,
@@ -114,6 +114,7 @@ class Datasets:
                 name="mmplatform",
                 metadataUri=known.uri or None,
                 warehouseUri=known.warehouse or None,
+                catalogProperties=None,
                 producer=PRODUCER,
             ),
             "symlinks": self._symlinks(key, location),
@@ -150,6 +151,7 @@ class Datasets:
             return {}
         facet = column_lineage_dataset.ColumnLineageDatasetFacet(
             fields={column: column_lineage_dataset.Fields(origins) for column, origins in fields.items()},
+            dataset=None,
             producer=PRODUCER,
         )
         return {"columnLineage": facet}
@@ -166,6 +168,7 @@ def _quality(verdicts: Sequence[Verdict]) -> InputDatasetFacet:
                 name=each.name,
                 expected=each.expected,
                 actual=each.actual,
+                params=None,
             )
             for each in verdicts
         ],

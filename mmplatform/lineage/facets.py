@@ -59,10 +59,11 @@ def engine(name: str, version: str) -> dict[str, RunFacet]:
 def parent(run_id: str, name: Name) -> dict[str, RunFacet]:
     """The run that this one is a part of; ours are never nested deeper, so that it is the root too."""
     facet = parent_run.ParentRunFacet(
-        run=parent_run.Run(runId=run_id),
-        job=parent_run.Job(namespace=name.namespace, name=name.name),
+        run=parent_run.Run(run_id, facets=None),
+        job=parent_run.Job(name.namespace, name.name, facets=None),
         root=parent_run.Root(
-            run=parent_run.RootRun(runId=run_id), job=parent_run.RootJob(namespace=name.namespace, name=name.name)
+            run=parent_run.RootRun(run_id, facets=None),
+            job=parent_run.RootJob(name.namespace, name.name, facets=None),
         ),
         producer=PRODUCER,
     )

@@ -22,9 +22,7 @@ class Collector:
     def of(self, job: str, state: str | None = None) -> list[dict]:
         """The events of one job."""
         return [
-            event
-            for event in list(self.events)
-            if event["job"]["name"] == job and state in {None, event["eventType"]}
+            event for event in list(self.events) if event["job"]["name"] == job and state in {None, event["eventType"]}
         ]
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from mmplatform.land.rows import row_of
 from mmplatform.land.schemas import SPECS
 from mmplatform.lineage.landings import StreamLineage
 from mmplatform.settings import load
 from tests.builders import chat, position
-from mmplatform.land.rows import row_of
 
 COLUMNS = {name: spec.columns for name, spec in SPECS.items()}
 

@@ -118,7 +118,7 @@ def _validator(kind):
     return jsonschema.Draft202012Validator({**top, "$defs": definitions}, format_checker=formats)
 
 
-def _schema(kind, definitions):
+def _schema(kind, definitions):  # noqa: PLR0911 - one for each kind of type
     """The JSON Schema of a type; classes go into ``definitions``, by name."""
     origin, parts = typing.get_origin(kind), typing.get_args(kind)
     if kind is typing.Any:

@@ -135,7 +135,7 @@ def test_the_end_waits_no_longer_than_it_was_told_to(opened):
     let_go.set()
 
 
-def test_a_backend_that_is_away_at_the_end_is_not_waited_for(opened):
+def test_a_backend_that_is_away_at_the_end_is_not_waited_for():
     away = [Unavailable("away")] * 1_000_000
     emitter = Emitter(Backend(*away), retry_s=3600)
     emitter.emit(lambda: "one")

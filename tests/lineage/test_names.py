@@ -31,9 +31,7 @@ def test_a_dataset_lies_where_its_files_do(tmp_path):
     lakehouse.ensure_tables()
     stored = names.stored_at(lakehouse.table("messages").location())
     assert stored == Name("file", f"{tmp_path}/lakehouse/warehouse/mmplatform/messages")
-    assert names.table(settings, "messages") == Name(
-        f"file://{tmp_path}/lakehouse/warehouse/mmplatform", "messages"
-    )
+    assert names.table(settings, "messages") == Name(f"file://{tmp_path}/lakehouse/warehouse/mmplatform", "messages")
     assert properties(settings)["warehouse"] == settings.warehouse_location
 
 
