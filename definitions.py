@@ -9,10 +9,11 @@ import dagster as dg
 
 from assets import all_specs
 from resources.lakehouse import LakehouseResource
+from resources.lineage import LineageResource
 from sensors import all_sensors
 
 defs = dg.Definitions(
     assets=all_specs(),
     sensors=all_sensors(),
-    resources={"lakehouse": LakehouseResource()},
+    resources={"lakehouse": LakehouseResource(), "lineage": LineageResource()},
 )

@@ -1,7 +1,7 @@
 """The table of modalities and the names of everything on the log: one place, so that no name is spelled twice.
 
-Asset key = Iceberg table = key of the freshness window; a contract, where a table has one, goes by the same name. A
-test compares them (``tests/test_definitions.py``).
+Asset key = Iceberg table = OpenLineage dataset = key of the freshness window; a contract, where a table has one, goes
+by the same name. Tests compare them (``tests/test_definitions.py``, ``tests/lineage/test_names.py``).
 """
 
 from __future__ import annotations

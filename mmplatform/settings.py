@@ -165,6 +165,20 @@ class Settings(BaseSettings):
         description="Longest time that one micro-batch may take before Kafka takes its topic partitions away.",
     )
 
+    lineage: str = Field(
+        default="",
+        pattern=r"^(file:.+|https?://.+|kafka(:[A-Za-z0-9._-]+)?)?$",
+        description=(
+            "Where OpenLineage events go: `file:PATH`, `http(s)://…`, `kafka` or `kafka:TOPIC`; empty: nowhere."
+        ),
+    )
+    lineage_token: SecretStr = Field(
+        default=SecretStr(""), description="Bearer token for a lineage backend that is called over HTTP."
+    )
+    lineage_namespace: str = Field(
+        default="mmplatform", min_length=1, description="OpenLineage namespace of the jobs of this installation."
+    )
+
     dagster_port: int = Field(default=3000, ge=0, le=65535, description="Port of the Dagster UI.")
     metrics_port: int = Field(
         default=0, ge=0, le=65535, description="Port of a worker's own /metrics and /healthz; 0: a free one."
@@ -191,6 +205,14 @@ class Settings(BaseSettings):
     def blobs_dir(self) -> Path:
         """Where blobs lie when no object store is configured."""
         return self.data_dir / "blobs"
+
+    @property
+    def warehouse_location(self) -> str:
+        """Where Iceberg writes: a URI, or the plain absolute path of a local folder."""
+        if "://" in self.warehouse:
+            return self.warehouse
+        folder = Path(self.warehouse) if self.warehouse else self.data_dir / "lakehouse" / "warehouse"
+        return str(folder.absolute())
 
 
 def load(**overrides: object) -> Settings:

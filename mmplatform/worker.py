@@ -8,8 +8,8 @@ whoever supervises it, here ``mmplatform up``, in a cluster its scheduler, start
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Final, TypeVar
 
 import structlog
@@ -25,12 +25,15 @@ if TYPE_CHECKING:
     from quixstreams import Application
 
     from mmplatform.consumers.status import WorkerStatus
+    from mmplatform.lineage.landings import StreamLineage
     from mmplatform.retrieve.freshness import FreshnessTracker
 
 T = TypeVar("T")
 _MOST_WAIT_S: Final = 30.0
 
 _log = structlog.get_logger(__name__)
+FLUSH_S: Final = 3.0
+"""For the last lineage events: a supervisor waits 15 s before it kills, and the last batch has to land in them too."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -134,12 +137,43 @@ def _archive(settings: Settings) -> None:
     status = _status(settings, "archive")
     lakehouse = _patiently("the lakehouse", lambda: Lakehouse.open(settings))
     producer = LogProducer(settings)
-    app = _patiently("the lakehouse", lambda: archive_app(settings, lakehouse, producer, status))
     replay_log = ReplayLog(settings)
-    _patiently("the lakehouse and the log", lambda: check_same_log(lakehouse, replay_log, settings))
-    topics = (*(spec.topic for spec in MODALITIES.values()), ARTIFACTS_TOPIC, QUARANTINE_TOPIC)
-    _run(app, settings, status, ARCHIVE_GROUP, topics)
+    with _lineage(settings, status) as lineage:
+        app = _patiently("the lakehouse", lambda: archive_app(settings, lakehouse, producer, status, lineage))
+        _patiently("the lakehouse and the log", lambda: check_same_log(lakehouse, replay_log, settings))
+        topics = (*(spec.topic for spec in MODALITIES.values()), ARTIFACTS_TOPIC, QUARANTINE_TOPIC)
+        _run(app, settings, status, ARCHIVE_GROUP, topics)
     producer.close()
+
+
+@contextmanager
+def _lineage(settings: Settings, status: WorkerStatus) -> Iterator[StreamLineage | None]:
+    """The lineage of the worker's run, from its start to its end; ``None`` where nobody wants it."""
+    if not settings.lineage:
+        yield None
+        return
+    from importlib.metadata import version
+
+    from mmplatform.ingest.kafka import client_config
+    from mmplatform.land.schemas import SPECS
+    from mmplatform.lineage.backends import open_backend
+    from mmplatform.lineage.emitter import Emitter
+    from mmplatform.lineage.landings import StreamLineage
+
+    emitter = Emitter(open_backend(settings, client_config))
+    status.watch_lineage(emitter.counts)
+    columns = {name: spec.columns for name, spec in SPECS.items()}
+    lineage = StreamLineage(settings, columns, emitter, engine=version("quixstreams"))
+    lineage.begin()
+    try:
+        yield lineage
+    except BaseException as error:
+        lineage.end(error)
+        raise
+    else:
+        lineage.end()
+    finally:
+        emitter.close(FLUSH_S)
 
 
 def _gateway(settings: Settings) -> None:

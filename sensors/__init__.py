@@ -1,12 +1,13 @@
-"""The sensors: what landed is reported; nothing here is in the way of the data."""
+"""The sensors: what landed is reported, what ran is told; nothing here is in the way of the data."""
 
 from __future__ import annotations
 
 import dagster as dg
 
 from sensors.landings import landings_sensor
+from sensors.lineage import lineage_sensor
 
 
 def all_sensors() -> list[dg.SensorDefinition]:
     """Every sensor."""
-    return [landings_sensor]
+    return [landings_sensor, lineage_sensor]

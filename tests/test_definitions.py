@@ -103,6 +103,6 @@ def test_no_asset_pretends_that_dagster_could_run_it():
     assert all(dg.AssetsDefinition(specs=[spec]).is_materializable is False for spec in all_specs())
 
 
-def test_the_sensor_runs_without_being_switched_on():
-    (sensor,) = defs.sensors
-    assert (sensor.name, sensor.default_status) == ("landings", dg.DefaultSensorStatus.RUNNING)
+def test_the_sensors_run_without_being_switched_on():
+    found = {sensor.name: sensor.default_status for sensor in defs.sensors}
+    assert found == dict.fromkeys(("landings", "lineage"), dg.DefaultSensorStatus.RUNNING)

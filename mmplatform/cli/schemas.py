@@ -15,7 +15,7 @@ from mmplatform.cli.app import app
 def write_schemas(
     out: Annotated[Path, typer.Option(help="Directory to write them into.")] = Path("docs/schemas"),
 ) -> None:
-    """Write the JSON Schema of everything that lies on the log: events, artifacts, quarantine, dead letters."""
+    """Write the JSON Schema of events, artifacts, quarantine, dead letters, and of our facet of lineage events."""
     from rich.console import Console
 
     out.mkdir(parents=True, exist_ok=True)
@@ -26,15 +26,17 @@ def write_schemas(
 
 
 def schemas() -> dict[str, dict[str, Any]]:
-    """One schema for each kind of value on the log, by name."""
+    """One schema for each kind of value on the log, and for our own facet of lineage events, by name."""
     from mmplatform.artifacts import DeadLetter, Quarantined, artifact_schema
     from mmplatform.events import event_schema
+    from mmplatform.lineage.offsets import LogOffsets
 
     found = {
         "events": ("Event on an interactions topic", event_schema()),
         "artifacts": ("Artifact on the artifacts topic", artifact_schema()),
         "quarantined": ("Record on the quarantine topic", Quarantined.model_json_schema()),
         "dead_letters": ("Record on the dead-letters topic", DeadLetter.model_json_schema()),
+        "lineage_offsets": ("Facet mmplatform_logOffsets of an OpenLineage input", LogOffsets.model_json_schema()),
     }
     draft = "https://json-schema.org/draft/2020-12/schema"
     return {name: {"$schema": draft} | schema | {"title": title} for name, (title, schema) in found.items()}

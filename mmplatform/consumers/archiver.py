@@ -13,8 +13,9 @@ from __future__ import annotations
 import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 import structlog
 from pydantic import TypeAdapter
@@ -30,7 +31,7 @@ from mmplatform.ingest.producer import LogProducer
 from mmplatform.ingest.replay_log import ReplayLog
 from mmplatform.ingest.topics import topic_name
 from mmplatform.land.lakehouse import Lakehouse
-from mmplatform.land.landed import Placed
+from mmplatform.land.landed import Landed, Offsets, Placed
 from mmplatform.land.rows import row_of, tables_of_retraction
 from mmplatform.land.schemas import SPECS
 from mmplatform.modalities import ARCHIVE_GROUP, ARTIFACTS_TOPIC, MODALITIES, QUARANTINE_TOPIC, TABLES
@@ -64,9 +65,36 @@ def check_same_log(lakehouse: Lakehouse, log: ReplayLog, settings: Settings) -> 
                 )
 
 
-def archive_app(settings: Settings, lakehouse: Lakehouse, producer: LogProducer, status: WorkerStatus) -> Application:
+class Lineage(Protocol):
+    """Who is told of each landing; nothing that it does waits or raises."""
+
+    def landing(self, table: str, rows: Sequence[Placed]) -> AbstractContextManager[Callable[[Landed], None]]:
+        """Begin one; call what is given with what became of it."""
+
+
+def archive_app(
+    settings: Settings,
+    lakehouse: Lakehouse,
+    producer: LogProducer,
+    status: WorkerStatus,
+    lineage: Lineage | None = None,
+) -> Application:
     """Take out what was retracted, append each batch, one commit a table, then commit the log's offsets."""
     lakehouse.ensure_tables()
+    app = open_app(
+        settings, group=ARCHIVE_GROUP, commit_s=settings.archive_commit_s, commit_every=settings.archive_batch
+    )
+    frames = [app.dataframe(open_topic(app, settings, topic)) for topic in TOPICS]
+    sink = BatchSink(settings, lander(settings, lakehouse, producer, status, lineage))
+    for frame in frames:
+        frame.sink(sink)
+    return app
+
+
+def lander(
+    settings: Settings, lakehouse: Lakehouse, producer: LogProducer, status: WorkerStatus, lineage: Lineage | None
+) -> Callable[[list[ConsumedRecord]], None]:
+    """What lands a batch of records."""
     upkeep = Upkeep(lakehouse)
 
     def name(letters: Sequence[DeadLetter]) -> None:
@@ -87,18 +115,11 @@ def archive_app(settings: Settings, lakehouse: Lakehouse, producer: LogProducer,
             name([dead_letter(by_place[place], reason) for place in places])
 
         name(batch.dead_letters)
-        landed = sum(append(lakehouse, table, rows, offsets, tell) for table, rows in batch.rows.items())
+        landed = sum(append(lakehouse, table, rows, offsets, tell, lineage) for table, rows in batch.rows.items())
         status.batch(len(records), time.perf_counter() - started, rows=landed, unread=batch.unread)
         upkeep.when_due()
 
-    app = open_app(
-        settings, group=ARCHIVE_GROUP, commit_s=settings.archive_commit_s, commit_every=settings.archive_batch
-    )
-    frames = [app.dataframe(open_topic(app, settings, topic)) for topic in TOPICS]
-    sink = BatchSink(settings, land)
-    for frame in frames:
-        frame.sink(sink)
-    return app
+    return land
 
 
 def read(record: ConsumedRecord) -> Event | Artifact | Quarantined:
@@ -118,17 +139,33 @@ def append(
     lakehouse: Lakehouse,
     table: str,
     rows: Sequence[Placed],
-    offsets: Mapping[tuple[str, int], int],
+    offsets: Offsets,
     tell: Callable[[Sequence[Position], str], None],
+    lineage: Lineage | None = None,
 ) -> int:
     """Append; ``tell`` is told of the rows that do not fit their columns, and their neighbours land."""
+    if lineage is None or not rows:  # rows that were all taken back in the same batch are no landing
+        return _append(lakehouse, table, rows, offsets, tell).rows
+    with lineage.landing(table, rows) as told:
+        landed = _append(lakehouse, table, rows, offsets, tell)
+        told(landed)
+    return landed.rows
+
+
+def _append(
+    lakehouse: Lakehouse,
+    table: str,
+    rows: Sequence[Placed],
+    offsets: Offsets,
+    tell: Callable[[Sequence[Position], str], None],
+) -> Landed:
     try:
-        return lakehouse.append(table, rows, offsets=offsets, source=ARCHIVE_GROUP)
+        return lakehouse.land(table, rows, offsets=offsets, source=ARCHIVE_GROUP)
     except Rejected as error:
         unfit = {position for position, _ in lakehouse.unfit(table, rows)}
         tell(sorted(unfit, key=lambda place: place.offset), str(error))
     good = [placed for placed in rows if placed[0] not in unfit]
-    return lakehouse.append(table, good, offsets=offsets, source=ARCHIVE_GROUP)
+    return lakehouse.land(table, good, offsets=offsets, source=ARCHIVE_GROUP)
 
 
 class Upkeep:

@@ -9,13 +9,13 @@ import json
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Final
 
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
-from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from mmplatform.retrieve.freshness import FreshnessTracker, as_json
@@ -35,6 +35,7 @@ class WorkerStatus:
         self.state = "starting"
         self.lag: int | None = None
         self.registry = CollectorRegistry()
+        self._lineage: Callable[[], Mapping[str, int]] | None = None
         self._recent: deque[tuple[float, int]] = deque()
         self._lock = threading.Lock()
         self._closed = threading.Event()
@@ -95,7 +96,13 @@ class WorkerStatus:
             "gap": {modality: found["gap"] for modality, found in summary.items()},
             "freshness": summary,
             "measured_since": self.freshness.measured_since.isoformat() if self.freshness else None,
+            "lineage": dict(self._lineage()) if self._lineage else None,
         }
+
+    def watch_lineage(self, counts: Callable[[], Mapping[str, int]]) -> None:
+        """Show what became of lineage events: how many by outcome, and how many are ``queued``."""
+        self._lineage = counts
+        self.registry.register(_LineageEvents(counts))
 
     def watch_lag(self, read: Callable[[], int]) -> None:
         """Read the lag now and again on a thread of its own; an unreachable broker leaves the lag unknown."""
@@ -111,6 +118,22 @@ class WorkerStatus:
                 self._closed.wait(LAG_EVERY_S)
 
         threading.Thread(target=loop, name="lag", daemon=True).start()
+
+
+class _LineageEvents(Collector):
+    """The emitter's counts, read when they are scraped."""
+
+    def __init__(self, counts: Callable[[], Mapping[str, int]]) -> None:
+        self._counts = counts
+
+    def collect(self) -> Iterable[Metric]:
+        found = dict(self._counts())
+        queued = found.pop("queued")
+        yield GaugeMetricFamily("mmplatform_lineage_queued", "Lineage events that wait to be sent", value=queued)
+        family = CounterMetricFamily("mmplatform_lineage_events", "Lineage events by outcome", labels=["outcome"])
+        for outcome, count in found.items():
+            family.add_metric([outcome], count)
+        yield family
 
 
 class _Quantiles(Collector):

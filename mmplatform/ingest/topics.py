@@ -16,10 +16,14 @@ from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, Resourc
 from mmplatform.events import Modality
 from mmplatform.ingest.kafka import admin as open_admin
 from mmplatform.ingest.kafka import platform_error
+from mmplatform.lineage.names import lineage_topic
 from mmplatform.modalities import ARTIFACTS_TOPIC, DEAD_LETTERS_TOPIC, MODALITIES, QUARANTINE_TOPIC
 from mmplatform.settings import Settings
 
 KEEP_ALL: Final = -1
+WEEK_MS: Final = 7 * 86_400_000
+"""What lies on the topic of lineage events is read by a collector and kept there, not here."""
+
 MESSAGE_BYTES: Final = 1_048_588
 """What a topic of ours takes at the least: Kafka's default, spelled out, since a broker may have been given another."""
 
@@ -63,15 +67,17 @@ def deriver_group(settings: Settings, modality: Modality) -> str:
 
 
 def wanted_topics(settings: Settings) -> list[TopicSpec]:
-    """Every topic of the platform.
+    """Every topic of the platform, and the one of lineage events where those go to Kafka.
 
     Quarantine and dead letters are rare and must be there when someone comes to redrive them: they are always kept.
     """
     wide = [*(spec.topic for spec in MODALITIES.values()), ARTIFACTS_TOPIC]
     narrow = [QUARANTINE_TOPIC, DEAD_LETTERS_TOPIC]
+    told = lineage_topic(settings)
     return [
         *(TopicSpec(topic_name(settings, t), settings.topic_partitions, settings.log_retention_ms) for t in wide),
         *(TopicSpec(topic_name(settings, t), 1, KEEP_ALL) for t in narrow),
+        *([TopicSpec(told, 1, WEEK_MS)] if told else []),
     ]
 
 

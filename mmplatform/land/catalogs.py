@@ -39,17 +39,18 @@ def open_catalog(settings: Settings) -> Catalog:
 def properties(settings: Settings) -> dict[str, str]:
     """What pyiceberg is told. Raises Misconfigured."""
     storage = _storage(settings)
+    # A local warehouse is a plain path: pyiceberg takes a URI's `%20` for part of the folder's name.
     if not settings.catalog:
         folder = settings.data_dir.absolute() / "lakehouse"
         folder.mkdir(parents=True, exist_ok=True)
-        return {"type": "sql", "uri": _sqlite(folder), "warehouse": _warehouse(settings), **storage}
+        return {"type": "sql", "uri": _sqlite(folder), "warehouse": settings.warehouse_location, **storage}
     scheme = urlsplit(settings.catalog).scheme
     if scheme.startswith(("postgresql", "sqlite")):
-        return {"type": "sql", "uri": settings.catalog, "warehouse": _warehouse(settings), **storage}
+        return {"type": "sql", "uri": settings.catalog, "warehouse": settings.warehouse_location, **storage}
     if scheme.startswith("rest+"):
         return _rest(settings) | storage
     if scheme == "glue":
-        return {"type": "glue", "warehouse": _warehouse(settings), **_aws(settings), **storage}
+        return {"type": "glue", "warehouse": settings.warehouse_location, **_aws(settings), **storage}
     raise Misconfigured(
         "MMPLATFORM_CATALOG must be postgresql+psycopg2://…, rest+http(s)://…, rest+sigv4+http(s)://… or glue://, "
         "or empty for a local file"
@@ -86,13 +87,6 @@ def _aws(settings: Settings) -> dict[str, str]:
         "client.secret-access-key": settings.s3_secret_key.get_secret_value(),
     }
     return {name: value for name, value in found.items() if value}
-
-
-def _warehouse(settings: Settings) -> str:
-    """A plain path for a local one: pyiceberg takes a URI's `%20` for part of the folder's name."""
-    if not settings.warehouse:
-        return str(settings.data_dir.absolute() / "lakehouse" / "warehouse")
-    return settings.warehouse if "://" in settings.warehouse else str(Path(settings.warehouse).absolute())
 
 
 def _storage(settings: Settings) -> dict[str, str]:

@@ -24,9 +24,11 @@ from mmplatform.errors import Rejected
 from mmplatform.land.catalogs import catalog_errors, open_catalog
 from mmplatform.land.expiry import Expired, expire
 from mmplatform.land.landed import (
+    Landed,
     Offsets,
     Placed,
     furthest,
+    landed_in,
     newest_ids,
     not_landed,
     offsets_of,
@@ -107,6 +109,10 @@ class Lakehouse:
             return self._catalog.load_table((self._namespace, name))
 
     def append(self, table: str, rows: Sequence[Placed], *, offsets: Offsets, source: str) -> int:
+        """As :meth:`land`, for callers that only ask how many rows were new."""
+        return self.land(table, rows, offsets=offsets, source=source).rows
+
+    def land(self, table: str, rows: Sequence[Placed], *, offsets: Offsets, source: str) -> Landed:
         """Append rows in one commit that also says how far the log is in the table.
 
         Args:
@@ -116,7 +122,7 @@ class Lakehouse:
             source: who reads the log (the consumer group): each keeps offsets of its own.
 
         Returns:
-            How many rows were new.
+            What was new, and what the commit wrote for it.
 
         Raises:
             Rejected: a value does not fit its column; nothing was appended (:meth:`unfit` says which row it is).
@@ -126,12 +132,12 @@ class Lakehouse:
             landed = offsets_of(target)
             fresh = self._unknown(target, table, not_landed(rows, landed.get(source, {})))
             if not fresh:
-                return 0
+                return Landed()
             data = _arrow(target, [row for _, row in fresh])
             landed[source] = furthest(landed.get(source, {}), offsets)
             self._commit(target, table, data, summary_of(landed))
         self._remember(table, {row[SPECS[table].id_column]: version_of(row) for _, row in fresh})
-        return len(fresh)
+        return landed_in(target, len(fresh))
 
     def _commit(self, target: Table, table: str, data: pa.Table, summary: dict[str, str]) -> None:
         """Append; rows of these ids that are there already go with the same commit."""

@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
@@ -22,6 +23,35 @@ _PREFIX: Final = "mmplatform.offsets."
 _VERSION: Final = ("deriver_version", "model_version", "text")
 _READ: Final = 32
 """Snapshots that are merged: writers at the same table overtake each other by as many commits as they retry at most."""
+
+
+@dataclass(frozen=True, slots=True)
+class Landed:
+    """What one commit wrote: new rows, and the bytes and number of their files; nothing when there were none.
+
+    Attributes:
+        snapshot_id: the snapshot that holds them.
+        location: the table's folder.
+    """
+
+    rows: int = 0
+    size: int = 0
+    files: int = 0
+    snapshot_id: int | None = None
+    location: str = ""
+
+
+def landed_in(table: Table, rows: int) -> Landed:
+    """What the newest commit of a table wrote, from its summary; ``table`` is as that commit left it."""
+    snapshot = table.current_snapshot()
+    told = snapshot.summary.additional_properties if snapshot is not None and snapshot.summary else {}
+    return Landed(
+        rows=rows,
+        size=int(told.get("added-files-size", 0)),
+        files=int(told.get("added-data-files", 0)),
+        snapshot_id=snapshot.snapshot_id if snapshot is not None else None,
+        location=table.location(),
+    )
 
 
 def not_landed(rows: Iterable[Placed], landed: Offsets) -> list[Placed]:

@@ -21,6 +21,7 @@ _ONE_THREAD: Final = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "POLA
 """Libraries that would each start a thread for every core. What gains by threads has a setting of its own."""
 
 _PATHS: Final = ("data_dir", "models_dir")
+_FILE: Final = "file:"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +62,8 @@ def _text(name: str, value: object) -> str:
         return value.get_secret_value()
     if name in _PATHS and isinstance(value, Path):
         return str(value.absolute())
+    if name == "lineage" and str(value).startswith(_FILE):  # Dagster runs in a folder of its own
+        return f"{_FILE}{Path(str(value).removeprefix(_FILE)).absolute()}"
     if name == "asr_language" and not value:
         return DETECT_LANGUAGE  # an empty variable is an unset one
     return str(value)

@@ -11,6 +11,7 @@ import pytest
 from mmplatform.events import utc_now
 from mmplatform.land.expiry import expire
 from mmplatform.land.lakehouse import Lakehouse
+from mmplatform.land.landed import Landed
 from mmplatform.land.rows import row_of
 from mmplatform.modalities import TABLES
 from mmplatform.settings import load
@@ -144,3 +145,14 @@ def test_two_writers_on_two_tables_do_not_disturb_each_other(settings, lakehouse
         thread.join()
     assert errors == []
     assert [lakehouse.scan(table).num_rows for table in ("raw_chats", "messages")] == [4, 4]
+
+
+def test_what_a_commit_wrote_is_what_its_snapshot_says(lakehouse):
+    table, row = row_of(chat(0), position())
+    landed = lakehouse.land(table, [(position(), row)], offsets={("interactions.chat", 0): 1}, source=GROUP)
+    there = lakehouse.table(table)
+    snapshot = there.current_snapshot()
+    assert (landed.rows, landed.files, landed.size) == (1, 1, int(snapshot.summary["added-files-size"]))
+    assert (landed.snapshot_id, landed.location) == (snapshot.snapshot_id, there.location())
+    again = lakehouse.land(table, [(position(), row)], offsets={("interactions.chat", 0): 1}, source=GROUP)
+    assert again == Landed()

@@ -7,6 +7,7 @@ from mmplatform.consumers.archiver import Upkeep, append, check_same_log, sort_b
 from mmplatform.errors import Permanent, Rejected, Unavailable
 from mmplatform.events import encode, utc_now
 from mmplatform.ingest.replay_log import Watermarks
+from mmplatform.land.landed import Landed
 from mmplatform.modalities import ARTIFACTS_TOPIC, QUARANTINE_TOPIC
 from mmplatform.pipeline.process import ConsumedRecord
 from mmplatform.settings import load
@@ -61,11 +62,11 @@ class Choosy:
     def __init__(self) -> None:
         self.landed: list = []
 
-    def append(self, table, rows, **_):
+    def land(self, table, rows, **_):
         if self.unfit(table, rows):
             raise Rejected("a row does not fit")
         self.landed += [position.offset for position, _ in rows]
-        return len(rows)
+        return Landed(len(rows))
 
     def unfit(self, _, rows):
         return [placed for placed in rows if placed[1]["bad"]]
@@ -113,7 +114,7 @@ class Marks:
         return {topic: {0: Watermarks(0, self._high)} for topic in topics}
 
 
-class Landed:
+class Filled:
     """A lakehouse that holds the log up to offset 10."""
 
     def landed_offsets(self, table, source):
@@ -122,9 +123,9 @@ class Landed:
 
 
 def test_the_log_that_it_was_filled_from_is_taken():
-    check_same_log(Landed(), Marks(10), load())
+    check_same_log(Filled(), Marks(10), load())
 
 
 def test_another_log_is_refused_before_anything_is_left_out():
     with pytest.raises(Permanent, match=r"messages holds artifacts\[0\] up to offset 10, but the log ends at 3"):
-        check_same_log(Landed(), Marks(3), load())
+        check_same_log(Filled(), Marks(3), load())

@@ -75,3 +75,16 @@ def test_an_unknown_page_says_which_there_are(served):
     answer = httpx.get(f"{url}/nothing")
     assert answer.status_code == 404
     assert "/metrics" in answer.text
+
+
+def test_a_worker_shows_what_became_of_its_lineage(served):
+    status, url = served
+    assert httpx.get(f"{url}/status").json()["lineage"] is None
+    assert "mmplatform_lineage" not in httpx.get(f"{url}/metrics").text
+    counts = {"sent": 4, "refused": 0, "dropped": 2, "failed": 1, "queued": 3}
+    status.watch_lineage(lambda: counts)
+    assert httpx.get(f"{url}/status").json()["lineage"] == counts
+    page = httpx.get(f"{url}/metrics").text
+    assert 'mmplatform_lineage_events_total{outcome="sent"} 4.0' in page
+    assert 'mmplatform_lineage_events_total{outcome="dropped"} 2.0' in page
+    assert "mmplatform_lineage_queued 3.0" in page

@@ -42,5 +42,12 @@ def test_paths_are_absolute_so_that_a_worker_may_run_anywhere():
     assert environment["MMPLATFORM_MODELS_DIR"] == str(Path.cwd() / "models")
 
 
+def test_the_file_of_lineage_events_is_one_file_wherever_a_worker_runs():
+    environment = worker_environment(Settings(lineage="file:events.jsonl"), ADDRESSES)
+    assert environment["MMPLATFORM_LINEAGE"] == f"file:{Path.cwd() / 'events.jsonl'}"
+    elsewhere = worker_environment(Settings(lineage="file:/var/events.jsonl"), ADDRESSES)
+    assert elsewhere["MMPLATFORM_LINEAGE"] == "file:/var/events.jsonl"
+
+
 def test_what_is_not_set_is_not_passed_on():
     assert "MMPLATFORM_MODELS_DIR" not in worker_environment(Settings(), ADDRESSES)

@@ -1,0 +1,197 @@
+"""Where lineage events go: a file, an HTTP address or a Kafka topic, through the transports of openlineage-python.
+
+Those are told to try once only and not for long: when and how often to try again is the caller's business.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from http import HTTPStatus
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
+
+from mmplatform.errors import Misconfigured, Rejected, Unavailable
+from mmplatform.lineage.emitter import Backend
+from mmplatform.lineage.names import lineage_topic
+from mmplatform.settings import Settings
+
+if TYPE_CHECKING:
+    from openlineage.client.event_v2 import RunEvent
+    from openlineage.client.transport.kafka import KafkaTransport
+    from requests import Session
+
+TIMEOUT_S: Final = 5.0
+"""For one event; a backend that takes longer is as good as away."""
+
+_FILE: Final = "file:"
+_ENDPOINT: Final = "api/v1/lineage"
+_LATER: Final = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS})
+_HERE: Final = frozenset({"localhost", "127.0.0.1", "::1"})
+
+KafkaConfig = Callable[[Settings], dict[str, Any]]
+
+
+def open_backend(settings: Settings, kafka: KafkaConfig) -> Backend:
+    """The backend that ``MMPLATFORM_LINEAGE`` names. Nothing is sent, and no address is asked.
+
+    Args:
+        settings: with ``lineage`` set.
+        kafka: how a Kafka client of this installation connects.
+
+    Raises:
+        Misconfigured: it cannot be what the setting says.
+    """
+    if settings.lineage.startswith(_FILE):
+        return FileBackend(Path(settings.lineage.removeprefix(_FILE)))
+    if topic := lineage_topic(settings):
+        return KafkaBackend(topic, kafka(settings))
+    return HttpBackend(settings.lineage, settings.lineage_token.get_secret_value())
+
+
+class FileBackend:
+    """One line for each event, at the end of a file that several processes may write."""
+
+    def __init__(self, path: Path) -> None:
+        from openlineage.client.transport.file import FileConfig, FileTransport
+
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise Misconfigured(f"MMPLATFORM_LINEAGE: {path.parent} cannot be made: {error.strerror}") from error
+        self._transport = FileTransport(FileConfig(log_file_path=str(path), append=True))
+
+    def send(self, event: RunEvent) -> None:
+        """Append. Raises Unavailable: a full disk may be emptied."""
+        try:
+            self._transport.emit(event)
+        except RuntimeError as error:
+            raise Unavailable(f"the lineage file cannot be written: {type(error.__cause__).__name__}") from error
+
+    def close(self) -> None:
+        """The file is open only while it is written."""
+
+
+class HttpBackend:
+    """Posts each event. An address without a path gets OpenLineage's usual one."""
+
+    def __init__(self, address: str, token: str) -> None:
+        from openlineage.client.transport.http import ApiKeyTokenProvider, HttpConfig, HttpTransport, TokenProvider
+
+        found = urlsplit(address)
+        try:
+            port = found.port
+        except ValueError:
+            port = -1
+        if not found.hostname or port == -1:
+            raise Misconfigured("MMPLATFORM_LINEAGE: the address has no host, or a wrong port")
+        path = found.path.strip("/")
+        self._where = f"{found.scheme}://{found.netloc.rpartition('@')[2]}"
+        self._transport = HttpTransport(
+            HttpConfig(
+                url=f"{found.scheme}://{found.netloc}",
+                endpoint=(path or _ENDPOINT) + (f"?{found.query}" if found.query else ""),
+                timeout=TIMEOUT_S,
+                auth=ApiKeyTokenProvider({"apiKey": token}) if token else TokenProvider({}),
+                session=_session(found.hostname, token),
+                retry={"total": 0, "status_forcelist": []},
+            )
+        )
+
+    def send(self, event: RunEvent) -> None:
+        """Post. Raises Rejected for an answer that will not change, Unavailable for none or one of the server's."""
+        import requests
+
+        try:
+            self._transport.emit(event)
+        except requests.HTTPError as error:
+            status = error.response.status_code if error.response is not None else HTTPStatus.BAD_GATEWAY
+            told = f"{self._where} answers {status}"
+            if HTTPStatus.BAD_REQUEST <= status < HTTPStatus.INTERNAL_SERVER_ERROR and status not in _LATER:
+                raise Rejected(f"{told}: {_mend(status)}") from None
+            raise Unavailable(told) from None
+        except requests.TooManyRedirects:
+            raise Rejected(f"{self._where} answers with another address: set MMPLATFORM_LINEAGE to that") from None
+        except requests.RequestException as error:
+            raise Unavailable(f"{self._where} does not answer ({type(error).__name__})") from None
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._transport.close()
+
+
+def _session(host: str, token: str) -> Session:
+    import requests
+
+    session = requests.Session()
+    # A redirected POST becomes a GET, whose answer says nothing of the event.
+    session.max_redirects = 0
+    if host in _HERE:
+        session.trust_env = False  # a proxy of the environment does not reach our own machine
+    if token:
+        session.auth = lambda request: request  # or an entry in .netrc would take the token's place
+    return session
+
+
+def _mend(status: int) -> str:
+    if status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
+        return "mend MMPLATFORM_LINEAGE_TOKEN"
+    if status in {HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED}:
+        return "mend the path in MMPLATFORM_LINEAGE"
+    return "the event is not to its liking"
+
+
+class KafkaBackend:
+    """Produces each event to a topic and waits for its acknowledgement."""
+
+    def __init__(self, topic: str, config: dict[str, Any]) -> None:
+        from confluent_kafka import KafkaException
+
+        # An event that is not acknowledged in time is given up by the client too: it is sent again as a whole.
+        config = config | {"linger.ms": 0, "message.timeout.ms": int(TIMEOUT_S * 1000)}
+        try:
+            self._transport = _transport(topic, config)
+        except KafkaException as error:
+            raise Misconfigured(f"Kafka settings: {error.args[0].str()} (see MMPLATFORM_KAFKA_*)") from None
+
+    def send(self, event: RunEvent) -> None:
+        """Produce. Raises Unavailable, Rejected (too large)."""
+        from confluent_kafka import KafkaError, KafkaException
+
+        try:
+            self._transport.emit(event)
+        except BufferError:
+            raise Unavailable("lineage: the producer's queue is full") from None
+        except KafkaException as error:
+            cause: KafkaError = error.args[0]
+            if cause.code() == KafkaError.MSG_SIZE_TOO_LARGE:
+                raise Rejected("a lineage event is larger than its topic takes (max.message.bytes)") from None
+            raise Unavailable(f"lineage: {cause.name()} (is the broker at MMPLATFORM_KAFKA up?)") from None
+
+    def close(self) -> None:
+        """Nothing waits in the client: every event was waited for."""
+        self._transport.close(timeout=0)
+
+
+def _transport(topic: str, config: dict[str, Any]) -> KafkaTransport:
+    """OpenLineage's transport, which logs an event that was not delivered and goes on; this one raises it."""
+    from confluent_kafka import KafkaError, KafkaException
+    from openlineage.client.serde import Serde
+    from openlineage.client.transport import kafka
+
+    class Transport(kafka.KafkaTransport):
+        def emit(self, event: Any) -> None:
+            producer: Any = self.producer
+            verdict: Any = KafkaError(KafkaError._TIMED_OUT)  # noqa: SLF001 - a client-side code
+
+            def on_delivery(error: Any, _: Any) -> None:
+                nonlocal verdict
+                verdict = error
+
+            key, value = self._get_message_key(event), Serde.to_json(event).encode()
+            producer.produce(self.topic, key=key, value=value, on_delivery=on_delivery)
+            producer.flush(TIMEOUT_S * 2)
+            if verdict is not None:
+                raise KafkaException(verdict)
+
+    return Transport(kafka.KafkaConfig(config=config, topic=topic))

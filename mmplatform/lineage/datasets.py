@@ -1,0 +1,180 @@
+"""Tables, topics and assets as OpenLineage datasets, with everything that we know of them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from openlineage.client.event_v2 import InputDataset, OutputDataset
+from openlineage.client.facet_v2 import (
+    DatasetFacet,
+    InputDatasetFacet,
+    OutputDatasetFacet,
+    catalog_dataset,
+    column_lineage_dataset,
+    data_quality_assertions_dataset,
+    dataset_type_dataset,
+    dataset_version_dataset,
+    input_statistics_input_dataset,
+    output_statistics_output_dataset,
+    schema_dataset,
+    symlinks_dataset,
+)
+
+from mmplatform.lineage import names
+from mmplatform.lineage.columns import COMES_FROM
+from mmplatform.lineage.facets import PRODUCER
+from mmplatform.lineage.offsets import FACET, Span, log_offsets
+from mmplatform.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What was written to a dataset; ``None`` and empty: not known. ``version`` is Iceberg's snapshot."""
+
+    rows: int | None = None
+    size: int | None = None
+    files: int | None = None
+    version: str = ""
+    location: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Whether a rule holds of a dataset, or of a column of it."""
+
+    rule: str
+    holds: bool
+    column: str | None = None
+    severity: str | None = None
+    name: str | None = None
+    expected: str | None = None
+    actual: str | None = None
+
+
+class Datasets:
+    """The datasets of one installation; ``columns`` are those of each table: name and type."""
+
+    def __init__(self, settings: Settings, columns: Mapping[str, Sequence[tuple[str, str]]]) -> None:
+        self._settings = settings
+        self._columns = columns
+
+    def read(self, key: str, verdicts: Sequence[Verdict] = ()) -> InputDataset:
+        """A table or an asset that a run reads, with what is known of its quality."""
+        name = names.asset(self._settings, key)
+        facets: dict[str, InputDatasetFacet] = {"dataQualityAssertions": _quality(verdicts)} if verdicts else {}
+        return InputDataset(name.namespace, name.name, inputFacets=facets, facets=self._told(key, ""))
+
+    def written(self, key: str, sources: Collection[str], written: Written | None = None) -> OutputDataset:
+        """A table or an asset that a run writes; ``sources`` are the tables that it comes from this time."""
+        name = names.asset(self._settings, key)
+        facets = self._told(key, written.location if written else "") | self._column_lineage(key, sources)
+        if written is None:
+            return OutputDataset(name.namespace, name.name, facets=facets)
+        if written.version:
+            facets["version"] = dataset_version_dataset.DatasetVersionDatasetFacet(
+                datasetVersion=written.version, producer=PRODUCER
+            )
+        statistics: dict[str, OutputDatasetFacet] = {
+            "outputStatistics": output_statistics_output_dataset.OutputStatisticsOutputDatasetFacet(
+                rowCount=written.rows, size=written.size, fileCount=written.files, producer=PRODUCER
+            )
+        }
+        return OutputDataset(name.namespace, name.name, outputFacets=statistics, facets=facets)
+
+    def topic(self, topic: str, spans: Mapping[int, Span]) -> InputDataset:
+        """A topic, and which stretch of it is read, by topic partition."""
+        name = names.topic(self._settings, topic)
+        facets: dict[str, Any] = {
+            "inputStatistics": input_statistics_input_dataset.InputStatisticsInputDatasetFacet(
+                rowCount=sum(span.rows for span in spans.values()), producer=PRODUCER
+            ),
+            FACET: log_offsets(spans, PRODUCER),
+        }
+        return InputDataset(name.namespace, name.name, inputFacets=facets, facets=_type("TOPIC"))
+
+    def _told(self, key: str, location: str) -> dict[str, DatasetFacet]:
+        """What holds of a table whatever is done with it; nothing of what only Dagster knows."""
+        if key not in self._columns:
+            return {}
+        known = names.catalog(self._settings)
+        return {
+            **_type("TABLE"),
+            "schema": schema_dataset.SchemaDatasetFacet(
+                fields=[
+                    schema_dataset.SchemaDatasetFacetFields(name=name, type=kind, ordinal_position=place, fields=None)
+                    for place, (name, kind) in enumerate(self._columns[key], start=1)
+                ],
+                producer=PRODUCER,
+            ),
+            "catalog": catalog_dataset.CatalogDatasetFacet(
+                framework="iceberg",
+                type=known.kind,
+                name="mmplatform",
+                metadataUri=known.uri or None,
+                warehouseUri=known.warehouse or None,
+                catalogProperties=None,
+                producer=PRODUCER,
+            ),
+            "symlinks": self._symlinks(key, location),
+        }
+
+    def _symlinks(self, key: str, location: str) -> DatasetFacet:
+        found = [("TABLE", names.table_in_catalog(self._settings, key))]
+        if location:
+            found.append(("LOCATION", names.stored_at(location)))
+        return symlinks_dataset.SymlinksDatasetFacet(
+            identifiers=[symlinks_dataset.Identifier(name.namespace, name.name, kind) for kind, name in found],
+            producer=PRODUCER,
+        )
+
+    def _column_lineage(self, key: str, sources: Collection[str]) -> dict[str, DatasetFacet]:
+        fields: dict[str, list[column_lineage_dataset.InputField]] = {}
+        for source, columns in COMES_FROM.get(key, {}).items():
+            if source not in sources:
+                continue
+            name = names.table(self._settings, source)
+            for column, origins in columns.items():
+                fields.setdefault(column, []).extend(
+                    column_lineage_dataset.InputField(
+                        namespace=name.namespace,
+                        name=name.name,
+                        field=origin.column,
+                        transformations=[
+                            column_lineage_dataset.Transformation("DIRECT", origin.how, masking=origin.masked)
+                        ],
+                    )
+                    for origin in origins
+                )
+        if not fields:
+            return {}
+        facet = column_lineage_dataset.ColumnLineageDatasetFacet(
+            fields={column: column_lineage_dataset.Fields(origins) for column, origins in fields.items()},
+            dataset=None,
+            producer=PRODUCER,
+        )
+        return {"columnLineage": facet}
+
+
+def _quality(verdicts: Sequence[Verdict]) -> InputDatasetFacet:
+    return data_quality_assertions_dataset.DataQualityAssertionsDatasetFacet(
+        assertions=[
+            data_quality_assertions_dataset.Assertion(
+                assertion=each.rule,
+                success=each.holds,
+                column=each.column,
+                severity=each.severity,
+                name=each.name,
+                expected=each.expected,
+                actual=each.actual,
+                params=None,
+            )
+            for each in verdicts
+        ],
+        producer=PRODUCER,
+    )
+
+
+def _type(kind: str) -> dict[str, DatasetFacet]:
+    return {"datasetType": dataset_type_dataset.DatasetTypeDatasetFacet(datasetType=kind, producer=PRODUCER)}

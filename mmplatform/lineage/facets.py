@@ -1,0 +1,113 @@
+"""What is said of a job and of a run, in OpenLineage's own types: whoever imports this pays for that package."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from openlineage.client.event_v2 import Job, Run, RunEvent, RunState
+from openlineage.client.facet_v2 import (
+    JobFacet,
+    RunFacet,
+    error_message_run,
+    job_type_job,
+    nominal_time_run,
+    parent_run,
+    processing_engine_run,
+    source_code_location_job,
+)
+
+import mmplatform
+from mmplatform.errors import PlatformError
+from mmplatform.lineage.names import Name
+from mmplatform.lineage.source import Source, source_of
+
+PRODUCER: Final = f"pkg:generic/mmplatform@{mmplatform.__version__}"
+"""Who says all this: a package URL, for the code's own address is not known everywhere."""
+
+Processing = Literal["BATCH", "STREAMING"]
+
+
+def own_source() -> Source | None:
+    """Where this installation's code comes from; reads a few small files."""
+    return source_of("mmplatform", Path(mmplatform.__file__).parents[1])
+
+
+def job(name: Name, *, kind: str, processing: Processing, integration: str, source: Source | None, path: str) -> Job:
+    """A job; ``path`` is the file in the repository that it is made of."""
+    facets: dict[str, JobFacet] = {
+        "jobType": job_type_job.JobTypeJobFacet(
+            processingType=processing, integration=integration, jobType=kind, producer=PRODUCER
+        )
+    }
+    if source is not None:
+        facets["sourceCodeLocation"] = source_code_location_job.SourceCodeLocationJobFacet(
+            type="git", url=source.url, repoUrl=source.url, path=path, version=source.version, producer=PRODUCER
+        )
+    return Job(namespace=name.namespace, name=name.name, facets=facets)
+
+
+def engine(name: str, version: str) -> dict[str, RunFacet]:
+    """What runs the run."""
+    facet = processing_engine_run.ProcessingEngineRunFacet(
+        version=version, name=name, openlineageAdapterVersion=mmplatform.__version__, producer=PRODUCER
+    )
+    return {"processing_engine": facet}
+
+
+def parent(run_id: str, name: Name) -> dict[str, RunFacet]:
+    """The run that this one is a part of; ours are never nested deeper, so that it is the root too."""
+    facet = parent_run.ParentRunFacet(
+        run=parent_run.Run(run_id, facets=None),
+        job=parent_run.Job(name.namespace, name.name, facets=None),
+        root=parent_run.Root(
+            run=parent_run.RootRun(run_id, facets=None),
+            job=parent_run.RootJob(name.namespace, name.name, facets=None),
+        ),
+        producer=PRODUCER,
+    )
+    return {"parent": facet}
+
+
+def error(message: str) -> dict[str, RunFacet]:
+    """Why a run failed, if it did; ``message`` must quote nothing that was sent (:func:`told`)."""
+    if not message:
+        return {}
+    facet = error_message_run.ErrorMessageRunFacet(message=message, programmingLanguage="PYTHON", producer=PRODUCER)
+    return {"errorMessage": facet}
+
+
+def nominal(start: datetime, end: datetime) -> dict[str, RunFacet]:
+    """The time that a run is about, not the one at which it ran."""
+    facet = nominal_time_run.NominalTimeRunFacet(
+        nominalStartTime=start.isoformat(), nominalEndTime=end.isoformat(), producer=PRODUCER
+    )
+    return {"nominalTime": facet}
+
+
+def told(raised: BaseException) -> str:
+    """An error without what it may quote: only our own say nothing of a payload."""
+    kind = type(raised).__name__
+    return f"{kind}: {raised}" if isinstance(raised, PlatformError) else kind
+
+
+def event(
+    state: RunState,
+    at: datetime,
+    run_id: str,
+    what: Job,
+    facets: dict[str, RunFacet],
+    inputs: list[Any] | None = None,
+    outputs: list[Any] | None = None,
+) -> RunEvent:
+    """A run event; ``at`` is aware of UTC."""
+    return RunEvent(
+        eventType=state,
+        eventTime=at.isoformat(),
+        run=Run(runId=run_id, facets=facets),
+        job=what,
+        inputs=inputs or [],
+        outputs=outputs or [],
+        producer=PRODUCER,
+    )

@@ -1,0 +1,113 @@
+"""What things are called in lineage events, by OpenLineage's naming: a namespace that is shared, and a name in it.
+
+A table's name is its name everywhere: Dagster asset, Iceberg table, OpenLineage dataset. Its namespace is where it
+lies: the warehouse, or the REST catalog, with the Iceberg namespace behind it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+from urllib.parse import unquote, urlsplit
+
+from mmplatform.modalities import TABLES
+from mmplatform.settings import Settings
+
+INDEX: Final = "index"
+"""The asset that is the hot vector index."""
+
+ARCHIVE_JOB: Final = "archive"
+LINEAGE_TOPIC: Final = "openlineage"
+_KAFKA: Final = "kafka"
+_REST: Final = "rest+"
+_SIGNED: Final = "sigv4+"
+
+
+@dataclass(frozen=True, slots=True)
+class Name:
+    """A dataset's or a job's; both parts together are unique."""
+
+    namespace: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Catalog:
+    """The Iceberg catalog without its secrets: ``kind`` is ``sql``, ``rest`` or ``glue``."""
+
+    kind: str
+    uri: str
+    warehouse: str
+
+
+def table(settings: Settings, name: str) -> Name:
+    """An Iceberg table."""
+    return Name(f"{_store(settings)}/{settings.namespace}", name)
+
+
+def table_in_catalog(settings: Settings, name: str) -> Name:
+    """The same table as engines name it that know a catalog and its namespaces: ``namespace.table``."""
+    return Name(_store(settings), f"{settings.namespace}.{name}")
+
+
+def stored_at(location: str) -> Name:
+    """The folder of a table's files: a bucket and a key, or ``file`` and a path."""
+    found = urlsplit(location)
+    if found.scheme in {"", "file"}:
+        return Name("file", unquote(found.path))
+    return Name(f"{found.scheme}://{found.netloc}", found.path.strip("/"))
+
+
+def topic(settings: Settings, name: str) -> Name:
+    """A topic, by its name on the broker."""
+    return Name(f"kafka://{settings.kafka.split(',')[0].strip()}", f"{settings.topic_prefix}{name}")
+
+
+def lineage_topic(settings: Settings) -> str:
+    """The topic of lineage events, by its name on the broker; empty when they do not go to Kafka."""
+    kind, _, topic = settings.lineage.partition(":")
+    return f"{settings.topic_prefix}{topic or LINEAGE_TOPIC}" if kind == _KAFKA else ""
+
+
+def asset(settings: Settings, key: str) -> Name:
+    """A Dagster asset: a table, the index, or something that only Dagster knows."""
+    if key in TABLES:
+        return table(settings, key)
+    if key == INDEX:
+        return Name(f"chroma://{urlsplit(settings.chroma).netloc or 'localhost'}", key)
+    return Name(settings.lineage_namespace, key)
+
+
+def job(settings: Settings, *parts: str) -> Name:
+    """A job; ``parts`` go from the whole to the part: a process, then what it does."""
+    return Name(settings.lineage_namespace, ".".join(parts))
+
+
+def catalog(settings: Settings) -> Catalog:
+    """Which catalog knows the tables."""
+    if settings.catalog.startswith(_REST):
+        return Catalog("rest", _rest_uri(settings), settings.warehouse)
+    kind = "glue" if settings.catalog.startswith("glue:") else "sql"
+    return Catalog(kind, _open(settings.catalog), _uri(settings.warehouse_location))
+
+
+def _store(settings: Settings) -> str:
+    if not settings.catalog.startswith(_REST):
+        return _uri(settings.warehouse_location).rstrip("/")
+    named = settings.warehouse if "://" not in settings.warehouse else ""
+    return "/".join(part.strip("/") for part in (_rest_uri(settings), named) if part)
+
+
+def _rest_uri(settings: Settings) -> str:
+    return _open(settings.catalog.removeprefix(_REST).removeprefix(_SIGNED))
+
+
+def _open(address: str) -> str:
+    """An address without the user, the password and the options in it."""
+    found = urlsplit(address)
+    return found._replace(netloc=found.netloc.rpartition("@")[2], query="", fragment="").geturl()
+
+
+def _uri(location: str) -> str:
+    return location if "://" in location else Path(location).as_uri()

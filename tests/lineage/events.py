@@ -1,0 +1,37 @@
+"""An event that is as large as a real one."""
+
+from __future__ import annotations
+
+from mmplatform.land.rows import row_of
+from mmplatform.land.schemas import SPECS
+from mmplatform.lineage.landings import StreamLineage
+from mmplatform.settings import load
+from tests.builders import chat, position
+
+COLUMNS = {name: spec.columns for name, spec in SPECS.items()}
+
+
+class Made:
+    """An emitter that makes every event at once."""
+
+    def __init__(self) -> None:
+        self.events: list = []
+
+    def emit(self, make):
+        self.events.append(make())
+
+
+def placed(record, offset=0, topic="artifacts"):
+    """A row and its table."""
+    place = position(offset, topic)
+    table, row = row_of(record, place)
+    return table, (place, row)
+
+
+def an_event():
+    """The START of a landing of chats."""
+    made = Made()
+    table, row = placed(chat(), 3, "interactions.chat")
+    with StreamLineage(load(kafka="localhost:9092"), COLUMNS, made, "3").landing(table, [row]):
+        pass
+    return made.events[0]

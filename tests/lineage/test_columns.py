@@ -1,0 +1,89 @@
+"""The column lineage is data: here it is held to the tables, and to rows that really were derived."""
+
+from __future__ import annotations
+
+import pytest
+
+from mmplatform.derive.chat import ChatDeriver
+from mmplatform.derive.derived import quarantine
+from mmplatform.events import MODALITY_OF_KIND
+from mmplatform.land.rows import row_of
+from mmplatform.land.schemas import SPECS
+from mmplatform.lineage.columns import COMES_FROM, OWN
+from mmplatform.memo import SqliteMemo
+from mmplatform.modalities import MODALITIES, QUARANTINE_TABLE, TABLES
+from mmplatform.ports import Redacted
+from tests.builders import arrival, call_end, chat, chunk, position, screenshot
+from tests.doubles.embedder import SeededEmbedder
+
+RAW = {spec.raw_table for spec in MODALITIES.values()}
+
+
+def columns(table):
+    return {name for name, _ in SPECS[table].columns}
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_every_column_of_a_derived_table_comes_from_somewhere_or_is_its_own(table):
+    if table in RAW:
+        assert table not in COMES_FROM
+        return
+    for source, found in COMES_FROM[table].items():
+        assert set(found) | OWN[table] == columns(table), f"from {source}"
+        assert set(found) & OWN[table] == set()
+
+
+@pytest.mark.parametrize("table", COMES_FROM)
+def test_every_origin_is_a_column_of_its_table(table):
+    for source, found in COMES_FROM[table].items():
+        origins = {origin.column for each in found.values() for origin in each}
+        assert origins <= columns(source), source
+        assert all(found.values())
+
+
+def test_what_is_derived_leads_back_to_the_raw_tables():
+    for spec in MODALITIES.values():
+        assert list(COMES_FROM[spec.derived_table]) == [spec.raw_table]
+    assert set(COMES_FROM["passages"]) == {spec.derived_table for spec in MODALITIES.values()}
+
+
+def identical(table, source):
+    return {
+        column: origin.column
+        for column, found in COMES_FROM[table][source].items()
+        for origin in found
+        if origin.how == "IDENTITY"
+    }
+
+
+def compare(row, table, source_row, source):
+    for column, origin in identical(table, source).items():
+        assert row[column] == source_row[origin], f"{table}.{column} from {source}.{origin}"
+
+
+class Hiding:
+    """A redactor that hides everything."""
+
+    name, version = "hiding", "1"
+
+    def redact(self, texts, *, spoken=False):
+        del spoken
+        return [Redacted("[hidden]", ("NAME",), ((0, len(text)),)) for text in texts]
+
+
+def test_columns_said_to_be_the_same_are_the_same(tmp_path):
+    event = chat(1, source="crm")
+    derived = ChatDeriver(SeededEmbedder(), Hiding(), SqliteMemo(tmp_path / "memo.sqlite")).derive([arrival(event, 7)])
+    (_, raw), *rows = [row_of(record, position(7)) for record in (event, *derived.artifacts)]
+    (message_table, message), (passage_table, passage) = rows
+    compare(message, message_table, raw, "raw_chats")
+    compare(passage, passage_table, message, "messages")
+    assert message["text"] != raw["text"], "what is masked is not the same"
+
+
+@pytest.mark.parametrize("event", [chat(), chunk(), call_end(), screenshot()], ids=lambda event: event.kind)
+def test_a_quarantined_row_keeps_who_and_when(event):
+    source, raw = row_of(event, position(3))
+    assert source == MODALITIES[MODALITY_OF_KIND[event.kind]].raw_table
+    _, row = row_of(quarantine(arrival(event), contract=source, reasons=["text: text not blank"]), position(3))
+    compare(row, QUARANTINE_TABLE, raw, source)

@@ -1,0 +1,155 @@
+"""The ``lineage`` sensor over a real Dagster instance and a collector that may be away."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import dagster as dg
+import pytest
+
+from resources.lineage import LineageResource
+from sensors import lineage as sensor
+from sensors.lineage import Cursor, lineage_sensor
+from tests.lineage.collector import collecting
+from tests.lineage.spec import check
+from tests.sensors.dagster_runs import execute
+from tests.servers.process import free_ports
+
+
+@pytest.fixture
+def collector(monkeypatch):
+    with collecting() as (found, address):
+        monkeypatch.setenv("MMPLATFORM_LINEAGE", address)
+        yield found
+
+
+@pytest.fixture
+def instance(tmp_path):
+    with dg.DagsterInstance.local_temp(str(tmp_path)) as found:
+        yield found
+
+
+def tick(instance, cursor=None):
+    """One evaluation in a process that knows nothing but the cursor: the sentence and the cursor after it."""
+    with dg.build_sensor_context(instance=instance, cursor=cursor, resources={"lineage": LineageResource()}) as context:
+        result = lineage_sensor(context)
+    return result.skip_reason.skip_message, result.cursor or cursor
+
+
+def states(collector):
+    return [(event["job"]["name"], event["eventType"]) for event in map(check, collector.events)]
+
+
+REPORT = [
+    ("dagster.reports", "START"),
+    ("dagster.reports.report", "START"),
+    ("dagster.reports.report", "COMPLETE"),
+    ("dagster.reports", "COMPLETE"),
+]
+
+
+def test_where_nobody_wants_lineage_it_says_so(instance):
+    said, cursor = tick(instance)
+    assert "MMPLATFORM_LINEAGE is empty" in said
+    assert cursor is None
+
+
+def test_it_begins_with_the_next_run_and_tells_each_event_once(instance, collector):
+    execute(instance, "reports")
+    said, cursor = tick(instance)
+    assert "begins here" in said
+    execute(instance, "reports")
+    said, cursor = tick(instance, cursor)
+    assert said == "told of 4 events, 0 refused"
+    assert states(collector) == REPORT
+    said, after = tick(instance, cursor)
+    assert "no run started or ended" in said
+    assert after == cursor
+    assert len(collector.events) == 4
+
+
+def test_what_was_not_taken_is_told_after_a_restart(instance, collector, monkeypatch):
+    _, cursor = tick(instance)
+    execute(instance, "reports")
+    with monkeypatch.context() as patch:
+        patch.setenv("MMPLATFORM_LINEAGE", f"http://127.0.0.1:{free_ports(1)[0]}")
+        said, cursor = tick(instance, cursor)
+    assert "told of 0 events" in said
+    assert "the rest waits" in said
+    said, _ = tick(instance, cursor)
+    assert states(collector) == REPORT
+
+
+def test_a_refused_event_does_not_hold_up_the_next_run(instance, collector):
+    _, cursor = tick(instance)
+    execute(instance, "reports")
+    collector.status = 422
+    said, cursor = tick(instance, cursor)
+    assert said == "told of 0 events, 4 refused"
+    collector.status = 201
+    execute(instance, "reports")
+    tick(instance, cursor)
+    assert states(collector) == REPORT
+
+
+def test_a_run_that_cannot_be_told_of_does_not_hide_the_next(instance, collector, monkeypatch):
+    _, cursor = tick(instance)
+    execute(instance, "reports")
+    with monkeypatch.context() as patch:
+        patch.setattr("sensors.ran.lineage_of", lambda *_: 1 / 0)
+        said, cursor = tick(instance, cursor)
+    assert "told of 0 events" in said
+    assert "no run started" in tick(instance, cursor)[0]
+    assert collector.events == []
+
+
+def test_many_changes_are_told_in_several_ticks_and_in_order(instance, collector, monkeypatch):
+    monkeypatch.setattr(sensor.changes, "__defaults__", (1,))
+    _, cursor = tick(instance)
+    execute(instance, "reports")
+    execute(instance, "looking")
+    for _ in range(4):
+        _, cursor = tick(instance, cursor)
+    assert states(collector) == [*REPORT, ("dagster.looking", "START"), ("dagster.looking", "COMPLETE")]
+    assert "no run started" in tick(instance, cursor)[0]
+
+
+def test_a_tick_that_takes_too_long_leaves_the_rest_for_the_next(instance, collector, monkeypatch):
+    _, cursor = tick(instance)
+    execute(instance, "reports")
+    with monkeypatch.context() as patch:
+        patch.setattr(sensor, "SEND_S", 0.0)
+        said, cursor = tick(instance, cursor)
+    assert "the rest waits, this took" in said
+    tick(instance, cursor)
+    assert states(collector) == REPORT
+
+
+def test_a_run_that_was_deleted_meanwhile_is_passed_over(instance, collector):
+    _, cursor = tick(instance)
+    run_id = execute(instance, "reports")
+    instance.run_storage.delete_run(run_id)
+    said, cursor = tick(instance, cursor)
+    assert said == "told of 0 events, 0 refused"
+    assert collector.events == []
+
+
+def test_a_wrong_setting_is_named(instance, monkeypatch):
+    monkeypatch.setenv("MMPLATFORM_LINEAGE", "ftp://somewhere")
+    assert "MMPLATFORM_LINEAGE" in tick(instance)[0]
+
+
+def test_a_cursor_that_cannot_be_read_begins_anew():
+    assert Cursor.parse("no json") is None
+    assert Cursor.parse(None) is None
+    assert Cursor.parse(Cursor(after=3).model_dump_json()) == Cursor(after=3)
+
+
+def location(name):
+    return SimpleNamespace(code_location_origin=SimpleNamespace(location_name=name))
+
+
+@pytest.mark.parametrize(("theirs", "ours", "told"), [("a", "a", True), ("a", "b", False), (None, "b", True)])
+def test_runs_of_another_code_location_are_its_own_business(theirs, ours, told):
+    origin = SimpleNamespace(repository_origin=location(theirs)) if theirs else None
+    assert sensor._is_ours(SimpleNamespace(remote_job_origin=origin), location(ours)) is told
