@@ -113,6 +113,7 @@ class RapidReader:
 
     def _load(self) -> Any:
         import rapidocr
+        from omegaconf import flag_override
 
         models = Path(rapidocr.__file__).parent / "models"
         lines, words = (models / f"PP-OCRv6_{part}_small.onnx" for part in ("det", "rec"))
@@ -126,13 +127,11 @@ class RapidReader:
                 "Global.log_level": "critical",
                 # A batch is padded to its widest line: one by one costs a quarter less.
                 "Rec.rec_batch_num": 1,
-                "EngineConfig.onnxruntime.intra_op_num_threads": self._threads,
-                "EngineConfig.onnxruntime.inter_op_num_threads": 1,
             }
         )
-        # It takes sessions made by its caller, but only by way of its configuration, which cannot hold one.
-        engine.text_det.session.session = _session(lines, self._threads)
-        engine.text_rec.session.session = _session(words, self._threads)
+        for part, model in ((engine.cfg.Det, lines), (engine.cfg.Rec, words)):
+            with flag_override(part, "allow_objects", True):  # it takes sessions of its caller's, out of its settings
+                part.session = _session(model, self._threads)
         return engine
 
 
