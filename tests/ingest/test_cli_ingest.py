@@ -6,37 +6,21 @@ import json
 import os
 import subprocess
 import sys
-import threading
 from contextlib import contextmanager
 
 import pytest
-import uvicorn
 
 from mmplatform.gateway import create_app
 from mmplatform.modalities import CHAT
 from tests.ingest.gateways import memory_parts, picture
+from tests.servers.web import serving
 
 
 @contextmanager
 def listening(tmp_path):
     parts, log = memory_parts(tmp_path / "gateway")
-    server = uvicorn.Server(uvicorn.Config(create_app(parts.ingest.settings, parts), port=0, log_config=None))
-    started = threading.Event()
-    startup = server.startup
-
-    async def told(sockets=None):
-        await startup(sockets)
-        started.set()
-
-    server.startup = told
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    assert started.wait(20)
-    try:
-        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}", log
-    finally:
-        server.should_exit = True
-        thread.join(20)
+    with serving(create_app(parts.ingest.settings, parts)) as address:
+        yield address, log
 
 
 def ingest(*arguments):
