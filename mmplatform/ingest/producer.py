@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Iterable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field
@@ -24,6 +25,7 @@ from mmplatform.ingest.kafka import client_config, made, platform_error
 from mmplatform.settings import Settings
 
 _POLL_S: Final = 0.1
+_FULL_S: Final = 0.005
 _QUEUE_RECORDS: Final = 50_000
 _QUEUE_KB: Final = 128 * 1024
 
@@ -161,6 +163,7 @@ class LogProducer:
         self._bury()
 
     def _queued(self, record: LogRecord, pending: list[Future[Position]]) -> Future[Position]:
+        give_up = time.monotonic() + self._timeout_s
         while True:
             try:
                 return self.send(
@@ -168,9 +171,13 @@ class LogProducer:
                 )
             except Busy:
                 oldest = next((future for future in pending if not future.done()), None)
-                if oldest is None:
+                if oldest is not None:
+                    self._settled(oldest)
+                elif time.monotonic() > give_up:
                     raise
-                self._settled(oldest)
+                else:
+                    # Others fill it, or ours are acknowledged and librdkafka has not yet counted them out.
+                    time.sleep(_FULL_S)
 
     def _settled(self, future: Future[Position]) -> Position:
         # librdkafka fails the record itself after timeout_s; the margin only guards against a dead thread.

@@ -3,7 +3,9 @@ from __future__ import annotations
 import shutil
 import signal
 import threading
+import time
 from contextlib import suppress
+from types import SimpleNamespace
 
 import pytest
 from confluent_kafka import KafkaError
@@ -109,10 +111,25 @@ def test_more_than_the_queue_holds_can_be_sent_at_once(tmp_path, monkeypatch):
     with embedded_broker(tmp_path) as address:
         settings = load(kafka=address)
         ensure_topics(settings)
-        producer = LogProducer(settings)
+        producer = LogProducer(settings, timeout_s=60)
         positions = producer.send_all(LogRecord(TOPIC, f"k{i}", b"v") for i in range(2_000))
         assert len(set(positions)) == 2_000
         producer.close()
+
+
+def test_a_queue_that_others_fill_is_waited_for(monkeypatch):
+    producer = LogProducer(load(kafka="127.0.0.1:1"))
+    answers = iter([BufferError, BufferError, None])
+
+    def produce(*_, **__):
+        if (error := next(answers)) is not None:
+            raise error
+
+    monkeypatch.setattr(producer, "_producer", SimpleNamespace(produce=produce, poll=lambda _: time.sleep(0.01)))
+    assert not producer._queued(LogRecord(TOPIC, "k", b"v"), []).done()
+    assert next(answers, "all asked") == "all asked"
+    producer._closed.set()
+    producer._thread.join()
 
 
 @pytest.mark.broker
