@@ -6,6 +6,7 @@ on the data directory. Without one every method says what is unreachable: that i
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
 
 ANSWER_S: Final = 5.0
 """How long the broker or a worker may take: a sensor asks several and is ended after 60 s."""
+
+READ_S: Final = 20.0
+"""For all topics together: the one that was begun goes on beyond, 25 s at the most, and then there is time left."""
 
 _INDEX: Final = "index"
 
@@ -79,10 +83,28 @@ class StackResource(dg.ConfigurableResource):  # type: ignore[type-arg]
         finally:
             index.close()
 
-    def backlog(self, readers: Iterable[Reader], *, clock: Callable[[], datetime] = utc_now) -> dict[Reader, Backlog]:
-        """What waits for each reader. Raises ``Unavailable``, ``Misconfigured``."""
-        settings, log = self.settings(), self.log()
-        return {each: _backlog(log, each, settings.topic_prefix, clock()) for each in readers}
+    def backlog(
+        self, readers: Iterable[Reader], *, within_s: float = READ_S, clock: Callable[[], float] = time.monotonic
+    ) -> dict[Reader, Backlog]:
+        """What waits for each reader.
+
+        Args:
+            readers: who reads what.
+            within_s: when no further reader is begun.
+            clock: seconds that only grow.
+
+        Raises:
+            Unavailable: the broker does not answer, or too slowly.
+            Misconfigured: a setting is wrong, or a topic was never made.
+        """
+        prefix, log = self.settings().topic_prefix, self.log()
+        give_up = clock() + within_s
+        found: dict[Reader, Backlog] = {}
+        for each in readers:
+            if clock() >= give_up:
+                raise Unavailable(f"the broker is too slow: after {within_s:.0f} s not all topics were looked at")
+            found[each] = _backlog(log, each, prefix, utc_now())
+        return found
 
     def done(self, reader: Reader) -> dict[tuple[str, int], int]:
         """How far a reader is: its next offset in each topic partition. Raises ``Unavailable``, ``Misconfigured``."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Final, Literal
 
 import dagster as dg
@@ -17,6 +18,8 @@ from resources.hours import open_hours
 from resources.lakehouse import LakehouseResource
 
 EVERY_S: Final = 30
+BEGINS: Final = timedelta(days=1)
+"""How far back the first tick tells of."""
 
 
 class Cursor(BaseModel):
@@ -60,8 +63,12 @@ def quarantine_sensor(context: dg.SensorEvaluationContext, lakehouse: LakehouseR
         hours = open_hours(lakehouse)
         uuid = hours.uuid(QUARANTINE_TABLE)
         seen = cursor.seen if cursor.table_uuid == uuid else {}
-        rows = hours.beyond(QUARANTINE_TABLE, min(seen.values(), default=0), COLUMNS)
-        lately = crowded(hours.stamped(QUARANTINE_TABLE, "quarantined_at", utc_now() - AN_HOUR, COLUMNS))
+        now = utc_now()
+        if seen:
+            rows = hours.beyond(QUARANTINE_TABLE, min(seen.values()), COLUMNS)
+        else:  # a whole history of bad events would be no news, and might be too much for one tick
+            rows = hours.stamped(QUARANTINE_TABLE, "quarantined_at", now - BEGINS, COLUMNS)
+        lately = crowded(hours.stamped(QUARANTINE_TABLE, "quarantined_at", now - AN_HOUR, COLUMNS))
     except PlatformError as error:
         return dg.SensorResult(skip_reason=f"the quarantine cannot be read: {type(error).__name__}: {error}")
     fresh, after = news(rows, seen)
@@ -70,10 +77,10 @@ def quarantine_sensor(context: dg.SensorEvaluationContext, lakehouse: LakehouseR
         events.append(_observed(by_reason(fresh), len(fresh)))
     if cursor.few != lately.holds:
         events.append(_rated(lately))
-    now = Cursor(table_uuid=uuid, seen=after, few=lately.holds).model_dump_json()
+    told = Cursor(table_uuid=uuid, seen=after, few=lately.holds).model_dump_json()
     if not events:
-        return dg.SensorResult(skip_reason="nothing was set aside since the last tick", cursor=now)
-    return dg.SensorResult(asset_events=events, cursor=now)
+        return dg.SensorResult(skip_reason="nothing was set aside since the last tick", cursor=told)
+    return dg.SensorResult(asset_events=events, cursor=told)
 
 
 def _observed(reasons: dict[str, int], rows: int) -> dg.AssetObservation:

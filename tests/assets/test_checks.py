@@ -8,11 +8,12 @@ import dagster as dg
 import pytest
 
 from definitions import defs
-from mmplatform.artifacts import artifact_id
+from mmplatform.artifacts import Utterance, artifact_id
 from mmplatform.derive.derived import quarantine
 from mmplatform.events import utc_now
-from tests.builders import arrival
-from tests.land.making import NOON, chat, message, passage
+from quality.completeness import CALL_END, NOT_HEARD
+from tests.builders import arrival, call_end, chunk, stamps
+from tests.land.making import NOON, chat, message, passage, provenance
 
 pytestmark = pytest.mark.broker
 HOUR = "2026-03-05-12:00"
@@ -176,3 +177,50 @@ def test_an_index_that_does_not_answer_never_passes_for_an_empty_one(stores, mon
 def test_ids_are_those_of_the_artifacts(stores):
     stores.land(message(7, text="write to ann@example.com"))
     assert figures(check("messages", "contract"))["ids"] == [artifact_id("message", "event-7", 0)]
+
+
+def utterance(index, **change):
+    event = chunk(index)
+    fields = {
+        "artifact_id": artifact_id("utterance", f"call-1/{index}", 0),
+        "modality": "call",
+        "conversation_id": "call-1",
+        "subject_id": event.subject_id,
+        "stamps": stamps(event_time=event.event_time, ingested_at=event.ingested_at),
+        "provenance": provenance(0).model_copy(update={"event_ids": (event.event_id,)}),
+        "call_id": "call-1",
+        "channel": 0,
+        "speaker": "agent",
+        "start_s": event.start_s,
+        "end_s": event.start_s + 0.5,
+        "text": "hello",
+        "language": "en",
+        "confidence": 0.8,
+    }
+    return Utterance(**fields | change)
+
+
+def test_calls_pass_with_the_figures_of_their_speech_and_silence(stores):
+    stores.land(chunk(0), chunk(1), call_end(), utterance(0), utterance(1, status="gap", text="", confidence=0.0))
+    assert check("raw_calls", "contract").passed
+    found = check("transcripts", "contract")
+    assert found.passed
+    assert figures(found)["confidence_p50"] == 0.8
+    assert figures(found)["share_of_silence"] == 0.75
+    assert figures(found)["languages"] == {"en": 1.0}
+    assert figures(found)["gaps"] == 1
+
+
+def test_a_piece_of_a_call_without_speech_is_accounted_for_once_the_deriver_has_read_it(stores):
+    for offset, event in enumerate([chunk(0), chunk(1), call_end()]):
+        stores.land(event, topic="interactions.call", offset=offset)
+    stores.land(utterance(0))
+    stores.send("interactions.call", 3)
+    stores.commit("derive-call", "interactions.call", 1)
+    found = check("transcripts", "completeness")
+    assert not found.passed
+    assert figures(found)["ids"] == [chunk(1).event_id]
+    stores.commit("derive-call", "interactions.call", 3)
+    found = check("transcripts", "completeness")
+    assert found.passed
+    assert figures(found)["became"] == {"an artifact": 1.0, CALL_END: 1.0, NOT_HEARD: 1.0}

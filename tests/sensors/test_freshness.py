@@ -11,13 +11,14 @@ from confluent_kafka import Consumer, TopicPartition
 
 from definitions import defs
 from mmplatform.consumers.status import WorkerStatus, serve_status
+from mmplatform.errors import Unavailable
 from mmplatform.events import utc_now
 from mmplatform.ingest.producer import LogProducer
 from mmplatform.ingest.topics import ensure_topics
 from mmplatform.local import runfile
 from mmplatform.retrieve.freshness import FreshnessTracker
 from mmplatform.settings import load
-from resources.stack import StackResource
+from resources.stack import Reader, StackResource
 from sensors.freshness import freshness_sensor
 from tests.builders import stamps
 from tests.ingest.broker import any_broker
@@ -164,4 +165,12 @@ def test_an_index_worker_that_does_not_answer_is_no_quiet_hour(stack, tmp_path):
 
 def test_a_cursor_that_cannot_be_read_begins_anew(stack):
     assert len(tick("nonsense").asset_events) == 3
+    del stack
+
+
+def test_a_broker_that_is_too_slow_is_given_up_before_dagster_ends_the_tick(stack):
+    seconds = iter(range(0, 1000, 15))
+    readers = [Reader("derive-chat", "interactions.chat"), Reader("index", "artifacts"), Reader("archive", "artifacts")]
+    with pytest.raises(Unavailable, match="too slow"):
+        StackResource().backlog(readers, clock=lambda: next(seconds))
     del stack

@@ -116,3 +116,14 @@ def test_where_nothing_ever_ran_it_says_so_and_creates_nothing(tmp_path):
 def test_a_table_that_is_not_there_never_passes_for_an_empty_one(tmp_path, lakehouse):
     lakehouse._catalog.drop_table((load().namespace, "quarantine"))
     assert "there is no table quarantine yet" in tick(tmp_path).skip_reason.skip_message
+
+
+def test_the_first_tick_tells_of_the_last_day_only_and_later_ones_of_all_that_is_new(tmp_path, lakehouse):
+    set_aside(lakehouse, 0, at=utc_now() - timedelta(days=9))
+    set_aside(lakehouse, 1, at=utc_now() - timedelta(hours=9))
+    first = tick(tmp_path)
+    (observed,), _ = events(first)
+    assert observed.metadata["rows"].value == 1
+    set_aside(lakehouse, 2, at=utc_now() - timedelta(days=9))
+    (observed,), _ = events(tick(tmp_path, first.cursor))
+    assert observed.metadata["rows"].value == 1
