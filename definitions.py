@@ -8,12 +8,24 @@ from __future__ import annotations
 import dagster as dg
 
 from assets import all_specs
+from assets.checks import all_checks
+from assets.live_checks import live_checks
+from resources.alerts import AlertsResource
 from resources.lakehouse import LakehouseResource
 from resources.lineage import LineageResource
+from resources.stack import StackResource
 from sensors import all_sensors
+from sensors.diagnosis import diagnose_freshness
 
 defs = dg.Definitions(
     assets=all_specs(),
+    asset_checks=[*all_checks(), *live_checks()],
+    jobs=[diagnose_freshness],
     sensors=all_sensors(),
-    resources={"lakehouse": LakehouseResource(), "lineage": LineageResource()},
+    resources={
+        "alerts": AlertsResource(),
+        "lakehouse": LakehouseResource(),
+        "lineage": LineageResource(),
+        "stack": StackResource(),
+    },
 )

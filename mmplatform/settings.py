@@ -179,6 +179,11 @@ class Settings(BaseSettings):
         default="mmplatform", min_length=1, description="OpenLineage namespace of the jobs of this installation."
     )
 
+    alert_webhook: SecretStr = Field(
+        default=SecretStr(""),
+        description="URL to which a failed Dagster run is told, as JSON by POST; empty: nobody is told.",
+    )
+
     dagster_port: int = Field(default=3000, ge=0, le=65535, description="Port of the Dagster UI.")
     metrics_port: int = Field(
         default=0, ge=0, le=65535, description="Port of a worker's own /metrics and /healthz; 0: a free one."

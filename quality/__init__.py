@@ -1,5 +1,4 @@
 """Quality: the contracts that every table keeps, the gate that applies them, and the freshness promised for each.
 
-``cards``, ``contracts``, ``gate`` and ``slas`` lie below the platform and know nothing of it: rows go in, verdicts come
-out.
+All but ``freshness`` lie below the platform and know nothing of it, nor of Dagster: rows go in, verdicts come out.
 """

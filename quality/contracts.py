@@ -1,8 +1,9 @@
 """The Pandera contract of each table that the stream writes: what a row must be, and why.
 
 A contract's rules have plain names; a quarantined row carries those names as its reasons and never a value. The
-contracts on events stand before any model is paid; the one on passages is the last look before the index. The gateway
-takes its limits from here, so that what it accepts is not set aside a moment later.
+contracts on events stand before any model is paid; the one on passages is the last look before the index; those on
+what is derived are asked of the tables alone, where a broken row means a broken deriver. The gateway takes its limits
+from here, so that what it accepts is not set aside a moment later.
 
 Each contract makes two Pandera schemas of the same rules. ``quick`` asks all of them in one expression, which is what
 nearly every micro-batch needs; ``named`` asks them one by one, and is asked only when ``quick`` said no: Pandera's cost
@@ -31,6 +32,8 @@ MOST_CALL_S: Final = 86_400.0
 
 VISIBLE: Final = r"[^\t-\r\x1c-\x20\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]"
 """A character that is no white space, spelled out: what ``\\s`` holds differs between Python and Rust."""
+
+ROLES: Final = ("customer", "agent", "bot", "system")
 
 UNIT_TOLERANCE: Final = 0.01
 """Float32 and int8 embedders are this close to unit length."""
@@ -198,20 +201,65 @@ def _raw_screenshots(limits: Limits) -> Built:
     return {**columns, "width": pl.Int64(), "height": pl.Int64()}, optional, [*rules, small]
 
 
+def _redacted() -> list[Rule]:
+    """What no text may hold that has passed the redactor."""
+    import polars as pl
+
+    return [
+        Rule("text", "no card number", lambda: pl.col("text").map_batches(_without_cards, pl.Boolean)),
+        Rule("text", "no e-mail address", lambda: ~pl.col("text").str.contains(E_MAIL)),
+    ]
+
+
 def _passages(limits: Limits) -> Built:
     import polars as pl
 
     columns, optional, rules = _events(limits)
+    unit = Rule("vector_norm", "vector of unit length", lambda: (pl.col("vector_norm") - 1).abs() < UNIT_TOLERANCE)
     return (
         {**columns, "text": pl.String(), "vector_norm": pl.Float64()},
         optional,
+        [*rules, _not_blank(), *_redacted(), unit],
+    )
+
+
+def _messages(limits: Limits) -> Built:
+    import polars as pl
+
+    columns, optional, rules = _events(limits)
+    role = Rule("role", "a known role", lambda: pl.col("role").is_in(ROLES))
+    return {**columns, "text": pl.String(), "role": pl.String()}, optional, [*rules, *_redacted(), role]
+
+
+def _transcripts(limits: Limits) -> Built:
+    import polars as pl
+
+    columns, optional, rules = _events(limits)
+    of_speech = {"start_s": pl.Float64(), "end_s": pl.Float64(), "confidence": pl.Float64(), "status": pl.String()}
+    gap = "gap"
+    return (
+        {**columns, "text": pl.String(), **of_speech},
+        optional,
         [
             *rules,
-            _not_blank(),
-            Rule("text", "no card number", lambda: pl.col("text").map_batches(_without_cards, pl.Boolean)),
-            Rule("text", "no e-mail address", lambda: ~pl.col("text").str.contains(E_MAIL)),
-            Rule("vector_norm", "vector of unit length", lambda: (pl.col("vector_norm") - 1).abs() < UNIT_TOLERANCE),
+            *_redacted(),
+            Rule("status", "draft, final or gap", lambda: pl.col("status").is_in(["draft", "final", gap])),
+            Rule("text", "words, or a gap without any", lambda: (pl.col("text") == "") == (pl.col("status") == gap)),
+            Rule("end_s", "ends after it starts", lambda: pl.col("end_s") >= pl.col("start_s")),
+            Rule("confidence", "confidence from 0 to 1", lambda: pl.col("confidence").is_between(0, 1)),
         ],
+    )
+
+
+def _captions(limits: Limits) -> Built:
+    import polars as pl
+
+    columns, optional, rules = _raw_screenshots(limits)
+    sha256 = Rule("image_sha256", "a SHA-256", lambda: pl.col("image_sha256").str.contains(r"^[0-9a-f]{64}$"))
+    return (
+        {**columns, "text": pl.String(), "image_sha256": pl.String()},
+        optional,
+        [*rules, *_redacted(), sha256],
     )
 
 
@@ -230,6 +278,9 @@ _BUILDERS: Final[dict[str, Callable[[Limits], Built]]] = {
     "raw_chats": _raw_chats,
     "raw_calls": _raw_calls,
     "raw_screenshots": _raw_screenshots,
+    "messages": _messages,
+    "transcripts": _transcripts,
+    "captions": _captions,
     "passages": _passages,
 }
 CONTRACTS: Final[tuple[str, ...]] = tuple(_BUILDERS)

@@ -62,3 +62,6 @@ ASSET_WINDOWS: Final[dict[str, Window]] = {
     "quarantine": Window(fail_s=31 * _DAY),
 }
 """One window for each asset, by its key."""
+
+MOST_SET_ASIDE: Final = 20
+"""Events in quarantine within an hour, above which the gate or a deriver is suspect rather than the events."""

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import dagster as dg
 
+from sensors.failures import failures_sensor
+from sensors.freshness import freshness_sensor
 from sensors.landings import landings_sensor
 from sensors.lineage import lineage_sensor
+from sensors.quarantine import quarantine_sensor
 
 
 def all_sensors() -> list[dg.SensorDefinition]:
     """Every sensor."""
-    return [landings_sensor, lineage_sensor]
+    return [landings_sensor, lineage_sensor, freshness_sensor, quarantine_sensor, failures_sensor]

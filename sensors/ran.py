@@ -189,7 +189,7 @@ def _steps(entries: Iterable[dg.EventLogEntry]) -> dict[str, _Step]:
             step.began = step.began or _at(entry)
         elif kind in _STEP_ENDS:
             step.ended, step.state = _at(entry), _STEP_ENDS[kind]
-            step.failure = _failure(data) if kind == dg.DagsterEventType.STEP_FAILURE else ""
+            step.failure = error_type(data) if kind == dg.DagsterEventType.STEP_FAILURE else ""
         elif kind == dg.DagsterEventType.ASSET_MATERIALIZATION_PLANNED:
             step.planned.add(event.asset_materialization_planned_data.asset_key.to_user_string())
         elif kind == dg.DagsterEventType.ASSET_MATERIALIZATION:
@@ -225,7 +225,7 @@ def _verdict(check: dg.AssetCheckEvaluation) -> Verdict:
     return Verdict(rule=check.check_name, holds=check.passed, severity=check.severity.value.lower())
 
 
-def _failure(data: Any) -> str:
+def error_type(data: Any) -> str:
     """The type of the error at the bottom: its message may quote what was sent."""
     error = getattr(data, "error", None)
     while error is not None and error.cause is not None:

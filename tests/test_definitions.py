@@ -1,6 +1,7 @@
 """What Dagster is told: every asset, its lineage, its stage and its policy, written out."""
 
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import dagster as dg
 import pytest
@@ -105,4 +106,29 @@ def test_no_asset_pretends_that_dagster_could_run_it():
 
 def test_the_sensors_run_without_being_switched_on():
     found = {sensor.name: sensor.default_status for sensor in defs.sensors}
-    assert found == dict.fromkeys(("landings", "lineage"), dg.DefaultSensorStatus.RUNNING)
+    names = ("landings", "lineage", "freshness_breach", "quarantine", "run_failures")
+    assert found == dict.fromkeys(names, dg.DefaultSensorStatus.RUNNING)
+
+
+def test_every_asset_has_its_checks_and_none_holds_anything_up():
+    keys = defs.resolve_asset_graph().asset_check_keys
+    found = {name: {key.name for key in keys if key.asset_key == spec.key} for name, spec in SPECS.items()}
+    looked = {"contract", "freshness_gap"}
+    live = {"freshness_breach", "completeness"}
+    assert found == {
+        **dict.fromkeys(RAW, looked),
+        **dict.fromkeys(("messages", "transcripts", "captions"), looked | live),
+        "passages": looked | {"completeness"},
+        "index": {"freshness_gap", "completeness"},
+        "quarantine": {"quarantine_rate"},
+    }
+    specs = [spec for checks in defs.asset_checks for spec in checks.check_specs]
+    assert not any(spec.blocking for spec in specs)
+    assert all(len(spec.description) > 20 for spec in specs)
+
+
+def test_the_page_on_dagster_names_every_check_and_sensor():
+    page = (Path(__file__).parents[1] / "docs" / "dagster.md").read_text()
+    rows = {line.split("|")[1].strip(" `") for line in page.splitlines() if line.startswith("| `")}
+    checks = {key.name for key in defs.resolve_asset_graph().asset_check_keys}
+    assert rows == checks | {sensor.name for sensor in defs.sensors}

@@ -43,6 +43,13 @@ class Watermarks(NamedTuple):
     high: int
 
 
+class Progress(NamedTuple):
+    """How far a group is in a topic partition: the offset that it reads next, and the one after the last record."""
+
+    next: int
+    high: int
+
+
 class Entry(NamedTuple):
     """A record as it lies on the log."""
 
@@ -70,11 +77,18 @@ class ReplayLog:
 
         A group that never committed is behind by all that is there.
         """
+        return {
+            topic: {number: place.high - place.next for number, place in by_number.items()}
+            for topic, by_number in self.progress(group, topics).items()
+        }
+
+    def progress(self, group: str, topics: Iterable[str]) -> dict[str, dict[int, Progress]]:
+        """How far a group is, by topic and topic partition, as :meth:`lag` counts it."""
         there = self.watermarks(topics)
         committed = self._committed(group, there)
         return {
             topic: {
-                number: marks.high - min(max(committed.get((topic, number), marks.low), marks.low), marks.high)
+                number: Progress(min(max(committed.get((topic, number), marks.low), marks.low), marks.high), marks.high)
                 for number, marks in by_number.items()
             }
             for topic, by_number in there.items()

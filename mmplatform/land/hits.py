@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
@@ -43,6 +43,18 @@ class Hit:
     source_artifact_id: str
     event_ids: tuple[str, ...]
     embedder: str
+
+
+@dataclass(frozen=True, slots=True)
+class Stamped:
+    """When a passage of the index went through each stage; what it says and whom it is about stays in the index."""
+
+    passage_id: str
+    embedder: str
+    modality: Modality
+    event_time: datetime
+    derived_at: datetime
+    indexed_at: datetime
 
 
 @cache
@@ -89,3 +101,31 @@ def hit_of(passage_id: str, text: str, score: float, metadata: Mapping[str, Any]
         event_ids=tuple(json.loads(metadata["event_ids"])),
         embedder=metadata["embedder"],
     )
+
+
+def stamped_of(passage_id: str, metadata: Mapping[str, Any]) -> Stamped:
+    """The stamps in :func:`metadata_of`."""
+    return Stamped(
+        passage_id=passage_id,
+        embedder=metadata["embedder"],
+        modality=metadata["modality"],
+        event_time=datetime.fromisoformat(metadata["event_time_iso"]),
+        derived_at=datetime.fromisoformat(metadata["derived_at"]),
+        indexed_at=datetime.fromisoformat(metadata["indexed_at"]),
+    )
+
+
+def where(
+    subject_id: str | None, modalities: Sequence[Modality], since: datetime | None, until: datetime | None
+) -> dict[str, Any] | None:
+    """Chroma's filter by what :func:`metadata_of` wrote; it takes ``$and`` for two conditions or more only."""
+    conditions: list[dict[str, Any]] = []
+    if subject_id is not None:
+        conditions.append({"subject_id": {"$eq": subject_id}})
+    if modalities:
+        conditions.append({"modality": {"$in": list(modalities)}})
+    if since is not None:
+        conditions.append({"event_time": {"$gte": since.timestamp()}})
+    if until is not None:
+        conditions.append({"event_time": {"$lt": until.timestamp()}})
+    return {"$and": conditions} if len(conditions) > 1 else (conditions[0] if conditions else None)

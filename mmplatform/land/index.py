@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import partial
 from operator import methodcaller
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 import numpy as np
 import structlog
@@ -27,7 +27,7 @@ from mmplatform.land.buckets import (
     is_passage_collection,
 )
 from mmplatform.land.chroma_client import chroma_errors, connect, disconnect
-from mmplatform.land.hits import Hit, hit_of, metadata_of
+from mmplatform.land.hits import Hit, Stamped, hit_of, metadata_of, stamped_of, where
 from mmplatform.settings import Settings
 
 if TYPE_CHECKING:
@@ -150,7 +150,7 @@ class ChromaIndex:
             until: first event time that does not.
             k: most hits.
         """
-        where = _where(subject_id, modalities, since, until)
+        asked = where(subject_id, modalities, since, until)
         wanted = {collection_name(embedder, each) for each in _buckets(subject_id)}
         names = wanted if subject_id is not None else wanted.intersection(self._names(prefix=collection_stem(embedder)))
 
@@ -158,7 +158,7 @@ class ChromaIndex:
             "query",
             query_embeddings=[np.asarray(vector, dtype=np.float32)],
             n_results=k,
-            where=where,
+            where=asked,
             include=["documents", "metadatas", "distances"],
         )
         hits: list[Hit] = []
@@ -182,15 +182,28 @@ class ChromaIndex:
         """
         if subject_id is not None:
             bucket = bucket_of(subject_id)
-        where = _where(subject_id, (), None, None)
+        asked = where(subject_id, (), None, None)
         prefix = "" if embedder is None else collection_stem(embedder)
         for name in self._names(prefix=prefix, suffix="" if bucket is None else f"-{bucket}"):
             offset = 0
             while True:
-                get = methodcaller("get", where=where, limit=_PAGE, offset=offset, include=[])
+                get = methodcaller("get", where=asked, limit=_PAGE, offset=offset, include=[])
                 page = (self._call(name, "list passages", get) or {"ids": ()})["ids"]
                 yield from page
                 if len(page) < _PAGE:
+                    break
+                offset += _PAGE
+
+    def stamped(self, since: datetime, until: datetime) -> Iterator[Stamped]:
+        """The passages of event times from ``since`` up to ``until``, as :meth:`ids` reads them; no text is read."""
+        asked = where(None, (), since, until)
+        for name in self._names():
+            offset = 0
+            while True:
+                get = methodcaller("get", where=asked, limit=_PAGE, offset=offset, include=["metadatas"])
+                page = self._call(name, "list passages", get) or {"ids": (), "metadatas": ()}
+                yield from map(stamped_of, page["ids"], page["metadatas"])
+                if len(page["ids"]) < _PAGE:
                     break
                 offset += _PAGE
 
@@ -276,19 +289,3 @@ def _delete_present(collection: Collection, ids: Sequence[str]) -> None:
 
 def _buckets(subject_id: str | None) -> tuple[str, ...]:
     return BUCKET_NAMES if subject_id is None else (bucket_of(subject_id),)
-
-
-def _where(
-    subject_id: str | None, modalities: Sequence[Modality], since: datetime | None, until: datetime | None
-) -> dict[str, Any] | None:
-    """Chroma's filter; it takes ``$and`` for two conditions or more only."""
-    conditions: list[dict[str, Any]] = []
-    if subject_id is not None:
-        conditions.append({"subject_id": {"$eq": subject_id}})
-    if modalities:
-        conditions.append({"modality": {"$in": list(modalities)}})
-    if since is not None:
-        conditions.append({"event_time": {"$gte": since.timestamp()}})
-    if until is not None:
-        conditions.append({"event_time": {"$lt": until.timestamp()}})
-    return {"$and": conditions} if len(conditions) > 1 else (conditions[0] if conditions else None)

@@ -24,6 +24,7 @@ from mmplatform.derive.derived import Derived, quarantine
 from mmplatform.errors import Busy, Permanent, Rejected, Unavailable
 from mmplatform.events import Arrival, Event, Position, decode_event, utc_now
 from mmplatform.modalities import PASSAGES_TABLE, ModalitySpec
+from mmplatform.settings import Settings
 from quality.contracts import Limits
 from quality.gate import judge
 
@@ -64,6 +65,15 @@ class Fold(Protocol):
 
     def __call__(self, arrival: Arrival[Any]) -> Derived:
         """Artifacts that this event completed."""
+
+
+def limits_of(settings: Settings) -> Limits:
+    """The contracts' limits, as the operator set them."""
+    return Limits(
+        max_chat_chars=settings.max_chat_chars,
+        max_future_s=settings.max_future_s,
+        max_image_pixels=settings.max_image_pixels,
+    )
 
 
 def process(records: Sequence[ConsumedRecord], deriver: BatchDeriver, spec: ModalitySpec, limits: Limits) -> Outcome:

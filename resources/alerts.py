@@ -1,0 +1,82 @@
+"""Who is told when a run fails: a webhook that the settings name. It may be away; nothing else notices."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Final
+
+import dagster as dg
+from pydantic import Field
+
+from mmplatform.errors import Misconfigured, PlatformError, Unavailable
+from mmplatform.settings import Settings, load
+
+ANSWER_S: Final = 5.0
+"""Several runs may have failed since the last tick, and Dagster ends a sensor after 60 s."""
+
+
+@dataclass(frozen=True, slots=True)
+class Alert:
+    """A failed run, in words that quote nothing: ``error`` is a type, ``link`` leads to the run in the UI."""
+
+    job: str
+    run_id: str
+    error: str
+    link: str
+
+
+class AlertsResource(dg.ConfigurableResource):  # type: ignore[type-arg]
+    """Posts to the webhook of the stream's settings."""
+
+    data_dir: str = Field(
+        default="", description="Data directory of the stack; empty: as MMPLATFORM_DATA_DIR says, else `.mmplatform`."
+    )
+
+    def settings(self) -> Settings:
+        """The platform's settings. Raises ``Misconfigured``."""
+        return load(data_dir=self.data_dir) if self.data_dir else load()
+
+    def wanted(self) -> bool:
+        """Whether anybody is told. Raises ``Misconfigured``."""
+        return bool(self.settings().alert_webhook.get_secret_value())
+
+    def link(self, run_id: str) -> str:
+        """Where the UI shows a run: that of the running stack, else the port of the settings. Raises Misconfigured."""
+        from mmplatform.local.runfile import running
+
+        settings = self.settings()
+        run = running(settings.data_dir)
+        address = run.dagster if run is not None and run.dagster else f"http://127.0.0.1:{settings.dagster_port}"
+        return f"{address}/runs/{run_id}"
+
+    def send(self, alert: Alert) -> None:
+        """Post it, once.
+
+        Raises:
+            Unavailable: the webhook does not answer, or refuses; its address is a secret and is not repeated.
+            Misconfigured: it is no address.
+        """
+        import httpx
+
+        from mmplatform.ingest.proxies import direct
+
+        url = self.settings().alert_webhook.get_secret_value()
+        body = {"text": f"{alert.job} failed: {alert.error} {alert.link}", **asdict(alert)}
+        try:
+            with httpx.Client(timeout=ANSWER_S, mounts=direct(url)) as client:
+                answer = client.post(url, json=body)
+        except (httpx.UnsupportedProtocol, httpx.InvalidURL):
+            raise Misconfigured("MMPLATFORM_ALERT_WEBHOOK must look like https://host/path") from None
+        except httpx.HTTPError as error:
+            raise Unavailable(f"the alert webhook does not answer ({type(error).__name__})") from None
+        if not answer.is_success:
+            raise Unavailable(f"the alert webhook refused the alert: {answer.status_code}")
+
+
+def attempt(alerts: AlertsResource, alert: Alert) -> str:
+    """Send it; what went wrong in words, empty when it was taken. Never raises the platform's errors."""
+    try:
+        alerts.send(alert)
+    except PlatformError as error:
+        return f"{type(error).__name__}: {error}"
+    return ""

@@ -1,0 +1,112 @@
+"""One hour of a table, as the checks read it, and how its rows become what contracts ask for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from mmplatform.errors import Unavailable
+from mmplatform.land.catalogs import catalog_errors
+from mmplatform.land.schemas import SPECS
+from mmplatform.modalities import PASSAGES_TABLE, QUARANTINE_TABLE
+from resources.lakehouse import LakehouseResource
+
+if TYPE_CHECKING:
+    from mmplatform.land.lakehouse import Lakehouse
+
+HOUR: Final = timedelta(hours=1)
+Row = dict[str, Any]
+
+_NOT_READ: Final = {"record", "event_ids"}
+"""The largest columns; no rule and no figure looks at them."""
+
+
+class Hours:
+    """Reads hours of the lakehouse's tables.
+
+    Every method raises ``Unavailable`` or ``Misconfigured`` when a table cannot be read, also when it is not there: no
+    answer never passes for no rows.
+    """
+
+    def __init__(self, lakehouse: Lakehouse) -> None:
+        self._lakehouse = lakehouse
+
+    def newest(self, table: str) -> datetime | None:
+        """The newest hour of event time that the table has rows of, by its metadata alone."""
+        with _reading(table):
+            files = self._lakehouse.table(table).scan().plan_files()
+            hours = [int(task.file.partition[0]) for task in files]
+        return datetime.fromtimestamp(max(hours) * 3600, UTC) if hours else None
+
+    def rows(self, table: str, hour: datetime, columns: Sequence[str] | None = None) -> list[Row]:
+        """Rows of an hour; without ``columns`` all that contracts and figures look at."""
+        wanted = columns or [name for name, _ in SPECS[table].columns if name not in _NOT_READ]
+        with _reading(table):
+            found: list[Row] = self._lakehouse.scan(table, hour=hour, columns=wanted).to_pylist()
+        return found
+
+    def around(self, table: str, hour: datetime, columns: Sequence[str]) -> list[Row]:
+        """Rows of an hour and of its neighbours: an utterance may begin in one hour and end in the next."""
+        return [row for each in (hour - HOUR, hour, hour + HOUR) for row in self.rows(table, each, columns)]
+
+    def aside(self, hour: datetime) -> set[str]:
+        """Ids of the events of an hour that were quarantined."""
+        return {str(row["event_id"]) for row in self.rows(QUARANTINE_TABLE, hour, ["event_id"])}
+
+    def stamped(self, table: str, stamp: str, since: datetime, columns: Sequence[str]) -> list[Row]:
+        """Rows that were stamped from a moment on, whatever hour their event is of; other files are not read."""
+        from pyiceberg.expressions import GreaterThanOrEqual
+
+        return self._where(table, GreaterThanOrEqual(stamp, since.isoformat()), (*columns, stamp))
+
+    def beyond(self, table: str, offset: int, columns: Sequence[str]) -> list[Row]:
+        """Rows that lay on the log at an offset or behind it, of any topic partition; older files are not read."""
+        from pyiceberg.expressions import GreaterThanOrEqual
+
+        return self._where(table, GreaterThanOrEqual("log_offset", offset), tuple(columns))
+
+    def uuid(self, table: str) -> str:
+        """What tells a table from an earlier one of the same name."""
+        with _reading(table):
+            return str(self._lakehouse.table(table).metadata.table_uuid)
+
+    def _where(self, table: str, asked: Any, columns: tuple[str, ...]) -> list[Row]:
+        with _reading(table):
+            scan = self._lakehouse.table(table).scan(row_filter=asked, selected_fields=columns)
+            found: list[Row] = scan.to_arrow().to_pylist()
+        return found
+
+
+def open_hours(lakehouse: LakehouseResource) -> Hours:
+    """The tables of a lakehouse that is there. Raises ``Unavailable``, ``Misconfigured``."""
+    settings = lakehouse.settings()
+    if not settings.catalog and not (settings.data_dir / "lakehouse").exists():
+        # Opening it would make it, and then it would look empty.
+        raise Unavailable(f"lakehouse: there is none in {settings.data_dir}: nothing ever ran here (`mmplatform up`)")
+    return Hours(lakehouse.open())
+
+
+def as_judged(table: str, rows: Sequence[Row]) -> list[Row]:
+    """Rows as the table's contract knows them: it speaks of an event's id, and of a vector by its length."""
+    named = [row if "event_id" in row else {**row, "event_id": row["artifact_id"]} for row in rows]
+    if table != PASSAGES_TABLE:
+        return named
+    norms = (float(np.linalg.norm(np.asarray(row["vector"], dtype=np.float32))) for row in rows)
+    return [{**row, "vector_norm": norm} for row, norm in zip(named, norms, strict=True)]
+
+
+@contextmanager
+def _reading(table: str) -> Iterator[None]:
+    from pyiceberg.exceptions import NoSuchNamespaceError, NoSuchTableError
+
+    try:
+        with catalog_errors(f"read {table}"):
+            yield
+    except (NoSuchNamespaceError, NoSuchTableError) as error:
+        raise Unavailable(
+            f"lakehouse: there is no table {table} yet: nothing was ever archived here (`mmplatform up`)"
+        ) from error

@@ -1,0 +1,164 @@
+"""The running stack as Dagster sees it: the log's backlog, the index, and what the index worker measures. Read only.
+
+Addresses come from the settings; where those leave the embedded parts open, from the run file of the stack that runs
+on the data directory. Without one every method says what is unreachable: that is never the same as nothing there.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Final
+
+import dagster as dg
+from pydantic import Field
+
+from mmplatform.errors import Unavailable
+from mmplatform.events import utc_now
+from mmplatform.settings import Settings, load
+from quality.verdicts import Backlog
+
+if TYPE_CHECKING:
+    from mmplatform.ingest.replay_log import ReplayLog
+    from mmplatform.land.index import ChromaIndex
+    from mmplatform.local.runfile import StackRun
+    from mmplatform.local.statuses import WorkerStatus
+
+ANSWER_S: Final = 5.0
+"""How long the broker or a worker may take: a sensor asks several and is ended after 60 s."""
+
+READ_S: Final = 20.0
+"""For all topics together: the one that was begun goes on beyond, 25 s at the most, and then there is time left."""
+
+_INDEX: Final = "index"
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """A consumer group and the topic that it reads, by the platform's own names."""
+
+    group: str
+    topic: str
+
+
+class StackResource(dg.ConfigurableResource):  # type: ignore[type-arg]
+    """Finds the stack by the same settings as its own processes."""
+
+    data_dir: str = Field(
+        default="", description="Data directory of the stack; empty: as MMPLATFORM_DATA_DIR says, else `.mmplatform`."
+    )
+
+    def settings(self) -> Settings:
+        """The platform's settings, with the addresses of the running stack. Raises ``Misconfigured``."""
+        given = load(data_dir=self.data_dir) if self.data_dir else load()
+        run = self._run(given)
+        own = {} if run is None else {"kafka": run.kafka, "chroma": run.chroma}
+        return given.model_copy(
+            update={name: address for name, address in own.items() if address and not getattr(given, name)}
+        )
+
+    def log(self) -> ReplayLog:
+        """The read side of the replay log. Raises ``Unavailable``, ``Misconfigured``."""
+        from mmplatform.ingest.replay_log import ReplayLog
+
+        settings = self.settings()
+        if not settings.kafka:
+            raise Unavailable(_nowhere("the replay log", "kafka", settings))
+        return ReplayLog(settings, timeout_s=ANSWER_S)
+
+    @contextmanager
+    def index(self) -> Iterator[ChromaIndex]:
+        """The index, closed behind the block. Raises ``Unavailable``, ``Misconfigured``."""
+        from mmplatform.land.index import ChromaIndex
+
+        settings = self.settings()
+        if not settings.chroma:
+            raise Unavailable(_nowhere("the index", "chroma", settings))
+        index = ChromaIndex.open(settings)
+        try:
+            yield index
+        finally:
+            index.close()
+
+    def backlog(
+        self, readers: Iterable[Reader], *, within_s: float = READ_S, clock: Callable[[], float] = time.monotonic
+    ) -> dict[Reader, Backlog]:
+        """What waits for each reader.
+
+        Args:
+            readers: who reads what.
+            within_s: when no further reader is begun.
+            clock: seconds that only grow.
+
+        Raises:
+            Unavailable: the broker does not answer, or too slowly.
+            Misconfigured: a setting is wrong, or a topic was never made.
+        """
+        prefix, log = self.settings().topic_prefix, self.log()
+        give_up = clock() + within_s
+        found: dict[Reader, Backlog] = {}
+        for each in readers:
+            if clock() >= give_up:
+                raise Unavailable(f"the broker is too slow: after {within_s:.0f} s not all topics were looked at")
+            found[each] = _backlog(log, each, prefix, utc_now())
+        return found
+
+    def done(self, reader: Reader) -> dict[tuple[str, int], int]:
+        """How far a reader is: its next offset in each topic partition. Raises ``Unavailable``, ``Misconfigured``."""
+        prefix, log = self.settings().topic_prefix, self.log()
+        topic = f"{prefix}{reader.topic}"
+        places = log.progress(f"{prefix}{reader.group}", [topic])[topic]
+        return {(reader.topic, number): place.next for number, place in places.items()}
+
+    def measured(self) -> WorkerStatus:
+        """What the index worker measures: the gap of each modality and each stage's share.
+
+        Raises:
+            Unavailable: no stack runs here, it has no such worker, or the worker does not answer.
+        """
+        import httpx
+        from pydantic import ValidationError
+
+        from mmplatform.ingest.proxies import direct
+        from mmplatform.local.statuses import WorkerStatus
+
+        settings = self.settings()
+        run = self._run(settings)
+        service = None if run is None else run.services.get(_INDEX)
+        if service is None or not service.metrics_url:
+            raise Unavailable(_nowhere("the index worker's status page", "", settings))
+        url = f"{service.metrics_url}/status"
+        try:
+            with httpx.Client(timeout=ANSWER_S, mounts=direct(url)) as client:
+                return WorkerStatus.model_validate_json(client.get(url).raise_for_status().content)
+        except (httpx.HTTPError, ValidationError) as error:
+            raise Unavailable(
+                f"the index worker does not answer at {url} ({type(error).__name__}): see `mmplatform status`"
+            ) from error
+
+    @staticmethod
+    def _run(settings: Settings) -> StackRun | None:
+        from mmplatform.local.runfile import running
+
+        return running(settings.data_dir)
+
+
+def _nowhere(what: str, setting: str, settings: Settings) -> str:
+    mend = f", or set MMPLATFORM_{setting.upper()}" if setting else ""
+    return f"{what} is unreachable: no stack runs on {settings.data_dir} (`mmplatform up`{mend})"
+
+
+def _backlog(log: ReplayLog, reader: Reader, prefix: str, now: datetime) -> Backlog:
+    topic = f"{prefix}{reader.topic}"
+    places = log.progress(f"{prefix}{reader.group}", [topic])[topic]
+    behind = {number: place.next for number, place in places.items() if place.next < place.high}
+    if not behind:
+        return Backlog(lag=0)
+    # The first of each topic partition: the log's timestamps are those of ingestion.
+    firsts = log.read(topic, behind, {number: offset + 1 for number, offset in behind.items()})
+    oldest = min((entry.timestamp for entry in firsts), default=now)
+    lag = sum(place.high - place.next for place in places.values())
+    return Backlog(lag=lag, waiting_s=max((now - oldest).total_seconds(), 0.0))

@@ -1,0 +1,90 @@
+"""The real stores that checks read: Iceberg in files, a broker and a Chroma server."""
+
+from __future__ import annotations
+
+import pytest
+from confluent_kafka import Consumer, TopicPartition
+
+from mmplatform.ingest.producer import LogProducer
+from mmplatform.ingest.topics import ensure_topics
+from mmplatform.land.index import ChromaIndex
+from mmplatform.land.lakehouse import Lakehouse
+from mmplatform.land.rows import row_of
+from mmplatform.settings import load
+from tests.ingest.broker import any_broker
+from tests.land.making import position
+from tests.servers.chroma import running_chroma
+
+
+@pytest.fixture(scope="session")
+def broker(tmp_path_factory):
+    with any_broker(tmp_path_factory.mktemp("broker")) as address:
+        yield address
+
+
+@pytest.fixture(scope="session")
+def chroma(tmp_path_factory):
+    with running_chroma(tmp_path_factory.mktemp("chroma")) as address:
+        yield address
+
+
+class Stores:
+    """What a test puts where; every test has topics, tables and collections of its own."""
+
+    def __init__(self, settings):
+        self.settings = settings
+        self.lakehouse = Lakehouse.open(settings)
+        self.lakehouse.ensure_tables()
+        self._landed = 0
+
+    def land(self, *records, topic="artifacts", offset=None):
+        """Rows of their tables."""
+        for record in records:
+            self._landed += 1
+            place = position(self._landed if offset is None else offset, topic=topic)
+            table, row = row_of(record, place)
+            self.lakehouse.append(table, [(place, row)], offsets={}, source="test")
+
+    def index(self, *passages, at):
+        index = ChromaIndex.open(self.settings)
+        index.upsert(passages, at)
+        index.close()
+
+    def send(self, topic, count=1):
+        """Records that nobody has read."""
+        producer = LogProducer(self.settings)
+        for _ in range(count):
+            producer.send(f"{self.settings.topic_prefix}{topic}", "c", b"{}").result(20)
+        producer.close()
+
+    def commit(self, group, topic, offset):
+        """A group has read so far, in every topic partition."""
+        prefix = self.settings.topic_prefix
+        consumer = Consumer({"bootstrap.servers": self.settings.kafka, "group.id": f"{prefix}{group}"})
+        consumer.commit(offsets=[TopicPartition(f"{prefix}{topic}", 0, offset)], asynchronous=False)
+        consumer.close()
+
+
+@pytest.fixture
+def settings(tmp_path, broker, chroma, monkeypatch):
+    given = {
+        "data_dir": str(tmp_path),
+        "kafka": broker,
+        "chroma": chroma,
+        "topic_partitions": "1",
+        "topic_prefix": f"{tmp_path.name.strip('_')}-",
+    }
+    for name, value in given.items():
+        monkeypatch.setenv(f"MMPLATFORM_{name.upper()}", value)
+    settings = load()
+    ensure_topics(settings)
+    index = ChromaIndex.open(settings)
+    for name in index._names():
+        index._connected().delete_collection(name)
+    index.close()
+    return settings
+
+
+@pytest.fixture
+def stores(settings):
+    return Stores(settings)
