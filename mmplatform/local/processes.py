@@ -8,9 +8,9 @@ was killed with -9: the parent-death signal (Linux), the end of standard input (
 
 from __future__ import annotations
 
-import ctypes
-import functools
+import errno
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -24,7 +24,15 @@ import psutil
 
 from mmplatform.local.environment import COOKIE
 
-_PR_SET_PDEATHSIG: Final = 1
+_TETHER: Final = """
+import ctypes, os, signal, sys
+ctypes.CDLL(None).prctl(1, signal.SIGTERM, 0, 0, 0)  # PR_SET_PDEATHSIG
+for ignored in (signal.SIGPIPE, signal.SIGXFSZ):  # by Python, at its own start
+    signal.signal(ignored, signal.SIG_DFL)
+if os.getppid() != int(sys.argv[1]):  # it died before the line above
+    os._exit(1)
+os.execvp(sys.argv[2], sys.argv[2:])
+"""
 _POLL_S: Final = 0.1
 Process = subprocess.Popen[bytes]
 
@@ -44,42 +52,29 @@ def spawn(
     Raises:
         OSError: the program cannot be started.
     """
+    if shutil.which(command[0]) is None:
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), command[0])
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as output:
         return subprocess.Popen(
-            list(command),
+            [*_tether(), *command],
             env={**os.environ, **environment},
             cwd=cwd,
             stdin=subprocess.PIPE if hold_stdin else subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            preexec_fn=_die_with_parent(),  # noqa: PLW1509 - one prctl, looked up before the fork; no lock is taken
         )
 
 
-def _die_with_parent() -> Callable[[], None] | None:
-    prctl = _prctl()
-    if prctl is None:
-        return None
-    parent = os.getpid()
+def _tether() -> list[str]:
+    """What a command is started with on Linux: it asks for the parent-death signal, then becomes the command.
 
-    def before_exec() -> None:
-        prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
-        if os.getppid() != parent:  # it died between the fork and the line above
-            os._exit(1)
-
-    return before_exec
-
-
-@functools.cache
-def _prctl() -> Callable[..., int] | None:
+    Not ``preexec_fn``: that forks the whole of us, which threads make unsafe and a large address space impossible.
+    """
     if not sys.platform.startswith("linux"):
-        return None
-    try:
-        return ctypes.CDLL(None).prctl
-    except (OSError, AttributeError):
-        return None
+        return []
+    return [sys.executable, "-I", "-S", "-c", _TETHER, str(os.getpid())]
 
 
 def send(process: Process, number: signal.Signals) -> None:
