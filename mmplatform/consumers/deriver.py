@@ -24,21 +24,12 @@ from mmplatform.errors import Busy, Rejected, Unavailable
 from mmplatform.events import Arrival, CallChunk, CallEnd, Position, decode_event, utc_now
 from mmplatform.ingest.producer import LogProducer
 from mmplatform.modalities import ARTIFACTS_TOPIC, CALL, DEAD_LETTERS_TOPIC, QUARANTINE_TOPIC, ModalitySpec
+from mmplatform.pipeline.derivers import limits_of
 from mmplatform.pipeline.process import BatchDeriver, ConsumedRecord, Outcome, dead_letter, process, process_one
 from mmplatform.settings import Settings
-from quality.contracts import Limits
 
 _log = structlog.get_logger(__name__)
 _STATE_KEY: Final = "call"
-
-
-def limits_of(settings: Settings) -> Limits:
-    """The contracts' limits, as the operator set them."""
-    return Limits(
-        max_chat_chars=settings.max_chat_chars,
-        max_future_s=settings.max_future_s,
-        max_image_pixels=settings.max_image_pixels,
-    )
 
 
 def batch_app(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
@@ -89,3 +89,19 @@ def hit_of(passage_id: str, text: str, score: float, metadata: Mapping[str, Any]
         event_ids=tuple(json.loads(metadata["event_ids"])),
         embedder=metadata["embedder"],
     )
+
+
+def where_of(
+    subject_id: str | None, modalities: Sequence[Modality], since: datetime | None, until: datetime | None
+) -> dict[str, Any] | None:
+    """Chroma's filter; it takes ``$and`` for two conditions or more only."""
+    conditions: list[dict[str, Any]] = []
+    if subject_id is not None:
+        conditions.append({"subject_id": {"$eq": subject_id}})
+    if modalities:
+        conditions.append({"modality": {"$in": list(modalities)}})
+    if since is not None:
+        conditions.append({"event_time": {"$gte": since.timestamp()}})
+    if until is not None:
+        conditions.append({"event_time": {"$lt": until.timestamp()}})
+    return {"$and": conditions} if len(conditions) > 1 else (conditions[0] if conditions else None)

@@ -27,7 +27,7 @@ from mmplatform.land.buckets import (
     is_passage_collection,
 )
 from mmplatform.land.chroma_client import chroma_errors, connect, disconnect
-from mmplatform.land.hits import Hit, hit_of, metadata_of
+from mmplatform.land.hits import Hit, hit_of, metadata_of, where_of
 from mmplatform.settings import Settings
 
 if TYPE_CHECKING:
@@ -150,7 +150,7 @@ class ChromaIndex:
             until: first event time that does not.
             k: most hits.
         """
-        where = _where(subject_id, modalities, since, until)
+        where = where_of(subject_id, modalities, since, until)
         wanted = {collection_name(embedder, each) for each in _buckets(subject_id)}
         names = wanted if subject_id is not None else wanted.intersection(self._names(prefix=collection_stem(embedder)))
 
@@ -182,15 +182,30 @@ class ChromaIndex:
         """
         if subject_id is not None:
             bucket = bucket_of(subject_id)
-        where = _where(subject_id, (), None, None)
+        where = where_of(subject_id, (), None, None)
         prefix = "" if embedder is None else collection_stem(embedder)
-        for name in self._names(prefix=prefix, suffix="" if bucket is None else f"-{bucket}"):
+        names = self._names(prefix=prefix, suffix="" if bucket is None else f"-{bucket}")
+        for page in self._pages(names, where, []):
+            yield from page["ids"]
+
+    def rows(
+        self, *, modality: Modality, since: datetime, until: datetime
+    ) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
+        """Id, text and metadata (:func:`~mmplatform.land.hits.metadata_of`) of the passages of a time, as ``ids``."""
+        where = where_of(None, (modality,), since, until)
+        for page in self._pages(self._names(), where, ["documents", "metadatas"]):
+            yield from zip(page["ids"], page["documents"], page["metadatas"], strict=True)
+
+    def _pages(self, names: Sequence[str], where: Mapping[str, Any] | None, include: list[str]) -> Iterator[Any]:
+        for name in names:
             offset = 0
             while True:
-                get = methodcaller("get", where=where, limit=_PAGE, offset=offset, include=[])
-                page = (self._call(name, "list passages", get) or {"ids": ()})["ids"]
-                yield from page
-                if len(page) < _PAGE:
+                get = methodcaller("get", where=where, limit=_PAGE, offset=offset, include=include)
+                page = self._call(name, "list passages", get)
+                if page is None:
+                    break
+                yield page
+                if len(page["ids"]) < _PAGE:
                     break
                 offset += _PAGE
 
@@ -276,19 +291,3 @@ def _delete_present(collection: Collection, ids: Sequence[str]) -> None:
 
 def _buckets(subject_id: str | None) -> tuple[str, ...]:
     return BUCKET_NAMES if subject_id is None else (bucket_of(subject_id),)
-
-
-def _where(
-    subject_id: str | None, modalities: Sequence[Modality], since: datetime | None, until: datetime | None
-) -> dict[str, Any] | None:
-    """Chroma's filter; it takes ``$and`` for two conditions or more only."""
-    conditions: list[dict[str, Any]] = []
-    if subject_id is not None:
-        conditions.append({"subject_id": {"$eq": subject_id}})
-    if modalities:
-        conditions.append({"modality": {"$in": list(modalities)}})
-    if since is not None:
-        conditions.append({"event_time": {"$gte": since.timestamp()}})
-    if until is not None:
-        conditions.append({"event_time": {"$lt": until.timestamp()}})
-    return {"$and": conditions} if len(conditions) > 1 else (conditions[0] if conditions else None)

@@ -1,4 +1,4 @@
-"""Which models a modality needs, opened and warm: the one place where settings become derivers.
+"""Which models a modality needs, opened and warm: the one place where settings become derivers and limits.
 
 The stream's workers and a reprocessing run both come here, so that they cannot differ in a model or a parameter.
 """
@@ -15,6 +15,16 @@ from mmplatform.errors import Misconfigured
 from mmplatform.memo import SqliteMemo
 from mmplatform.ports import Blobs, Captioner, Embedder, Memo, Redactor, ScreenReader, Transcriber
 from mmplatform.settings import Settings
+from quality.contracts import Limits
+
+
+def limits_of(settings: Settings) -> Limits:
+    """The contracts' limits, as the operator set them."""
+    return Limits(
+        max_chat_chars=settings.max_chat_chars,
+        max_future_s=settings.max_future_s,
+        max_image_pixels=settings.max_image_pixels,
+    )
 
 
 def open_memo(settings: Settings) -> Memo:
