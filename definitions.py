@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import dagster as dg
 
-from assets import all_specs
+from assets import all_assets
 from resources.lakehouse import LakehouseResource
 from resources.lineage import LineageResource
+from resources.reprocessing import ReprocessingResource
 from sensors import all_sensors
 
 defs = dg.Definitions(
-    assets=all_specs(),
+    assets=all_assets(),
     sensors=all_sensors(),
-    resources={"lakehouse": LakehouseResource(), "lineage": LineageResource()},
+    resources={"lakehouse": LakehouseResource(), "lineage": LineageResource(), "reprocessing": ReprocessingResource()},
 )

@@ -27,7 +27,7 @@ def limits_of(settings: Settings) -> Limits:
     )
 
 
-def open_memo(settings: Settings) -> Memo:
+def open_memo(settings: Settings) -> SqliteMemo:
     """The memo that all workers of one data directory share."""
     return SqliteMemo(settings.data_dir / "memo" / "memo.sqlite")
 
