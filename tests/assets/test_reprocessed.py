@@ -97,7 +97,8 @@ def test_a_missing_image_fails_the_partition_by_name(run, settings, lakehouse, i
     assert "shot-3" in failure(result)
 
 
-def test_a_run_on_passages_makes_those_of_every_modality(run, streamed, index):
+@pytest.mark.usefixtures("streamed")
+def test_a_run_on_passages_makes_those_of_every_modality(run, index):
     index.delete(list(index.ids()))
     result = run("passages")
     assert result.success
