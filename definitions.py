@@ -7,18 +7,19 @@ from __future__ import annotations
 
 import dagster as dg
 
-from assets import all_specs
+from assets import all_assets
 from assets.checks import all_checks
 from assets.live_checks import live_checks
 from resources.alerts import AlertsResource
 from resources.lakehouse import LakehouseResource
 from resources.lineage import LineageResource
+from resources.reprocessing import ReprocessingResource
 from resources.stack import StackResource
 from sensors import all_sensors
 from sensors.diagnosis import diagnose_freshness
 
 defs = dg.Definitions(
-    assets=all_specs(),
+    assets=all_assets(),
     asset_checks=[*all_checks(), *live_checks()],
     jobs=[diagnose_freshness],
     sensors=all_sensors(),
@@ -26,6 +27,7 @@ defs = dg.Definitions(
         "alerts": AlertsResource(),
         "lakehouse": LakehouseResource(),
         "lineage": LineageResource(),
+        "reprocessing": ReprocessingResource(),
         "stack": StackResource(),
     },
 )

@@ -9,6 +9,7 @@ from pydantic import BaseModel
 
 from assets.external import external, same_hour
 from assets.partitions import HOURLY
+from assets.reprocessed import reprocessed
 from mmplatform.artifacts import Caption, Message, Passage, Utterance
 from mmplatform.events import Modality
 from mmplatform.modalities import MODALITIES, PASSAGES_TABLE
@@ -24,8 +25,8 @@ _DESCRIPTIONS: Final[dict[Modality, str]] = {
 }
 
 
-def derived_specs() -> list[dg.AssetSpec]:
-    """``messages``, ``transcripts``, ``captions`` and ``passages``."""
+def derived_assets() -> list[dg.AssetsDefinition]:
+    """``messages``, ``transcripts``, ``captions`` and ``passages``: landed by the stream, and made again by runs."""
     first = [
         external(
             spec.derived_table,
@@ -40,7 +41,7 @@ def derived_specs() -> list[dg.AssetSpec]:
         )
         for modality, spec in MODALITIES.items()
     ]
-    return [*first, _passages()]
+    return [reprocessed(spec) for spec in (*first, _passages())]
 
 
 def _passages() -> dg.AssetSpec:

@@ -1,6 +1,7 @@
 """What every asset here has in common: the stream makes it, Dagster is told of it.
 
-All assets are external: the stream runs without Dagster and lands them; the ``landings`` sensor reports each landing.
+The stream runs without Dagster and lands them; the ``landings`` sensor reports each landing. Runs make an hour of the
+derived ones again (:mod:`assets.reprocessed`); the others are external.
 Every one has a description, an owner, kinds, tags, its columns and its freshness policy, all from one table each.
 """
 

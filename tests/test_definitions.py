@@ -7,7 +7,7 @@ import dagster as dg
 import pytest
 from dagster._core.definitions.partitions.context import partition_loading_context
 
-from assets import all_specs
+from assets import all_assets, all_specs
 from assets.partitions import FIRST_HOUR, HOURLY, hour_key
 from definitions import defs
 from mmplatform.land.buckets import BUCKET_NAMES
@@ -100,8 +100,21 @@ def test_every_window_is_one_that_dagster_can_keep():
     assert all(window.warn_s is None or 60 <= window.warn_s < window.fail_s for window in ASSET_WINDOWS.values())
 
 
-def test_no_asset_pretends_that_dagster_could_run_it():
-    assert all(dg.AssetsDefinition(specs=[spec]).is_materializable is False for spec in all_specs())
+def test_what_is_derived_can_be_derived_again_and_nothing_else():
+    again = {
+        key.to_user_string()
+        for each in all_assets()
+        if isinstance(each, dg.AssetsDefinition) and each.is_materializable
+        for key in each.keys
+    }
+    assert again == {"messages", "transcripts", "captions", "passages"}
+    others = [spec for spec in all_specs() if spec.key.to_user_string() not in again]
+    assert all(dg.AssetsDefinition(specs=[spec]).is_materializable is False for spec in others)
+
+
+def test_no_two_runs_derive_at_once():
+    pools = {each.op.pool for each in all_assets() if isinstance(each, dg.AssetsDefinition)}
+    assert pools == {"reprocess"}
 
 
 def test_the_sensors_run_without_being_switched_on():

@@ -16,6 +16,7 @@ def root() -> None:
 from mmplatform.cli import demo as _demo  # noqa: E402, F401
 from mmplatform.cli import ingest as _ingest  # noqa: E402, F401
 from mmplatform.cli import models as _models  # noqa: E402, F401
+from mmplatform.cli import reprocess as _reprocess  # noqa: E402, F401
 from mmplatform.cli import schemas as _schemas  # noqa: E402, F401
 from mmplatform.cli import search as _search  # noqa: E402, F401
 from mmplatform.cli import stack as _stack  # noqa: E402, F401

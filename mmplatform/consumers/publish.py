@@ -4,21 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Final
 
 import structlog
 
-from mmplatform.artifacts import Artifact, Quarantined, artifact_id
+from mmplatform.artifacts import Artifact, Quarantined
 from mmplatform.errors import Misconfigured, TooLarge
-from mmplatform.events import encode, utc_now
+from mmplatform.events import encode
 from mmplatform.ingest.producer import LogProducer, LogRecord
 from mmplatform.ingest.topics import MESSAGE_BYTES, topic_name
 from mmplatform.modalities import ARTIFACTS_TOPIC, DEAD_LETTERS_TOPIC, QUARANTINE_TOPIC
 from mmplatform.pipeline.process import Outcome
+from mmplatform.pipeline.sizes import fit, too_large
 from mmplatform.settings import Settings
-
-LARGEST: Final = 900_000
-"""Bytes of one record: below what every topic of ours takes, with room for key and headers."""
 
 _log = structlog.get_logger(__name__)
 
@@ -34,35 +31,14 @@ class Outgoing:
 
 def outgoing(outcome: Outcome) -> Iterator[Outgoing]:
     """Artifacts keep their conversation's key, so that a passage and its retraction stay in order."""
-    for artifact in outcome.artifacts:
-        value = encode(artifact)
-        if len(value) <= LARGEST:
-            yield Outgoing(ARTIFACTS_TOPIC, artifact.conversation_id, value)
-        else:
-            row = _too_large(artifact, len(value), f"the {LARGEST} that fit a record of the log")
-            yield Outgoing(QUARANTINE_TOPIC, row.conversation_id, encode(row))
+    for record, value in map(fit, outcome.artifacts):
+        topic = QUARANTINE_TOPIC if isinstance(record, Quarantined) else ARTIFACTS_TOPIC
+        yield Outgoing(topic, record.conversation_id, value)
     for row in outcome.quarantined:
         yield Outgoing(QUARANTINE_TOPIC, row.conversation_id, encode(row))
     for letter in outcome.dead_letters:
         place = letter.position
         yield Outgoing(DEAD_LETTERS_TOPIC, f"{place.topic}/{place.topic_partition}/{place.offset}", encode(letter))
-
-
-def _too_large(artifact: Artifact, size: int, limit: str) -> Quarantined:
-    """A record that no broker takes would be tried for ever: it is set aside, and its neighbours go on."""
-    event_id = artifact.provenance.event_ids[-1]
-    return Quarantined(
-        quarantine_id=artifact_id("quarantined", event_id, 1),
-        modality=artifact.modality,
-        event_id=event_id,
-        conversation_id=artifact.conversation_id,
-        subject_id=artifact.subject_id,
-        event_time=artifact.stamps.event_time,
-        quarantined_at=utc_now(),
-        contract=artifact.kind,
-        reasons=(f"the {artifact.kind} is {size} bytes, over {limit}",),
-        position=artifact.provenance.position,
-    )
 
 
 def publish(outcome: Outcome, producer: LogProducer, settings: Settings) -> None:
@@ -89,7 +65,7 @@ def _write_or_set_aside(artifact: Artifact, write: Callable[[Iterable[Outgoing]]
     try:
         write(outgoing(Outcome((artifact,))))
     except TooLarge:
-        row = _too_large(artifact, len(encode(artifact)), "what the broker takes (max.message.bytes of its topic)")
+        row = too_large(artifact, len(encode(artifact)), "what the broker takes (max.message.bytes of its topic)")
         _log.warning("larger than the broker takes: set aside", kind=artifact.kind, event_id=row.event_id)
         _write_small(outgoing(Outcome(quarantined=(row,))), write)
 

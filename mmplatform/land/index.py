@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import partial
 from operator import methodcaller
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import numpy as np
 import structlog
@@ -184,28 +184,35 @@ class ChromaIndex:
             bucket = bucket_of(subject_id)
         asked = where(subject_id, (), None, None)
         prefix = "" if embedder is None else collection_stem(embedder)
-        for name in self._names(prefix=prefix, suffix="" if bucket is None else f"-{bucket}"):
+        names = self._names(prefix=prefix, suffix="" if bucket is None else f"-{bucket}")
+        for page in self._pages(names, asked, []):
+            yield from page["ids"]
+
+    def rows(
+        self, *, modality: Modality, since: datetime, until: datetime
+    ) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
+        """Id, text and metadata (:func:`~mmplatform.land.hits.metadata_of`) of the passages of a time, as ``ids``."""
+        asked = where(None, (modality,), since, until)
+        for page in self._pages(self._names(), asked, ["documents", "metadatas"]):
+            yield from zip(page["ids"], page["documents"], page["metadatas"], strict=True)
+
+    def _pages(self, names: Sequence[str], asked: Mapping[str, Any] | None, include: list[str]) -> Iterator[Any]:
+        for name in names:
             offset = 0
             while True:
-                get = methodcaller("get", where=asked, limit=_PAGE, offset=offset, include=[])
-                page = (self._call(name, "list passages", get) or {"ids": ()})["ids"]
-                yield from page
-                if len(page) < _PAGE:
+                get = methodcaller("get", where=asked, limit=_PAGE, offset=offset, include=include)
+                page = self._call(name, "list passages", get)
+                if page is None:
+                    break
+                yield page
+                if len(page["ids"]) < _PAGE:
                     break
                 offset += _PAGE
 
     def stamped(self, since: datetime, until: datetime) -> Iterator[Stamped]:
         """The passages of event times from ``since`` up to ``until``, as :meth:`ids` reads them; no text is read."""
-        asked = where(None, (), since, until)
-        for name in self._names():
-            offset = 0
-            while True:
-                get = methodcaller("get", where=asked, limit=_PAGE, offset=offset, include=["metadatas"])
-                page = self._call(name, "list passages", get) or {"ids": (), "metadatas": ()}
-                yield from map(stamped_of, page["ids"], page["metadatas"])
-                if len(page["ids"]) < _PAGE:
-                    break
-                offset += _PAGE
+        for page in self._pages(self._names(), where(None, (), since, until), ["metadatas"]):
+            yield from map(stamped_of, page["ids"], page["metadatas"])
 
     def count(self, *, embedder: str | None = None) -> int:
         """How many passages are findable."""

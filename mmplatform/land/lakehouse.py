@@ -15,7 +15,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
 import structlog
@@ -32,9 +32,12 @@ from mmplatform.land.landed import (
     newest_ids,
     not_landed,
     offsets_of,
+    replaced_since,
     summary_of,
     version_of,
 )
+from mmplatform.land.replacing import Replaced, Replacement, replace_rows
+from mmplatform.land.rowsets import arrow_of, ids_where, one_each, within_hour
 from mmplatform.land.schemas import SPECS
 from mmplatform.settings import Settings
 
@@ -73,6 +76,7 @@ class Lakehouse:
         self._namespace = namespace
         self._remembered = remembered
         self._recent: dict[str, OrderedDict[str, bytes]] = {}
+        self._seen: dict[str, int | None] = {}
         self._lock = threading.Lock()
 
     @classmethod
@@ -133,7 +137,7 @@ class Lakehouse:
             fresh = self._unknown(target, table, not_landed(rows, landed.get(source, {})))
             if not fresh:
                 return Landed()
-            data = _arrow(target, [row for _, row in fresh])
+            data = arrow_of(target, [row for _, row in fresh])
             landed[source] = furthest(landed.get(source, {}), offsets)
             self._commit(target, table, data, summary_of(landed))
         self._remember(table, {row[SPECS[table].id_column]: version_of(row) for _, row in fresh})
@@ -147,7 +151,7 @@ class Lakehouse:
         known = self._memory(target, table)
         replaced = [each for each in data.column(column).to_pylist() if each in known]
         with target.transaction() as commit:
-            if replaced and _rows(target, In(column, replaced), column):
+            if replaced and ids_where(target, In(column, replaced), column):
                 commit.delete(In(column, replaced), snapshot_properties=summary)
             commit.append(data, snapshot_properties=summary)
 
@@ -157,7 +161,7 @@ class Lakehouse:
         found = []
         for placed in rows:
             try:
-                _arrow(target, [placed[1]])
+                arrow_of(target, [placed[1]])
             except Rejected:
                 found.append(placed)
         return found
@@ -187,10 +191,19 @@ class Lakehouse:
         rows = Or(*each) if len(each) > 1 else each[0]
         with catalog_errors(f"take rows out of {table}"):
             target = self._catalog.load_table((self._namespace, table))
-            there = _rows(target, rows, column)
+            there = ids_where(target, rows, column)
             if there:
                 target.delete(rows, snapshot_properties=summary_of(offsets_of(target)))
         self._forget(table, there)
+
+    def replace(self, table: str, replacement: Replacement) -> Replaced:
+        """Put rows of one hour in the place of others, in one commit (:mod:`mmplatform.land.replacing`).
+
+        Raises:
+            Rejected: a value does not fit its column; nothing was changed.
+        """
+        with catalog_errors(f"replace rows of {table}"):
+            return replace_rows(lambda: self._catalog.load_table((self._namespace, table)), table, replacement)
 
     def scan(
         self,
@@ -199,6 +212,7 @@ class Lakehouse:
         hour: datetime | None = None,
         subject_id: str | None = None,
         ids: Sequence[str] | None = None,
+        conversations: Sequence[str] | None = None,
         columns: Sequence[str] | None = None,
     ) -> pa.Table:
         """Rows, one for each id, the latest on the log where there are several.
@@ -208,25 +222,27 @@ class Lakehouse:
             hour: event times of this hour only (its start, aware of UTC).
             subject_id: one person only.
             ids: these only.
+            conversations: rows of these only.
             columns: these only; all by default.
         """
-        from pyiceberg.expressions import And, EqualTo, GreaterThanOrEqual, In, LessThan
+        from pyiceberg.expressions import And, EqualTo, In
 
         spec = SPECS[table]
         wanted = [name for name, _ in spec.columns] if columns is None else list(columns)
         asked: list[Any] = []
         if hour is not None:
-            end = hour + timedelta(hours=1)
-            asked += [GreaterThanOrEqual("event_time", hour.isoformat()), LessThan("event_time", end.isoformat())]
+            asked.append(within_hour(hour))
         if subject_id is not None:
             asked.append(EqualTo("subject_id", subject_id))
         if ids is not None:
             asked.append(In(spec.id_column, list(ids)))
+        if conversations is not None:
+            asked.append(In("conversation_id", list(conversations)))
         how: dict[str, Any] = {"row_filter": And(*asked) if len(asked) > 1 else asked[0]} if asked else {}
         needed = tuple(dict.fromkeys((*wanted, spec.id_column, "log_offset")))
         with catalog_errors(f"read {table}"):
             found = self._catalog.load_table((self._namespace, table)).scan(selected_fields=needed, **how).to_arrow()
-        return _one_each(found, spec.id_column).select(wanted)
+        return one_each(found, spec.id_column).select(wanted)
 
     def _unknown(self, target: Table, table: str, rows: Iterable[Placed]) -> list[Placed]:
         """Rows whose id is neither in the table, as far as we remember, nor twice in the batch: the last one counts."""
@@ -237,8 +253,10 @@ class Lakehouse:
 
     def _memory(self, target: Table, table: str) -> OrderedDict[str, bytes]:
         with self._lock:
-            if table not in self._recent:
+            # What a reprocessing run replaced in another process is not as we remember it.
+            if table not in self._recent or replaced_since(target, self._seen.get(table)):
                 self._recent[table] = newest_ids(target, SPECS[table].id_column, self._remembered)
+            self._seen[table] = target.metadata.current_snapshot_id
             return self._recent[table]
 
     def _remember(self, table: str, versions: Mapping[str, bytes]) -> None:
@@ -253,35 +271,3 @@ class Lakehouse:
         with self._lock:
             for each in ids:
                 self._recent.get(table, OrderedDict()).pop(each, None)
-
-
-def _arrow(target: Table, rows: Sequence[Mapping[str, Any]]) -> pa.Table:
-    import pyarrow as pa
-    from pyiceberg.io.pyarrow import schema_to_pyarrow
-
-    schema = schema_to_pyarrow(target.schema(), include_field_ids=False)
-    try:
-        return pa.Table.from_pylist(list(rows), schema=schema)
-    except (pa.ArrowException, OverflowError, ValueError, TypeError) as error:
-        raise Rejected(
-            f"a row does not fit the columns of {target.name()[-1]} ({type(error).__name__})"  # its text may be quoted
-        ) from None
-
-
-def _rows(target: Table, rows: Any, column: str) -> list[str]:
-    """Ids of the rows that match: pyiceberg warns of a delete that deletes nothing, and makes a snapshot of it."""
-    found = target.scan(row_filter=rows, selected_fields=(column,)).to_arrow()
-    return [str(each) for each in found.column(column).to_pylist()]
-
-
-def _one_each(rows: pa.Table, column: str) -> pa.Table:
-    """One row for each id, the one with the highest offset."""
-    import pyarrow.compute as pc
-
-    if rows.num_rows == 0 or pc.count_distinct(rows.column(column)).as_py() == rows.num_rows:
-        return rows
-    order = pc.sort_indices(rows, sort_keys=[("log_offset", "descending")])
-    latest: dict[Any, Any] = {}
-    for place, row_id in zip(order.to_pylist(), rows.column(column).take(order).to_pylist(), strict=True):
-        latest.setdefault(row_id, place)
-    return rows.take(sorted(latest.values()))

@@ -20,6 +20,9 @@ Offsets = Mapping[tuple[str, int], int]
 Placed = tuple[Position, dict[str, Any]]
 
 _PREFIX: Final = "mmplatform.offsets."
+REPLACED: Final = "mmplatform.replaced"
+"""In the summary of a snapshot that put rows in the place of others: the hour of their event times."""
+
 _VERSION: Final = ("deriver_version", "model_version", "text")
 _READ: Final = 32
 """Snapshots that are merged: writers at the same table overtake each other by as many commits as they retry at most."""
@@ -96,6 +99,16 @@ def summary_of(offsets: Mapping[str, Offsets]) -> dict[str, str]:
             topics.setdefault(topic, {})[str(number)] = offset
         found[f"{_PREFIX}{source}"] = json.dumps(topics, separators=(",", ":"))
     return found
+
+
+def replaced_since(table: Table, snapshot_id: int | None) -> bool:
+    """Whether rows were replaced after a snapshot; of its ancestors as many are read as came after it."""
+    for snapshot in _newest_first(table):
+        if snapshot.snapshot_id == snapshot_id:
+            return False
+        if snapshot.summary is not None and REPLACED in snapshot.summary.additional_properties:
+            return True
+    return False
 
 
 def version_of(row: Mapping[str, Any]) -> bytes:

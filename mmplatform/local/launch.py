@@ -32,7 +32,15 @@ from mmplatform.settings import Settings
 
 WANTED_FILES: Final = 65_536
 _POLL_S: Final = 0.2
-_DAGSTER_YAML: Final = "# Written once by `mmplatform up`; yours to change.\ntelemetry:\n  enabled: false\n"
+_DAGSTER_YAML: Final = """\
+# Written once by `mmplatform up`; yours to change.
+telemetry:
+  enabled: false
+# One step of a pool at a time: two runs that derive the same hour would do each other's work.
+concurrency:
+  pools:
+    default_limit: 1
+"""
 
 
 def run_stack(

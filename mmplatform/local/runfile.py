@@ -14,7 +14,8 @@ from typing import Final
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
 
-from mmplatform.errors import Permanent
+from mmplatform.errors import Permanent, Unavailable
+from mmplatform.settings import Settings
 
 DAGSTER: Final = "dagster"
 """The name of the service that comes last."""
@@ -106,6 +107,20 @@ def running(data_dir: Path) -> StackRun | None:
     run = last(data_dir)
     # The pid in the lock tells a run file of this run from one that a crash left behind.
     return run if run is not None and is_locked(data_dir) and _holder(data_dir) == run.pid else None
+
+
+def with_index(settings: Settings) -> Settings:
+    """The settings with the address of the running stack's index, where none is configured.
+
+    Raises:
+        Unavailable: none is configured, and no stack runs.
+    """
+    if settings.chroma:
+        return settings
+    run = running(settings.data_dir)
+    if run is None or not run.chroma:
+        raise Unavailable(f"no index is running on {settings.data_dir}: start the stack with `mmplatform up`")
+    return settings.model_copy(update={"chroma": run.chroma})
 
 
 def is_locked(data_dir: Path) -> bool:

@@ -1,4 +1,4 @@
-"""Which models a modality needs, opened and warm: the one place where settings become derivers.
+"""Which models a modality needs, opened and warm: the one place where settings become derivers and limits.
 
 The stream's workers and a reprocessing run both come here, so that they cannot differ in a model or a parameter.
 """
@@ -17,7 +17,7 @@ from mmplatform.ports import Blobs, Captioner, Embedder, Memo, Redactor, ScreenR
 from mmplatform.settings import Settings
 
 
-def open_memo(settings: Settings) -> Memo:
+def open_memo(settings: Settings) -> SqliteMemo:
     """The memo that all workers of one data directory share."""
     return SqliteMemo(settings.data_dir / "memo" / "memo.sqlite")
 

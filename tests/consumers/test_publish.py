@@ -9,7 +9,7 @@ import pytest
 from confluent_kafka.admin import NewTopic
 
 from mmplatform.artifacts import DeadLetter
-from mmplatform.consumers.publish import LARGEST, outgoing, publish
+from mmplatform.consumers.publish import outgoing, publish
 from mmplatform.derive.derived import quarantine
 from mmplatform.errors import Misconfigured
 from mmplatform.ingest.kafka import admin
@@ -18,6 +18,7 @@ from mmplatform.ingest.replay_log import ReplayLog
 from mmplatform.ingest.topics import ensure_topics, topic_name
 from mmplatform.modalities import CHAT
 from mmplatform.pipeline.process import ConsumedRecord, Outcome, parse
+from mmplatform.pipeline.sizes import LARGEST
 from mmplatform.settings import load
 from tests.builders import NOW, arrival, chat, message, position
 from tests.ingest.broker import any_broker

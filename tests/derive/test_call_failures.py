@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from mmplatform.artifacts import Passage, Retraction, Utterance, artifact_id
-from mmplatform.consumers.publish import LARGEST
 from mmplatform.derive.call_state import MOST_WAITING
 from mmplatform.errors import Misconfigured, Rejected, Unavailable
 from mmplatform.events import Arrival, Position
+from mmplatform.pipeline.sizes import LARGEST
 from tests.builders import NOW, call_end
 from tests.derive.test_call_fold import RATE, SPEECH, Flat, Plain, Scripted, World, gaps, spoken
 from tests.derive.test_call_redaction import Dictates, Digits, said_of

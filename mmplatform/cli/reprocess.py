@@ -1,0 +1,69 @@
+"""``mmplatform reprocess``: derive one hour again and put it in the place of what is there."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mmplatform.cli.app import app
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from mmplatform.pipeline.reprocess import Summary
+
+
+@app.command("reprocess")
+def reprocess_hour(
+    table: Annotated[str, typer.Argument(help="messages, transcripts or captions; its passages come with it.")],
+    hour: Annotated[str, typer.Argument(help="The hour of event time, UTC, like 2026-08-01-10:00.")],
+    asr_model: Annotated[str, typer.Option(help="Another speech model, for transcripts.")] = "",
+    caption_model: Annotated[str, typer.Option(help="Another caption model, for captions.")] = "",
+    ner_model: Annotated[str, typer.Option(help="Another names model, of the redactor.")] = "",
+) -> None:
+    """Derive an hour again from its raw rows, and replace what differs; exit code 1 when bytes of it are gone."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from mmplatform.events import utc_now
+    from mmplatform.local.runfile import with_index
+    from mmplatform.pipeline.parts import choose, open_parts
+    from mmplatform.pipeline.reprocess import check_hour, parse_hour, reprocess, spec_of
+    from mmplatform.settings import load
+
+    spec, start = spec_of(table), parse_hour(hour)
+    check_hour(start, utc_now())
+    chosen = choose(
+        with_index(load()), spec, {"asr_model": asr_model, "caption_model": caption_model, "ner_model": ner_model}
+    )
+    console = Console(stderr=True)
+    with open_parts(chosen, spec) as parts, Progress(console=console) as display:
+        task = display.add_task(f"{table} {hour}", total=None)
+        summary = reprocess(
+            table, start, parts, progress=lambda done, of: display.update(task, completed=done, total=of)
+        )
+        display.update(task, visible=False)
+    print_summary(summary, Console())
+    if summary.lost:
+        console.print(f"bytes are missing or damaged of: {', '.join(summary.lost)}", style="red", soft_wrap=True)
+        raise typer.Exit(1)
+
+
+def print_summary(summary: Summary, console: Console) -> None:
+    """What became of each table, and of the index."""
+    from rich.table import Table
+
+    if not summary.read:
+        console.print("no raw rows in that hour: nothing to derive", style="yellow")
+    shown = Table("table", "unchanged", "replaced", "added", "vanished", "overtaken", "left", box=None, pad_edge=False)
+    for name, each in summary.tables.items():
+        figures = (each.unchanged, each.replaced, each.added, each.vanished, each.overtaken, each.left)
+        shown.add_row(name, *map(str, figures))
+    console.print(shown)
+    console.print(
+        f"{summary.read} events read, {summary.quarantined} quarantined; "
+        f"index: {summary.upserted} upserted, {summary.deleted} deleted",
+        style="dim",
+        highlight=False,
+    )

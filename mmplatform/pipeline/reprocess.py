@@ -1,0 +1,182 @@
+"""One hour derived again from its raw rows, in place, beside a stream that goes on.
+
+Dagster's assets and ``mmplatform reprocess`` come here. The path and the derivers are the stream's own; only who reads
+the events and who lands the outcome differs. Run again with the same code, it changes nothing.
+
+1. Read what the stores hold of the hour, so that a store that is away ends the run before anything is touched.
+2. Read the raw rows of the hour: of a call all that there are, for a word may begin in the hour before.
+3. Derive. Until here nothing was written: who stops now leaves no trace but the memo.
+4. Replace what differs, one commit for each table: first the table of the modality, then passages, then quarantine.
+5. Bring the index to match: what differs is upserted, what vanished is deleted. A run that ended between 4. and 5. is
+   mended by the next one, which compares the index for itself.
+
+Why rows keep their place on the log, and what the stream lands meanwhile: docs/adr/0006-reprocess-in-place.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import structlog
+
+from mmplatform.errors import Rejected
+from mmplatform.events import utc_now
+from mmplatform.land.lakehouse import Lakehouse
+from mmplatform.land.schemas import SPECS
+from mmplatform.modalities import CALL, MODALITIES, PASSAGES_TABLE, QUARANTINE_TABLE, ModalitySpec
+from mmplatform.pipeline.differences import Held, held_artifact, held_aside, held_indexed
+from mmplatform.pipeline.hour import HOUR, Changes, HeldHour, MadeHour, land, match_index
+from mmplatform.pipeline.parts import Parts
+from mmplatform.pipeline.rederive import Progress, rederive
+
+_log = structlog.get_logger(__name__)
+HOUR_FORMAT: Final = "%Y-%m-%d-%H:%M"
+DERIVED_TABLES: Final = {spec.derived_table: spec for spec in MODALITIES.values()}
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What a run did.
+
+    Attributes:
+        read: events that were derived again; of a call those before and after the hour are among them.
+        tables: by table.
+        upserted: passages that were written to the index.
+        deleted: passages that were taken out of it.
+        quarantined: events of the hour that are set aside.
+        lost: events of the hour whose bytes are missing or damaged; what was made of them before stays.
+    """
+
+    table: str
+    hour: datetime
+    read: int = 0
+    tables: Mapping[str, Changes] = field(default_factory=dict)
+    upserted: int = 0
+    deleted: int = 0
+    quarantined: int = 0
+    lost: tuple[str, ...] = ()
+
+    @property
+    def changed(self) -> bool:
+        """Whether anything was written."""
+        rows = sum(each.added + each.replaced + each.vanished for each in self.tables.values())
+        return bool(rows or self.upserted or self.deleted)
+
+
+def parse_hour(text: str) -> datetime:
+    """``2026-08-01-10:00``, in UTC: the key of a partition in Dagster. Raises Rejected."""
+    try:
+        return datetime.strptime(text, HOUR_FORMAT).replace(tzinfo=UTC)
+    except ValueError:
+        raise Rejected(f"{text!r} is no hour: write it in UTC like 2026-08-01-10:00") from None
+
+
+def spec_of(table: str) -> ModalitySpec:
+    """The modality of a table that can be reprocessed. Raises Rejected."""
+    if table not in DERIVED_TABLES:
+        raise Rejected(
+            f"{table} cannot be reprocessed: name one of {', '.join(DERIVED_TABLES)}; passages come with each"
+        )
+    return DERIVED_TABLES[table]
+
+
+def check_hour(hour: datetime, now: datetime) -> None:
+    """Refuse what is no whole hour, or has not begun. Raises Rejected."""
+    if hour.utcoffset() is None or hour.astimezone(UTC).replace(minute=0, second=0, microsecond=0) != hour:
+        raise Rejected(f"{hour.isoformat()} does not begin an hour of UTC: write it like 2026-08-01-10:00")
+    if hour > now:
+        raise Rejected(f"the hour {hour.astimezone(UTC):{HOUR_FORMAT}} has not begun: nothing can have happened in it")
+
+
+def reprocess(
+    table: str,
+    hour: datetime,
+    parts: Parts,
+    *,
+    progress: Progress = lambda done, of: None,  # noqa: ARG005 - names say what it is told
+    clock: Callable[[], datetime] = utc_now,
+) -> Summary:
+    """Derive an hour of a modality again, and replace what differs in the lakehouse and in the index.
+
+    Args:
+        table: ``messages``, ``transcripts`` or ``captions``.
+        hour: of the rows' event times; its start, aware of UTC.
+        parts: stores and the modality's deriver.
+        progress: told how many events are derived, and of how many.
+        clock: the present.
+
+    Raises:
+        Rejected: no such table, or no hour that has begun; nothing was read.
+        Unavailable: a store does not answer. What was committed stays; run it again.
+        Permanent: a model cannot be used at all; nothing was written.
+    """
+    spec = spec_of(table)
+    check_hour(hour, clock())
+    hour = hour.astimezone(UTC)
+    # 1.
+    held = _read_hour(parts, spec, hour)
+    # 2.
+    rows = _raw_rows(parts.lakehouse, spec, hour, held)
+    # 3.
+    found = rederive(rows, parts.deriver, spec, parts.limits, batch=parts.batch, blobs=parts.blobs, progress=progress)
+    made = MadeHour.of(found, hour, held.conversations(table))
+    # 4.
+    changes, overtaken = land(parts.lakehouse, hour, spec, held, made)
+    # 5.
+    upserted, deleted = match_index(parts.index, held.index, made, overtaken, clock())
+    summary = Summary(
+        table=table,
+        hour=hour,
+        read=len(rows),
+        tables=changes,
+        upserted=upserted,
+        deleted=deleted,
+        quarantined=len(made.quarantined),
+        lost=made.lost,
+    )
+    _tell(summary)
+    return summary
+
+
+def _read_hour(parts: Parts, spec: ModalitySpec, hour: datetime) -> HeldHour:
+    read: dict[str, Callable[[Mapping[str, Any]], Held]] = {
+        spec.derived_table: held_artifact,
+        PASSAGES_TABLE: held_artifact,
+        QUARANTINE_TABLE: held_aside,
+    }
+    tables = {}
+    for name, held in read.items():
+        rows = [row for row in parts.lakehouse.scan(name, hour=hour).to_pylist() if row["modality"] == spec.modality]
+        tables[name] = {row[SPECS[name].id_column]: held(row) for row in rows}
+    indexed = parts.index.rows(modality=spec.modality, since=hour, until=hour + HOUR)
+    index = {(metadata["embedder"], each): held_indexed(text, metadata) for each, text, metadata in indexed}
+    return HeldHour(tables, index)
+
+
+def _raw_rows(lakehouse: Lakehouse, spec: ModalitySpec, hour: datetime, held: HeldHour) -> list[dict[str, Any]]:
+    if spec is not CALL:
+        return list(lakehouse.scan(spec.raw_table, hour=hour).to_pylist())
+    calls = set(held.conversations(*held.tables))
+    for near in (hour - HOUR, hour, hour + HOUR):
+        found = lakehouse.scan(spec.raw_table, hour=near, columns=["conversation_id"])
+        calls |= {str(each) for each in found.column("conversation_id").to_pylist()}
+    if not calls:
+        return []
+    return list(lakehouse.scan(spec.raw_table, conversations=sorted(calls)).to_pylist())
+
+
+def _tell(summary: Summary) -> None:
+    _log.info(
+        "hour reprocessed",
+        table=summary.table,
+        hour=summary.hour.strftime(HOUR_FORMAT),
+        read=summary.read,
+        upserted=summary.upserted,
+        deleted=summary.deleted,
+        quarantined=summary.quarantined,
+        lost=list(summary.lost),
+        changed=summary.changed,
+    )

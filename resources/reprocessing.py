@@ -1,0 +1,43 @@
+"""What an hour is derived again with, as Dagster sees it: stores and derivers as the stream's settings name them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import dagster as dg
+from pydantic import Field
+
+from mmplatform.settings import Settings, load
+
+if TYPE_CHECKING:
+    from mmplatform.pipeline.parts import Parts
+
+
+class ReprocessingResource(dg.ConfigurableResource):  # type: ignore[type-arg]
+    """Opens models and stores for one modality; nothing is loaded before."""
+
+    data_dir: str = Field(
+        default="", description="Data directory of the stack; empty: as MMPLATFORM_DATA_DIR says, else `.mmplatform`."
+    )
+
+    def settings(self) -> Settings:
+        """The platform's settings. Raises ``Misconfigured``."""
+        return load(data_dir=self.data_dir) if self.data_dir else load()
+
+    @contextmanager
+    def open(self, table: str, models: Mapping[str, str]) -> Iterator[Parts]:
+        """Everything that a run on ``table`` works with.
+
+        Raises:
+            Misconfigured: a model is unknown, or the table is made without it.
+            Unavailable: a store does not answer, or no index is running.
+        """
+        from mmplatform.local.runfile import with_index
+        from mmplatform.pipeline.parts import choose, open_parts
+        from mmplatform.pipeline.reprocess import spec_of
+
+        spec = spec_of(table)
+        with open_parts(choose(with_index(self.settings()), spec, models), spec) as parts:
+            yield parts

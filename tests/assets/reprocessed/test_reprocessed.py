@@ -1,0 +1,106 @@
+"""One partition made by a real Dagster run, in this process, over real stores and models."""
+
+from __future__ import annotations
+
+import dagster as dg
+import pytest
+
+from assets import all_assets
+from mmplatform.derive.chat import ChatDeriver
+from mmplatform.memo import MemoryMemo
+from resources.reprocessing import ReprocessingResource
+from tests.builders import chat, screenshot
+from tests.pipeline.streaming import Stream
+
+pytestmark = pytest.mark.models
+HOUR = "2026-08-01-10:00"
+MADE = [each for each in all_assets() if isinstance(each, dg.AssetsDefinition)]
+
+
+@pytest.fixture
+def run(settings, monkeypatch):
+    monkeypatch.setenv("MMPLATFORM_CHROMA", settings.chroma)
+    with dg.DagsterInstance.ephemeral() as instance:
+
+        def launch(*names, hour=HOUR, **models):
+            config = {"ops": {f"reprocess_{name}": {"config": models} for name in names}} if models else {}
+            return dg.materialize(
+                MADE,
+                selection=list(names),
+                partition_key=hour,
+                resources={"reprocessing": ReprocessingResource(data_dir=str(settings.data_dir))},
+                run_config=config,
+                instance=instance,
+                raise_on_error=False,
+            )
+
+        yield launch
+
+
+@pytest.fixture
+def streamed(lakehouse, index, embedder, redactor):
+    Stream(lakehouse, index).send([chat(0), chat(1, text=" ")], ChatDeriver(embedder, redactor, MemoryMemo()))
+    return lakehouse
+
+
+def made(result, name):
+    events = [each for each in result.get_asset_materialization_events() if each.asset_key == dg.AssetKey(name)]
+    [event] = events
+    assert event.partition == HOUR
+    return {key: value.value for key, value in event.materialization.metadata.items()}
+
+
+def failure(result):
+    [event] = result.get_step_failure_events()
+    return event.step_failure_data.user_failure_data.description
+
+
+def test_an_hour_of_messages_is_made_again_with_its_passages(run, streamed, index):
+    [known] = index.ids()
+    streamed.table("messages").delete("artifact_id is not null")
+    index.delete([known])
+    result = run("messages")
+    assert result.success
+    figures = made(result, "messages")
+    assert (figures["rows"], figures["added"], figures["read"], figures["quarantined"]) == (1, 1, 2, 1)
+    assert figures["index_upserted"] == 1
+    assert made(result, "passages")["unchanged"] == 1
+    assert list(index.ids()) == [known]
+    again = made(run("messages"), "messages")
+    assert (again["unchanged"], again["replaced"], again["vanished"], again["index_upserted"]) == (1, 0, 0, 0)
+
+
+def test_an_empty_hour_succeeds_with_no_rows(run):
+    result = run("messages")
+    assert result.success
+    assert made(result, "messages")["rows"] == 0
+
+
+def test_an_unknown_model_fails_with_its_name_and_touches_nothing(run, streamed):
+    before = streamed.table("messages").metadata.current_snapshot_id
+    result = run("messages", ner_model="nobody")
+    assert not result.success
+    assert "no model 'nobody'" in failure(result)
+    result = run("messages", asr_model="whisper-tiny")
+    assert "made without asr_model" in failure(result)
+    assert streamed.table("messages").metadata.current_snapshot_id == before
+
+
+def test_a_missing_image_fails_the_partition_by_name(run, settings, lakehouse, index):
+    from mmplatform.land.blobs import open_blobs
+    from mmplatform.pipeline.derivers import screenshot_deriver
+
+    shots = screenshot_deriver(settings, MemoryMemo(), open_blobs(settings))
+    Stream(lakehouse, index).send([screenshot(3)], shots)
+    result = run("captions")
+    assert not result.success
+    assert "shot-3" in failure(result)
+
+
+@pytest.mark.usefixtures("streamed")
+def test_a_run_on_passages_makes_those_of_every_modality(run, index):
+    index.delete(list(index.ids()))
+    result = run("passages")
+    assert result.success
+    figures = made(result, "passages")
+    assert (figures["rows"], figures["read"], figures["index_upserted"]) == (1, 2, 1)

@@ -1,0 +1,45 @@
+"""Real stores of a test's own, and the real models of chats, loaded once."""
+
+import pytest
+
+from mmplatform.land.index import ChromaIndex
+from mmplatform.land.lakehouse import Lakehouse
+from mmplatform.pipeline.derivers import open_embedder, open_redactor
+from mmplatform.settings import load
+from tests.servers.chroma import running_chroma
+
+
+@pytest.fixture(scope="module")
+def embedder():
+    return open_embedder(load())
+
+
+@pytest.fixture(scope="module")
+def redactor():
+    return open_redactor(load())
+
+
+@pytest.fixture(scope="module")
+def chroma(tmp_path_factory):
+    with running_chroma(tmp_path_factory.mktemp("chroma")) as address:
+        yield address
+
+
+@pytest.fixture
+def settings(tmp_path, chroma):
+    return load(data_dir=tmp_path / "data", chroma=chroma)
+
+
+@pytest.fixture
+def lakehouse(settings):
+    opened = Lakehouse.open(settings)
+    opened.ensure_tables()
+    return opened
+
+
+@pytest.fixture
+def index(settings):
+    opened = ChromaIndex.open(settings)
+    yield opened
+    opened.delete(list(opened.ids()))
+    opened.close()

@@ -1,0 +1,57 @@
+"""The stream without a broker: the very functions of its three shells, over records that lie in a list."""
+
+from __future__ import annotations
+
+from mmplatform.artifacts import decode_artifact
+from mmplatform.consumers.archiver import append, next_offsets, sort_by_table
+from mmplatform.consumers.indexer import last_word, upsert
+from mmplatform.consumers.publish import outgoing
+from mmplatform.derive.call import CallDeriver
+from mmplatform.events import MODALITY_OF_KIND, Position, encode, utc_now
+from mmplatform.modalities import ARTIFACTS_TOPIC, CALL, MODALITIES, QUARANTINE_TOPIC
+from mmplatform.pipeline.process import ConsumedRecord, process, process_one
+from mmplatform.pipeline.rederive import _CallFold
+from quality.contracts import Limits
+
+
+class Stream:
+    """Derives, indexes and archives what it is given; one topic partition for each topic."""
+
+    def __init__(self, lakehouse, index) -> None:
+        self.lakehouse, self.index = lakehouse, index
+        self.ends: dict[str, int] = {}
+        self.folds: dict[str, _CallFold] = {}
+
+    def records(self, topic, values):
+        first = self.ends.get(topic, 0)
+        self.ends[topic] = first + len(values)
+        places = (Position(topic=topic, topic_partition=0, offset=first + n) for n in range(len(values)))
+        return [ConsumedRecord(place, value, utc_now()) for place, value in zip(places, values, strict=True)]
+
+    def send(self, events, deriver):
+        """Events all the way into both stores; returns the records of the artifacts topic, to be read again."""
+        spec = MODALITIES[MODALITY_OF_KIND[events[0].kind]]
+        raw = self.records(spec.topic, [encode(event) for event in events])
+        if isinstance(deriver, CallDeriver):
+            outcomes = [self._step(record, event, deriver) for record, event in zip(raw, events, strict=True)]
+        else:
+            outcomes = [process([record], deriver, spec, Limits()) for record in raw]
+        out = [each for outcome in outcomes for each in outgoing(outcome)]
+        artifacts = self.records(ARTIFACTS_TOPIC, [each.value for each in out if each.topic == ARTIFACTS_TOPIC])
+        aside = self.records(QUARANTINE_TOPIC, [each.value for each in out if each.topic == QUARANTINE_TOPIC])
+        self.archive([*raw, *artifacts, *aside])
+        passages, gone = last_word([decode_artifact(record.value) for record in artifacts])
+        upsert(self.index, passages)
+        self.index.delete([each.artifact_id for each in gone])
+        return artifacts
+
+    def _step(self, record, event, deriver):
+        fold = self.folds.setdefault(event.conversation_id, _CallFold(deriver))
+        return process_one(record, fold, CALL, Limits())
+
+    def archive(self, records):
+        batch = sort_by_table(records)
+        for table, before in batch.gone.items():
+            self.lakehouse.remove(table, before)
+        for table, rows in batch.rows.items():
+            append(self.lakehouse, table, rows, next_offsets(records), lambda _, reason: AssertionError(reason))
