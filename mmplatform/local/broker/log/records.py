@@ -13,15 +13,20 @@ import struct
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from kio.serial.errors import SerialError
 from kio.serial.readers import read_signed_varint, read_signed_varlong
 
 from mmplatform.local.broker.log.batch import HEADER_SIZE, BatchHeader, CorruptBatchError
 
+if TYPE_CHECKING:
+    import pyarrow as pa
+
 NONE, GZIP, SNAPPY, LZ4, ZSTD = range(5)
 # What one batch may inflate to; a client that sends more could not be read back by ordinary consumers either.
 MAX_INFLATED_BYTES = 256 * 1024 * 1024
+_PIECE = 1024 * 1024
 _XERIAL_MAGIC = b"\x82SNAPPY\x00"
 _XERIAL_HEADER = 16
 _END_OF_TIME = 2**63
@@ -100,8 +105,16 @@ def _decompress(codec: int, body: bytes) -> bytes:
         return b"".join(_unsnap(pa.Codec("snappy"), block) for block in _snappy_blocks(body))
     if codec in (LZ4, ZSTD):
         with pa.CompressedInputStream(pa.BufferReader(body), "lz4" if codec == LZ4 else "zstd") as stream:
-            return bytes(stream.read(MAX_INFLATED_BYTES + 1))
+            return b"".join(_pieces(stream))
     raise CorruptBatchError(f"unknown compression codec {codec}")
+
+
+def _pieces(stream: pa.CompressedInputStream) -> Iterator[bytes]:
+    """Up to one piece more than is allowed. Asked for all at once, pyarrow maps that much, and keeps it on an error."""
+    left = MAX_INFLATED_BYTES + 1
+    while left > 0 and (piece := bytes(stream.read(min(_PIECE, left)))):
+        left -= len(piece)
+        yield piece
 
 
 def _unsnap(codec: object, block: bytes) -> bytes:
