@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
@@ -13,6 +14,21 @@ settings.load_profile("project")
 
 REQUIRE = "MMPLATFORM_REQUIRE_SYSTEM_PACKAGES"
 KEPT = ("MMPLATFORM_TEST_", "MMPLATFORM_MODELS_DIR", REQUIRE)
+
+TOGETHER = ("integration", "browser", "behaviours", "assets")
+"""Folders whose tests share servers, the slowest first: each runs in one process, and the longest are begun first."""
+
+
+def pytest_collection_modifyitems(items):
+    """Say what `make test` may run side by side: a folder whose tests share servers, or else a module."""
+    for item in items:
+        folder = _folder(item)
+        item.add_marker(pytest.mark.xdist_group(folder if folder in TOGETHER else str(item.path)))
+    items.sort(key=lambda item: TOGETHER.index(_folder(item)) if _folder(item) in TOGETHER else len(TOGETHER))
+
+
+def _folder(item):
+    return item.path.relative_to(Path(__file__).parent).parts[0]
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -16,13 +16,13 @@ from tests.land.making import position
 from tests.servers.chroma import running_chroma
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def broker(tmp_path_factory):
     with any_broker(tmp_path_factory.mktemp("broker")) as address:
         yield address
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def chroma(tmp_path_factory):
     with running_chroma(tmp_path_factory.mktemp("chroma")) as address:
         yield address

@@ -10,19 +10,19 @@ from tests.servers.postgres import running_postgres
 from tests.servers.s3 import running_s3
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def s3_server(tmp_path_factory):
     with running_s3(tmp_path_factory.mktemp("s3") / "server") as server:
         yield server
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def chroma_server(tmp_path_factory):
     with running_chroma(tmp_path_factory.mktemp("chroma")) as address:
         yield address
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def postgres_server():
     with running_postgres() as address:
         yield address

@@ -36,7 +36,7 @@ def running_stack(data_dir: Path, **more: str):
         take_down(data_dir, hurry=False, patience_s=90)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def stack(tmp_path_factory):
     """Shared by the tests that do no harm to it."""
     with running_stack(tmp_path_factory.mktemp("stack")) as running:
