@@ -20,6 +20,13 @@ DETECT_LANGUAGE: Final = "auto"
 """How the environment says that the language is to be detected; in the settings it is empty."""
 
 
+def _database(address: SecretStr) -> SecretStr:
+    # Without a driver in it SQLAlchemy looks for another one than the extra installs.
+    if address.get_secret_value() and not address.get_secret_value().startswith("postgresql+psycopg2://"):
+        raise ValueError("must look like postgresql+psycopg2://user:password@host:port/database")
+    return address
+
+
 def _detected_when_auto(language: str) -> str:
     return "" if language.strip().lower() == DETECT_LANGUAGE else language
 
@@ -184,6 +191,20 @@ class Settings(BaseSettings):
         description="URL to which a failed Dagster run is told, as JSON by POST; empty: nobody is told.",
     )
 
+    dagster_postgres: Annotated[SecretStr, AfterValidator(_database)] = Field(
+        default=SecretStr(""),
+        description=(
+            "`postgresql+psycopg2://user:password@host:port/database` for Dagster's runs and events (extra "
+            "`postgres`); empty: SQLite in the data directory."
+        ),
+    )
+    dagster_logs: str = Field(
+        default="",
+        pattern=r"^(s3://[^/?#]+(/[^?#]*)?)?$",
+        description=(
+            "`s3://bucket/prefix` for what Dagster's steps print, with the S3 settings; empty: the data directory."
+        ),
+    )
     dagster_port: int = Field(default=3000, ge=0, le=65535, description="Port of the Dagster UI.")
     metrics_port: int = Field(
         default=0, ge=0, le=65535, description="Port of a worker's own /metrics and /healthz; 0: a free one."
