@@ -8,9 +8,12 @@ from __future__ import annotations
 import dagster as dg
 
 from assets import all_assets
+from assets.blob_checks import blob_checks
 from assets.checks import all_checks
 from assets.live_checks import live_checks
 from resources.alerts import AlertsResource
+from resources.aws import glue, s3
+from resources.blobs import BlobsResource
 from resources.lakehouse import LakehouseResource
 from resources.lineage import LineageResource
 from resources.reprocessing import ReprocessingResource
@@ -20,12 +23,13 @@ from sensors.diagnosis import diagnose_freshness
 
 defs = dg.Definitions(
     assets=all_assets(),
-    asset_checks=[*all_checks(), *live_checks()],
+    asset_checks=[*all_checks(), *live_checks(), *blob_checks()],
     jobs=[diagnose_freshness],
     sensors=all_sensors(),
     resources={
         "alerts": AlertsResource(),
-        "lakehouse": LakehouseResource(),
+        "blobs": BlobsResource(s3=s3()),
+        "lakehouse": LakehouseResource(glue=glue()),
         "lineage": LineageResource(),
         "reprocessing": ReprocessingResource(),
         "stack": StackResource(),

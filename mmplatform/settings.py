@@ -8,6 +8,7 @@ An empty variable is an unset one: `MMPLATFORM_DATA_DIR=` would otherwise be the
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
@@ -239,6 +240,12 @@ class Settings(BaseSettings):
             return self.warehouse
         folder = Path(self.warehouse) if self.warehouse else self.data_dir / "lakehouse" / "warehouse"
         return str(folder.absolute())
+
+
+def variable(setting: str) -> str:
+    """The variable that holds a setting, empty when it is unset: for those who pass on its name and not its value."""
+    name = f"MMPLATFORM_{setting.upper()}"
+    return name if os.environ.get(name) else ""
 
 
 def load(**overrides: object) -> Settings:
