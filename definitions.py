@@ -16,8 +16,9 @@ from resources.aws import glue, s3
 from resources.blobs import BlobsResource
 from resources.lakehouse import LakehouseResource
 from resources.lineage import LineageResource
+from resources.models import ModelsResource
 from resources.reprocessing import ReprocessingResource
-from resources.stack import StackResource
+from resources.stack import IndexResource, ReplayLogResource, StackResource
 from sensors import all_sensors
 from sensors.diagnosis import diagnose_freshness
 
@@ -31,7 +32,9 @@ defs = dg.Definitions(
         "blobs": BlobsResource(s3=s3()),
         "lakehouse": LakehouseResource(glue=glue()),
         "lineage": LineageResource(),
-        "reprocessing": ReprocessingResource(),
+        "index": IndexResource(),
+        "replay_log": ReplayLogResource(),
+        "reprocessing": ReprocessingResource(models=ModelsResource()),
         "stack": StackResource(),
     },
 )

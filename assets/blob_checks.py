@@ -5,7 +5,7 @@ from typing import Final
 
 import dagster as dg
 
-from assets.checks import Hour, at_hour, told
+from assets.checks import Hour, told
 from mmplatform.events import BlobRef
 from mmplatform.land.schemas import SPECS
 from mmplatform.modalities import MODALITIES
@@ -41,7 +41,8 @@ def _stored(table: str) -> dg.AssetChecksDefinition:
             if hour is None:
                 return Verdict(holds=True, words="the table is empty", figures={"events": 0})
             rows = [row for row in hours.rows(table, hour, ("event_id", *_POINTER)) if row["blob_sha256"]]
-            return at_hour(stored(rows, blobs.sizes(_pointer(row) for row in rows)), hour)
+            found = stored(rows, blobs.sizes(_pointer(row) for row in rows))
+            return Verdict(found.holds, found.words, {"hour": f"{hour:%Y-%m-%d-%H:00}", **found.figures})
 
         return told(look)
 

@@ -121,7 +121,7 @@ def _contract(table: str) -> dg.AssetChecksDefinition:
             rows = hours.rows(table, hour)
             aside = hours.aside(hour) if table in raw else set[str]()
             verdict = kept(table, as_judged(table, rows), limits_of(lakehouse.settings()), aside)
-            return at_hour(verdict, hour, {**statistics(table, rows), **_silence(table, rows, hours, hour)})
+            return _with(verdict, hour, {**statistics(table, rows), **_silence(table, rows, hours, hour)})
 
         return told(look)
 
@@ -222,7 +222,7 @@ def _accounted(spec: ModalitySpec) -> dg.AssetChecksDefinition:
             events = hours.rows(spec.raw_table, hour, columns)
             derived = [row["event_ids"] for row in hours.around(spec.derived_table, hour, ["event_ids"])]
             verdict = accounted(events, derived=derived, aside=hours.aside(hour), done=done, settled=settled)
-            return at_hour(verdict, hour)
+            return _with(verdict, hour)
 
         return told(look)
 
@@ -246,15 +246,14 @@ def _mirrored(asset: str) -> dg.AssetChecksDefinition:
             with stack.index() as index:
                 found = [Listed(e.passage_id, e.embedder, e.derived_at) for e in index.stamped(hour, hour + HOUR)]
             rows = hours.rows(PASSAGES_TABLE, hour, ["artifact_id", "embedder", "derived_at"])
-            return at_hour(mirrored(rows, found, settled=settled), hour)
+            return _with(mirrored(rows, found, settled=settled), hour)
 
         return told(look)
 
     return check
 
 
-def at_hour(verdict: Verdict, hour: datetime, more: Mapping[str, Figure] | None = None) -> Verdict:
-    """The verdict with the hour before its figures, and more behind them."""
+def _with(verdict: Verdict, hour: datetime, more: Mapping[str, Figure] | None = None) -> Verdict:
     return Verdict(verdict.holds, verdict.words, {"hour": f"{hour:{_KEY}}", **verdict.figures, **(more or {})})
 
 
