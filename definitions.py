@@ -22,6 +22,9 @@ from resources.stack import IndexResource, ReplayLogResource, StackResource
 from sensors import all_sensors
 from sensors.diagnosis import diagnose_freshness
 
+# Named as resources and given to others: the UI shows both, and who uses which.
+_GLUE, _MODELS, _S3 = glue(), ModelsResource(), s3()
+
 defs = dg.Definitions(
     assets=all_assets(),
     asset_checks=[*all_checks(), *live_checks(), *blob_checks()],
@@ -29,12 +32,15 @@ defs = dg.Definitions(
     sensors=all_sensors(),
     resources={
         "alerts": AlertsResource(),
-        "blobs": BlobsResource(s3=s3()),
-        "lakehouse": LakehouseResource(glue=glue()),
-        "lineage": LineageResource(),
+        "blobs": BlobsResource(s3=_S3),
+        "glue": _GLUE,
         "index": IndexResource(),
+        "lakehouse": LakehouseResource(glue=_GLUE),
+        "lineage": LineageResource(),
+        "models": _MODELS,
         "replay_log": ReplayLogResource(),
-        "reprocessing": ReprocessingResource(models=ModelsResource()),
+        "reprocessing": ReprocessingResource(models=_MODELS),
+        "s3": _S3,
         "stack": StackResource(),
     },
 )
