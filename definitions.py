@@ -8,26 +8,39 @@ from __future__ import annotations
 import dagster as dg
 
 from assets import all_assets
+from assets.blob_checks import blob_checks
 from assets.checks import all_checks
 from assets.live_checks import live_checks
 from resources.alerts import AlertsResource
+from resources.aws import glue, s3
+from resources.blobs import BlobsResource
 from resources.lakehouse import LakehouseResource
 from resources.lineage import LineageResource
+from resources.models import ModelsResource
 from resources.reprocessing import ReprocessingResource
-from resources.stack import StackResource
+from resources.stack import IndexResource, ReplayLogResource, StackResource
 from sensors import all_sensors
 from sensors.diagnosis import diagnose_freshness
 
+# Named as resources and given to others: the UI shows both, and who uses which.
+_GLUE, _MODELS, _S3 = glue(), ModelsResource(), s3()
+
 defs = dg.Definitions(
     assets=all_assets(),
-    asset_checks=[*all_checks(), *live_checks()],
+    asset_checks=[*all_checks(), *live_checks(), *blob_checks()],
     jobs=[diagnose_freshness],
     sensors=all_sensors(),
     resources={
         "alerts": AlertsResource(),
-        "lakehouse": LakehouseResource(),
+        "blobs": BlobsResource(s3=_S3),
+        "glue": _GLUE,
+        "index": IndexResource(),
+        "lakehouse": LakehouseResource(glue=_GLUE),
         "lineage": LineageResource(),
-        "reprocessing": ReprocessingResource(),
+        "models": _MODELS,
+        "replay_log": ReplayLogResource(),
+        "reprocessing": ReprocessingResource(models=_MODELS),
+        "s3": _S3,
         "stack": StackResource(),
     },
 )

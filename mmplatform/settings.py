@@ -8,6 +8,7 @@ An empty variable is an unset one: `MMPLATFORM_DATA_DIR=` would otherwise be the
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
@@ -18,6 +19,13 @@ from mmplatform.errors import Misconfigured
 
 DETECT_LANGUAGE: Final = "auto"
 """How the environment says that the language is to be detected; in the settings it is empty."""
+
+
+def _database(address: SecretStr) -> SecretStr:
+    # Without a driver in it SQLAlchemy looks for another one than the extra installs.
+    if address.get_secret_value() and not address.get_secret_value().startswith("postgresql+psycopg2://"):
+        raise ValueError("must look like postgresql+psycopg2://user:password@host:port/database")
+    return address
 
 
 def _detected_when_auto(language: str) -> str:
@@ -184,6 +192,20 @@ class Settings(BaseSettings):
         description="URL to which a failed Dagster run is told, as JSON by POST; empty: nobody is told.",
     )
 
+    dagster_postgres: Annotated[SecretStr, AfterValidator(_database)] = Field(
+        default=SecretStr(""),
+        description=(
+            "`postgresql+psycopg2://user:password@host:port/database` for Dagster's runs and events (extra "
+            "`postgres`); empty: SQLite in the data directory."
+        ),
+    )
+    dagster_logs: str = Field(
+        default="",
+        pattern=r"^(s3://[^/?#]+(/[^?#]*)?)?$",
+        description=(
+            "`s3://bucket/prefix` for what Dagster's steps print, with the S3 settings; empty: the data directory."
+        ),
+    )
     dagster_port: int = Field(default=3000, ge=0, le=65535, description="Port of the Dagster UI.")
     metrics_port: int = Field(
         default=0, ge=0, le=65535, description="Port of a worker's own /metrics and /healthz; 0: a free one."
@@ -218,6 +240,12 @@ class Settings(BaseSettings):
             return self.warehouse
         folder = Path(self.warehouse) if self.warehouse else self.data_dir / "lakehouse" / "warehouse"
         return str(folder.absolute())
+
+
+def variable(setting: str) -> str:
+    """The variable that holds a setting, empty when it is unset: for those who pass on its name and not its value."""
+    name = f"MMPLATFORM_{setting.upper()}"
+    return name if os.environ.get(name) else ""
 
 
 def load(**overrides: object) -> Settings:

@@ -11,6 +11,7 @@ import dagster as dg
 from pydantic import Field
 
 from mmplatform.settings import Settings, load
+from resources.aws import GlueResource
 from resources.commits import LogReader, TableLog
 
 if TYPE_CHECKING:
@@ -24,7 +25,9 @@ The turn that was begun goes on beyond: two reads for each table, below 20 s eve
 
 
 class LakehouseResource(dg.ConfigurableResource):  # type: ignore[type-arg]
-    """Opens the platform's lakehouse from the same settings as the stream."""
+    """Opens the platform's lakehouse from the same settings as the stream, AWS Glue through dagster-aws's resource."""
+
+    glue: GlueResource = Field(default_factory=GlueResource, description="Asked where the catalog is `glue://`.")
 
     data_dir: str = Field(
         default="", description="Data directory of the stack; empty: as MMPLATFORM_DATA_DIR says, else `.mmplatform`."
@@ -38,7 +41,7 @@ class LakehouseResource(dg.ConfigurableResource):  # type: ignore[type-arg]
         """The platform's own lakehouse. Raises ``Unavailable``, ``Misconfigured``."""
         from mmplatform.land.lakehouse import Lakehouse
 
-        return Lakehouse.open(self.settings())
+        return Lakehouse.open(self.settings(), self.glue.get_client)
 
     def logs(
         self,

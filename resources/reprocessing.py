@@ -10,6 +10,7 @@ import dagster as dg
 from pydantic import Field
 
 from mmplatform.settings import Settings, load
+from resources.models import ModelsResource
 
 if TYPE_CHECKING:
     from mmplatform.pipeline.parts import Parts
@@ -20,6 +21,9 @@ class ReprocessingResource(dg.ConfigurableResource):  # type: ignore[type-arg]
 
     data_dir: str = Field(
         default="", description="Data directory of the stack; empty: as MMPLATFORM_DATA_DIR says, else `.mmplatform`."
+    )
+    models: ModelsResource = Field(
+        default_factory=ModelsResource, description="Models of every run; those that a run names itself come before."
     )
 
     def settings(self) -> Settings:
@@ -39,5 +43,5 @@ class ReprocessingResource(dg.ConfigurableResource):  # type: ignore[type-arg]
         from mmplatform.pipeline.reprocess import spec_of
 
         spec = spec_of(table)
-        with open_parts(choose(with_index(self.settings()), spec, models), spec) as parts:
+        with open_parts(choose(self.models.over(with_index(self.settings())), spec, models), spec) as parts:
             yield parts

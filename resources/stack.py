@@ -44,7 +44,7 @@ class Reader:
     topic: str
 
 
-class StackResource(dg.ConfigurableResource):  # type: ignore[type-arg]
+class RunningResource(dg.ConfigurableResource):  # type: ignore[type-arg]
     """Finds the stack by the same settings as its own processes."""
 
     data_dir: str = Field(
@@ -60,6 +60,16 @@ class StackResource(dg.ConfigurableResource):  # type: ignore[type-arg]
             update={name: address for name, address in own.items() if address and not getattr(given, name)}
         )
 
+    @staticmethod
+    def _run(settings: Settings) -> StackRun | None:
+        from mmplatform.local.runfile import running
+
+        return running(settings.data_dir)
+
+
+class ReplayLogResource(RunningResource):
+    """The replay log: what waits on it, and for whom."""
+
     def log(self) -> ReplayLog:
         """The read side of the replay log. Raises ``Unavailable``, ``Misconfigured``."""
         from mmplatform.ingest.replay_log import ReplayLog
@@ -68,20 +78,6 @@ class StackResource(dg.ConfigurableResource):  # type: ignore[type-arg]
         if not settings.kafka:
             raise Unavailable(_nowhere("the replay log", "kafka", settings))
         return ReplayLog(settings, timeout_s=ANSWER_S)
-
-    @contextmanager
-    def index(self) -> Iterator[ChromaIndex]:
-        """The index, closed behind the block. Raises ``Unavailable``, ``Misconfigured``."""
-        from mmplatform.land.index import ChromaIndex
-
-        settings = self.settings()
-        if not settings.chroma:
-            raise Unavailable(_nowhere("the index", "chroma", settings))
-        index = ChromaIndex.open(settings)
-        try:
-            yield index
-        finally:
-            index.close()
 
     def backlog(
         self, readers: Iterable[Reader], *, within_s: float = READ_S, clock: Callable[[], float] = time.monotonic
@@ -113,6 +109,28 @@ class StackResource(dg.ConfigurableResource):  # type: ignore[type-arg]
         places = log.progress(f"{prefix}{reader.group}", [topic])[topic]
         return {(reader.topic, number): place.next for number, place in places.items()}
 
+
+class IndexResource(RunningResource):
+    """The index of passages."""
+
+    @contextmanager
+    def index(self) -> Iterator[ChromaIndex]:
+        """The index, closed behind the block. Raises ``Unavailable``, ``Misconfigured``."""
+        from mmplatform.land.index import ChromaIndex
+
+        settings = self.settings()
+        if not settings.chroma:
+            raise Unavailable(_nowhere("the index", "chroma", settings))
+        index = ChromaIndex.open(settings)
+        try:
+            yield index
+        finally:
+            index.close()
+
+
+class StackResource(ReplayLogResource, IndexResource):
+    """Both, and what the running stack measures of itself."""
+
     def measured(self) -> WorkerStatus:
         """What the index worker measures: the gap of each modality and each stage's share.
 
@@ -138,12 +156,6 @@ class StackResource(dg.ConfigurableResource):  # type: ignore[type-arg]
             raise Unavailable(
                 f"the index worker does not answer at {url} ({type(error).__name__}): see `mmplatform status`"
             ) from error
-
-    @staticmethod
-    def _run(settings: Settings) -> StackRun | None:
-        from mmplatform.local.runfile import running
-
-        return running(settings.data_dir)
 
 
 def _nowhere(what: str, setting: str, settings: Settings) -> str:

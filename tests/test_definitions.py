@@ -129,7 +129,8 @@ def test_every_asset_has_its_checks_and_none_holds_anything_up():
     looked = {"contract", "freshness_gap"}
     live = {"freshness_breach", "completeness"}
     assert found == {
-        **dict.fromkeys(RAW, looked),
+        "raw_chats": looked,
+        **dict.fromkeys(("raw_calls", "raw_screenshots"), looked | {"bytes_stored"}),
         **dict.fromkeys(("messages", "transcripts", "captions"), looked | live),
         "passages": looked | {"completeness"},
         "index": {"freshness_gap", "completeness"},

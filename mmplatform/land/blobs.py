@@ -39,19 +39,29 @@ def open_blobs(settings: Settings) -> Blobs:
         files = FileBlobs(settings.blobs_dir)
         files.sweep()
         return files
-    address = urlsplit(settings.blobs)
-    if address.scheme != "s3" or not address.netloc:
-        raise Misconfigured("MMPLATFORM_BLOBS must look like s3://bucket/prefix, or be empty for files")
     from mmplatform.land.blobs_s3 import S3Blobs
 
+    bucket, prefix = bucket_and_prefix(settings)
     return S3Blobs(
-        address.netloc,
-        address.path.strip("/"),
+        bucket,
+        prefix,
         settings.s3_endpoint,
         region=settings.s3_region,
         access_key=settings.s3_access_key,
         secret_key=settings.s3_secret_key.get_secret_value(),
     )
+
+
+def bucket_and_prefix(settings: Settings) -> tuple[str, str]:
+    """Where blobs lie in an object store.
+
+    Raises:
+        Misconfigured: ``MMPLATFORM_BLOBS`` is no ``s3://bucket/prefix``.
+    """
+    address = urlsplit(settings.blobs)
+    if address.scheme != "s3" or not address.netloc:
+        raise Misconfigured("MMPLATFORM_BLOBS must look like s3://bucket/prefix, or be empty for files")
+    return address.netloc, address.path.strip("/")
 
 
 def blob_ref(data: bytes, media_type: str) -> BlobRef:
@@ -120,6 +130,15 @@ class FileBlobs:
         path = self._path(ref)
         with _file_errors(path):
             return path.is_file()
+
+    def size(self, ref: BlobRef) -> int | None:
+        """How many bytes lie there; ``None`` where there are none."""
+        path = self._path(ref)
+        with _file_errors(path):
+            try:
+                return path.stat().st_size
+            except FileNotFoundError:
+                return None
 
     def delete(self, ref: BlobRef) -> None:
         """Remove the bytes; nothing happens when they are gone already."""

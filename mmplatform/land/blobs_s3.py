@@ -54,14 +54,20 @@ class S3Blobs:
         attempts: int = 5,
         connect_timeout_s: float = 5.0,
         read_timeout_s: float = 30.0,
+        client: S3Client | None = None,
     ) -> None:
+        """``client``: one that was made elsewhere; where and who we are is then its own matter."""
         import boto3
         from botocore.config import Config
 
+        self._client: S3Client
         self._bucket = bucket
         self._prefix = prefix.strip("/")
+        if client is not None:
+            self._client = client
+            return
         with self._errors("connect"):
-            self._client: S3Client = boto3.session.Session().client(
+            self._client = boto3.session.Session().client(
                 "s3",
                 endpoint_url=endpoint or None,
                 region_name=region,
@@ -115,6 +121,11 @@ class S3Blobs:
         """Whether the bytes are there. A missing bucket is ``Misconfigured``, never a quiet no."""
         with self._errors(f"look for {ref.sha256}"):
             return self._stored_size(ref) is not None
+
+    def size(self, ref: BlobRef) -> int | None:
+        """How many bytes lie there; ``None`` where there are none. A missing bucket is ``Misconfigured``."""
+        with self._errors(f"look for {ref.sha256}"):
+            return self._stored_size(ref)
 
     def delete(self, ref: BlobRef) -> None:
         """Remove the bytes; nothing happens when they are gone already."""

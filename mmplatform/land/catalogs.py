@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 NAME = "mmplatform"
 _BUSY_S = 30
+_GLUE = "glue"
 _REFUSED = frozenset(
     {"AccessDenied", "AccessDeniedException", "InvalidAccessKeyId", "InvalidClientTokenId", "SignatureDoesNotMatch"}
     | {"UnrecognizedClientException", "ExpiredToken", "ExpiredTokenException"}
@@ -23,8 +24,8 @@ _REFUSED = frozenset(
 """What AWS calls wrong keys or missing rights: trying again does not help."""
 
 
-def open_catalog(settings: Settings) -> Catalog:
-    """Open the catalog.
+def open_catalog(settings: Settings, glue: Callable[[], Any] | None = None) -> Catalog:
+    """Open the catalog. ``glue`` makes the client of AWS Glue, where the settings name it; by default ours.
 
     Raises:
         Misconfigured: the address is of no kind that is known.
@@ -33,6 +34,10 @@ def open_catalog(settings: Settings) -> Catalog:
     from pyiceberg.catalog import load_catalog
 
     with catalog_errors("open the catalog"):
+        if glue is not None and urlsplit(settings.catalog).scheme == _GLUE:
+            from pyiceberg.catalog.glue import GlueCatalog
+
+            return GlueCatalog(NAME, glue(), **properties(settings))
         return load_catalog(NAME, **properties(settings))
 
 
@@ -49,7 +54,7 @@ def properties(settings: Settings) -> dict[str, str]:
         return {"type": "sql", "uri": settings.catalog, "warehouse": settings.warehouse_location, **storage}
     if scheme.startswith("rest+"):
         return _rest(settings) | storage
-    if scheme == "glue":
+    if scheme == _GLUE:
         return {"type": "glue", "warehouse": settings.warehouse_location, **_aws(settings), **storage}
     raise Misconfigured(
         "MMPLATFORM_CATALOG must be postgresql+psycopg2://…, rest+http(s)://…, rest+sigv4+http(s)://… or glue://, "

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
@@ -80,9 +80,9 @@ class Lakehouse:
         self._lock = threading.Lock()
 
     @classmethod
-    def open(cls, settings: Settings) -> Lakehouse:
-        """The lakehouse that the settings name. Raises Misconfigured, Unavailable."""
-        return cls(open_catalog(settings), settings.namespace)
+    def open(cls, settings: Settings, glue: Callable[[], Any] | None = None) -> Lakehouse:
+        """The lakehouse that the settings name; ``glue`` as for ``open_catalog``. Raises Misconfigured, Unavailable."""
+        return cls(open_catalog(settings, glue), settings.namespace)
 
     def ensure_tables(self) -> None:
         """Create what is missing, and add columns that newer schemas have at their end."""

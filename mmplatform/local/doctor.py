@@ -21,7 +21,7 @@ from mmplatform.events import utc_now
 from mmplatform.ingest.kafka import client_config
 from mmplatform.land.blobs import open_blobs
 from mmplatform.land.catalogs import properties
-from mmplatform.local import ports, runfile
+from mmplatform.local import dagster_home, ports, runfile
 from mmplatform.local.cgroups import memory_left
 from mmplatform.local.clock import kept_right
 from mmplatform.local.launch import WANTED_FILES
@@ -58,7 +58,7 @@ def examine(settings: Settings) -> list[Finding]:
     """Make every check; none raises."""
     checks: tuple[Callable[[Settings], list[Finding]], ...] = (
         _python, _packages, _data_dir, _disk, _memory, _open_files, _ports, _models, _clock,
-        _stores, external_services_findings
+        _stores, _dagster, external_services_findings
     )  # fmt: skip
     return [finding for check in checks for finding in check(settings)]
 
@@ -92,6 +92,8 @@ def _packages(settings: Settings) -> list[Finding]:
         wanted["kio"] = "mmplatform[local]"
     if not settings.chroma:
         wanted["chromadb_rust_bindings"] = "mmplatform"
+    if settings.dagster_postgres.get_secret_value():
+        wanted["dagster_postgres"] = "mmplatform[postgres]"
     missing = [name for name in wanted if importlib.util.find_spec(name) is None]
     if not missing:
         return [Finding("packages", "ok", ", ".join(wanted))]
@@ -222,6 +224,22 @@ def _stores(settings: Settings) -> list[Finding]:
                 Finding(f"settings {name}", "failed", "it is no address", f"correct MMPLATFORM_{name.upper()}")
             )
     return found
+
+
+def _dagster(settings: Settings) -> list[Finding]:
+    """Whether the ``dagster.yaml`` of this data directory says what the platform needs; `mmplatform up` writes it."""
+    check, home = "dagster.yaml", settings.data_dir.absolute() / "dagster"
+    if not (home / "dagster.yaml").exists():
+        return [Finding(check, "ok", f"written to {home} by `mmplatform up`")]
+    try:
+        lacking = dagster_home.lacking(home, settings)
+    except Misconfigured as error:
+        detail, _, mend = str(error).partition(": ")
+        return [Finding(check, "failed", detail, mend)]
+    if not lacking:
+        return [Finding(check, "ok", str(home))]
+    mend = "delete it, and `mmplatform up` writes it anew; or add this (docs/dagster.md)"
+    return [Finding(check, "warning", f"{home}: {'; '.join(lacking)}", mend)]
 
 
 def _caption_model(settings: Settings) -> None:

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Final
 
 from mmplatform.errors import Permanent, Unavailable
-from mmplatform.local import logs, processes, runfile
+from mmplatform.local import dagster_home, logs, processes, runfile
 from mmplatform.local.ports import PortClaims
 from mmplatform.local.restarts import RestartPolicy
 from mmplatform.local.stack import Options, Stack, plan
@@ -32,15 +32,6 @@ from mmplatform.settings import Settings
 
 WANTED_FILES: Final = 65_536
 _POLL_S: Final = 0.2
-_DAGSTER_YAML: Final = """\
-# Written once by `mmplatform up`; yours to change.
-telemetry:
-  enabled: false
-# One step of a pool at a time: two runs that derive the same hour would do each other's work.
-concurrency:
-  pools:
-    default_limit: 1
-"""
 
 
 def run_stack(
@@ -51,6 +42,7 @@ def run_stack(
     Raises:
         Permanent: another supervisor runs this data directory, or it cannot be written, or no process started.
         Unavailable: no free port.
+        Misconfigured: the settings want of Dagster what is not installed.
     """
     data_dir = settings.data_dir.absolute()
     lock = runfile.StackLock(data_dir)
@@ -61,7 +53,7 @@ def run_stack(
         with PortClaims() as claims:
             table = stack or plan(settings, options, claims.claim)
             if options.dagster:
-                _prepare_dagster_home(data_dir / "dagster")
+                dagster_home.prepare(data_dir / "dagster", settings)
             asyncio.run(_supervise(table, data_dir, view, policy or RestartPolicy()))
     except OSError as error:
         where = f" ({error.filename})" if error.filename else ""
@@ -180,9 +172,3 @@ def raise_file_limit() -> int:
         with suppress(ValueError, OSError):
             resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
     return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-
-
-def _prepare_dagster_home(home: Path) -> None:
-    home.mkdir(parents=True, exist_ok=True)
-    if not (home / "dagster.yaml").exists():
-        (home / "dagster.yaml").write_text(_DAGSTER_YAML, encoding="utf-8")

@@ -56,6 +56,8 @@ def _configured(settings: Settings) -> Iterator[tuple[str, list[tuple[str, int]]
     # `glue://` and files have no server of their own.
     if settings.catalog.startswith(("postgresql", "rest+")):
         yield "catalog", _addresses([settings.catalog], _DEFAULT_PORTS)
+    if database := settings.dagster_postgres.get_secret_value():
+        yield "dagster_postgres", _addresses([database], _DEFAULT_PORTS)
 
 
 def _addresses(urls: list[str], default_ports: Mapping[str, int]) -> list[tuple[str, int]]:

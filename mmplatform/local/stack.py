@@ -14,6 +14,7 @@ from typing import Final
 
 from mmplatform.errors import Misconfigured
 from mmplatform.events import Modality
+from mmplatform.local.dagster_home import aws_environment
 from mmplatform.local.environment import Addresses, worker_environment
 from mmplatform.local.probes import HttpProbe, Probe, TcpProbe
 from mmplatform.local.runfile import DAGSTER
@@ -121,7 +122,8 @@ def plan(settings: Settings, options: Options, claim: Claim) -> Stack:
     if options.dagster:
         port = claim(settings.dagster_port, HOST)
         dagster_url = f"http://{HOST}:{port}"
-        environment = worker_environment(settings, Addresses(kafka, chroma, gateway_port))
+        addresses = Addresses(kafka, chroma, gateway_port)
+        environment = worker_environment(settings, addresses) | aws_environment(settings)
         # Last: its start takes a core for several seconds, and nothing in the hot path waits for it.
         after = tuple(service.name for service in (*servers, *workers))
         dagster.append(_dagster(data_dir, port, options, environment, after))

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from types import SimpleNamespace
 
 import pytest
+from pydantic import SecretStr
 
 from mmplatform.local import doctor, ports, runfile
 from mmplatform.local.doctor import Finding, _stores, examine
@@ -210,3 +211,29 @@ def test_a_setting_of_an_unknown_kind_fails_before_a_worker_does(tmp_path, wrong
     found = {finding.check: finding for finding in _stores(load(data_dir=tmp_path, **wrong))}
     assert found[check].verdict == "failed"
     assert found[check].mend
+
+
+def test_a_dagster_home_of_the_users_own_that_lacks_what_is_needed_is_a_warning(settings):
+    home = settings.data_dir / "dagster"
+    assert found(settings, "dagster.yaml").verdict == "ok"
+    home.mkdir(parents=True)
+    (home / "dagster.yaml").write_text("telemetry: {enabled: false}\n")
+    finding = found(settings, "dagster.yaml")
+    assert finding.verdict == "warning"
+    assert "default_limit" in finding.detail
+    assert finding.mend
+    (home / "dagster.yaml").write_text("a: [")
+    assert found(settings, "dagster.yaml").verdict == "failed"
+
+
+def test_dagsters_database_is_reached_and_its_password_never_shown(settings):
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{listening.getsockname()[1]}"
+        there = settings.model_copy(
+            update={"dagster_postgres": SecretStr(f"postgresql+psycopg2://dagster:very-secret@{address}/dagster")}
+        )
+        assert found(there, "reach dagster_postgres").verdict == "failed"  # bound, and not listening yet
+        listening.listen()
+        finding = found(there, "reach dagster_postgres")
+    assert (finding.verdict, finding.detail) == ("ok", f"{address}: answers")

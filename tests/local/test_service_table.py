@@ -107,3 +107,9 @@ def test_a_wrong_count_of_derivers_is_refused_with_an_example(wrong):
 
 def test_what_is_not_named_gets_one_deriver():
     assert parse_derivers(" call = 2 ,") == {"chat": 1, "call": 2, "screenshot": 1}
+
+
+def test_the_keys_of_the_object_store_reach_dagster_and_nobody_else_under_awss_names(tmp_path):
+    options = Options(dagster=("-m", "definitions"))
+    services = planned(options, dagster_logs="s3://logs", s3_access_key="key", data_dir=tmp_path).services
+    assert [service.name for service in services if "AWS_ACCESS_KEY_ID" in service.environment] == ["dagster"]

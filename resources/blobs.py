@@ -1,0 +1,58 @@
+"""The bytes of calls and screenshots as Dagster sees them: whether they are there. Read only."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Final
+
+import dagster as dg
+from dagster_aws.s3 import S3Resource
+from pydantic import Field
+
+from mmplatform.settings import Settings, load
+
+if TYPE_CHECKING:
+    from mmplatform.events import BlobRef
+    from mmplatform.land.blobs import FileBlobs
+    from mmplatform.land.blobs_s3 import S3Blobs
+
+AT_ONCE: Final = 8
+"""Questions in flight: below the connections that a client of dagster-aws keeps, 10."""
+
+
+class BlobsResource(dg.ConfigurableResource):  # type: ignore[type-arg]
+    """Finds the blobs by the same settings as the stream; an object store is asked through dagster-aws's S3."""
+
+    data_dir: str = Field(
+        default="", description="Data directory of the stack; empty: as MMPLATFORM_DATA_DIR says, else `.mmplatform`."
+    )
+    s3: S3Resource = Field(default_factory=S3Resource, description="Asked where the blobs are in `s3://…`.")
+
+    def settings(self) -> Settings:
+        """The platform's settings. Raises ``Misconfigured``."""
+        return load(data_dir=self.data_dir) if self.data_dir else load()
+
+    def open(self) -> FileBlobs | S3Blobs:
+        """The store; nothing is contacted, made or swept. Raises ``Misconfigured``."""
+        from mmplatform.land.blobs import FileBlobs, bucket_and_prefix
+        from mmplatform.land.blobs_s3 import S3Blobs
+
+        settings = self.settings()
+        if not settings.blobs:
+            return FileBlobs(settings.blobs_dir)
+        bucket, prefix = bucket_and_prefix(settings)
+        return S3Blobs(bucket, prefix, client=self.s3.get_client())
+
+    def sizes(self, refs: Iterable[BlobRef]) -> dict[str, int]:
+        """How many bytes are stored, by SHA-256; what is not there is left out. One question for each blob.
+
+        Raises:
+            Unavailable: the store does not answer.
+            Misconfigured: its address, its bucket or the keys are wrong.
+        """
+        each = {ref.sha256: ref for ref in refs}
+        store = self.open()
+        with ThreadPoolExecutor(AT_ONCE) as threads:
+            found = zip(each, threads.map(store.size, each.values()), strict=True)
+            return {sha256: size for sha256, size in found if size is not None}
