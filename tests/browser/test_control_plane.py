@@ -81,5 +81,5 @@ def test_an_hour_is_made_again_with_one_click(plane, page):
     refreshed(page, page.get_by_text("Success", exact=True), within_s=180)
     keep(page, "runs")
     page.goto(f"{plane.address}/assets/messages?view=partitions&partition={plane.hour}", wait_until="domcontentloaded")
-    page.get_by_text("added", exact=True).first.wait_for()
+    page.get_by_text("rows", exact=True).first.wait_for()
     keep(page, "reprocessed")
