@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -46,7 +46,7 @@ def running(
     cwd: Path | None = None,
     stop: signal.Signals = signal.SIGTERM,
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """Run a server until the block ends; it is killed with us, even when we are killed with -9 (Linux)."""
+    """Run a server until the block ends, and with it what it started; it is killed with us, even with -9 (Linux)."""
     tied = ["setpriv", "--pdeathsig", "KILL"] if shutil.which("setpriv") and user is None else []
     with log.open("wb") as output:
         process = subprocess.Popen(
@@ -57,17 +57,18 @@ def running(
             env={**os.environ, **(env or {})},
             user=user,
             cwd=cwd,
+            start_new_session=True,
         )
     try:
         _wait(process, ready, log, within_s)
         yield process
     finally:
         process.send_signal(stop)
-        try:
+        with suppress(subprocess.TimeoutExpired):
             process.wait(timeout=10)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait(timeout=10)
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait(timeout=10)
 
 
 def _wait(process: subprocess.Popen[bytes], ready: Callable[[], bool], log: Path, within_s: float) -> None:

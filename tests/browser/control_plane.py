@@ -1,0 +1,106 @@
+"""Everything that Dagster looks at, with something to see in it: a running broker, index and lakehouse, and the UI."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Final
+
+from mmplatform.artifacts import Quarantined, Utterance, artifact_id
+from mmplatform.derive.chat import ChatDeriver
+from mmplatform.derive.derived import quarantine
+from mmplatform.events import utc_now
+from mmplatform.ingest.topics import ensure_topics
+from mmplatform.land.index import ChromaIndex
+from mmplatform.land.lakehouse import Lakehouse
+from mmplatform.land.rows import row_of
+from mmplatform.memo import MemoryMemo
+from mmplatform.modalities import ARTIFACTS_TOPIC, QUARANTINE_TOPIC
+from mmplatform.pipeline.derivers import open_embedder, open_redactor
+from mmplatform.settings import Settings, load
+from tests.browser.opened import dagster_ui
+from tests.builders import arrival, chat, chunk, position, stamps
+from tests.ingest.broker import embedded_broker
+from tests.land.making import provenance
+from tests.pipeline.streaming import Stream
+from tests.servers.chroma import running_chroma
+
+CHATS: Final = 6
+LOST: Final = artifact_id("message", "chat-2", 0)
+ASIDE: Final = 25
+"""More in an hour than `quarantine_rate` allows."""
+
+
+@dataclass(frozen=True)
+class Plane:
+    """Where the UI is, and what it shows."""
+
+    address: str
+    lakehouse: Lakehouse
+    hour: str
+
+
+@contextmanager
+def control_plane(home: Path):
+    """Chats of two hours ago, of which :data:`LOST` is not in the table; calls of now; a quarantine that is full."""
+    with embedded_broker(home / "broker") as kafka, running_chroma(home / "chroma") as chroma:
+        given = {"data_dir": str(home / "data"), "kafka": kafka, "chroma": chroma}
+        environment = {f"MMPLATFORM_{name.upper()}": value for name, value in given.items()}
+        settings = load(**given)
+        ensure_topics(settings)
+        lakehouse = Lakehouse.open(settings)
+        lakehouse.ensure_tables()
+        hour = utc_now().replace(minute=0, second=0, microsecond=0) - timedelta(hours=2)
+        _chats(settings, lakehouse, hour)
+        land(lakehouse, *(_spoken(index) for index in range(40)))
+        land(lakehouse, *(_set_aside(number) for number in range(ASIDE)), topic=QUARANTINE_TOPIC)
+        with dagster_ui(home / "dagster", environment, daemon=True) as address:
+            yield Plane(address, lakehouse, f"{hour:%Y-%m-%d-%H:00}")
+
+
+def land(lakehouse: Lakehouse, *records, topic=ARTIFACTS_TOPIC):
+    for number, record in enumerate(records):
+        place = position(1000 + number, topic=topic)
+        table, row = row_of(record, place)
+        lakehouse.append(table, [(place, row)], offsets={}, source="test")
+
+
+def _chats(settings: Settings, lakehouse: Lakehouse, hour: datetime) -> None:
+    index = ChromaIndex.open(settings)
+    deriver = ChatDeriver(open_embedder(settings), open_redactor(settings), MemoryMemo())
+    times = [hour + timedelta(minutes=number) for number in range(CHATS)]
+    chats = [chat(number, event_time=at, ingested_at=at) for number, at in enumerate(times)]
+    Stream(lakehouse, index).send(chats, deriver)
+    lakehouse.table("messages").delete(f"artifact_id = '{LOST}'")
+    index.close()
+
+
+def _spoken(index: int) -> Utterance:
+    """Something said a little while ago."""
+    event = chunk(index)
+    at = utc_now() - timedelta(seconds=240 - 5 * index)
+    return Utterance(
+        artifact_id=artifact_id("utterance", f"call-1/{index}", 0),
+        modality="call",
+        conversation_id="call-1",
+        subject_id=event.subject_id,
+        stamps=stamps(event_time=at, ingested_at=at + timedelta(seconds=1), derived_at=at + timedelta(seconds=3)),
+        provenance=provenance(0).model_copy(update={"event_ids": (event.event_id,)}),
+        call_id="call-1",
+        channel=index % 2,
+        speaker="agent" if index % 2 else "customer",
+        start_s=event.start_s,
+        end_s=event.start_s + 0.5,
+        text=f"that was sentence number {index}",
+        language="en",
+        confidence=0.6 + index / 100,
+    )
+
+
+def _set_aside(number: int) -> Quarantined:
+    """Something that was set aside just now."""
+    at = utc_now() - timedelta(minutes=number)
+    event = chat(number, event_id=f"odd-{number}", event_time=at, ingested_at=at)
+    return quarantine(arrival(event, number), contract="raw_chats", reasons=("text: not blank",))

@@ -1,0 +1,85 @@
+"""The control plane as a data engineer uses it: `dagster dev` beside real stores, pages looked at in a real browser."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from playwright.sync_api import expect
+
+from assets.live_checks import CROWDED
+from sensors import all_sensors
+from tests.browser.control_plane import LOST, control_plane
+from tests.browser.opened import WAIT_MS, browser_page, keep, refreshed
+from tests.waiting import eventually
+
+pytestmark = [pytest.mark.browser, pytest.mark.models, pytest.mark.timeout(480)]
+
+
+@pytest.fixture(scope="module")
+def plane(tmp_path_factory):
+    with control_plane(tmp_path_factory.mktemp("plane")) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def page():
+    with browser_page() as opened:
+        yield opened
+
+
+def message_ids(plane):
+    rows = plane.lakehouse.table("messages").scan(selected_fields=("artifact_id",)).to_arrow().to_pylist()
+    return [row["artifact_id"] for row in rows]
+
+
+def test_every_sensor_is_running(plane, page):
+    page.goto(f"{plane.address}/automation", wait_until="domcontentloaded")
+    for sensor in all_sensors():
+        row = page.locator(f"a[href$='/sensors/{sensor.name}']").locator("..")
+        expect(row.locator("[class*=formatSwitch] input")).to_be_checked(timeout=WAIT_MS)
+    keep(page, "sensors")
+
+
+def test_the_page_of_an_asset_shows_how_fresh_it_is_what_landed_and_its_figures(plane, page):
+    page.goto(f"{plane.address}/assets/transcripts?view=overview", wait_until="domcontentloaded")
+    refreshed(page, page.get_by_text("Passing", exact=True))
+    page.get_by_text("Latest materialization", exact=True).first.wait_for()
+    keep(page, "transcripts")
+    page.get_by_text("Plots", exact=True).first.click()
+    page.get_by_text("rows", exact=True).first.wait_for()
+    page.locator("canvas").first.wait_for()
+    page.get_by_text("Partitions", exact=True).first.click()
+    page.get_by_text(re.compile(r"Materialized \([1-9]")).wait_for()
+    page.get_by_text("Checks", exact=True).first.click()
+    for check in ("contract", "freshness_gap", "completeness", "freshness_breach"):
+        page.get_by_text(check, exact=True).first.wait_for()
+
+
+def test_a_check_that_failed_is_red(plane, page):
+    page.goto(f"{plane.address}/assets/quarantine?view=checks&checkDetail={CROWDED}", wait_until="domcontentloaded")
+    refreshed(page, page.get_by_text("Failed", exact=True))
+    page.get_by_text("25 events were set aside in the last hour").wait_for()
+    red = page.get_by_text("Failed", exact=True).last.evaluate("e => getComputedStyle(e).color")
+    r, g, b = (float(part) for part in re.findall(r"[\d.]+", red)[:3])
+    assert r > g + 60, f"the word is red, not rgb({r}, {g}, {b})"
+    assert r > b + 60
+    keep(page, "failed-check")
+
+
+def test_an_hour_is_made_again_with_one_click(plane, page):
+    assert LOST not in message_ids(plane)
+    page.goto(f"{plane.address}/assets/messages?view=partitions", wait_until="domcontentloaded")
+    page.get_by_role("button", name="Materialize").first.click()
+    hours = page.get_by_role("dialog").locator("input[type=text]").first
+    hours.fill(plane.hour)
+    hours.press("Enter")
+    page.get_by_role("button", name="Launch 1 run").click()
+    eventually(lambda: LOST in message_ids(plane) or None, within_s=180)
+    assert len(message_ids(plane)) == len(set(message_ids(plane)))
+    page.goto(f"{plane.address}/runs", wait_until="domcontentloaded")
+    refreshed(page, page.get_by_text("Success", exact=True), within_s=180)
+    keep(page, "runs")
+    page.goto(f"{plane.address}/assets/messages?view=partitions&partition={plane.hour}", wait_until="domcontentloaded")
+    page.get_by_text("rows", exact=True).first.wait_for()
+    keep(page, "reprocessed")
