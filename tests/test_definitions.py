@@ -65,7 +65,7 @@ def test_every_asset_says_what_it_is_who_owns_it_and_which_columns_it_has(name):
     assert {"stage", "modality", "personal_data"} <= set(spec.tags)
     columns = {column.name: column for column in spec.metadata["dagster/column_schema"].columns}
     assert {"schema_version", "subject_id", "event_time"} <= set(columns)
-    assert all(column.type for column in columns.values())
+    assert all(column.type and column.description for column in columns.values())
 
 
 def test_columns_are_those_of_the_tables_in_the_words_of_the_records():
