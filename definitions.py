@@ -10,6 +10,7 @@ import dagster as dg
 from assets import all_assets
 from assets.checks import all_checks
 from assets.live_checks import live_checks
+from assets.table_checks import table_checks
 from resources.alerts import AlertsResource
 from resources.lakehouse import LakehouseResource
 from resources.lineage import LineageResource
@@ -20,7 +21,7 @@ from sensors.diagnosis import diagnose_freshness
 
 defs = dg.Definitions(
     assets=all_assets(),
-    asset_checks=[*all_checks(), *live_checks()],
+    asset_checks=[*all_checks(), *live_checks(), *table_checks()],
     jobs=[diagnose_freshness],
     sensors=all_sensors(),
     resources={

@@ -188,12 +188,12 @@ def _counted(table: Table, snapshot: Snapshot, sequence: int, entries: Iterable[
             continue
         # Tables are partitioned by the hour, so that the oldest row's hour is every row's.
         if oldest := file.lower_bounds.get(column):
-            hour = _moment(oldest).replace(minute=0, second=0, microsecond=0)
+            hour = moment(oldest).replace(minute=0, second=0, microsecond=0)
             rows[hour] += file.record_count
             sizes[hour] += file.file_size_in_bytes
             files[hour].append(file.file_path)
         if bound := file.upper_bounds.get(column):
-            newest.append(_moment(bound))
+            newest.append(moment(bound))
     return Commit(
         snapshot_id=snapshot.snapshot_id,
         sequence=sequence,
@@ -213,6 +213,6 @@ def _entry_sequence(entry: ManifestEntry) -> int:
     return entry.sequence_number or 0
 
 
-def _moment(bound: bytes) -> datetime:
+def moment(bound: bytes) -> datetime:
     """A column bound of a timestamp: microseconds since 1970, eight bytes, little end first."""
     return _EPOCH + timedelta(microseconds=int.from_bytes(bound, "little", signed=True))

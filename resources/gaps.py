@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import IO, TYPE_CHECKING, Any, Final, cast
 
 from mmplatform.land.catalogs import catalog_errors
 from mmplatform.modalities import MODALITIES, QUARANTINE_TABLE, TABLES
@@ -77,9 +77,12 @@ def _seconds(io: FileIO, path: str, table: str) -> np.ndarray[Any, Any]:
 
     stamp, (column, value) = STAMPS[table], NO_SPEECH.get(table, ("", ""))
     with io.new_input(path).open() as stream:
-        rows = pq.ParquetFile(stream).read(columns=["event_time", stamp, *([column] if column else [])])
+        rows = pq.ParquetFile(cast("IO[Any]", stream)).read(
+            columns=["event_time", stamp, *([column] if column else [])]
+        )
     took: np.ndarray[Any, Any] = rows.column(stamp).to_numpy() - rows.column("event_time").to_numpy()
     wanted = ~np.isnat(took)
     if column:
         wanted &= rows.column(column).to_numpy() != value
-    return took[wanted].astype("timedelta64[us]").astype(np.int64) / 1e6
+    seconds: np.ndarray[Any, Any] = took[wanted].astype("timedelta64[us]").astype(np.int64) / 1e6
+    return seconds

@@ -11,8 +11,10 @@ import numpy as np
 
 from mmplatform.errors import Unavailable
 from mmplatform.land.catalogs import catalog_errors
+from mmplatform.land.rowsets import within_hour
 from mmplatform.land.schemas import SPECS
-from mmplatform.modalities import PASSAGES_TABLE, QUARANTINE_TABLE
+from mmplatform.modalities import ARCHIVE_GROUP, PASSAGES_TABLE, QUARANTINE_TABLE
+from resources.commits import EVENT_TIME, moment
 from resources.lakehouse import LakehouseResource
 
 if TYPE_CHECKING:
@@ -41,6 +43,37 @@ class Hours:
             files = self._lakehouse.table(table).scan().plan_files()
             hours = [int(task.file.partition[0]) for task in files]
         return datetime.fromtimestamp(max(hours) * 3600, UTC) if hours else None
+
+    def watermark(self, table: str, hour: datetime) -> datetime | None:
+        """The newest event time of an hour, by the bounds in the table's metadata; ``None`` where it has no rows."""
+        with _reading(table):
+            target = self._lakehouse.table(table)
+            column = target.schema().find_field(EVENT_TIME).field_id
+            files = [task.file for task in target.scan(row_filter=within_hour(hour)).plan_files()]
+        return max((moment(each.upper_bounds[column]) for each in files if column in each.upper_bounds), default=None)
+
+    def known(self, table: str, ids: Sequence[str]) -> set[str]:
+        """Those of some ids that the table has rows of, in whichever hour."""
+        if not ids:
+            return set()
+        column = SPECS[table].id_column
+        with _reading(table):
+            found = self._lakehouse.scan(table, ids=ids, columns=[column]).column(column).to_pylist()
+        return {str(each) for each in found}
+
+    def archived(self, table: str) -> dict[tuple[str, int], int]:
+        """How far the archiver has the log in a table: the next offset, by topic and topic partition."""
+        with _reading(table):
+            return self._lakehouse.landed_offsets(table, ARCHIVE_GROUP)
+
+    def call_rows(self, table: str, hour: datetime, calls: Sequence[str], columns: Sequence[str]) -> list[Row]:
+        """Rows of some conversations in an hour and its neighbours."""
+        found: list[Row] = []
+        with _reading(table):
+            for each in (hour - HOUR, hour, hour + HOUR):
+                rows = self._lakehouse.scan(table, hour=each, conversations=calls, columns=columns)
+                found += rows.to_pylist()
+        return found
 
     def rows(self, table: str, hour: datetime, columns: Sequence[str] | None = None) -> list[Row]:
         """Rows of an hour; without ``columns`` all that contracts and figures look at."""
