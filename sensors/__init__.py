@@ -9,6 +9,7 @@ from sensors.freshness import freshness_sensor
 from sensors.index_landings import index_sensor
 from sensors.lag import lag_sensor
 from sensors.landings import landings_sensor
+from sensors.late import late_sensor
 from sensors.lineage import lineage_sensor
 from sensors.quarantine import quarantine_sensor
 
@@ -23,4 +24,5 @@ def all_sensors() -> list[dg.SensorDefinition]:
         failures_sensor,
         index_sensor,
         lag_sensor,
+        late_sensor,
     ]

@@ -119,7 +119,16 @@ def test_no_two_runs_derive_at_once():
 
 def test_the_sensors_run_without_being_switched_on():
     found = {sensor.name: sensor.default_status for sensor in defs.sensors}
-    names = ("landings", "lineage", "freshness_breach", "quarantine", "run_failures", "index_landings", "lag")
+    names = (
+        "landings",
+        "lineage",
+        "freshness_breach",
+        "quarantine",
+        "run_failures",
+        "index_landings",
+        "lag",
+        "late_data",
+    )
     assert found == dict.fromkeys(names, dg.DefaultSensorStatus.RUNNING)
 
 
