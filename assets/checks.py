@@ -8,6 +8,7 @@ was unreachable; it never passes for an empty hour.
 # No deferred annotations here: Dagster looks at those of a check's arguments as they are.
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
@@ -50,21 +51,23 @@ _KEY: Final = "%Y-%m-%d-%H:%M"
 class Hour(dg.Config):
     """Which hour is looked at."""
 
-    hour: str = Field(default="", description="Hour of event time, such as `2026-08-01-10:00`; empty: the newest.")
+    hour: str = Field(
+        default="", description="Hour of event time, such as `2026-08-01-10:00`; empty: the run's, else the newest."
+    )
 
     def of(self, hours: Hours, table: str, run: dg.DagsterRun) -> datetime | None:
         """Its start: the one that is named, else the run's partition, else the newest.
 
         ``None`` where the table is empty and none was named. Raises ``dg.Failure`` for no hour.
         """
-        wanted = self.hour or run.tags.get(PARTITION, "")
-        if not wanted:
-            return hours.newest(table)
-        try:
-            named = datetime.strptime(wanted, _KEY).replace(tzinfo=UTC)
-        except ValueError:
-            raise dg.Failure("`hour` must look like 2026-08-01-10:00", allow_retries=False) from None
-        return named.replace(minute=0)
+        if self.hour:
+            try:
+                return _hour(self.hour)
+            except ValueError:
+                raise dg.Failure("`hour` must look like 2026-08-01-10:00", allow_retries=False) from None
+        with suppress(ValueError):  # a run on another partition than an hour, such as a bucket of the index
+            return _hour(run.tags.get(PARTITION, ""))
+        return hours.newest(table)
 
 
 class Lately(dg.Config):
@@ -262,6 +265,11 @@ def _mirrored(asset: str) -> dg.AssetChecksDefinition:
 def of_hour(verdict: Verdict, hour: datetime, more: Mapping[str, Figure] | None = None) -> Verdict:
     """The verdict with the hour that it is about, and more figures."""
     return Verdict(verdict.holds, verdict.words, {"hour": f"{hour:{_KEY}}", **verdict.figures, **(more or {})})
+
+
+def _hour(text: str) -> datetime:
+    """Raises ValueError for none."""
+    return datetime.strptime(text, _KEY).replace(minute=0, tzinfo=UTC)
 
 
 def _value(figure: Figure) -> dg.MetadataValue[Any]:

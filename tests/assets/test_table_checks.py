@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+import dagster as dg
 import pytest
 
+from assets.checks import PARTITION, Hour
 from mmplatform.events import encode, utc_now
 from mmplatform.ingest.producer import LogProducer
 from mmplatform.land.blobs import open_blobs
 from mmplatform.land.rows import row_of
 from quality.offsets import DEAD, REPEATED
+from resources.hours import open_hours
+from resources.lakehouse import LakehouseResource
 from tests.assets.test_checks import HOUR, check, figures, utterance
 from tests.builders import NOW, chunk
 from tests.land.making import NOON, chat, message, passage, position
@@ -163,3 +167,13 @@ def test_the_lag_is_judged_by_the_gateways_marks(stores, monkeypatch):
     found = check("raw_chats", "lag")
     assert not found.passed
     assert figures(found)["lag"] == 3
+
+
+def test_a_run_on_a_bucket_looks_at_the_newest_hour(stores):
+    run = dg.DagsterRun("j", tags={PARTITION: "b03"})
+    stores.land(chat(1))
+    hours = open_hours(LakehouseResource())
+    assert Hour().of(hours, "raw_chats", run) == NOON
+    assert Hour().of(hours, "raw_chats", dg.DagsterRun("j", tags={PARTITION: "2026-03-01-09:00"})) < NOON
+    with pytest.raises(dg.Failure, match="must look like"):
+        Hour(hour="b03").of(hours, "raw_chats", run)
