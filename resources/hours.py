@@ -11,7 +11,7 @@ import numpy as np
 
 from mmplatform.errors import Unavailable
 from mmplatform.land.catalogs import catalog_errors
-from mmplatform.land.rowsets import within_hour
+from mmplatform.land.rowsets import one_each, within_hour
 from mmplatform.land.schemas import SPECS
 from mmplatform.modalities import ARCHIVE_GROUP, PASSAGES_TABLE, QUARANTINE_TABLE
 from resources.commits import EVENT_TIME, moment
@@ -84,7 +84,17 @@ class Hours:
 
     def around(self, table: str, hour: datetime, columns: Sequence[str]) -> list[Row]:
         """Rows of an hour and of its neighbours: an utterance may begin in one hour and end in the next."""
-        return [row for each in (hour - HOUR, hour, hour + HOUR) for row in self.rows(table, each, columns)]
+        from pyiceberg.expressions import And, GreaterThanOrEqual, LessThan
+
+        since, until = hour - HOUR, hour + 2 * HOUR
+        asked = And(GreaterThanOrEqual(EVENT_TIME, since.isoformat()), LessThan(EVENT_TIME, until.isoformat()))
+        column = SPECS[table].id_column
+        needed = tuple(dict.fromkeys((*columns, column, "log_offset")))
+        with _reading(table):
+            # One look into the table's metadata for all three hours: with a history of 1,000 hours each takes 0.1 s.
+            found = self._lakehouse.table(table).scan(row_filter=asked, selected_fields=needed).to_arrow()
+            rows: list[Row] = one_each(found, column).select(list(columns)).to_pylist()
+        return rows
 
     def aside(self, hour: datetime) -> set[str]:
         """Ids of the events of an hour that were quarantined."""

@@ -5,6 +5,7 @@ Why not every late row asks for a run: docs/adr/0008-late-data.md.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Final
@@ -25,7 +26,10 @@ from sensors.lateness import Cursor, Late, Waiting, arrived
 
 EVERY_S: Final = 60
 MOST_LOOKED: Final = 4
-"""Hours for each tick: each is a few scans of three hours, 0.2 s on a local disk; and no tick starts more runs."""
+"""Hours for each tick, and no tick starts more runs."""
+
+LOOK_S: Final = 1.0
+"""No further hour is begun after this: a look is three scans, and each begins with the table's metadata."""
 
 _SPECS: Final = {spec.raw_table: spec for spec in MODALITIES.values()}
 
@@ -54,16 +58,17 @@ def late_sensor(
     found, cursor = arrived(logs, cursor, now)
     settled = cursor.settled(now, MOST_LOOKED)
     requests: list[dg.RunRequest] = []
+    looked_at: list[tuple[str, datetime]] = []
     trouble = ""
     try:
-        requests = _owed(lakehouse, stack, settled, now) if settled else []
-        cursor = cursor.without([(table, hour) for table, hour, _ in settled])
+        looked_at, requests = _owed(lakehouse, stack, settled, now) if settled else ([], [])
+        cursor = cursor.without(looked_at)
     except PlatformError as error:  # what came is told all the same, and the hours go on waiting
         trouble = f"late hours cannot be looked at: {type(error).__name__}: {error}"
         context.log.warning(trouble)
     told = cursor.model_dump_json()
     if not found and not requests:
-        looked = f"{len(settled)} late hours were looked at, and nothing is owed" if settled else "no row came late"
+        looked = f"{len(looked_at)} late hours were looked at, and nothing is owed" if settled else "no row came late"
         return dg.SensorResult(skip_reason=trouble or looked, cursor=told)
     events = [_event(table, late) for table, late in found.items()]
     return dg.SensorResult(asset_events=events, run_requests=requests, cursor=told)
@@ -71,15 +76,20 @@ def late_sensor(
 
 def _owed(
     lakehouse: LakehouseResource, stack: StackResource, settled: list[tuple[str, datetime, Waiting]], now: datetime
-) -> list[dg.RunRequest]:
-    """Runs for those of the hours for which something is owed and which have a partition."""
+) -> tuple[list[tuple[str, datetime]], list[dg.RunRequest]]:
+    """The hours that were looked at, and runs for those that are owed something and have a partition."""
+    give_up = time.monotonic() + LOOK_S
     hours = open_hours(lakehouse)
     done: Mapping[tuple[str, int], int] = {}
     for table in {table for table, _, _ in settled}:
         # How far the derivers are, first: what they do meanwhile is then still in the tables that are read.
         done = {**done, **stack.done(Reader(_SPECS[table].group, _SPECS[table].topic))}
+    looked_at: list[tuple[str, datetime]] = []
     found = []
     for table, hour, waiting in settled:
+        if looked_at and time.monotonic() >= give_up:
+            break
+        looked_at.append((table, hour))
         spec, key = _SPECS[table], hour_key(hour)
         if key is not None and _is_owed(hours, spec, hour, done, now):
             asset = spec.derived_table
@@ -91,7 +101,7 @@ def _owed(
                     tags={"why": "late_data"},
                 )
             )
-    return found
+    return looked_at, found
 
 
 def _is_owed(
