@@ -11,6 +11,7 @@ from assets import all_assets
 from assets.blob_checks import blob_checks
 from assets.checks import all_checks
 from assets.live_checks import live_checks
+from assets.table_checks import table_checks
 from resources.alerts import AlertsResource
 from resources.aws import glue, s3
 from resources.blobs import BlobsResource
@@ -27,7 +28,7 @@ _GLUE, _MODELS, _S3 = glue(), ModelsResource(), s3()
 
 defs = dg.Definitions(
     assets=all_assets(),
-    asset_checks=[*all_checks(), *live_checks(), *blob_checks()],
+    asset_checks=[*all_checks(), *live_checks(), *table_checks(), *blob_checks()],
     jobs=[diagnose_freshness],
     sensors=all_sensors(),
     resources={

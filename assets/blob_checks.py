@@ -34,10 +34,12 @@ def _stored(table: str) -> dg.AssetChecksDefinition:
             "there can be neither heard, seen nor derived again."
         ),
     )
-    def check(config: Hour, lakehouse: LakehouseResource, blobs: BlobsResource) -> dg.AssetCheckResult:
+    def check(
+        context: dg.AssetCheckExecutionContext, config: Hour, lakehouse: LakehouseResource, blobs: BlobsResource
+    ) -> dg.AssetCheckResult:
         def look() -> Verdict:
             hours = open_hours(lakehouse)
-            hour = config.of(hours, table)
+            hour = config.of(hours, table, context.run)
             if hour is None:
                 return Verdict(holds=True, words="the table is empty", figures={"events": 0})
             rows = [row for row in hours.rows(table, hour, ("event_id", *_POINTER)) if row["blob_sha256"]]

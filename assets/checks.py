@@ -1,12 +1,14 @@
 """The checks on each asset: does it keep its contract, is it fresh, is everything accounted for.
 
-They look and change nothing, and block nothing: the stream lands what it lands. Start them from the UI. What is read
+They look and change nothing. The stream lands what it lands; in a run that makes an hour again a broken contract blocks
+what would be made from it. Start them from the UI. What is read
 comes from :mod:`resources`, what it means is decided in :mod:`quality`. A read that failed fails the check, with what
 was unreachable; it never passes for an empty hour.
 """
 # No deferred annotations here: Dagster looks at those of a check's arguments as they are.
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
@@ -17,7 +19,6 @@ from assets.index import INDEX
 from mmplatform.errors import PlatformError
 from mmplatform.events import Modality, utc_now
 from mmplatform.modalities import (
-    ARCHIVE_GROUP,
     ARTIFACTS_TOPIC,
     INDEX_GROUP,
     MODALITIES,
@@ -34,6 +35,7 @@ from quality.verdicts import Backlog, Figure, Verdict, gap_s, kept, within
 from resources.hours import HOUR, Hours, as_judged, open_hours
 from resources.lakehouse import LakehouseResource
 from resources.stack import Reader, StackResource
+from resources.writers import WRITERS
 
 CONTRACT: Final = "contract"
 FRESHNESS: Final = "freshness_gap"
@@ -42,23 +44,30 @@ COMPLETENESS: Final = "completeness"
 SETTLED_S: Final = 120.0
 """Younger rows may still be under way: the archiver commits every 15 s, and a call's last words wait for silence."""
 
+PARTITION: Final = "dagster/partition"
 _KEY: Final = "%Y-%m-%d-%H:%M"
 
 
 class Hour(dg.Config):
     """Which hour is looked at."""
 
-    hour: str = Field(default="", description="Hour of event time, such as `2026-08-01-10:00`; empty: the newest.")
+    hour: str = Field(
+        default="", description="Hour of event time, such as `2026-08-01-10:00`; empty: the run's, else the newest."
+    )
 
-    def of(self, hours: Hours, table: str) -> datetime | None:
-        """Its start; ``None`` where the table is empty and none was named. Raises ``dg.Failure`` for no hour."""
-        if not self.hour:
-            return hours.newest(table)
-        try:
-            named = datetime.strptime(self.hour, _KEY).replace(tzinfo=UTC)
-        except ValueError:
-            raise dg.Failure("`hour` must look like 2026-08-01-10:00", allow_retries=False) from None
-        return named.replace(minute=0)
+    def of(self, hours: Hours, table: str, run: dg.DagsterRun) -> datetime | None:
+        """Its start: the one that is named, else the run's partition, else the newest.
+
+        ``None`` where the table is empty and none was named. Raises ``dg.Failure`` for no hour.
+        """
+        if self.hour:
+            try:
+                return _hour(self.hour)
+            except ValueError:
+                raise dg.Failure("`hour` must look like 2026-08-01-10:00", allow_retries=False) from None
+        with suppress(ValueError):  # a run on another partition than an hour, such as a bucket of the index
+            return _hour(run.tags.get(PARTITION, ""))
+        return hours.newest(table)
 
 
 class Lately(dg.Config):
@@ -71,12 +80,10 @@ def all_checks() -> list[dg.AssetChecksDefinition]:
     """Every check."""
     found = [_contract(table) for table in CONTRACTS]
     for modality, spec in MODALITIES.items():
-        raw = Reader(ARCHIVE_GROUP, spec.topic)
-        found.append(_freshness(spec.raw_table, "ingested_at", (raw,), modality))
-        found.append(_freshness(spec.derived_table, "derived_at", _writers(spec), modality))
+        found.append(_freshness(spec.raw_table, "ingested_at", WRITERS[spec.raw_table], modality))
+        found.append(_freshness(spec.derived_table, "derived_at", WRITERS[spec.derived_table], modality))
         found.append(_accounted(spec))
-    everybody = tuple(dict.fromkeys(reader for spec in MODALITIES.values() for reader in _writers(spec)))
-    found.append(_freshness(PASSAGES_TABLE, "derived_at", everybody))
+    found.append(_freshness(PASSAGES_TABLE, "derived_at", WRITERS[PASSAGES_TABLE]))
     return [*found, _mirrored(PASSAGES_TABLE), _mirrored(INDEX), _indexed()]
 
 
@@ -107,21 +114,24 @@ def _contract(table: str) -> dg.AssetChecksDefinition:
     @dg.asset_check(
         asset=table,
         name=CONTRACT,
+        blocking=table in WRITERS and table not in raw,
         description=(
             "Every row of the hour keeps the table's contract; events that the gate set aside are counted, and are no "
             "breach. With the figures of the hour."
         ),
     )
-    def check(config: Hour, lakehouse: LakehouseResource) -> dg.AssetCheckResult:
+    def check(
+        context: dg.AssetCheckExecutionContext, config: Hour, lakehouse: LakehouseResource
+    ) -> dg.AssetCheckResult:
         def look() -> Verdict:
             hours = open_hours(lakehouse)
-            hour = config.of(hours, table)
+            hour = config.of(hours, table, context.run)
             if hour is None:
                 return Verdict(holds=True, words="the table is empty", figures={"rows": 0})
             rows = hours.rows(table, hour)
             aside = hours.aside(hour) if table in raw else set[str]()
             verdict = kept(table, as_judged(table, rows), limits_of(lakehouse.settings()), aside)
-            return _with(verdict, hour, {**statistics(table, rows), **_silence(table, rows, hours, hour)})
+            return of_hour(verdict, hour, {**statistics(table, rows), **_silence(table, rows, hours, hour)})
 
         return told(look)
 
@@ -134,11 +144,6 @@ def _silence(table: str, rows: list[dict[str, Any]], hours: Hours, hour: datetim
         return {}
     share = share_of_silence(rows, hours.rows(spec.raw_table, hour, ["kind", "duration_s", "channels"]))
     return {} if share is None else {"share_of_silence": share}
-
-
-def _writers(spec: ModalitySpec) -> tuple[Reader, ...]:
-    """Who must have read what before a row is in the derived table."""
-    return Reader(spec.group, spec.topic), Reader(ARCHIVE_GROUP, ARTIFACTS_TOPIC)
 
 
 def _freshness(
@@ -209,11 +214,13 @@ def _accounted(spec: ModalitySpec) -> dg.AssetChecksDefinition:
             "reason to have none."
         ),
     )
-    def check(config: Hour, lakehouse: LakehouseResource, stack: StackResource) -> dg.AssetCheckResult:
+    def check(
+        context: dg.AssetCheckExecutionContext, config: Hour, lakehouse: LakehouseResource, stack: StackResource
+    ) -> dg.AssetCheckResult:
         def look() -> Verdict:
             settled = utc_now() - timedelta(seconds=SETTLED_S)
             hours = open_hours(lakehouse)
-            hour = config.of(hours, spec.raw_table)
+            hour = config.of(hours, spec.raw_table, context.run)
             if hour is None:
                 return Verdict(holds=True, words="no events", figures={"events": 0})
             # How far the deriver is, first: what it does meanwhile is then still in the tables that are read.
@@ -222,7 +229,7 @@ def _accounted(spec: ModalitySpec) -> dg.AssetChecksDefinition:
             events = hours.rows(spec.raw_table, hour, columns)
             derived = [row["event_ids"] for row in hours.around(spec.derived_table, hour, ["event_ids"])]
             verdict = accounted(events, derived=derived, aside=hours.aside(hour), done=done, settled=settled)
-            return _with(verdict, hour)
+            return of_hour(verdict, hour)
 
         return told(look)
 
@@ -237,24 +244,32 @@ def _mirrored(asset: str) -> dg.AssetChecksDefinition:
             f"The index holds exactly the passages that {PASSAGES_TABLE} has of the hour: ids compared both ways."
         ),
     )
-    def check(config: Hour, lakehouse: LakehouseResource, stack: StackResource) -> dg.AssetCheckResult:
+    def check(
+        context: dg.AssetCheckExecutionContext, config: Hour, lakehouse: LakehouseResource, stack: StackResource
+    ) -> dg.AssetCheckResult:
         def look() -> Verdict:
             settled = utc_now() - timedelta(seconds=SETTLED_S)
             hours = open_hours(lakehouse)
             # An empty table is compared too: what the index has of this hour should be in it by now.
-            hour = config.of(hours, PASSAGES_TABLE) or utc_now().replace(minute=0, second=0, microsecond=0)
+            hour = config.of(hours, PASSAGES_TABLE, context.run) or utc_now().replace(minute=0, second=0, microsecond=0)
             with stack.index() as index:
                 found = [Listed(e.passage_id, e.embedder, e.derived_at) for e in index.stamped(hour, hour + HOUR)]
             rows = hours.rows(PASSAGES_TABLE, hour, ["artifact_id", "embedder", "derived_at"])
-            return _with(mirrored(rows, found, settled=settled), hour)
+            return of_hour(mirrored(rows, found, settled=settled), hour)
 
         return told(look)
 
     return check
 
 
-def _with(verdict: Verdict, hour: datetime, more: Mapping[str, Figure] | None = None) -> Verdict:
+def of_hour(verdict: Verdict, hour: datetime, more: Mapping[str, Figure] | None = None) -> Verdict:
+    """The verdict with the hour that it is about, and more figures."""
     return Verdict(verdict.holds, verdict.words, {"hour": f"{hour:{_KEY}}", **verdict.figures, **(more or {})})
+
+
+def _hour(text: str) -> datetime:
+    """Raises ValueError for none."""
+    return datetime.strptime(text, _KEY).replace(minute=0, tzinfo=UTC)
 
 
 def _value(figure: Figure) -> dg.MetadataValue[Any]:

@@ -25,6 +25,14 @@ class Alert:
     link: str
 
 
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """Something that is not well or is well again, in words that quote nothing; ``link`` leads to it in the UI."""
+
+    text: str
+    link: str
+
+
 class AlertsResource(dg.ConfigurableResource):  # type: ignore[type-arg]
     """Posts to the webhook of the stream's settings."""
 
@@ -42,14 +50,20 @@ class AlertsResource(dg.ConfigurableResource):  # type: ignore[type-arg]
 
     def link(self, run_id: str) -> str:
         """Where the UI shows a run: that of the running stack, else the port of the settings. Raises Misconfigured."""
+        return f"{self._ui()}/runs/{run_id}"
+
+    def asset_link(self, asset: str) -> str:
+        """Where the UI shows an asset, as :meth:`link`. Raises Misconfigured."""
+        return f"{self._ui()}/assets/{asset}"
+
+    def _ui(self) -> str:
         from mmplatform.local.runfile import running
 
         settings = self.settings()
         run = running(settings.data_dir)
-        address = run.dagster if run is not None and run.dagster else f"http://127.0.0.1:{settings.dagster_port}"
-        return f"{address}/runs/{run_id}"
+        return run.dagster if run is not None and run.dagster else f"http://127.0.0.1:{settings.dagster_port}"
 
-    def send(self, alert: Alert) -> None:
+    def send(self, alert: Alert | Notice) -> None:
         """Post it, once.
 
         Raises:
@@ -61,7 +75,8 @@ class AlertsResource(dg.ConfigurableResource):  # type: ignore[type-arg]
         from mmplatform.ingest.proxies import direct
 
         url = self.settings().alert_webhook.get_secret_value()
-        body = {"text": f"{alert.job} failed: {alert.error} {alert.link}", **asdict(alert)}
+        told = f"{alert.job} failed: {alert.error}" if isinstance(alert, Alert) else alert.text
+        body = {**asdict(alert), "text": f"{told} {alert.link}"}
         try:
             with httpx.Client(timeout=ANSWER_S, mounts=direct(url)) as client:
                 answer = client.post(url, json=body)
@@ -73,7 +88,7 @@ class AlertsResource(dg.ConfigurableResource):  # type: ignore[type-arg]
             raise Unavailable(f"the alert webhook refused the alert: {answer.status_code}")
 
 
-def attempt(alerts: AlertsResource, alert: Alert) -> str:
+def attempt(alerts: AlertsResource, alert: Alert | Notice) -> str:
     """Send it; what went wrong in words, empty when it was taken. Never raises the platform's errors."""
     try:
         alerts.send(alert)

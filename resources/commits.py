@@ -6,16 +6,19 @@ how many rows came for which hour, and how new the newest is.
 Old snapshots expire, and their commits cannot be read one by one any more. The files that they added live on, and the
 oldest snapshot that is left lists each with the sequence number of its commit. A reader that was away for longer than
 snapshots are kept, or that is new, counts them there: no row is left out. What an expired commit merely wrote anew
-(a deletion rewrites the rest of its file) cannot be told from what landed then, and is counted with it.
+(a deletion rewrites the rest of its file, a compaction whole hours) cannot be told from what landed then, and is
+counted with it.
 """
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
+
+from mmplatform.land.landed import REPLACED, is_upkeep, renewed_of
 
 if TYPE_CHECKING:
     from pyiceberg.manifest import ManifestEntry, ManifestFile
@@ -24,6 +27,7 @@ if TYPE_CHECKING:
 
 EVENT_TIME: Final = "event_time"
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_HOUR: Final = timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +38,12 @@ class Commit:
         snapshot_id: the first snapshot still there that holds the rows.
         sequence: Iceberg's sequence number; grows with every commit of the table.
         committed_at: when that snapshot was made.
-        rows: how many rows were added, by the hour of their event time.
+        rows: how many new rows there are, by the hour of their event time; 0 for an hour whose rows were only replaced.
         watermark: the newest event time among them; ``None`` where no statistics were written.
+        replaced: how many rows took the place of one with their id, by hour, as far as their writer said so.
+        sizes: bytes of the files that were added, by hour.
+        files: those files, by hour, when the stream wrote them; of commits that have expired and of reprocessing, whose
+            stamps say nothing of how long anybody waited, none.
     """
 
     snapshot_id: int
@@ -43,6 +51,9 @@ class Commit:
     committed_at: datetime
     rows: Mapping[datetime, int]
     watermark: datetime | None
+    replaced: Mapping[datetime, int] = field(default_factory=dict)
+    sizes: Mapping[datetime, int] = field(default_factory=dict)
+    files: Mapping[datetime, tuple[str, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +103,7 @@ def _commits(table: Table, seen: int) -> Iterator[Commit]:
             continue
         if sequence > seen + 1:
             yield from _expired(table, snapshot, seen)
-        yield _counted(table, snapshot, sequence, _added(table, snapshot))
+        yield _own(table, snapshot)
         seen = sequence
 
 
@@ -112,7 +123,8 @@ def _expired(table: Table, snapshot: Snapshot, seen: int) -> Iterator[Commit]:
         entries = manifest.fetch_manifest_entry(table.io, discard_deleted=not own)
         held += [entry for entry in entries if seen < _entry_sequence(entry) < end]
         if until > seen:
-            yield _counted(table, snapshot, until, (entry for entry in held if _entry_sequence(entry) <= until))
+            counted = _counted(table, snapshot, until, (entry for entry in held if _entry_sequence(entry) <= until))
+            yield replace(counted, files={})
             held = [entry for entry in held if _entry_sequence(entry) > until]
             seen = until
 
@@ -140,7 +152,7 @@ def _added(table: Table, snapshot: Snapshot) -> Iterator[ManifestEntry]:
     from pyiceberg.table.snapshots import Operation
 
     # Only appends: a deletion that rewrites a file adds rows too, and none of them is new.
-    if snapshot.summary is None or snapshot.summary.operation != Operation.APPEND:
+    if snapshot.summary is None or snapshot.summary.operation != Operation.APPEND or is_upkeep(snapshot):
         return
     for manifest in snapshot.manifests(table.io):
         if manifest.added_snapshot_id == snapshot.snapshot_id:
@@ -148,11 +160,27 @@ def _added(table: Table, snapshot: Snapshot) -> Iterator[ManifestEntry]:
             yield from (entry for entry in entries if entry.status == ManifestEntryStatus.ADDED)
 
 
+def _own(table: Table, snapshot: Snapshot) -> Commit:
+    """What a snapshot that is still there added: its writer has said which of the rows were there before."""
+    counted = _counted(table, snapshot, _sequence(snapshot), _added(table, snapshot))
+    renewed = {_EPOCH + hour * _HOUR: rows for hour, rows in renewed_of(snapshot).items()}
+    found = {hour: min(renewed.get(hour, 0), rows) for hour, rows in counted.rows.items()}
+    again = snapshot.summary is not None and REPLACED in snapshot.summary.additional_properties
+    return replace(
+        counted,
+        rows={hour: rows - found[hour] for hour, rows in counted.rows.items()},
+        replaced={hour: rows for hour, rows in found.items() if rows},
+        files={} if again else counted.files,
+    )
+
+
 def _counted(table: Table, snapshot: Snapshot, sequence: int, entries: Iterable[ManifestEntry]) -> Commit:
     from pyiceberg.manifest import DataFileContent
 
     column = table.schema().find_field(EVENT_TIME).field_id
     rows: Counter[datetime] = Counter()
+    sizes: Counter[datetime] = Counter()
+    files: dict[datetime, list[str]] = defaultdict(list)
     newest: list[datetime] = []
     for entry in entries:
         file = entry.data_file
@@ -160,15 +188,20 @@ def _counted(table: Table, snapshot: Snapshot, sequence: int, entries: Iterable[
             continue
         # Tables are partitioned by the hour, so that the oldest row's hour is every row's.
         if oldest := file.lower_bounds.get(column):
-            rows[_moment(oldest).replace(minute=0, second=0, microsecond=0)] += file.record_count
+            hour = moment(oldest).replace(minute=0, second=0, microsecond=0)
+            rows[hour] += file.record_count
+            sizes[hour] += file.file_size_in_bytes
+            files[hour].append(file.file_path)
         if bound := file.upper_bounds.get(column):
-            newest.append(_moment(bound))
+            newest.append(moment(bound))
     return Commit(
         snapshot_id=snapshot.snapshot_id,
         sequence=sequence,
         committed_at=_EPOCH + timedelta(milliseconds=snapshot.timestamp_ms),
         rows=rows,
         watermark=max(newest, default=None),
+        sizes=sizes,
+        files={hour: tuple(paths) for hour, paths in files.items()},
     )
 
 
@@ -180,6 +213,6 @@ def _entry_sequence(entry: ManifestEntry) -> int:
     return entry.sequence_number or 0
 
 
-def _moment(bound: bytes) -> datetime:
+def moment(bound: bytes) -> datetime:
     """A column bound of a timestamp: microseconds since 1970, eight bytes, little end first."""
     return _EPOCH + timedelta(microseconds=int.from_bytes(bound, "little", signed=True))

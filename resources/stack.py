@@ -102,6 +102,18 @@ class ReplayLogResource(RunningResource):
             found[each] = _backlog(log, each, prefix, utc_now())
         return found
 
+    def lag(self, readers: Iterable[Reader]) -> dict[Reader, int]:
+        """How many records each reader is behind; looks at no record. Raises ``Unavailable``, ``Misconfigured``."""
+        prefix, log = self.settings().topic_prefix, self.log()
+        topics: dict[str, list[str]] = {}
+        for each in dict.fromkeys(readers):
+            topics.setdefault(each.group, []).append(each.topic)
+        found: dict[Reader, int] = {}
+        for group, names in topics.items():
+            behind = log.lag(f"{prefix}{group}", [f"{prefix}{name}" for name in names])
+            found |= {Reader(group, name): sum(behind[f"{prefix}{name}"].values()) for name in names}
+        return found
+
     def done(self, reader: Reader) -> dict[tuple[str, int], int]:
         """How far a reader is: its next offset in each topic partition. Raises ``Unavailable``, ``Misconfigured``."""
         prefix, log = self.settings().topic_prefix, self.log()

@@ -6,11 +6,23 @@ import dagster as dg
 
 from sensors.failures import failures_sensor
 from sensors.freshness import freshness_sensor
+from sensors.index_landings import index_sensor
+from sensors.lag import lag_sensor
 from sensors.landings import landings_sensor
+from sensors.late import late_sensor
 from sensors.lineage import lineage_sensor
 from sensors.quarantine import quarantine_sensor
 
 
 def all_sensors() -> list[dg.SensorDefinition]:
     """Every sensor."""
-    return [landings_sensor, lineage_sensor, freshness_sensor, quarantine_sensor, failures_sensor]
+    return [
+        landings_sensor,
+        lineage_sensor,
+        freshness_sensor,
+        quarantine_sensor,
+        failures_sensor,
+        index_sensor,
+        lag_sensor,
+        late_sensor,
+    ]

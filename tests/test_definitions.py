@@ -119,25 +119,35 @@ def test_no_two_runs_derive_at_once():
 
 def test_the_sensors_run_without_being_switched_on():
     found = {sensor.name: sensor.default_status for sensor in defs.sensors}
-    names = ("landings", "lineage", "freshness_breach", "quarantine", "run_failures")
+    names = (
+        "landings",
+        "lineage",
+        "freshness_breach",
+        "quarantine",
+        "run_failures",
+        "index_landings",
+        "lag",
+        "late_data",
+    )
     assert found == dict.fromkeys(names, dg.DefaultSensorStatus.RUNNING)
 
 
-def test_every_asset_has_its_checks_and_none_holds_anything_up():
+def test_every_asset_has_its_checks_and_only_a_contract_holds_a_run_up():
     keys = defs.resolve_asset_graph().asset_check_keys
     found = {name: {key.name for key in keys if key.asset_key == spec.key} for name, spec in SPECS.items()}
-    looked = {"contract", "freshness_gap"}
-    live = {"freshness_breach", "completeness"}
+    looked = {"contract", "freshness_gap", "watermark", "completeness"}
+    traced = {"freshness_breach", "lineage_complete"}
     assert found == {
-        "raw_chats": looked,
-        **dict.fromkeys(("raw_calls", "raw_screenshots"), looked | {"bytes_stored"}),
-        **dict.fromkeys(("messages", "transcripts", "captions"), looked | live),
-        "passages": looked | {"completeness"},
+        "raw_chats": looked | {"lag"},
+        **dict.fromkeys(("raw_calls", "raw_screenshots"), looked | {"lag", "bytes_stored"}),
+        **dict.fromkeys(("messages", "transcripts", "captions"), looked | traced),
+        "passages": looked | {"lineage_complete"},
         "index": {"freshness_gap", "completeness"},
         "quarantine": {"quarantine_rate"},
     }
     specs = [spec for checks in defs.asset_checks for spec in checks.check_specs]
-    assert not any(spec.blocking for spec in specs)
+    blocking = {(spec.asset_key.to_user_string(), spec.name) for spec in specs if spec.blocking}
+    assert blocking == {(name, "contract") for name in ("messages", "transcripts", "captions", "passages")}
     assert all(len(spec.description) > 20 for spec in specs)
 
 

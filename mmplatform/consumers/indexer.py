@@ -39,7 +39,7 @@ def index_app(settings: Settings, index: Index, producer: LogProducer, status: W
             index.delete([retraction.artifact_id], subject_id=retraction.subject_id)
         dead = Outcome(dead_letters=(*dead.dead_letters, *dead_letters(records, refused)))
         publish(dead, producer, settings)
-        measure(status, passages)
+        measure(status, passages, gone)
         status.batch(
             len(records),
             time.perf_counter() - started,
@@ -123,11 +123,14 @@ def last_word(artifacts: Sequence[Artifact]) -> tuple[list[Passage], list[Retrac
     return passages, [found for found in latest.values() if isinstance(found, Retraction)]
 
 
-def measure(status: WorkerStatus, passages: Sequence[Passage]) -> None:
-    """The gap of each passage, now that the store has acknowledged it."""
-    if status.freshness is None:
+def measure(status: WorkerStatus, passages: Sequence[Passage], gone: Sequence[Retraction] = ()) -> None:
+    """The gap of each passage, now that the store has acknowledged it, and what came into and out of each bucket."""
+    if status.freshness is None or status.buckets is None:
         return
     indexed_at = utc_now()
     for passage in passages:
         gap = status.freshness.record(passage.modality, passage.stamps, indexed_at)
         status.gap(passage.modality, gap.total)
+        status.buckets.upserted(passage.subject_id, passage.stamps.event_time, gap.total)
+    for retraction in gone:
+        status.buckets.deleted(retraction.subject_id)

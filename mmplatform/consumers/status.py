@@ -18,6 +18,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from mmplatform.retrieve.by_bucket import BucketCounts
 from mmplatform.retrieve.freshness import FreshnessTracker, as_json
 
 _log = structlog.get_logger(__name__)
@@ -32,6 +33,7 @@ class WorkerStatus:
     def __init__(self, name: str, *, freshness: FreshnessTracker | None = None) -> None:
         self.name = name
         self.freshness = freshness
+        self.buckets = BucketCounts() if freshness is not None else None
         self.state = "starting"
         self.lag: int | None = None
         self.registry = CollectorRegistry()
@@ -96,6 +98,7 @@ class WorkerStatus:
             "gap": {modality: found["gap"] for modality, found in summary.items()},
             "freshness": summary,
             "measured_since": self.freshness.measured_since.isoformat() if self.freshness else None,
+            "buckets": dict(self.buckets.as_json()) if self.buckets else {},
             "lineage": dict(self._lineage()) if self._lineage else None,
         }
 

@@ -214,10 +214,11 @@ class ChromaIndex:
         for page in self._pages(self._names(), where(None, (), since, until), ["metadatas"]):
             yield from map(stamped_of, page["ids"], page["metadatas"])
 
-    def count(self, *, embedder: str | None = None) -> int:
+    def count(self, *, embedder: str | None = None, bucket: str | None = None) -> int:
         """How many passages are findable."""
         prefix = "" if embedder is None else collection_stem(embedder)
-        counts = (self._call(name, "count", methodcaller("count")) for name in self._names(prefix=prefix))
+        names = self._names(prefix=prefix, suffix="" if bucket is None else f"-{bucket}")
+        counts = (self._call(name, "count", methodcaller("count")) for name in names)
         return sum(int(count or 0) for count in counts)
 
     def _connected(self) -> Client:

@@ -32,6 +32,7 @@ from mmplatform.land.landed import (
     newest_ids,
     not_landed,
     offsets_of,
+    renewed_in,
     replaced_since,
     summary_of,
     version_of,
@@ -151,7 +152,9 @@ class Lakehouse:
         known = self._memory(target, table)
         replaced = [each for each in data.column(column).to_pylist() if each in known]
         with target.transaction() as commit:
-            if replaced and ids_where(target, In(column, replaced), column):
+            there = ids_where(target, In(column, replaced), column) if replaced else []
+            if there:
+                summary = summary | renewed_in(data, column, there)
                 commit.delete(In(column, replaced), snapshot_properties=summary)
             commit.append(data, snapshot_properties=summary)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from mmplatform.events import Position
 
 if TYPE_CHECKING:
+    import pyarrow as pa
     from pyiceberg.table import Table
     from pyiceberg.table.snapshots import Snapshot
 
@@ -22,6 +23,12 @@ Placed = tuple[Position, dict[str, Any]]
 _PREFIX: Final = "mmplatform.offsets."
 REPLACED: Final = "mmplatform.replaced"
 """In the summary of a snapshot that put rows in the place of others: the hour of their event times."""
+
+RENEWED: Final = "mmplatform.renewed"
+"""In the summary of an append: how many of its rows replaced one with their id, by the hours from 1970 to theirs."""
+
+UPKEEP: Final = ("mmplatform.compaction", "mmplatform.upkeep")
+"""In the summary of a commit that only wrote anew what was there: nothing landed with it."""
 
 _VERSION: Final = ("deriver_version", "model_version", "text")
 _READ: Final = 32
@@ -99,6 +106,26 @@ def summary_of(offsets: Mapping[str, Offsets]) -> dict[str, str]:
             topics.setdefault(topic, {})[str(number)] = offset
         found[f"{_PREFIX}{source}"] = json.dumps(topics, separators=(",", ":"))
     return found
+
+
+def renewed_in(data: pa.Table, column: str, there: Iterable[str]) -> dict[str, str]:
+    """The property that says how many of the rows to append replace one of those that are ``there``, by their ids."""
+    known = set(there)
+    pairs = zip(data.column(column).to_pylist(), data.column("event_time").to_pylist(), strict=True)
+    hours = Counter(int(at.timestamp() // 3600) for row_id, at in pairs if row_id in known and at is not None)
+    return {RENEWED: json.dumps(dict(sorted(hours.items())), separators=(",", ":"))} if hours else {}
+
+
+def renewed_of(snapshot: Snapshot) -> dict[int, int]:
+    """What :func:`renewed_in` said of a snapshot's rows."""
+    text = snapshot.summary.additional_properties.get(RENEWED) if snapshot.summary is not None else None
+    return {int(hour): int(rows) for hour, rows in json.loads(text).items()} if text else {}
+
+
+def is_upkeep(snapshot: Snapshot) -> bool:
+    """Whether a commit says of itself that it changed no row."""
+    told = snapshot.summary.additional_properties if snapshot.summary is not None else {}
+    return any(key in told for key in UPKEEP)
 
 
 def replaced_since(table: Table, snapshot_id: int | None) -> bool:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 import structlog
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_random
 
-from mmplatform.land.landed import REPLACED, offsets_of, summary_of
+from mmplatform.land.landed import REPLACED, offsets_of, renewed_in, summary_of
 from mmplatform.land.rowsets import arrow_of, within_hour
 from mmplatform.land.schemas import SPECS
 
@@ -103,7 +103,7 @@ def _once(target: Table, column: str, asked: Replacement) -> Replaced:
     # 3.
     data = arrow_of(target, list(rows.values()))
     # An older summary must not be the newest one that says how far the log is in the table.
-    summary = summary_of(offsets_of(target)) | {REPLACED: asked.hour.isoformat()}
+    summary = summary_of(offsets_of(target)) | {REPLACED: asked.hour.isoformat()} | renewed_in(data, column, out)
     with target.transaction() as commit:
         if out:
             commit.delete(And(within_hour(asked.hour), In(column, out)), snapshot_properties=summary)

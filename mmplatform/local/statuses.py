@@ -42,10 +42,22 @@ class Freshness(BaseModel):
     watermark: AwareDatetime | None = None
 
 
+class Bucket(BaseModel):
+    """What the indexer did to one bucket since it started, and the gaps of its rolling window."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    upserted: int = 0
+    deleted: int = 0
+    gap: Quantiles = Quantiles()
+    watermark: AwareDatetime | None = None
+
+
 class WorkerStatus(BaseModel):
     """A worker's answer: ``lag`` in positions behind (None: not known), ``rate`` in events per second.
 
-    ``freshness`` is told by the indexer alone; it has measured since ``measured_since``, when its process started.
+    ``freshness`` and ``buckets`` are told by the indexer alone; it has measured since ``measured_since``, when its
+    process started.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -55,6 +67,7 @@ class WorkerStatus(BaseModel):
     rate: float | None = None
     freshness: dict[str, Freshness] = Field(default_factory=dict)
     measured_since: AwareDatetime | None = None
+    buckets: dict[str, Bucket] = Field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,6 @@
 """What is reported, and how far we are: the pure half of the ``landings`` sensor."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from resources.commits import Commit, TableLog
@@ -68,8 +69,9 @@ def test_each_table_reports_its_own_hours():
 
 def test_the_cursor_of_a_year_of_history_is_short():
     history = {hour(-number): 1_000 for number in range(8_760)}
-    _, cursor = landings({"messages": log(commit(1, history))}, Cursor())
-    assert len(cursor.model_dump_json()) < 140_000
+    sizes = dict.fromkeys(history, 987_654)
+    _, cursor = landings({"messages": log(replace(commit(1, history), sizes=sizes))}, Cursor())
+    assert len(cursor.model_dump_json()) < 230_000
 
 
 def test_hours_before_1970_are_reported_as_what_they_are():
@@ -119,3 +121,27 @@ def test_a_cursor_of_another_version_begins_anew():
     assert Cursor.parse('{"version": 2, "unknown": true}') == Cursor()
     assert Cursor.parse("no json") == Cursor()
     assert Cursor.parse(None) == Cursor()
+
+
+def test_replaced_rows_and_bytes_are_summed_apart_from_new_ones():
+    first = replace(commit(1, {NINE: 3}), sizes={NINE: 700}, files={NINE: ("a",)})
+    second = replace(commit(2, {NINE: 0}), replaced={NINE: 2}, sizes={NINE: 300}, files={NINE: ("b",)})
+    ((found,), _) = landings({"messages": log(first, second)}, Cursor())
+    assert (found.rows, found.replaced, found.size) == (3, 2, 1000)
+    assert found.files == ("b", "a"), "the newest come first: there may be too many to read"
+
+
+def test_what_waited_over_a_tick_keeps_its_counts_and_no_files():
+    history = {hour(-number): 1 for number in range(1, OLD_HOURS + 2)} | {NINE: 1}
+    late = replace(commit(1, history), sizes={hour(-1): 77}, files={hour(-1): ("a",)})
+    _, cursor = landings({"messages": log(late)}, Cursor())
+    cursor = Cursor.parse(cursor.model_dump_json())
+    ((found,), _) = landings({"messages": log(sequence=1)}, cursor)
+    assert (found.hour, found.size, found.files) == (hour(-1), 77, ())
+
+
+def test_a_cursor_that_counted_rows_alone_goes_on():
+    place = '{"table_uuid":"u","sequence":4,"newest":{"snapshot_id":9,"committed_at":"2026-03-01T09:00:00Z"},'
+    cursor = Cursor.parse(f'{{"version":2,"tables":{{"messages":{place}"pending":{{"492321":6}}}}}}}}')
+    ((found,), _) = landings({"messages": log(sequence=4)}, cursor)
+    assert (found.hour, found.rows, found.replaced) == (datetime(2026, 3, 1, 9, tzinfo=UTC), 6, 0)

@@ -9,6 +9,7 @@ from mmplatform.events import Position
 from mmplatform.land.lakehouse import Lakehouse
 from mmplatform.settings import load
 from resources.lakehouse import LakehouseResource
+from resources.stack import StackResource
 from sensors.landings import landings_sensor
 
 NINE = datetime(2026, 3, 1, 9, tzinfo=UTC)
@@ -16,9 +17,9 @@ NINE = datetime(2026, 3, 1, 9, tzinfo=UTC)
 
 def tick(data_dir, cursor=None):
     """One evaluation in a process that knows nothing but the cursor."""
-    with dg.build_sensor_context(
-        cursor=cursor, resources={"lakehouse": LakehouseResource(data_dir=str(data_dir))}
-    ) as c:
+    own = {"data_dir": str(data_dir)}
+    resources = {"lakehouse": LakehouseResource(**own), "stack": StackResource(**own)}
+    with dg.build_sensor_context(cursor=cursor, resources=resources) as c:
         return landings_sensor(c)
 
 
@@ -49,6 +50,8 @@ def test_what_landed_is_reported_with_rows_watermark_snapshot_and_hour(tmp_path,
     assert event.metadata["watermark"].value == (NINE + timedelta(minutes=30)).timestamp()
     snapshot = lakehouse.table("raw_chats").current_snapshot()
     assert event.metadata["snapshot_id"].value == str(snapshot.snapshot_id)
+    assert event.metadata["bytes"].value == int(snapshot.summary["added-files-size"])
+    assert "lag" not in event.metadata, "no stack runs: unknown is not 0"
 
 
 def test_a_restart_reports_nothing_twice_and_forgets_nothing(tmp_path, lakehouse):

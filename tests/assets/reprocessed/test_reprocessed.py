@@ -6,10 +6,12 @@ import dagster as dg
 import pytest
 
 from assets import all_assets
+from definitions import defs
 from mmplatform.derive.chat import ChatDeriver
+from mmplatform.land.rows import row_of
 from mmplatform.memo import MemoryMemo
 from resources.reprocessing import ReprocessingResource
-from tests.builders import chat, screenshot
+from tests.builders import chat, message, position, screenshot
 from tests.pipeline.streaming import Stream
 
 pytestmark = pytest.mark.models
@@ -104,3 +106,50 @@ def test_a_run_on_passages_makes_those_of_every_modality(run, index):
     assert result.success
     figures = made(result, "passages")
     assert (figures["rows"], figures["read"], figures["index_upserted"]) == (1, 2, 1)
+
+
+@pytest.fixture
+def checked(settings, streamed, monkeypatch):
+    """A run of messages and passages with their checks, as one from the UI has them."""
+    monkeypatch.setenv("MMPLATFORM_CHROMA", settings.chroma)
+    monkeypatch.setenv("MMPLATFORM_DATA_DIR", str(settings.data_dir))
+    keys = {dg.AssetKey("messages"), dg.AssetKey("passages")}
+
+    def launch():
+        job = defs.resolve_implicit_global_asset_job_def().get_subset(asset_selection=keys)
+        with dg.DagsterInstance.ephemeral() as instance:
+            return job.execute_in_process(instance=instance, partition_key=HOUR, raise_on_error=False)
+
+    yield launch
+    del streamed
+
+
+def verdicts(result):
+    return {
+        (found.asset_key.to_user_string(), found.check_name): found for found in result.get_asset_check_evaluations()
+    }
+
+
+def test_a_broken_contract_ends_the_run_before_what_is_made_from_the_table(checked, lakehouse):
+    event = chat(7, text="write to ann@example.com")
+    row = row_of(message(event, position(99)), position(99))[1]
+    lakehouse.append("messages", [(position(99), row)], offsets={}, source="test")
+    result = checked()
+    assert not result.success
+    contract = verdicts(result)["messages", "contract"]
+    assert not contract.passed
+    assert "ann@example" not in repr(contract)
+    done = {event.step_key for event in result.all_events if event.is_step_success}
+    assert "reprocess_messages" in done
+    assert "reprocess_passages" not in done
+
+
+def test_other_checks_may_fail_and_the_run_goes_on_and_all_look_at_its_hour(checked):
+    result = checked()
+    assert result.success, "no log is running, so that freshness cannot be told"
+    found = verdicts(result)
+    assert not found["messages", "freshness_gap"].passed
+    assert found["messages", "contract"].passed
+    assert found["passages", "contract"].passed
+    looked_at = {check.metadata["hour"].value for check in found.values() if "hour" in check.metadata}
+    assert looked_at == {HOUR}

@@ -1,0 +1,73 @@
+"""The ``lag`` sensor beside a real log and a webhook that really listens."""
+
+import dagster as dg
+import pytest
+
+from resources.alerts import AlertsResource
+from resources.stack import StackResource
+from sensors.lag import lag_sensor
+from tests.lineage.collector import collecting
+
+pytestmark = pytest.mark.broker
+
+
+@pytest.fixture(autouse=True)
+def marks(monkeypatch):
+    monkeypatch.setenv("MMPLATFORM_CHAT_HIGH_WATER", "4")
+    monkeypatch.setenv("MMPLATFORM_CHAT_LOW_WATER", "1")
+
+
+@pytest.fixture
+def heard(monkeypatch):
+    with collecting() as (found, address):
+        monkeypatch.setenv("MMPLATFORM_ALERT_WEBHOOK", f"{address}/hook/token")
+        yield found
+
+
+def tick(cursor=None):
+    resources = {"stack": StackResource(), "alerts": AlertsResource()}
+    with dg.build_sensor_context(cursor=cursor, resources=resources) as context:
+        return lag_sensor(context)
+
+
+def told(result):
+    return {event.asset_key.to_user_string(): event.passed for event in result.asset_events or []}
+
+
+def test_high_water_and_low_water_are_told_once_each_with_an_alert(stores, heard):
+    first = tick()
+    assert told(first) == {"raw_chats": True, "raw_calls": True, "raw_screenshots": True}
+    assert heard.events == [], "that all is well at the start is nobody's alarm"
+    stores.send("interactions.chat", 4)
+    high = tick(first.cursor)
+    assert told(high) == {"raw_chats": False}
+    assert not tick(high.cursor).asset_events
+    stores.commit("derive-chat", "interactions.chat", 2)
+    assert not tick(high.cursor).asset_events, "between the marks nothing changes"
+    stores.commit("derive-chat", "interactions.chat", 3)
+    assert told(tick(high.cursor)) == {"raw_chats": True}
+    texts = [event["text"] for event in heard.events]
+    assert [text.split(":")[0] for text in texts] == ["chat is too far behind", "chat has caught up"]
+    assert texts[0].endswith("/assets/raw_chats")
+
+
+def test_a_start_in_high_water_is_an_alarm(stores, heard):
+    stores.send("interactions.chat", 9)
+    assert told(tick())["raw_chats"] is False
+    assert len(heard.events) == 1
+
+
+def test_a_webhook_that_refuses_costs_the_alert_only(stores, heard):
+    heard.status = 500
+    stores.send("interactions.chat", 9)
+    result = tick()
+    assert told(result)["raw_chats"] is False
+    assert '"chat":false' in result.cursor
+
+
+def test_a_log_that_does_not_answer_is_no_low_water(stores, monkeypatch):
+    monkeypatch.setenv("MMPLATFORM_KAFKA", "127.0.0.1:1")
+    result = tick('{"version":1,"low":{"chat":false}}')
+    assert "the lag cannot be read: Unavailable" in result.skip_reason.skip_message
+    assert result.cursor is None
+    del stores
