@@ -40,6 +40,12 @@ telemetry:
 concurrency:
   pools:
     default_limit: 1
+# Days for which Dagster keeps what its sensors and schedules did; without this it keeps all but skipped ticks for ever.
+retention:
+  sensor:
+    purge_after_days: {skipped: 1, started: 7, success: 7, failure: 30}
+  schedule:
+    purge_after_days: {skipped: 30, started: 30, success: 90, failure: 90}
 """
 
 

@@ -2,7 +2,10 @@ import resource
 import subprocess
 import sys
 
+import dagster as dg
 import pytest
+from dagster._core.definitions.run_request import InstigatorType
+from dagster._core.scheduler.instigation import TickStatus
 
 from mmplatform.errors import Permanent, Unavailable
 from mmplatform.local import launch, logs, runfile
@@ -55,3 +58,18 @@ def test_the_limit_of_open_files_is_raised_as_far_as_allowed():
         assert raise_file_limit() == expected
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
+def test_dagster_takes_the_configuration_that_is_written_and_keeps_ticks_for_days_only(tmp_path):
+    launch._prepare_dagster_home(tmp_path)
+    with dg.DagsterInstance.from_config(str(tmp_path)) as instance:
+        for kind, longest in ((InstigatorType.SENSOR, 30), (InstigatorType.SCHEDULE, 90)):
+            days = instance.get_tick_retention_settings(kind)
+            assert set(days) == set(TickStatus)
+            assert all(0 < each <= longest for each in days.values())
+
+
+def test_a_dagster_configuration_that_is_there_is_left_alone(tmp_path):
+    (tmp_path / "dagster.yaml").write_text("# mine\n")
+    launch._prepare_dagster_home(tmp_path)
+    assert (tmp_path / "dagster.yaml").read_text() == "# mine\n"
