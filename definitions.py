@@ -10,6 +10,7 @@ import dagster as dg
 from assets import all_assets
 from assets.checks import all_checks
 from assets.live_checks import live_checks
+from assets.upkeep import upkeep_assets, upkeep_schedules
 from resources.alerts import AlertsResource
 from resources.lakehouse import LakehouseResource
 from resources.lineage import LineageResource
@@ -19,9 +20,10 @@ from sensors import all_sensors
 from sensors.diagnosis import diagnose_freshness
 
 defs = dg.Definitions(
-    assets=all_assets(),
+    assets=[*all_assets(), *upkeep_assets()],
     asset_checks=[*all_checks(), *live_checks()],
     jobs=[diagnose_freshness],
+    schedules=upkeep_schedules(),
     sensors=all_sensors(),
     resources={
         "alerts": AlertsResource(),
