@@ -43,6 +43,7 @@ check: $(VENV)/.dev  ## Lint, types, layers
 bench: $(VENV)/.dev models  ## Print the figures that the docs claim (about 15 minutes)
 	$(BIN)/python -m benchmarks.log
 	$(BIN)/python -m benchmarks.efficiency
+	$(BIN)/python -m benchmarks.event_log
 	$(BIN)/mmplatform up --detach --no-dagster
 	$(BIN)/python -m benchmarks.freshness --out docs/benchmarks; code=$$?; $(BIN)/mmplatform down; exit $$code
 
