@@ -1,7 +1,8 @@
-"""Pruning of a real Dagster instance on SQLite."""
+"""Pruning of real Dagster instances: on SQLite, and on Postgres where it is installed."""
 
 from __future__ import annotations
 
+import shutil
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -11,15 +12,26 @@ import pytest
 import sqlalchemy as sa
 from dagster._core.storage.event_log.schema import AssetEventTagsTable, SqlEventLogStorageTable
 
-from resources.event_log import prune, shrink
+from resources.event_log import Shrunk, prune, shrink
+from tests.servers.postgres import running_postgres
 
 HOURS = dg.HourlyPartitionsDefinition(start_date=datetime(2026, 3, 1, tzinfo=UTC))
 
 
+@pytest.fixture(scope="module")
+def fresh(tmp_path_factory):
+    """An instance that has nothing yet: making its databases takes seconds, copying them none."""
+    home = tmp_path_factory.mktemp("dagster")
+    (home / "dagster.yaml").write_text("telemetry:\n  enabled: false\n")
+    with dg.DagsterInstance.from_config(str(home)) as made, made.event_log_storage.run_connection(""):
+        pass
+    return home
+
+
 @pytest.fixture
-def instance(tmp_path):
-    (tmp_path / "dagster.yaml").write_text("telemetry:\n  enabled: false\n")
-    with dg.DagsterInstance.from_config(str(tmp_path)) as opened:
+def instance(fresh, tmp_path):
+    shutil.copytree(fresh, tmp_path / "home")
+    with dg.DagsterInstance.from_config(str(tmp_path / "home")) as opened:
         yield opened
 
 
@@ -132,14 +144,30 @@ def test_a_run_that_has_not_ended_stays(instance):
 
 
 def test_the_files_give_their_bytes_back_and_others_can_still_write(instance):
-    for rows in range(80):
+    for rows in range(30):
         report(instance, "2026-03-01-09:00", rows)
     prune(instance, soon())
     done = shrink(instance)
     assert done.busy == ()
-    assert done.before - done.after > 80 * 2000
-    report(instance, "2026-03-01-09:00", 81)
-    assert newest(instance, "2026-03-01-09:00") == [81, 79]
+    assert done.before - done.after > 30 * 2000
+    report(instance, "2026-03-01-09:00", 31)
+    assert newest(instance, "2026-03-01-09:00") == [31, 29]
+
+
+def test_on_postgres_the_same_goes_and_the_same_stays(tmp_path):
+    with running_postgres() as address:
+        yaml = f"telemetry:\n  enabled: false\nstorage:\n  postgres:\n    postgres_url: {address}\n"
+        (tmp_path / "dagster.yaml").write_text(yaml)
+        with dg.DagsterInstance.from_config(str(tmp_path)) as instance:
+            for rows in range(3):
+                report(instance, "2026-03-01-09:00", rows)
+                report(instance, "2026-03-01-10:00", 10 + rows)
+            first, last = (looks.execute_in_process(instance=instance).run_id for _ in range(2))
+            done = prune(instance, soon())
+            assert (done.runs, done.events) == (1, 4), "there is one row for each event"
+            assert (newest(instance, "2026-03-01-09:00"), newest(instance, "2026-03-01-10:00")) == ([2], [12])
+            assert (instance.get_run_by_id(first), instance.get_run_by_id(last) is not None) == (None, True)
+            assert shrink(instance) == Shrunk(), "Postgres does that by itself"
 
 
 def test_tags_go_with_their_events(instance):
