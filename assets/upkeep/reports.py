@@ -44,7 +44,7 @@ def freshness_report(context: dg.AssetExecutionContext, lakehouse: LakehouseReso
             for row in hours.rows(PASSAGES_TABLE, hour, _STAMPS):
                 seconds.setdefault(hour, {}).setdefault(row["modality"], []).append(gap_s(row, "derived_at"))
     found = gaps.by_modality(seconds, MODALITY_SLAS)
-    figures: dict[str, Any] = {"rows": sum(day.rows for day, _ in found.values())}
+    figures: dict[str, Any] = {"passages": sum(day.rows for day, _ in found.values())}
     for modality, (day, _) in found.items():
         figures |= {f"{modality}_{name}": getattr(day, name) for name in day.__slots__}
     report = dg.MetadataValue.md(gaps.as_markdown(found, MODALITY_SLAS))

@@ -58,7 +58,7 @@ class Compacted:
         left: hours that others wrote to each time we tried; the next run finds them.
         files_before: files that were taken out; ``bytes_before``: theirs.
         files_after: files that were put in their place; ``bytes_after``: theirs.
-        rows: that were written anew.
+        rewritten: rows that were written anew.
     """
 
     hours: int = 0
@@ -67,7 +67,7 @@ class Compacted:
     files_after: int = 0
     bytes_before: int = 0
     bytes_after: int = 0
-    rows: int = 0
+    rewritten: int = 0
 
 
 _FIGURES: Final = tuple(each.name for each in fields(Compacted))
@@ -146,7 +146,7 @@ def _once(table: Table, hour: datetime, small: int) -> Compacted:
         files_after=len(new),
         bytes_before=sum(file.file_size_in_bytes for file in old),
         bytes_after=sum(file.file_size_in_bytes for file in new),
-        rows=sum(file.record_count for file in new),
+        rewritten=sum(file.record_count for file in new),
     )
 
 
