@@ -44,6 +44,7 @@ bench: $(VENV)/.dev models  ## Print the figures that the docs claim (about 15 m
 	$(BIN)/python -m benchmarks.log
 	$(BIN)/python -m benchmarks.efficiency
 	$(BIN)/python -m benchmarks.sensors
+	$(BIN)/python -m benchmarks.event_log
 	$(BIN)/mmplatform up --detach --no-dagster
 	$(BIN)/python -m benchmarks.freshness --out docs/benchmarks; code=$$?; $(BIN)/mmplatform down; exit $$code
 

@@ -12,6 +12,7 @@ from assets.blob_checks import blob_checks
 from assets.checks import all_checks
 from assets.live_checks import live_checks
 from assets.table_checks import table_checks
+from assets.upkeep import upkeep_assets, upkeep_schedules
 from resources.alerts import AlertsResource
 from resources.aws import glue, s3
 from resources.blobs import BlobsResource
@@ -27,9 +28,10 @@ from sensors.diagnosis import diagnose_freshness
 _GLUE, _MODELS, _S3 = glue(), ModelsResource(), s3()
 
 defs = dg.Definitions(
-    assets=all_assets(),
+    assets=[*all_assets(), *upkeep_assets()],
     asset_checks=[*all_checks(), *live_checks(), *table_checks(), *blob_checks()],
     jobs=[diagnose_freshness],
+    schedules=upkeep_schedules(),
     sensors=all_sensors(),
     resources={
         "alerts": AlertsResource(),

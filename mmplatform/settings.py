@@ -207,6 +207,11 @@ class Settings(BaseSettings):
         ),
     )
     dagster_port: int = Field(default=3000, ge=0, le=65535, description="Port of the Dagster UI.")
+    event_log_days: float = Field(
+        default=7.0,
+        gt=0,
+        description="Days for which Dagster's runs and asset events are kept; the newest of each partition stays.",
+    )
     metrics_port: int = Field(
         default=0, ge=0, le=65535, description="Port of a worker's own /metrics and /healthz; 0: a free one."
     )

@@ -63,5 +63,32 @@ ASSET_WINDOWS: Final[dict[str, Window]] = {
 }
 """One window for each asset, by its key."""
 
+
+@dataclass(frozen=True, slots=True)
+class Daily:
+    """When what is done once a day begins, and until when it must be done: hours and minutes of the day, UTC.
+
+    Attributes:
+        at: when its schedule starts it, as cron.
+        deadline: when it must be done, as cron.
+        within_s: how long before the deadline it may have been done.
+    """
+
+    at: str
+    deadline: str
+    within_s: float
+
+
+# Reports first, of the day that ended; then what rewrites and deletes, at the quietest hours. Work of a day may take
+# until the deadline at six, and what was done since midnight counts.
+DAILY: Final[dict[str, Daily]] = {
+    "freshness_report": Daily("30 1 * * *", "0 6 * * *", 6 * 3600.0),
+    "cost_report": Daily("45 1 * * *", "0 6 * * *", 6 * 3600.0),
+    "compaction": Daily("15 2 * * *", "0 6 * * *", 6 * 3600.0),
+    "snapshot_expiry": Daily("15 3 * * *", "0 6 * * *", 6 * 3600.0),
+    "event_log": Daily("15 4 * * *", "0 6 * * *", 6 * 3600.0),
+}
+"""One row for each upkeep asset, by its key."""
+
 MOST_SET_ASIDE: Final = 20
 """Events in quarantine within an hour, above which the gate or a deriver is suspect rather than the events."""

@@ -6,8 +6,8 @@ how many rows came for which hour, and how new the newest is.
 Old snapshots expire, and their commits cannot be read one by one any more. The files that they added live on, and the
 oldest snapshot that is left lists each with the sequence number of its commit. A reader that was away for longer than
 snapshots are kept, or that is new, counts them there: no row is left out. What an expired commit merely wrote anew
-(a deletion rewrites the rest of its file, a compaction whole hours) cannot be told from what landed then, and is
-counted with it.
+(a deletion rewrites the rest of its file) cannot be told from what landed then, and is counted with it. Compacted files
+say up to which commit their rows had landed: they count for a reader that had not come that far, and for no other.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
-from mmplatform.land.landed import REPLACED, is_upkeep, renewed_of
+from mmplatform.land.compaction import COMPACTED, landed_by
+from mmplatform.land.landed import REPLACED, renewed_of
 
 if TYPE_CHECKING:
     from pyiceberg.manifest import ManifestEntry, ManifestFile
@@ -113,14 +114,20 @@ def _expired(table: Table, snapshot: Snapshot, seen: int) -> Iterator[Commit]:
     Manifests are read in the order of the oldest file in each: everything older than the next manifest's oldest file
     is then known, and the reader may stop there.
     """
+    from pyiceberg.manifest import ManifestEntryStatus
+
     end = _sequence(snapshot)
     manifests = sorted(_older(table, snapshot, seen), key=lambda pair: pair[0])
     known = [*(oldest - 1 for oldest, _ in manifests[1:]), end - 1]
+    if COMPACTED in table.properties:  # a manifest does not tell when the rows of such files landed: all are read first
+        known[:-1] = [seen] * (len(known) - 1)
     held: list[ManifestEntry] = []
     for (_, manifest), until in zip(manifests, known, strict=False):
         # What this snapshot itself took out was there until then. What earlier ones took out is gone for good.
         own = manifest.added_snapshot_id == snapshot.snapshot_id
         entries = manifest.fetch_manifest_entry(table.io, discard_deleted=not own)
+        # What it put in was there before by other names, or is its own to tell.
+        entries = [entry for entry in entries if not (own and entry.status == ManifestEntryStatus.ADDED)]
         held += [entry for entry in entries if seen < _entry_sequence(entry) < end]
         if until > seen:
             counted = _counted(table, snapshot, until, (entry for entry in held if _entry_sequence(entry) <= until))
@@ -152,7 +159,7 @@ def _added(table: Table, snapshot: Snapshot) -> Iterator[ManifestEntry]:
     from pyiceberg.table.snapshots import Operation
 
     # Only appends: a deletion that rewrites a file adds rows too, and none of them is new.
-    if snapshot.summary is None or snapshot.summary.operation != Operation.APPEND or is_upkeep(snapshot):
+    if snapshot.summary is None or snapshot.summary.operation != Operation.APPEND:
         return
     for manifest in snapshot.manifests(table.io):
         if manifest.added_snapshot_id == snapshot.snapshot_id:
@@ -210,7 +217,8 @@ def _sequence(snapshot: Snapshot) -> int:
 
 
 def _entry_sequence(entry: ManifestEntry) -> int:
-    return entry.sequence_number or 0
+    """When its rows had landed, be it that they were compacted since."""
+    return landed_by(entry.data_file) or entry.sequence_number or 0
 
 
 def moment(bound: bytes) -> datetime:

@@ -39,14 +39,14 @@ class Hours:
 
     def newest(self, table: str) -> datetime | None:
         """The newest hour of event time that the table has rows of, by its metadata alone."""
-        with _reading(table):
+        with reading(table):
             files = self._lakehouse.table(table).scan().plan_files()
             hours = [int(task.file.partition[0]) for task in files]
         return datetime.fromtimestamp(max(hours) * 3600, UTC) if hours else None
 
     def watermark(self, table: str, hour: datetime) -> datetime | None:
         """The newest event time of an hour, by the bounds in the table's metadata; ``None`` where it has no rows."""
-        with _reading(table):
+        with reading(table):
             target = self._lakehouse.table(table)
             column = target.schema().find_field(EVENT_TIME).field_id
             files = [task.file for task in target.scan(row_filter=within_hour(hour)).plan_files()]
@@ -57,19 +57,19 @@ class Hours:
         if not ids:
             return set()
         column = SPECS[table].id_column
-        with _reading(table):
+        with reading(table):
             found = self._lakehouse.scan(table, ids=ids, columns=[column]).column(column).to_pylist()
         return {str(each) for each in found}
 
     def archived(self, table: str) -> dict[tuple[str, int], int]:
         """How far the archiver has the log in a table: the next offset, by topic and topic partition."""
-        with _reading(table):
+        with reading(table):
             return self._lakehouse.landed_offsets(table, ARCHIVE_GROUP)
 
     def call_rows(self, table: str, hour: datetime, calls: Sequence[str], columns: Sequence[str]) -> list[Row]:
         """Rows of some conversations in an hour and its neighbours."""
         found: list[Row] = []
-        with _reading(table):
+        with reading(table):
             for each in (hour - HOUR, hour, hour + HOUR):
                 rows = self._lakehouse.scan(table, hour=each, conversations=calls, columns=columns)
                 found += rows.to_pylist()
@@ -78,7 +78,7 @@ class Hours:
     def rows(self, table: str, hour: datetime, columns: Sequence[str] | None = None) -> list[Row]:
         """Rows of an hour; without ``columns`` all that contracts and figures look at."""
         wanted = columns or [name for name, _ in SPECS[table].columns if name not in _NOT_READ]
-        with _reading(table):
+        with reading(table):
             found: list[Row] = self._lakehouse.scan(table, hour=hour, columns=wanted).to_pylist()
         return found
 
@@ -90,7 +90,7 @@ class Hours:
         asked = And(GreaterThanOrEqual(EVENT_TIME, since.isoformat()), LessThan(EVENT_TIME, until.isoformat()))
         column = SPECS[table].id_column
         needed = tuple(dict.fromkeys((*columns, column, "log_offset")))
-        with _reading(table):
+        with reading(table):
             # One look into the table's metadata for all three hours: with a history of 1,000 hours each takes 0.1 s.
             found = self._lakehouse.table(table).scan(row_filter=asked, selected_fields=needed).to_arrow()
             rows: list[Row] = one_each(found, column).select(list(columns)).to_pylist()
@@ -112,13 +112,23 @@ class Hours:
 
         return self._where(table, GreaterThanOrEqual("log_offset", offset), tuple(columns))
 
+    def sizes(self, table: str) -> dict[datetime, tuple[int, int, int]]:
+        """Files, bytes and rows of each hour, by the table's metadata alone."""
+        found: dict[datetime, tuple[int, int, int]] = {}
+        with reading(table):
+            for task in self._lakehouse.table(table).scan().plan_files():
+                hour = datetime.fromtimestamp(int(task.file.partition[0]) * 3600, UTC)
+                files, size, rows = found.get(hour, (0, 0, 0))
+                found[hour] = (files + 1, size + task.file.file_size_in_bytes, rows + task.file.record_count)
+        return found
+
     def uuid(self, table: str) -> str:
         """What tells a table from an earlier one of the same name."""
-        with _reading(table):
+        with reading(table):
             return str(self._lakehouse.table(table).metadata.table_uuid)
 
     def _where(self, table: str, asked: Any, columns: tuple[str, ...]) -> list[Row]:
-        with _reading(table):
+        with reading(table):
             scan = self._lakehouse.table(table).scan(row_filter=asked, selected_fields=columns)
             found: list[Row] = scan.to_arrow().to_pylist()
         return found
@@ -126,11 +136,16 @@ class Hours:
 
 def open_hours(lakehouse: LakehouseResource) -> Hours:
     """The tables of a lakehouse that is there. Raises ``Unavailable``, ``Misconfigured``."""
+    return Hours(open_lakehouse(lakehouse))
+
+
+def open_lakehouse(lakehouse: LakehouseResource) -> Lakehouse:
+    """A lakehouse that is there. Raises ``Unavailable``, ``Misconfigured``."""
     settings = lakehouse.settings()
     if not settings.catalog and not (settings.data_dir / "lakehouse").exists():
         # Opening it would make it, and then it would look empty.
         raise Unavailable(f"lakehouse: there is none in {settings.data_dir}: nothing ever ran here (`mmplatform up`)")
-    return Hours(lakehouse.open())
+    return lakehouse.open()
 
 
 def as_judged(table: str, rows: Sequence[Row]) -> list[Row]:
@@ -143,7 +158,8 @@ def as_judged(table: str, rows: Sequence[Row]) -> list[Row]:
 
 
 @contextmanager
-def _reading(table: str) -> Iterator[None]:
+def reading(table: str) -> Iterator[None]:
+    """A table that is not there, or does not answer, is ``Unavailable`` or ``Misconfigured``."""
     from pyiceberg.exceptions import NoSuchNamespaceError, NoSuchTableError
 
     try:

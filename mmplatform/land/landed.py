@@ -27,9 +27,6 @@ REPLACED: Final = "mmplatform.replaced"
 RENEWED: Final = "mmplatform.renewed"
 """In the summary of an append: how many of its rows replaced one with their id, by the hours from 1970 to theirs."""
 
-UPKEEP: Final = ("mmplatform.compaction", "mmplatform.upkeep")
-"""In the summary of a commit that only wrote anew what was there: nothing landed with it."""
-
 _VERSION: Final = ("deriver_version", "model_version", "text")
 _READ: Final = 32
 """Snapshots that are merged: writers at the same table overtake each other by as many commits as they retry at most."""
@@ -120,12 +117,6 @@ def renewed_of(snapshot: Snapshot) -> dict[int, int]:
     """What :func:`renewed_in` said of a snapshot's rows."""
     text = snapshot.summary.additional_properties.get(RENEWED) if snapshot.summary is not None else None
     return {int(hour): int(rows) for hour, rows in json.loads(text).items()} if text else {}
-
-
-def is_upkeep(snapshot: Snapshot) -> bool:
-    """Whether a commit says of itself that it changed no row."""
-    told = snapshot.summary.additional_properties if snapshot.summary is not None else {}
-    return any(key in told for key in UPKEEP)
 
 
 def replaced_since(table: Table, snapshot_id: int | None) -> bool:

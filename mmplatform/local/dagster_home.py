@@ -17,13 +17,19 @@ from mmplatform.errors import Misconfigured
 from mmplatform.settings import Settings
 
 OURS: Final = "# Written by `mmplatform up` at each start. Take this line away, and what you change here stays."
-_POOLS: Final = """\
+_ALWAYS: Final = """\
 telemetry:
   enabled: false
 # One step of a pool at a time: two runs that derive the same hour would do each other's work.
 concurrency:
   pools:
     default_limit: 1
+# Days for which Dagster keeps what its sensors and schedules did; without this it keeps all but skipped ticks for ever.
+retention:
+  sensor:
+    purge_after_days: {skipped: 1, started: 7, success: 7, failure: 30}
+  schedule:
+    purge_after_days: {skipped: 30, started: 30, success: 90, failure: 90}
 """
 _POSTGRES: Final = """\
 storage:
@@ -52,7 +58,7 @@ def prepare(home: Path, settings: Settings) -> None:
 
 def written(home: Path, settings: Settings) -> str:
     """The text of ``dagster.yaml``."""
-    parts = [f"{OURS}\n", _POOLS]
+    parts = [f"{OURS}\n", _ALWAYS]
     if settings.dagster_postgres.get_secret_value():
         parts.append(_POSTGRES)
     if settings.dagster_logs:

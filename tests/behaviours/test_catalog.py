@@ -9,9 +9,11 @@ from datetime import timedelta
 import pytest
 
 from mmplatform.events import utc_now
+from mmplatform.land.compaction import compact
 from mmplatform.land.expiry import expire
 from mmplatform.land.lakehouse import Lakehouse
 from mmplatform.land.landed import Landed
+from mmplatform.land.orphans import delete_orphans
 from mmplatform.land.rows import row_of
 from mmplatform.modalities import TABLES
 from mmplatform.settings import load
@@ -156,3 +158,25 @@ def test_what_a_commit_wrote_is_what_its_snapshot_says(lakehouse):
     assert (landed.snapshot_id, landed.location) == (snapshot.snapshot_id, there.location())
     again = lakehouse.land(table, [(position(), row)], offsets={("interactions.chat", 0): 1}, source=GROUP)
     assert again == Landed()
+
+
+def test_upkeep_changes_no_row_and_leaves_no_orphan_whatever_lies_beneath(lakehouse):
+    now = utc_now()
+    for number in range(3):
+        land(lakehouse, [chat(number)], number)
+    before = sorted(map(str, lakehouse.table("raw_chats").scan().to_arrow().to_pylist()))
+
+    def table():
+        return lakehouse.table("raw_chats")
+
+    done = compact(table, now + timedelta(days=3650))
+    assert (done.files_before, done.left, done.rewritten) == (3, 0, 3)
+    left = f"{table().location().rstrip('/')}/data/crashed.parquet"
+    with table().io.new_output(left).create() as file:
+        file.write(b"x" * 7)
+    assert delete_orphans(table, now).young >= 1
+    gone = delete_orphans(table, now + timedelta(days=2))
+    assert (gone.files >= 1, gone.size >= 7) == (True, True)
+    assert not table().io.new_input(left).exists()
+    assert sorted(map(str, lakehouse.table("raw_chats").scan().to_arrow().to_pylist())) == before
+    assert delete_orphans(table, now + timedelta(days=2)).files == 0

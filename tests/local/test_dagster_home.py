@@ -1,6 +1,9 @@
 """Dagster's own configuration, as `mmplatform up` writes it: no secret in it, and the user's own is left alone."""
 
+import dagster as dg
 import pytest
+from dagster._core.definitions.run_request import InstigatorType
+from dagster._core.scheduler.instigation import TickStatus
 
 from mmplatform.errors import Misconfigured
 from mmplatform.local import dagster_home
@@ -84,3 +87,12 @@ def test_another_database_is_refused_without_repeating_it(wrong):
 def test_logs_go_to_s3_and_nowhere_else(wrong):
     with pytest.raises(Misconfigured, match="MMPLATFORM_DAGSTER_LOGS"):
         load(dagster_logs=wrong)
+
+
+def test_dagster_takes_the_configuration_that_is_written_and_keeps_ticks_for_days_only(tmp_path):
+    prepare(tmp_path, load())
+    with dg.DagsterInstance.from_config(str(tmp_path)) as instance:
+        for kind, longest in ((InstigatorType.SENSOR, 30), (InstigatorType.SCHEDULE, 90)):
+            days = instance.get_tick_retention_settings(kind)
+            assert set(days) == set(TickStatus)
+            assert all(0 < each <= longest for each in days.values())
