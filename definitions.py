@@ -23,6 +23,8 @@ defs = dg.Definitions(
     asset_checks=[*all_checks(), *live_checks()],
     jobs=[diagnose_freshness],
     sensors=all_sensors(),
+    # One process for a run: a second one for each step would load Dagster, and this file, once more for every check.
+    executor=dg.in_process_executor,
     resources={
         "alerts": AlertsResource(),
         "lakehouse": LakehouseResource(),

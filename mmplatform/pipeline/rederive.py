@@ -120,14 +120,14 @@ def _folded(rows: Sequence[Row], deriver: CallDeriver, limits: Limits, progress:
     """Each call from its first event on, in the order of the log."""
     done = 0
     for _, of_call in groupby(rows, key=lambda row: row["conversation_id"]):
-        fold = _CallFold(deriver)
+        fold = CallFold(deriver)
         for row in of_call:
             yield process_one(_record(row), fold, CALL, limits)
             done += 1
             progress(done, len(rows))
 
 
-class _CallFold:
+class CallFold:
     """The state of one call, in memory: the stream keeps it in Quix's store."""
 
     def __init__(self, deriver: CallDeriver) -> None:
@@ -135,6 +135,7 @@ class _CallFold:
         self._state: CallState | None = None
 
     def __call__(self, arrival: Arrival[Any]) -> Derived:
+        """Take one event in, whatever came before it."""
         self._state, derived = self._deriver.advance(self._state, arrival)
         return derived
 
