@@ -17,6 +17,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from mmplatform.errors import Rejected
 from mmplatform.events import CallEnd
 from mmplatform.land.lakehouse import Lakehouse
 from mmplatform.land.rows import event_of
@@ -78,5 +79,8 @@ def _indices(rows: Sequence[Mapping[str, Any]]) -> set[int]:
 
 def _said(row: Mapping[str, Any]) -> int | None:
     """How many pieces the end says there are; it has no column of its own."""
-    event = event_of(dict(row))
+    try:
+        event = event_of(dict(row))
+    except Rejected:
+        return None
     return event.chunks if isinstance(event, CallEnd) else None
