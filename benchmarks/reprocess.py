@@ -2,11 +2,11 @@
 
     python -m benchmarks.reprocess [--chats 1500] [--screenshots 12] [--calls 1] [--rounds 3]
 
-Reprocessing: ``reprocess`` over real stores (Iceberg on SQLite, a Chroma server, blobs), as the shell's verb and a Dagster
-run call it: read what is held and the raw rows, derive, replace in three tables, match the index. The models are open
-(how long that took is printed), the memo knows nothing, the hour has raw rows and nothing derived: all of it is written.
-Bare: exactly the model calls of that work, made again in a plain loop in this process, before and behind each round: the
-mean of both, so that a neighbour's load weighs on both alike. At last the hour once more, which the memo answers.
+Reprocessing: ``reprocess`` over real stores (Iceberg on SQLite, a Chroma server, blobs), as the shell and a Dagster run
+call it: read what is held and the raw rows, derive, replace in three tables, match the index. The models are open
+(how long that took is printed), the memo knows nothing, the hour has raw rows and nothing derived: all is written.
+Bare: exactly the model calls of that work, made again in a plain loop in this process, before and behind each round;
+the mean of both, so that a neighbour's load weighs on both alike. At last the hour once more, which the memo answers.
 """
 
 from __future__ import annotations

@@ -128,7 +128,7 @@ def test_several_hours_in_one_run_have_figures_each(run, lakehouse, index, embed
     }
     rows = {"2026-08-01-10:00": 1, "2026-08-01-11:00": 0, "2026-08-01-12:00": 2}
     assert found == {(table, hour): count for table in ("messages", "passages") for hour, count in rows.items()}
-    assert len(index.ids()) == 3
+    assert len(list(index.ids())) == 3
 
 
 def test_of_several_hours_the_one_that_lacks_bytes_fails_and_the_others_count(run, settings, lakehouse, index):
