@@ -85,7 +85,7 @@ def reprocessing_seconds(settings: Settings, spec: ModalitySpec) -> tuple[float,
 def measure(modality: Modality, count: int, rounds: int, chroma: str, folder: Path) -> None:
     """Print one line."""
     spec = MODALITIES[modality]
-    ratios, bares, wholes, opens, agains = [], [], [], [], []
+    found: list[tuple[float, float, float, float, float]] = []
     for number in range(rounds):
         settings = load(data_dir=folder / f"{modality}-{number}", chroma=chroma)
         blobs = open_blobs(settings)
@@ -95,14 +95,12 @@ def measure(modality: Modality, count: int, rounds: int, chroma: str, folder: Pa
         before = sum(replayed_seconds(calls).values())
         opened, whole, again = reprocessing_seconds(settings, spec)
         bare = (before + sum(replayed_seconds(calls).values())) / 2
-        for found, value in zip(
-            (ratios, bares, wholes, opens, agains), (bare / whole, bare, whole, opened, again), strict=True
-        ):
-            found.append(value)
-    middle = [statistics.median(each) for each in (bares, wholes, ratios)]
+        found.append((bare, whole, bare / whole, opened, again))
+    bare, whole, ratio, opened, again = (statistics.median(each) for each in zip(*found, strict=True))
+    ratios = [each[2] for each in found]
     print(
-        f"{modality:<12}{count:>8}{middle[0]:>9.2f}{middle[1]:>13.2f}{middle[2]:>21.2f}"
-        f"{min(ratios):>8.2f}{max(ratios):>8.2f}{statistics.median(opens):>10.1f}{statistics.median(agains):>11.2f}",
+        f"{modality:<12}{count:>8}{bare:>9.2f}{whole:>13.2f}{ratio:>21.2f}"
+        f"{min(ratios):>8.2f}{max(ratios):>8.2f}{opened:>10.1f}{again:>12.2f}",
         flush=True,
     )
 
