@@ -31,6 +31,9 @@ test: $(VENV)/.dev models  ## Set up and run all tests, with coverage
 	if [ $$code -ge 128 ]; then echo "the test process was killed by a signal; what it said first:"; \
 	  grep -v '^Extension modules' .test-stderr | grep -B 8 -A 60 'Fatal Python error' | cut -c1-160; fi; exit $$code
 
+test-backfill: $(VENV)/.dev models  ## A backfill of 24 hours beside a stream, as the UI starts it (`make test` takes 6)
+	MMPLATFORM_TEST_BACKFILL_HOURS=24 $(BIN)/python -m pytest tests/integration/test_backfill.py $(ARGS)
+
 test-caption: .venv-caption/.ready  ## Set up torch in a venv of its own and drive the transformers captioner
 	.venv-caption/bin/python -m pytest -m caption tests/derive/test_caption.py $(ARGS)
 
@@ -45,6 +48,7 @@ bench: $(VENV)/.dev models  ## Print the figures that the docs claim (about 15 m
 	$(BIN)/python -m benchmarks.efficiency
 	$(BIN)/python -m benchmarks.sensors
 	$(BIN)/python -m benchmarks.event_log
+	$(BIN)/python -m benchmarks.reprocess
 	$(BIN)/mmplatform up --detach --no-dagster
 	$(BIN)/python -m benchmarks.freshness --out docs/benchmarks; code=$$?; $(BIN)/mmplatform down; exit $$code
 
@@ -84,4 +88,4 @@ comma := ,
 	  $$($(BIN)/python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["caption"])')
 	@touch $@
 
-.PHONY: help demo up down models test test-caption check bench clean
+.PHONY: help demo up down models test test-backfill test-caption check bench clean

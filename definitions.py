@@ -33,6 +33,8 @@ defs = dg.Definitions(
     jobs=[diagnose_freshness],
     schedules=upkeep_schedules(),
     sensors=all_sensors(),
+    # One process for a run: a second one for each step would load Dagster, and this file, once more for every check.
+    executor=dg.in_process_executor,
     resources={
         "alerts": AlertsResource(),
         "blobs": BlobsResource(s3=_S3),

@@ -142,6 +142,11 @@ def _call(number: int, blobs: Blobs, seed: int, common: dict[str, Any]) -> Itera
 
 def bare_seconds(modality: Modality, events: Sequence[Event], settings: Settings, blobs: Blobs) -> dict[str, float]:
     """Record the model calls of a derivation, then time those calls alone; seconds by what was called."""
+    return replayed_seconds(record_calls(modality, events, settings, blobs))
+
+
+def record_calls(modality: Modality, events: Sequence[Event], settings: Settings, blobs: Blobs) -> Calls:
+    """The model calls of a derivation, in their order."""
     calls: Calls = []
     deriver = _recorded(modality, settings, blobs, calls)
     arrivals = [Arrival(event, Position(topic="bench", topic_partition=0, offset=n)) for n, event in enumerate(events)]
@@ -154,6 +159,11 @@ def bare_seconds(modality: Modality, events: Sequence[Event], settings: Settings
         for start in range(0, len(arrivals), settings.derive_batch):
             derived: Derived = deriver.derive(arrivals[start : start + settings.derive_batch])
             assert derived.artifacts
+    return calls
+
+
+def replayed_seconds(calls: Calls) -> dict[str, float]:
+    """What these calls take with nothing around them; by what was called."""
     spent: dict[str, float] = {}
     for method, args, kwargs in calls:
         started = time.perf_counter()

@@ -15,7 +15,9 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import structlog
@@ -37,6 +39,7 @@ from mmplatform.land.landed import (
     summary_of,
     version_of,
 )
+from mmplatform.land.locks import held
 from mmplatform.land.replacing import Replaced, Replacement, replace_rows
 from mmplatform.land.rowsets import arrow_of, ids_where, one_each, within_hour
 from mmplatform.land.schemas import SPECS
@@ -72,7 +75,11 @@ class Lakehouse:
     Every method raises ``Unavailable`` when the catalog or its store does not answer.
     """
 
-    def __init__(self, catalog: Catalog, namespace: str, *, remembered: int = REMEMBERED) -> None:
+    def __init__(
+        self, catalog: Catalog, namespace: str, *, remembered: int = REMEMBERED, locks: Path | None = None
+    ) -> None:
+        """``locks``: where writers of one machine take turns; ``None``: the quicker one wins, the other tries again."""
+        self._locks = locks
         self._catalog = catalog
         self._namespace = namespace
         self._remembered = remembered
@@ -83,7 +90,10 @@ class Lakehouse:
     @classmethod
     def open(cls, settings: Settings, glue: Callable[[], Any] | None = None) -> Lakehouse:
         """The lakehouse that the settings name; ``glue`` as for ``open_catalog``. Raises Misconfigured, Unavailable."""
-        return cls(open_catalog(settings, glue), settings.namespace)
+        # With a catalog of its own the data directory has all writers: an archiver that commits often would always be
+        # quicker than a run, which has more to read between its look and its commit.
+        locks = None if settings.catalog else settings.data_dir / "lakehouse" / "locks"
+        return cls(open_catalog(settings, glue), settings.namespace, locks=locks)
 
     def ensure_tables(self) -> None:
         """Create what is missing, and add columns that newer schemas have at their end."""
@@ -132,7 +142,7 @@ class Lakehouse:
         Raises:
             Rejected: a value does not fit its column; nothing was appended (:meth:`unfit` says which row it is).
         """
-        with catalog_errors(f"append to {table}"):
+        with catalog_errors(f"append to {table}"), self._turn(table):
             target = self._catalog.load_table((self._namespace, table))
             landed = offsets_of(target)
             fresh = self._unknown(target, table, not_landed(rows, landed.get(source, {})))
@@ -192,7 +202,7 @@ class Lakehouse:
             And(EqualTo(column, row_id), LessThan("log_offset", offset)) for row_id, offset in before.items()
         ]
         rows = Or(*each) if len(each) > 1 else each[0]
-        with catalog_errors(f"take rows out of {table}"):
+        with catalog_errors(f"take rows out of {table}"), self._turn(table):
             target = self._catalog.load_table((self._namespace, table))
             there = ids_where(target, rows, column)
             if there:
@@ -205,7 +215,7 @@ class Lakehouse:
         Raises:
             Rejected: a value does not fit its column; nothing was changed.
         """
-        with catalog_errors(f"replace rows of {table}"):
+        with catalog_errors(f"replace rows of {table}"), self._turn(table):
             return replace_rows(lambda: self._catalog.load_table((self._namespace, table)), table, replacement)
 
     def scan(
@@ -213,6 +223,7 @@ class Lakehouse:
         table: str,
         *,
         hour: datetime | None = None,
+        since: datetime | None = None,
         subject_id: str | None = None,
         ids: Sequence[str] | None = None,
         conversations: Sequence[str] | None = None,
@@ -223,18 +234,21 @@ class Lakehouse:
         Args:
             table: its name.
             hour: event times of this hour only (its start, aware of UTC).
+            since: event times from this moment on only (aware of UTC).
             subject_id: one person only.
             ids: these only.
             conversations: rows of these only.
             columns: these only; all by default.
         """
-        from pyiceberg.expressions import And, EqualTo, In
+        from pyiceberg.expressions import And, EqualTo, GreaterThanOrEqual, In
 
         spec = SPECS[table]
         wanted = [name for name, _ in spec.columns] if columns is None else list(columns)
         asked: list[Any] = []
         if hour is not None:
             asked.append(within_hour(hour))
+        if since is not None:
+            asked.append(GreaterThanOrEqual("event_time", since.isoformat()))
         if subject_id is not None:
             asked.append(EqualTo("subject_id", subject_id))
         if ids is not None:
@@ -246,6 +260,10 @@ class Lakehouse:
         with catalog_errors(f"read {table}"):
             found = self._catalog.load_table((self._namespace, table)).scan(selected_fields=needed, **how).to_arrow()
         return one_each(found, spec.id_column).select(wanted)
+
+    def _turn(self, table: str) -> AbstractContextManager[None]:
+        """Until the end of the block no other process writes the table; threads of one are told apart by Iceberg."""
+        return nullcontext() if self._locks is None else held(self._locks / f"{table}.lock")
 
     def _unknown(self, target: Table, table: str, rows: Iterable[Placed]) -> list[Placed]:
         """Rows whose id is neither in the table, as far as we remember, nor twice in the batch: the last one counts."""

@@ -20,10 +20,12 @@ OURS: Final = "# Written by `mmplatform up` at each start. Take this line away, 
 _ALWAYS: Final = """\
 telemetry:
   enabled: false
-# One step of a pool at a time: two runs that derive the same hour would do each other's work.
+# One run of a pool at a time: two that derive at once would wait for each other's processor and hold models twice.
+# By the run, so that one which waits does so in the queue, and not as a process.
 concurrency:
   pools:
     default_limit: 1
+    granularity: run
 # Days for which Dagster keeps what its sensors and schedules did; without this it keeps all but skipped ticks for ever.
 retention:
   sensor:

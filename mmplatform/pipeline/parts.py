@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 from mmplatform.derive.call import CallDeriver
@@ -34,7 +35,12 @@ _PICTURES: Final = 8
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What a run works with; ``batch`` is the most events in one micro-batch."""
+    """What a run works with.
+
+    Attributes:
+        batch: most events in one micro-batch.
+        turns: where runs of other processes are seen and waited for; ``None``: there are none.
+    """
 
     lakehouse: Lakehouse
     index: ChromaIndex
@@ -42,6 +48,7 @@ class Parts:
     deriver: BatchDeriver | CallDeriver
     limits: Limits
     batch: int
+    turns: Path | None = None
 
 
 def choose(settings: Settings, spec: ModalitySpec, models: Mapping[str, str]) -> Settings:
@@ -73,7 +80,9 @@ def open_parts(settings: Settings, spec: ModalitySpec) -> Iterator[Parts]:
         lakehouse = Lakehouse.open(settings)
         lakehouse.ensure_tables()
         batch = settings.derive_batch if spec.cost_class == "text" else _PICTURES
-        yield Parts(lakehouse, index, blobs, deriver, limits_of(settings), batch)
+        yield Parts(
+            lakehouse, index, blobs, deriver, limits_of(settings), batch, settings.data_dir / "run" / "reprocess"
+        )
 
 
 def _deriver(settings: Settings, spec: ModalitySpec, memo: Memo, blobs: Blobs) -> BatchDeriver | CallDeriver:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
-from mmplatform.artifacts import Caption, Message, Passage, Quarantined, Retraction, Utterance
+from mmplatform.artifacts import Caption, Message, Passage, Quarantined, Retraction, Utterance, artifact_id
 from mmplatform.derive.call import CallDeriver
 from mmplatform.derive.call_state import CallState
 from mmplatform.derive.derived import Derived
@@ -37,15 +37,13 @@ class Rederived:
         artifacts: the last word on each, by id; what was retracted is not among them.
         quarantined: by id.
         events: every event that was read, and its place on the log.
-        lost: events whose bytes cannot be had any more: missing or damaged.
-        unread: rows whose record does not parse: dead letters of the stream.
+        lost: events whose bytes cannot be had any more, missing or damaged, or whose raw record does not read.
     """
 
     artifacts: Mapping[str, Landing]
     quarantined: Mapping[str, Quarantined]
     events: Mapping[str, Position]
     lost: frozenset[str]
-    unread: int
 
 
 def rederive(
@@ -81,18 +79,20 @@ def rederive(
     )
     artifacts: dict[str, Landing] = {}
     quarantined: dict[str, Quarantined] = {}
-    unread = 0
+    unread: dict[str, Quarantined] = {}
+    rows_at = {_position(row): row for row in rows}
     for outcome in outcomes:
-        unread += len(outcome.dead_letters)
+        unread |= {
+            row.quarantine_id: row for row in (_unread(rows_at[dead.position], spec) for dead in outcome.dead_letters)
+        }
         for artifact in outcome.artifacts:
             _take(artifact, artifacts, quarantined)
         quarantined |= {row.quarantine_id: row for row in outcome.quarantined}
     return Rederived(
         artifacts,
-        quarantined,
+        quarantined | unread,
         {row["event_id"]: _position(row) for row in rows},
-        _lost(quarantined, rows, blobs),
-        unread,
+        _lost(quarantined, rows, blobs) | {row.event_id for row in unread.values()},
     )
 
 
@@ -120,14 +120,14 @@ def _folded(rows: Sequence[Row], deriver: CallDeriver, limits: Limits, progress:
     """Each call from its first event on, in the order of the log."""
     done = 0
     for _, of_call in groupby(rows, key=lambda row: row["conversation_id"]):
-        fold = _CallFold(deriver)
+        fold = CallFold(deriver)
         for row in of_call:
             yield process_one(_record(row), fold, CALL, limits)
             done += 1
             progress(done, len(rows))
 
 
-class _CallFold:
+class CallFold:
     """The state of one call, in memory: the stream keeps it in Quix's store."""
 
     def __init__(self, deriver: CallDeriver) -> None:
@@ -135,8 +135,25 @@ class _CallFold:
         self._state: CallState | None = None
 
     def __call__(self, arrival: Arrival[Any]) -> Derived:
+        """Take one event in, whatever came before it."""
         self._state, derived = self._deriver.advance(self._state, arrival)
         return derived
+
+
+def _unread(row: Row, spec: ModalitySpec) -> Quarantined:
+    """It was an event when it landed, so this is damage, and it has a name; on the log it would be a dead letter."""
+    return Quarantined(
+        quarantine_id=artifact_id("quarantined", row["event_id"], 0),
+        modality=spec.modality,
+        event_id=row["event_id"],
+        conversation_id=row["conversation_id"],
+        subject_id=row["subject_id"],
+        event_time=row["event_time"],
+        quarantined_at=utc_now(),
+        contract=spec.raw_table,
+        reasons=(f"the record of {spec.raw_table} does not read",),
+        position=_position(row),
+    )
 
 
 def _lost(quarantined: Mapping[str, Quarantined], rows: Sequence[Row], blobs: Blobs) -> frozenset[str]:

@@ -3,6 +3,8 @@
 Dagster's assets and ``mmplatform reprocess`` come here. The path and the derivers are the stream's own; only who reads
 the events and who lands the outcome differs. Run again with the same code, it changes nothing.
 
+An hour is one run's at a time, on one machine: a second one waits for its turn (:mod:`mmplatform.pipeline.turns`).
+
 1. Read what the stores hold of the hour, so that a store that is away ends the run before anything is touched.
 2. Read the raw rows of the hour: of a call all that there are, for a word may begin in the hour before.
 3. Derive. Until here nothing was written: who stops now leaves no trace but the memo.
@@ -24,13 +26,14 @@ import structlog
 
 from mmplatform.errors import Rejected
 from mmplatform.events import utc_now
-from mmplatform.land.lakehouse import Lakehouse
 from mmplatform.land.schemas import SPECS
-from mmplatform.modalities import CALL, MODALITIES, PASSAGES_TABLE, QUARANTINE_TABLE, ModalitySpec
+from mmplatform.modalities import MODALITIES, PASSAGES_TABLE, QUARANTINE_TABLE, ModalitySpec
 from mmplatform.pipeline.differences import Held, held_artifact, held_aside, held_indexed
 from mmplatform.pipeline.hour import HOUR, Changes, HeldHour, MadeHour, land, match_index
 from mmplatform.pipeline.parts import Parts
+from mmplatform.pipeline.raw_rows import raw_rows
 from mmplatform.pipeline.rederive import Progress, rederive
+from mmplatform.pipeline.turns import turn
 
 _log = structlog.get_logger(__name__)
 HOUR_FORMAT: Final = "%Y-%m-%d-%H:%M"
@@ -116,10 +119,20 @@ def reprocess(
     spec = spec_of(table)
     check_hour(hour, clock())
     hour = hour.astimezone(UTC)
+    with turn(parts.turns, table, hour):
+        summary = _reprocess(spec, hour, parts, progress, clock)
+    _tell(summary)
+    return summary
+
+
+def _reprocess(
+    spec: ModalitySpec, hour: datetime, parts: Parts, progress: Progress, clock: Callable[[], datetime]
+) -> Summary:
+    table = spec.derived_table
     # 1.
     held = _read_hour(parts, spec, hour)
     # 2.
-    rows = _raw_rows(parts.lakehouse, spec, hour, held)
+    rows = raw_rows(parts.lakehouse, spec, hour, held.conversations(*held.tables))
     # 3.
     found = rederive(rows, parts.deriver, spec, parts.limits, batch=parts.batch, blobs=parts.blobs, progress=progress)
     made = MadeHour.of(found, hour, held.conversations(table))
@@ -127,7 +140,7 @@ def reprocess(
     changes, overtaken = land(parts.lakehouse, hour, spec, held, made)
     # 5.
     upserted, deleted = match_index(parts.index, held.index, made, overtaken, clock())
-    summary = Summary(
+    return Summary(
         table=table,
         hour=hour,
         read=len(rows),
@@ -137,8 +150,6 @@ def reprocess(
         quarantined=len(made.quarantined),
         lost=made.lost,
     )
-    _tell(summary)
-    return summary
 
 
 def _read_hour(parts: Parts, spec: ModalitySpec, hour: datetime) -> HeldHour:
@@ -154,18 +165,6 @@ def _read_hour(parts: Parts, spec: ModalitySpec, hour: datetime) -> HeldHour:
     indexed = parts.index.rows(modality=spec.modality, since=hour, until=hour + HOUR)
     index = {(metadata["embedder"], each): held_indexed(text, metadata) for each, text, metadata in indexed}
     return HeldHour(tables, index)
-
-
-def _raw_rows(lakehouse: Lakehouse, spec: ModalitySpec, hour: datetime, held: HeldHour) -> list[dict[str, Any]]:
-    if spec is not CALL:
-        return list(lakehouse.scan(spec.raw_table, hour=hour).to_pylist())
-    calls = set(held.conversations(*held.tables))
-    for near in (hour - HOUR, hour, hour + HOUR):
-        found = lakehouse.scan(spec.raw_table, hour=near, columns=["conversation_id"])
-        calls |= {str(each) for each in found.column("conversation_id").to_pylist()}
-    if not calls:
-        return []
-    return list(lakehouse.scan(spec.raw_table, conversations=sorted(calls)).to_pylist())
 
 
 def _tell(summary: Summary) -> None:

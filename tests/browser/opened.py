@@ -38,6 +38,7 @@ nux:
 concurrency:
   pools:
     default_limit: 1
+    granularity: run
 """
 """Without a file Dagster warns; with telemetry it calls home; a greeting would swallow the keys, sooner or later after
 the page is there. The pool as `mmplatform up` has it."""

@@ -21,12 +21,12 @@ QUICK = {
 
 
 @contextmanager
-def running_stack(data_dir: Path, **more: str):
+def running_stack(data_dir: Path, *, arguments=("--no-dagster",), **more: str):
     before = dict(os.environ)
     os.environ |= QUICK | more | {"MMPLATFORM_DATA_DIR": str(data_dir)}
     try:
         settings = load()
-        run = run_detached(settings, ["--no-dagster"], lambda _: None)
+        run = run_detached(settings, list(arguments), lambda _: None)
     finally:
         os.environ.clear()
         os.environ |= before

@@ -84,7 +84,8 @@ class Stack:
 
         def still() -> bool:
             nonlocal quiet
-            lags = [self.lag(name) for name in WORKERS]
+            there = self.now().services
+            lags = [self.lag(name) for name in WORKERS if name in there]
             quiet = quiet + 1 if not any(lag is None or lag for lag in lags) else 0
             return quiet >= 2
 

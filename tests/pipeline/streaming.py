@@ -10,7 +10,7 @@ from mmplatform.derive.call import CallDeriver
 from mmplatform.events import MODALITY_OF_KIND, Position, encode, utc_now
 from mmplatform.modalities import ARTIFACTS_TOPIC, CALL, MODALITIES, QUARANTINE_TOPIC
 from mmplatform.pipeline.process import ConsumedRecord, process, process_one
-from mmplatform.pipeline.rederive import _CallFold
+from mmplatform.pipeline.rederive import CallFold
 from quality.contracts import Limits
 
 
@@ -20,7 +20,7 @@ class Stream:
     def __init__(self, lakehouse, index) -> None:
         self.lakehouse, self.index = lakehouse, index
         self.ends: dict[str, int] = {}
-        self.folds: dict[str, _CallFold] = {}
+        self.folds: dict[str, CallFold] = {}
 
     def records(self, topic, values):
         first = self.ends.get(topic, 0)
@@ -46,7 +46,7 @@ class Stream:
         return artifacts
 
     def _step(self, record, event, deriver):
-        fold = self.folds.setdefault(event.conversation_id, _CallFold(deriver))
+        fold = self.folds.setdefault(event.conversation_id, CallFold(deriver))
         return process_one(record, fold, CALL, Limits())
 
     def archive(self, records):

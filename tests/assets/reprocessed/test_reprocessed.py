@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import dagster as dg
 import pytest
 
 from assets import all_assets
 from definitions import defs
 from mmplatform.derive.chat import ChatDeriver
+from mmplatform.events import utc_now
 from mmplatform.land.rows import row_of
 from mmplatform.memo import MemoryMemo
 from resources.reprocessing import ReprocessingResource
-from tests.builders import chat, message, position, screenshot
+from tests.builders import NOW, chat, message, position, screenshot
 from tests.pipeline.streaming import Stream
 
 pytestmark = pytest.mark.models
@@ -24,12 +27,14 @@ def run(settings, monkeypatch):
     monkeypatch.setenv("MMPLATFORM_CHROMA", settings.chroma)
     with dg.DagsterInstance.ephemeral() as instance:
 
-        def launch(*names, hour=HOUR, **models):
+        def launch(*names, hour=HOUR, until=None, **models):
+            span = {"dagster/asset_partition_range_start": hour, "dagster/asset_partition_range_end": until or hour}
             config = {"ops": {f"reprocess_{name}": {"config": models} for name in names}} if models else {}
             return dg.materialize(
                 MADE,
                 selection=list(names),
-                partition_key=hour,
+                partition_key=None if until else hour,
+                tags=span if until else {},
                 resources={"reprocessing": ReprocessingResource(data_dir=str(settings.data_dir))},
                 run_config=config,
                 instance=instance,
@@ -153,3 +158,48 @@ def test_other_checks_may_fail_and_the_run_goes_on_and_all_look_at_its_hour(chec
     assert found["passages", "contract"].passed
     looked_at = {check.metadata["hour"].value for check in found.values() if "hour" in check.metadata}
     assert looked_at == {HOUR}
+
+
+def of_hour(number, hours):
+    moved = {"event_time": NOW + timedelta(hours=hours), "ingested_at": NOW + timedelta(hours=hours)}
+    return chat(number, conversation_id=f"conv-{number}", **moved)
+
+
+def test_several_hours_in_one_run_have_figures_each(run, lakehouse, index, embedder, redactor):
+    events = [of_hour(0, 0), of_hour(1, 2), of_hour(2, 2)]
+    Stream(lakehouse, index).send(events, ChatDeriver(embedder, redactor, MemoryMemo()))
+    index.delete(list(index.ids()))
+    result = run("messages", until="2026-08-01-12:00")
+    assert result.success
+    found = {
+        (str(event.asset_key.path[-1]), event.partition): event.materialization.metadata["rows"].value
+        for event in result.get_asset_materialization_events()
+    }
+    rows = {"2026-08-01-10:00": 1, "2026-08-01-11:00": 0, "2026-08-01-12:00": 2}
+    assert found == {(table, hour): count for table in ("messages", "passages") for hour, count in rows.items()}
+    assert len(list(index.ids())) == 3
+
+
+def test_of_several_hours_the_one_that_lacks_bytes_fails_and_the_others_count(run, settings, lakehouse, index):
+    from mmplatform.land.blobs import open_blobs
+    from mmplatform.pipeline.derivers import screenshot_deriver
+
+    shots = screenshot_deriver(settings, MemoryMemo(), open_blobs(settings))
+    Stream(lakehouse, index).send([screenshot(4)], shots)
+    result = run("captions", hour="2026-08-01-09:00", until="2026-08-01-11:00")
+    assert not result.success
+    assert "(2026-08-01-10:00: shot-4)" in failure(result)
+    made_of = {
+        event.partition for event in result.get_asset_materialization_events() if event.asset_key.path == ["captions"]
+    }
+    assert made_of == {"2026-08-01-09:00", "2026-08-01-11:00"}
+
+
+def test_an_hour_that_has_not_begun_is_refused_before_a_model_is_opened(run, monkeypatch, settings):
+    from mmplatform.pipeline import derivers
+
+    monkeypatch.setattr(derivers, "open_memo", lambda _: pytest.fail("opened"))
+    ahead = (utc_now() + timedelta(hours=1)).strftime("%Y-%m-%d-%H:00")
+    with pytest.raises(dg.DagsterUnknownPartitionError, match=ahead):
+        run("messages", hour=ahead)
+    assert not (settings.data_dir / "lakehouse").exists()

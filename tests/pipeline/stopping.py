@@ -1,0 +1,94 @@
+"""A reprocessing run in a process of its own that stands still at a named point, to be ended there from outside.
+
+``python -m tests.pipeline.stopping DATA_DIR CHROMA HOUR POINT``
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from datetime import datetime
+from pathlib import Path
+
+from mmplatform.derive.chat import ChatDeriver
+from mmplatform.derive.derived import Derived
+from mmplatform.land.index import ChromaIndex
+from mmplatform.land.lakehouse import Lakehouse
+from mmplatform.memo import MemoryMemo
+from mmplatform.pipeline.parts import Parts
+from mmplatform.pipeline.reprocess import reprocess
+from mmplatform.ports import Redacted
+from mmplatform.settings import load
+from quality.contracts import Limits
+from tests.doubles.embedder import SeededEmbedder
+
+POINTS = ("derived", "messages", "tables", "upserting", "writing")
+THERE = "there"
+
+
+class Plain:
+    """Finds nothing to take out."""
+
+    name, version = "plain", "1"
+
+    def redact(self, texts, *, spoken=False):  # noqa: ARG002
+        return [Redacted(text, (), ()) for text in texts]
+
+
+class Loud(ChatDeriver):
+    """Another version, that shouts."""
+
+    version = "9"
+
+    def derive(self, arrivals):
+        louder = [each.model_copy(update={"text": each.text.upper()}) for each in super().derive(arrivals).artifacts]
+        return Derived(tuple(louder))
+
+
+def chats(kind=ChatDeriver):
+    return kind(SeededEmbedder(), Plain(), MemoryMemo())
+
+
+def parts_of(settings, deriver) -> Parts:
+    lakehouse, index = Lakehouse.open(settings), ChromaIndex.open(settings)
+    return Parts(lakehouse, index, None, deriver, Limits(), 64, settings.data_dir / "run" / "reprocess")
+
+
+def stand_still(*_args, **_how):
+    print(THERE, flush=True)  # noqa: T201 - that is how the test hears of it
+    time.sleep(600)
+
+
+def arrange(point: str, parts: Parts) -> None:
+    """Stand still: with all derived; with one table committed; with a table's files written and not committed; with
+    all tables committed; with one passage of the index upserted."""
+    replace, upsert = parts.lakehouse.replace, parts.index.upsert
+
+    def after_one(*given):
+        replace(*given)
+        stand_still()
+
+    def after_first(passages, now):
+        upsert(passages[:1], now)
+        stand_still()
+
+    if point == "messages":
+        parts.lakehouse.replace = after_one
+    elif point == "writing":
+        parts.lakehouse._catalog.commit_table = stand_still
+    elif point == "tables":
+        parts.index.upsert = stand_still
+    elif point == "upserting":
+        parts.index.upsert = after_first
+
+
+def main() -> None:
+    data_dir, chroma, hour, point = sys.argv[1:]
+    parts = parts_of(load(data_dir=Path(data_dir), chroma=chroma), chats(Loud))
+    arrange(point, parts)
+    progress = stand_still if point == "derived" else lambda *_: None
+    reprocess("messages", datetime.fromisoformat(hour), parts, progress=progress)
+
+
+if __name__ == "__main__":
+    main()
