@@ -16,6 +16,7 @@ from pydantic import Field
 from assets.index import INDEX
 from mmplatform.errors import PlatformError
 from mmplatform.events import Modality, utc_now
+from mmplatform.land.spaces import SpaceLog
 from mmplatform.modalities import (
     ARCHIVE_GROUP,
     ARTIFACTS_TOPIC,
@@ -234,7 +235,8 @@ def _mirrored(asset: str) -> dg.AssetChecksDefinition:
         asset=asset,
         name=COMPLETENESS,
         description=(
-            f"The index holds exactly the passages that {PASSAGES_TABLE} has of the hour: ids compared both ways."
+            f"The index holds exactly the passages that {PASSAGES_TABLE} has of the hour: ids compared both ways, in "
+            "the embedder that serves and in the one before it that is kept for a rollback."
         ),
     )
     def check(config: Hour, lakehouse: LakehouseResource, stack: StackResource) -> dg.AssetCheckResult:
@@ -244,9 +246,11 @@ def _mirrored(asset: str) -> dg.AssetChecksDefinition:
             # An empty table is compared too: what the index has of this hour should be in it by now.
             hour = config.of(hours, PASSAGES_TABLE) or utc_now().replace(minute=0, second=0, microsecond=0)
             with stack.index() as index:
+                spaces = SpaceLog(index).read()
                 found = [Listed(e.passage_id, e.embedder, e.derived_at) for e in index.stamped(hour, hour + HOUR)]
             rows = hours.rows(PASSAGES_TABLE, hour, ["artifact_id", "embedder", "derived_at"])
-            return _with(mirrored(rows, found, settled=settled), hour)
+            embedders = spaces.complete if spaces else ()
+            return _with(mirrored(rows, found, settled=settled, embedders=embedders), hour)
 
         return told(look)
 

@@ -80,7 +80,7 @@ def settings(tmp_path, broker, chroma, monkeypatch):
     ensure_topics(settings)
     index = ChromaIndex.open(settings)
     for name in index._names():
-        index._connected().delete_collection(name)
+        index.connected().delete_collection(name)
     index.close()
     return settings
 

@@ -7,7 +7,7 @@ import pytest
 
 from mmplatform.derive.embed import MAX_TOKENS, OnnxEmbedder
 from mmplatform.errors import Misconfigured
-from mmplatform.pipeline.derivers import embedder_space
+from mmplatform.pipeline.derivers import space_named
 from mmplatform.settings import load
 
 pytestmark = pytest.mark.models
@@ -80,4 +80,4 @@ def test_a_directory_without_a_model_is_told(tmp_path):
 
 
 def test_the_space_is_known_without_loading_the_model(embedder):
-    assert embedder_space(load()) == f"{embedder.name}@{embedder.version}"
+    assert space_named(load()).name == f"{embedder.name}@{embedder.version}"

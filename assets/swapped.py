@@ -1,0 +1,81 @@
+"""The job that brings another embedder into service: a thin shell over :mod:`mmplatform.pipeline.swapping`.
+
+Each bucket that is equal is an observation of the asset ``index`` with its figures: an observation, for to copy what is
+there already makes nothing fresher. What failed half-way is run again, and goes on where it was.
+"""
+# No deferred annotations here: Dagster looks at those of an op's arguments as they are.
+
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
+
+import dagster as dg
+from pydantic import Field
+
+from assets.index import INDEX
+from mmplatform.errors import PlatformError, Unavailable
+from resources.swapping import SwappingResource
+
+if TYPE_CHECKING:
+    from mmplatform.pipeline.copying import Copied
+
+POOL: Final = "swap_embedder"
+"""With a limit of 1 (``mmplatform up`` sets it) two runs do not pay for the same vectors."""
+
+_TELL_S: Final = 5.0
+
+
+class Wanted(dg.Config):
+    """Which embedder is to serve."""
+
+    embedder: str = Field(description="Name of a pulled text embedder (`mmplatform models list`), or a directory.")
+    swap: bool = Field(default=True, description="Let it serve when all buckets are equal; else it is only kept ready.")
+
+
+@dg.op(
+    pool=POOL,
+    description="Fills a collection for each bucket beside the one that serves, and exchanges them when all are equal.",
+)
+def build_beside(context: dg.OpExecutionContext, config: Wanted, swapping: SwappingResource) -> None:
+    """Build, and swap; fails with what is wrong, and then the one that served serves on."""
+    told = _telling(context)
+
+    def built(bucket: str, copied: "Copied") -> None:
+        figures = {name: getattr(copied, name) for name in ("passages", "written", "embedded", "removed")}
+        context.log.info("%s: equal now: %s", bucket, figures)
+        context.log_event(
+            dg.AssetObservation(INDEX, partition=bucket, description=f"built for {wanted.name}", metadata=figures)
+        )
+
+    try:
+        with swapping.open() as parts:
+            wanted = swapping.space(config.embedder)
+            done = parts.build(wanted, swap=config.swap, progress=told, built=built)
+            state = parts.state()
+    except PlatformError as error:
+        words = f"{type(error).__name__}: {error}"
+        raise dg.Failure(words, allow_retries=isinstance(error, Unavailable)) from error
+    context.log.info("%s serves; %d passages are beside each other", state.serving.name, done.passages)
+
+
+@dg.job(
+    description=(
+        "Brings another embedder into service without downtime: its index is built beside the one that serves, bucket "
+        "by bucket, and swapped when complete. Run it again after a failure: it goes on where it was."
+    )
+)
+def swap_embedder() -> None:
+    """One embedder."""
+    build_beside()
+
+
+def _telling(context: dg.OpExecutionContext) -> Callable[[str, int, int], None]:
+    """Progress within a bucket into the run's log, now and again: each line is a row of Dagster's database."""
+    last = [time.monotonic()]
+
+    def tell(bucket: str, done: int, of: int) -> None:
+        if time.monotonic() - last[0] >= _TELL_S:
+            last[0] = time.monotonic()
+            context.log.info("%s: %d of %d passages compared", bucket, done, of)
+
+    return tell
