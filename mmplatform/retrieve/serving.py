@@ -71,11 +71,11 @@ class Serving:
             Misconfigured: the model is not there, and the one before it is not in use any more.
         """
         current = self._now
-        # One thread looks, the others answer meanwhile: a server that hangs must not have them queue up behind it.
-        if current is not None and (self._fresh() or not self._lock.acquire(blocking=False)):
-            return current
-        if current is None:
+        if current is None or self._looked_at is None:
             self._lock.acquire()
+        # One thread looks, the others answer meanwhile: a server that hangs must not have them queue up behind it.
+        elif self._fresh() or not self._lock.acquire(blocking=False):
+            return current
         try:
             return self._look()
         finally:
@@ -116,7 +116,7 @@ class Serving:
         else:
             with self._lock:
                 self._now = loaded
-                self._looked_at = None  # it may have been swapped again meanwhile
+                self._looked_at = float("-inf")  # it may have been swapped again meanwhile
             _log.info("questions are embedded by another embedder", space=wanted.name)
         finally:
             self._loading.release()
