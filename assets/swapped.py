@@ -1,13 +1,13 @@
 """The job that brings another embedder into service: a thin shell over :mod:`mmplatform.pipeline.swapping`.
 
-Each bucket that is equal is an observation of the asset ``index`` with its figures: an observation, for to copy what is
-there already makes nothing fresher. What failed half-way is run again, and goes on where it was.
+Each bucket that is equal is an observation of the asset ``index``, at once, with its figures. No materialization: to
+copy what is there already makes nothing fresher. What failed half-way is run again, and goes on where it was.
 """
 # No deferred annotations here: Dagster looks at those of an op's arguments as they are.
 
 import time
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable, Iterator
+from typing import Final
 
 import dagster as dg
 from pydantic import Field
@@ -15,9 +15,6 @@ from pydantic import Field
 from assets.index import INDEX
 from mmplatform.errors import PlatformError, Unavailable
 from resources.swapping import SwappingResource
-
-if TYPE_CHECKING:
-    from mmplatform.pipeline.copying import Copied
 
 POOL: Final = "swap_embedder"
 """With a limit of 1 (``mmplatform up`` sets it) two runs do not pay for the same vectors."""
@@ -36,26 +33,23 @@ class Wanted(dg.Config):
     pool=POOL,
     description="Fills a collection for each bucket beside the one that serves, and exchanges them when all are equal.",
 )
-def build_beside(context: dg.OpExecutionContext, config: Wanted, swapping: SwappingResource) -> None:
+def build_beside(
+    context: dg.OpExecutionContext, config: Wanted, swapping: SwappingResource
+) -> Iterator[dg.AssetObservation | dg.Output[None]]:
     """Build, and swap; fails with what is wrong, and then the one that served serves on."""
-    told = _telling(context)
-
-    def built(bucket: str, copied: "Copied") -> None:
-        figures = {name: getattr(copied, name) for name in ("passages", "written", "embedded", "removed")}
-        context.log.info("%s: equal now: %s", bucket, figures)
-        context.log_event(
-            dg.AssetObservation(INDEX, partition=bucket, description=f"built for {wanted.name}", metadata=figures)
-        )
-
     try:
         with swapping.open() as parts:
             wanted = swapping.space(config.embedder)
-            done = parts.build(wanted, swap=config.swap, progress=told, built=built)
-            state = parts.state()
+            for bucket, copied in parts.building(wanted, swap=config.swap, progress=_telling(context)):
+                figures = {name: getattr(copied, name) for name in ("passages", "written", "embedded", "removed")}
+                context.log.info("%s: equal now: %s", bucket, figures)
+                words = f"built for {wanted.name}"
+                yield dg.AssetObservation(INDEX, partition=bucket, description=words, metadata=figures)
+            context.log.info("%s serves", parts.state().serving.name)
     except PlatformError as error:
         words = f"{type(error).__name__}: {error}"
         raise dg.Failure(words, allow_retries=isinstance(error, Unavailable)) from error
-    context.log.info("%s serves; %d passages are beside each other", state.serving.name, done.passages)
+    yield dg.Output(None)
 
 
 @dg.job(

@@ -9,7 +9,7 @@ Why a swap loses nothing, and neither does a rollback: docs/adr/0007-embedders-a
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from functools import partial
 from typing import Final
@@ -31,6 +31,9 @@ GRACE_S: Final = 5.0
 
 Progress = Callable[[str, int, int], None]
 """Called with a bucket, its passages that are compared, and all of them."""
+
+Steps = Generator[tuple[str, Copied], None, Spaces]
+"""Each bucket that is equal, and at the end the revision from which on it is kept so."""
 
 Built = Callable[[str, Copied], None]
 """Called when a bucket is equal, with what that took."""
@@ -63,10 +66,11 @@ class Swapping:
         """Who serves. Raises Unavailable."""
         return self.log.adopt(self.default)
 
-    def build(self, wanted: Space, *, swap: bool = True, progress: Progress = _quiet, built: Built = _unseen) -> Copied:
+    def building(self, wanted: Space, *, swap: bool = True, progress: Progress = _quiet) -> Steps:
         """Fill the collections of a candidate beside the serving ones, and let it serve when all are equal.
 
-        Run again, it goes on where it was. Without ``swap`` the candidate is kept in step until :meth:`swap`.
+        Yields each bucket that is equal, with what that took. Run again, it goes on where it was. Without ``swap`` the
+        candidate is kept in step until :meth:`swap`.
 
         Raises:
             Rejected: it serves already, or another one is beside the serving one. Nothing was touched.
@@ -79,25 +83,32 @@ class Swapping:
         if state.candidate is None:
             state = self.log.change(state, serving=state.serving, candidate=wanted)
             _log.info("embedder is built beside", serving=state.serving.name, candidate=wanted.name)
-        state, done = self._in_step(state, embedder, progress, built)
+        state = yield from self._in_step(state, embedder, progress)
         if swap:
             self._let_serve(state, embedder)
+        return state
+
+    def build(self, wanted: Space, *, swap: bool = True, progress: Progress = _quiet, built: Built = _unseen) -> Copied:
+        """All of :meth:`building` at once."""
+        done = Copied()
+        for bucket, copied in self.building(wanted, swap=swap, progress=progress):
+            built(bucket, copied)
+            done += copied
         return done
 
-    def swap(self, *, progress: Progress = _quiet, built: Built = _unseen) -> Spaces:
+    def swap(self, *, progress: Progress = _quiet) -> Spaces:
         """Let the candidate serve, once all of its buckets are equal to the serving ones.
 
         Raises:
             Rejected: there is no candidate.
             Misconfigured: its model is not there.
-            Unavailable: as :meth:`build`.
+            Unavailable: as :meth:`building`.
         """
         state = self.state()
         if state.candidate is None:
             raise Rejected("no candidate is there: `mmplatform embedder build NAME` makes one")
         embedder = self.open_space(state.candidate)
-        state, _ = self._in_step(state, embedder, progress, built)
-        return self._let_serve(state, embedder)
+        return self._let_serve(self._now_in_step(state, embedder, progress), embedder)
 
     def roll_back(self, *, progress: Progress = _quiet) -> Spaces:
         """Let the previous one serve again, at once; only when an indexer could not keep it in step, copy that first.
@@ -112,7 +123,7 @@ class Swapping:
             raise Rejected("no embedder served before this one: there is nothing to roll back to")
         embedder = self.open_space(state.previous)
         if state.lacking:
-            state, _ = self._in_step(state, embedder, progress, _unseen)
+            state = self._now_in_step(state, embedder, progress)
         return self._let_serve(state, embedder)
 
     def retire(self, *, candidate: bool = False, grace_s: float = GRACE_S) -> list[str]:
@@ -143,20 +154,26 @@ class Swapping:
         """Spaces that have collections and are not in use."""
         return sorted(self.index.embedders() - {space.name for space in state.active})
 
-    def _in_step(self, state: Spaces, embedder: Embedder, progress: Progress, built: Built) -> tuple[Spaces, Copied]:
+    def _in_step(self, state: Spaces, embedder: Embedder, progress: Progress) -> Steps:
         """Make the space beside equal to the serving one; returns the revision from which on it is kept so."""
         if state.lacking:  # from here on: an indexer that cannot keep up says so again
             state = self.log.change(state, serving=state.serving, candidate=state.candidate, previous=state.previous)
         copier = Copier(self.index, state.serving.name, embedder, self.memo)
-        done = Copied()
         for bucket in BUCKET_NAMES:
             copied = copier.bucket(bucket, partial(progress, bucket))
-            now = self.state()
-            if now.active != state.active:
+            if self.state().active != state.active:
                 raise Rejected("the build was called off, or somebody else swapped: see `mmplatform embedder status`")
-            built(bucket, copied)
-            done += copied
-        return state, done
+            yield bucket, copied
+        return state
+
+    def _now_in_step(self, state: Spaces, embedder: Embedder, progress: Progress) -> Spaces:
+        steps = self._in_step(state, embedder, progress)
+        while True:
+            try:
+                next(steps)
+            except StopIteration as end:
+                found: Spaces = end.value
+                return found
 
     def _let_serve(self, state: Spaces, embedder: Embedder) -> Spaces:
         """Exchange the serving one and the one beside, in the very revision in which they are in step."""
@@ -169,7 +186,7 @@ class Swapping:
                 # An indexer has said that it could not keep up, or somebody builds and swaps at the same time.
                 state = self.state()
                 if state.beside is not None and state.lacking:
-                    state, _ = self._in_step(state, embedder, _quiet, _unseen)
+                    state = self._now_in_step(state, embedder, _quiet)
                 continue
             _log.info("embedder serves", serving=after.serving.name, previous=state.serving.name)
             return after
