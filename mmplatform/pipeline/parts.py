@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from mmplatform.derive.call import CallDeriver
@@ -82,7 +83,7 @@ def open_parts(settings: Settings, spec: ModalitySpec) -> Iterator[Parts]:
         lakehouse = Lakehouse.open(settings)
         lakehouse.ensure_tables()
         batch = settings.derive_batch if spec.cost_class == "text" else _PICTURES
-        in_step = derivers.open_in_step(settings, index, SpaceLog(index))
+        in_step = InStep(index, SpaceLog(index), partial(derivers.open_space, settings), lambda: memo)
         yield Parts(lakehouse, index, in_step, blobs, deriver, limits_of(settings), batch)
 
 
