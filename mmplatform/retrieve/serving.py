@@ -14,7 +14,7 @@ from typing import Final
 import structlog
 
 from mmplatform.derive.derived import space_of
-from mmplatform.errors import PlatformError, Unavailable
+from mmplatform.errors import PlatformError
 from mmplatform.land.spaces import Space, Spaces
 from mmplatform.ports import Embedder
 
@@ -52,16 +52,18 @@ class Serving:
         self._failed_at: float | None = None
 
     def warm_up(self) -> None:
-        """Load what serves before the first question; an index that is away is asked at the first question.
+        """Load what serves before the first question; an index that is away, or wrongly addressed, is asked then.
 
         Raises:
             Misconfigured: the model is not there.
         """
         try:
-            self()
-        except Unavailable as error:
+            self._read()
+        except PlatformError as error:
             _log.warning("the index does not say which embedder serves: starts with the settings'", reason=str(error))
             self._now = self._open_space(self._default)
+        else:
+            self()
 
     def __call__(self) -> Embedder:
         """The embedder whose collections are to be searched now.
