@@ -92,4 +92,3 @@ def test_the_unquantised_model_is_a_space_of_its_own_with_nearly_the_same_direct
     texts = ["my card was declined twice", "the parcel never came", "how do I reset my password?"]
     likeness = (exact.embed(texts) * embedder.embed(texts)).sum(axis=1)
     assert likeness.min() > 0.97
-    assert likeness.max() < 0.9999
