@@ -24,7 +24,7 @@ models: $(VENV)/.local  ## Pull the pinned models (once; about 230 MB)
 	$(BIN)/mmplatform models pull
 
 test: $(VENV)/.dev models  ## Set up and run all tests, with coverage
-	$(BIN)/mmplatform models pull whisper-tiny
+	$(BIN)/mmplatform models pull whisper-tiny minilm-fp32
 	rm -f .coverage .coverage.*
 	COVERAGE_PROCESS_START=$(CURDIR)/pyproject.toml $(BIN)/python -m coverage run -m pytest -n 2 --dist loadgroup --no-loadscope-reorder -m "not caption" $(ARGS) 2> >(tee .test-stderr >&2); \
 	code=$$?; $(BIN)/coverage combine -q; $(BIN)/coverage report --format=total | sed 's/^/coverage, percent: /'; \

@@ -11,6 +11,7 @@ from assets import all_assets
 from assets.blob_checks import blob_checks
 from assets.checks import all_checks
 from assets.live_checks import live_checks
+from assets.swapped import swap_embedder
 from assets.table_checks import table_checks
 from assets.upkeep import upkeep_assets, upkeep_schedules
 from resources.alerts import AlertsResource
@@ -21,6 +22,7 @@ from resources.lineage import LineageResource
 from resources.models import ModelsResource
 from resources.reprocessing import ReprocessingResource
 from resources.stack import IndexResource, ReplayLogResource, StackResource
+from resources.swapping import SwappingResource
 from sensors import all_sensors
 from sensors.diagnosis import diagnose_freshness
 
@@ -30,7 +32,7 @@ _GLUE, _MODELS, _S3 = glue(), ModelsResource(), s3()
 defs = dg.Definitions(
     assets=[*all_assets(), *upkeep_assets()],
     asset_checks=[*all_checks(), *live_checks(), *table_checks(), *blob_checks()],
-    jobs=[diagnose_freshness],
+    jobs=[diagnose_freshness, swap_embedder],
     schedules=upkeep_schedules(),
     sensors=all_sensors(),
     # One process for a run: a second one for each step would load Dagster, and this file, once more for every check.
@@ -47,5 +49,6 @@ defs = dg.Definitions(
         "reprocessing": ReprocessingResource(models=_MODELS),
         "s3": _S3,
         "stack": StackResource(),
+        "swapping": SwappingResource(),
     },
 )

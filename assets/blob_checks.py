@@ -1,11 +1,13 @@
 """The check on the raw tables whose rows point to bytes: are the bytes there. Started from the UI, like the others."""
 # No deferred annotations here: Dagster looks at those of a check's arguments as they are.
 
+from datetime import datetime
 from typing import Final
 
 import dagster as dg
 
-from assets.checks import Hour, told
+from assets.checks import told
+from assets.looked_at import Hour
 from mmplatform.events import BlobRef
 from mmplatform.land.schemas import SPECS
 from mmplatform.modalities import MODALITIES
@@ -39,12 +41,13 @@ def _stored(table: str) -> dg.AssetChecksDefinition:
     ) -> dg.AssetCheckResult:
         def look() -> Verdict:
             hours = open_hours(lakehouse)
-            hour = config.of(hours, table, context.run)
-            if hour is None:
-                return Verdict(holds=True, words="the table is empty", figures={"events": 0})
-            rows = [row for row in hours.rows(table, hour, ("event_id", *_POINTER)) if row["blob_sha256"]]
-            found = stored(rows, blobs.sizes(_pointer(row) for row in rows))
-            return Verdict(found.holds, found.words, {"hour": f"{hour:%Y-%m-%d-%H:00}", **found.figures})
+
+            def at(hour: datetime) -> Verdict:
+                rows = [row for row in hours.rows(table, hour, ("event_id", *_POINTER)) if row["blob_sha256"]]
+                return stored(rows, blobs.sizes(_pointer(row) for row in rows))
+
+            nothing = Verdict(holds=True, words="the table is empty", figures={"events": 0})
+            return config.over(hours, table, context.run, at, nothing)
 
         return told(look)
 

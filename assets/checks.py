@@ -8,16 +8,17 @@ was unreachable; it never passes for an empty hour.
 # No deferred annotations here: Dagster looks at those of a check's arguments as they are.
 
 from collections.abc import Callable, Mapping
-from contextlib import suppress
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 import dagster as dg
 from pydantic import Field
 
 from assets.index import INDEX
+from assets.looked_at import Hour, over
 from mmplatform.errors import PlatformError
 from mmplatform.events import Modality, utc_now
+from mmplatform.land.spaces import SpaceLog
 from mmplatform.modalities import (
     ARTIFACTS_TOPIC,
     INDEX_GROUP,
@@ -41,33 +42,9 @@ CONTRACT: Final = "contract"
 FRESHNESS: Final = "freshness_gap"
 COMPLETENESS: Final = "completeness"
 
+EMPTY: Final = Verdict(holds=True, words="the table is empty", figures={"rows": 0})
 SETTLED_S: Final = 120.0
 """Younger rows may still be under way: the archiver commits every 15 s, and a call's last words wait for silence."""
-
-PARTITION: Final = "dagster/partition"
-_KEY: Final = "%Y-%m-%d-%H:%M"
-
-
-class Hour(dg.Config):
-    """Which hour is looked at."""
-
-    hour: str = Field(
-        default="", description="Hour of event time, such as `2026-08-01-10:00`; empty: the run's, else the newest."
-    )
-
-    def of(self, hours: Hours, table: str, run: dg.DagsterRun) -> datetime | None:
-        """Its start: the one that is named, else the run's partition, else the newest.
-
-        ``None`` where the table is empty and none was named. Raises ``dg.Failure`` for no hour.
-        """
-        if self.hour:
-            try:
-                return _hour(self.hour)
-            except ValueError:
-                raise dg.Failure("`hour` must look like 2026-08-01-10:00", allow_retries=False) from None
-        with suppress(ValueError):  # a run on another partition than an hour, such as a bucket of the index
-            return _hour(run.tags.get(PARTITION, ""))
-        return hours.newest(table)
 
 
 class Lately(dg.Config):
@@ -125,13 +102,15 @@ def _contract(table: str) -> dg.AssetChecksDefinition:
     ) -> dg.AssetCheckResult:
         def look() -> Verdict:
             hours = open_hours(lakehouse)
-            hour = config.of(hours, table, context.run)
-            if hour is None:
-                return Verdict(holds=True, words="the table is empty", figures={"rows": 0})
-            rows = hours.rows(table, hour)
-            aside = hours.aside(hour) if table in raw else set[str]()
-            verdict = kept(table, as_judged(table, rows), limits_of(lakehouse.settings()), aside)
-            return of_hour(verdict, hour, {**statistics(table, rows), **_silence(table, rows, hours, hour)})
+
+            def at(hour: datetime) -> Verdict:
+                rows = hours.rows(table, hour)
+                aside = hours.aside(hour) if table in raw else set[str]()
+                found = kept(table, as_judged(table, rows), limits_of(lakehouse.settings()), aside)
+                more = {**statistics(table, rows), **_silence(table, rows, hours, hour)}
+                return Verdict(found.holds, found.words, {**found.figures, **more})
+
+            return config.over(hours, table, context.run, at, EMPTY)
 
         return told(look)
 
@@ -220,16 +199,17 @@ def _accounted(spec: ModalitySpec) -> dg.AssetChecksDefinition:
         def look() -> Verdict:
             settled = utc_now() - timedelta(seconds=SETTLED_S)
             hours = open_hours(lakehouse)
-            hour = config.of(hours, spec.raw_table, context.run)
-            if hour is None:
-                return Verdict(holds=True, words="no events", figures={"events": 0})
-            # How far the deriver is, first: what it does meanwhile is then still in the tables that are read.
-            done = stack.done(Reader(spec.group, spec.topic))
             columns = ("event_id", "kind", "ingested_at", "topic", "topic_partition", "log_offset")
-            events = hours.rows(spec.raw_table, hour, columns)
-            derived = [row["event_ids"] for row in hours.around(spec.derived_table, hour, ["event_ids"])]
-            verdict = accounted(events, derived=derived, aside=hours.aside(hour), done=done, settled=settled)
-            return of_hour(verdict, hour)
+
+            def at(hour: datetime) -> Verdict:
+                # How far the deriver is, first: what it does meanwhile is then still in the tables that are read.
+                done = stack.done(Reader(spec.group, spec.topic))
+                events = hours.rows(spec.raw_table, hour, columns)
+                derived = [row["event_ids"] for row in hours.around(spec.derived_table, hour, ["event_ids"])]
+                return accounted(events, derived=derived, aside=hours.aside(hour), done=done, settled=settled)
+
+            nothing = Verdict(holds=True, words="no events", figures={"events": 0})
+            return config.over(hours, spec.raw_table, context.run, at, nothing)
 
         return told(look)
 
@@ -241,7 +221,8 @@ def _mirrored(asset: str) -> dg.AssetChecksDefinition:
         asset=asset,
         name=COMPLETENESS,
         description=(
-            f"The index holds exactly the passages that {PASSAGES_TABLE} has of the hour: ids compared both ways."
+            f"The index holds exactly the passages that {PASSAGES_TABLE} has of the hour: ids compared both ways, in "
+            "the embedder that serves and in the one before it that is kept for a rollback."
         ),
     )
     def check(
@@ -250,26 +231,22 @@ def _mirrored(asset: str) -> dg.AssetChecksDefinition:
         def look() -> Verdict:
             settled = utc_now() - timedelta(seconds=SETTLED_S)
             hours = open_hours(lakehouse)
+
+            def at(hour: datetime) -> Verdict:
+                with stack.index() as index:
+                    spaces = SpaceLog(index).read()
+                    found = [Listed(e.passage_id, e.embedder, e.derived_at) for e in index.stamped(hour, hour + HOUR)]
+                rows = hours.rows(PASSAGES_TABLE, hour, ["artifact_id", "embedder", "derived_at"])
+                return mirrored(rows, found, settled=settled, embedders=spaces.complete if spaces else ())
+
             # An empty table is compared too: what the index has of this hour should be in it by now.
-            hour = config.of(hours, PASSAGES_TABLE, context.run) or utc_now().replace(minute=0, second=0, microsecond=0)
-            with stack.index() as index:
-                found = [Listed(e.passage_id, e.embedder, e.derived_at) for e in index.stamped(hour, hour + HOUR)]
-            rows = hours.rows(PASSAGES_TABLE, hour, ["artifact_id", "embedder", "derived_at"])
-            return of_hour(mirrored(rows, found, settled=settled), hour)
+            if not (asked := config.of(hours, PASSAGES_TABLE, context.run)):
+                asked = [utc_now().replace(minute=0, second=0, microsecond=0)]
+            return over(asked, at)
 
         return told(look)
 
     return check
-
-
-def of_hour(verdict: Verdict, hour: datetime, more: Mapping[str, Figure] | None = None) -> Verdict:
-    """The verdict with the hour that it is about, and more figures."""
-    return Verdict(verdict.holds, verdict.words, {"hour": f"{hour:{_KEY}}", **verdict.figures, **(more or {})})
-
-
-def _hour(text: str) -> datetime:
-    """Raises ValueError for none."""
-    return datetime.strptime(text, _KEY).replace(minute=0, tzinfo=UTC)
 
 
 def _value(figure: Figure) -> dg.MetadataValue[Any]:

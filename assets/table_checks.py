@@ -10,7 +10,8 @@ from typing import Any, Final
 
 import dagster as dg
 
-from assets.checks import COMPLETENESS, SETTLED_S, Hour, Lately, of_hour, together, told
+from assets.checks import COMPLETENESS, EMPTY, SETTLED_S, Lately, together, told
+from assets.looked_at import Hour
 from mmplatform.events import BlobRef, utc_now
 from mmplatform.modalities import MODALITIES, PASSAGES_TABLE, TABLE_OF_ARTIFACT, ModalitySpec
 from mmplatform.settings import Settings
@@ -63,13 +64,14 @@ def _watermark(table: str, sources: tuple[str, ...]) -> dg.AssetChecksDefinition
     ) -> dg.AssetCheckResult:
         def look() -> Verdict:
             hours = open_hours(lakehouse)
-            hour = config.of(hours, sources[0] if len(sources) == 1 else table, context.run)
-            if hour is None:
-                return Verdict(holds=True, words="the table is empty", figures={"rows": 0})
-            marks = [mark for each in sources if (mark := hours.watermark(each, hour)) is not None]
-            source, at = max(marks, default=None), hours.watermark(table, hour)
-            waits = together(stack.backlog(WRITERS[table])) if behind(at, source) else Backlog(0)
-            return of_hour(moved(at, source, waits, utc_now()), hour)
+
+            def at(hour: datetime) -> Verdict:
+                marks = [mark for each in sources if (mark := hours.watermark(each, hour)) is not None]
+                source, own = max(marks, default=None), hours.watermark(table, hour)
+                waits = together(stack.backlog(WRITERS[table])) if behind(own, source) else Backlog(0)
+                return moved(own, source, waits, utc_now())
+
+            return config.over(hours, sources[0] if len(sources) == 1 else table, context.run, at, EMPTY)
 
         return told(look)
 
@@ -87,12 +89,13 @@ def _traced(spec: ModalitySpec) -> dg.AssetChecksDefinition:
     ) -> dg.AssetCheckResult:
         def look() -> Verdict:
             hours = open_hours(lakehouse)
-            hour = config.of(hours, spec.derived_table, context.run)
-            if hour is None:
-                return Verdict(holds=True, words="the table is empty", figures={"rows": 0})
-            rows = _settled(hours.rows(spec.derived_table, hour, ["artifact_id", "event_ids", "derived_at"]))
-            points = {row["artifact_id"]: row["event_ids"] for row in rows}
-            return of_hour(traced(points, _there(hours, spec.raw_table, "event_id", hour, points)), hour)
+
+            def at(hour: datetime) -> Verdict:
+                rows = _settled(hours.rows(spec.derived_table, hour, ["artifact_id", "event_ids", "derived_at"]))
+                points = {row["artifact_id"]: row["event_ids"] for row in rows}
+                return traced(points, _there(hours, spec.raw_table, "event_id", hour, points))
+
+            return config.over(hours, spec.derived_table, context.run, at, EMPTY)
 
         return told(look)
 
@@ -113,17 +116,18 @@ def _passages_traced() -> dg.AssetChecksDefinition:
     ) -> dg.AssetCheckResult:
         def look() -> Verdict:
             hours = open_hours(lakehouse)
-            hour = config.of(hours, PASSAGES_TABLE, context.run)
-            if hour is None:
-                return Verdict(holds=True, words="the table is empty", figures={"rows": 0})
-            columns = ("artifact_id", "source_artifact_id", "source_kind", "event_ids", "derived_at")
-            rows = _settled(hours.rows(PASSAGES_TABLE, hour, columns))
-            there: set[str] = set()
-            for kind, table in TABLE_OF_ARTIFACT.items():
-                points = {r["artifact_id"]: [r["source_artifact_id"]] for r in rows if r["source_kind"] == kind}
-                there |= _there(hours, table, "artifact_id", hour, points)
-            points = {row["artifact_id"]: [row["source_artifact_id"]] for row in rows}
-            return of_hour(traced(points, there, _bytes(lakehouse, hours, hour, rows)), hour)
+
+            def at(hour: datetime) -> Verdict:
+                columns = ("artifact_id", "source_artifact_id", "source_kind", "event_ids", "derived_at")
+                rows = _settled(hours.rows(PASSAGES_TABLE, hour, columns))
+                there: set[str] = set()
+                for kind, table in TABLE_OF_ARTIFACT.items():
+                    points = {r["artifact_id"]: [r["source_artifact_id"]] for r in rows if r["source_kind"] == kind}
+                    there |= _there(hours, table, "artifact_id", hour, points)
+                points = {row["artifact_id"]: [row["source_artifact_id"]] for row in rows}
+                return traced(points, there, _bytes(lakehouse, hours, hour, rows))
+
+            return config.over(hours, PASSAGES_TABLE, context.run, at, EMPTY)
 
         return told(look)
 

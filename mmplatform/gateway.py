@@ -13,6 +13,7 @@ import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final, Protocol
 
 import structlog
@@ -128,13 +129,18 @@ def serve(settings: Settings, *, on_ready: Callable[[], None] = lambda: None) ->
 
 
 def _more_routers(settings: Settings) -> list[APIRouter]:
-    """Routers of the rooms above ingest: the public search, with the embedder that fills the index."""
+    """Routers of the rooms above ingest: the public search, with the embedder that serves."""
     from mmplatform.land.index import ChromaIndex
-    from mmplatform.pipeline.derivers import open_embedder
+    from mmplatform.land.spaces import SpaceLog
+    from mmplatform.pipeline.derivers import open_space, space_named
     from mmplatform.retrieve.api import search_router
     from mmplatform.retrieve.search import Searcher
+    from mmplatform.retrieve.serving import Serving
 
-    searcher = Searcher(ChromaIndex.open(settings), open_embedder(settings))
+    index = ChromaIndex.open(settings)
+    serving = Serving(SpaceLog(index).read, partial(open_space, settings), space_named(settings))
+    serving.warm_up()
+    searcher = Searcher(index, serving)
     return [search_router(lambda: searcher)]
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from typing import TYPE_CHECKING, Final, TypeVar
 
 import structlog
@@ -114,16 +115,19 @@ def _index(settings: Settings) -> None:
     from mmplatform.consumers.indexer import index_app
     from mmplatform.ingest.producer import LogProducer
     from mmplatform.land.index import ChromaIndex
-    from mmplatform.pipeline.derivers import embedder_space
+    from mmplatform.land.spaces import SpaceLog
+    from mmplatform.pipeline.derivers import open_in_step, space_named
     from mmplatform.retrieve.freshness import FreshnessTracker
 
     status = _status(settings, "index", FreshnessTracker())
     producer = LogProducer(settings)
     index = ChromaIndex.open(settings)
+    log = SpaceLog(index)
     with suppress(Misconfigured):  # an indexer without the model at hand makes collections as passages come
-        space = embedder_space(settings)
-        _patiently("the index", lambda: index.prepare(space))
-    app = index_app(settings, index, producer, status)
+        space = space_named(settings)
+        for active in _patiently("the index", lambda: log.adopt(space)).active:
+            _patiently("the index", partial(index.prepare, active.name))
+    app = index_app(settings, open_in_step(settings, index, log), producer, status)
     _run(app, settings, status, INDEX_GROUP, (ARTIFACTS_TOPIC,))
     producer.close()
 

@@ -79,15 +79,26 @@ def accounted(
     return Verdict(holds=False, words=words, figures=figures)
 
 
-def mirrored(rows: Sequence[Row], listed: Sequence[Listed], *, settled: datetime) -> Verdict:
+def mirrored(
+    rows: Sequence[Row], listed: Sequence[Listed], *, settled: datetime, embedders: Sequence[str] = ()
+) -> Verdict:
     """Whether the index holds exactly the passages of the table: ids compared both ways.
 
-    ``rows`` are the table's (``artifact_id``, ``embedder``, ``derived_at``), ``listed`` what the index has of the same
-    hour. A passage that another embedder indexed too is one passage.
+    Args:
+        rows: the table's (``artifact_id``, ``embedder``, ``derived_at``).
+        listed: what the index has of the same hour. A passage that another embedder indexed too is one passage.
+        settled: what was derived later is still under way.
+        embedders: each of these must hold every passage, and others are not looked at; where nobody says, each passage
+            is to be in its own embedder's collections.
     """
+    listed = [each for each in listed if not embedders or each.embedder in embedders]
     indexed = {(each.passage_id, each.embedder) for each in listed}
     in_table = {str(row["artifact_id"]) for row in rows}
-    not_indexed = [row for row in rows if (row["artifact_id"], row["embedder"]) not in indexed]
+    not_indexed = [
+        row
+        for row in rows
+        if any((row["artifact_id"], embedder) not in indexed for embedder in embedders or (row["embedder"],))
+    ]
     not_in_table = [each for each in listed if each.passage_id not in in_table]
     lost = {str(row["artifact_id"]) for row in not_indexed if row["derived_at"] <= settled}
     extra = {each.passage_id for each in not_in_table if each.derived_at <= settled}

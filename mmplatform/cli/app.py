@@ -14,6 +14,7 @@ def root() -> None:
 
 # Importing a module registers its verbs.
 from mmplatform.cli import demo as _demo  # noqa: E402, F401
+from mmplatform.cli import embedder as _embedder  # noqa: E402, F401
 from mmplatform.cli import ingest as _ingest  # noqa: E402, F401
 from mmplatform.cli import models as _models  # noqa: E402, F401
 from mmplatform.cli import reprocess as _reprocess  # noqa: E402, F401

@@ -1,6 +1,7 @@
 """The indexer's shell: passages from the artifacts topic into the hot index, and the freshness gap of each.
 
-No model runs here: vectors travel with the passages, so that the index can be built again from the log alone.
+Vectors travel with the passages, so that the index can be built again from the log alone. A model runs here only where
+one embedder takes another's place (:mod:`mmplatform.pipeline.in_step`).
 """
 
 from __future__ import annotations

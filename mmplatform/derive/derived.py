@@ -18,6 +18,7 @@ from mmplatform.artifacts import (
     Provenance,
     Quarantined,
     Utterance,
+    Vector,
     artifact_id,
     pack_vector,
 )
@@ -64,23 +65,39 @@ def make_passages(drafts: Sequence[PassageDraft], embedder: Embedder, memo: Memo
     """Embed the drafts in one batch and give them ids. A text that was embedded before is not paid for again."""
     if not drafts:
         return []
-    space = f"{embedder.name}@{embedder.version}"
-    keys = [hashlib.sha256(draft.text.encode()).hexdigest() for draft in drafts]
+    found = embed([draft.text for draft in drafts], embedder, memo)
+    return [_passage(draft, each.vector, embedder, each.seconds) for draft, each in zip(drafts, found, strict=True)]
+
+
+@dataclass(frozen=True, slots=True)
+class Embedded:
+    """A text's vector; ``seconds`` is its share of the model's time, zero where the memo knew it."""
+
+    vector: Vector
+    seconds: float
+
+
+def embed(texts: Sequence[str], embedder: Embedder, memo: Memo) -> list[Embedded]:
+    """The vectors of texts; only what the memo does not know is paid for, and remembered."""
+    space = space_of(embedder)
+    keys = [hashlib.sha256(text.encode()).hexdigest() for text in texts]
     known = dict(memo.get_many(f"embed/{space}", keys))
-    missing = {key: draft.text for key, draft in zip(keys, drafts, strict=True) if key not in known}
+    missing = {key: text for key, text in zip(keys, texts, strict=True) if key not in known}
     started = time.perf_counter()
     fresh = embedder.embed(list(missing.values()))
     share = (time.perf_counter() - started) / len(missing) if missing else 0.0
     new = {key: vector.astype("<f4").tobytes() for key, vector in zip(missing, fresh, strict=True)}
     memo.put_many(f"embed/{space}", new)
     known |= new
-    return [
-        _passage(draft, np.frombuffer(known[key], dtype="<f4"), embedder, 0.0 if key not in missing else share)
-        for key, draft in zip(keys, drafts, strict=True)
-    ]
+    return [Embedded(np.frombuffer(known[key], dtype="<f4"), share if key in missing else 0.0) for key in keys]
 
 
-def _passage(draft: PassageDraft, vector: np.ndarray, embedder: Embedder, seconds: float) -> Passage:
+def space_of(embedder: Embedder) -> str:
+    """``name@version``: what its vectors are compared within."""
+    return f"{embedder.name}@{embedder.version}"
+
+
+def _passage(draft: PassageDraft, vector: Vector, embedder: Embedder, seconds: float) -> Passage:
     source = draft.source
     return Passage(
         artifact_id=artifact_id("passage", source.artifact_id, draft.ordinal),
@@ -104,6 +121,6 @@ def _passage(draft: PassageDraft, vector: np.ndarray, embedder: Embedder, second
         ordinal=draft.ordinal,
         text=draft.text,
         locator=draft.locator,
-        embedder=f"{embedder.name}@{embedder.version}",
+        embedder=space_of(embedder),
         vector_f32=pack_vector(vector),
     )

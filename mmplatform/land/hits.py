@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from mmplatform.artifacts import CallLocator, ChatLocator, ImageLocator, Locator, Passage
+from mmplatform.artifacts import CallLocator, ChatLocator, ImageLocator, Locator, Passage, Vector
 from mmplatform.events import Modality
 
 
@@ -43,6 +43,16 @@ class Hit:
     source_artifact_id: str
     event_ids: tuple[str, ...]
     embedder: str
+
+
+@dataclass(frozen=True, slots=True)
+class IndexRow:
+    """What one collection keeps of a passage; ``metadata`` is :func:`metadata_of`'s."""
+
+    artifact_id: str
+    text: str
+    metadata: Mapping[str, Any]
+    vector: Vector
 
 
 @dataclass(frozen=True, slots=True)

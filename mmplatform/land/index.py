@@ -7,12 +7,12 @@ leaves one row. What ``upsert`` returned from is on the server's disk and was fo
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
 from functools import partial
 from operator import methodcaller
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import structlog
@@ -26,46 +26,20 @@ from mmplatform.land.buckets import (
     collection_stem,
     is_passage_collection,
 )
-from mmplatform.land.chroma_client import chroma_errors, connect, disconnect
-from mmplatform.land.hits import Hit, Stamped, hit_of, metadata_of, stamped_of, where
-from mmplatform.settings import Settings
+from mmplatform.land.chroma_client import chroma_errors
+from mmplatform.land.chroma_collections import PAGE, Collections
+from mmplatform.land.hits import Hit, IndexRow, Stamped, hit_of, metadata_of, stamped_of, where
 
 if TYPE_CHECKING:
-    from chromadb.api.client import Client
     from chromadb.api.models.Collection import Collection
 
 _log = structlog.get_logger(__name__)
-T = TypeVar("T")
 _PROOFS: Final = 3
 UPSERT_ROWS: Final = 200
-_PAGE: Final = 1000
 
 
-class ChromaIndex:
-    """Passages on a Chroma server; thread-safe. Connects at the first call, and again after the server was away.
-
-    Every method raises ``Unavailable`` when the server does not answer and ``Misconfigured`` when the address or the
-    token is wrong.
-    """
-
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
-        self._lock = threading.Lock()
-        self._client: Client | None = None
-        self._collections: dict[str, Collection] = {}
-
-    @classmethod
-    def open(cls, settings: Settings) -> ChromaIndex:
-        """The index at ``settings.chroma``; nothing is contacted yet."""
-        return cls(settings)
-
-    def close(self) -> None:
-        """Let the connections go; a later call opens them again."""
-        with self._lock:
-            if self._client is not None:
-                disconnect(self._client)
-            self._client = None
-            self._collections.clear()
+class ChromaIndex(Collections):
+    """Passages on a Chroma server; thread-safe. Every method raises what :class:`Collections` raises."""
 
     def prepare(self, embedder: str) -> None:
         """Create the collections of an embedder (``name@version``), so that no first passage waits for its own."""
@@ -85,11 +59,15 @@ class ChromaIndex:
             group.pop(passage.artifact_id, None)
             group[passage.artifact_id] = passage
         for (embedder, bucket), group in groups.items():
-            rows = list(group.values())
-            for start in range(0, len(rows), UPSERT_ROWS):
-                self._upsert(embedder, bucket, rows[start : start + UPSERT_ROWS], indexed_at)
+            rows = [IndexRow(r.artifact_id, r.text, metadata_of(r, indexed_at), r.vector) for r in group.values()]
+            self.put(embedder, bucket, rows)
 
-    def _upsert(self, embedder: str, bucket: str, rows: Sequence[Passage], indexed_at: datetime) -> None:
+    def put(self, embedder: str, bucket: str, rows: Sequence[IndexRow]) -> None:
+        """Upsert rows of one collection, as they are. Raises as :meth:`upsert`."""
+        for start in range(0, len(rows), UPSERT_ROWS):
+            self._upsert(embedder, bucket, rows[start : start + UPSERT_ROWS])
+
+    def _upsert(self, embedder: str, bucket: str, rows: Sequence[IndexRow]) -> None:
         """Write, and look whether every row is findable: now and then Chroma takes one and leaves it out of its graph.
 
         Seen in 1.5.9, once in 2,200 rows, at the third row of a new collection while others searched it: the row could
@@ -100,7 +78,7 @@ class ChromaIndex:
             collection.upsert(
                 ids=[row.artifact_id for row in rows],
                 embeddings=np.stack([row.vector for row in rows]),
-                metadatas=[metadata_of(row, indexed_at) for row in rows],
+                metadatas=[dict(row.metadata) for row in rows],
                 documents=[row.text for row in rows],
             )
 
@@ -116,17 +94,48 @@ class ChromaIndex:
             self._call(name, doing, write, made)
         _log.error("passages stay unfindable", collection=name, passages=[row.artifact_id for row in rows])
 
-    def delete(self, ids: Sequence[str], *, subject_id: str | None = None) -> None:
-        """Take passages out, of every embedder; ids that are not there do nothing. ``subject_id`` saves 15 of 16 calls.
+    def get(self, embedder: str, bucket: str, ids: Sequence[str]) -> dict[str, tuple[str, Mapping[str, Any]]]:
+        """Text and metadata of those of the ids that one collection has."""
+        ask = methodcaller("get", ids=list(ids), include=["documents", "metadatas"])
+        found = self._call(collection_name(embedder, bucket), "look passages up", ask) if ids else None
+        if found is None:
+            return {}
+        rows = zip(found["ids"], found["documents"], found["metadatas"], strict=True)
+        return {each: (text, metadata) for each, text, metadata in rows}
 
-        The text is no longer findable at once, but its vector stays in the server's files until the bucket is rebuilt.
+    def embedders(self) -> set[str]:
+        """``name@version`` of every embedder that has collections here."""
+        listed = self.listed()
+        return {str((each.metadata or {}).get("embedder")) for each in listed if is_passage_collection(each.name)}
+
+    def drop(self, embedder: str) -> None:
+        """Delete an embedder's collections; those that are gone already do nothing."""
+        from chromadb.errors import NotFoundError
+
+        for name in self._names(prefix=collection_stem(embedder)):
+            with suppress(NotFoundError), chroma_errors("delete a collection"):
+                self.connected().delete_collection(name)
+            self._collections.pop(name, None)
+
+    def delete(
+        self,
+        ids: Sequence[str],
+        *,
+        subject_id: str | None = None,
+        bucket: str | None = None,
+        embedder: str | None = None,
+    ) -> None:
+        """Take passages out, of every embedder or of one; ids that are not there do nothing.
+
+        ``subject_id`` or ``bucket`` saves 15 of 16 calls. The text is no longer findable at once, but its vector stays
+        in the server's files until the bucket is rebuilt.
         """
         if not ids:
             return
-        suffix = "" if subject_id is None else f"-{bucket_of(subject_id)}"
-        for name in self._names(suffix=suffix):
-            for start in range(0, len(ids), _PAGE):
-                self._call(name, "delete passages", partial(_delete_present, ids=ids[start : start + _PAGE]))
+        bucket = bucket if subject_id is None else bucket_of(subject_id)
+        for name in self._of(embedder, bucket):
+            for start in range(0, len(ids), PAGE):
+                self._call(name, "delete passages", partial(_delete_present, ids=ids[start : start + PAGE]))
 
     def search(
         self,
@@ -183,10 +192,15 @@ class ChromaIndex:
         if subject_id is not None:
             bucket = bucket_of(subject_id)
         asked = where(subject_id, (), None, None)
-        prefix = "" if embedder is None else collection_stem(embedder)
-        names = self._names(prefix=prefix, suffix="" if bucket is None else f"-{bucket}")
-        for page in self._pages(names, asked, []):
+        for page in self._pages(self._of(embedder, bucket), asked, []):
             yield from page["ids"]
+
+    def _of(self, embedder: str | None, bucket: str | None) -> list[str]:
+        """Names of collections; one that is named whole is not looked for, and may not be there."""
+        if embedder is not None and bucket is not None:
+            return [collection_name(embedder, bucket)]
+        stem = "" if embedder is None else collection_stem(embedder)
+        return self._names(prefix=stem, suffix="" if bucket is None else f"-{bucket}")
 
     def rows(
         self, *, modality: Modality, since: datetime, until: datetime
@@ -200,14 +214,14 @@ class ChromaIndex:
         for name in names:
             offset = 0
             while True:
-                get = methodcaller("get", where=asked, limit=_PAGE, offset=offset, include=include)
+                get = methodcaller("get", where=asked, limit=PAGE, offset=offset, include=include)
                 page = self._call(name, "list passages", get)
                 if page is None:
                     break
                 yield page
-                if len(page["ids"]) < _PAGE:
+                if len(page["ids"]) < PAGE:
                     break
-                offset += _PAGE
+                offset += PAGE
 
     def stamped(self, since: datetime, until: datetime) -> Iterator[Stamped]:
         """The passages of event times from ``since`` up to ``until``, as :meth:`ids` reads them; no text is read."""
@@ -221,58 +235,8 @@ class ChromaIndex:
         counts = (self._call(name, "count", methodcaller("count")) for name in names)
         return sum(int(count or 0) for count in counts)
 
-    def _connected(self) -> Client:
-        with self._lock:
-            if self._client is None:
-                self._client = connect(self._settings)
-            return self._client
 
-    def _names(self, *, prefix: str = "", suffix: str = "") -> list[str]:
-        client = self._connected()
-        names: list[str] = []
-        with chroma_errors("list collections"):
-            while page := client.list_collections(limit=_PAGE, offset=len(names)):
-                names += [collection.name for collection in page]
-        ours = (name for name in names if is_passage_collection(name))
-        return sorted(name for name in ours if name.startswith(prefix) and name.endswith(suffix))
-
-    def _call(
-        self, name: str, doing: str, call: Callable[[Collection], T], made: Mapping[str, str] | None = None
-    ) -> T | None:
-        """Call with a collection, looked up again once when it was rebuilt under us.
-
-        ``made`` is what a new one says of itself; without it nothing is created and ``None`` means there is none.
-        """
-        from chromadb.errors import NotFoundError
-
-        client = self._connected()
-        for attempt in range(2):
-            try:
-                with chroma_errors(doing):
-                    collection = self._collections.get(name)
-                    if collection is None:
-                        collection = self._find(client, name, made)
-                        self._collections[name] = collection
-                    return call(collection)
-            except NotFoundError:
-                self._collections.pop(name, None)
-                if attempt and made is not None:
-                    raise
-        return None
-
-    @staticmethod
-    def _find(client: Client, name: str, made: Mapping[str, str] | None) -> Collection:
-        if made is None:
-            return client.get_collection(name, embedding_function=None)
-        return client.get_or_create_collection(
-            name,
-            embedding_function=None,  # vectors always come with the passages; the default one would download a model
-            metadata=dict(made),
-            configuration={"hnsw": {"space": "cosine"}},
-        )
-
-
-def unfindable(collection: Collection, rows: Sequence[Passage]) -> set[str]:
+def unfindable(collection: Collection, rows: Sequence[IndexRow]) -> set[str]:
     """Ids of the rows that a search does not find: asked for all at once, then each that is missing by its vector."""
     ids = [row.artifact_id for row in rows]
     found = collection.query(query_embeddings=np.stack([rows[0].vector]), ids=ids, n_results=len(ids), include=[])[

@@ -5,6 +5,9 @@ The stream's workers and a reprocessing run both come here, so that they cannot 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from functools import partial
 from pathlib import Path
 
 from mmplatform.derive.call import CallDeriver
@@ -12,7 +15,11 @@ from mmplatform.derive.chat import ChatDeriver
 from mmplatform.derive.models import fingerprint, is_hub_name, locate
 from mmplatform.derive.screenshot import ScreenshotDeriver
 from mmplatform.errors import Misconfigured
+from mmplatform.land.index import ChromaIndex
+from mmplatform.land.spaces import Space, SpaceLog
 from mmplatform.memo import SqliteMemo
+from mmplatform.pipeline.in_step import InStep
+from mmplatform.pipeline.swapping import Swapping
 from mmplatform.ports import Blobs, Captioner, Embedder, Memo, Redactor, ScreenReader, Transcriber
 from mmplatform.settings import Settings
 
@@ -29,10 +36,37 @@ def open_embedder(settings: Settings) -> Embedder:
     return OnnxEmbedder(locate(settings.embedder, settings.models_path), threads=settings.embed_threads)
 
 
-def embedder_space(settings: Settings) -> str:
-    """``name@version`` of the embedder, without loading it. Raises Misconfigured when the model is not there."""
-    directory = locate(settings.embedder, settings.models_path)
-    return f"{directory.name}@{fingerprint(directory / 'model.onnx')}"
+def space_named(settings: Settings, embedder: str = "") -> Space:
+    """The space of an embedder, by default that of the settings, without loading it.
+
+    Raises:
+        Misconfigured: the model is not there.
+    """
+    model = embedder or settings.embedder
+    directory = locate(model, settings.models_path)
+    pulled = directory == settings.models_path / model
+    name = f"{directory.name}@{fingerprint(directory / 'model.onnx')}"
+    return Space(model=model if pulled else str(directory.absolute()), name=name)
+
+
+def open_space(settings: Settings, space: Space) -> Embedder:
+    """The embedder of a space.
+
+    Raises:
+        Misconfigured: the model is not there, or makes other vectors than that space's.
+    """
+    here = space_named(settings, space.model)
+    if here.name != space.name:
+        raise Misconfigured(
+            f"the index has vectors of {space.name}, and the embedder {space.model} is {here.name} on this machine: "
+            "bring that version here, or build the index anew with `mmplatform embedder build`"
+        )
+    return open_embedder(settings.model_copy(update={"embedder": space.model}))
+
+
+def open_in_step(settings: Settings, index: ChromaIndex, log: SpaceLog) -> InStep:
+    """The index for those who write to it; no model is loaded before a passage needs it."""
+    return InStep(index, log, partial(open_space, settings), partial(open_memo, settings))
 
 
 def open_redactor(settings: Settings) -> Redactor:
@@ -120,3 +154,16 @@ def call_deriver(settings: Settings, memo: Memo, blobs: Blobs) -> CallDeriver:
         blobs,
         gap_s=settings.call_gap_s,
     )
+
+
+@contextmanager
+def open_swapping(settings: Settings) -> Iterator[Swapping]:
+    """What an embedder is swapped with; closed at the end.
+
+    Raises:
+        Misconfigured: the settings' embedder is not there, or the index has no address.
+        Unavailable: the memo does not open.
+    """
+    index = ChromaIndex.open(settings)
+    with closing(open_memo(settings)) as memo, closing(index):
+        yield Swapping(index, SpaceLog(index), space_named(settings), partial(open_space, settings), memo)

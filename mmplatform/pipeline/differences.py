@@ -104,9 +104,10 @@ def aside_of(row: Quarantined) -> dict[str, Any]:
     return {name: value for name, value in row.model_dump().items() if name != "quarantined_at"}
 
 
-def indexed_of(passage: Passage) -> dict[str, Any]:
-    """What is compared of a passage in the index; its vector follows from text and embedder."""
-    return _findable(metadata_of(passage, passage.stamps.derived_at), passage.text)
+def indexed_of(passage: Passage, embedder: str) -> dict[str, Any]:
+    """What is compared of a passage in an embedder's collections; its vector follows from text and embedder."""
+    metadata = metadata_of(passage, passage.stamps.derived_at) | {"embedder": embedder}
+    return _findable(metadata, passage.text)
 
 
 def held_artifact(row: Mapping[str, Any]) -> Held:

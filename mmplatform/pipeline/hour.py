@@ -9,7 +9,6 @@ from typing import Any, Final
 
 from mmplatform.artifacts import Passage, Quarantined
 from mmplatform.events import Position
-from mmplatform.land.index import ChromaIndex
 from mmplatform.land.lakehouse import Lakehouse
 from mmplatform.land.replacing import Replaced, Replacement
 from mmplatform.land.rows import row_of
@@ -23,6 +22,7 @@ from mmplatform.pipeline.differences import (
     content_of,
     indexed_of,
 )
+from mmplatform.pipeline.in_step import InStep
 from mmplatform.pipeline.rederive import Landing, Rederived
 
 HOUR: Final = timedelta(hours=1)
@@ -146,23 +146,36 @@ def _changes(difference: Difference, done: Replaced) -> Changes:
 
 
 def match_index(
-    index: ChromaIndex,
+    index: InStep,
     held: Mapping[tuple[str, str], Held],
     made: MadeHour,
     overtaken: frozenset[str],
     now: datetime,
 ) -> tuple[int, int]:
-    """Upsert what differs, delete what vanished; of an id that the stream overtook its own indexer knows better."""
+    """Upsert what differs, delete what vanished; of an id that the stream overtook its own indexer knows better.
+
+    Every space that holds all passages is looked at; what differs in one is written to each that is in use.
+    """
+    spaces = index.spaces()
     passages = [each for each in made.artifacts.values() if isinstance(each, Passage)]
-    wanted = {(each.embedder, each.artifact_id): each for each in passages if each.artifact_id not in overtaken}
-    contents = {key: indexed_of(passage) for key, passage in wanted.items()}
-    changed = [wanted[key] for key, content in contents.items() if key not in held or held[key].content != content]
+    changed = [
+        each
+        for each in passages
+        if each.artifact_id not in overtaken
+        and any(_differs(held, each, space) for space in (spaces.complete if spaces else (each.embedder,)))
+    ]
     ids = {each.artifact_id for each in passages} | overtaken
     gone = sorted({each for (_, each), row in held.items() if each not in ids and made.witness.of_artifact(row)})
     if changed:
         index.upsert(changed, now)
-    index.delete(gone)
+    if gone:
+        index.delete(gone)
     return len(changed), len(gone)
+
+
+def _differs(held: Mapping[tuple[str, str], Held], passage: Passage, space: str) -> bool:
+    row = held.get((space, passage.artifact_id))
+    return row is None or row.content != indexed_of(passage, space)
 
 
 def _within(hour: datetime, moment: datetime) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -14,8 +15,10 @@ from mmplatform.events import Modality
 from mmplatform.land.blobs import open_blobs
 from mmplatform.land.index import ChromaIndex
 from mmplatform.land.lakehouse import Lakehouse
+from mmplatform.land.spaces import SpaceLog
 from mmplatform.modalities import ModalitySpec
 from mmplatform.pipeline import derivers
+from mmplatform.pipeline.in_step import InStep
 from mmplatform.pipeline.process import BatchDeriver, limits_of
 from mmplatform.ports import Blobs, Memo
 from mmplatform.settings import Settings
@@ -27,7 +30,7 @@ MODELS: Final[dict[Modality, tuple[str, ...]]] = {
     "screenshot": ("caption_model", "ner_model"),
 }
 """The settings that a run may choose otherwise. Not the embedder: its vectors would lie in collections of their own,
-which no search asks before all of the index is there."""
+which no search asks before all of the index is there (:mod:`mmplatform.pipeline.swapping`)."""
 
 _PICTURES: Final = 8
 """Images in one micro-batch of a run: each is held decoded, up to 150 MB of it."""
@@ -38,12 +41,15 @@ class Parts:
     """What a run works with.
 
     Attributes:
+        index: what is read of the index.
+        in_step: how it is written to.
         batch: most events in one micro-batch.
         turns: where runs of other processes are seen and waited for; ``None``: there are none.
     """
 
     lakehouse: Lakehouse
     index: ChromaIndex
+    in_step: InStep
     blobs: Blobs
     deriver: BatchDeriver | CallDeriver
     limits: Limits
@@ -80,9 +86,9 @@ def open_parts(settings: Settings, spec: ModalitySpec) -> Iterator[Parts]:
         lakehouse = Lakehouse.open(settings)
         lakehouse.ensure_tables()
         batch = settings.derive_batch if spec.cost_class == "text" else _PICTURES
-        yield Parts(
-            lakehouse, index, blobs, deriver, limits_of(settings), batch, settings.data_dir / "run" / "reprocess"
-        )
+        in_step = InStep(index, SpaceLog(index), partial(derivers.open_space, settings), lambda: memo)
+        turns = settings.data_dir / "run" / "reprocess"
+        yield Parts(lakehouse, index, in_step, blobs, deriver, limits_of(settings), batch, turns)
 
 
 def _deriver(settings: Settings, spec: ModalitySpec, memo: Memo, blobs: Blobs) -> BatchDeriver | CallDeriver:

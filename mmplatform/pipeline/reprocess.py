@@ -139,7 +139,7 @@ def _reprocess(
     # 4.
     changes, overtaken = land(parts.lakehouse, hour, spec, held, made)
     # 5.
-    upserted, deleted = match_index(parts.index, held.index, made, overtaken, clock())
+    upserted, deleted = match_index(parts.in_step, held.index, made, overtaken, clock())
     return Summary(
         table=table,
         hour=hour,

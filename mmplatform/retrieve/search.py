@@ -6,14 +6,15 @@ Dense retrieval over the hot index. A question about one subject touches that su
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Final, Protocol
 
 from pydantic import AwareDatetime, Field
 
 from mmplatform.artifacts import CallLocator, ChatLocator, Locator, Vector
+from mmplatform.derive.derived import space_of
 from mmplatform.events import Identifier, Modality, Record, utc_now
 from mmplatform.land.hits import Hit
 from mmplatform.ports import Embedder
@@ -78,29 +79,33 @@ class Index(Protocol):
 
 
 class Searcher:
-    """Answers questions from one index with the embedder that filled it. Thread-safe when those two are."""
+    """Answers each question with the embedder that serves at that moment, from that embedder's own collections.
 
-    def __init__(self, index: Index, embedder: Embedder) -> None:
+    Thread-safe when index and embedder are.
+    """
+
+    def __init__(self, index: Index, serving: Callable[[], Embedder]) -> None:
         self._index = index
-        self._embedder = embedder
-        # A copilot asks the same thing again and again while it waits for news.
-        self._vector = lru_cache(maxsize=REMEMBERED)(self._embed)
+        self._serving = serving
+        self._asked: tuple[Embedder, Callable[[str], Vector]] | None = None
 
     def search(self, query: SearchQuery) -> SearchAnswer:
         """Embed the question and look it up.
 
         Raises:
             Unavailable: the index does not answer.
+            Misconfigured: the model of the embedder that serves is not on this machine.
         """
         started = time.perf_counter()
+        embedder = self._serving()  # once: vector and collections are of the same one, whoever serves a moment later
         hits = self._index.search(
-            self._vector(query.query),
+            self._remembered(embedder)(query.query),
             subject_id=query.subject_id,
             modalities=query.modalities,
             since=query.since,
             until=query.until,
             k=query.k,
-            embedder=f"{self._embedder.name}@{self._embedder.version}",
+            embedder=space_of(embedder),
         )
         now = utc_now()
         return SearchAnswer(
@@ -109,9 +114,18 @@ class Searcher:
             took_ms=round((time.perf_counter() - started) * 1000, 2),
         )
 
-    def _embed(self, text: str) -> Vector:
-        vector: Vector = self._embedder.embed([text])[0]
-        return vector
+    def _remembered(self, embedder: Embedder) -> Callable[[str], Vector]:
+        """A copilot asks the same thing again and again while it waits for news."""
+        asked = self._asked
+        if asked is None or asked[0] is not embedder:
+            asked = (embedder, lru_cache(maxsize=REMEMBERED)(partial(_embed, embedder)))
+            self._asked = asked
+        return asked[1]
+
+
+def _embed(embedder: Embedder, text: str) -> Vector:
+    vector: Vector = embedder.embed([text])[0]
+    return vector
 
 
 def _cite(hit: Hit, now: datetime) -> Cited:

@@ -79,8 +79,8 @@ def settings(tmp_path, broker, chroma, monkeypatch):
     settings = load()
     ensure_topics(settings)
     index = ChromaIndex.open(settings)
-    for name in index._names():
-        index._connected().delete_collection(name)
+    for each in index.listed():
+        index.connected().delete_collection(each.name)
     index.close()
     return settings
 

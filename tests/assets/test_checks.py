@@ -11,9 +11,11 @@ from definitions import defs
 from mmplatform.artifacts import Utterance, artifact_id
 from mmplatform.derive.derived import quarantine
 from mmplatform.events import utc_now
+from mmplatform.land.index import ChromaIndex
+from mmplatform.land.spaces import Space, SpaceLog
 from quality.completeness import CALL_END, NOT_HEARD
 from tests.builders import arrival, call_end, chunk, stamps
-from tests.land.making import NOON, chat, message, passage, provenance
+from tests.land.making import EMBEDDER, NOON, chat, message, passage, provenance
 
 pytestmark = pytest.mark.broker
 HOUR = "2026-03-05-12:00"
@@ -163,6 +165,23 @@ def test_index_and_table_are_compared_both_ways(stores):
     stores.land(passage(3))
     stores.index(passage(1), at=NOON)
     assert check("passages", "completeness").passed
+
+
+def test_where_embedders_are_swapped_the_serving_and_the_previous_one_must_hold_every_passage(stores, settings):
+    def also(number):
+        return passage(number, embedder="new@2")
+
+    stores.land(passage(1), passage(2))
+    stores.index(passage(1), passage(2), also(1), at=NOON)
+    index = ChromaIndex.open(settings)
+    log, old, new = SpaceLog(index), Space(model="minilm", name=EMBEDDER), Space(model="new", name="new@2")
+    built = log.change(log.adopt(old), serving=old, candidate=new)
+    assert check("index", "completeness").passed, "a candidate is still being built"
+    log.change(built, serving=new, previous=old)
+    assert figures(check("index", "completeness"))["ids_not_indexed"] == [passage(2).artifact_id]
+    stores.index(also(2), at=NOON)
+    assert check("index", "completeness").passed
+    index.close()
 
 
 def test_an_index_that_does_not_answer_never_passes_for_an_empty_one(stores, monkeypatch):

@@ -7,12 +7,14 @@ from datetime import timedelta
 import dagster as dg
 import pytest
 
-from assets.checks import PARTITION, Hour
+from assets.checks import EMPTY
+from assets.looked_at import PARTITION, RANGE, Hour
 from mmplatform.events import encode, utc_now
 from mmplatform.ingest.producer import LogProducer
 from mmplatform.land.blobs import open_blobs
 from mmplatform.land.rows import row_of
 from quality.offsets import DEAD, REPEATED
+from quality.verdicts import Verdict
 from resources.hours import open_hours
 from resources.lakehouse import LakehouseResource
 from tests.assets.test_checks import HOUR, check, figures, utterance
@@ -173,7 +175,24 @@ def test_a_run_on_a_bucket_looks_at_the_newest_hour(stores):
     run = dg.DagsterRun("j", tags={PARTITION: "b03"})
     stores.land(chat(1))
     hours = open_hours(LakehouseResource())
-    assert Hour().of(hours, "raw_chats", run) == NOON
-    assert Hour().of(hours, "raw_chats", dg.DagsterRun("j", tags={PARTITION: "2026-03-01-09:00"})) < NOON
+    assert Hour().of(hours, "raw_chats", run) == [NOON]
+    [hour] = Hour().of(hours, "raw_chats", dg.DagsterRun("j", tags={PARTITION: "2026-03-01-09:00"}))
+    assert hour < NOON
     with pytest.raises(dg.Failure, match="must look like"):
         Hour(hour="b03").of(hours, "raw_chats", run)
+
+
+def test_a_run_on_several_hours_is_judged_by_each_of_them(stores):
+    stores.land(chat(1), chat(2, at=NOON + timedelta(hours=2)))
+    hours = open_hours(LakehouseResource())
+    run = dg.DagsterRun("j", tags=dict(zip(RANGE, ("2026-03-05-11:00", "2026-03-05-14:00"), strict=True)))
+
+    def look(hour):
+        rows = len(hours.rows("raw_chats", hour))
+        return Verdict(holds=hour.hour != 14, words=f"{rows} rows", figures={"rows": rows})
+
+    found = Hour().over(hours, "raw_chats", run, look, EMPTY)
+    assert not found.holds
+    assert found.words == "2026-03-05-14:00: 1 rows"
+    assert found.figures["hours"] == [f"2026-03-05-{hour}:00" for hour in (11, 12, 13, 14)]
+    assert found.figures["hours_that_fail"] == 1

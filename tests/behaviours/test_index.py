@@ -43,7 +43,7 @@ def index(request, connect_to):
         return MemoryIndex()
     found = connect_to(request.getfixturevalue("chroma_server"))
     for name in found._names():
-        found._connected().delete_collection(name)
+        found.connected().delete_collection(name)
     return found
 
 
@@ -188,7 +188,7 @@ def test_a_rebuilt_collection_is_found_again(chroma_server, connect_to):
     index.upsert([passage(1, subject="rebuilt")], LATER)
     other = connect_to(chroma_server)
     for name in other._names(suffix=f"-{bucket_of('rebuilt')}"):
-        other._connected().delete_collection(name)
+        other.connected().delete_collection(name)
     assert search(index, "x", subject_id="rebuilt") == []
     index.upsert([passage(2, subject="rebuilt")], LATER)
     assert _texts(search(index, "x", subject_id="rebuilt")) == {"passage number 2"}

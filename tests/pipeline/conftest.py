@@ -4,7 +4,8 @@ import pytest
 
 from mmplatform.land.index import ChromaIndex
 from mmplatform.land.lakehouse import Lakehouse
-from mmplatform.pipeline.derivers import open_embedder, open_redactor
+from mmplatform.land.spaces import SpaceLog
+from mmplatform.pipeline.derivers import open_embedder, open_in_step, open_redactor
 from mmplatform.settings import load
 from tests.servers.chroma import running_chroma
 
@@ -41,5 +42,11 @@ def lakehouse(settings):
 def index(settings):
     opened = ChromaIndex.open(settings)
     yield opened
-    opened.delete(list(opened.ids()))
+    for each in opened.listed():
+        opened.connected().delete_collection(each.name)
     opened.close()
+
+
+@pytest.fixture
+def in_step(settings, index):
+    return open_in_step(settings, index, SpaceLog(index))

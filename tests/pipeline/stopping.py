@@ -14,7 +14,9 @@ from mmplatform.derive.chat import ChatDeriver
 from mmplatform.derive.derived import Derived
 from mmplatform.land.index import ChromaIndex
 from mmplatform.land.lakehouse import Lakehouse
+from mmplatform.land.spaces import SpaceLog
 from mmplatform.memo import MemoryMemo
+from mmplatform.pipeline.derivers import open_in_step
 from mmplatform.pipeline.parts import Parts
 from mmplatform.pipeline.reprocess import reprocess
 from mmplatform.ports import Redacted
@@ -51,7 +53,8 @@ def chats(kind=ChatDeriver):
 
 def parts_of(settings, deriver) -> Parts:
     lakehouse, index = Lakehouse.open(settings), ChromaIndex.open(settings)
-    return Parts(lakehouse, index, None, deriver, Limits(), 64, settings.data_dir / "run" / "reprocess")
+    in_step = open_in_step(settings, index, SpaceLog(index))
+    return Parts(lakehouse, index, in_step, None, deriver, Limits(), 64, settings.data_dir / "run" / "reprocess")
 
 
 def stand_still(*_args, **_how):

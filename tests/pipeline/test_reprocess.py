@@ -75,14 +75,14 @@ def _by(provenance, version):
 
 
 class World:
-    def __init__(self, lakehouse, index, embedder, redactor):
-        self.lakehouse, self.index, self.memo = lakehouse, index, MemoryMemo()
+    def __init__(self, lakehouse, index, in_step, embedder, redactor):
+        self.lakehouse, self.index, self.in_step, self.memo = lakehouse, index, in_step, MemoryMemo()
         self.models = (embedder, redactor, self.memo)
         self.stream = Stream(lakehouse, index)
 
     def run(self, kind=ChatDeriver, *, lakehouse=None, **how):
         deriver = kind(*self.models)
-        parts = Parts(lakehouse or self.lakehouse, self.index, None, deriver, Limits(), 64)
+        parts = Parts(lakehouse or self.lakehouse, self.index, self.in_step, None, deriver, Limits(), 64)
         return reprocess("messages", NOW, parts, **how)
 
     def rows(self, table, **which):
@@ -105,8 +105,8 @@ class World:
 
 
 @pytest.fixture
-def world(lakehouse, index, embedder, redactor):
-    return World(lakehouse, index, embedder, redactor)
+def world(lakehouse, index, in_step, embedder, redactor):
+    return World(lakehouse, index, in_step, embedder, redactor)
 
 
 @pytest.fixture
@@ -211,6 +211,7 @@ def test_what_the_stream_lands_meanwhile_survives(streamed):
     parts = Parts(
         Lakehouse(streamed.lakehouse._catalog, streamed.lakehouse._namespace),
         streamed.index,
+        streamed.in_step,
         None,
         Meanwhile(Other(*streamed.models), land),
         Limits(),
@@ -326,5 +327,5 @@ def test_an_index_that_is_away_ends_the_run_before_anything_is_replaced(streamed
     commits = streamed.snapshots()
     away = ChromaIndex(load(chroma="http://127.0.0.1:1"))
     with pytest.raises(Unavailable):
-        reprocess("messages", NOW, Parts(streamed.lakehouse, away, None, Other(*streamed.models), Limits(), 64))
+        reprocess("messages", NOW, Parts(streamed.lakehouse, away, None, None, Other(*streamed.models), Limits(), 64))
     assert streamed.snapshots() == commits

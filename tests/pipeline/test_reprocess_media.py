@@ -8,8 +8,10 @@ from datetime import timedelta
 import pytest
 
 from mmplatform.land.blobs import open_blobs
+from mmplatform.land.spaces import SpaceLog
 from mmplatform.memo import MemoryMemo
 from mmplatform.pipeline.derivers import screenshot_deriver
+from mmplatform.pipeline.in_step import InStep
 from mmplatform.pipeline.parts import Parts
 from mmplatform.pipeline.reprocess import reprocess
 from quality.contracts import Limits
@@ -50,7 +52,8 @@ def call(lakehouse, index):
 
 
 def run(lakehouse, index, deriver, blobs, table="transcripts", hour=NOW + HOUR):
-    return reprocess(table, hour, Parts(lakehouse, index, blobs, deriver, Limits(), 8))
+    in_step = InStep(index, SpaceLog(index), None, None)
+    return reprocess(table, hour, Parts(lakehouse, index, in_step, blobs, deriver, Limits(), 8))
 
 
 def heard(lakehouse, hour):

@@ -144,8 +144,8 @@ def listed(number, derived_at=OLD, embedder="m@1"):
     return Listed(f"p{number}", embedder, derived_at)
 
 
-def mirrors(rows, found):
-    return mirrored(rows, found, settled=NOW - timedelta(minutes=2))
+def mirrors(rows, found, embedders=()):
+    return mirrored(rows, found, settled=NOW - timedelta(minutes=2), embedders=embedders)
 
 
 def test_index_and_table_are_compared_both_ways():
@@ -165,6 +165,15 @@ def test_what_is_under_way_is_counted_and_is_no_breach():
 def test_a_passage_that_only_another_embedder_indexed_is_missing_and_one_that_both_did_is_not():
     assert mirrors([passage(1)], [listed(1), listed(1, embedder="old@1")]).holds
     assert mirrors([passage(1)], [listed(1, embedder="old@1")]).figures["ids_not_indexed"] == ["p1"]
+
+
+def test_each_embedder_in_use_must_hold_every_passage_whoever_embedded_it_and_others_are_not_looked_at():
+    both = ("m@1", "new@2")
+    assert mirrors([passage(1)], [listed(1), listed(1, embedder="new@2")], both).holds
+    assert mirrors([passage(1)], [listed(1)], both).figures["ids_not_indexed"] == ["p1"]
+    assert mirrors([passage(1)], [listed(1, embedder="new@2")], ("new@2",)).holds
+    assert mirrors([passage(1)], [listed(1), listed(2, embedder="new@2")], both).figures["not_in_the_table"] == 1
+    assert mirrors([passage(1)], [listed(1), listed(2, embedder="left@0")], ("m@1",)).holds
 
 
 def test_the_figures_of_an_hour_of_speech():

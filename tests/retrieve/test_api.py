@@ -48,7 +48,8 @@ def index():
 async def http(index):
     app = FastAPI()
     answer_problems(app)
-    searcher = Searcher(index, SeededEmbedder())
+    embedder = SeededEmbedder()
+    searcher = Searcher(index, lambda: embedder)
     app.include_router(search_router(lambda: searcher))
 
     @app.get("/other")

@@ -30,7 +30,7 @@ def embedder():
 
 @pytest.fixture
 def ask(index, embedder):
-    searcher = Searcher(index, embedder)
+    searcher = Searcher(index, lambda: embedder)
     return lambda query, **filters: searcher.search(SearchQuery(query=query, **filters))
 
 

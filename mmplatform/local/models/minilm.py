@@ -57,6 +57,13 @@ class _Graph:
         return name
 
 
+def build_minilm_fp32(directory: Path) -> None:
+    """As :func:`build_minilm`, but the graph stays as exact as its weights: twice as slow, and a space of its own."""
+    config = json.loads((directory / "config.json").read_text())
+    _write_encoder(directory / "model.safetensors", config, directory / "model.onnx")
+    (directory / "model.safetensors").unlink()
+
+
 def build_minilm(directory: Path) -> None:
     """Turn ``model.safetensors`` and ``config.json`` in ``directory`` into ``model.onnx``, and drop the safetensors."""
     from onnxruntime.quantization import QuantType, quantize_dynamic

