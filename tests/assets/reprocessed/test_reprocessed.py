@@ -152,7 +152,7 @@ def test_a_broken_contract_ends_the_run_before_what_is_made_from_the_table(check
 
 
 def test_a_broken_contract_in_any_hour_of_a_run_ends_it(checked, lakehouse):
-    row = row_of(message(chat(7, text=" "), position(99)), position(99))[1]
+    row = row_of(message(chat(7, text="write to ann@example.com"), position(99)), position(99))[1]
     lakehouse.append("messages", [(position(99), row)], offsets={}, source="test")
     result = checked(**dict(zip(RANGE, ("2026-08-01-09:00", "2026-08-01-11:00"), strict=True)))
     assert not result.success
