@@ -360,6 +360,7 @@ def test_a_port_that_is_taken_is_named(broker, tmp_path):
         (struct.pack(">ihhi", 8, 999, 0, 1), "999"),
         (struct.pack(">ihhi", 28, 0, 9, 1) + os.urandom(20), "api 0 version 9"),
     ],
+    ids=["http", "tls", "huge", "negative", "short", "unknown api", "random body"],
 )
 def test_a_foreign_client_loses_only_its_own_connection(broker, kafka, sent, reason):
     topic = kafka.topic()
