@@ -11,7 +11,7 @@ set aside.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
@@ -86,14 +86,26 @@ def process(records: Sequence[ConsumedRecord], deriver: BatchDeriver, spec: Moda
 
 def process_one(record: ConsumedRecord, fold: Fold, spec: ModalitySpec, limits: Limits) -> Outcome:
     """Run one record of a call through the whole path; ``fold`` holds the call's state."""
-    arrivals, dead = parse([record], spec)
-    admitted, refused = admit(arrivals, spec, limits)
+    [outcome] = process_in_turn([record], fold, spec, limits)
+    return outcome
+
+
+def process_in_turn(
+    records: Sequence[ConsumedRecord], fold: Fold, spec: ModalitySpec, limits: Limits
+) -> Iterator[Outcome]:
+    """Run the records of a call one by one, as :func:`process_one` does; the gate looks at all of them at once."""
+    parsed = [parse([record], spec) for record in records]
+    refused = _refused([arrival for arrivals, _ in parsed for arrival in arrivals], spec, limits)
 
     def step(batch: Sequence[Arrival[Event]]) -> Derived:
         return fold(batch[0])
 
-    derived = _isolate(admitted, step, "call") if admitted else Derived()
-    return release(derived, refused, dead, [record], admitted, limits)
+    place = 0
+    for record, (arrivals, dead) in zip(records, parsed, strict=True):
+        bad = [refused[place]] if arrivals and place in refused else []
+        good = [] if bad else arrivals
+        place += len(arrivals)
+        yield release(_isolate(good, step, "call"), bad, dead, [record], good, limits)
 
 
 def parse(records: Sequence[ConsumedRecord], spec: ModalitySpec) -> tuple[list[Arrival[Event]], list[DeadLetter]]:
@@ -127,11 +139,17 @@ def admit(
     arrivals: Sequence[Arrival[Event]], spec: ModalitySpec, limits: Limits
 ) -> tuple[list[Arrival[Event]], list[Quarantined]]:
     """The gate before any model is paid: the contract of the raw table."""
-    rows = [vars(arrival.event) for arrival in arrivals]
-    broken = judge(spec.raw_table, rows, limits)
-    good = [arrival for place, arrival in enumerate(arrivals) if place not in broken]
-    bad = [quarantine(arrivals[place], contract=spec.raw_table, reasons=why) for place, why in sorted(broken.items())]
-    return good, bad
+    refused = _refused(arrivals, spec, limits)
+    return [arrival for place, arrival in enumerate(arrivals) if place not in refused], list(refused.values())
+
+
+def _refused(arrivals: Sequence[Arrival[Event]], spec: ModalitySpec, limits: Limits) -> dict[int, Quarantined]:
+    """By their place among the arrivals, in its order."""
+    broken = judge(spec.raw_table, [vars(arrival.event) for arrival in arrivals], limits)
+    return {
+        place: quarantine(arrivals[place], contract=spec.raw_table, reasons=why)
+        for place, why in sorted(broken.items())
+    }
 
 
 def _isolate(

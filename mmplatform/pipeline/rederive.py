@@ -18,7 +18,7 @@ from mmplatform.errors import Rejected
 from mmplatform.events import Arrival, Position, utc_now
 from mmplatform.land.rows import event_of
 from mmplatform.modalities import CALL, ModalitySpec
-from mmplatform.pipeline.process import BatchDeriver, ConsumedRecord, Outcome, process, process_one
+from mmplatform.pipeline.process import BatchDeriver, ConsumedRecord, Outcome, process, process_in_turn
 from mmplatform.pipeline.sizes import fit
 from mmplatform.ports import Blobs
 from quality.contracts import Limits
@@ -56,7 +56,7 @@ def rederive(
     blobs: Blobs,
     progress: Progress,
 ) -> Rederived:
-    """Run rows of a raw table through ``process`` or, of a call, ``process_one``.
+    """Run rows of a raw table through ``process`` or, of a call, ``process_in_turn``.
 
     Args:
         rows: of a call all that there are, or what is missing counts as lost on the way.
@@ -120,9 +120,9 @@ def _folded(rows: Sequence[Row], deriver: CallDeriver, limits: Limits, progress:
     """Each call from its first event on, in the order of the log."""
     done = 0
     for _, of_call in groupby(rows, key=lambda row: row["conversation_id"]):
-        fold = CallFold(deriver)
-        for row in of_call:
-            yield process_one(_record(row), fold, CALL, limits)
+        # The gate takes as long for one chunk as for all of a call: at once, it does not count beside the models.
+        for outcome in process_in_turn([_record(row) for row in of_call], CallFold(deriver), CALL, limits):
+            yield outcome
             done += 1
             progress(done, len(rows))
 

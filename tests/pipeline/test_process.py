@@ -9,7 +9,7 @@ from mmplatform.derive.derived import Derived, quarantine
 from mmplatform.errors import Busy, Permanent, Rejected, Unavailable
 from mmplatform.events import encode
 from mmplatform.modalities import CALL, CHAT
-from mmplatform.pipeline.process import ConsumedRecord, process, process_one
+from mmplatform.pipeline.process import ConsumedRecord, process, process_in_turn, process_one
 from quality.contracts import Limits
 from tests.builders import NOW, call_end, chat, chunk, message, passage, position, screenshot
 
@@ -244,3 +244,24 @@ def test_a_fold_that_raises_sets_its_event_aside():
 
     outcome = process_one(record(call_end(), topic=CALL.topic), fold, CALL, LIMITS)
     assert outcome.quarantined[0].reasons == ("deriver raised ValueError",)
+
+
+def test_records_in_turn_end_as_each_of_them_would_alone():
+    """Also where two lie at one place: a log that was made anew counts from 0 again."""
+    values = [chunk(0), b"no json", chunk(1, duration_s=121.0), chunk(2), chunk(3, duration_s=121.0), call_end()]
+    records = [record(value, offset, CALL.topic) for value, offset in zip(values, (0, 1, 2, 0, 2, 3), strict=True)]
+    heard = []
+
+    def fold(arrival):
+        heard.append(arrival.event.event_id)
+        return Derived()
+
+    together = list(process_in_turn(records, fold, CALL, LIMITS))
+    assert heard == ["call-1:0", "call-1:2", "call-1:end"]
+    alone = [process_one(each, fold, CALL, LIMITS) for each in records]
+    assert [ended(outcome) for outcome in together] == [ended(outcome) for outcome in alone]
+    assert [ended(outcome) for outcome in together] == [[], ["dead"], ["call-1:1"], [], ["call-1:3"], []]
+
+
+def ended(outcome):
+    return [row.event_id for row in outcome.quarantined] + ["dead" for _ in outcome.dead_letters]
