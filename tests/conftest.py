@@ -19,6 +19,7 @@ TOGETHER = ("integration", "browser", "behaviours", "assets")
 """Folders whose tests share servers, the slowest first: each runs in one process, and the longest are begun first."""
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
 def pytest_collection_modifyitems(items):
     """Say what `make test` may run side by side: a folder whose tests share servers, or else a module."""
     for item in items:
