@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
 import pytest
 from hypothesis import settings
@@ -19,17 +18,35 @@ TOGETHER = ("integration", "browser", "behaviours", "assets")
 """Folders whose tests share servers, the slowest first: each runs in one process, and the longest are begun first."""
 
 
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
 def pytest_collection_modifyitems(items):
-    """Say what `make test` may run side by side: a folder whose tests share servers, or else a module."""
-    for item in items:
-        folder = _folder(item)
-        item.add_marker(pytest.mark.xdist_group(folder if folder in TOGETHER else str(item.path)))
-    items.sort(key=lambda item: TOGETHER.index(_folder(item)) if _folder(item) in TOGETHER else len(TOGETHER))
+    """Begin with what takes longest."""
+    items.sort(key=lambda item: _turn(_together(item.nodeid)))
 
 
-def _folder(item):
-    return item.path.relative_to(Path(__file__).parent).parts[0]
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """What `make test` may run side by side.
+
+    The groups of pytest-xdist 3.8 need node ids that can be written, and pytest 9.2 has none.
+    """
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Together(LoadScopeScheduling):
+        def _split_scope(self, nodeid):
+            return _together(nodeid)
+
+    return Together(config, log)
+
+
+def _together(nodeid: str) -> str:
+    """A folder whose tests share servers, or else a module."""
+    module = nodeid.partition("::")[0]
+    folder = module.removeprefix("tests/").partition("/")[0]
+    return folder if folder in TOGETHER else module
+
+
+def _turn(scope: str) -> int:
+    return TOGETHER.index(scope) if scope in TOGETHER else len(TOGETHER)
 
 
 @pytest.fixture(scope="session", autouse=True)
