@@ -26,9 +26,9 @@ models: $(VENV)/.local  ## Pull the pinned models (once; about 230 MB)
 test: $(VENV)/.dev models  ## Set up and run all tests, with coverage
 	$(BIN)/mmplatform models pull whisper-tiny minilm-fp32
 	rm -f .coverage .coverage.*
-	COVERAGE_PROCESS_START=$(CURDIR)/pyproject.toml $(BIN)/python -m coverage run -m pytest -n 2 --dist loadscope --no-loadscope-reorder -m "not caption" $(ARGS) 2> >(tee .test-stderr >&2); \
+	COVERAGE_PROCESS_START=$(CURDIR)/pyproject.toml $(BIN)/python -m coverage run -m pytest -n 2 --max-worker-restart 2 --dist loadscope --no-loadscope-reorder -m "not caption" $(ARGS) 2> >(tee .test-stderr >&2); \
 	code=$$?; $(BIN)/coverage combine -q; $(BIN)/coverage report --format=total | sed 's/^/coverage, percent: /'; \
-	if [ $$code -ge 128 ]; then echo "the test process was killed by a signal; what it said first:"; \
+	if grep -q 'Fatal Python error' .test-stderr; then echo "a test process was killed; what it said first:"; \
 	  grep -v '^Extension modules' .test-stderr | grep -B 8 -A 60 'Fatal Python error' | cut -c1-160; fi; exit $$code
 
 test-backfill: $(VENV)/.dev models  ## A backfill of 24 hours beside a stream, as the UI starts it (`make test` takes 8)

@@ -38,6 +38,21 @@ def pytest_xdist_make_scheduler(config, log):
     return Together(config, log)
 
 
+_crashed: set[str] = set()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_handlecrashitem(crashitem, report):
+    """A native library that kills its process (an assertion of its own, say) is told, and its test is run once more.
+
+    The closing line counts it as `crashed`, and `make test` ends with what the process said. The second one of a
+    session has failed.
+    """
+    if not _crashed:
+        report.outcome = "crashed"
+    _crashed.add(crashitem)
+
+
 def _together(nodeid: str) -> str:
     """A folder whose tests share servers, or else a module."""
     module = nodeid.partition("::")[0]
