@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from datetime import timedelta
 
 import dagster as dg
@@ -106,6 +107,20 @@ def test_the_bytes_behind_passages_are_looked_for(stores):
     found = check("passages", "lineage_complete", hour=hour)
     assert not found.passed
     assert figures(found)["ids_without_bytes"] == [gone.event_id]
+
+
+def test_looking_for_bytes_takes_nothing_away(stores):
+    call = chunk(0, blob=open_blobs(stores.settings).put(b"wav", media_type="audio/wav"))
+    torn = stores.settings.blobs_dir / ".incoming" / "half-written"
+    torn.write_bytes(b"wa")
+    os.utime(torn, (0, 0))
+    heard = utterance(0)
+    points = {"source_artifact_id": heard.artifact_id, "source_kind": "utterance", "modality": "call"}
+    made = passage(1).model_copy(update={**points, "stamps": heard.stamps, "provenance": heard.provenance})
+    stores.land(call, heard, made)
+    found = check("passages", "lineage_complete", hour=f"{NOW:%Y-%m-%d-%H}:00")
+    assert figures(found)["blobs_looked_at"] == 1
+    assert torn.exists(), "whoever writes it may be about to be done; only the stream's workers sweep"
 
 
 def now_chat(number):
