@@ -193,8 +193,20 @@ def test_a_run_on_a_bucket_looks_at_the_newest_hour(stores):
     assert Hour().of(hours, "raw_chats", run) == [NOON]
     [hour] = Hour().of(hours, "raw_chats", dg.DagsterRun("j", tags={PARTITION: "2026-03-01-09:00"}))
     assert hour < NOON
-    with pytest.raises(dg.Failure, match="must look like"):
-        Hour(hour="b03").of(hours, "raw_chats", run)
+
+
+@pytest.mark.parametrize(
+    ("named", "words"),
+    [
+        ("b03", "'b03' is no hour"),
+        ("2026-03-05-12:37", "does not begin an hour"),
+        ("2999-03-05-12:00", "has not begun"),
+    ],
+)
+def test_an_hour_that_is_named_and_none_is_refused_and_not_rounded(stores, named, words):
+    stores.land(chat(1))
+    with pytest.raises(dg.Failure, match=words):
+        Hour(hour=named).of(open_hours(LakehouseResource()), "raw_chats", dg.DagsterRun("j"))
 
 
 def test_a_run_on_several_hours_is_judged_by_each_of_them(stores):
