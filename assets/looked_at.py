@@ -3,18 +3,20 @@
 
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Final
 
 import dagster as dg
 from pydantic import Field
 
+from mmplatform.errors import Rejected
+from mmplatform.events import utc_now
 from quality.verdicts import MOST_NAMED, Figure, Verdict
 from resources.hours import HOUR, Hours
 
 PARTITION: Final = "dagster/partition"
 RANGE: Final = ("dagster/asset_partition_range_start", "dagster/asset_partition_range_end")
-_KEY: Final = "%Y-%m-%d-%H:%M"
+_KEY: Final = "%Y-%m-%d-%H:00"
 
 
 class Hour(dg.Config):
@@ -29,9 +31,9 @@ class Hour(dg.Config):
         if self.hour:
             try:
                 return [_hour(self.hour)]
-            except ValueError:
-                raise dg.Failure("`hour` must look like 2026-08-01-10:00", allow_retries=False) from None
-        with suppress(ValueError):  # a run on another partition than hours, such as a bucket of the index
+            except Rejected as error:
+                raise dg.Failure(f"`hour`: {error}", allow_retries=False) from None
+        with suppress(Rejected):  # a run on another partition than hours, such as a bucket of the index
             first, last = (_hour(run.tags.get(tag, run.tags.get(PARTITION, ""))) for tag in RANGE)
             return [first + n * HOUR for n in range((last - first) // HOUR + 1)]
         newest = hours.newest(table)
@@ -60,5 +62,9 @@ def over(asked: Iterable[datetime], look: Callable[[datetime], Verdict]) -> Verd
 
 
 def _hour(text: str) -> datetime:
-    """Raises ValueError for none."""
-    return datetime.strptime(text, _KEY).replace(minute=0, tzinfo=UTC)
+    """Raises Rejected for what is no whole hour, or has not begun."""
+    from mmplatform.pipeline.reprocess import check_hour, parse_hour  # with it come the derivers
+
+    hour = parse_hour(text)
+    check_hour(hour, utc_now())
+    return hour

@@ -20,6 +20,7 @@ from quality.offsets import gapless, holes
 from quality.traces import Bytes, sample, traced
 from quality.verdicts import Backlog, Verdict
 from quality.watermarks import behind, moved
+from resources.blobs import BlobsResource
 from resources.holes import MOST, named_holes
 from resources.hours import Hours, open_hours
 from resources.lakehouse import LakehouseResource
@@ -112,7 +113,7 @@ def _passages_traced() -> dg.AssetChecksDefinition:
         ),
     )
     def check(
-        context: dg.AssetCheckExecutionContext, config: Hour, lakehouse: LakehouseResource
+        context: dg.AssetCheckExecutionContext, config: Hour, lakehouse: LakehouseResource, blobs: BlobsResource
     ) -> dg.AssetCheckResult:
         def look() -> Verdict:
             hours = open_hours(lakehouse)
@@ -125,7 +126,7 @@ def _passages_traced() -> dg.AssetChecksDefinition:
                     points = {r["artifact_id"]: [r["source_artifact_id"]] for r in rows if r["source_kind"] == kind}
                     there |= _there(hours, table, "artifact_id", hour, points)
                 points = {row["artifact_id"]: [row["source_artifact_id"]] for row in rows}
-                return traced(points, there, _bytes(lakehouse, hours, hour, rows))
+                return traced(points, there, _bytes(blobs, hours, hour, rows))
 
             return config.over(hours, PASSAGES_TABLE, context.run, at, EMPTY)
 
@@ -149,10 +150,8 @@ def _there(hours: Hours, table: str, column: str, hour: datetime, points: Mappin
     return near | hours.known(table, sorted(wanted - near))
 
 
-def _bytes(lakehouse: LakehouseResource, hours: Hours, hour: datetime, rows: list[dict[str, Any]]) -> Bytes:
+def _bytes(blobs: BlobsResource, hours: Hours, hour: datetime, rows: list[dict[str, Any]]) -> Bytes:
     """Whether the bytes behind a sample of the hour's events are there."""
-    from mmplatform.land.blobs import open_blobs
-
     events = {event_id for row in rows for event_id in row["event_ids"]}
     columns = ("event_id", "blob_key", "blob_sha256", "blob_size", "blob_media_type")
     refs: dict[str, BlobRef] = {}
@@ -165,9 +164,9 @@ def _bytes(lakehouse: LakehouseResource, hours: Hours, hour: datetime, rows: lis
                 refs[row["event_id"]] = BlobRef(**fields)
     if not refs:
         return Bytes()
-    blobs = open_blobs(lakehouse.settings())
     looked = sample(refs)
-    return Bytes(len(refs), len(looked), [each for each in looked if not blobs.exists(refs[each])])
+    stored = blobs.sizes(refs[each] for each in looked)
+    return Bytes(len(refs), len(looked), [each for each in looked if refs[each].sha256 not in stored])
 
 
 def _gapless(spec: ModalitySpec) -> dg.AssetChecksDefinition:

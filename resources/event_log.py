@@ -32,12 +32,16 @@ from dagster._core.storage.event_log.schema import (
     SqlEventLogStorageTable,
 )
 from dagster._core.storage.event_log.sqlite.sqlite_event_log import SqliteEventLogStorage
+from dagster._core.storage.schedules.sqlite.sqlite_schedule_storage import SqliteScheduleStorage
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
 
 _BATCH: Final = 500
 _BUSY_S: Final = 30.0
+TICKS_MOST: Final = 100_000_000
+"""Bytes up to which the file of ticks is written anew, at some 40 MB a second on a slow machine: Dagster's daemon waits
+5 s to write to it, and then its tick fails."""
 _WORTH_IT: Final = 0.1
 """Share of a file that must be free before it is written anew: VACUUM copies the whole of it."""
 
@@ -68,11 +72,17 @@ class Pruned:
 
 @dataclass(frozen=True, slots=True)
 class Shrunk:
-    """Bytes of SQLite's files; ``busy`` names those that somebody held too long to be shrunk."""
+    """Bytes of SQLite's files.
+
+    Attributes:
+        busy: those that somebody held too long to be shrunk.
+        left_out: those whose shrinking would hold others up for too long.
+    """
 
     before: int = 0
     after: int = 0
     busy: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
 
 
 def prune(instance: dg.DagsterInstance, before: datetime) -> Pruned:
@@ -92,19 +102,23 @@ def prune(instance: dg.DagsterInstance, before: datetime) -> Pruned:
     return Pruned(done.runs, events, size, checks, done.kept_runs)
 
 
-def shrink(instance: dg.DagsterInstance) -> Shrunk:
+def shrink(instance: dg.DagsterInstance, *, ticks_most: int = TICKS_MOST) -> Shrunk:
     """Give the free pages of SQLite's files back to the disk, where nobody holds the file for half a minute.
 
-    Other storages do so by themselves (Postgres by its autovacuum, for new rows).
+    The file of ticks is left alone when it has more than ``ticks_most`` bytes. Other storages do so by themselves
+    (Postgres by its autovacuum, for new rows).
     """
-    found, busy, before = _files(instance), [], 0
-    for path in found:
-        before += path.stat().st_size
+    ticks, busy = _ticks(instance), []
+    left = [path for path in ticks if path.stat().st_size > ticks_most]
+    found = [*_files(instance), *ticks]
+    before = sum(path.stat().st_size for path in found)
+    for path in (each for each in found if each not in left):
         try:
             _vacuum(path)
         except sqlite3.OperationalError:
             busy.append(path.name)
-    return Shrunk(before, sum(path.stat().st_size for path in found), tuple(busy))
+    after = sum(path.stat().st_size for path in found)
+    return Shrunk(before, after, tuple(busy), tuple(path.name for path in left))
 
 
 def _runs(instance: dg.DagsterInstance, before: datetime, held: set[str] | None) -> Pruned:
@@ -203,14 +217,17 @@ def _naive(moment: datetime) -> datetime:
 
 
 def _files(instance: dg.DagsterInstance) -> list[Path]:
-    """The files that grow: asset events, their copies of no run, and what ticks left."""
+    """The files that grow by events: those of assets, and their copies of no run."""
     storage = instance.event_log_storage
     if not isinstance(storage, SqliteEventLogStorage):
         return []
-    found = [Path(storage.path_for_shard(name)) for name in ("index", RUNLESS_RUN_ID)]
-    if instance.schedule_storage is not None and "sqlite" in type(instance.schedule_storage).__name__.lower():
-        found.append(Path(instance.root_directory) / "schedules" / "schedules.db")
-    return [path for path in found if path.is_file()]
+    return [path for name in ("index", RUNLESS_RUN_ID) if (path := Path(storage.path_for_shard(name))).is_file()]
+
+
+def _ticks(instance: dg.DagsterInstance) -> list[Path]:
+    """The file that grows by ticks."""
+    path = Path(instance.root_directory) / "schedules" / "schedules.db"
+    return [path] if isinstance(instance.schedule_storage, SqliteScheduleStorage) and path.is_file() else []
 
 
 def _vacuum(path: Path) -> None:

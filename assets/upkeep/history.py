@@ -50,5 +50,6 @@ def event_log(
             "file_bytes_before": shrunk.before,
             "file_bytes_after": shrunk.after,
             "files_in_use": list(shrunk.busy),
+            "files_too_large": list(shrunk.left_out),
         }
     )

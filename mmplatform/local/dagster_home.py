@@ -39,12 +39,23 @@ storage:
     postgres_url:
       env: MMPLATFORM_DAGSTER_POSTGRES
 """
+_ONCE: Final = "# Written once by `mmplatform up`; yours to change.\ntelemetry:\n  enabled: false\n"
+_ONCE_LIMITED: Final = f"""\
+{_ONCE}# One step of a pool at a time: two runs that derive the same hour would do each other's work.
+concurrency:
+  pools:
+    default_limit: 1
+"""
+_EARLIER: Final = frozenset({_ONCE, _ONCE_LIMITED})
+"""Whole files as earlier releases wrote them, once: one that is still so has nothing of the user's in it."""
 _PARTIAL_S: Final = 30
 """How often the log of a step that is still running is uploaded: what a machine takes with it when it dies."""
 
 
 def prepare(home: Path, settings: Settings) -> None:
     """Make the folder and write ``dagster.yaml``; one whose first line the user took away is left as it is.
+
+    So is one of an earlier release that the user has changed; one that nobody touched is written anew.
 
     Raises:
         Misconfigured: the settings want Postgres, and the package for it is not installed.
@@ -54,7 +65,7 @@ def prepare(home: Path, settings: Settings) -> None:
         raise Misconfigured("MMPLATFORM_DAGSTER_POSTGRES needs a package: pip install 'mmplatform[postgres]'")
     home.mkdir(parents=True, exist_ok=True)
     file = home / "dagster.yaml"
-    if not file.exists() or file.read_text(encoding="utf-8").startswith(OURS):
+    if not file.exists() or _is_ours(file.read_text(encoding="utf-8")):
         file.write_text(written(home, settings), encoding="utf-8")
 
 
@@ -96,11 +107,19 @@ def lacking(home: Path, settings: Settings) -> list[str]:
     found = []
     if not isinstance(_at(given, "concurrency", "pools", "default_limit"), int):
         found.append("concurrency.pools.default_limit: two runs could derive the same hour at once")
+    if _at(given, "concurrency", "pools", "granularity") != "run":
+        found.append("concurrency.pools.granularity: a run that waits for its pool would wait as a process")
+    if without := [each for each in ("sensor", "schedule") if not _at(given, "retention", each, "purge_after_days")]:
+        found.append(f"retention: what each {' and '.join(without)} did would be kept for ever")
     if settings.dagster_postgres.get_secret_value() and not _at(given, "storage", "postgres"):
         found.append("storage.postgres: MMPLATFORM_DAGSTER_POSTGRES is not used")
     if settings.dagster_logs and _at(given, "compute_logs", "class") != "S3ComputeLogManager":
         found.append("compute_logs: MMPLATFORM_DAGSTER_LOGS is not used")
     return found
+
+
+def _is_ours(text: str) -> bool:
+    return text.startswith(OURS) or text in _EARLIER
 
 
 def _logs(home: Path, settings: Settings) -> str:

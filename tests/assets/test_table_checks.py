@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from datetime import timedelta
 
 import dagster as dg
@@ -108,6 +109,20 @@ def test_the_bytes_behind_passages_are_looked_for(stores):
     assert figures(found)["ids_without_bytes"] == [gone.event_id]
 
 
+def test_looking_for_bytes_takes_nothing_away(stores):
+    call = chunk(0, blob=open_blobs(stores.settings).put(b"wav", media_type="audio/wav"))
+    torn = stores.settings.blobs_dir / ".incoming" / "half-written"
+    torn.write_bytes(b"wa")
+    os.utime(torn, (0, 0))
+    heard = utterance(0)
+    points = {"source_artifact_id": heard.artifact_id, "source_kind": "utterance", "modality": "call"}
+    made = passage(1).model_copy(update={**points, "stamps": heard.stamps, "provenance": heard.provenance})
+    stores.land(call, heard, made)
+    found = check("passages", "lineage_complete", hour=f"{NOW:%Y-%m-%d-%H}:00")
+    assert figures(found)["blobs_looked_at"] == 1
+    assert torn.exists(), "whoever writes it may be about to be done; only the stream's workers sweep"
+
+
 def now_chat(number):
     return chat(number, at=utc_now() - timedelta(seconds=5))
 
@@ -178,8 +193,20 @@ def test_a_run_on_a_bucket_looks_at_the_newest_hour(stores):
     assert Hour().of(hours, "raw_chats", run) == [NOON]
     [hour] = Hour().of(hours, "raw_chats", dg.DagsterRun("j", tags={PARTITION: "2026-03-01-09:00"}))
     assert hour < NOON
-    with pytest.raises(dg.Failure, match="must look like"):
-        Hour(hour="b03").of(hours, "raw_chats", run)
+
+
+@pytest.mark.parametrize(
+    ("named", "words"),
+    [
+        ("b03", "'b03' is no hour"),
+        ("2026-03-05-12:37", "does not begin an hour"),
+        ("2999-03-05-12:00", "has not begun"),
+    ],
+)
+def test_an_hour_that_is_named_and_none_is_refused_and_not_rounded(stores, named, words):
+    stores.land(chat(1))
+    with pytest.raises(dg.Failure, match=words):
+        Hour(hour=named).of(open_hours(LakehouseResource()), "raw_chats", dg.DagsterRun("j"))
 
 
 def test_a_run_on_several_hours_is_judged_by_each_of_them(stores):

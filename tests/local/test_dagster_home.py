@@ -10,6 +10,13 @@ from mmplatform.local import dagster_home
 from mmplatform.local.dagster_home import OURS, aws_environment, lacking, prepare, written
 from mmplatform.settings import load
 
+# Word for word what earlier releases wrote.
+FIRST = "# Written once by `mmplatform up`; yours to change.\ntelemetry:\n  enabled: false\n"
+LIMITED = f"""{FIRST}# One step of a pool at a time: two runs that derive the same hour would do each other's work.
+concurrency:
+  pools:
+    default_limit: 1
+"""
 DATABASE = "postgresql+psycopg2://dagster:very-secret@db.example/dagster"
 
 
@@ -43,11 +50,37 @@ def test_the_file_follows_the_settings_until_its_first_line_is_taken_away(tmp_pa
     assert file.read_text() == own
 
 
+@pytest.mark.parametrize("earlier", [FIRST, LIMITED])
+def test_a_file_that_an_earlier_release_wrote_and_nobody_touched_is_written_anew(tmp_path, earlier):
+    file = tmp_path / "dagster.yaml"
+    file.write_text(earlier)
+    assert lacking(tmp_path, load()) != []
+    prepare(tmp_path, load())
+    assert file.read_text() == written(tmp_path, load())
+    assert lacking(tmp_path, load()) == []
+
+
+def test_a_file_of_an_earlier_release_that_the_user_changed_stays_and_what_it_lacks_is_named(tmp_path):
+    file = tmp_path / "dagster.yaml"
+    own = f"{LIMITED}retention:\n  sensor:\n    purge_after_days: 7\n"
+    file.write_text(own)
+    prepare(tmp_path, load())
+    assert file.read_text() == own
+    assert lacking(tmp_path, load()) == [
+        "concurrency.pools.granularity: a run that waits for its pool would wait as a process",
+        "retention: what each schedule did would be kept for ever",
+    ]
+
+
 def test_what_a_file_of_the_users_own_lacks_is_named(tmp_path):
     (tmp_path / "dagster.yaml").write_text("telemetry: {enabled: false}\n")
     assert [each.partition(":")[0] for each in lacking(tmp_path, settings())] == [
-        "concurrency.pools.default_limit", "storage.postgres", "compute_logs"
-    ]  # fmt: skip
+        "concurrency.pools.default_limit",
+        "concurrency.pools.granularity",
+        "retention",
+        "storage.postgres",
+        "compute_logs",
+    ]
     (tmp_path / "dagster.yaml").write_text(written(tmp_path, settings()))
     assert lacking(tmp_path, settings()) == []
 
@@ -59,7 +92,7 @@ def test_a_file_that_says_nothing_is_a_finding_and_no_crash(tmp_path, text):
         with pytest.raises(Misconfigured, match=r"dagster\.yaml cannot be read"):
             lacking(tmp_path, settings())
     else:
-        assert len(lacking(tmp_path, settings())) == 3
+        assert len(lacking(tmp_path, settings())) == 5
 
 
 def test_postgres_without_its_package_is_said_at_once(tmp_path, monkeypatch):

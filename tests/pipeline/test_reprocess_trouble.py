@@ -9,9 +9,11 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 
 import pytest
+import sqlalchemy as sa
 
 from mmplatform.derive.chat import ChatDeriver
 from mmplatform.errors import Unavailable
@@ -184,11 +186,20 @@ def test_a_lock_that_cannot_be_opened_is_said_with_its_path(tmp_path):
 
 def test_a_catalog_that_is_locked_for_a_while_is_waited_for(settings, stream, lakehouse, index):
     stream.send(events_of(NOW), chats())
-    with _locked(settings) as locked:
-        threading.Timer(2.0, locked.rollback).start()
-        began = time.monotonic()
+    asked, order = threading.Event(), []
+
+    def free():
+        assert asked.wait(60)
+        time.sleep(0.5)  # a catalog that is not locked would answer meanwhile
+        order.append("freed")
+        locked.rollback()
+
+    with _locked(settings) as locked, _listening(asked.set, lambda: order.append("answered")):
+        freeing = threading.Thread(target=free)
+        freeing.start()
         assert run(settings).changed
-        assert time.monotonic() - began > 1.5
+        freeing.join()
+    assert order[:2] == ["freed", "answered"]
     assert texts(lakehouse, "passages", NOW) == indexed(index, NOW)
 
 
@@ -229,6 +240,19 @@ def _locked(settings):
     locking = _Locking(settings)
     locking.take()
     return locking
+
+
+@contextmanager
+def _listening(asked, answered):
+    """Hears of each statement that is sent to a catalog, and of each that is answered."""
+    heard = {"before_cursor_execute": lambda *_: asked(), "after_cursor_execute": lambda *_: answered()}
+    for name, tell in heard.items():
+        sa.event.listen(sa.Engine, name, tell)
+    try:
+        yield
+    finally:
+        for name, tell in heard.items():
+            sa.event.remove(sa.Engine, name, tell)
 
 
 @pytest.mark.parametrize("day", [datetime(2026, 3, 29, tzinfo=UTC), datetime(2026, 10, 25, tzinfo=UTC)])
