@@ -18,7 +18,8 @@ def ui(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def page():
-    with browser_page() as opened:
+    # High enough for the whole graph: what is out of sight is not on the page.
+    with browser_page(height=1160) as opened:
         yield opened
 
 
@@ -29,6 +30,7 @@ def test_the_lineage_page_shows_every_asset(ui, page):
     page.get_by_text("derived", exact=True).first.wait_for(timeout=WAIT_MS)
     graph = page.locator("foreignObject")
     open_groups(page, graph)
+    page.goto(page.url, wait_until="domcontentloaded")  # it names the groups, and is drawn in the middle
     for name in (*TABLES, "index"):
         graph.get_by_text(name, exact=True).first.wait_for(timeout=WAIT_MS)
     left = {
