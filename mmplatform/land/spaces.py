@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from pydantic import AwareDatetime, Field, ValidationError
 
-from mmplatform.errors import Conflict, PlatformError, Unavailable
+from mmplatform.errors import Conflict, Misconfigured, PlatformError, Unavailable
 from mmplatform.events import Record, utc_now
 from mmplatform.land.chroma_client import chroma_errors
 from mmplatform.land.index import ChromaIndex
@@ -97,10 +97,22 @@ class SpaceLog:
             return self._last
 
     def adopt(self, space: Space) -> Spaces:
-        """What is written, or the first revision with this space serving where nothing is."""
+        """What is written, or the first revision with this space serving where nothing is.
+
+        Raises:
+            Misconfigured: nothing is, and the index holds passages of other embedders only: with this one serving no
+                search would find any of them.
+        """
         found = self.read()
         if found is not None:
             return found
+        there = self._index.embedders()
+        if there and space.name not in there:
+            raise Misconfigured(
+                f"nobody has written down which embedder serves, and the index has passages of "
+                f"{', '.join(sorted(there))} only, none of {space.name}: start once with MMPLATFORM_EMBEDDER naming "
+                "one that is there, and then `mmplatform embedder build` the other"
+            )
         try:
             return self._publish(Spaces(revision=1, serving=space, changed_at=utc_now(), nonce=uuid.uuid4().hex))
         except Conflict:

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from mmplatform.errors import Conflict, Unavailable
+from mmplatform.errors import Conflict, Misconfigured, Unavailable
 from mmplatform.land.index import ChromaIndex
 from mmplatform.land.spaces import _KEPT, _LIST_S, Space, SpaceLog
 from mmplatform.settings import load
@@ -170,3 +170,13 @@ def test_a_revision_of_an_earlier_release_is_read_and_one_with_nothing_new_reads
     log.change(found, serving=NEW, previous=OLD)
     written = index.connected().get_collection("embedders-000002", embedding_function=None).metadata["spaces"]
     assert set(json.loads(written)) == set(earlier)
+
+
+def test_nobody_adopts_an_embedder_of_which_a_filled_index_has_nothing(index):
+    index.upsert([passage(1)], NOON)
+    with pytest.raises(Misconfigured, match=f"passages of {passage(1).embedder} only"):
+        SpaceLog(index).adopt(NEW)
+    assert SpaceLog(index).read() is None
+    there = Space(model="minilm", name=passage(1).embedder)
+    assert SpaceLog(index).adopt(there).serving == there
+    assert SpaceLog(index).adopt(NEW).serving == there, "written is written"
