@@ -123,8 +123,10 @@ def _index(settings: Settings) -> None:
     producer = LogProducer(settings)
     index = ChromaIndex.open(settings)
     log = SpaceLog(index)
+    space = None
     with suppress(Misconfigured):  # an indexer without the model at hand makes collections as passages come
         space = space_named(settings)
+    if space is not None:
         for active in _patiently("the index", lambda: log.adopt(space)).active:
             _patiently("the index", partial(index.prepare, active.name))
     app = index_app(settings, open_in_step(settings, index, log), producer, status)

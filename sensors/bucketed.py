@@ -50,7 +50,7 @@ class BucketLanding(_Frozen):
     """What came into a bucket and went out of it since it was last told of.
 
     Attributes:
-        passages: what it holds now, of every embedder.
+        passages: what it holds now for the embedder that serves; of every one where no embedder is written down.
         gap: of the worker's rolling window; empty when nothing came in it.
         watermark: newest event time that the worker put into it; ``None`` when it put nothing.
     """

@@ -9,6 +9,7 @@ import dagster as dg
 from assets.index import INDEX
 from mmplatform.errors import PlatformError
 from mmplatform.land.buckets import BUCKET_NAMES
+from mmplatform.land.spaces import SpaceLog
 from mmplatform.retrieve.freshness import WINDOW_S
 from resources.stack import StackResource
 from sensors.bucketed import BucketLanding, Cursor, bucket_landings
@@ -32,7 +33,10 @@ def index_sensor(context: dg.SensorEvaluationContext, stack: StackResource) -> d
     try:
         status = stack.measured()
         with stack.index() as index:
-            passages = {bucket: index.count(bucket=bucket) for bucket in BUCKET_NAMES}
+            spaces = SpaceLog(index).read()
+            # What a build copies beside it is nothing that landed, and no search finds it before the swap.
+            serving = spaces.serving.name if spaces else None
+            passages = {bucket: index.count(embedder=serving, bucket=bucket) for bucket in BUCKET_NAMES}
     except PlatformError as error:
         return dg.SensorResult(skip_reason=f"the index cannot be asked: {type(error).__name__}: {error}")
     found, after = bucket_landings(status, passages, cursor)

@@ -13,6 +13,7 @@ from mmplatform.cli.app import app
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from mmplatform.land.spaces import Spaces
     from mmplatform.pipeline.copying import Copied
     from mmplatform.pipeline.swapping import Progress, Swapping
     from mmplatform.settings import Settings
@@ -28,24 +29,32 @@ def status() -> None:
     from rich.table import Table
 
     with _opened() as (swapping, _):
-        state = swapping.state()
-        left = swapping.left_behind(state)
+        state = swapping.known()
         table = Table("embedder", "is", "passages", box=None, pad_edge=False)
-        rows = [(state.serving.name, "serving")]
-        rows += [
-            (space.name, word)
-            for space, word in ((state.candidate, "candidate"), (state.previous, "previous"))
-            if space
-        ]
-        for name, word in [*rows, *((name, "left behind") for name in left)]:
+        for name, word in _rows(swapping, state):
             table.add_row(name, word, str(swapping.index.count(embedder=name)))
     console = Console()
     console.print(table)
+    if state is None:
+        console.print("nobody has written it down yet: the settings' embedder serves", style="dim", highlight=False)
+        return
     console.print(
         f"since {state.changed_at:%Y-%m-%d %H:%M:%S} UTC, revision {state.revision}", style="dim", highlight=False
     )
     if state.lacking:
         console.print("an indexer could not keep the one beside in step: see its log", style="yellow")
+
+
+def _rows(swapping: Swapping, state: Spaces | None) -> list[tuple[str, str]]:
+    """Names of embedders, and what each is."""
+    if state is None:
+        serving = swapping.default.name
+        return [(serving, "serving"), *((name, "unused") for name in sorted(swapping.index.embedders() - {serving}))]
+    words = (("serving", state.serving), ("candidate", state.candidate), ("previous", state.previous))
+    return [
+        *((space.name, word) for word, space in words if space),
+        *((name, "being deleted" if name in state.retiring else "left behind") for name in swapping.left_behind(state)),
+    ]
 
 
 @embedder.command("build")
@@ -134,7 +143,9 @@ def _tell(done: Copied, console: Console) -> None:
 
 
 def _tell_serving(swapping: Swapping, console: Console) -> None:
-    state = swapping.state()
+    state = swapping.known()
+    if state is None:
+        return
     console.print(f"{state.serving.name} serves; running gateways see it within seconds", highlight=False)
     if state.previous is not None:
         console.print(f"{state.previous.name} is kept in step for a rollback", style="dim", highlight=False)

@@ -15,11 +15,12 @@ import threading
 import time
 import uuid
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final, Literal
 
 from pydantic import AwareDatetime, Field, ValidationError
 
-from mmplatform.errors import Conflict, PlatformError, Unavailable
+from mmplatform.errors import Conflict, Misconfigured, PlatformError, Unavailable
 from mmplatform.events import Record, utc_now
 from mmplatform.land.chroma_client import chroma_errors
 from mmplatform.land.index import ChromaIndex
@@ -51,6 +52,8 @@ class Spaces(Record):
     candidate: Space | None = Field(default=None, description="built beside it, to serve next")
     previous: Space | None = Field(default=None, description="served before, kept in step for a rollback")
     lacking: bool = Field(default=False, description="an indexer could not keep the one beside it in step")
+    copying: bool = Field(default=False, description="what was lacking is being copied: not all of it is there yet")
+    retiring: tuple[str, ...] = Field(default=(), description="names of spaces whose collections are being deleted")
     changed_at: AwareDatetime
     nonce: str = Field(description="tells our own revision from another's of the same number")
 
@@ -94,10 +97,22 @@ class SpaceLog:
             return self._last
 
     def adopt(self, space: Space) -> Spaces:
-        """What is written, or the first revision with this space serving where nothing is."""
+        """What is written, or the first revision with this space serving where nothing is.
+
+        Raises:
+            Misconfigured: nothing is, and the index holds passages of other embedders only: with this one serving no
+                search would find any of them.
+        """
         found = self.read()
         if found is not None:
             return found
+        there = self._index.embedders()
+        if there and space.name not in there:
+            raise Misconfigured(
+                f"nobody has written down which embedder serves, and the index has passages of "
+                f"{', '.join(sorted(there))} only, none of {space.name}: start once with MMPLATFORM_EMBEDDER naming "
+                "one that is there, and then `mmplatform embedder build` the other"
+            )
         try:
             return self._publish(Spaces(revision=1, serving=space, changed_at=utc_now(), nonce=uuid.uuid4().hex))
         except Conflict:
@@ -110,9 +125,16 @@ class SpaceLog:
         serving: Space,
         candidate: Space | None = None,
         previous: Space | None = None,
-        lacking: bool = False,
+        retiring: tuple[str, ...] | None = None,
     ) -> Spaces:
-        """Publish the revision after ``before``.
+        """Publish the revision after ``before``, with other spaces: nothing is lacking in it, nor being copied.
+
+        Args:
+            before: the revision that the caller has decided by.
+            serving: the one that searches ask.
+            candidate: built beside it, if any.
+            previous: kept for a rollback, if any.
+            retiring: whose collections are being deleted; ``None`` as before.
 
         Raises:
             Conflict: somebody else has changed it since.
@@ -122,29 +144,44 @@ class SpaceLog:
             serving=serving,
             candidate=candidate,
             previous=previous,
-            lacking=lacking,
+            retiring=before.retiring if retiring is None else retiring,
             changed_at=utc_now(),
             nonce=uuid.uuid4().hex,
         )
         return self._publish(after)
 
+    def mark(
+        self,
+        before: Spaces,
+        *,
+        lacking: bool | None = None,
+        copying: bool | None = None,
+        retiring: tuple[str, ...] | None = None,
+    ) -> Spaces:
+        """Publish the revision after ``before`` with the same spaces; what is ``None`` stays.
+
+        Raises:
+            Conflict: somebody else has changed it since.
+        """
+        marks = {"lacking": lacking, "copying": copying, "retiring": retiring}
+        new = {"revision": before.revision + 1, "changed_at": utc_now(), "nonce": uuid.uuid4().hex}
+        return self._publish(
+            before.model_copy(update=new | {name: value for name, value in marks.items() if value is not None})
+        )
+
     def lack(self, before: Spaces) -> None:
         """Say that the space beside the serving one misses a passage; does nothing where that is known already."""
         if before.lacking or before.beside is None:
             return
-        try:
-            self.change(
-                before, serving=before.serving, candidate=before.candidate, previous=before.previous, lacking=True
-            )
-        except Conflict:
-            return  # the caller reads the newer revision next, and writes by it
+        with suppress(Conflict):  # the caller reads the newer revision next, and writes by it
+            self.mark(before, lacking=True)
 
     def _publish(self, spaces: Spaces) -> Spaces:
         try:
             with chroma_errors("change which embedder serves"):
                 self._index.connected().create_collection(
                     f"{_PREFIX}{spaces.revision:06d}",
-                    metadata={"spaces": spaces.model_dump_json()},
+                    metadata={"spaces": _written(spaces)},
                     embedding_function=None,
                 )
         except PlatformError:
@@ -183,6 +220,12 @@ class SpaceLog:
         except NotFoundError:
             return None
         return _parsed(found)
+
+
+def _written(spaces: Spaces) -> str:
+    """What a later release added is left out where it says nothing: who is not restarted yet refuses the unknown."""
+    later = {name for name in ("copying", "retiring") if not getattr(spaces, name)}
+    return spaces.model_dump_json(exclude=later)
 
 
 def _parsed(collection: Collection) -> Spaces:

@@ -6,7 +6,8 @@ embedder. A vector of another space than the passage's own is made here, by a mo
 is needed.
 
 1. Read the revision, so that nothing is written to a space that was retired.
-2. Write to its spaces, the serving one first.
+2. Write to its spaces, the serving one first. A model may run before the other one is written, and a passage be taken
+   back in that time: what the serving space does not have any more is not left in the other.
 3. Read the revision again; when it is another one, write by that too.
 
 So whoever publishes a candidate knows: what was acknowledged before is in the serving space, and what is acknowledged
@@ -15,7 +16,7 @@ later is in the candidate as well, or the revision says that it lacks something.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
@@ -24,6 +25,8 @@ import structlog
 from mmplatform.artifacts import Passage, pack_vector
 from mmplatform.derive.derived import embed
 from mmplatform.errors import Unavailable
+from mmplatform.land.buckets import bucket_of
+from mmplatform.land.index import UPSERT_ROWS
 from mmplatform.land.spaces import Space, Spaces
 from mmplatform.ports import Embedder, Memo
 
@@ -36,7 +39,17 @@ class Index(Protocol):
     def upsert(self, passages: Sequence[Passage], indexed_at: datetime) -> None:
         """Make findable. Raises Rejected, Unavailable."""
 
-    def delete(self, ids: Sequence[str], *, subject_id: str | None = None, embedder: str | None = None) -> None:
+    def get(self, embedder: str, bucket: str, ids: Sequence[str]) -> Mapping[str, object]:
+        """Those of the ids that one space has, by id. Raises Unavailable."""
+
+    def delete(
+        self,
+        ids: Sequence[str],
+        *,
+        subject_id: str | None = None,
+        bucket: str | None = None,
+        embedder: str | None = None,
+    ) -> None:
         """Take out. Raises Unavailable."""
 
 
@@ -124,7 +137,9 @@ class InStep:
         if known.beside is None:
             return
         try:
-            self._index.upsert(self._within(known.beside, passages), indexed_at)
+            made = self._within(known.beside, passages)
+            for start in range(0, len(made), UPSERT_ROWS):
+                self._follow(known, known.beside, made[start : start + UPSERT_ROWS], indexed_at)
         except Unavailable:
             raise
         except Exception as error:  # noqa: BLE001 - whatever ails the other model, what is searched goes on
@@ -132,6 +147,35 @@ class InStep:
                 _log.error("not indexed for the embedder beside", space=known.beside.name, error=type(error).__name__)
             self._told = known.revision
             self._log.lack(known)
+
+    def _follow(self, known: Spaces, beside: Space, rows: Sequence[Passage], indexed_at: datetime) -> None:
+        """Write rows to the space beside, but for those that were taken out of the serving one since they were written.
+
+        Looked at on both sides of the write: whoever takes a passage back does it in the serving space first. The first
+        look leaves no more than the write itself for an end of this process to fall into.
+        """
+        gone = {each for ids in self._gone(known, rows).values() for each in ids}
+        rows = [row for row in rows if row.artifact_id not in gone]
+        try:
+            self._index.upsert(rows, indexed_at)
+        finally:  # what was refused may have been written in part
+            for bucket, ids in self._gone(known, rows).items():
+                self._index.delete(ids, bucket=bucket, embedder=beside.name)
+                if self._index.get(known.serving.name, bucket, ids):
+                    # Somebody landed it anew at this very time, and it may be his row that we took out.
+                    self._log.lack(known)
+
+    def _gone(self, known: Spaces, rows: Sequence[Passage]) -> dict[str, list[str]]:
+        """Of the rows the ids that the serving space does not have, by bucket."""
+        buckets: dict[str, list[str]] = {}
+        for row in rows:
+            buckets.setdefault(bucket_of(row.subject_id), []).append(row.artifact_id)
+        gone = {}
+        for bucket, ids in buckets.items():
+            there = self._index.get(known.serving.name, bucket, ids)
+            if missing := [each for each in ids if each not in there]:
+                gone[bucket] = missing
+        return gone
 
     def _within(self, space: Space, passages: Sequence[Passage]) -> list[Passage]:
         """The passages with that space's vectors."""

@@ -49,7 +49,7 @@ class Serving:
         self._loading = threading.Lock()
         self._now: Embedder | None = None
         self._looked_at: float | None = None
-        self._failed_at: float | None = None
+        self._failed: tuple[str, float] | None = None
 
     def warm_up(self) -> None:
         """Load what serves before the first question; an index that is away, or wrongly addressed, is asked then.
@@ -104,17 +104,20 @@ class Serving:
 
     def _load_beside(self, wanted: Space) -> None:
         """On a thread of its own: a question does not wait for a model."""
-        if self._failed_at is not None and self._clock() - self._failed_at < AGAIN_S:
-            return
+        if self._failed is not None:
+            name, at = self._failed
+            if name == wanted.name and self._clock() - at < AGAIN_S:
+                return
         if self._loading.acquire(blocking=False):
             threading.Thread(target=self._load, args=(wanted,), name="embedder", daemon=True).start()
 
     def _load(self, wanted: Space) -> None:
         try:
             loaded = self._open_space(wanted)
-        except PlatformError as error:
-            _log.error("the embedder that serves cannot be loaded: the one before it answers", reason=str(error))
-            self._failed_at = self._clock()
+        except Exception as error:  # noqa: BLE001 - a damaged model raises whatever its runtime has for that
+            reason = str(error) if isinstance(error, PlatformError) else type(error).__name__
+            _log.error("the embedder that serves cannot be loaded: the one before it answers", reason=reason)
+            self._failed = (wanted.name, self._clock())
         else:
             with self._lock:
                 self._now = loaded

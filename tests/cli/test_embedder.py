@@ -8,10 +8,12 @@ from typer.testing import CliRunner
 from mmplatform.cli.app import app
 from mmplatform.derive.chat import ChatDeriver
 from mmplatform.errors import Misconfigured, Rejected, Unavailable
+from mmplatform.land.spaces import SpaceLog
 from mmplatform.memo import MemoryMemo
 from mmplatform.pipeline import swapping
 from mmplatform.pipeline.derivers import space_named
 from tests.builders import chat
+from tests.land.making import NOON, passage
 from tests.pipeline.conftest import chroma, embedder, in_step, index, lakehouse, redactor, settings
 from tests.pipeline.streaming import Stream
 
@@ -36,11 +38,13 @@ def states(done):
     }
 
 
-@pytest.mark.usefixtures("index")
 def test_it_is_built_swapped_rolled_back_and_retired_by_one_verb_each(
-    call, settings, lakehouse, in_step, embedder, redactor
+    call, settings, index, lakehouse, in_step, embedder, redactor
 ):
-    assert states(call("status")) == {"minilm": ["serving", "0"]}
+    first = call("status")
+    assert states(first) == {"minilm": ["serving", "0"]}
+    assert "nobody has written it down yet" in first.output
+    SpaceLog(index).adopt(space_named(settings))
     chats = [chat(n, subject_id=f"cust-{n}", text=f"order {n} is late") for n in range(3)]
     Stream(lakehouse, in_step).send(chats, ChatDeriver(embedder, redactor, MemoryMemo()))
     done = call("build", NEW, "--no-swap")
@@ -73,6 +77,22 @@ def test_a_wrong_call_is_refused(call, words, error, told):
     done = call(*words)
     assert isinstance(done.exception, error)
     assert told in str(done.exception)
+
+
+@pytest.mark.parametrize("words", [("status",), ("swap",), ("rollback",), ("retire",)])
+def test_who_only_looks_or_has_nothing_to_do_decides_nothing(call, index, words):
+    call(*words)
+    assert SpaceLog(index).read() is None
+
+
+def test_an_index_of_another_embedder_that_nobody_wrote_down_is_shown_and_is_no_base_for_a_build(call, index):
+    index.upsert([passage(1, embedder="other@1")], NOON)
+    assert states(call("status")) == {"minilm": ["serving", "0"], "other": ["unused", "1"]}
+    done = call("build", NEW)
+    assert isinstance(done.exception, Misconfigured)
+    assert "MMPLATFORM_EMBEDDER" in str(done.exception)
+    assert SpaceLog(index).read() is None
+    assert index.count() == 1
 
 
 def test_without_an_index_it_says_how_to_get_one(tmp_path, monkeypatch):

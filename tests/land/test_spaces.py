@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from mmplatform.errors import Conflict, Unavailable
+from mmplatform.errors import Conflict, Misconfigured, Unavailable
 from mmplatform.land.index import ChromaIndex
 from mmplatform.land.spaces import _KEPT, _LIST_S, Space, SpaceLog
 from mmplatform.settings import load
@@ -133,3 +134,49 @@ def test_a_record_that_does_not_read_is_told_and_passes_for_no_other(index):
 def test_a_server_that_is_away_is_told():
     with pytest.raises(Unavailable):
         SpaceLog(ChromaIndex.open(load(chroma="http://127.0.0.1:1"))).read()
+
+
+def test_what_is_marked_stays_until_the_spaces_are_others(index):
+    log = SpaceLog(index)
+    built = log.change(log.adopt(OLD), serving=OLD, candidate=NEW, retiring=("gone@1",))
+    log.lack(built)
+    copied = log.mark(log.read(), lacking=False, copying=True)
+    log.lack(copied)
+    said = SpaceLog(index).read()
+    assert (said.lacking, said.copying, said.retiring) == (True, True, ("gone@1",))
+    after = log.change(said, serving=NEW, previous=OLD)
+    assert (after.lacking, after.copying, after.retiring) == (False, False, ("gone@1",))
+    assert log.mark(after, retiring=()).active == (NEW, OLD)
+    with pytest.raises(Conflict):
+        log.mark(after, copying=True)
+
+
+def test_a_revision_of_an_earlier_release_is_read_and_one_with_nothing_new_reads_there(index):
+    earlier = {
+        "schema_version": 1,
+        "revision": 1,
+        "serving": OLD.model_dump(),
+        "candidate": None,
+        "previous": NEW.model_dump(),
+        "lacking": True,
+        "changed_at": "2026-03-05T12:00:00Z",
+        "nonce": "n",
+    }
+    record = {"spaces": json.dumps(earlier)}
+    index.connected().create_collection("embedders-000001", metadata=record, embedding_function=None)
+    log = SpaceLog(index)
+    found = log.read()
+    assert (found.lacking, found.copying, found.retiring) == (True, False, ())
+    log.change(found, serving=NEW, previous=OLD)
+    written = index.connected().get_collection("embedders-000002", embedding_function=None).metadata["spaces"]
+    assert set(json.loads(written)) == set(earlier)
+
+
+def test_nobody_adopts_an_embedder_of_which_a_filled_index_has_nothing(index):
+    index.upsert([passage(1)], NOON)
+    with pytest.raises(Misconfigured, match=f"passages of {passage(1).embedder} only"):
+        SpaceLog(index).adopt(NEW)
+    assert SpaceLog(index).read() is None
+    there = Space(model="minilm", name=passage(1).embedder)
+    assert SpaceLog(index).adopt(there).serving == there
+    assert SpaceLog(index).adopt(NEW).serving == there, "written is written"

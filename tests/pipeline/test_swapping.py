@@ -347,8 +347,8 @@ def test_a_batch_that_began_before_the_candidate_was_there_is_in_it_all_the_same
                 world.swapping.build(world.new)
             self.index.upsert(passages, at)
 
-        def delete(self, *arguments, **more):
-            self.index.delete(*arguments, **more)
+        def __getattr__(self, name):
+            return getattr(self.index, name)
 
     late = InStep(Slow(world.index), SpaceLog(world.index), world.open_space, lambda: world.memo)
     assert late.spaces().candidate is None

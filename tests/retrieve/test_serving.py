@@ -101,6 +101,33 @@ def test_a_model_that_is_not_there_leaves_the_one_before_answering_and_is_tried_
     eventually(lambda: world.later(AGAIN_S) == "new", within_s=20)
 
 
+def test_a_damaged_model_is_left_alone_for_a_while_too_and_another_one_is_not(world):
+    world.write(OLD)
+    world.serving.warm_up()
+    tried, plain = [], world.serving._open_space
+
+    def damaged(space):
+        tried.append(space.model)
+        if space == NEW:
+            raise RuntimeError("protobuf parsing failed")
+        return plain(space)
+
+    world.serving._open_space = damaged
+    world.write(NEW, beside=OLD)
+    for _ in range(3):
+        assert world.later() == "minilm"
+        eventually(lambda: not world.serving._loading.locked(), within_s=20)
+    assert tried == ["new"]
+    world.now += AGAIN_S
+    assert world.later() == "minilm"
+    eventually(lambda: tried == ["new", "new"], within_s=20)
+    eventually(lambda: not world.serving._loading.locked(), within_s=20)
+    third = Space(model="third", name="third@3")
+    world.write(third, beside=OLD)
+    assert world.later() == "minilm"
+    eventually(lambda: world.serving().name == "third", within_s=20)
+
+
 def test_one_that_is_not_in_use_any_more_answers_nothing(world):
     world.write(OLD)
     world.serving.warm_up()

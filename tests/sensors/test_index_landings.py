@@ -11,13 +11,14 @@ from mmplatform.consumers.status import WorkerStatus, serve_status
 from mmplatform.events import utc_now
 from mmplatform.land.buckets import bucket_of
 from mmplatform.land.index import ChromaIndex
+from mmplatform.land.spaces import Space, SpaceLog
 from mmplatform.local import runfile, statuses
 from mmplatform.retrieve.by_bucket import BucketCounts
 from mmplatform.retrieve.freshness import FreshnessTracker
 from resources.stack import StackResource
 from sensors.bucketed import Cursor, bucket_landings
 from sensors.index_landings import index_sensor
-from tests.land.making import passage, retraction
+from tests.land.making import EMBEDDER, passage, retraction
 
 SINCE = datetime(2026, 3, 1, 9, tzinfo=UTC)
 ANN, BOB = bucket_of("ann"), bucket_of("bob")
@@ -111,6 +112,28 @@ def test_what_a_new_worker_counts_is_news_and_what_others_did_shows_in_the_count
     assert figures[ANN]["upserted"] == 1
     assert (figures[BOB]["upserted"], figures[BOB]["dagster/partition_row_count"]) == (0, 1)
     assert "gap_p50_s" not in figures[BOB], "nobody measured it"
+
+
+@pytest.mark.broker
+def test_what_a_build_copies_beside_is_no_news_and_is_counted_once(worker, stores):
+    serving, candidate = Space(model="minilm", name=EMBEDDER), Space(model="new", name="new@2")
+    index = ChromaIndex.open(stores.settings)
+    log = SpaceLog(index)
+    log.adopt(serving)
+    worker.take(passage(1), passage(2))
+    first = tick()
+    assert told(first)[ANN]["dagster/partition_row_count"] == 2
+    built = log.change(log.read(), serving=serving, candidate=candidate)
+    stores.index(passage(1, embedder=candidate.name), at=utc_now())
+    during = tick(first.cursor)
+    assert not during.asset_events
+    worker.take(passage(3))
+    figures = told(tick(during.cursor))
+    assert (figures[ANN]["upserted"], figures[ANN]["dagster/partition_row_count"]) == (1, 3)
+    stores.index(passage(2, embedder=candidate.name), passage(3, embedder=candidate.name), at=utc_now())
+    log.change(built, serving=candidate, previous=serving)
+    assert not tick(tick(during.cursor).cursor).asset_events, "nor is the swap"
+    index.close()
 
 
 @pytest.mark.broker
