@@ -33,6 +33,7 @@ from quality.contracts import CONTRACTS
 from quality.slas import MODALITY_SLAS
 from quality.statistics import share_of_silence, statistics
 from quality.verdicts import Backlog, Figure, Verdict, gap_s, kept, within
+from resources.failing import failing
 from resources.hours import HOUR, Hours, as_judged, open_hours
 from resources.lakehouse import LakehouseResource
 from resources.stack import Reader, StackResource
@@ -66,11 +67,12 @@ def all_checks() -> list[dg.AssetChecksDefinition]:
 
 def told(look: Callable[[], Verdict]) -> dg.AssetCheckResult:
     """The verdict as Dagster shows it; a store that cannot be read is a failed check that names it."""
-    try:
-        verdict = look()
-    except PlatformError as error:
-        words = f"cannot be told: {type(error).__name__}: {error}"
-        return dg.AssetCheckResult(passed=False, description=words, metadata={"unreachable": str(error)})
+    with failing():
+        try:
+            verdict = look()
+        except PlatformError as error:
+            words = f"cannot be told: {type(error).__name__}: {error}"
+            return dg.AssetCheckResult(passed=False, description=words, metadata={"unreachable": str(error)})
     return dg.AssetCheckResult(passed=verdict.holds, description=verdict.words, metadata=shown(verdict))
 
 

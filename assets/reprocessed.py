@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any, Final
 import dagster as dg
 from pydantic import Field
 
-from mmplatform.errors import PlatformError, Unavailable
 from mmplatform.events import utc_now
 from mmplatform.modalities import MODALITIES, PASSAGES_TABLE
+from resources.failing import failing
 from resources.reprocessing import ReprocessingResource
 
 if TYPE_CHECKING:
@@ -61,12 +61,12 @@ def reprocessed(spec: dg.AssetSpec) -> dg.AssetsDefinition:
         tables = _of(table, context)
         hours: Hours = {key: [] for key in context.partition_keys}
         try:
-            for each in tables:
-                _derive(context, each, config, reprocessing, hours)
-        except PlatformError as error:
+            with failing():
+                for each in tables:
+                    _derive(context, each, config, reprocessing, hours)
+        except dg.Failure:
             yield from _landed(table, {key: done for key, done in hours.items() if len(done) == len(tables)})
-            told = f"{type(error).__name__}: {error}"
-            raise dg.Failure(told, allow_retries=isinstance(error, Unavailable)) from error
+            raise
         if lost := {key: ids for key, done in hours.items() if (ids := [each for made in done for each in made.lost])}:
             yield from _landed(table, hours, but=lost)
             raise _failure(table, hours, lost)

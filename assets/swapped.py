@@ -13,7 +13,7 @@ import dagster as dg
 from pydantic import Field
 
 from assets.index import INDEX
-from mmplatform.errors import PlatformError, Unavailable
+from resources.failing import failing
 from resources.swapping import SwappingResource
 
 POOL: Final = "swap_embedder"
@@ -37,18 +37,14 @@ def build_beside(
     context: dg.OpExecutionContext, config: Wanted, swapping: SwappingResource
 ) -> Iterator[dg.AssetObservation | dg.Output[None]]:
     """Build, and swap; fails with what is wrong, and then the one that served serves on."""
-    try:
-        with swapping.open() as parts:
-            wanted = swapping.space(config.embedder)
-            for bucket, copied in parts.building(wanted, swap=config.swap, progress=_telling(context)):
-                figures = {name: getattr(copied, name) for name in ("passages", "written", "embedded", "removed")}
-                context.log.info("%s: equal now: %s", bucket, figures)
-                words = f"built for {wanted.name}"
-                yield dg.AssetObservation(INDEX, partition=bucket, description=words, metadata=figures)
-            context.log.info("%s serves", parts.state().serving.name)
-    except PlatformError as error:
-        words = f"{type(error).__name__}: {error}"
-        raise dg.Failure(words, allow_retries=isinstance(error, Unavailable)) from error
+    with failing(), swapping.open() as parts:
+        wanted = swapping.space(config.embedder)
+        for bucket, copied in parts.building(wanted, swap=config.swap, progress=_telling(context)):
+            figures = {name: getattr(copied, name) for name in ("passages", "written", "embedded", "removed")}
+            context.log.info("%s: equal now: %s", bucket, figures)
+            words = f"built for {wanted.name}"
+            yield dg.AssetObservation(INDEX, partition=bucket, description=words, metadata=figures)
+        context.log.info("%s serves", parts.state().serving.name)
     yield dg.Output(None)
 
 

@@ -68,6 +68,18 @@ def places(error: BaseException, most: int = 8) -> list[str]:
     return [f"{code.co_filename}:{line} {code.co_name}" for code, line in frames[-most:]]
 
 
+def without_words(error: Exception) -> dict[str, str]:
+    """What an error is and where it came from, with the system's own words where it has some."""
+    told = {"error": type(error).__name__}
+    if error.__cause__ is not None:
+        told["cause"] = type(error.__cause__).__name__
+    if isinstance(error, OSError) and error.strerror:
+        told["reason"] = error.strerror
+    if isinstance(error, ModuleNotFoundError):
+        told["reason"] = f"No module named '{error.name}'"
+    return told | {"at": "; ".join(places(error))}
+
+
 def _one(error: BaseException) -> str:
     frames = "".join(traceback.format_tb(error.__traceback__))
     words = f": {error}" if isinstance(error, _QUOTES_NOTHING) else ""

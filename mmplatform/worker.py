@@ -20,7 +20,7 @@ from mmplatform.errors import Misconfigured, PlatformError, Unavailable
 from mmplatform.events import Modality
 from mmplatform.modalities import ARCHIVE_GROUP, ARTIFACTS_TOPIC, INDEX_GROUP, MODALITIES, QUARANTINE_TOPIC
 from mmplatform.settings import Settings, load
-from mmplatform.telemetry import configure_logging, places
+from mmplatform.telemetry import configure_logging, without_words
 
 if TYPE_CHECKING:
     from quixstreams import Application
@@ -53,21 +53,9 @@ def main(arguments: list[str] | None = None) -> int:
     except Exception as error:  # noqa: BLE001 - nobody else is there to write it down
         # Not its message, nor a traceback, which ends with it: they may quote what a customer said, and the last lines
         # of this log are copied into the run file and shown.
-        _log.error("worker stops", **_without_words(error))
+        _log.error("worker stops", **without_words(error))
         return 1
     return 0
-
-
-def _without_words(error: Exception) -> dict[str, str]:
-    """What an error is and where it came from, with the system's own words where it has some."""
-    told = {"error": type(error).__name__}
-    if error.__cause__ is not None:
-        told["cause"] = type(error.__cause__).__name__
-    if isinstance(error, OSError) and error.strerror:
-        told["reason"] = error.strerror
-    if isinstance(error, ModuleNotFoundError):
-        told["reason"] = f"No module named '{error.name}'"
-    return told | {"at": "; ".join(places(error))}
 
 
 def _patiently(what: str, call: Callable[[], T]) -> T:

@@ -6,9 +6,9 @@ from typing import Any
 import dagster as dg
 from pydantic import Field
 
-from mmplatform.errors import PlatformError
 from mmplatform.modalities import MODALITIES
 from quality.breaches import Reading, guilty
+from resources.failing import failing
 from resources.readings import readings
 from resources.stack import StackResource
 
@@ -25,10 +25,8 @@ def diagnose(context: dg.OpExecutionContext, config: Stale, stack: StackResource
     specs = {str(modality): spec for modality, spec in MODALITIES.items()}
     if config.modality not in specs:
         raise dg.Failure(f"`modality` must be one of {', '.join(specs)}", allow_retries=False)
-    try:
+    with failing("cannot be told: ", retries=False):
         reading = readings(stack)[config.modality]
-    except PlatformError as error:
-        raise dg.Failure(f"cannot be told: {type(error).__name__}: {error}", allow_retries=False) from error
     name = guilty(reading)
     context.log.info("%s: look at %s", config.modality, name)
     context.log_event(

@@ -6,9 +6,10 @@ from datetime import timedelta
 import dagster as dg
 from pydantic import Field
 
-from assets.upkeep.spec import failing, upkeep
+from assets.upkeep.spec import upkeep
 from mmplatform.events import utc_now
 from resources.event_log import prune, shrink
+from resources.failing import failing
 from resources.lakehouse import LakehouseResource
 
 
@@ -35,8 +36,8 @@ def event_log(
     """Prune, then give the bytes back."""
     with failing():
         days = config.days or lakehouse.settings().event_log_days
-    done = prune(context.instance, utc_now() - timedelta(days=days))
-    shrunk = shrink(context.instance)
+        done = prune(context.instance, utc_now() - timedelta(days=days))
+        shrunk = shrink(context.instance)
     if not done.asset_events_known:
         context.log.warning("this storage is no SQL database: asset events of no run stay")
     return dg.MaterializeResult(

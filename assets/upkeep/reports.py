@@ -13,11 +13,12 @@ from typing import Any, Final
 import dagster as dg
 from pydantic import Field
 
-from assets.upkeep.spec import KEPT_DAYS, failing, upkeep
+from assets.upkeep.spec import KEPT_DAYS, upkeep
 from mmplatform.modalities import MODALITIES, PASSAGES_TABLE, TABLES
 from quality import costs, gaps
 from quality.slas import MODALITY_SLAS
 from quality.verdicts import gap_s
+from resources.failing import failing
 from resources.hours import HOUR, Hours, open_hours
 from resources.lakehouse import LakehouseResource
 

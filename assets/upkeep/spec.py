@@ -1,15 +1,13 @@
-"""What the upkeep assets have in common: who owns them, when they must be done, how they fail."""
+"""What the upkeep assets have in common: who owns them, when they must be done."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any, Final
 
 import dagster as dg
 
 from assets.partitions import FIRST_HOUR
-from mmplatform.errors import PlatformError, Unavailable
 from quality.freshness import daily_policy
 
 GROUP: Final = "upkeep"
@@ -38,13 +36,3 @@ def upkeep(
     }
     made: Callable[[Callable[..., Any]], dg.AssetsDefinition] = dg.asset(**given)
     return made
-
-
-@contextmanager
-def failing() -> Iterator[None]:
-    """What cannot be reached fails the run with the words that say what; it never passes for nothing to do."""
-    try:
-        yield
-    except PlatformError as error:
-        words = f"{type(error).__name__}: {error}"
-        raise dg.Failure(words, allow_retries=isinstance(error, Unavailable)) from error

@@ -8,9 +8,10 @@ from typing import Any
 import dagster as dg
 from pydantic import Field
 
-from assets.upkeep.spec import failing, upkeep
+from assets.upkeep.spec import upkeep
 from mmplatform.events import utc_now
 from mmplatform.modalities import TABLES
+from resources.failing import failing
 from resources.hours import open_lakehouse, reading
 from resources.lakehouse import LakehouseResource
 

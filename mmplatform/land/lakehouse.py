@@ -15,7 +15,6 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -39,10 +38,10 @@ from mmplatform.land.landed import (
     summary_of,
     version_of,
 )
-from mmplatform.land.locks import held
 from mmplatform.land.replacing import Replaced, Replacement, replace_rows
 from mmplatform.land.rowsets import arrow_of, ids_where, one_each, within_hour
 from mmplatform.land.schemas import SPECS
+from mmplatform.land.table_turns import TableTurns
 from mmplatform.settings import Settings
 
 if TYPE_CHECKING:
@@ -79,7 +78,7 @@ class Lakehouse:
         self, catalog: Catalog, namespace: str, *, remembered: int = REMEMBERED, locks: Path | None = None
     ) -> None:
         """``locks``: where writers of one machine take turns; ``None``: the quicker one wins, the other tries again."""
-        self._locks = locks
+        self._turns = TableTurns(locks)
         self._catalog = catalog
         self._namespace = namespace
         self._remembered = remembered
@@ -142,7 +141,7 @@ class Lakehouse:
         Raises:
             Rejected: a value does not fit its column; nothing was appended (:meth:`unfit` says which row it is).
         """
-        with catalog_errors(f"append to {table}"), self._turn(table):
+        with catalog_errors(f"append to {table}"), self._turns.at(table):
             target = self._catalog.load_table((self._namespace, table))
             landed = offsets_of(target)
             fresh = self._unknown(target, table, not_landed(rows, landed.get(source, {})))
@@ -202,7 +201,7 @@ class Lakehouse:
             And(EqualTo(column, row_id), LessThan("log_offset", offset)) for row_id, offset in before.items()
         ]
         rows = Or(*each) if len(each) > 1 else each[0]
-        with catalog_errors(f"take rows out of {table}"), self._turn(table):
+        with catalog_errors(f"take rows out of {table}"), self._turns.at(table):
             target = self._catalog.load_table((self._namespace, table))
             there = ids_where(target, rows, column)
             if there:
@@ -215,7 +214,7 @@ class Lakehouse:
         Raises:
             Rejected: a value does not fit its column; nothing was changed.
         """
-        with catalog_errors(f"replace rows of {table}"), self._turn(table):
+        with catalog_errors(f"replace rows of {table}"), self._turns.at(table):
             return replace_rows(lambda: self._catalog.load_table((self._namespace, table)), table, replacement)
 
     def scan(
@@ -260,10 +259,6 @@ class Lakehouse:
         with catalog_errors(f"read {table}"):
             found = self._catalog.load_table((self._namespace, table)).scan(selected_fields=needed, **how).to_arrow()
         return one_each(found, spec.id_column).select(wanted)
-
-    def _turn(self, table: str) -> AbstractContextManager[None]:
-        """Until the end of the block no other process writes the table; threads of one are told apart by Iceberg."""
-        return nullcontext() if self._locks is None else held(self._locks / f"{table}.lock")
 
     def _unknown(self, target: Table, table: str, rows: Iterable[Placed]) -> list[Placed]:
         """Rows whose id is neither in the table, as far as we remember, nor twice in the batch: the last one counts."""

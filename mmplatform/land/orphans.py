@@ -5,11 +5,14 @@ So a file is only taken for an orphan when nothing refers to it and it is older 
 listed before the metadata is read: what is committed in between is referred to.
 
 Only files of our kinds are looked at, only in the folders ``data`` and ``metadata`` of the table, and never where
-another table lies inside: what somebody else keeps there is not ours to delete.
+another table lies inside: what somebody else keeps there is not ours to delete. Nor where a table of another catalog
+lies in the very same folder, which is what a lost catalog looks like once its tables were made anew: to the new one all
+files of the old one are spare.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -62,7 +65,8 @@ def delete_orphans(
 
     Raises:
         ValueError: ``age`` is less than :data:`LEAST_AGE`.
-        Misconfigured: the table's folder holds another table, or its store cannot be listed.
+        Misconfigured: the table's folder holds another table, also one that another catalog has or had there, or its
+            store cannot be listed; nothing was deleted.
         Unavailable: the catalog or the store does not answer; what was deleted stays deleted.
     """
     if age < LEAST_AGE:
@@ -75,8 +79,10 @@ def delete_orphans(
             raise Misconfigured(f"lakehouse: the folder of {name} holds another table: orphans are not looked for")
         # The order is the guarantee: first the folder, then what is referred to.
         there = list(_listed(table, root))
-        needed = _needed(load())
+        table = load()
+        needed = _needed(table)
         spare = [file for file in there if file.path not in needed]
+        _refuse_of_others(table, root, spare)
         old = [file for file in spare if now - file.written_at > age]
         for file in old:
             with suppress(FileNotFoundError):
@@ -100,6 +106,42 @@ def _needed(table: Table) -> set[str]:
         # Those that a manifest calls deleted may be alive in an older snapshot, by another manifest: that one counts.
         found |= {entry.data_file.file_path for entry in manifest.fetch_manifest_entry(table.io)}
     return {_plain(table, path) for path in found}
+
+
+def _refuse_of_others(table: Table, root: str, spare: Iterable[_File]) -> None:
+    """Raises Misconfigured where a spare file belongs to a table of another catalog, whatever its age."""
+    name, ours = table.name()[-1], str(table.metadata.table_uuid)
+    for file in spare:
+        if file.path.endswith(".metadata.json") and (theirs := _uuid_in(table, file.path)) not in {None, ours}:
+            raise Misconfigured(
+                f"lakehouse: the folder {root} of {name} also holds the table {theirs} of another catalog: no orphans "
+                f"are deleted; bring the catalog back that lists {theirs}, or give this one a warehouse of its own "
+                "(MMPLATFORM_WAREHOUSE, MMPLATFORM_NAMESPACE)"
+            )
+    made_at = _made_at(table)
+    rows = (file for file in spare if file.path.endswith(".parquet") and file.written_at < made_at)
+    if not table.metadata.snapshots and any(rows):
+        raise Misconfigured(
+            f"lakehouse: {name} is empty, and its folder {root} holds rows that are older than it: no orphans are "
+            "deleted; bring the catalog back that refers to them, or move them away"
+        )
+
+
+def _uuid_in(table: Table, path: str) -> str | None:
+    """Which table a metadata file is of; ``None`` where it is torn, or went meanwhile with a commit of ours."""
+    packed = "gzip" if path.endswith(".gz.metadata.json") else None
+    try:
+        with _file_system(table).open_input_stream(path, compression=packed) as file:
+            found = json.loads(file.read())
+    except (FileNotFoundError, ValueError):
+        return None
+    return str(found["table-uuid"]) if isinstance(found, dict) and "table-uuid" in found else None
+
+
+def _made_at(table: Table) -> datetime:
+    """When the table was made, if it was never written to; later else."""
+    times = [table.metadata.last_updated_ms, *(entry.timestamp_ms for entry in table.metadata.metadata_log)]
+    return datetime.fromtimestamp(min(times) / 1000, UTC)
 
 
 def _listed(table: Table, root: str) -> Iterator[_File]:

@@ -111,18 +111,22 @@ def indexed_of(passage: Passage, embedder: str) -> dict[str, Any]:
 
 
 def held_artifact(row: Mapping[str, Any]) -> Held:
-    """A row of a derived table."""
+    """A row of a derived table; a damaged record must not end the hour, which is what mends it."""
     try:
         artifact = artifact_of(dict(row))
         content = None if artifact.kind == "retraction" else content_of(artifact)
-    except Rejected:
+    except (Rejected, ValueError):
         content = None
     return Held(content, frozenset(row["event_ids"] or ()), row["conversation_id"], row)
 
 
 def held_aside(row: Mapping[str, Any]) -> Held:
-    """A row of the quarantine."""
-    content = aside_of(Quarantined.model_validate_json(row["record"]))
+    """A row of the quarantine; damage as in :func:`held_artifact`."""
+    content: dict[str, Any] | None
+    try:
+        content = aside_of(Quarantined.model_validate_json(row["record"]))
+    except ValueError:  # pydantic's too
+        content = None
     return Held(content, frozenset((row["event_id"],)), row["conversation_id"], row)
 
 

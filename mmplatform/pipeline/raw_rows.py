@@ -5,7 +5,8 @@ Nothing in a row says when its call began or ended. So:
 1. Read the hour and its neighbours.
 2. A call is whole when its end says how many pieces it has, and all of them are among these rows: done.
 3. A call whose pieces are there from the first on, without a hole, began here: what is missing of it comes later.
-4. Any other call is looked for in the whole table, by its id.
+4. Any other call is looked for in the whole table, by its id; so is one of step 3 that, with what came later, is known
+   to lack pieces: they may bear an earlier time than their neighbours.
 
 So what is read grows with the hour, and not with the table, but for calls that are longer than an hour or have a hole.
 """
@@ -56,16 +57,29 @@ def raw_rows(lakehouse: Lakehouse, spec: ModalitySpec, hour: datetime, held: Ite
         later = lakehouse.scan(spec.raw_table, conversations=began, since=since)
         found |= {row["event_id"]: row for row in later.to_pylist()}
     # 4.
-    others = sorted(open_calls.keys() - set(began))
+    others = sorted(open_calls.keys() - set(began) | _lacking(found.values(), began))
     if others:
         anywhere = lakehouse.scan(spec.raw_table, conversations=others)
         found |= {row["event_id"]: row for row in anywhere.to_pylist()}
     return list(found.values())
 
 
+def _lacking(found: Iterable[Row], calls: Iterable[str]) -> set[str]:
+    """Those of some calls that have a hole, or an end that says more pieces than there are."""
+    rows: dict[str, list[Row]] = {each: [] for each in calls}
+    for row in found:
+        if row["conversation_id"] in rows:
+            rows[row["conversation_id"]].append(row)
+    return {each for each, its in rows.items() if not (_begins(its) and (_whole(its) or not _counts(its)))}
+
+
 def _whole(rows: Sequence[Mapping[str, Any]]) -> bool:
-    counts = {count for row in rows if row["kind"] == "call_end" and (count := _said(row)) is not None}
+    counts = _counts(rows)
     return len(counts) == 1 and _indices(rows) == set(range(*counts))
+
+
+def _counts(rows: Sequence[Mapping[str, Any]]) -> set[int]:
+    return {count for row in rows if row["kind"] == "call_end" and (count := _said(row)) is not None}
 
 
 def _begins(rows: Sequence[Mapping[str, Any]]) -> bool:

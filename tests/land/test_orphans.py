@@ -138,6 +138,46 @@ def test_a_folder_that_holds_another_table_is_nobodys_to_clean(lakehouse):
     assert crashed.exists()
 
 
+def test_a_table_that_another_catalog_has_in_the_same_folder_is_not_taken_for_orphans(lakehouse, tmp_path):
+    land(lakehouse, 0, 1, 2)
+    alive = everything(lakehouse)
+    other = Lakehouse.open(load(data_dir=tmp_path / "other", warehouse=str(tmp_path / "lakehouse" / "warehouse")))
+    other.ensure_tables()
+    assert folder(other) == folder(lakehouse)
+    for one, another in ((lakehouse, other), (other, lakehouse)):
+        theirs = another.table(TABLE).metadata.table_uuid
+        with pytest.raises(Misconfigured, match=f"{theirs} of another catalog"):
+            delete_orphans(loader(one), in_two_days())
+    assert alive < everything(lakehouse)
+    assert lakehouse.scan(TABLE).num_rows == 3
+
+
+def test_a_catalog_that_was_lost_and_made_anew_does_not_cost_the_rows(lakehouse, tmp_path):
+    land(lakehouse, 0, 1, 2)
+    rows = set(folder(lakehouse).rglob("*.parquet"))
+    (tmp_path / "lakehouse" / "catalog.sqlite").rename(tmp_path / "lost.sqlite")
+    anew = Lakehouse.open(load(data_dir=tmp_path))
+    anew.ensure_tables()
+    with pytest.raises(Misconfigured, match="bring the catalog back"):
+        delete_orphans(loader(anew), in_two_days())
+    land(anew, 3)  # the archiver goes on: what was there is no less ours
+    with pytest.raises(Misconfigured, match="bring the catalog back"):
+        delete_orphans(loader(anew), in_two_days())
+    assert rows < set(folder(anew).rglob("*.parquet"))
+
+
+def test_rows_that_are_older_than_their_empty_table_are_not_taken_for_orphans(lakehouse):
+    stale = leave(lakehouse, "data/of-whom.parquet")
+    with pytest.raises(Misconfigured, match="older than it"):
+        delete_orphans(loader(lakehouse), in_two_days())
+    assert stale.exists()
+
+
+def test_what_a_first_commit_left_as_it_crashed_is_an_orphan_of_an_empty_table(lakehouse):
+    leave(lakehouse, "data/crashed.parquet", old=False)
+    assert delete_orphans(loader(lakehouse), in_two_days()).files == 1
+
+
 def test_metadata_that_cannot_be_read_deletes_nothing(lakehouse):
     land(lakehouse, 0, 1)
     crashed = leave(lakehouse, "data/crashed.parquet")

@@ -106,6 +106,23 @@ def test_a_call_that_began_earlier_or_has_a_hole_is_looked_for_everywhere(lakeho
     assert asked(lakehouse) == [(["holed", "long"], None)]
 
 
+@pytest.mark.parametrize("end", [None, 91])
+def test_a_piece_that_bears_a_far_earlier_time_than_its_neighbours_is_found(lakehouse, end):
+    first = call("strayed", 0, 5, 10, 15, 20)
+    stray = call("strayed", -300, first=5)
+    later = call("strayed", 150, 155, 160, 165, first=6, end=end and 170, chunks=10 if end else None)
+    land(lakehouse, *first, *stray, *later)
+    assert found(lakehouse) == ids(first, stray, later)
+    assert asked(lakehouse) == [(["strayed"], NOW + 2 * HOUR), (["strayed"], None)]
+
+
+def test_a_last_piece_that_bears_a_far_earlier_time_is_found_by_what_the_end_says(lakehouse):
+    near = call("last", 0, 5, end=20, chunks=3)
+    stray = call("last", -300, first=2)
+    land(lakehouse, *near, *stray)
+    assert found(lakehouse) == ids(near, stray)
+
+
 def test_a_call_that_has_only_derived_rows_in_the_hour_is_looked_for_too(lakehouse):
     earlier = call("earlier", -200, -199, end=-198, chunks=2)
     land(lakehouse, *earlier)
