@@ -8,12 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Final
 
 import dagster as dg
 from dagster import DagsterError
 
 from mmplatform.errors import PlatformError, Unavailable
 from mmplatform.telemetry import without_words
+
+ERROR_TYPE: Final = "error_type"
+"""In the metadata of a failure: the type of the error that it stands for."""
 
 
 @contextmanager
@@ -36,8 +40,10 @@ def failing(doing: str = "", *, retries: bool = True) -> Iterator[None]:
         raise
     except PlatformError as error:
         words = f"{doing}{type(error).__name__}: {error}"
-        raise dg.Failure(words, allow_retries=retries and isinstance(error, Unavailable)) from None
+        metadata = {ERROR_TYPE: type(error).__name__}
+        raise dg.Failure(words, metadata, allow_retries=retries and isinstance(error, Unavailable)) from None
     except Exception as error:  # noqa: BLE001 - whatever it is, Dagster would keep what it quotes
         told = without_words(error)
         words = "; ".join(f"{name}: {value}" for name, value in told.items() if name != "error")
-        raise dg.Failure(f"{doing}{told['error']}; {words}", allow_retries=retries) from None
+        metadata = {ERROR_TYPE: type(error).__name__}
+        raise dg.Failure(f"{doing}{told['error']}; {words}", metadata, allow_retries=retries) from None

@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from mmplatform.local.statuses import Bucket, Quantiles, WorkerStatus
+from sensors.cursors import Remembered
 
 
 class _Frozen(BaseModel):
@@ -26,7 +27,7 @@ class Told(_Frozen):
     passages: int = 0
 
 
-class Cursor(_Frozen):
+class Cursor(Remembered):
     """What the sensor remembers between ticks; it lies in Dagster's database.
 
     Attributes:
@@ -35,15 +36,7 @@ class Cursor(_Frozen):
 
     version: Literal[1] = 1
     since: AwareDatetime | None = None
-    buckets: dict[str, Told] = {}
-
-    @classmethod
-    def parse(cls, text: str | None) -> Cursor:
-        """Read it; one that cannot be read begins anew, which at worst tells once more."""
-        try:
-            return cls.model_validate_json(text) if text else cls()
-        except ValidationError:
-            return cls()
+    buckets: dict[str, Told] = Field(default_factory=dict)
 
 
 class BucketLanding(_Frozen):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final, Literal
 
 import dagster as dg
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import Field
 
 from assets.live_checks import BREACH, evaluation
 from mmplatform.errors import PlatformError
@@ -14,26 +14,17 @@ from quality.breaches import stale, turned
 from quality.slas import MODALITY_SLAS
 from resources.readings import readings
 from resources.stack import StackResource
+from sensors.cursors import Remembered
 from sensors.diagnosis import diagnose_freshness
 
 EVERY_S: Final = 30
 
 
-class Cursor(BaseModel):
+class Cursor(Remembered):
     """Of each modality, whether it was fresh when it was last told. It lies in Dagster's database."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
     version: Literal[1] = 1
-    fresh: dict[str, bool] = {}
-
-    @classmethod
-    def parse(cls, text: str | None) -> Cursor:
-        """Read it; one that cannot be read begins anew, which at worst tells once more."""
-        try:
-            return cls.model_validate_json(text) if text else cls()
-        except ValidationError:
-            return cls()
+    fresh: dict[str, bool] = Field(default_factory=dict)
 
 
 @dg.sensor(

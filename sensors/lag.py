@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final, Literal
 
 import dagster as dg
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import Field
 
 from assets.live_checks import evaluation
 from assets.table_checks import LAG, marks_of
@@ -16,25 +16,16 @@ from quality.breaches import turned
 from quality.verdicts import Verdict
 from resources.alerts import AlertsResource, Notice, attempt
 from resources.stack import Reader, StackResource
+from sensors.cursors import Remembered
 
 EVERY_S: Final = 30
 
 
-class Cursor(BaseModel):
+class Cursor(Remembered):
     """Of each modality, whether it was low when it was last told. It lies in Dagster's database."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
     version: Literal[1] = 1
-    low: dict[str, bool] = {}
-
-    @classmethod
-    def parse(cls, text: str | None) -> Cursor:
-        """Read it; one that cannot be read begins anew, which at worst tells once more."""
-        try:
-            return cls.model_validate_json(text) if text else cls()
-        except ValidationError:
-            return cls()
+    low: dict[str, bool] = Field(default_factory=dict)
 
 
 @dg.sensor(

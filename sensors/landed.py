@@ -12,9 +12,10 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, ValidationError
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
 
 from resources.commits import TableLog
+from sensors.cursors import Remembered
 
 OLD_HOURS: Final = 100
 """Reported beside the newest, for each table and tick. An event takes about 10 ms and 3 kB in Dagster's database: a
@@ -85,19 +86,11 @@ class Place(_Frozen):
     pending: dict[int, Counts] = {}
 
 
-class Cursor(_Frozen):
+class Cursor(Remembered):
     """What the sensor remembers between ticks, by table; it lies in Dagster's database and survives restarts."""
 
     version: Literal[2] = 2
-    tables: dict[str, Place] = {}
-
-    @classmethod
-    def parse(cls, text: str | None) -> Cursor:
-        """Read it; one that cannot be read (of another version) begins anew, which at worst reports twice."""
-        try:
-            return cls.model_validate_json(text) if text else cls()
-        except ValidationError:
-            return cls()
+    tables: dict[str, Place] = Field(default_factory=dict)
 
     def after(self, table: str) -> dict[str, int]:
         """How far the table was read, by its uuid: a new table of an old name is read from its beginning."""

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final, Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from resources.commits import TableLog
+from sensors.cursors import Remembered
 
 CLOSES: Final = timedelta(minutes=5)
 """After the hour's end: the archiver commits every 15 s, and a busy log may hold a minute's rows."""
@@ -51,19 +52,11 @@ class Place(_Frozen):
     waiting: dict[int, Waiting] = {}
 
 
-class Cursor(_Frozen):
+class Cursor(Remembered):
     """What the sensor remembers between ticks, by table; it lies in Dagster's database."""
 
     version: Literal[1] = 1
-    tables: dict[str, Place] = {}
-
-    @classmethod
-    def parse(cls, text: str | None) -> Cursor:
-        """Read it; one that cannot be read begins anew, an hour back."""
-        try:
-            return cls.model_validate_json(text) if text else cls()
-        except ValidationError:
-            return cls()
+    tables: dict[str, Place] = Field(default_factory=dict)
 
     def after(self, table: str) -> dict[str, int]:
         """How far the table was read, by its uuid."""

@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Final, Literal
 
 import dagster as dg
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import Field
 
 from assets.live_checks import AN_HOUR, COLUMNS, CROWDED, evaluation
 from mmplatform.errors import PlatformError
@@ -16,13 +16,14 @@ from quality.setaside import by_reason, crowded, news
 from quality.verdicts import Verdict
 from resources.hours import open_hours
 from resources.lakehouse import LakehouseResource
+from sensors.cursors import Remembered
 
 EVERY_S: Final = 30
 BEGINS: Final = timedelta(days=1)
 """How far back the first tick tells of."""
 
 
-class Cursor(BaseModel):
+class Cursor(Remembered):
     """How far the quarantine topic was told of, in which table, and whether there were few. Lies in Dagster's database.
 
     Attributes:
@@ -31,20 +32,10 @@ class Cursor(BaseModel):
         few: what the check last said.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
     version: Literal[1] = 1
     table_uuid: str = ""
-    seen: dict[int, int] = {}
+    seen: dict[int, int] = Field(default_factory=dict)
     few: bool | None = None
-
-    @classmethod
-    def parse(cls, text: str | None) -> Cursor:
-        """Read it; one that cannot be read begins anew, which at worst tells once more."""
-        try:
-            return cls.model_validate_json(text) if text else cls()
-        except ValidationError:
-            return cls()
 
 
 @dg.sensor(

@@ -20,6 +20,7 @@ from mmplatform.lineage import facets, names
 from mmplatform.lineage.columns import COMES_FROM
 from mmplatform.lineage.datasets import Datasets, Verdict, Written
 from mmplatform.lineage.source import Source
+from resources.failing import ERROR_TYPE
 
 RUN_ENDS: Final[Mapping[dg.DagsterEventType, RunState]] = {
     dg.DagsterEventType.RUN_SUCCESS: RunState.COMPLETE,
@@ -227,6 +228,9 @@ def _verdict(check: dg.AssetCheckEvaluation) -> Verdict:
 
 def error_type(data: Any) -> str:
     """The type of the error at the bottom: its message may quote what was sent."""
+    failure = getattr(data, "user_failure_data", None)
+    if failure is not None and ERROR_TYPE in failure.metadata:
+        return str(failure.metadata[ERROR_TYPE].value)
     error = getattr(data, "error", None)
     while error is not None and error.cause is not None:
         error = error.cause

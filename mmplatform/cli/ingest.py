@@ -117,7 +117,7 @@ def _summary(planned: Plan, ledger: Ledger, console: Console, refusals: Path | N
     for _, refusal in ledger.refused[:_SHOWN]:
         line = f", line {refusal.line}" if refusal.line is not None else ""
         where = f"{escape(_shown(refusal.path))}{line}"
-        console.print(f"[red]refused[/red] {where}: {escape(refusal.reason)}", highlight=False)
+        console.print(f"[red]refused[/red] {where}: {escape(refusal.reason)}", highlight=False, soft_wrap=True)
     if len(ledger.refused) > _SHOWN:
         told = f"all of them are in {refusals}" if refusals is not None else "say --refusals FILE to have all of them"
         console.print(f"… and {len(ledger.refused) - _SHOWN} more refusals: {told}", highlight=False, markup=False)
