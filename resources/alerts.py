@@ -5,11 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Final
 
-import dagster as dg
-from pydantic import Field
-
 from mmplatform.errors import Misconfigured, PlatformError, Unavailable
-from mmplatform.settings import Settings, load
+from resources.configured import ConfiguredResource
 
 ANSWER_S: Final = 5.0
 """Several runs may have failed since the last tick, and Dagster ends a sensor after 60 s."""
@@ -33,16 +30,8 @@ class Notice:
     link: str
 
 
-class AlertsResource(dg.ConfigurableResource):  # type: ignore[type-arg]
+class AlertsResource(ConfiguredResource):
     """Posts to the webhook of the stream's settings."""
-
-    data_dir: str = Field(
-        default="", description="Data directory of the stack; empty: as MMPLATFORM_DATA_DIR says, else `.mmplatform`."
-    )
-
-    def settings(self) -> Settings:
-        """The platform's settings. Raises ``Misconfigured``."""
-        return load(data_dir=self.data_dir) if self.data_dir else load()
 
     def wanted(self) -> bool:
         """Whether anybody is told. Raises ``Misconfigured``."""

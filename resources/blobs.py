@@ -6,11 +6,10 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Final
 
-import dagster as dg
 from dagster_aws.s3 import S3Resource
 from pydantic import Field
 
-from mmplatform.settings import Settings, load
+from resources.configured import ConfiguredResource
 
 if TYPE_CHECKING:
     from mmplatform.events import BlobRef
@@ -21,17 +20,10 @@ AT_ONCE: Final = 8
 """Questions in flight: below the connections that a client of dagster-aws keeps, 10."""
 
 
-class BlobsResource(dg.ConfigurableResource):  # type: ignore[type-arg]
+class BlobsResource(ConfiguredResource):
     """Finds the blobs by the same settings as the stream; an object store is asked through dagster-aws's S3."""
 
-    data_dir: str = Field(
-        default="", description="Data directory of the stack; empty: as MMPLATFORM_DATA_DIR says, else `.mmplatform`."
-    )
     s3: S3Resource = Field(default_factory=S3Resource, description="Asked where the blobs are in `s3://…`.")
-
-    def settings(self) -> Settings:
-        """The platform's settings. Raises ``Misconfigured``."""
-        return load(data_dir=self.data_dir) if self.data_dir else load()
 
     def open(self) -> FileBlobs | S3Blobs:
         """The store; nothing is contacted, made or swept. Raises ``Misconfigured``."""

@@ -7,12 +7,11 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
-import dagster as dg
 from pydantic import Field
 
-from mmplatform.settings import Settings, load
 from resources.aws import GlueResource
 from resources.commits import LogReader, TableLog
+from resources.configured import ConfiguredResource
 
 if TYPE_CHECKING:
     from mmplatform.land.lakehouse import Lakehouse
@@ -24,18 +23,10 @@ The turn that was begun goes on beyond: two reads for each table, below 20 s eve
 """
 
 
-class LakehouseResource(dg.ConfigurableResource):  # type: ignore[type-arg]
+class LakehouseResource(ConfiguredResource):
     """Opens the platform's lakehouse from the same settings as the stream, AWS Glue through dagster-aws's resource."""
 
     glue: GlueResource = Field(default_factory=GlueResource, description="Asked where the catalog is `glue://`.")
-
-    data_dir: str = Field(
-        default="", description="Data directory of the stack; empty: as MMPLATFORM_DATA_DIR says, else `.mmplatform`."
-    )
-
-    def settings(self) -> Settings:
-        """The platform's settings. Raises ``Misconfigured``."""
-        return load(data_dir=self.data_dir) if self.data_dir else load()
 
     def open(self) -> Lakehouse:
         """The platform's own lakehouse. Raises ``Unavailable``, ``Misconfigured``."""

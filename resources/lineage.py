@@ -4,26 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import dagster as dg
-from pydantic import Field
-
-from mmplatform.settings import Settings, load
+from resources.configured import ConfiguredResource
 
 if TYPE_CHECKING:
     from mmplatform.lineage.datasets import Datasets
     from mmplatform.lineage.emitter import Backend
 
 
-class LineageResource(dg.ConfigurableResource):  # type: ignore[type-arg]
+class LineageResource(ConfiguredResource):
     """Opens the lineage backend from the same settings as the stream; its package is loaded only when there is one."""
-
-    data_dir: str = Field(
-        default="", description="Data directory of the stack; empty: as MMPLATFORM_DATA_DIR says, else `.mmplatform`."
-    )
-
-    def settings(self) -> Settings:
-        """The platform's settings. Raises ``Misconfigured``."""
-        return load(data_dir=self.data_dir) if self.data_dir else load()
 
     def wanted(self) -> bool:
         """Whether lineage goes anywhere. Raises ``Misconfigured``."""

@@ -6,29 +6,21 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-import dagster as dg
 from pydantic import Field
 
-from mmplatform.settings import Settings, load
+from resources.configured import ConfiguredResource
 from resources.models import ModelsResource
 
 if TYPE_CHECKING:
     from mmplatform.pipeline.parts import Parts
 
 
-class ReprocessingResource(dg.ConfigurableResource):  # type: ignore[type-arg]
+class ReprocessingResource(ConfiguredResource):
     """Opens models and stores for one modality; nothing is loaded before."""
 
-    data_dir: str = Field(
-        default="", description="Data directory of the stack; empty: as MMPLATFORM_DATA_DIR says, else `.mmplatform`."
-    )
     models: ModelsResource = Field(
         default_factory=ModelsResource, description="Models of every run; those that a run names itself come before."
     )
-
-    def settings(self) -> Settings:
-        """The platform's settings. Raises ``Misconfigured``."""
-        return load(data_dir=self.data_dir) if self.data_dir else load()
 
     @contextmanager
     def open(self, table: str, models: Mapping[str, str]) -> Iterator[Parts]:

@@ -13,13 +13,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
-import dagster as dg
-from pydantic import Field
-
 from mmplatform.errors import Unavailable
 from mmplatform.events import utc_now
-from mmplatform.settings import Settings, load
+from mmplatform.settings import Settings
 from quality.verdicts import Backlog
+from resources.configured import ConfiguredResource
 
 if TYPE_CHECKING:
     from mmplatform.ingest.replay_log import ReplayLog
@@ -44,16 +42,12 @@ class Reader:
     topic: str
 
 
-class RunningResource(dg.ConfigurableResource):  # type: ignore[type-arg]
+class RunningResource(ConfiguredResource):
     """Finds the stack by the same settings as its own processes."""
-
-    data_dir: str = Field(
-        default="", description="Data directory of the stack; empty: as MMPLATFORM_DATA_DIR says, else `.mmplatform`."
-    )
 
     def settings(self) -> Settings:
         """The platform's settings, with the addresses of the running stack. Raises ``Misconfigured``."""
-        given = load(data_dir=self.data_dir) if self.data_dir else load()
+        given = super().settings()
         run = self._run(given)
         own = {} if run is None else {"kafka": run.kafka, "chroma": run.chroma}
         return given.model_copy(

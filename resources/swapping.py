@@ -6,26 +6,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-import dagster as dg
-from pydantic import Field
-
-from mmplatform.settings import Settings, load
+from resources.configured import ConfiguredResource
 
 if TYPE_CHECKING:
     from mmplatform.land.spaces import Space
     from mmplatform.pipeline.swapping import Swapping
 
 
-class SwappingResource(dg.ConfigurableResource):  # type: ignore[type-arg]
+class SwappingResource(ConfiguredResource):
     """Opens the index and the memo; a model is loaded when it is asked for."""
-
-    data_dir: str = Field(
-        default="", description="Data directory of the stack; empty: as MMPLATFORM_DATA_DIR says, else `.mmplatform`."
-    )
-
-    def settings(self) -> Settings:
-        """The platform's settings. Raises ``Misconfigured``."""
-        return load(data_dir=self.data_dir) if self.data_dir else load()
 
     def space(self, embedder: str) -> Space:
         """The space of an embedder by its name, or directory. Raises ``Misconfigured`` when it is not there."""
