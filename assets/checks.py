@@ -18,6 +18,7 @@ from assets.index import INDEX
 from assets.looked_at import Hour, over
 from mmplatform.errors import PlatformError
 from mmplatform.events import Modality, utc_now
+from mmplatform.land.event_hours import HOUR
 from mmplatform.land.spaces import SpaceLog
 from mmplatform.modalities import (
     ARTIFACTS_TOPIC,
@@ -34,7 +35,7 @@ from quality.slas import MODALITY_SLAS
 from quality.statistics import share_of_silence, statistics
 from quality.verdicts import Backlog, Figure, Verdict, gap_s, kept, within
 from resources.failing import failing
-from resources.hours import HOUR, Hours, as_judged, open_hours
+from resources.hours import Hours, as_judged, open_hours
 from resources.lakehouse import LakehouseResource
 from resources.stack import Reader, StackResource
 from resources.writers import WRITERS

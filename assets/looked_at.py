@@ -11,8 +11,9 @@ from pydantic import Field
 
 from mmplatform.errors import Rejected
 from mmplatform.events import utc_now
+from mmplatform.land.event_hours import HOUR
 from quality.verdicts import MOST_NAMED, Figure, Verdict
-from resources.hours import HOUR, Hours
+from resources.hours import Hours
 
 PARTITION: Final = "dagster/partition"
 RANGE: Final = ("dagster/asset_partition_range_start", "dagster/asset_partition_range_end")

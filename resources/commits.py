@@ -19,6 +19,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
 from mmplatform.land.compaction import COMPACTED, landed_by
+from mmplatform.land.event_hours import hour_at
 from mmplatform.land.landed import REPLACED, renewed_of
 
 if TYPE_CHECKING:
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 
 EVENT_TIME: Final = "event_time"
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_HOUR: Final = timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +170,7 @@ def _added(table: Table, snapshot: Snapshot) -> Iterator[ManifestEntry]:
 def _own(table: Table, snapshot: Snapshot) -> Commit:
     """What a snapshot that is still there added: its writer has said which of the rows were there before."""
     counted = _counted(table, snapshot, _sequence(snapshot), _added(table, snapshot))
-    renewed = {_EPOCH + hour * _HOUR: rows for hour, rows in renewed_of(snapshot).items()}
+    renewed = {hour_at(hour): rows for hour, rows in renewed_of(snapshot).items()}
     found = {hour: min(renewed.get(hour, 0), rows) for hour, rows in counted.rows.items()}
     again = snapshot.summary is not None and REPLACED in snapshot.summary.additional_properties
     return replace(

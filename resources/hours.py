@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
 from mmplatform.errors import Unavailable
 from mmplatform.land.catalogs import catalog_errors
+from mmplatform.land.event_hours import HOUR, hour_at
 from mmplatform.land.rowsets import one_each, within_hour
 from mmplatform.land.schemas import SPECS
 from mmplatform.modalities import ARCHIVE_GROUP, PASSAGES_TABLE, QUARANTINE_TABLE
@@ -20,7 +21,6 @@ from resources.lakehouse import LakehouseResource
 if TYPE_CHECKING:
     from mmplatform.land.lakehouse import Lakehouse
 
-HOUR: Final = timedelta(hours=1)
 Row = dict[str, Any]
 
 _NOT_READ: Final = {"record", "event_ids"}
@@ -42,7 +42,7 @@ class Hours:
         with reading(table):
             files = self._lakehouse.table(table).scan().plan_files()
             hours = [int(task.file.partition[0]) for task in files]
-        return datetime.fromtimestamp(max(hours) * 3600, UTC) if hours else None
+        return hour_at(max(hours)) if hours else None
 
     def watermark(self, table: str, hour: datetime) -> datetime | None:
         """The newest event time of an hour, by the bounds in the table's metadata; ``None`` where it has no rows."""
@@ -117,7 +117,7 @@ class Hours:
         found: dict[datetime, tuple[int, int, int]] = {}
         with reading(table):
             for task in self._lakehouse.table(table).scan().plan_files():
-                hour = datetime.fromtimestamp(int(task.file.partition[0]) * 3600, UTC)
+                hour = hour_at(int(task.file.partition[0]))
                 files, size, rows = found.get(hour, (0, 0, 0))
                 found[hour] = (files + 1, size + task.file.file_size_in_bytes, rows + task.file.record_count)
         return found

@@ -9,17 +9,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, Field
 
 from mmplatform.local.statuses import Bucket, Quantiles, WorkerStatus
-from sensors.cursors import Remembered
+from sensors.cursors import Frozen, Remembered
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Told(_Frozen):
+class Told(Frozen):
     """What was last said of a bucket."""
 
     upserted: int = 0
@@ -39,7 +35,7 @@ class Cursor(Remembered):
     buckets: dict[str, Told] = Field(default_factory=dict)
 
 
-class BucketLanding(_Frozen):
+class BucketLanding(Frozen):
     """What came into a bucket and went out of it since it was last told of.
 
     Attributes:

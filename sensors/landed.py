@@ -9,27 +9,20 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AwareDatetime, BeforeValidator, Field
 
+from mmplatform.land.event_hours import hour_at, hour_number
 from resources.commits import TableLog
-from sensors.cursors import Remembered
+from sensors.cursors import Frozen, ReadTables, ReadTo
 
 OLD_HOURS: Final = 100
 """Reported beside the newest, for each table and tick. An event takes about 10 ms and 3 kB in Dagster's database: a
 year of history, 8,760 hours, is told within 45 minutes, and the newest hour never waits for it."""
 
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_HOUR: Final = timedelta(hours=1)
 
-
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Landing(_Frozen):
+class Landing(Frozen):
     """Rows that landed in one hour of one table since it was last reported.
 
     Attributes:
@@ -55,7 +48,7 @@ class Landing(_Frozen):
     waiting: int
 
 
-class Newest(_Frozen):
+class Newest(Frozen):
     """The newest snapshot that was read and had rows."""
 
     snapshot_id: int
@@ -71,7 +64,7 @@ Counts = Annotated[tuple[int, int, int], BeforeValidator(_all_new)]
 """New rows, replaced rows, bytes."""
 
 
-class Place(_Frozen):
+class Place(ReadTo):
     """How far one table was read, and what waits.
 
     Attributes:
@@ -79,23 +72,16 @@ class Place(_Frozen):
             tick, so it is short: a year takes 200 kB.
     """
 
-    table_uuid: str
-    sequence: int
     newest: Newest | None = None
     watermark: AwareDatetime | None = None
-    pending: dict[int, Counts] = {}
+    pending: dict[int, Counts] = Field(default_factory=dict)
 
 
-class Cursor(Remembered):
+class Cursor(ReadTables):
     """What the sensor remembers between ticks, by table; it lies in Dagster's database and survives restarts."""
 
     version: Literal[2] = 2
     tables: dict[str, Place] = Field(default_factory=dict)
-
-    def after(self, table: str) -> dict[str, int]:
-        """How far the table was read, by its uuid: a new table of an old name is read from its beginning."""
-        place = self.tables.get(table)
-        return {} if place is None else {place.table_uuid: place.sequence}
 
 
 def landings(logs: Mapping[str, TableLog], cursor: Cursor) -> tuple[list[Landing], Cursor]:
@@ -112,7 +98,7 @@ def landings(logs: Mapping[str, TableLog], cursor: Cursor) -> tuple[list[Landing
         found += [
             Landing(
                 table=table,
-                hour=_EPOCH + hour * _HOUR,
+                hour=hour_at(hour),
                 rows=rows,
                 replaced=replaced,
                 size=size,
@@ -132,12 +118,8 @@ def _files(log: TableLog) -> defaultdict[int, list[str]]:
     found: defaultdict[int, list[str]] = defaultdict(list)
     for commit in reversed(log.commits):
         for hour, paths in commit.files.items():
-            found[_number(hour)] += paths
+            found[hour_number(hour)] += paths
     return found
-
-
-def _number(hour: datetime) -> int:
-    return (hour - _EPOCH) // _HOUR
 
 
 def _due(pending: Mapping[int, Counts]) -> list[int]:
@@ -158,9 +140,9 @@ def _advance(place: Place | None, log: TableLog) -> Place:
     marks = [mark for mark in (place.watermark, *(commit.watermark for commit in log.commits)) if mark is not None]
     for commit in log.commits:
         for hour, rows in commit.rows.items():
-            known = pending.get(_number(hour), (0, 0, 0))
+            known = pending.get(hour_number(hour), (0, 0, 0))
             replaced, size = commit.replaced.get(hour, 0), commit.sizes.get(hour, 0)
-            pending[_number(hour)] = (known[0] + rows, known[1] + replaced, known[2] + size)
+            pending[hour_number(hour)] = (known[0] + rows, known[1] + replaced, known[2] + size)
     last = log.commits[-1] if log.commits else None
     return Place(
         table_uuid=log.table_uuid,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 import dagster as dg
@@ -69,9 +69,7 @@ def _gaps(
         return {}
 
 
-def _lags(
-    context: dg.SensorEvaluationContext, stack: StackResource, tables: Sequence[str] | Mapping[str, Landing]
-) -> dict[str, int]:
+def _lags(context: dg.SensorEvaluationContext, stack: StackResource, tables: Collection[str]) -> dict[str, int]:
     """What waits on the log for each table; nothing where nobody can be asked: unknown is not 0."""
     try:
         lags = stack.lag(reader for table in tables for reader in WRITERS[table])

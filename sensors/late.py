@@ -16,10 +16,11 @@ from assets.checks import SETTLED_S
 from assets.partitions import hour_key
 from mmplatform.errors import PlatformError
 from mmplatform.events import utc_now
+from mmplatform.land.event_hours import HOUR
 from mmplatform.modalities import CALL, MODALITIES, ModalitySpec
 from quality.completeness import accounted
 from quality.owed import owes, unfilled
-from resources.hours import HOUR, Hours, open_hours
+from resources.hours import Hours, open_hours
 from resources.lakehouse import LakehouseResource
 from resources.stack import Reader, StackResource
 from sensors.lateness import Cursor, Late, Waiting, arrived

@@ -9,13 +9,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Final, Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, Field
 
+from mmplatform.land.event_hours import HOUR, hour_at, hour_number
 from resources.commits import TableLog
-from sensors.cursors import Remembered
+from sensors.cursors import Frozen, ReadTables, ReadTo
 
 CLOSES: Final = timedelta(minutes=5)
 """After the hour's end: the archiver commits every 15 s, and a busy log may hold a minute's rows."""
@@ -29,44 +30,30 @@ BEGINS: Final = timedelta(hours=1)
 MOST_WAITING: Final = 48
 """Hours of a table that wait to be looked at."""
 
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_HOUR: Final = timedelta(hours=1)
 
-
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Waiting(_Frozen):
+class Waiting(Frozen):
     """An hour that got late rows: the snapshot that has the last of them, and when that was made."""
 
     snapshot_id: int
     committed_at: AwareDatetime
 
 
-class Place(_Frozen):
+class Place(ReadTo):
     """How far one table was read, and which of its hours wait, by the hours from 1970 to them."""
 
-    table_uuid: str
-    sequence: int
-    waiting: dict[int, Waiting] = {}
+    waiting: dict[int, Waiting] = Field(default_factory=dict)
 
 
-class Cursor(Remembered):
+class Cursor(ReadTables):
     """What the sensor remembers between ticks, by table; it lies in Dagster's database."""
 
     version: Literal[1] = 1
     tables: dict[str, Place] = Field(default_factory=dict)
 
-    def after(self, table: str) -> dict[str, int]:
-        """How far the table was read, by its uuid."""
-        place = self.tables.get(table)
-        return {} if place is None else {place.table_uuid: place.sequence}
-
     def settled(self, now: datetime, most: int) -> list[tuple[str, datetime, Waiting]]:
         """Tables and hours whose last late rows came a while ago, the oldest rows first."""
         found = [
-            (each.committed_at, table, _EPOCH + number * _HOUR, each)
+            (each.committed_at, table, hour_at(number), each)
             for table, place in self.tables.items()
             for number, each in place.waiting.items()
             if each.committed_at + SETTLES <= now
@@ -76,7 +63,7 @@ class Cursor(Remembered):
 
     def without(self, looked_at: list[tuple[str, datetime]]) -> Cursor:
         """After hours were looked at."""
-        gone = {(table, _number(hour)) for table, hour in looked_at}
+        gone = {(table, hour_number(hour)) for table, hour in looked_at}
         return Cursor(
             tables={
                 table: place.model_copy(
@@ -112,15 +99,13 @@ def arrived(logs: Mapping[str, TableLog], cursor: Cursor, now: datetime) -> tupl
             if not same and commit.committed_at < now - BEGINS:
                 continue
             for hour, count in commit.rows.items():
-                if count and hour + _HOUR + CLOSES <= commit.committed_at:
+                if count and hour + HOUR + CLOSES <= commit.committed_at:
                     rows[hour] += count
-                    waiting[_number(hour)] = Waiting(snapshot_id=commit.snapshot_id, committed_at=commit.committed_at)
+                    waiting[hour_number(hour)] = Waiting(
+                        snapshot_id=commit.snapshot_id, committed_at=commit.committed_at
+                    )
         kept = {number: waiting[number] for number in sorted(waiting, reverse=True)[:MOST_WAITING]}
         places[table] = Place(table_uuid=log.table_uuid, sequence=log.sequence, waiting=kept)
         if rows:
             found[table] = Late(rows, len(waiting) - len(kept))
     return found, Cursor(tables=places)
-
-
-def _number(hour: datetime) -> int:
-    return (hour - _EPOCH) // _HOUR

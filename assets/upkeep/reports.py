@@ -7,19 +7,20 @@ Dagster's database is pruned.
 # No deferred annotations here: Dagster looks at those of an asset's arguments as they are.
 
 from collections.abc import Iterator
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, Final
 
 import dagster as dg
 from pydantic import Field
 
 from assets.upkeep.spec import KEPT_DAYS, upkeep
+from mmplatform.land.event_hours import HOUR
 from mmplatform.modalities import MODALITIES, PASSAGES_TABLE, TABLES
 from quality import costs, gaps
 from quality.slas import MODALITY_SLAS
 from quality.verdicts import gap_s
 from resources.failing import failing
-from resources.hours import HOUR, Hours, open_hours
+from resources.hours import Hours, open_hours
 from resources.lakehouse import LakehouseResource
 
 _STAMPS: Final = ("modality", "event_time", "derived_at")
@@ -131,4 +132,4 @@ def _hours(context: dg.AssetExecutionContext) -> Iterator[datetime]:
     hour = window.start
     while hour < window.end:
         yield hour
-        hour += timedelta(seconds=HOUR.total_seconds())
+        hour += HOUR

@@ -18,7 +18,7 @@ import secrets
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
@@ -27,6 +27,7 @@ import structlog
 
 from mmplatform.errors import Permanent
 from mmplatform.land.catalogs import catalog_errors
+from mmplatform.land.event_hours import HOUR, hour_at
 from mmplatform.land.landed import offsets_of, summary_of
 from mmplatform.land.rowsets import within_hour
 
@@ -43,8 +44,6 @@ COMPACTED: Final = "mmplatform.compacted"
 """A property of a table some of whose files may be compacted ones."""
 
 _TRIES: Final = 5
-_HOUR: Final = timedelta(hours=1)
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _UUID_VERSION: Final = 8
 """What RFC 9562 leaves to those who make them; writers' own are of version 4."""
 
@@ -90,7 +89,7 @@ def compact(load: Callable[[], Table], now: datetime, *, settled: timedelta = SE
     found = Compacted()
     with catalog_errors(f"compact {table.name()[-1]}"):
         hours = {_hour(group[0].data_file) for group in _groups(table, small)}
-        for hour in sorted(each for each in hours if each + _HOUR + settled <= now):
+        for hour in sorted(each for each in hours if each + HOUR + settled <= now):
             done = _again_and_again(load, hour, small)
             if done is None:
                 found = replace(found, left=found.left + 1)
@@ -196,7 +195,7 @@ def _entries(table: Table, hour: datetime | None) -> Iterator[ManifestEntry]:
 
 def _hour(file: DataFile) -> datetime:
     """Tables are partitioned by the hour first (``schemas.py``)."""
-    return _EPOCH + int(file.partition[0]) * _HOUR
+    return hour_at(int(file.partition[0]))
 
 
 def _name(landed: int) -> UUID:

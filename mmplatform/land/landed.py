@@ -7,10 +7,11 @@ import json
 from collections import Counter, OrderedDict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from mmplatform.events import Position
+from mmplatform.land.event_hours import hour_at, hour_number
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -109,7 +110,7 @@ def renewed_in(data: pa.Table, column: str, there: Iterable[str]) -> dict[str, s
     """The property that says how many of the rows to append replace one of those that are ``there``, by their ids."""
     known = set(there)
     pairs = zip(data.column(column).to_pylist(), data.column("event_time").to_pylist(), strict=True)
-    hours = Counter(int(at.timestamp() // 3600) for row_id, at in pairs if row_id in known and at is not None)
+    hours = Counter(hour_number(at) for row_id, at in pairs if row_id in known and at is not None)
     return {RENEWED: json.dumps(dict(sorted(hours.items())), separators=(",", ":"))} if hours else {}
 
 
@@ -164,7 +165,7 @@ def _since(table: Table, most: int) -> datetime:
         rows += count
         if rows >= most:
             break
-    return datetime.fromtimestamp(hour * 3600, UTC)
+    return hour_at(hour)
 
 
 def _newest_first(table: Table) -> Iterator[Snapshot]:

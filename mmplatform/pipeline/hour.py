@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, Final
 
 from mmplatform.artifacts import Passage, Quarantined
 from mmplatform.events import Position
+from mmplatform.land.event_hours import HOUR
 from mmplatform.land.lakehouse import Lakehouse
 from mmplatform.land.replacing import Replaced, Replacement
 from mmplatform.land.rows import row_of
@@ -25,7 +26,6 @@ from mmplatform.pipeline.differences import (
 from mmplatform.pipeline.in_step import InStep
 from mmplatform.pipeline.rederive import Landing, Rederived
 
-HOUR: Final = timedelta(hours=1)
 NOT_ON_THE_LOG: Final = {"topic": None, "topic_partition": None, "log_offset": -1}
 """The place of a row that the stream never landed: whatever the log says of its id comes after it."""
 

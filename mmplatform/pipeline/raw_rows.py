@@ -20,10 +20,10 @@ from typing import Any
 
 from mmplatform.errors import Rejected
 from mmplatform.events import CallEnd
+from mmplatform.land.event_hours import HOUR
 from mmplatform.land.lakehouse import Lakehouse
 from mmplatform.land.rows import event_of
 from mmplatform.modalities import CALL, ModalitySpec
-from mmplatform.pipeline.hour import HOUR
 
 Row = dict[str, Any]
 

@@ -26,10 +26,11 @@ import structlog
 
 from mmplatform.errors import Rejected
 from mmplatform.events import utc_now
+from mmplatform.land.event_hours import HOUR
 from mmplatform.land.schemas import SPECS
 from mmplatform.modalities import MODALITIES, PASSAGES_TABLE, QUARANTINE_TABLE, ModalitySpec
 from mmplatform.pipeline.differences import Held, held_artifact, held_aside, held_indexed
-from mmplatform.pipeline.hour import HOUR, Changes, HeldHour, MadeHour, land, match_index
+from mmplatform.pipeline.hour import Changes, HeldHour, MadeHour, land, match_index
 from mmplatform.pipeline.parts import Parts
 from mmplatform.pipeline.raw_rows import raw_rows
 from mmplatform.pipeline.rederive import Progress, rederive
