@@ -77,6 +77,23 @@ def told(look: Callable[[], Verdict]) -> dg.AssetCheckResult:
     return dg.AssetCheckResult(passed=verdict.holds, description=verdict.words, metadata=shown(verdict))
 
 
+def judged(
+    run: dg.DagsterRun,
+    config: Hour,
+    lakehouse: LakehouseResource,
+    table: str,
+    at: Callable[[Hours, datetime], Verdict],
+    empty: Verdict = EMPTY,
+) -> dg.AssetCheckResult:
+    """What ``at`` says of each hour of the table that is asked for, as :func:`told` shows it; ``empty``: of none."""
+
+    def look() -> Verdict:
+        hours = open_hours(lakehouse)
+        return config.over(hours, table, run, lambda hour: at(hours, hour), empty)
+
+    return told(look)
+
+
 def shown(verdict: Verdict) -> dict[str, dg.MetadataValue[Any]]:
     """The figures as Dagster's metadata."""
     return {name: _value(figure) for name, figure in verdict.figures.items()}
@@ -103,19 +120,14 @@ def _contract(table: str) -> dg.AssetChecksDefinition:
     def check(
         context: dg.AssetCheckExecutionContext, config: Hour, lakehouse: LakehouseResource
     ) -> dg.AssetCheckResult:
-        def look() -> Verdict:
-            hours = open_hours(lakehouse)
+        def at(hours: Hours, hour: datetime) -> Verdict:
+            rows = hours.rows(table, hour)
+            aside = hours.aside(hour) if table in raw else set[str]()
+            found = kept(table, as_judged(table, rows), limits_of(lakehouse.settings()), aside)
+            more = {**statistics(table, rows), **_silence(table, rows, hours, hour)}
+            return Verdict(found.holds, found.words, {**found.figures, **more})
 
-            def at(hour: datetime) -> Verdict:
-                rows = hours.rows(table, hour)
-                aside = hours.aside(hour) if table in raw else set[str]()
-                found = kept(table, as_judged(table, rows), limits_of(lakehouse.settings()), aside)
-                more = {**statistics(table, rows), **_silence(table, rows, hours, hour)}
-                return Verdict(found.holds, found.words, {**found.figures, **more})
-
-            return config.over(hours, table, context.run, at, EMPTY)
-
-        return told(look)
+        return judged(context.run, config, lakehouse, table, at)
 
     return check
 
@@ -199,22 +211,18 @@ def _accounted(spec: ModalitySpec) -> dg.AssetChecksDefinition:
     def check(
         context: dg.AssetCheckExecutionContext, config: Hour, lakehouse: LakehouseResource, stack: StackResource
     ) -> dg.AssetCheckResult:
-        def look() -> Verdict:
-            settled = utc_now() - timedelta(seconds=SETTLED_S)
-            hours = open_hours(lakehouse)
-            columns = ("event_id", "kind", "ingested_at", "topic", "topic_partition", "log_offset")
+        settled = utc_now() - timedelta(seconds=SETTLED_S)
+        columns = ("event_id", "kind", "ingested_at", "topic", "topic_partition", "log_offset")
 
-            def at(hour: datetime) -> Verdict:
-                # How far the deriver is, first: what it does meanwhile is then still in the tables that are read.
-                done = stack.done(Reader(spec.group, spec.topic))
-                events = hours.rows(spec.raw_table, hour, columns)
-                derived = [row["event_ids"] for row in hours.around(spec.derived_table, hour, ["event_ids"])]
-                return accounted(events, derived=derived, aside=hours.aside(hour), done=done, settled=settled)
+        def at(hours: Hours, hour: datetime) -> Verdict:
+            # How far the deriver is, first: what it does meanwhile is then still in the tables that are read.
+            done = stack.done(Reader(spec.group, spec.topic))
+            events = hours.rows(spec.raw_table, hour, columns)
+            derived = [row["event_ids"] for row in hours.around(spec.derived_table, hour, ["event_ids"])]
+            return accounted(events, derived=derived, aside=hours.aside(hour), done=done, settled=settled)
 
-            nothing = Verdict(holds=True, words="no events", figures={"events": 0})
-            return config.over(hours, spec.raw_table, context.run, at, nothing)
-
-        return told(look)
+        nothing = Verdict(holds=True, words="no events", figures={"events": 0})
+        return judged(context.run, config, lakehouse, spec.raw_table, at, nothing)
 
     return check
 

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import dagster as dg
 
-from assets.checks import COMPLETENESS, EMPTY, SETTLED_S, Lately, together, told
+from assets.checks import COMPLETENESS, SETTLED_S, Lately, judged, together, told
 from assets.looked_at import Hour
 from mmplatform.events import BlobRef, utc_now
 from mmplatform.modalities import MODALITIES, PASSAGES_TABLE, TABLE_OF_ARTIFACT, ModalitySpec
@@ -20,7 +20,7 @@ from quality.offsets import gapless, holes
 from quality.traces import Bytes, sample, traced
 from quality.verdicts import Backlog, Verdict
 from quality.watermarks import behind, moved
-from resources.blobs import BlobsResource
+from resources.blobs import POINTER, BlobsResource, pointer
 from resources.holes import MOST, named_holes
 from resources.hours import Hours, open_hours
 from resources.lakehouse import LakehouseResource
@@ -63,18 +63,13 @@ def _watermark(table: str, sources: tuple[str, ...]) -> dg.AssetChecksDefinition
     def check(
         context: dg.AssetCheckExecutionContext, config: Hour, lakehouse: LakehouseResource, stack: StackResource
     ) -> dg.AssetCheckResult:
-        def look() -> Verdict:
-            hours = open_hours(lakehouse)
+        def at(hours: Hours, hour: datetime) -> Verdict:
+            marks = [mark for each in sources if (mark := hours.watermark(each, hour)) is not None]
+            source, own = max(marks, default=None), hours.watermark(table, hour)
+            waits = together(stack.backlog(WRITERS[table])) if behind(own, source) else Backlog(0)
+            return moved(own, source, waits, utc_now())
 
-            def at(hour: datetime) -> Verdict:
-                marks = [mark for each in sources if (mark := hours.watermark(each, hour)) is not None]
-                source, own = max(marks, default=None), hours.watermark(table, hour)
-                waits = together(stack.backlog(WRITERS[table])) if behind(own, source) else Backlog(0)
-                return moved(own, source, waits, utc_now())
-
-            return config.over(hours, sources[0] if len(sources) == 1 else table, context.run, at, EMPTY)
-
-        return told(look)
+        return judged(context.run, config, lakehouse, sources[0] if len(sources) == 1 else table, at)
 
     return check
 
@@ -88,17 +83,12 @@ def _traced(spec: ModalitySpec) -> dg.AssetChecksDefinition:
     def check(
         context: dg.AssetCheckExecutionContext, config: Hour, lakehouse: LakehouseResource
     ) -> dg.AssetCheckResult:
-        def look() -> Verdict:
-            hours = open_hours(lakehouse)
+        def at(hours: Hours, hour: datetime) -> Verdict:
+            rows = _settled(hours.rows(spec.derived_table, hour, ["artifact_id", "event_ids", "derived_at"]))
+            points = {row["artifact_id"]: row["event_ids"] for row in rows}
+            return traced(points, _there(hours, spec.raw_table, "event_id", hour, points))
 
-            def at(hour: datetime) -> Verdict:
-                rows = _settled(hours.rows(spec.derived_table, hour, ["artifact_id", "event_ids", "derived_at"]))
-                points = {row["artifact_id"]: row["event_ids"] for row in rows}
-                return traced(points, _there(hours, spec.raw_table, "event_id", hour, points))
-
-            return config.over(hours, spec.derived_table, context.run, at, EMPTY)
-
-        return told(look)
+        return judged(context.run, config, lakehouse, spec.derived_table, at)
 
     return check
 
@@ -115,22 +105,17 @@ def _passages_traced() -> dg.AssetChecksDefinition:
     def check(
         context: dg.AssetCheckExecutionContext, config: Hour, lakehouse: LakehouseResource, blobs: BlobsResource
     ) -> dg.AssetCheckResult:
-        def look() -> Verdict:
-            hours = open_hours(lakehouse)
+        def at(hours: Hours, hour: datetime) -> Verdict:
+            columns = ("artifact_id", "source_artifact_id", "source_kind", "event_ids", "derived_at")
+            rows = _settled(hours.rows(PASSAGES_TABLE, hour, columns))
+            there: set[str] = set()
+            for kind, table in TABLE_OF_ARTIFACT.items():
+                points = {r["artifact_id"]: [r["source_artifact_id"]] for r in rows if r["source_kind"] == kind}
+                there |= _there(hours, table, "artifact_id", hour, points)
+            points = {row["artifact_id"]: [row["source_artifact_id"]] for row in rows}
+            return traced(points, there, _bytes(blobs, hours, hour, rows))
 
-            def at(hour: datetime) -> Verdict:
-                columns = ("artifact_id", "source_artifact_id", "source_kind", "event_ids", "derived_at")
-                rows = _settled(hours.rows(PASSAGES_TABLE, hour, columns))
-                there: set[str] = set()
-                for kind, table in TABLE_OF_ARTIFACT.items():
-                    points = {r["artifact_id"]: [r["source_artifact_id"]] for r in rows if r["source_kind"] == kind}
-                    there |= _there(hours, table, "artifact_id", hour, points)
-                points = {row["artifact_id"]: [row["source_artifact_id"]] for row in rows}
-                return traced(points, there, _bytes(blobs, hours, hour, rows))
-
-            return config.over(hours, PASSAGES_TABLE, context.run, at, EMPTY)
-
-        return told(look)
+        return judged(context.run, config, lakehouse, PASSAGES_TABLE, at)
 
     return check
 
@@ -153,15 +138,13 @@ def _there(hours: Hours, table: str, column: str, hour: datetime, points: Mappin
 def _bytes(blobs: BlobsResource, hours: Hours, hour: datetime, rows: list[dict[str, Any]]) -> Bytes:
     """Whether the bytes behind a sample of the hour's events are there."""
     events = {event_id for row in rows for event_id in row["event_ids"]}
-    columns = ("event_id", "blob_key", "blob_sha256", "blob_size", "blob_media_type")
     refs: dict[str, BlobRef] = {}
     for spec in MODALITIES.values():
         if spec.cost_class == "text":
             continue
-        for row in hours.around(spec.raw_table, hour, columns):
+        for row in hours.around(spec.raw_table, hour, ("event_id", *POINTER)):
             if row["event_id"] in events and row["blob_key"]:
-                fields = {name.removeprefix("blob_"): row[name] for name in columns[1:]}
-                refs[row["event_id"]] = BlobRef(**fields)
+                refs[row["event_id"]] = pointer(row)
     if not refs:
         return Bytes()
     looked = sample(refs)

@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from dagster_aws.s3 import S3Resource
 from pydantic import Field
 
+from mmplatform.events import BlobRef
 from resources.configured import ConfiguredResource
 
 if TYPE_CHECKING:
-    from mmplatform.events import BlobRef
     from mmplatform.land.blobs import FileBlobs
     from mmplatform.land.blobs_s3 import S3Blobs
 
 AT_ONCE: Final = 8
 """Questions in flight: below the connections that a client of dagster-aws keeps, 10."""
+
+POINTER: Final = ("blob_key", "blob_sha256", "blob_size", "blob_media_type")
+"""The columns of a raw table that point to bytes; the end of a call has none in them."""
+
+
+def pointer(row: Mapping[str, Any]) -> BlobRef:
+    """What a raw row points to. Raises KeyError without those columns, ``ValidationError`` where they are empty."""
+    return BlobRef.model_validate({name.removeprefix("blob_"): row[name] for name in POINTER})
 
 
 class BlobsResource(ConfiguredResource):
