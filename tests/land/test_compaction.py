@@ -21,13 +21,6 @@ TABLE = "messages"
 LATER = NOON + timedelta(hours=3)
 
 
-@pytest.fixture
-def lakehouse(tmp_path):
-    opened = Lakehouse.open(load(data_dir=tmp_path))
-    opened.ensure_tables()
-    return opened
-
-
 def land(lakehouse, *numbers, at=NOON):
     rows = []
     for number in numbers:

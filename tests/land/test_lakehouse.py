@@ -16,18 +16,6 @@ from tests.builders import NOW, arrival, call_end, chat, chunk, message, passage
 GROUP = "archive"
 
 
-@pytest.fixture
-def settings(tmp_path):
-    return load(data_dir=tmp_path)
-
-
-@pytest.fixture
-def lakehouse(settings):
-    opened = Lakehouse.open(settings)
-    opened.ensure_tables()
-    return opened
-
-
 def placed(record, offset: int = 0):
     place = position(offset)
     table, row = row_of(record, place)

@@ -16,18 +16,6 @@ from tests.builders import NOW, chat, message, position
 GROUP = "archive"
 
 
-@pytest.fixture
-def settings(tmp_path):
-    return load(data_dir=tmp_path)
-
-
-@pytest.fixture
-def lakehouse(settings):
-    opened = Lakehouse.open(settings)
-    opened.ensure_tables()
-    return opened
-
-
 def land(lakehouse, record, offset, *, topic_partition=0, source=GROUP):
     place = position(offset).model_copy(update={"topic_partition": topic_partition})
     table, row = row_of(record, place)

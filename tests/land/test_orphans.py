@@ -19,13 +19,6 @@ from tests.land.making import message, position
 TABLE = "messages"
 
 
-@pytest.fixture
-def lakehouse(tmp_path):
-    opened = Lakehouse.open(load(data_dir=tmp_path))
-    opened.ensure_tables()
-    return opened
-
-
 def land(lakehouse, *numbers):
     for number in numbers:
         place = position(number)

@@ -11,22 +11,9 @@ from mmplatform.errors import Rejected
 from mmplatform.land.lakehouse import Lakehouse
 from mmplatform.land.replacing import Replacement
 from mmplatform.land.rows import row_of
-from mmplatform.settings import load
 from tests.builders import NOW, chat, message, position
 
 GROUP = "archive"
-
-
-@pytest.fixture
-def settings(tmp_path):
-    return load(data_dir=tmp_path)
-
-
-@pytest.fixture
-def lakehouse(settings):
-    opened = Lakehouse.open(settings)
-    opened.ensure_tables()
-    return opened
 
 
 def row(number, text="said", offset=None, **when):
