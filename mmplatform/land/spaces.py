@@ -14,7 +14,7 @@ import re
 import threading
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final, Literal
 
@@ -139,16 +139,9 @@ class SpaceLog:
         Raises:
             Conflict: somebody else has changed it since.
         """
-        after = Spaces(
-            revision=before.revision + 1,
-            serving=serving,
-            candidate=candidate,
-            previous=previous,
-            retiring=before.retiring if retiring is None else retiring,
-            changed_at=utc_now(),
-            nonce=uuid.uuid4().hex,
-        )
-        return self._publish(after)
+        spaces = {"serving": serving, "candidate": candidate, "previous": previous}
+        kept = before.retiring if retiring is None else retiring
+        return self._publish(_after(before, {**spaces, "lacking": False, "copying": False, "retiring": kept}))
 
     def mark(
         self,
@@ -164,10 +157,7 @@ class SpaceLog:
             Conflict: somebody else has changed it since.
         """
         marks = {"lacking": lacking, "copying": copying, "retiring": retiring}
-        new = {"revision": before.revision + 1, "changed_at": utc_now(), "nonce": uuid.uuid4().hex}
-        return self._publish(
-            before.model_copy(update=new | {name: value for name, value in marks.items() if value is not None})
-        )
+        return self._publish(_after(before, {name: value for name, value in marks.items() if value is not None}))
 
     def lack(self, before: Spaces) -> None:
         """Say that the space beside the serving one misses a passage; does nothing where that is known already."""
@@ -220,6 +210,12 @@ class SpaceLog:
         except NotFoundError:
             return None
         return _parsed(found)
+
+
+def _after(before: Spaces, changes: Mapping[str, object]) -> Spaces:
+    """The next revision: as before, but for the changes."""
+    new = {"revision": before.revision + 1, "changed_at": utc_now(), "nonce": uuid.uuid4().hex}
+    return before.model_copy(update={**new, **changes})
 
 
 def _written(spaces: Spaces) -> str:
