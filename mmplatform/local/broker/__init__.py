@@ -6,6 +6,7 @@ protocol's own error. Why it exists: docs/adr/0004-embedded-broker.md. What it p
 
     socket ─▶ server      frames in, answers out in order; one connection's trouble stays its own
                 │ wire    bytes ⇄ kio's typed messages         versions: any version ⇄ the one the handlers speak
+                │ claims  no array may claim more items than its request has bytes for
                 ▼
              dispatch     the table of implemented APIs and versions
                 │

@@ -12,6 +12,8 @@ from kio.index import KioIndexError, load_request_schema, load_response_schema
 from kio.serial import entity_reader, entity_writer
 from kio.serial.errors import SerialError
 
+from mmplatform.local.broker.claims import Walk, walker
+
 LENGTH: Final = struct.Struct(">i")
 # Kafka's socket.request.max.bytes: a frame that claims more is not read.
 MAX_FRAME_BYTES: Final = 100 * 1024 * 1024
@@ -51,10 +53,11 @@ def read_frame(data: bytes) -> Frame:
 def parse(frame: Frame) -> Request:
     """Parse the whole request; raises BadFrameError for an unknown API or bytes that do not fit its schema."""
     try:
-        read_header, read_message = _readers(frame.api_key, frame.api_version)
+        read_header, walk, read_message = _readers(frame.api_key, frame.api_version)
         header, size = read_header(frame.data, 0)
+        walk(frame.data, size)  # before kio reserves memory for what is claimed
         message, _ = read_message(frame.data, size)
-    except (KioIndexError, SerialError, ValueError, LookupError, OverflowError, MemoryError) as error:
+    except (KioIndexError, SerialError, ValueError, LookupError, OverflowError, MemoryError, struct.error) as error:
         raise BadFrameError(f"api {frame.api_key} version {frame.api_version}: {type(error).__name__}") from error
     return Request(header.client_id or "", message)
 
@@ -72,9 +75,9 @@ def encode(api_key: int, api_version: int, correlation_id: int, message: object)
 
 
 @cache
-def _readers(api_key: int, api_version: int) -> tuple[Any, Any]:
+def _readers(api_key: int, api_version: int) -> tuple[Any, Walk, Any]:
     schema = load_request_schema(api_key, api_version)
-    return entity_reader(schema.__header_schema__), entity_reader(schema)
+    return entity_reader(schema.__header_schema__), walker(schema), entity_reader(schema)
 
 
 @cache

@@ -1,0 +1,162 @@
+"""Does a request hold what its arrays claim?
+
+An array on the wire begins with the number of its items. kio's native reader (0.6) reserves memory for that many
+before it reads the first: twenty damaged bytes can ask for 16 GB, and where the machine has not got them, the process
+is aborted - no exception, no other connection served. So each claim is held against the bytes that are left before
+kio sees the request. The walk follows kio's own schemas and reads nothing but lengths.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import struct
+from collections.abc import Callable
+from functools import cache
+from typing import Any, Final
+
+from kio.serial._introspect import (
+    EntityField,
+    EntityTupleField,
+    FieldClass,
+    classify_field,
+    get_field_tag,
+    get_schema_field_type,
+    is_optional,
+)
+
+# From a request and the offset of a value in it to the offset after that value.
+Walk = Callable[[bytes, int], int]
+
+_FIXED_BYTES: Final = {
+    "bool": 1, "int8": 1, "uint8": 1,
+    "int16": 2, "uint16": 2, "error_code": 2,
+    "int32": 4, "uint32": 4, "timedelta_i32": 4,
+    "int64": 8, "uint64": 8, "float64": 8, "timedelta_i64": 8, "datetime_i64": 8,
+    "uuid": 16,
+}  # fmt: skip
+_INT16: Final = struct.Struct(">h")
+_INT32: Final = struct.Struct(">i")
+_MAX_VARINT_BYTES: Final = 5
+_NULL: Final = 0xFF  # the marker of -1 before an entity that is not there
+
+
+class OverclaimError(ValueError):
+    """An array claims more items than the rest of the request has room for."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Shape:
+    """How to pass over a value, and the fewest bytes that it can take."""
+
+    walk: Walk
+    least: int
+
+
+@cache
+def walker(schema: Any) -> Walk:
+    """The walk over a whole message of that kio schema; it raises OverclaimError, IndexError or struct.error."""
+    return _entity(schema).walk
+
+
+@cache
+def _entity(schema: Any) -> Shape:
+    flexible = schema.__flexible__
+    shapes = []
+    tagged = {}
+    for field in dataclasses.fields(schema):
+        tag = get_field_tag(field)
+        shape = _field(field, flexible=flexible)
+        if tag is None:
+            shapes.append(shape)
+        else:
+            tagged[int(tag)] = shape.walk
+    walks = [shape.walk for shape in shapes]
+    if flexible:
+        walks.append(_tags(tagged))
+
+    def walk(data: bytes, at: int) -> int:
+        for step in walks:
+            at = step(data, at)
+        return at
+
+    return Shape(walk, sum(shape.least for shape in shapes) + flexible)
+
+
+def _field(field: dataclasses.Field[Any], *, flexible: bool) -> Shape:
+    kind: FieldClass = classify_field(field)
+    if isinstance(kind, EntityField | EntityTupleField):
+        item = _entity(kind.type_)
+    else:
+        item = _primitive(get_schema_field_type(field), flexible=flexible)
+    if kind.is_array:
+        return _array(item, flexible=flexible)
+    if isinstance(kind, EntityField) and is_optional(field):
+        return _nullable(item)
+    return item
+
+
+def _primitive(kafka_type: str, *, flexible: bool) -> Shape:
+    if size := _FIXED_BYTES.get(kafka_type):
+        return Shape(lambda _, at: at + size, size)
+    if flexible:
+        return Shape(_compact_bytes, 1)
+    length = _INT16 if kafka_type == "string" else _INT32
+
+    def walk(data: bytes, at: int) -> int:
+        (size,) = length.unpack_from(data, at)
+        return at + length.size + max(0, int(size))
+
+    return Shape(walk, length.size)
+
+
+def _array(item: Shape, *, flexible: bool) -> Shape:
+    def walk(data: bytes, at: int) -> int:
+        if flexible:
+            count, at = _varint(data, at)
+            count -= 1
+        else:
+            count, at = _INT32.unpack_from(data, at)[0], at + _INT32.size
+        if count * item.least > len(data) - at:
+            raise OverclaimError(f"{count} items are claimed at byte {at}, {len(data) - at} bytes are left")
+        for _ in range(count):
+            at = item.walk(data, at)
+        return at
+
+    return Shape(walk, 1 if flexible else _INT32.size)
+
+
+def _nullable(item: Shape) -> Shape:
+    def walk(data: bytes, at: int) -> int:
+        return at + 1 if data[at] == _NULL else item.walk(data, at + 1)
+
+    return Shape(walk, 1)
+
+
+def _tags(tagged: dict[int, Walk]) -> Walk:
+    """Tagged fields as kio reads them: by the field's schema, whatever size is written before it."""
+
+    def walk(data: bytes, at: int) -> int:
+        count, at = _varint(data, at)
+        for _ in range(count):
+            tag, at = _varint(data, at)
+            _, at = _varint(data, at)
+            at = tagged[tag](data, at)  # a KeyError for an unknown tag, as in kio
+        return at
+
+    return walk
+
+
+def _compact_bytes(data: bytes, at: int) -> int:
+    length, at = _varint(data, at)
+    return at + max(0, length - 1)
+
+
+def _varint(data: bytes, at: int) -> tuple[int, int]:
+    """An unsigned varint and the offset after it."""
+    value = 0
+    for index in range(_MAX_VARINT_BYTES):
+        byte = data[at + index]
+        value |= (byte & 0x7F) << (7 * index)
+        if byte < 0x80:  # noqa: PLR2004  # the highest bit says that another byte follows
+            return value, at + index + 1
+    raise ValueError("a varint of more than 5 bytes")
