@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 
@@ -19,25 +20,31 @@ class MemoryIndex:
 
     def __init__(self) -> None:
         self.down = False
+        # Never changed, only exchanged for another one: who reads is not disturbed by who writes.
         self._rows: dict[tuple[str, str], tuple[Passage, datetime]] = {}
+        self._writing = threading.Lock()
 
     def close(self) -> None:
         pass
 
     def upsert(self, passages: Sequence[Passage], indexed_at: datetime) -> None:
         self._answer()
-        for passage in passages:
-            known = (row.vector for (embedder, _), (row, _) in self._rows.items() if embedder == passage.embedder)
-            if any(len(vector) != len(passage.vector) for vector in known):
-                raise Rejected("index: cannot upsert: InvalidDimension")
-        for passage in passages:
-            self._rows[passage.embedder, passage.artifact_id] = (passage, indexed_at)
+        with self._writing:
+            for passage in passages:
+                known = (row.vector for (embedder, _), (row, _) in self._rows.items() if embedder == passage.embedder)
+                if any(len(vector) != len(passage.vector) for vector in known):
+                    raise Rejected("index: cannot upsert: InvalidDimension")
+            self._rows = self._rows | {(each.embedder, each.artifact_id): (each, indexed_at) for each in passages}
 
     def delete(self, ids: Sequence[str], *, subject_id: str | None = None) -> None:
         self._answer()
-        for key, (passage, _) in list(self._rows.items()):
-            if key[1] in ids and (subject_id is None or bucket_of(passage.subject_id) == bucket_of(subject_id)):
-                del self._rows[key]
+        with self._writing:
+            self._rows = {
+                key: row
+                for key, row in self._rows.items()
+                if key[1] not in ids
+                or (subject_id is not None and bucket_of(row[0].subject_id) != bucket_of(subject_id))
+            }
 
     def search(
         self,
