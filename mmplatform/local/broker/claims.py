@@ -23,6 +23,7 @@ from kio.serial._introspect import (
     get_schema_field_type,
     is_optional,
 )
+from kio.serial.readers import read_unsigned_varint
 
 # From a request and the offset of a value in it to the offset after that value.
 Walk = Callable[[bytes, int], int]
@@ -36,7 +37,6 @@ _FIXED_BYTES: Final = {
 }  # fmt: skip
 _INT16: Final = struct.Struct(">h")
 _INT32: Final = struct.Struct(">i")
-_MAX_VARINT_BYTES: Final = 5
 _NULL: Final = 0xFF  # the marker of -1 before an entity that is not there
 
 
@@ -54,7 +54,10 @@ class Shape:
 
 @cache
 def walker(schema: Any) -> Walk:
-    """The walk over a whole message of that kio schema; it raises OverclaimError, IndexError or struct.error."""
+    """The walk over a whole message of that kio schema.
+
+    It raises OverclaimError, IndexError, struct.error, or what kio raises for a broken varint.
+    """
     return _entity(schema).walk
 
 
@@ -153,10 +156,5 @@ def _compact_bytes(data: bytes, at: int) -> int:
 
 def _varint(data: bytes, at: int) -> tuple[int, int]:
     """An unsigned varint and the offset after it."""
-    value = 0
-    for index in range(_MAX_VARINT_BYTES):
-        byte = data[at + index]
-        value |= (byte & 0x7F) << (7 * index)
-        if byte < 0x80:  # noqa: PLR2004  # the highest bit says that another byte follows
-            return value, at + index + 1
-    raise ValueError("a varint of more than 5 bytes")
+    value, size = read_unsigned_varint(data, at)
+    return value, at + size

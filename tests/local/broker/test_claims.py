@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import io
 import resource
 import socket
 import struct
@@ -14,15 +13,14 @@ from datetime import timedelta
 
 import pytest
 from kio.index import load_request_schema
-from kio.serial import entity_reader, entity_writer
+from kio.serial import entity_reader
 
 from mmplatform.local.broker.claims import OverclaimError, walker
-from mmplatform.local.broker.dispatch import APIS
 from mmplatform.local.broker.versions import _shape
 from mmplatform.local.broker.wire import BadFrameError, parse, read_frame
 from tests.local.broker.clients import unique
+from tests.local.broker.requests import ADVERTISED, request_frame
 
-ADVERTISED = [(key, version) for key, api in APIS.items() for version in range(api.oldest, api.newest + 1)]
 FULL = {
     "string": "wörd", "records": b"records", "bytes": b"bytes", "bool": True, "uuid": uuid.UUID(int=7),
     "timedelta_i32": timedelta(seconds=1), "timedelta_i64": timedelta(seconds=2),
@@ -44,22 +42,10 @@ def filled(schema):
     return schema(**values)
 
 
-def frame(key, version):
-    schema = load_request_schema(key, version)
-    buffer = io.BytesIO()
-    header = schema.__header_schema__
-    fields = {"request_api_key": key, "request_api_version": version, "correlation_id": 7, "client_id": "me"}
-    names = {field.name for field in dataclasses.fields(header)}
-    entity_writer(header)(buffer, header(**{name: fields[name] for name in names}))
-    start = buffer.tell()
-    entity_writer(schema)(buffer, filled(schema))
-    return buffer.getvalue(), start
-
-
 def damaged():
     """Every advertised request with, at each of its bytes, the highest length that can be claimed."""
     for api in ADVERTISED:
-        data, start = frame(*api)
+        data, start = request_frame(*api, filled)
         for at in range(start, len(data)):
             for claim in MOST:
                 yield data[:at] + claim + data[at + len(claim) :]
@@ -67,7 +53,7 @@ def damaged():
 
 @pytest.mark.parametrize(("key", "version"), ADVERTISED)
 def test_the_walk_ends_where_kio_ends(key, version):
-    data, start = frame(key, version)
+    data, start = request_frame(key, version, filled)
     schema = load_request_schema(key, version)
     _, size = entity_reader(schema)(data + b"what follows", start)
     assert walker(schema)(data + b"what follows", start) == start + size == len(data)

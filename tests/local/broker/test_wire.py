@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import io
 import struct
 
 import pytest
@@ -11,29 +10,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from kio.index import load_request_schema, load_response_schema
 from kio.schema.errors import ErrorCode
-from kio.serial import entity_reader, entity_writer
+from kio.serial import entity_reader
 
 from mmplatform.local.broker.dispatch import APIS, is_supported, refusal
 from mmplatform.local.broker.versions import convert, default_instance
 from mmplatform.local.broker.wire import BadFrameError, Frame, encode, parse, read_frame
-
-ADVERTISED = [(key, version) for key, api in APIS.items() for version in range(api.oldest, api.newest + 1)]
-
-
-def request_frame(key, version):
-    schema = load_request_schema(key, version)
-    header = schema.__header_schema__
-    buffer = io.BytesIO()
-    entity_writer(header)(
-        buffer, header(request_api_key=key, request_api_version=version, correlation_id=7, client_id="me")
-    )
-    entity_writer(schema)(buffer, default_instance(schema))
-    return buffer.getvalue()
+from tests.local.broker.requests import ADVERTISED, request_frame
 
 
 @pytest.mark.parametrize(("key", "version"), ADVERTISED)
 def test_every_advertised_version_is_read_carried_over_and_answered(key, version):
-    frame = read_frame(request_frame(key, version))
+    frame = read_frame(request_frame(key, version, default_instance)[0])
     assert is_supported(frame)
     request = parse(frame)
     assert (request.client_id, frame.correlation_id) == ("me", 7)
@@ -75,7 +62,7 @@ def test_where_the_protocol_has_no_place_for_a_refusal_the_connection_ends(frame
 
 @given(st.sampled_from(ADVERTISED), st.data())
 def test_damaged_requests_are_refused_and_nothing_else_happens(api, data):
-    whole = request_frame(*api)
+    whole, _ = request_frame(*api, default_instance)
     at = data.draw(st.integers(8, len(whole)))
     damaged = whole[:at] + data.draw(st.binary(max_size=20))
     try:
