@@ -6,17 +6,21 @@ import hashlib
 import re
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Final
 
 import orjson
 
-from mmplatform.artifacts import ChatLocator, Message, Provenance, Stamps, artifact_id, summarise_pii
+from mmplatform.artifacts import ChatLocator, Message, Passage, Provenance, Stamps, artifact_id, summarise_pii
 from mmplatform.derive.derived import Derived, PassageDraft, make_passages
 from mmplatform.events import Arrival, ChatMessage, utc_now
 from mmplatform.ports import Embedder, Memo, Redacted, Redactor
 
 LONGEST: Final = 700
 """Most characters of a passage: about 200 tokens of English prose, which the embedder reads whole."""
+
+TOGETHER: Final = 32
+"""Messages that are redacted at once: while they are embedded, beside, the next ones are redacted."""
 
 _MOST_TOKENS: Final = 200
 """Most tokens of a passage by our estimate: stack traces, keys and other scripts have more tokens in 700 characters."""
@@ -37,16 +41,26 @@ class ChatDeriver:
         self._memo = memo
 
     def derive(self, arrivals: Sequence[Arrival[ChatMessage]]) -> Derived:
-        """A message for each event, and a passage for each stretch of its redacted text."""
-        latest = {arrival.event.event_id: arrival for arrival in arrivals}
-        texts = {event_id: arrival.event.text for event_id, arrival in latest.items()}
-        redacted, seconds = self._redact(list(texts.values()))
-        messages = [
-            _message(arrival, clean, cost)
-            for arrival, clean, cost in zip(latest.values(), redacted, seconds, strict=True)
+        """A message for each event, and a passage for each stretch of its redacted text.
+
+        The embedder runs outside of Python and takes twice the redactor's time, so it has a thread of its own.
+        """
+        latest = list({arrival.event.event_id: arrival for arrival in arrivals}.values())
+        messages: list[Message] = []
+        embedding: list[Future[list[Passage]]] = []
+        with ThreadPoolExecutor(1, thread_name_prefix="embed") as beside:
+            for start in range(0, len(latest), TOGETHER):
+                made = self._messages(latest[start : start + TOGETHER])
+                drafts = [draft for message in made for draft in _drafts(message)]
+                embedding.append(beside.submit(make_passages, drafts, self._embedder, self._memo))
+                messages += made
+        return Derived((*messages, *(passage for made in embedding for passage in made.result())))
+
+    def _messages(self, arrivals: Sequence[Arrival[ChatMessage]]) -> list[Message]:
+        redacted, seconds = self._redact([arrival.event.text for arrival in arrivals])
+        return [
+            _message(arrival, clean, cost) for arrival, clean, cost in zip(arrivals, redacted, seconds, strict=True)
         ]
-        drafts = [draft for message in messages for draft in _drafts(message)]
-        return Derived((*messages, *make_passages(drafts, self._embedder, self._memo)))
 
     def _redact(self, texts: list[str]) -> tuple[list[Redacted], list[float]]:
         """Redact what was not redacted before; the memo keeps the redacted text only."""

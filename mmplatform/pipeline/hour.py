@@ -13,7 +13,7 @@ from mmplatform.land.event_hours import HOUR
 from mmplatform.land.lakehouse import Lakehouse
 from mmplatform.land.replacing import Replaced, Replacement
 from mmplatform.land.rows import row_of
-from mmplatform.modalities import CALL, PASSAGES_TABLE, QUARANTINE_TABLE, ModalitySpec
+from mmplatform.modalities import CALL, PASSAGES_TABLE, QUARANTINE_TABLE
 from mmplatform.pipeline.differences import (
     Difference,
     Held,
@@ -97,22 +97,20 @@ class MadeHour:
 
 
 def land(
-    lakehouse: Lakehouse, hour: datetime, spec: ModalitySpec, held: HeldHour, made: MadeHour
-) -> tuple[dict[str, Changes], frozenset[str]]:
-    """Replace table by table; returns what was changed, and the passages that the stream overtook."""
-    changes, overtaken = {}, frozenset[str]()
-    for table in (spec.derived_table, PASSAGES_TABLE):
+    lakehouse: Lakehouse, hour: datetime, table: str, held: HeldHour, made: MadeHour
+) -> tuple[Changes, frozenset[str]]:
+    """Replace what differs in one table; returns what was changed, and the ids that the stream overtook."""
+    before = held.tables[table]
+    if table == QUARANTINE_TABLE:
+        aside = {each: aside_of(row) for each, row in made.quarantined.items()}
+        difference = compare(before, aside, made.witness.of_quarantine)
+        done = _replace(lakehouse, table, hour, before, made.quarantined, difference)
+    else:
         artifacts = made.of_table(table)
         contents = {each: content_of(artifact) for each, artifact in artifacts.items()}
-        difference = compare(held.tables[table], contents, made.witness.of_artifact)
-        done = _replace(lakehouse, table, hour, held.tables[table], artifacts, difference)
-        changes[table] = _changes(difference, done)
-        overtaken = done.overtaken
-    aside = {each: aside_of(row) for each, row in made.quarantined.items()}
-    difference = compare(held.tables[QUARANTINE_TABLE], aside, made.witness.of_quarantine)
-    done = _replace(lakehouse, QUARANTINE_TABLE, hour, held.tables[QUARANTINE_TABLE], made.quarantined, difference)
-    changes[QUARANTINE_TABLE] = _changes(difference, done)
-    return changes, overtaken
+        difference = compare(before, contents, made.witness.of_artifact)
+        done = _replace(lakehouse, table, hour, before, artifacts, difference)
+    return _changes(difference, done), done.overtaken
 
 
 def _replace(

@@ -32,6 +32,9 @@ MODELS: Final[dict[Modality, tuple[str, ...]]] = {
 """The settings that a run may choose otherwise. Not the embedder: its vectors would lie in collections of their own,
 which no search asks before all of the index is there (:mod:`mmplatform.pipeline.swapping`)."""
 
+_TEXTS: Final = 512
+"""Messages in one micro-batch of a run: nobody waits for the first, and the gate takes as long for one as for all."""
+
 _PICTURES: Final = 8
 """Images in one micro-batch of a run: each is held decoded, up to 150 MB of it."""
 
@@ -85,7 +88,7 @@ def open_parts(settings: Settings, spec: ModalitySpec) -> Iterator[Parts]:
         deriver = _deriver(settings, spec, memo, blobs)
         lakehouse = Lakehouse.open(settings)
         lakehouse.ensure_tables()
-        batch = settings.derive_batch if spec.cost_class == "text" else _PICTURES
+        batch = _TEXTS if spec.cost_class == "text" else _PICTURES
         in_step = InStep(index, SpaceLog(index), partial(derivers.open_space, settings), lambda: memo)
         turns = settings.data_dir / "run" / "reprocess"
         yield Parts(lakehouse, index, in_step, blobs, deriver, limits_of(settings), batch, turns)

@@ -8,9 +8,9 @@ An hour is one run's at a time, on one machine: a second one waits for its turn 
 1. Read what the stores hold of the hour, so that a store that is away ends the run before anything is touched.
 2. Read the raw rows of the hour: of a call all that there are, for a word may begin in the hour before.
 3. Derive. Until here nothing was written: who stops now leaves no trace but the memo.
-4. Replace what differs, one commit for each table: first the table of the modality, then passages, then quarantine.
-5. Bring the index to match: what differs is upserted, what vanished is deleted. A run that ended between 4. and 5. is
-   mended by the next one, which compares the index for itself.
+4. Replace what differs, one commit for each table; the modality's own table and quarantine beside the passages.
+5. Bring the index to match the passages: what differs is upserted, what vanished is deleted. A run that ended within
+   4. and 5. is mended by the next one, which compares each table and the index for itself.
 
 Why rows keep their place on the log, and what the stream lands meanwhile: docs/adr/0006-reprocess-in-place.md.
 """
@@ -18,6 +18,7 @@ Why rows keep their place on the log, and what the stream lands meanwhile: docs/
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -137,20 +138,34 @@ def _reprocess(
     # 3.
     found = rederive(rows, parts.deriver, spec, parts.limits, batch=parts.batch, blobs=parts.blobs, progress=progress)
     made = MadeHour.of(found, hour, held.conversations(table))
-    # 4.
-    changes, overtaken = land(parts.lakehouse, hour, spec, held, made)
-    # 5.
-    upserted, deleted = match_index(parts.in_step, held.index, made, overtaken, clock())
+    # 4. and 5.
+    tables, upserted, deleted = _land(parts, spec, hour, held, made, clock())
     return Summary(
         table=table,
         hour=hour,
         read=len(rows),
-        tables=changes,
+        tables=tables,
         upserted=upserted,
         deleted=deleted,
         quarantined=len(made.quarantined),
         lost=made.lost,
     )
+
+
+def _land(
+    parts: Parts, spec: ModalitySpec, hour: datetime, held: HeldHour, made: MadeHour, now: datetime
+) -> tuple[dict[str, Changes], int, int]:
+    """What was changed in each table, upserted and deleted. A commit waits for the catalog, an upsert for Chroma."""
+
+    def replace(table: str) -> tuple[Changes, frozenset[str]]:
+        return land(parts.lakehouse, hour, table, held, made)
+
+    with ThreadPoolExecutor(1, thread_name_prefix="tables") as beside:
+        own, aside = (beside.submit(replace, table) for table in (spec.derived_table, QUARANTINE_TABLE))
+        passages, overtaken = replace(PASSAGES_TABLE)
+        upserted, deleted = match_index(parts.in_step, held.index, made, overtaken, now)
+        tables = {spec.derived_table: own.result()[0], PASSAGES_TABLE: passages, QUARANTINE_TABLE: aside.result()[0]}
+    return tables, upserted, deleted
 
 
 def _read_hour(parts: Parts, spec: ModalitySpec, hour: datetime) -> HeldHour:
@@ -160,11 +175,15 @@ def _read_hour(parts: Parts, spec: ModalitySpec, hour: datetime) -> HeldHour:
         QUARANTINE_TABLE: held_aside,
     }
     tables = {}
-    for name, held in read.items():
-        rows = [row for row in parts.lakehouse.scan(name, hour=hour).to_pylist() if row["modality"] == spec.modality]
-        tables[name] = {row[SPECS[name].id_column]: held(row) for row in rows}
-    indexed = parts.index.rows(modality=spec.modality, since=hour, until=hour + HOUR)
-    index = {(metadata["embedder"], each): held_indexed(text, metadata) for each, text, metadata in indexed}
+    with ThreadPoolExecutor(1, thread_name_prefix="index") as beside:
+        indexed = beside.submit(list, parts.index.rows(modality=spec.modality, since=hour, until=hour + HOUR))
+        for name, held in read.items():
+            scanned = parts.lakehouse.scan(name, hour=hour).to_pylist()
+            rows = [row for row in scanned if row["modality"] == spec.modality]
+            tables[name] = {row[SPECS[name].id_column]: held(row) for row in rows}
+        index = {
+            (metadata["embedder"], each): held_indexed(text, metadata) for each, text, metadata in indexed.result()
+        }
     return HeldHour(tables, index)
 
 

@@ -1,5 +1,6 @@
 """Chats, with the real models where marked, else with models made for speed that count their calls."""
 
+import threading
 from datetime import UTC, datetime
 
 import numpy as np
@@ -8,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mmplatform.artifacts import Message, Passage, artifact_id
-from mmplatform.derive.chat import LONGEST, ChatDeriver, spans
+from mmplatform.derive.chat import LONGEST, TOGETHER, ChatDeriver, spans
+from mmplatform.errors import Unavailable
 from mmplatform.events import Arrival, ChatMessage, Position
 from mmplatform.memo import MemoryMemo
 from mmplatform.ports import Redacted
@@ -121,6 +123,41 @@ def test_a_micro_batch_pays_for_one_call_of_each_model():
     deriver.derive([arrival(f"e{number}", f"text {number}") for number in range(20)] + [arrival("again", "text 3")])
     assert [len(batch) for batch in redactor.batches] == [20]
     assert [len(batch) for batch in embedder.batches] == [20]
+
+
+def test_the_next_messages_are_redacted_while_the_last_ones_are_embedded():
+    """Each of the two waits for the other: one after the other, neither would go on."""
+    redacting_more, embedding = threading.Event(), threading.Event()
+
+    class Waiting(SecretRedactor):
+        def redact(self, texts):
+            if self.batches:
+                redacting_more.set()
+                assert embedding.wait(30)
+            return super().redact(texts)
+
+    class Embedding(CountingEmbedder):
+        def embed(self, texts):
+            embedding.set()
+            assert redacting_more.wait(30)
+            return super().embed(texts)
+
+    redactor, embedder = Waiting(), Embedding()
+    derived = ChatDeriver(embedder, redactor, MemoryMemo()).derive(
+        [arrival(f"e{number}", f"text {number}") for number in range(TOGETHER + 1)]
+    )
+    assert [len(batch) for batch in redactor.batches] == [len(batch) for batch in embedder.batches] == [TOGETHER, 1]
+    assert [passage.text for passage in passages(derived)] == [message.text for message in messages(derived)]
+
+
+def test_an_embedder_that_is_away_is_told():
+    class Away(CountingEmbedder):
+        def embed(self, texts):
+            del texts
+            raise Unavailable("the embedder is away")
+
+    with pytest.raises(Unavailable):
+        ChatDeriver(Away(), SecretRedactor(), MemoryMemo()).derive([arrival("e1", "hello")])
 
 
 def test_the_same_text_is_never_paid_for_twice():
