@@ -80,9 +80,7 @@ def length_of(settings: Settings, space: Space, seen: int) -> int | None:
 
 def open_in_step(settings: Settings, index: ChromaIndex, log: SpaceLog) -> InStep:
     """The index for those who write to it; no model is loaded before a passage needs it."""
-    return InStep(
-        index, log, partial(open_space, settings), partial(open_memo, settings), partial(length_of, settings)
-    )
+    return InStep(index, log, partial(open_space, settings), partial(open_memo, settings), partial(length_of, settings))
 
 
 def open_redactor(settings: Settings) -> Redactor:
