@@ -116,7 +116,7 @@ class InStep:
         """
         # 1.
         known = self.spaces()
-        self._check_lengths(known, passages)
+        self._check_vectors(known, passages)
         while True:
             # 2.
             self._write(known, passages, indexed_at)
@@ -126,8 +126,10 @@ class InStep:
                 return
             known = now
 
-    def _check_lengths(self, known: Spaces | None, passages: Sequence[Passage]) -> None:
-        """Raise Rejected for a vector that its embedder did not make; only the length tells."""
+    def _check_vectors(self, known: Spaces | None, passages: Sequence[Passage]) -> None:
+        """Raise Rejected for a vector that its embedder did not make: of another length, or without a direction."""
+        if not all(each.vector.any() for each in passages):
+            raise Rejected("a vector of zeros, to which nothing is near")
         for space in known.active if known else ():
             for length in {len(each.vector) for each in passages if each.embedder == space.name}:
                 if space.name not in self._lengths:

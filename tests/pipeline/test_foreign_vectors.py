@@ -62,6 +62,13 @@ def test_a_vector_that_the_space_beside_never_made_does_not_keep_that_one_from_s
     assert landed == set(index.ids(embedder=beside.name)) == set(index.ids(embedder=space.name))
 
 
+def test_a_vector_of_zeros_is_named_and_its_neighbours_land(in_step, index, space):
+    flat = with_vector(0, space, WIDTH).model_copy(update={"vector_f32": pack_vector(np.zeros(WIDTH, np.float32))})
+    landed, letters = land(in_step, [flat, with_vector(1, space, WIDTH)])
+    assert landed == set(index.ids(embedder=space.name))
+    assert [letter.reason for letter in letters] == ["a vector of zeros, to which nothing is near"]
+
+
 def test_the_length_is_asked_of_the_model_where_its_description_says_something_else(settings, space):
     assert length_of(settings, space, WIDTH) == WIDTH
     assert length_of(settings, space, 3) == WIDTH
