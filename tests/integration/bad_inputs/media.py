@@ -10,6 +10,8 @@ from tests.integration.bad_inputs import odd_media as odd
 from tests.integration.bad_inputs.rows import Doors, Found, Kept, Quarantined, Refused, Row, fresh
 
 UNREADABLE = Refused(422, "rejected")
+GONE = Quarantined("blob", "erased, tiered away or never put")
+TAKEN = Quarantined("raw_calls", "other audio")
 OTHER_TYPE = Refused(415, "unsupported-media")
 
 
@@ -97,7 +99,7 @@ CALLS = (
     Row(
         "audio whose blob is deleted before it is derived",
         forgotten_audio,
-        Quarantined("blob", "erased, tiered away or never put"),
+        GONE,
     ),
 )
 IMAGES = (
@@ -116,6 +118,6 @@ IMAGES = (
     Row(
         "an image whose blob is deleted before it is derived",
         forgotten_image,
-        Quarantined("blob", "erased, tiered away or never put"),
+        GONE,
     ),
 )
