@@ -96,7 +96,9 @@ async def _post_all(requests: list[Input], gateway: str, done: Sent, secrets: tu
         for one in waiting:
             await _post(http, one, done, secrets)
 
-    async with httpx.AsyncClient(base_url=gateway, timeout=60, trust_env=False) as http:
+    # A connection that is quiet is let go before the gateway does it (5 s): it could do so under a request.
+    limits = httpx.Limits(keepalive_expiry=2.0)
+    async with httpx.AsyncClient(base_url=gateway, timeout=60, trust_env=False, limits=limits) as http:
         await asyncio.gather(*(post_some(http) for _ in range(AT_ONCE)))
 
 

@@ -7,6 +7,8 @@ from types import SimpleNamespace
 
 import pytest
 from confluent_kafka import Producer
+from hypothesis import given
+from hypothesis import strategies as st
 from quixstreams.state.metadata import (
     CHANGELOG_CF_MESSAGE_HEADER,
     CHANGELOG_PROCESSED_OFFSETS_MESSAGE_HEADER,
@@ -82,6 +84,16 @@ def test_what_a_foreign_client_wrote_onto_the_changelog_is_named_and_the_state_i
     assert [letter["position"]["topic"] for letter in letters] == [CHANGELOG] * len(FOREIGN)
     assert all("changelog record" in letter["reason"] for letter in letters)
     assert SECRET.decode() not in str(letters)
+
+
+@given(
+    value=st.none() | st.binary(max_size=40),
+    headers=st.dictionaries(st.sampled_from([*OURS, OFFSETS]), st.binary(max_size=40)),
+)
+def test_whatever_the_record_is_it_is_ours_or_named(value, headers):
+    """Nothing raises, and what is taken for ours is what a store of Quix can read."""
+    if not why_foreign(record(value, headers), {"interactions.call": 5}):
+        assert value is None or json.loads(value) is not None
 
 
 def record(value=b"{}", headers=None, key=b"call-1|call"):
