@@ -7,8 +7,8 @@ import random
 from collections.abc import Callable
 from typing import Any, Final
 
-PLANTED: Final = ("4111 1111 1111 1111", "dana.planted@example.org")
-"""Personal data in what is damaged: no reason and no log line may repeat it."""
+PLANTED: Final = ("5500 0000 0000 0004", "dana.planted@example.org")
+"""Personal data in what is damaged, other than that of the sample case: no reason and no log line may repeat it."""
 
 _TIMES: Final = (
     "1970-01-01T00:00:00Z", "2031-01-01T00:00:00Z", "9999-12-31T23:59:59-14:00", "0001-01-01T00:00:00+14:00",

@@ -33,7 +33,7 @@ from tests.ingest.broker import embedded_broker
 CHANGELOG = "changelog__derive-call--interactions.call--default"
 OURS = {CHANGELOG_CF_MESSAGE_HEADER: b"default"}
 OFFSETS = CHANGELOG_PROCESSED_OFFSETS_MESSAGE_HEADER
-SECRET = b"4111 1111 1111 1111"
+SECRET = b"5500 0000 0000 0004"
 FOREIGN = {
     "no headers": (SECRET, {}),
     "a family of no store": (b"{}", {CHANGELOG_CF_MESSAGE_HEADER: b"nosuch"}),

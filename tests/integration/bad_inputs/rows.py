@@ -17,7 +17,7 @@ from mmplatform.ingest.kafka import admin, client_config
 from mmplatform.settings import Settings
 from tests import builders
 
-CARD = "4111 1111 1111 1111"
+CARD = "5500 0000 0000 0004"
 ADDRESS = "dana.planted@example.org"
 PLANTED = f"my card is {CARD}, write to {ADDRESS}"
 """Stands in whatever is malformed; no reason and no log line may repeat it."""
