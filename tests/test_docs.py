@@ -138,3 +138,12 @@ def test_the_glossary_has_the_words_that_matter():
         "gap",
     ):
         assert f"**{word}**" in text
+
+
+def test_the_page_on_bad_input_names_every_row_of_the_table():
+    from tests.integration.bad_inputs import ROWS
+
+    named = re.findall(r"^\| ([^|]+) \|", (DOCS / "bad-input.md").read_text(), re.MULTILINE)
+    assert [row.name for row in ROWS if named.count(row.name) != 1] == []
+    sections = {"input", "end", "refused", "quarantined", "dead letter", "found, or kept", "unread"}
+    assert {name for name in named if not name.startswith("---")} - {row.name for row in ROWS} <= sections

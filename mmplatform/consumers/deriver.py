@@ -14,6 +14,7 @@ import structlog
 from quixstreams import Application, State, message_context
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_exponential
 
+from mmplatform.consumers.changelog import guard_changelog
 from mmplatform.consumers.publish import Outgoing, outgoing, publish
 from mmplatform.consumers.quix import BatchSink, open_app, open_topic, unprefixed
 from mmplatform.consumers.status import WorkerStatus
@@ -65,30 +66,27 @@ def call_app(settings: Settings, deriver: CallDeriver, producer: LogProducer, st
     app = open_app(settings, group=CALL.group, commit_s=settings.derive_commit_s, commit_every=settings.derive_batch)
     source = open_topic(app, settings, CALL.topic)
     targets = {
-        name: open_topic(app, settings, name) for name in (ARTIFACTS_TOPIC, QUARANTINE_TOPIC, DEAD_LETTERS_TOPIC)
+        topic: open_topic(app, settings, topic) for topic in (ARTIFACTS_TOPIC, QUARANTINE_TOPIC, DEAD_LETTERS_TOPIC)
     }
+
+    def name(record: ConsumedRecord, reason: str) -> None:
+        publish(Outcome(dead_letters=(dead_letter(record, reason),)), producer, settings)
 
     def has_key(value: Any, key: Any, timestamp: int, headers: Any) -> bool:  # noqa: ARG001 - Quix's contract
         """The state is kept by key: a foreign client may leave it out, or write one call under the key of another."""
         if key and _call_of(value) in {None, key}:
             return True
-        publish(
-            Outcome(
-                dead_letters=(
-                    dead_letter(_taken(settings, value), "a call's record whose key is not its conversation_id"),
-                )
-            ),
-            producer,
-            settings,
-        )
+        name(_taken(settings, value), "a call's record whose key is not its conversation_id")
         return False
+
+    guard_changelog(app, settings, name)
 
     step = CallStep(settings, deriver, status)
     frame = app.dataframe(source)
     frame = frame.filter(has_key, metadata=True)
     frame = frame.apply(step, stateful=True, expand=True)
-    for name, target in targets.items():
-        branch = frame.filter(_belongs_on(name))
+    for topic, target in targets.items():
+        branch = frame.filter(_belongs_on(topic))
         branch.apply(lambda out: out.value).to_topic(target)
     return app
 

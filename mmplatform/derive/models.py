@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import logging
 from pathlib import Path
 
@@ -47,6 +48,16 @@ def fingerprint(weights: Path) -> str:
         raise Misconfigured(
             f"{weights.parent} has no {weights.name}: it is not a model of the expected kind; pull it again"
         ) from None
+
+
+def described_width(directory: Path) -> int | None:
+    """The width that a model's ``config.json`` names; ``None`` where there is none or it says nothing."""
+    try:
+        said = json.loads((directory / "config.json").read_bytes())
+    except (OSError, ValueError):
+        return None
+    width = said.get("hidden_size") if isinstance(said, dict) else None
+    return width if isinstance(width, int) else None
 
 
 def quiet_transformers() -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final, NamedTuple
 
 from confluent_kafka import (
@@ -32,6 +32,7 @@ from mmplatform.settings import Settings
 _EOF: Final = KafkaError._PARTITION_EOF  # noqa: SLF001 - the underscore is librdkafka's mark of a client-side code
 _FETCH_RECORDS: Final = 500
 _CONSUME_S: Final = 0.05
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 Bound = Mapping[int, int] | datetime | None
 """A place in a topic: an offset for each topic partition, or a record time; None is the beginning or the end."""
 
@@ -232,5 +233,13 @@ def _entry(message: Message) -> Entry:
         key.decode(errors="replace") if key is not None else None,
         message.value() or b"",
         {name: value or b"" for name, value in message.headers() or ()},
-        datetime.fromtimestamp(millis / 1000, UTC),
+        moment_of(millis),
     )
+
+
+def moment_of(millis: int) -> datetime:
+    """A record's time. What a foreign client wrote may lie outside the calendar: then its nearer end is given."""
+    try:
+        return _EPOCH + timedelta(milliseconds=millis)
+    except OverflowError:
+        return datetime.max.replace(tzinfo=UTC) if millis > 0 else datetime.min.replace(tzinfo=UTC)

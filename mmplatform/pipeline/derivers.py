@@ -12,7 +12,7 @@ from pathlib import Path
 
 from mmplatform.derive.call import CallDeriver
 from mmplatform.derive.chat import ChatDeriver
-from mmplatform.derive.models import fingerprint, is_hub_name, locate
+from mmplatform.derive.models import described_width, fingerprint, is_hub_name, locate
 from mmplatform.derive.screenshot import ScreenshotDeriver
 from mmplatform.errors import Misconfigured
 from mmplatform.land.index import ChromaIndex
@@ -64,9 +64,23 @@ def open_space(settings: Settings, space: Space) -> Embedder:
     return open_embedder(settings.model_copy(update={"embedder": space.model}))
 
 
+def length_of(settings: Settings, space: Space, seen: int) -> int | None:
+    """How many parts the vectors of a space have; ``None`` where its model is not on this machine.
+
+    What the model's description says is believed where it agrees with what was ``seen``; else the model is loaded for
+    the question, since a projection behind the encoder may have changed the width.
+    """
+    try:
+        if described_width(locate(space.model, settings.models_path)) == seen:
+            return seen
+        return open_space(settings, space).dimensions
+    except Misconfigured:
+        return None
+
+
 def open_in_step(settings: Settings, index: ChromaIndex, log: SpaceLog) -> InStep:
     """The index for those who write to it; no model is loaded before a passage needs it."""
-    return InStep(index, log, partial(open_space, settings), partial(open_memo, settings))
+    return InStep(index, log, partial(open_space, settings), partial(open_memo, settings), partial(length_of, settings))
 
 
 def open_redactor(settings: Settings) -> Redactor:

@@ -10,6 +10,9 @@ is needed.
    back in that time: what the serving space does not have any more is not left in the other.
 3. Read the revision again; when it is another one, write by that too.
 
+A passage whose vector has another length than its embedder makes is refused before anything is written: in an empty
+collection Chroma would take it, and from then on refuse every vector that is right.
+
 So whoever publishes a candidate knows: what was acknowledged before is in the serving space, and what is acknowledged
 later is in the candidate as well, or the revision says that it lacks something. No clock and no waiting is in it.
 """
@@ -24,7 +27,7 @@ import structlog
 
 from mmplatform.artifacts import Passage, pack_vector
 from mmplatform.derive.derived import embed
-from mmplatform.errors import Unavailable
+from mmplatform.errors import Rejected, Unavailable
 from mmplatform.land.buckets import bucket_of
 from mmplatform.land.index import UPSERT_ROWS
 from mmplatform.land.spaces import Space, Spaces
@@ -71,15 +74,24 @@ class InStep:
         log: says which spaces are in use; without a revision each passage goes into its embedder's own.
         open_space: loads a model; Misconfigured where it is not there.
         memo: opens what remembers vectors.
+        length_of: how many parts a space's vectors have, asked with a number that was seen; ``None`` where its model is
+            not here, and then the index alone decides.
     """
 
     def __init__(
-        self, index: Index, log: Log, open_space: Callable[[Space], Embedder], memo: Callable[[], Memo]
+        self,
+        index: Index,
+        log: Log,
+        open_space: Callable[[Space], Embedder],
+        memo: Callable[[], Memo],
+        length_of: Callable[[Space, int], int | None] = lambda _space, _seen: None,
     ) -> None:
         self._index = index
         self._log = log
         self._open_space = open_space
         self._open_memo = memo
+        self._length_of = length_of
+        self._lengths: dict[str, int | None] = {}
         self._memo: Memo | None = None
         self._models: dict[str, Embedder] = {}
         self._told = 0
@@ -99,11 +111,12 @@ class InStep:
 
         Raises:
             Unavailable: the index does not answer.
-            Rejected: the serving space does not take a row.
+            Rejected: a vector is not of its embedder's length, or the serving space does not take a row.
             Misconfigured: the serving space's model is needed and not there.
         """
         # 1.
         known = self.spaces()
+        self._check_vectors(known, passages)
         while True:
             # 2.
             self._write(known, passages, indexed_at)
@@ -112,6 +125,18 @@ class InStep:
             if (now and now.revision) == (known and known.revision):
                 return
             known = now
+
+    def _check_vectors(self, known: Spaces | None, passages: Sequence[Passage]) -> None:
+        """Raise Rejected for a vector that its embedder did not make: of another length, or without a direction."""
+        if not all(each.vector.any() for each in passages):
+            raise Rejected("a vector of zeros, to which nothing is near")
+        for space in known.active if known else ():
+            for length in {len(each.vector) for each in passages if each.embedder == space.name}:
+                if space.name not in self._lengths:
+                    self._lengths[space.name] = self._length_of(space, length)
+                right = self._lengths[space.name]
+                if right not in {None, length}:
+                    raise Rejected(f"a vector of {length} parts, where {space.name} makes {right}")
 
     def delete(self, ids: Sequence[str], *, subject_id: str | None = None) -> None:
         """Take passages out of every space, the serving one first, as :meth:`upsert` writes. Raises Unavailable.

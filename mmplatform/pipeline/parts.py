@@ -89,7 +89,13 @@ def open_parts(settings: Settings, spec: ModalitySpec) -> Iterator[Parts]:
         lakehouse = Lakehouse.open(settings)
         lakehouse.ensure_tables()
         batch = _TEXTS if spec.cost_class == "text" else _PICTURES
-        in_step = InStep(index, SpaceLog(index), partial(derivers.open_space, settings), lambda: memo)
+        in_step = InStep(
+            index,
+            SpaceLog(index),
+            partial(derivers.open_space, settings),
+            lambda: memo,
+            partial(derivers.length_of, settings),
+        )
         turns = settings.data_dir / "run" / "reprocess"
         yield Parts(lakehouse, index, in_step, blobs, deriver, limits_of(settings), batch, turns)
 

@@ -8,7 +8,7 @@ from concurrent.futures import Future
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from mmplatform.errors import Misconfigured
@@ -82,6 +82,27 @@ def test_a_record_without_a_timestamp_gets_the_present(log, topic):
     log.send(topic, "k", b"v").result(10)
     [entry] = log.read(topic)
     assert before <= entry.timestamp <= datetime.now(UTC) + timedelta(milliseconds=1)
+
+
+@pytest.mark.broker
+@pytest.mark.parametrize(
+    ("millis", "shown"),
+    [
+        (-86_400_000, datetime(1969, 12, 31, tzinfo=UTC)),
+        (2**62, datetime.max.replace(tzinfo=UTC)),
+        (-(2**62), datetime.min.replace(tzinfo=UTC)),
+    ],
+)
+def test_a_time_that_no_calendar_has_does_not_end_the_reading(address, millis, shown):
+    """A foreign client writes whatever it likes there."""
+    log, name = RealLog(address), f"t-{uuid.uuid4().hex[:10]}"
+    log.create(name)
+    foreign = Producer(client_config(load(kafka=address)))
+    foreign.produce(name, key=b"k", value=b"v", timestamp=millis)
+    assert foreign.flush(10) == 0
+    log.send(name, "k", b"after", timestamp=NOON).result(10)
+    assert {(entry.value, entry.timestamp) for entry in log.read(name)} == {(b"v", shown), (b"after", NOON)}
+    log.close()
 
 
 def test_a_key_keeps_its_order_on_one_topic_partition(log, topic):

@@ -14,7 +14,7 @@ from mmplatform.demo.case import load_case
 from mmplatform.demo.stream import SOURCE, Stream
 from mmplatform.ingest.producer import LogProducer
 from mmplatform.ingest.replay_log import ReplayLog
-from mmplatform.modalities import ARTIFACTS_TOPIC, DEAD_LETTERS_TOPIC, MODALITIES
+from mmplatform.modalities import ARTIFACTS_TOPIC, MODALITIES
 from tests.waiting import eventually, eventually_equal
 
 pytestmark = [pytest.mark.stack, pytest.mark.models, pytest.mark.slow]
@@ -115,29 +115,3 @@ def _derived(stack, subject):
 def _on_the_log(stack, event_id):
     entries = ReplayLog(stack.addressed).read(MODALITIES["chat"].topic)
     return [entry for entry in entries if f'"event_id":"{event_id}"'.encode() in entry.value]
-
-
-def test_garbage_on_every_topic_kills_no_worker_and_is_named(stack):
-    before = {name: service.restarts for name, service in stack.now().services.items()}
-    producer = LogProducer(stack.addressed)
-    topics = [*(spec.topic for spec in MODALITIES.values()), ARTIFACTS_TOPIC]
-    mark = secrets.token_hex(4)
-    for topic in topics:
-        for value in (b"", b"\xff\xfe", b"[]", b'{"kind":"chat_message","text":"%s"}' % mark.encode()):
-            producer.send(topic, None, value).result(10)
-    log = ReplayLog(stack.addressed)
-
-    def letters():
-        found = [json.loads(entry.value) for entry in log.read(DEAD_LETTERS_TOPIC)]
-        return len(found) >= 4 * len(topics) and found
-
-    found = eventually(letters)
-    assert {letter["position"]["topic"] for letter in found} == set(topics)
-    assert mark not in str(found)
-    with stack.client() as client:
-        accepted = client.chat(
-            conversation_id="after", subject_id=f"after-{mark}", role="customer", text="still there?"
-        )
-    eventually(lambda: stack.search("still there", subject_id=f"after-{mark}"))
-    assert accepted.duplicate is False
-    assert {name: service.restarts for name, service in stack.now().services.items()} == before

@@ -1,0 +1,102 @@
+"""Bad and good input without end, from one seed, through every door of a running stack, and what became of it.
+
+    mmplatform up --detach --no-dagster
+    python -m benchmarks.fuzz --inputs 100000 --seed 1
+
+Exit code 1 when the sums are not exact, a worker was started anew, or something that was sent is repeated in an answer,
+a reason or a log. Sends to a stack that nobody needs: what is accepted stays in its index and tables.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Final
+
+from benchmarks.fuzz.damage import PLANTED
+from benchmarks.fuzz.inputs import Input, Inputs
+from benchmarks.fuzz.ledger import Ledger, account, settle
+from benchmarks.fuzz.sending import Sent, send
+from benchmarks.machine import describe
+from mmplatform.ingest.replay_log import ReplayLog
+from mmplatform.ingest.topics import topic_name
+from mmplatform.land.index import ChromaIndex
+from mmplatform.land.spaces import SpaceLog
+from mmplatform.local import runfile
+from mmplatform.modalities import DEAD_LETTERS_TOPIC
+from mmplatform.pipeline.derivers import open_embedder
+from mmplatform.settings import Settings, load
+
+ROUND: Final = 5_000
+"""Inputs between two waits, so that the log does not run ahead of who reads it."""
+
+SETTLE_S: Final = 900.0
+
+
+def fuzz(settings: Settings, run: runfile.StackRun, count: int, seed: int) -> tuple[Ledger, list[str]]:
+    """Send so many inputs to a running stack; the ledger, and sentences on what is wrong beside it."""
+    addressed = settings.model_copy(update={"kafka": run.kafka, "chroma": run.chroma})
+    before = _restarts(settings)
+    model = open_embedder(settings)
+    index = ChromaIndex.open(addressed)
+    known = SpaceLog(index).read()
+    index.close()
+    serving = known.serving.name if known else f"{model.name}@{model.version}"
+    drawn: Iterator[Input] = Inputs(seed, serving, model.dimensions).draw(count)
+    sent = Sent()
+    while some := list(islice(drawn, ROUND)):
+        sent.add(send(some, run.gateway, addressed, PLANTED))
+        settle(addressed, SETTLE_S)
+    ledger = account(addressed, sent, serving)
+    wrong = ledger.wrong
+    if _restarts(settings) != before:
+        wrong.append(f"workers were started anew: {before} became {_restarts(settings)}")
+    if sent.quoted:
+        wrong.append(f"{sent.quoted} answers repeat what was sent")
+    return ledger, [*wrong, *_quoting(addressed)]
+
+
+def _restarts(settings: Settings) -> dict[str, int]:
+    run = runfile.running(settings.data_dir.absolute())
+    return {name: service.restarts for name, service in run.services.items()} if run else {}
+
+
+def _quoting(settings: Settings) -> list[str]:
+    """Logs and dead letters that repeat personal data."""
+    logs: list[Path] = sorted((settings.data_dir / "logs").glob("*.log"))
+    found = [f"{path.name} repeats what was sent" for path in logs if _has_planted(path.read_text(errors="replace"))]
+    letters = ReplayLog(settings).read(topic_name(settings, DEAD_LETTERS_TOPIC))
+    if any(_has_planted(entry.value.decode(errors="replace")) for entry in letters if entry.value.startswith(b"{")):
+        found.append("a dead letter repeats what was sent")
+    return found
+
+
+def _has_planted(text: str) -> bool:
+    return any(secret in text for secret in PLANTED)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--inputs", type=int, default=5_000)
+    parser.add_argument("--seed", type=int, default=1)
+    arguments = parser.parse_args()
+    settings = load()
+    run = runfile.running(settings.data_dir.absolute())
+    if run is None:
+        raise SystemExit("start the stack first: mmplatform up --detach --no-dagster")
+    print(f"machine: {describe()}")
+    started = time.monotonic()
+    ledger, wrong = fuzz(settings, run, arguments.inputs, arguments.seed)
+    print(ledger.table())
+    took = time.monotonic() - started
+    print(f"seed {arguments.seed}: {took:.0f} s, {arguments.inputs / took:.0f} inputs a second")
+    if wrong:
+        raise SystemExit("\n".join(wrong))
+    print("all accounted for, no worker started anew, nothing of it repeated")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,212 @@
+"""What is sent: from one seed the same inputs, each with its route, sound or damaged."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+import json
+import random
+import wave
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+import numpy as np
+from PIL import Image
+
+from benchmarks.fuzz.damage import Damage
+from mmplatform.artifacts import artifact_id
+from mmplatform.modalities import ARTIFACTS_TOPIC, CALL, CHAT, QUARANTINE_TOPIC, SCREENSHOT
+
+SOUND: Final = 0.2
+"""Share of inputs that are not damaged: what lies behind bad input must still come through."""
+
+_KAFKA_TIMES: Final = (None, None, None, None, -1, -86_400_000, 2**62, 31_536_000_000)
+_CONVERSATIONS: Final = 40
+_NOW: Final = datetime(2026, 3, 1, 12, tzinfo=UTC)
+"""Fixed, so that a seed names every byte."""
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """One request or one record.
+
+    Attributes:
+        route: the door: a path of the gateway, or ``log:`` and a topic.
+        body: the bytes.
+        media_type: of a request.
+        params: of a request.
+        key: of a record.
+        millis: the Kafka timestamp of a record; None is the present.
+    """
+
+    route: str
+    body: bytes
+    media_type: str = ""
+    params: dict[str, str] = field(default_factory=dict)
+    key: str | None = None
+    millis: int | None = None
+
+    @property
+    def topic(self) -> str:
+        """Of a record; empty for a request."""
+        return self.route.removeprefix("log:") if self.route.startswith("log:") else ""
+
+
+class Inputs:
+    """Draws inputs; ``embedder`` and ``dimensions`` name the space of the passages that it forges."""
+
+    def __init__(self, seed: int, embedder: str, dimensions: int) -> None:
+        self._chance = random.Random(seed)
+        self._damage = Damage(self._chance)
+        self._seed, self._number = seed, 0
+        self._embedder, self._dimensions = embedder, dimensions
+        self._images, self._sounds = _images(), _sounds()
+        self._routes: tuple[tuple[int, Callable[[], Input]], ...] = (
+            (8, self._post_chat), (2, self._post_image), (2, self._post_chunk), (1, self._post_end),
+            (6, lambda: self._record(CHAT.topic, self._chat())),
+            (3, lambda: self._record(CALL.topic, self._call())),
+            (3, lambda: self._record(SCREENSHOT.topic, self._screenshot())),
+            (5, lambda: self._record(ARTIFACTS_TOPIC, self._passage())),
+            (2, lambda: self._record(QUARANTINE_TOPIC, self._quarantined())),
+        )  # fmt: skip
+
+    def draw(self, count: int) -> Iterator[Input]:
+        """So many, in the order in which they are to be sent."""
+        weights = [weight for weight, _ in self._routes]
+        for _ in range(count):
+            self._number += 1
+            [(_, make)] = self._chance.choices(self._routes, weights)
+            yield make()
+
+    def _sound(self) -> bool:
+        return self._chance.random() < SOUND
+
+    @property
+    def _id(self) -> str:
+        return f"fuzz-{self._seed}-{self._number}"
+
+    @property
+    def _conversation(self) -> str:
+        return f"fuzz-{self._seed}-talk-{self._chance.randrange(_CONVERSATIONS)}"
+
+    def _ids(self) -> dict[str, Any]:
+        return {"event_id": self._id, "conversation_id": self._conversation, "subject_id": f"fuzz-{self._seed}"}
+
+    def _post_chat(self) -> Input:
+        said = {**self._ids(), "role": "customer", "text": f"parcel {self._number} is late"}
+        body = _encoded(said) if self._sound() else self._damage.record(said)
+        return Input("/v1/events/chat", body, "application/json")
+
+    def _post_image(self) -> Input:
+        media_type, data = self._chance.choice(self._images)
+        if self._sound():
+            return Input("/v1/events/screenshot", data, media_type, self._ids())
+        return Input("/v1/events/screenshot", self._damage.file(data), self._odd(media_type), self._some(self._ids()))
+
+    def _post_chunk(self) -> Input:
+        media_type, data = self._chance.choice(self._sounds)
+        said = {"subject_id": f"fuzz-{self._seed}", "index": "0", "start_s": "0"}
+        route = f"/v1/calls/{self._id}/chunks"
+        if self._sound():
+            return Input(route, data, media_type, said)
+        return Input(route, self._damage.file(data), self._odd(media_type), self._some(said))
+
+    def _post_end(self) -> Input:
+        said = {"subject_id": f"fuzz-{self._seed}", "chunks": 1}
+        body = _encoded(said) if self._sound() else self._damage.record(said)
+        return Input(f"/v1/calls/{self._id}/end", body, "application/json")
+
+    def _odd(self, media_type: str) -> str:
+        return self._chance.choice((media_type, media_type, media_type, "image/gif", "text/html", "audio/midi", "x"))
+
+    def _some(self, said: dict[str, Any]) -> dict[str, str]:
+        kept = {name: str(value) for name, value in said.items() if self._chance.random() < 0.95}
+        if self._chance.random() < 0.2:
+            kept[self._chance.choice(("event_time", "source", "surprise"))] = self._chance.choice(("", "1970", "\x00"))
+        return kept
+
+    def _record(self, topic: str, said: dict[str, Any]) -> Input:
+        body = _encoded(said) if self._sound() else self._damage.record(said)
+        if self._chance.random() < 0.05:
+            body = self._damage.noise()
+        key = None if self._chance.random() < 0.05 else str(said["conversation_id"])
+        return Input(f"log:{topic}", body, key=key, millis=self._chance.choice(_KAFKA_TIMES))
+
+    def _event(self, kind: str) -> dict[str, Any]:
+        now = _NOW + timedelta(milliseconds=self._number)
+        return {**self._ids(), "kind": kind, "event_time": now.isoformat(), "ingested_at": now.isoformat()}
+
+    def _chat(self) -> dict[str, Any]:
+        return {**self._event("chat_message"), "role": "customer", "text": f"parcel {self._number} is late"}
+
+    def _blob(self) -> dict[str, Any]:
+        digest = hashlib.sha256(self._id.encode()).hexdigest()
+        return {"key": f"{digest[:2]}/{digest}", "sha256": digest, "size": 7, "media_type": "image/png"}
+
+    def _call(self) -> dict[str, Any]:
+        if self._chance.random() < 0.3:
+            return {**self._event("call_end"), "reason": "ended", "chunks": self._chance.choice((None, 0, 1, 7))}
+        index = self._chance.randrange(5)
+        of = {"chunk_index": index, "start_s": index * 2.0, "duration_s": 2.0, "sample_rate": 8000, "channels": 1}
+        return {**self._event("call_chunk"), **of, "speakers": [], "blob": self._blob()}
+
+    def _screenshot(self) -> dict[str, Any]:
+        return {**self._event("screenshot"), "width": 64, "height": 48, "blob": self._blob()}
+
+    def _position(self) -> dict[str, Any]:
+        return {"topic": CHAT.topic, "topic_partition": 0, "offset": self._number}
+
+    def _passage(self) -> dict[str, Any]:
+        ids, now = self._ids(), _NOW.isoformat()
+        parts = self._dimensions if self._chance.random() < 0.8 else self._chance.choice((1, 3, self._dimensions + 1))
+        vector = np.zeros(parts, dtype="<f4")
+        vector[self._chance.randrange(parts)] = self._chance.choice((1.0, 1.0, 1.0, 0.0, np.nan))
+        made = artifact_id("passage", ids["event_id"], 0)
+        return {
+            "kind": "passage", "artifact_id": made, "modality": "chat", "source_artifact_id": made,
+            "source_kind": "message",
+            "conversation_id": ids["conversation_id"], "subject_id": ids["subject_id"], "ordinal": 0,
+            "stamps": {"event_time": now, "ingested_at": now, "derived_at": now},
+            "provenance": {"event_ids": [ids["event_id"]], "position": self._position(), "deriver": "chat",
+                           "deriver_version": "1", "seconds": 0},
+            "text": f"forged {self._number}", "embedder": self._embedder,
+            "locator": {"at": "chat", "event_id": ids["event_id"], "role": "customer", "start": 0, "end": 6},
+            "vector_f32": base64.b64encode(vector.tobytes()).decode(),
+        }  # fmt: skip
+
+    def _quarantined(self) -> dict[str, Any]:
+        now = _NOW.isoformat()
+        return {
+            **self._ids(), "kind": "quarantined", "quarantine_id": artifact_id("quarantined", self._id, 0),
+            "modality": "chat",
+            "event_time": now, "quarantined_at": now, "contract": "fuzz", "reasons": ["forged"],
+            "position": self._position(),
+        }  # fmt: skip
+
+
+def _encoded(said: dict[str, Any]) -> bytes:
+    return json.dumps(said).encode()
+
+
+def _images() -> tuple[tuple[str, bytes], ...]:
+    page = Image.new("RGB", (40, 24), "white")
+    return tuple((f"image/{form.lower()}", _saved(page, form)) for form in ("PNG", "JPEG", "WEBP"))
+
+
+def _saved(page: Image.Image, form: str) -> bytes:
+    out = io.BytesIO()
+    page.save(out, form)
+    return out.getvalue()
+
+
+def _sounds() -> tuple[tuple[str, bytes], ...]:
+    out = io.BytesIO()
+    with wave.open(out, "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(8000)
+        file.writeframes(bytes(1600))
+    return (("audio/wav", out.getvalue()),)

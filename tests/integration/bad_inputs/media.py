@@ -1,0 +1,123 @@
+"""Bad and odd calls and screenshots."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mmplatform.modalities import CALL, SCREENSHOT
+from tests import builders
+from tests.integration.bad_inputs import odd_media as odd
+from tests.integration.bad_inputs.rows import Doors, Found, Kept, Quarantined, Refused, Row, fresh
+
+UNREADABLE = Refused(422, "rejected")
+GONE = Quarantined("blob", "erased, tiered away or never put")
+TAKEN = Quarantined("raw_calls", "other audio")
+OTHER_TYPE = Refused(415, "unsupported-media")
+
+
+def call(data: Any, media_type: str = "audio/wav"):
+    """A call of one piece; a piece that is refused ends nothing."""
+
+    def send(doors: Doors, who: str):
+        answer = doors.chunk(who, data() if callable(data) else data, media_type=media_type)
+        if answer.is_success:
+            doors.end(who, chunks=1)
+        return answer
+
+    return send
+
+
+def pieces(*indexes: int, end: bool = True):
+    """Pieces of what is said, each at its own time; two seconds each."""
+
+    def send(doors: Doors, who: str):
+        for index in indexes:
+            answer = doors.chunk(who, odd.spoken(index * odd.PIECE_S), index, start_s=index * odd.PIECE_S)
+            assert answer.status_code == 202, answer.text
+        if end:
+            doors.end(who, chunks=max(indexes) + 1)
+        return answer
+
+    return send
+
+
+def contradiction(doors: Doors, who: str):
+    doors.chunk(who, odd.spoken())
+    doors.end(who, chunks=1)
+    return doors.chunk(who, odd.silence())
+
+
+def contradiction_on_log(doors: Doors, who: str):
+    """A foreign client gives a number that was taken to other audio."""
+    doors.chunk(f"{who}", odd.spoken())
+    blob = builders.blob(b"other audio")
+    other = fresh(builders.chunk, who, event_id=f"{who}-other", chunk_index=0, start_s=0.0, duration_s=2.0, blob=blob)
+    doors.write(CALL.topic, other, who)
+    return doors.end(who, chunks=1)
+
+
+def forgotten_image(doors: Doors, who: str):
+    with doors.paused(SCREENSHOT.group):
+        data = odd.picture(who)
+        answer = doors.image(who, data)
+        doors.forget(data)
+    return answer
+
+
+def forgotten_audio(doors: Doors, who: str):
+    with doors.paused(CALL.group):
+        data = odd.spoken(0.01)
+        answer = doors.chunk(who, data)
+        doors.end(who, chunks=1)
+        doors.forget(data)
+    return answer
+
+
+def image(data: Any, media_type: str = "image/png"):
+    return lambda doors, who: doors.image(who, data() if callable(data) else data, media_type)
+
+
+CALLS = (
+    Row("audio of zero length", call(b""), UNREADABLE),
+    Row("audio without samples", call(lambda: odd.silence(0)), UNREADABLE),
+    Row("a truncated header of audio", call(lambda: odd.spoken()[:30]), UNREADABLE),
+    Row("a wrong declared codec", call(odd.mp3), OTHER_TYPE),
+    Row("audio with NaN floats", call(odd.not_a_number), UNREADABLE),
+    Row("8 kHz µ-law", call(odd.mulaw), Found("calling")),
+    Row("7 channels", call(odd.seven_channels), Found("calling")),
+    Row("silence", call(odd.silence), Kept("transcripts", 0), (Kept("raw_calls", 2),)),
+    Row("a gap in the chunk indexes", pieces(0, 2), Kept("transcripts", 1, "gap"), (Found(),)),
+    Row("a repeated chunk", pieces(0, 0, 1, 0), Found("calling"), (Kept("raw_calls", 3),)),
+    Row("other audio under a taken index", contradiction, Refused(409, "conflict"), (Kept("raw_calls", 2),)),
+    Row(
+        "other audio under a taken index, on the log",
+        contradiction_on_log,
+        Quarantined("raw_calls", "other audio"),
+        (Found(),),
+    ),
+    Row("a call that never ends", pieces(0, 1, 2, end=False), Found("calling")),
+    Row(
+        "audio whose blob is deleted before it is derived",
+        forgotten_audio,
+        GONE,
+    ),
+)
+IMAGES = (
+    Row("an image of 0 bytes", image(b""), UNREADABLE),
+    Row("a truncated PNG", image(lambda: odd.picture("cut off")[:400]), UNREADABLE),
+    Row("a decompression bomb", image(odd.bomb), Refused(413, "too-large")),
+    Row("an image of 20,000 by 20,000 px", image(lambda: odd.bomb(20_000)), Refused(413, "too-large")),
+    Row("an image 20,000 px wide", image(lambda: odd.picture("refund pending", (20_000, 90))), Found()),
+    Row(
+        "a CMYK image",
+        image(lambda: odd.picture("refund pending", mode="CMYK", form="JPEG"), "image/jpeg"),
+        Found("refund"),
+    ),
+    Row("an animated image", image(lambda: odd.animated("voucher expired")), Found("voucher")),
+    Row("an image of 1 by 1 px", image(lambda: odd.picture("", (1, 1))), Kept("captions", 1)),
+    Row(
+        "an image whose blob is deleted before it is derived",
+        forgotten_image,
+        GONE,
+    ),
+)

@@ -1,0 +1,82 @@
+"""Passages that a foreign client wrote with vectors that their embedder never made, against a real Chroma."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from mmplatform.artifacts import pack_vector
+from mmplatform.consumers.indexer import dead_letters, read, upsert
+from mmplatform.errors import Rejected
+from mmplatform.events import encode, utc_now
+from mmplatform.land.spaces import Space, SpaceLog
+from mmplatform.memo import MemoryMemo
+from mmplatform.pipeline.derivers import length_of, space_named
+from mmplatform.pipeline.in_step import InStep
+from mmplatform.pipeline.process import ConsumedRecord
+from mmplatform.settings import load
+from tests.land.making import passage, position
+
+pytestmark = pytest.mark.models
+WIDTH = 384
+
+
+@pytest.fixture
+def space(settings, index):
+    return SpaceLog(index).adopt(space_named(settings)).serving
+
+
+def with_vector(number, space, parts):
+    vector = np.zeros(parts, dtype=np.float32)
+    vector[number % parts] = 1.0
+    return passage(number).model_copy(update={"embedder": space.name, "vector_f32": pack_vector(vector)})
+
+
+def land(in_step, rows):
+    """As the indexer does it: what landed, and the dead letters."""
+    records = [ConsumedRecord(position(n), encode(row), utc_now()) for n, row in enumerate(rows)]
+    parsed, unread = read(records)
+    assert not unread.dead_letters
+    landed, refused = upsert(in_step, parsed)
+    return {row.artifact_id for row in landed}, dead_letters(records, refused)
+
+
+def test_a_vector_of_another_length_is_named_even_where_it_comes_first_and_its_neighbours_land(in_step, index, space):
+    rows = [with_vector(n, space, 3 if n in {0, 4} else WIDTH) for n in range(7)]
+    landed, letters = land(in_step, rows[:1])
+    assert (landed, len(letters)) == (set(), 1)
+    landed, letters = land(in_step, rows)
+    right = {row.artifact_id for n, row in enumerate(rows) if n not in {0, 4}}
+    assert landed == right == set(index.ids(embedder=space.name))
+    assert [letter.position.offset for letter in letters] == [0, 4]
+    assert letters[0].reason == f"a vector of 3 parts, where {space.name} makes {WIDTH}"
+
+
+def test_a_vector_that_the_space_beside_never_made_does_not_keep_that_one_from_serving(in_step, index, space):
+    log = SpaceLog(index)
+    beside = space_named(load(), "minilm-fp32")
+    log.change(log.read(), serving=space, candidate=beside)
+    landed, letters = land(in_step, [with_vector(0, beside, 5), with_vector(1, space, WIDTH)])
+    assert (len(landed), len(letters)) == (1, 1)
+    assert not log.read().lacking
+    assert landed == set(index.ids(embedder=beside.name)) == set(index.ids(embedder=space.name))
+
+
+def test_a_vector_of_zeros_is_named_and_its_neighbours_land(in_step, index, space):
+    flat = with_vector(0, space, WIDTH).model_copy(update={"vector_f32": pack_vector(np.zeros(WIDTH, np.float32))})
+    landed, letters = land(in_step, [flat, with_vector(1, space, WIDTH)])
+    assert landed == set(index.ids(embedder=space.name))
+    assert [letter.reason for letter in letters] == ["a vector of zeros, to which nothing is near"]
+
+
+def test_the_length_is_asked_of_the_model_where_its_description_says_something_else(settings, space):
+    assert length_of(settings, space, WIDTH) == WIDTH
+    assert length_of(settings, space, 3) == WIDTH
+    assert length_of(settings, Space(model="nowhere", name="nowhere@1"), 3) is None
+
+
+def test_without_the_model_the_index_decides(index, space):
+    blind = InStep(index, SpaceLog(index), lambda _: None, MemoryMemo)
+    blind.upsert([with_vector(1, space, WIDTH)], utc_now())
+    with pytest.raises(Rejected):
+        blind.upsert([with_vector(1, space, 3)], utc_now())

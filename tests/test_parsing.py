@@ -1,0 +1,108 @@
+"""Whatever bytes lie on the log: they are read or refused by name, nothing else, and no reason repeats them."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from benchmarks.fuzz.damage import PLANTED, Damage
+from benchmarks.fuzz.inputs import Input, Inputs
+from mmplatform.artifacts import Retraction, decode_artifact
+from mmplatform.derive.derived import Derived
+from mmplatform.errors import Rejected
+from mmplatform.events import decode_event, encode
+from mmplatform.land.rows import row_of
+from mmplatform.modalities import CALL, CHAT, SCREENSHOT
+from mmplatform.pipeline.process import ConsumedRecord, process
+from quality.contracts import Limits
+from tests.builders import NOW, call_end, chat, chunk, message, passage, position, screenshot
+
+EVENTS = [json.loads(encode(each)) for each in (chat(), chunk(), call_end(), screenshot())]
+MESSAGE = message(chat(), position())
+ARTIFACTS = [json.loads(encode(each)) for each in (MESSAGE, passage(MESSAGE))]
+damage = st.randoms(use_true_random=False).map(Damage)
+
+
+def read(decode, value):
+    """The record, or None for one that was refused without a word of it."""
+    try:
+        return decode(value)
+    except Rejected as error:
+        said = str(error)
+    assert not any(secret in said for secret in PLANTED)
+    return None
+
+
+@settings(max_examples=300)
+@given(damage=damage, sound=st.sampled_from(EVENTS))
+def test_a_damaged_event_is_read_or_refused_and_what_is_read_can_be_a_row(damage, sound):
+    event = read(decode_event, damage.record(sound))
+    if event is not None:
+        assert decode_event(encode(event)) == event
+        row_of(event, position())
+
+
+@settings(max_examples=300)
+@given(damage=damage, sound=st.sampled_from(ARTIFACTS))
+def test_a_damaged_artifact_is_read_or_refused_and_what_is_read_can_be_a_row(damage, sound):
+    artifact = read(decode_artifact, damage.record(sound))
+    if artifact is not None:
+        assert decode_artifact(encode(artifact)) == artifact
+        if not isinstance(artifact, Retraction):
+            row_of(artifact, position())
+
+
+@settings(max_examples=200)
+@given(value=st.binary(max_size=200) | st.text(max_size=100).map(str.encode))
+def test_bytes_that_mean_nothing_are_refused(value):
+    assert read(decode_event, value) is None
+    assert read(decode_artifact, value) is None
+
+
+class Takes:
+    """A deriver that makes nothing and counts what it was given."""
+
+    name, version = "takes", "1"
+
+    def __init__(self):
+        self.taken = 0
+
+    def derive(self, arrivals):
+        self.taken += len(arrivals)
+        return Derived()
+
+
+@settings(max_examples=60)
+@given(damage=st.lists(damage, min_size=1, max_size=30), spec=st.sampled_from([CHAT, CALL, SCREENSHOT]), data=st.data())
+def test_of_a_batch_of_anything_every_record_ends_in_one_place(damage, spec, data):
+    values = [each.record(data.draw(st.sampled_from(EVENTS))) for each in damage]
+    values += [None, encode(chat())]
+    records = [ConsumedRecord(position(n, spec.topic), value, NOW) for n, value in enumerate(values)]
+    deriver = Takes()
+    outcome = process(records, deriver, spec, Limits())
+    places = Counter(each.position for each in (*outcome.quarantined, *outcome.dead_letters))
+    assert set(places.values()) <= {1}
+    assert deriver.taken + len(places) == len(records)
+    assert not any(secret in str(outcome) for secret in PLANTED)
+
+
+def drawn(seed: int, count: int = 400) -> list[Input]:
+    return list(Inputs(seed, "model@1", 384).draw(count))
+
+
+def test_a_seed_of_the_fuzzer_names_every_byte():
+    assert drawn(7) == drawn(7)
+    assert drawn(7) != drawn(8)
+
+
+@pytest.mark.parametrize("kind", ["a request", "a record"])
+def test_the_fuzzer_draws_sound_and_damaged_inputs_of_every_route(kind):
+    of = [one for one in drawn(1, 2_000) if bool(one.topic) == (kind == "a record")]
+    by_route = Counter(one.topic or one.route.rsplit("/", 1)[-1] for one in of)
+    assert len(by_route) == (5 if kind == "a record" else 4)
+    sound = sum(one.body[:1] == b"{" and one.body[-1:] == b"}" for one in of)
+    assert 0 < sound < len(of)
