@@ -34,6 +34,10 @@ test: $(VENV)/.dev models  ## Set up and run all tests, with coverage
 test-backfill: $(VENV)/.dev models  ## A backfill of 24 hours beside a stream, as the UI starts it (`make test` takes 8)
 	MMPLATFORM_TEST_BACKFILL_HOURS=24 $(BIN)/python -m pytest tests/integration/test_backfill.py $(ARGS)
 
+test-faults: $(VENV)/.dev models  ## Servers away for 20 s, and a chaos run of 10 kills (`make test`: 8 s, and none)
+	$(BIN)/mmplatform models pull whisper-tiny
+	MMPLATFORM_TEST_FAULTS=1 $(BIN)/python -m pytest tests/faults $(ARGS)
+
 test-caption: .venv-caption/.ready  ## Set up torch in a venv of its own and drive the transformers captioner
 	.venv-caption/bin/python -m pytest -m caption tests/derive/test_caption.py $(ARGS)
 
@@ -51,6 +55,10 @@ bench: $(VENV)/.dev models  ## Print the figures that the docs claim (about 15 m
 	$(BIN)/python -m benchmarks.reprocess
 	$(BIN)/mmplatform up --detach --no-dagster
 	$(BIN)/python -m benchmarks.freshness --out docs/benchmarks; code=$$?; $(BIN)/mmplatform down; exit $$code
+
+chaos: $(VENV)/.dev models  ## 100 kills and 50 other faults under load, then sets are compared; ARGS="--kills 30 --seed 2"
+	$(BIN)/mmplatform models pull whisper-tiny
+	$(BIN)/python -m benchmarks.chaos $(ARGS)
 
 clean:  ## Remove the virtual environments, caches and the stack's data (pulled models stay)
 	-test ! -x $(BIN)/mmplatform || $(BIN)/mmplatform down
@@ -88,4 +96,4 @@ comma := ,
 	  $$($(BIN)/python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["caption"])')
 	@touch $@
 
-.PHONY: help demo up down models test test-backfill test-caption check bench clean
+.PHONY: help demo up down models test test-backfill test-faults test-caption check bench chaos clean

@@ -1,0 +1,198 @@
+"""What was acknowledged against what is there: as sets, both ways, for each modality."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from benchmarks.faults.ledger import CASE, Ledger
+from benchmarks.faults.stack import Broken
+from mmplatform.artifacts import DeadLetter
+from mmplatform.events import Modality, Position, decode_event
+from mmplatform.ingest.replay_log import ReplayLog
+from mmplatform.ingest.topics import topic_name
+from mmplatform.modalities import DEAD_LETTERS_TOPIC, MODALITIES
+
+_OVERLAP_S: Final = 0.5
+_TOLD: Final = json.loads((CASE / "ground_truth.json").read_text())["call"]["utterances"]
+_DERIVED: Final[Mapping[Modality, str]] = {"chat": "messages", "screenshot": "captions", "call": "transcripts"}
+Hits = Mapping[str, Mapping[str, Any]]
+
+
+@dataclass(slots=True)
+class Verdict:
+    """One modality; each set holds ids of events, but for ``doubled`` and ``stale``, which hold artifacts' too.
+
+    Attributes:
+        sent: how many events were acknowledged.
+        named: in the quarantine or among the dead letters, with the reason.
+        lost: acknowledged, not named, and missing in the raw table, in the derived one or in the search.
+        doubled: twice in a table.
+        unasked: there, and never acknowledged.
+        stale: searched and kept differ.
+        misplaced: on the log not in the order in which the conversation's events were acknowledged.
+    """
+
+    sent: int
+    named: set[str] = field(default_factory=set)
+    lost: set[str] = field(default_factory=set)
+    doubled: set[str] = field(default_factory=set)
+    unasked: set[str] = field(default_factory=set)
+    stale: set[str] = field(default_factory=set)
+    misplaced: set[str] = field(default_factory=set)
+
+    @property
+    def faults(self) -> dict[str, list[str]]:
+        """What should be empty and is not."""
+        wrong = {name: getattr(self, name) for name in ("lost", "doubled", "unasked", "stale", "misplaced")}
+        return {name: sorted(found) for name, found in wrong.items() if found}
+
+
+def compare(stack: Broken, ledger: Ledger, *, exact: bool = True, within_s: float = 240.0) -> dict[Modality, Verdict]:
+    """Wait until no worker is behind, then compare; what differs is looked at again until ``within_s`` is over.
+
+    A passage that a killed indexer had in hand comes once more, and a call whose end was never sent is over when
+    nothing came for a while. ``exact`` is False where a post whose answer was lost may have landed.
+    """
+    stack.settle()
+    give_up = time.monotonic() + within_s
+    while True:
+        verdicts = _look(stack, ledger, exact=exact)
+        if not any(verdict.faults for verdict in verdicts.values()) or time.monotonic() > give_up:
+            return verdicts
+        time.sleep(2.0)
+
+
+def _look(stack: Broken, ledger: Ledger, *, exact: bool) -> dict[Modality, Verdict]:
+    found: dict[str, Mapping[str, Any]] = {}
+    for person in ledger.people:
+        found |= stack.passages(person)
+    on_log = _on_log(stack)
+    named = _named(stack, on_log)
+    verdicts: dict[Modality, Verdict] = {}
+    for modality, events in ledger.sent.items():
+        hits = {row: hit for row, hit in found.items() if hit["modality"] == modality}
+        verdict = Verdict(len(events), named=named & set(events))
+        places = _places(stack, modality, hits, verdict)
+        for there in places:
+            verdict.lost |= set(events) - there - verdict.named
+            verdict.unasked |= there - set(events) if exact else set()
+        verdicts[modality] = verdict
+        verdict.misplaced = misplaced(_conversations(ledger, modality), on_log[MODALITIES[modality].topic].values())
+    verdicts["call"].lost |= set(_unheard(stack, ledger))
+    _kept_and_searched(stack, ledger.people, found, verdicts)
+    return verdicts
+
+
+def _places(stack: Broken, modality: Modality, hits: Hits, verdict: Verdict) -> Iterator[set[str]]:
+    """The events in each place where they should be; doubled ones are told on the way."""
+    raw = [row["event_id"] for row in stack.rows(MODALITIES[modality].raw_table, "event_id", "kind") if _arrived(row)]
+    yield _once(raw, verdict)
+    derived = stack.rows(_DERIVED[modality], "artifact_id", "event_ids")
+    _once((row["artifact_id"] for row in derived), verdict)
+    if modality == "call":  # several pieces make an utterance, and silence none: what was heard is compared instead
+        return
+    yield _once((event for row in derived for event in row["event_ids"]), verdict)
+    yield {event for hit in hits.values() for event in hit["event_ids"]}
+
+
+def _arrived(row: Mapping[str, Any]) -> bool:
+    return bool(row["kind"] != "call_end")
+
+
+def _once(ids: Iterable[str], verdict: Verdict) -> set[str]:
+    counts = Counter(ids)
+    verdict.doubled |= {each for each, count in counts.items() if count > 1}
+    return set(counts)
+
+
+def _on_log(stack: Broken) -> dict[str, dict[Position, tuple[str, str]]]:
+    """Where each event lies on the log: topic → position → (conversation, event), in order within a topic partition."""
+    log, found = ReplayLog(stack.addressed), {}
+    for spec in MODALITIES.values():
+        read = log.read(topic_name(stack.settings, spec.topic))
+        entries = ((entry.position, decode_event(entry.value)) for entry in read)
+        found[spec.topic] = {place: (event.conversation_id, event.event_id) for place, event in entries}
+    return found
+
+
+def _named(stack: Broken, on_log: Mapping[str, Mapping[Position, tuple[str, str]]]) -> set[str]:
+    """Events that were set aside, each with its reason."""
+    quarantined = {row["event_id"] for row in stack.rows("quarantine", "event_id")}
+    letters = ReplayLog(stack.addressed).read(topic_name(stack.settings, DEAD_LETTERS_TOPIC))
+    places = [DeadLetter.model_validate_json(entry.value).position for entry in letters]
+    # One of an artifact has no event; whatever event it was made from is then missing in the search.
+    dead = {on_log[place.topic][place][1] for place in places if place in on_log.get(place.topic, {})}
+    return quarantined | dead
+
+
+def _conversations(ledger: Ledger, modality: Modality) -> dict[str, list[str]]:
+    """The events of each conversation, in the order in which they were acknowledged."""
+    whose = {**ledger.chats, **ledger.shots, **{event: call for event, (call, _) in ledger.chunks.items()}}
+    said = defaultdict(list)
+    for event in ledger.sent[modality]:
+        said[whose[event]].append(event)
+    return said
+
+
+def misplaced(said: Mapping[str, list[str]], on_log: Iterable[tuple[str, str]]) -> set[str]:
+    """Events that come, for the first time, before one that was acknowledged earlier in their conversation."""
+    first: dict[str, dict[str, int]] = defaultdict(dict)
+    for place, (conversation, event) in enumerate(on_log):
+        first[conversation].setdefault(event, place)
+    wrong: set[str] = set()
+    for conversation, events in said.items():
+        latest = -1
+        for event in events:
+            place = first[conversation].get(event, latest)
+            if place < latest:
+                wrong.add(event)
+            latest = max(latest, place)
+    return wrong
+
+
+def _unheard(stack: Broken, ledger: Ledger) -> Iterator[str]:
+    """What was said in the acknowledged part of a call and is in no transcript; and what is marked as lost."""
+    rows = stack.rows("transcripts", "subject_id", "artifact_id", "channel", "start_s", "end_s", "status")
+    for call in {call for call, _ in ledger.chunks.values()}:
+        mine = [row for row in rows if row["subject_id"] == call]
+        yield from (row["artifact_id"] for row in mine if row["status"] != "final")
+        whole = _until_a_hole(index for whose, index in ledger.chunks.values() if whose == call)
+        for told in _TOLD:
+            if told["end_s"] <= whole and not any(_overlap_s(row, told) > _OVERLAP_S for row in mine):
+                yield f"{call}: {told['id']}"
+
+
+def _until_a_hole(indices: Iterable[int]) -> int:
+    there = set(indices)
+    return next(index for index in range(len(there) + 1) if index not in there)
+
+
+def _overlap_s(row: Mapping[str, Any], told: Mapping[str, Any]) -> float:
+    if row["channel"] != told["channel"]:
+        return 0.0
+    overlap: float = min(row["end_s"], told["end_s"]) - max(row["start_s"], told["start_s"])
+    return overlap
+
+
+def _kept_and_searched(stack: Broken, people: Iterable[str], found: Hits, verdicts: Mapping[Modality, Verdict]) -> None:
+    """Each passage that is kept is searched and says the same, and the reverse; each is kept once."""
+    known = set(people)
+    kept: dict[str, Mapping[str, Any]] = {}
+    for row in stack.rows("passages", "artifact_id", "subject_id", "modality", "text", "source_artifact_id"):
+        if row["subject_id"] not in known:
+            continue
+        if row["artifact_id"] in kept:
+            verdicts[row["modality"]].doubled.add(row["artifact_id"])
+        kept[row["artifact_id"]] = row
+    whose = {row: each["modality"] for row, each in [*kept.items(), *found.items()]}
+    for each, modality in whose.items():
+        if each not in kept or each not in found or kept[each]["text"] != found[each]["text"]:
+            verdicts[modality].stale.add(each)
+    said = {row["artifact_id"] for row in stack.rows("transcripts", "artifact_id", "text") if row["text"]}
+    cited = {hit["source_artifact_id"] for hit in found.values() if hit["modality"] == "call"}
+    verdicts["call"].stale |= said ^ cited
