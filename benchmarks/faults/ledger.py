@@ -32,7 +32,7 @@ _REFUSED: Final = (PlatformError, RuntimeError)
 class Pace:
     """Seconds between two events of one kind; a piece of a call is a second of it."""
 
-    chat_s: float = 0.1
+    chat_s: float = 0.2
     shot_s: float = 3.0
     chunk_s: float = 0.5
     calls: int = 1

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any, Final
 
 from benchmarks.faults.ledger import CASE, Ledger
@@ -20,7 +21,18 @@ from mmplatform.modalities import DEAD_LETTERS_TOPIC, MODALITIES
 _OVERLAP_S: Final = 0.5
 _TOLD: Final = json.loads((CASE / "ground_truth.json").read_text())["call"]["utterances"]
 _DERIVED: Final[Mapping[Modality, str]] = {"chat": "messages", "screenshot": "captions", "call": "transcripts"}
-Hits = Mapping[str, Mapping[str, Any]]
+_COLUMNS: Final = {
+    **dict.fromkeys((spec.raw_table for spec in MODALITIES.values()), ("event_id", "kind")),
+    "messages": ("artifact_id", "event_ids"),
+    "captions": ("artifact_id", "event_ids"),
+    "transcripts": ("artifact_id", "event_ids", "subject_id", "channel", "start_s", "end_s", "status", "text"),
+    "passages": ("artifact_id", "subject_id", "modality", "text"),
+    "quarantine": ("event_id",),
+}
+Row = Mapping[str, Any]
+Hits = Mapping[str, Row]
+Read = Callable[[str], Sequence[Row]]
+"""A table's rows as they were when it was first asked for."""
 
 
 @dataclass(slots=True)
@@ -68,40 +80,36 @@ def compare(stack: Broken, ledger: Ledger, *, exact: bool = True, within_s: floa
 
 
 def _look(stack: Broken, ledger: Ledger, *, exact: bool) -> dict[Modality, Verdict]:
-    found: dict[str, Mapping[str, Any]] = {}
+    found: dict[str, Row] = {}
     for person in ledger.people:
         found |= stack.passages(person)
+    read: Read = cache(lambda table: stack.rows(table, *_COLUMNS[table]))
     on_log = _on_log(stack)
-    named = _named(stack, on_log)
+    named = _named(stack, read, on_log)
     verdicts: dict[Modality, Verdict] = {}
     for modality, events in ledger.sent.items():
         hits = {row: hit for row, hit in found.items() if hit["modality"] == modality}
         verdict = Verdict(len(events), named=named & set(events))
-        places = _places(stack, modality, hits, verdict)
-        for there in places:
+        for there in _places(read, modality, hits, verdict):
             verdict.lost |= set(events) - there - verdict.named
             verdict.unasked |= there - set(events) if exact else set()
         verdicts[modality] = verdict
         verdict.misplaced = misplaced(_conversations(ledger, modality), on_log[MODALITIES[modality].topic].values())
-    verdicts["call"].lost |= set(_unheard(stack, ledger))
-    _kept_and_searched(stack, ledger.people, found, verdicts)
+    verdicts["call"].lost |= set(_unheard(read("transcripts"), ledger))
+    _kept_and_searched(read, ledger.people, found, verdicts)
     return verdicts
 
 
-def _places(stack: Broken, modality: Modality, hits: Hits, verdict: Verdict) -> Iterator[set[str]]:
+def _places(read: Read, modality: Modality, hits: Hits, verdict: Verdict) -> Iterator[set[str]]:
     """The events in each place where they should be; doubled ones are told on the way."""
-    raw = [row["event_id"] for row in stack.rows(MODALITIES[modality].raw_table, "event_id", "kind") if _arrived(row)]
-    yield _once(raw, verdict)
-    derived = stack.rows(_DERIVED[modality], "artifact_id", "event_ids")
+    raw = read(MODALITIES[modality].raw_table)
+    yield _once((row["event_id"] for row in raw if row["kind"] != "call_end"), verdict)
+    derived = read(_DERIVED[modality])
     _once((row["artifact_id"] for row in derived), verdict)
     if modality == "call":  # several pieces make an utterance, and silence none: what was heard is compared instead
         return
     yield _once((event for row in derived for event in row["event_ids"]), verdict)
     yield {event for hit in hits.values() for event in hit["event_ids"]}
-
-
-def _arrived(row: Mapping[str, Any]) -> bool:
-    return bool(row["kind"] != "call_end")
 
 
 def _once(ids: Iterable[str], verdict: Verdict) -> set[str]:
@@ -120,9 +128,9 @@ def _on_log(stack: Broken) -> dict[str, dict[Position, tuple[str, str]]]:
     return found
 
 
-def _named(stack: Broken, on_log: Mapping[str, Mapping[Position, tuple[str, str]]]) -> set[str]:
+def _named(stack: Broken, read: Read, on_log: Mapping[str, Mapping[Position, tuple[str, str]]]) -> set[str]:
     """Events that were set aside, each with its reason."""
-    quarantined = {row["event_id"] for row in stack.rows("quarantine", "event_id")}
+    quarantined = {row["event_id"] for row in read("quarantine")}
     letters = ReplayLog(stack.addressed).read(topic_name(stack.settings, DEAD_LETTERS_TOPIC))
     places = [DeadLetter.model_validate_json(entry.value).position for entry in letters]
     # One of an artifact has no event; whatever event it was made from is then missing in the search.
@@ -155,9 +163,8 @@ def misplaced(said: Mapping[str, list[str]], on_log: Iterable[tuple[str, str]]) 
     return wrong
 
 
-def _unheard(stack: Broken, ledger: Ledger) -> Iterator[str]:
+def _unheard(rows: Sequence[Row], ledger: Ledger) -> Iterator[str]:
     """What was said in the acknowledged part of a call and is in no transcript; and what is marked as lost."""
-    rows = stack.rows("transcripts", "subject_id", "artifact_id", "channel", "start_s", "end_s", "status")
     for call in {call for call, _ in ledger.chunks.values()}:
         mine = [row for row in rows if row["subject_id"] == call]
         yield from (row["artifact_id"] for row in mine if row["status"] != "final")
@@ -172,18 +179,18 @@ def _until_a_hole(indices: Iterable[int]) -> int:
     return next(index for index in range(len(there) + 1) if index not in there)
 
 
-def _overlap_s(row: Mapping[str, Any], told: Mapping[str, Any]) -> float:
+def _overlap_s(row: Row, told: Row) -> float:
     if row["channel"] != told["channel"]:
         return 0.0
     overlap: float = min(row["end_s"], told["end_s"]) - max(row["start_s"], told["start_s"])
     return overlap
 
 
-def _kept_and_searched(stack: Broken, people: Iterable[str], found: Hits, verdicts: Mapping[Modality, Verdict]) -> None:
+def _kept_and_searched(read: Read, people: Iterable[str], found: Hits, verdicts: Mapping[Modality, Verdict]) -> None:
     """Each passage that is kept is searched and says the same, and the reverse; each is kept once."""
     known = set(people)
-    kept: dict[str, Mapping[str, Any]] = {}
-    for row in stack.rows("passages", "artifact_id", "subject_id", "modality", "text", "source_artifact_id"):
+    kept: dict[str, Row] = {}
+    for row in read("passages"):
         if row["subject_id"] not in known:
             continue
         if row["artifact_id"] in kept:
@@ -193,6 +200,6 @@ def _kept_and_searched(stack: Broken, people: Iterable[str], found: Hits, verdic
     for each, modality in whose.items():
         if each not in kept or each not in found or kept[each]["text"] != found[each]["text"]:
             verdicts[modality].stale.add(each)
-    said = {row["artifact_id"] for row in stack.rows("transcripts", "artifact_id", "text") if row["text"]}
+    said = {row["artifact_id"] for row in read("transcripts") if row["text"]}
     cited = {hit["source_artifact_id"] for hit in found.values() if hit["modality"] == "call"}
     verdicts["call"].stale |= said ^ cited
