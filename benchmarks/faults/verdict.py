@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
 from typing import Any, Final
 
 from benchmarks.faults.ledger import CASE, Ledger
@@ -31,8 +30,6 @@ _COLUMNS: Final = {
 }
 Row = Mapping[str, Any]
 Hits = Mapping[str, Row]
-Read = Callable[[str], Sequence[Row]]
-"""A table's rows as they were when it was first asked for."""
 
 
 @dataclass(slots=True)
@@ -64,6 +61,23 @@ class Verdict:
         return {name: sorted(found) for name, found in wrong.items() if found}
 
 
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What was there at one look.
+
+    Attributes:
+        log: topic → position → (conversation, event), in order within a topic partition.
+        dead: positions of dead letters.
+        tables: rows of each table as they lie there.
+        hits: what the public search gave of everybody in the ledger, by passage.
+    """
+
+    log: Mapping[str, Mapping[Position, tuple[str, str]]]
+    dead: Sequence[Position]
+    tables: Mapping[str, Sequence[Row]]
+    hits: Hits
+
+
 def compare(stack: Broken, ledger: Ledger, *, exact: bool = True, within_s: float = 240.0) -> dict[Modality, Verdict]:
     """Wait until no worker is behind, then compare; what differs is looked at again until ``within_s`` is over.
 
@@ -73,43 +87,55 @@ def compare(stack: Broken, ledger: Ledger, *, exact: bool = True, within_s: floa
     stack.settle()
     give_up = time.monotonic() + within_s
     while True:
-        verdicts = _look(stack, ledger, exact=exact)
+        verdicts = judge(look(stack, ledger), ledger, exact=exact)
         if not any(verdict.faults for verdict in verdicts.values()) or time.monotonic() > give_up:
             return verdicts
         time.sleep(2.0)
 
 
-def _look(stack: Broken, ledger: Ledger, *, exact: bool) -> dict[Modality, Verdict]:
-    found: dict[str, Row] = {}
+def look(stack: Broken, ledger: Ledger) -> Found:
+    """All that is there, once."""
+    hits: dict[str, Row] = {}
     for person in ledger.people:
-        found |= stack.passages(person)
-    read: Read = cache(lambda table: stack.rows(table, *_COLUMNS[table]))
-    on_log = _on_log(stack)
-    named = _named(stack, read, on_log)
+        hits |= stack.passages(person)
+    log = ReplayLog(stack.addressed)
+    on_log = {}
+    for spec in MODALITIES.values():
+        read = (
+            (entry.position, decode_event(entry.value)) for entry in log.read(topic_name(stack.settings, spec.topic))
+        )
+        on_log[spec.topic] = {place: (event.conversation_id, event.event_id) for place, event in read}
+    letters = log.read(topic_name(stack.settings, DEAD_LETTERS_TOPIC))
+    dead = [DeadLetter.model_validate_json(entry.value).position for entry in letters]
+    return Found(on_log, dead, {table: stack.rows(table, *columns) for table, columns in _COLUMNS.items()}, hits)
+
+
+def judge(found: Found, ledger: Ledger, *, exact: bool = True) -> dict[Modality, Verdict]:
+    """The ledger against what was found; nothing is asked of anybody."""
+    named = _named(found)
     verdicts: dict[Modality, Verdict] = {}
     for modality, events in ledger.sent.items():
-        hits = {row: hit for row, hit in found.items() if hit["modality"] == modality}
-        verdict = Verdict(len(events), named=named & set(events))
-        for there in _places(read, modality, hits, verdict):
+        verdicts[modality] = verdict = Verdict(len(events), named=named & set(events))
+        for there in _places(found, modality, verdict):
             verdict.lost |= set(events) - there - verdict.named
             verdict.unasked |= there - set(events) if exact else set()
-        verdicts[modality] = verdict
-        verdict.misplaced = misplaced(_conversations(ledger, modality), on_log[MODALITIES[modality].topic].values())
-    verdicts["call"].lost |= set(_unheard(read("transcripts"), ledger))
-    _kept_and_searched(read, ledger.people, found, verdicts)
+        on_log = found.log[MODALITIES[modality].topic].values()
+        verdict.misplaced = misplaced(_conversations(ledger, modality), on_log)
+    verdicts["call"].lost |= set(_unheard(found.tables["transcripts"], ledger))
+    _kept_and_searched(found, ledger.people, verdicts)
     return verdicts
 
 
-def _places(read: Read, modality: Modality, hits: Hits, verdict: Verdict) -> Iterator[set[str]]:
+def _places(found: Found, modality: Modality, verdict: Verdict) -> Iterator[set[str]]:
     """The events in each place where they should be; doubled ones are told on the way."""
-    raw = read(MODALITIES[modality].raw_table)
+    raw = found.tables[MODALITIES[modality].raw_table]
     yield _once((row["event_id"] for row in raw if row["kind"] != "call_end"), verdict)
-    derived = read(_DERIVED[modality])
+    derived = found.tables[_DERIVED[modality]]
     _once((row["artifact_id"] for row in derived), verdict)
     if modality == "call":  # several pieces make an utterance, and silence none: what was heard is compared instead
         return
     yield _once((event for row in derived for event in row["event_ids"]), verdict)
-    yield {event for hit in hits.values() for event in hit["event_ids"]}
+    yield {event for hit in found.hits.values() if hit["modality"] == modality for event in hit["event_ids"]}
 
 
 def _once(ids: Iterable[str], verdict: Verdict) -> set[str]:
@@ -118,24 +144,12 @@ def _once(ids: Iterable[str], verdict: Verdict) -> set[str]:
     return set(counts)
 
 
-def _on_log(stack: Broken) -> dict[str, dict[Position, tuple[str, str]]]:
-    """Where each event lies on the log: topic → position → (conversation, event), in order within a topic partition."""
-    log, found = ReplayLog(stack.addressed), {}
-    for spec in MODALITIES.values():
-        read = log.read(topic_name(stack.settings, spec.topic))
-        entries = ((entry.position, decode_event(entry.value)) for entry in read)
-        found[spec.topic] = {place: (event.conversation_id, event.event_id) for place, event in entries}
-    return found
-
-
-def _named(stack: Broken, read: Read, on_log: Mapping[str, Mapping[Position, tuple[str, str]]]) -> set[str]:
+def _named(found: Found) -> set[str]:
     """Events that were set aside, each with its reason."""
-    quarantined = {row["event_id"] for row in read("quarantine")}
-    letters = ReplayLog(stack.addressed).read(topic_name(stack.settings, DEAD_LETTERS_TOPIC))
-    places = [DeadLetter.model_validate_json(entry.value).position for entry in letters]
+    quarantined = {row["event_id"] for row in found.tables["quarantine"]}
     # One of an artifact has no event; whatever event it was made from is then missing in the search.
-    dead = {on_log[place.topic][place][1] for place in places if place in on_log.get(place.topic, {})}
-    return quarantined | dead
+    log = found.log
+    return quarantined | {log[place.topic][place][1] for place in found.dead if place in log.get(place.topic, {})}
 
 
 def _conversations(ledger: Ledger, modality: Modality) -> dict[str, list[str]]:
@@ -186,20 +200,20 @@ def _overlap_s(row: Row, told: Row) -> float:
     return overlap
 
 
-def _kept_and_searched(read: Read, people: Iterable[str], found: Hits, verdicts: Mapping[Modality, Verdict]) -> None:
+def _kept_and_searched(found: Found, people: Iterable[str], verdicts: Mapping[Modality, Verdict]) -> None:
     """Each passage that is kept is searched and says the same, and the reverse; each is kept once."""
     known = set(people)
     kept: dict[str, Row] = {}
-    for row in read("passages"):
+    for row in found.tables["passages"]:
         if row["subject_id"] not in known:
             continue
         if row["artifact_id"] in kept:
             verdicts[row["modality"]].doubled.add(row["artifact_id"])
         kept[row["artifact_id"]] = row
-    whose = {row: each["modality"] for row, each in [*kept.items(), *found.items()]}
+    whose = {row: each["modality"] for row, each in [*kept.items(), *found.hits.items()]}
     for each, modality in whose.items():
-        if each not in kept or each not in found or kept[each]["text"] != found[each]["text"]:
+        if each not in kept or each not in found.hits or kept[each]["text"] != found.hits[each]["text"]:
             verdicts[modality].stale.add(each)
-    said = {row["artifact_id"] for row in read("transcripts") if row["text"]}
-    cited = {hit["source_artifact_id"] for hit in found.values() if hit["modality"] == "call"}
+    said = {row["artifact_id"] for row in found.tables["transcripts"] if row["text"]}
+    cited = {hit["source_artifact_id"] for hit in found.hits.values() if hit["modality"] == "call"}
     verdicts["call"].stale |= said ^ cited

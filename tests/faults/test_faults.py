@@ -95,11 +95,3 @@ def test_in_the_end_what_was_acknowledged_is_there_once_and_nothing_else(attacke
     assert all(verdict.sent for verdict in verdicts.values())
     assert {modality: verdict.faults for modality, verdict in verdicts.items() if verdict.faults} == {}
     assert {modality: verdict.named for modality, verdict in verdicts.items() if verdict.named} == {}
-    the_comparison_would_have_told(stack, ledger)
-
-
-def the_comparison_would_have_told(stack: Broken, ledger: Ledger) -> None:
-    forgotten, person = ledger.chats.popitem()
-    ledger.chats["never sent"] = person
-    verdict = compare(stack, ledger, within_s=0.0)["chat"]
-    assert verdict.faults == {"lost": ["never sent"], "unasked": [forgotten]}

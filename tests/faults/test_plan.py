@@ -1,4 +1,4 @@
-"""The plan of a chaos run, the board that its processes look at, and the comparison of orders."""
+"""The plan of a chaos run, and the board that its processes look at."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from collections import Counter
 from benchmarks.faults.board import Board, Dial
 from benchmarks.faults.plan import BESIDE, draw
 from benchmarks.faults.stack import SERVICES
-from benchmarks.faults.verdict import misplaced
 from tests.waiting import eventually
 
 
@@ -27,13 +26,6 @@ def test_every_process_is_killed_and_every_other_fault_comes():
     assert set(killed) == set(SERVICES)
     assert max(killed.values()) - min(killed.values()) <= 1
     assert all(fault.seconds for fault in plan if fault.kind in {"freeze", "slow disk", "clock", "join"})
-
-
-def test_what_comes_before_an_earlier_one_of_its_conversation_is_misplaced():
-    said = {"a": ["a1", "a2", "a3"], "b": ["b1", "b2"]}
-    whole = [("a", "a1"), ("b", "b1"), ("a", "a2"), ("a", "a1"), ("b", "b2"), ("a", "a3")]
-    assert misplaced(said, whole) == set(), "one that comes again, after an answer was lost, is no fault"
-    assert misplaced(said, [("a", "a2"), ("a", "a1"), ("a", "a3"), ("b", "b1")]) == {"a2"}
 
 
 def test_a_process_that_is_held_starts_once_it_is_let_go(tmp_path):
