@@ -38,6 +38,10 @@ fuzz: $(VENV)/.dev models  ## Send 100,000 bad and good inputs to a stack of its
 	export MMPLATFORM_DATA_DIR=$$(mktemp -d) MMPLATFORM_GATEWAY_PORT=0; $(BIN)/mmplatform up --detach --no-dagster && \
 	  $(BIN)/python -m benchmarks.fuzz --inputs 100000 $(ARGS); code=$$?; $(BIN)/mmplatform down; exit $$code
 
+test-faults: $(VENV)/.dev models  ## Servers away for 20 s, and a chaos run of 10 kills (`make test`: 8 s, and none)
+	$(BIN)/mmplatform models pull whisper-tiny
+	MMPLATFORM_TEST_FAULTS=1 $(BIN)/python -m pytest tests/faults $(ARGS)
+
 test-caption: .venv-caption/.ready  ## Set up torch in a venv of its own and drive the transformers captioner
 	.venv-caption/bin/python -m pytest -m caption tests/derive/test_caption.py $(ARGS)
 
@@ -55,6 +59,10 @@ bench: $(VENV)/.dev models  ## Print the figures that the docs claim (about 15 m
 	$(BIN)/python -m benchmarks.reprocess
 	$(BIN)/mmplatform up --detach --no-dagster
 	$(BIN)/python -m benchmarks.freshness --out docs/benchmarks; code=$$?; $(BIN)/mmplatform down; exit $$code
+
+chaos: $(VENV)/.dev models  ## 100 kills and 50 other faults under load, then sets are compared; ARGS="--kills 30 --seed 2"
+	$(BIN)/mmplatform models pull whisper-tiny
+	$(BIN)/python -m benchmarks.chaos $(ARGS)
 
 clean:  ## Remove the virtual environments, caches and the stack's data (pulled models stay)
 	-test ! -x $(BIN)/mmplatform || $(BIN)/mmplatform down
@@ -92,4 +100,4 @@ comma := ,
 	  $$($(BIN)/python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["caption"])')
 	@touch $@
 
-.PHONY: help demo up down models test test-backfill fuzz test-caption check bench clean
+.PHONY: help demo up down models test test-backfill fuzz test-caption check bench clean test-faults chaos

@@ -6,10 +6,11 @@ interval and ``linger.ms=0`` bring a pass-through application to 32 ms (``benchm
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import structlog
+from confluent_kafka import TopicPartition
 from quixstreams import Application
 from quixstreams.models.topics import Topic
 from quixstreams.models.topics.exceptions import TopicNotFoundError
@@ -33,6 +34,28 @@ RETRY_S: Final = 1.0
 _KEEP_STATE: Final = frozenset({CALL.group})
 
 
+class _Application(Application):
+    """One that forgets, with a topic partition that goes away, that backpressure had paused it.
+
+    Quix forgets what it paused when topic partitions are taken away, and trusts that librdkafka does too. It does not:
+    a topic partition that comes back is still paused there, nobody resumes it, and the worker reads nothing for ever
+    (Quix 3.28, librdkafka 2.12).
+    """
+
+    def _on_revoke(self, consumer: Any, topic_partitions: list[TopicPartition]) -> None:
+        super()._on_revoke(consumer, topic_partitions)  # lands a last time, which may pause once more
+        self._forget_pauses(topic_partitions)
+
+    def _on_lost(self, consumer: Any, topic_partitions: list[TopicPartition]) -> None:
+        super()._on_lost(consumer, topic_partitions)
+        self._forget_pauses(topic_partitions)
+
+    def _forget_pauses(self, topic_partitions: Sequence[TopicPartition]) -> None:
+        """Of the topics we read; those of changelogs are paused and resumed by Quix, through all its recovery."""
+        read = self._topic_manager.non_changelog_topics
+        self._consumer.resume([each for each in topic_partitions if each.topic in read])
+
+
 def open_app(settings: Settings, *, group: str, commit_s: float, commit_every: int) -> Application:
     """A Quix application with its own state directory and static membership.
 
@@ -40,7 +63,7 @@ def open_app(settings: Settings, *, group: str, commit_s: float, commit_every: i
     but for the changelog of its state where it keeps one.
     """
     member = f"{settings.topic_prefix}{group}-{settings.instance}"
-    return Application(
+    return _Application(
         broker_address=connection(settings),
         consumer_group=f"{settings.topic_prefix}{group}",
         auto_offset_reset="earliest",

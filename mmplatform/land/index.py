@@ -29,6 +29,7 @@ from mmplatform.land.buckets import (
 from mmplatform.land.chroma_client import chroma_errors
 from mmplatform.land.chroma_collections import PAGE, Collections
 from mmplatform.land.hits import Hit, IndexRow, Stamped, hit_of, metadata_of, stamped_of, where
+from mmplatform.land.nearest import walked, whole
 
 if TYPE_CHECKING:
     from chromadb.api.models.Collection import Collection
@@ -163,23 +164,10 @@ class ChromaIndex(Collections):
         wanted = {collection_name(embedder, each) for each in _buckets(subject_id)}
         names = wanted if subject_id is not None else wanted.intersection(self._names(prefix=collection_stem(embedder)))
 
-        ask = methodcaller(
-            "query",
-            query_embeddings=[np.asarray(vector, dtype=np.float32)],
-            n_results=k,
-            where=asked,
-            include=["documents", "metadatas", "distances"],
-        )
-        hits: list[Hit] = []
-        for name in sorted(names):
-            found = self._call(name, "search", ask)
-            if found is not None:
-                hits += [
-                    hit_of(each, text, 1.0 - distance, metadata)
-                    for each, text, distance, metadata in zip(
-                        *(found[part][0] for part in ("ids", "documents", "distances", "metadatas")), strict=True
-                    )
-                ]
+        look = walked if subject_id is None else whole
+        ask = partial(look, vector=np.asarray(vector, dtype=np.float32), k=k, asked=asked)
+        found = (self._call(name, "search", ask) for name in sorted(names))
+        hits = [hit_of(*near) for rows in found for near in rows or ()]
         return sorted(hits, key=lambda hit: (-hit.score, hit.passage_id))[:k]
 
     def ids(

@@ -8,16 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.faults.stack import QUICK
 from mmplatform.local.launch import run_detached, take_down
 from mmplatform.settings import load
 from tests.integration.stack import Stack
-
-QUICK = {
-    "MMPLATFORM_ARCHIVE_COMMIT_S": "2",
-    "MMPLATFORM_CALL_IDLE_S": "4",
-    "MMPLATFORM_GATEWAY_PORT": "0",
-    "MMPLATFORM_ASR_MODEL": "whisper-tiny",
-}
 
 
 @contextmanager

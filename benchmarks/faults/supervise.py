@@ -1,0 +1,38 @@
+"""``python -m benchmarks.faults.supervise BOARD``: the usual stack, whose processes look at the board.
+
+It is ``python -m mmplatform.local --no-dagster`` but for two things: each command is started by
+:mod:`benchmarks.faults.process`, and the supervisor gives nobody up, for here the deaths are not the process's fault.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+from mmplatform.local.launch import run_stack
+from mmplatform.local.ports import PortClaims
+from mmplatform.local.restarts import RestartPolicy
+from mmplatform.local.stack import Options, Service, plan
+from mmplatform.local.views import NoView
+from mmplatform.settings import load
+
+PATIENT: Final = RestartPolicy(most_s=2.0, deaths=1_000, in_a_row=1_000)
+
+
+def main() -> None:
+    settings, board = load(), Path(sys.argv[1])
+    with PortClaims() as claims:
+        table = plan(settings, Options(), claims.claim)
+        services = tuple(breakable(service, board) for service in table.services)
+        run_stack(settings, Options(), NoView(), stack=replace(table, services=services), policy=PATIENT)
+
+
+def breakable(service: Service, board: Path) -> Service:
+    command = (sys.executable, "-m", "benchmarks.faults.process", str(board), service.name, *service.command)
+    return replace(service, command=command)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,219 @@
+"""What was acknowledged against what is there: as sets, both ways, for each modality."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from benchmarks.faults.ledger import CASE, Ledger
+from benchmarks.faults.stack import Broken
+from mmplatform.artifacts import DeadLetter
+from mmplatform.events import Modality, Position, decode_event
+from mmplatform.ingest.replay_log import ReplayLog
+from mmplatform.ingest.topics import topic_name
+from mmplatform.modalities import DEAD_LETTERS_TOPIC, MODALITIES
+
+_OVERLAP_S: Final = 0.5
+_TOLD: Final = json.loads((CASE / "ground_truth.json").read_text())["call"]["utterances"]
+_DERIVED: Final[Mapping[Modality, str]] = {"chat": "messages", "screenshot": "captions", "call": "transcripts"}
+_COLUMNS: Final = {
+    **dict.fromkeys((spec.raw_table for spec in MODALITIES.values()), ("event_id", "kind")),
+    "messages": ("artifact_id", "event_ids"),
+    "captions": ("artifact_id", "event_ids"),
+    "transcripts": ("artifact_id", "event_ids", "subject_id", "channel", "start_s", "end_s", "status", "text"),
+    "passages": ("artifact_id", "subject_id", "modality", "text"),
+    "quarantine": ("event_id",),
+}
+Row = Mapping[str, Any]
+Hits = Mapping[str, Row]
+
+
+@dataclass(slots=True)
+class Verdict:
+    """One modality; each set holds ids of events, but for ``doubled`` and ``stale``, which hold artifacts' too.
+
+    Attributes:
+        sent: how many events were acknowledged.
+        named: in the quarantine or among the dead letters, with the reason.
+        lost: acknowledged, not named, and missing in the raw table, in the derived one or in the search.
+        doubled: twice in a table.
+        unasked: there, and never acknowledged.
+        stale: searched and kept differ.
+        misplaced: on the log not in the order in which the conversation's events were acknowledged.
+    """
+
+    sent: int
+    named: set[str] = field(default_factory=set)
+    lost: set[str] = field(default_factory=set)
+    doubled: set[str] = field(default_factory=set)
+    unasked: set[str] = field(default_factory=set)
+    stale: set[str] = field(default_factory=set)
+    misplaced: set[str] = field(default_factory=set)
+
+    @property
+    def faults(self) -> dict[str, list[str]]:
+        """What should be empty and is not."""
+        wrong = {name: getattr(self, name) for name in ("lost", "doubled", "unasked", "stale", "misplaced")}
+        return {name: sorted(found) for name, found in wrong.items() if found}
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What was there at one look.
+
+    Attributes:
+        log: topic → position → (conversation, event), in order within a topic partition.
+        dead: positions of dead letters.
+        tables: rows of each table as they lie there.
+        hits: what the public search gave of everybody in the ledger, by passage.
+    """
+
+    log: Mapping[str, Mapping[Position, tuple[str, str]]]
+    dead: Sequence[Position]
+    tables: Mapping[str, Sequence[Row]]
+    hits: Hits
+
+
+def compare(stack: Broken, ledger: Ledger, *, exact: bool = True, within_s: float = 240.0) -> dict[Modality, Verdict]:
+    """Wait until no worker is behind, then compare; what differs is looked at again until ``within_s`` is over.
+
+    A passage that a killed indexer had in hand comes once more, and a call whose end was never sent is over when
+    nothing came for a while. ``exact`` is False where a post whose answer was lost may have landed.
+    """
+    stack.settle()
+    give_up = time.monotonic() + within_s
+    while True:
+        verdicts = judge(look(stack, ledger), ledger, exact=exact)
+        if not any(verdict.faults for verdict in verdicts.values()) or time.monotonic() > give_up:
+            return verdicts
+        time.sleep(2.0)
+
+
+def look(stack: Broken, ledger: Ledger) -> Found:
+    """All that is there, once."""
+    hits: dict[str, Row] = {}
+    for person in ledger.people:
+        hits |= stack.passages(person)
+    log = ReplayLog(stack.addressed)
+    on_log = {}
+    for spec in MODALITIES.values():
+        read = (
+            (entry.position, decode_event(entry.value)) for entry in log.read(topic_name(stack.settings, spec.topic))
+        )
+        on_log[spec.topic] = {place: (event.conversation_id, event.event_id) for place, event in read}
+    letters = log.read(topic_name(stack.settings, DEAD_LETTERS_TOPIC))
+    dead = [DeadLetter.model_validate_json(entry.value).position for entry in letters]
+    return Found(on_log, dead, {table: stack.rows(table, *columns) for table, columns in _COLUMNS.items()}, hits)
+
+
+def judge(found: Found, ledger: Ledger, *, exact: bool = True) -> dict[Modality, Verdict]:
+    """The ledger against what was found; nothing is asked of anybody."""
+    named = _named(found)
+    verdicts: dict[Modality, Verdict] = {}
+    for modality, events in ledger.sent.items():
+        verdicts[modality] = verdict = Verdict(len(events), named=named & set(events))
+        for there in _places(found, modality, verdict):
+            verdict.lost |= set(events) - there - verdict.named
+            verdict.unasked |= there - set(events) if exact else set()
+        on_log = found.log[MODALITIES[modality].topic].values()
+        verdict.misplaced = misplaced(_conversations(ledger, modality), on_log)
+    verdicts["call"].lost |= set(_unheard(found.tables["transcripts"], ledger))
+    _kept_and_searched(found, ledger.people, verdicts)
+    return verdicts
+
+
+def _places(found: Found, modality: Modality, verdict: Verdict) -> Iterator[set[str]]:
+    """The events in each place where they should be; doubled ones are told on the way."""
+    raw = found.tables[MODALITIES[modality].raw_table]
+    yield _once((row["event_id"] for row in raw if row["kind"] != "call_end"), verdict)
+    derived = found.tables[_DERIVED[modality]]
+    _once((row["artifact_id"] for row in derived), verdict)
+    if modality == "call":  # several pieces make an utterance, and silence none: what was heard is compared instead
+        return
+    yield _once((event for row in derived for event in row["event_ids"]), verdict)
+    yield {event for hit in found.hits.values() if hit["modality"] == modality for event in hit["event_ids"]}
+
+
+def _once(ids: Iterable[str], verdict: Verdict) -> set[str]:
+    counts = Counter(ids)
+    verdict.doubled |= {each for each, count in counts.items() if count > 1}
+    return set(counts)
+
+
+def _named(found: Found) -> set[str]:
+    """Events that were set aside, each with its reason."""
+    quarantined = {row["event_id"] for row in found.tables["quarantine"]}
+    # One of an artifact has no event; whatever event it was made from is then missing in the search.
+    log = found.log
+    return quarantined | {log[place.topic][place][1] for place in found.dead if place in log.get(place.topic, {})}
+
+
+def _conversations(ledger: Ledger, modality: Modality) -> dict[str, list[str]]:
+    """The events of each conversation, in the order in which they were acknowledged."""
+    whose = {**ledger.chats, **ledger.shots, **{event: call for event, (call, _) in ledger.chunks.items()}}
+    said = defaultdict(list)
+    for event in ledger.sent[modality]:
+        said[whose[event]].append(event)
+    return said
+
+
+def misplaced(said: Mapping[str, list[str]], on_log: Iterable[tuple[str, str]]) -> set[str]:
+    """Events that come, for the first time, before one that was acknowledged earlier in their conversation."""
+    first: dict[str, dict[str, int]] = defaultdict(dict)
+    for place, (conversation, event) in enumerate(on_log):
+        first[conversation].setdefault(event, place)
+    wrong: set[str] = set()
+    for conversation, events in said.items():
+        latest = -1
+        for event in events:
+            place = first[conversation].get(event, latest)
+            if place < latest:
+                wrong.add(event)
+            latest = max(latest, place)
+    return wrong
+
+
+def _unheard(rows: Sequence[Row], ledger: Ledger) -> Iterator[str]:
+    """What was said in the acknowledged part of a call and is in no transcript; and what is marked as lost."""
+    for call in {call for call, _ in ledger.chunks.values()}:
+        mine = [row for row in rows if row["subject_id"] == call]
+        yield from (row["artifact_id"] for row in mine if row["status"] != "final")
+        whole = _until_a_hole(index for whose, index in ledger.chunks.values() if whose == call)
+        for told in _TOLD:
+            if told["end_s"] <= whole and not any(_overlap_s(row, told) > _OVERLAP_S for row in mine):
+                yield f"{call}: {told['id']}"
+
+
+def _until_a_hole(indices: Iterable[int]) -> int:
+    there = set(indices)
+    return next(index for index in range(len(there) + 1) if index not in there)
+
+
+def _overlap_s(row: Row, told: Row) -> float:
+    if row["channel"] != told["channel"]:
+        return 0.0
+    overlap: float = min(row["end_s"], told["end_s"]) - max(row["start_s"], told["start_s"])
+    return overlap
+
+
+def _kept_and_searched(found: Found, people: Iterable[str], verdicts: Mapping[Modality, Verdict]) -> None:
+    """Each passage that is kept is searched and says the same, and the reverse; each is kept once."""
+    known = set(people)
+    kept: dict[str, Row] = {}
+    for row in found.tables["passages"]:
+        if row["subject_id"] not in known:
+            continue
+        if row["artifact_id"] in kept:
+            verdicts[row["modality"]].doubled.add(row["artifact_id"])
+        kept[row["artifact_id"]] = row
+    whose = {row: each["modality"] for row, each in [*kept.items(), *found.hits.items()]}
+    for each, modality in whose.items():
+        if each not in kept or each not in found.hits or kept[each]["text"] != found.hits[each]["text"]:
+            verdicts[modality].stale.add(each)
+    said = {row["artifact_id"] for row in found.tables["transcripts"] if row["text"]}
+    cited = {hit["source_artifact_id"] for hit in found.hits.values() if hit["modality"] == "call"}
+    verdicts["call"].stale |= said ^ cited
