@@ -10,11 +10,13 @@ from collections.abc import Callable
 from typing import Any, Final
 
 import structlog
+from confluent_kafka import TopicPartition
 from quixstreams import Application
 from quixstreams.models.topics import Topic
 from quixstreams.models.topics.exceptions import TopicNotFoundError
 from quixstreams.sinks.base import BaseSink, SinkBackpressureError
 
+from mmplatform.consumers.readiness import ASSIGNMENT, DRAINING, STORE, Readiness
 from mmplatform.errors import Busy, Misconfigured, Unavailable
 from mmplatform.events import Position, utc_now
 from mmplatform.ingest.kafka import connection
@@ -33,14 +35,42 @@ RETRY_S: Final = 1.0
 _KEEP_STATE: Final = frozenset({CALL.group})
 
 
-def open_app(settings: Settings, *, group: str, commit_s: float, commit_every: int) -> Application:
+class _Told(Application):
+    """An application that tells when it has its topic partitions and when it begins to drain.
+
+    Quix has no hook for either: the methods are its own callbacks, each of which still does all of its work.
+    """
+
+    readiness: Readiness
+
+    def stop(self, fail: bool = False) -> None:  # noqa: FBT001, FBT002 - Quix's contract
+        self.readiness.stands(DRAINING, "finishes what it has in hand")
+        super().stop(fail)
+
+    def _on_assign(self, consumer: Any, topic_partitions: list[TopicPartition]) -> None:
+        super()._on_assign(consumer, topic_partitions)
+        # None is an answer too: with more workers than topic partitions one stands by, and is ready to take over.
+        self.readiness.gone(ASSIGNMENT)
+
+    def _on_revoke(self, consumer: Any, topic_partitions: list[TopicPartition]) -> None:
+        self.readiness.stands(ASSIGNMENT, "topic partitions were taken away, and others are not assigned yet")
+        super()._on_revoke(consumer, topic_partitions)
+
+    def _on_lost(self, consumer: Any, topic_partitions: list[TopicPartition]) -> None:
+        self.readiness.stands(ASSIGNMENT, "topic partitions were lost: the broker heard nothing of us for too long")
+        super()._on_lost(consumer, topic_partitions)
+
+
+def open_app(
+    settings: Settings, *, group: str, commit_s: float, commit_every: int, readiness: Readiness | None = None
+) -> Application:
     """A Quix application with its own state directory and static membership.
 
     It creates no topic (:func:`~mmplatform.ingest.topics.ensure_topics` has, with the retention that replay needs),
     but for the changelog of its state where it keeps one.
     """
     member = f"{settings.topic_prefix}{group}-{settings.instance}"
-    return Application(
+    app = _Told(
         broker_address=connection(settings),
         consumer_group=f"{settings.topic_prefix}{group}",
         auto_offset_reset="earliest",
@@ -62,6 +92,8 @@ def open_app(settings: Settings, *, group: str, commit_s: float, commit_every: i
         producer_extra_config={"linger.ms": 0, "enable.idempotence": True, "acks": "all"},
         loglevel=None,  # our logging shows what it says; its own handler would say it twice, with errors' messages
     )
+    app.readiness = readiness or Readiness()
+    return app
 
 
 def open_topic(app: Application, settings: Settings, name: str) -> Topic:
@@ -97,10 +129,16 @@ class BatchSink(BaseSink):
     is dropped and read again from the log. Anything else ends the process, and the supervisor starts it anew.
     """
 
-    def __init__(self, settings: Settings, land: Callable[[list[ConsumedRecord]], None]) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        land: Callable[[list[ConsumedRecord]], None],
+        readiness: Readiness | None = None,
+    ) -> None:
         super().__init__(on_client_connect_success=lambda: None)
         self._settings = settings
         self._land = land
+        self._readiness = readiness or Readiness()
         self._records: list[ConsumedRecord] = []
 
     def add(  # noqa: D102 - Quix's contract
@@ -127,7 +165,9 @@ class BatchSink(BaseSink):
             raise SinkBackpressureError(retry_after=busy.retry_after) from busy
         except Unavailable as error:
             _log.warning("unavailable: the micro-batch is read again", records=len(records), reason=str(error))
+            self._readiness.stands(STORE, f"unavailable: {error}")
             raise SinkBackpressureError(retry_after=RETRY_S) from error
+        self._readiness.gone(STORE)
 
     def on_paused(self) -> None:  # noqa: D102 - Quix's contract
         self._records.clear()
