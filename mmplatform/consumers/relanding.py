@@ -94,7 +94,8 @@ def _batches(settings: Settings, log: ReplayLog, name: str, ends: Mapping[int, i
 def _land(lakehouse: Lakehouse, batch: Sorted, known: Mapping[str, Mapping[str, int]]) -> int:
     """As the archiver lands a batch, but for what has a row already."""
     for table, before in batch.gone.items():
-        lakehouse.remove(table, before)
+        # What was made anew since, by the stream or by a reprocessing run, stays.
+        lakehouse.remove(table, {each: at for each, at in before.items() if known[table].get(each, -1) < at})
     rows = 0
     for table, placed in batch.rows.items():
         column = SPECS[table].id_column

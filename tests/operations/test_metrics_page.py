@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import httpx
 import pytest
 
 from mmplatform.consumers.status import WorkerStatus
 from mmplatform.ingest.metrics import IngestMetrics
 from mmplatform.retrieve.freshness import FreshnessTracker
 from tests.builders import NOW, stamps
+from tests.waiting import eventually
 
 PAGE = Path(__file__).parents[2] / "docs" / "metrics.md"
 WORKERS, GATEWAY = "Workers", "Gateway"
@@ -63,3 +65,29 @@ def test_every_metric_of_a_worker_is_on_the_page_and_no_other(worker):
 
 def test_every_metric_of_the_gateway_is_on_the_page_and_no_other(gateway):
     assert documented(GATEWAY) == gateway
+
+
+@pytest.mark.stack
+@pytest.mark.models
+@pytest.mark.slow
+def test_what_the_running_processes_expose_is_on_the_page(stack):
+    """Both ways, but for lineage, which nobody has asked for here."""
+    run = stack.now()
+    urls = {name: service.metrics_url for name, service in run.services.items() if service.metrics_url}
+    workers = set().union(*(families(f"{url}/metrics") for url in urls.values()))
+    told = {name.removesuffix("_total") for name in documented(WORKERS)}
+    assert {name for name in told if "lineage" not in name} == workers
+    assert {name.removesuffix("_total") for name in documented(GATEWAY)} == families(f"{run.gateway}/metrics")
+    for url in urls.values():
+        answer = eventually(lambda url=url: (got := httpx.get(f"{url}/readyz")).is_success and got, within_s=60)
+        assert answer.json() == {"ready": True, "reasons": {}}
+
+
+def families(url: str) -> set[str]:
+    """Names of ours on a page, without what Prometheus adds to a counter's."""
+    page = httpx.get(url, timeout=30).raise_for_status().text
+    return {
+        name.removesuffix("_total")
+        for name in re.findall(r"^# TYPE (mmplatform_\w+)", page, re.MULTILINE)
+        if not name.endswith("_created")
+    }
