@@ -1,7 +1,8 @@
 """The gateway: the one HTTP process, composed of its routers, its health and its metrics.
 
-``/healthz`` says that the process answers, ``/readyz`` that it can take events (broker, blob store, lag known),
-``/metrics`` is for Prometheus. Stopping drains: no new requests, the open ones are answered, the log is flushed.
+``/healthz`` says that the process answers, ``/readyz`` that it can take events (broker, blob store, lag known, not
+draining), ``/readyz/search`` that it can answer questions, ``/metrics`` is for Prometheus. Stopping drains: no new
+requests, the open ones are answered, the log is flushed.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import socket
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final, Protocol
 
@@ -22,6 +23,7 @@ from fastapi import APIRouter, FastAPI
 from fastapi.responses import JSONResponse, PlainTextResponse
 
 from mmplatform import __version__
+from mmplatform.consumers.readiness import DRAINING, Readiness
 from mmplatform.errors import Permanent, PlatformError, Unavailable
 from mmplatform.events import BlobRef
 from mmplatform.ingest.backpressure import LagReader, keep_watch, open_gates
@@ -39,6 +41,8 @@ _ACK_S: Final = 8.0
 _DRAIN_S: Final = 10
 _PROBE_S: Final = 2.0
 _RETRY_S: Final = 1.0
+_LOOK_S: Final = 2.0
+LISTENS_NOT_YET: Final = {"gateway": "does not listen yet"}
 _METRICS_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 _NO_BLOB: Final = BlobRef(key="probe", sha256="0" * 64, size=0, media_type="application/octet-stream")
 
@@ -54,15 +58,19 @@ class LogView(LagReader, Protocol):
 
 @dataclass(frozen=True, slots=True)
 class GatewayParts:
-    """What the gateway is composed of: ``prepare`` makes the topics, ``close`` flushes the log; both block."""
+    """What the gateway is composed of: ``prepare`` makes the topics, ``close`` flushes the log; both block.
+
+    ``readiness`` is kept up to date for whoever asks the worker and not the gateway itself.
+    """
 
     ingest: IngestDeps
     view: LogView
     prepare: Callable[[], object]
     close: Callable[[], None]
+    readiness: Readiness = field(default_factory=lambda: Readiness({}))
 
 
-def open_parts(settings: Settings) -> GatewayParts:
+def open_parts(settings: Settings, readiness: Readiness | None = None) -> GatewayParts:
     """The real parts. Nothing is contacted yet: a broker that is away is waited for. Raises Misconfigured."""
     from mmplatform.derive import audio, image
     from mmplatform.land.blobs import open_blobs
@@ -79,7 +87,13 @@ def open_parts(settings: Settings) -> GatewayParts:
         probe_audio=audio.probe,
         probe_image=image.probe,
     )
-    return GatewayParts(deps, view, prepare=lambda: ensure_topics(settings), close=producer.close)
+    return GatewayParts(
+        deps,
+        view,
+        prepare=lambda: ensure_topics(settings),
+        close=producer.close,
+        readiness=readiness or Readiness({}),
+    )
 
 
 def create_app(settings: Settings, parts: GatewayParts | None = None, *, routers: Sequence[APIRouter] = ()) -> FastAPI:
@@ -88,13 +102,14 @@ def create_app(settings: Settings, parts: GatewayParts | None = None, *, routers
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        watch = asyncio.create_task(_prepare_and_watch(composed))
+        tasks = [asyncio.create_task(_prepare_and_watch(composed)), asyncio.create_task(_keep_judging(composed))]
         try:
             yield
         finally:
-            watch.cancel()
-            with suppress(asyncio.CancelledError):
-                await watch
+            for task in tasks:
+                task.cancel()
+                with suppress(asyncio.CancelledError):
+                    await task
             await composed.ingest.recent.drain()
             await asyncio.to_thread(composed.close)
 
@@ -108,7 +123,9 @@ def create_app(settings: Settings, parts: GatewayParts | None = None, *, routers
     return app
 
 
-def serve(settings: Settings, *, on_ready: Callable[[], None] = lambda: None) -> None:
+def serve(
+    settings: Settings, *, on_ready: Callable[[], None] = lambda: None, readiness: Readiness | None = None
+) -> None:
     """Answer on ``gateway_host:gateway_port`` until SIGTERM or SIGINT, then drain; ``on_ready`` once it listens.
 
     Raises:
@@ -118,14 +135,14 @@ def serve(settings: Settings, *, on_ready: Callable[[], None] = lambda: None) ->
     listening = _listen(settings.gateway_host, settings.gateway_port)
     with listening:
         # The parts first: a wrong address is told before an embedder is loaded.
-        parts = open_parts(settings)
+        parts = open_parts(settings, readiness)
         app = create_app(settings, parts, routers=_more_routers(settings))
         config = uvicorn.Config(
             app, log_config=None, access_log=False, server_header=False, timeout_graceful_shutdown=_DRAIN_S
         )
         host, port = listening.getsockname()[:2]
         _log.info("gateway_listens", host=host, port=port)
-        asyncio.run(_Server(config, on_ready).serve(sockets=[listening]))
+        asyncio.run(_Server(config, on_ready, parts.readiness).serve(sockets=[listening]))
 
 
 def _more_routers(settings: Settings) -> list[APIRouter]:
@@ -141,7 +158,12 @@ def _more_routers(settings: Settings) -> list[APIRouter]:
     serving = Serving(SpaceLog(index).read, partial(open_space, settings), space_named(settings))
     serving.warm_up()
     searcher = Searcher(index, serving)
-    return [search_router(lambda: searcher)]
+
+    def ready() -> None:
+        index.reachable()
+        serving()
+
+    return [search_router(lambda: searcher, ready)]
 
 
 async def _prepare_and_watch(parts: GatewayParts) -> None:
@@ -156,6 +178,28 @@ async def _prepare_and_watch(parts: GatewayParts) -> None:
     await keep_watch(parts.ingest.settings, parts.ingest.gates, parts.view)
 
 
+async def _keep_judging(parts: GatewayParts) -> None:
+    """Look every two seconds, for those who ask the worker's own page."""
+    while True:
+        await _judged(parts)
+        await asyncio.sleep(_LOOK_S)
+
+
+async def _judged(parts: GatewayParts) -> dict[str, str]:
+    """What taking an event needs, each with ``ok`` or what is wrong with it."""
+    unknown = [modality for modality, gate in parts.ingest.gates.items() if gate.lag is None]
+    broker, blobs = await asyncio.gather(
+        _check(parts.view.reachable), _check(lambda: parts.ingest.blobs.exists(_NO_BLOB))
+    )
+    checks = {"broker": broker, "blobs": blobs, "lag": f"not known yet: {', '.join(unknown)}" if unknown else "ok"}
+    for name, verdict in checks.items():
+        if verdict == "ok":
+            parts.readiness.gone(name)
+        else:
+            parts.readiness.stands(name, verdict)
+    return checks
+
+
 def _health_router(parts: GatewayParts) -> APIRouter:
     router = APIRouter(tags=["health"])
     gates, metrics = parts.ingest.gates, parts.ingest.metrics
@@ -168,11 +212,9 @@ def _health_router(parts: GatewayParts) -> APIRouter:
     @router.get("/readyz")
     async def readyz() -> JSONResponse:
         """Whether events can be taken now; 503 with the reasons when not."""
-        unknown = [modality for modality, gate in gates.items() if gate.lag is None]
-        broker, blobs = await asyncio.gather(
-            _check(parts.view.reachable), _check(lambda: parts.ingest.blobs.exists(_NO_BLOB))
-        )
-        checks = {"broker": broker, "blobs": blobs, "lag": f"not known yet: {', '.join(unknown)}" if unknown else "ok"}
+        checks = await _judged(parts)
+        if DRAINING in parts.readiness.reasons():
+            checks[DRAINING] = "answers what it has and takes no more"
         ready = all(verdict == "ok" for verdict in checks.values())
         return JSONResponse({"ready": ready, "checks": checks}, 200 if ready else 503)
 
@@ -202,13 +244,16 @@ async def _check(probe: Callable[[], object]) -> str:
 class _Server(uvicorn.Server):
     """Uvicorn, with our end: it would raise the signal again after draining and so end the whole process with it."""
 
-    def __init__(self, config: uvicorn.Config, on_ready: Callable[[], None]) -> None:
+    def __init__(self, config: uvicorn.Config, on_ready: Callable[[], None], readiness: Readiness) -> None:
         super().__init__(config)
         self._on_ready = on_ready
+        self._readiness = readiness
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         if self.started:
+            for name in LISTENS_NOT_YET:
+                self._readiness.gone(name)
             self._on_ready()
 
     @contextmanager
@@ -219,6 +264,7 @@ class _Server(uvicorn.Server):
         yield
 
     def _stop(self, *_: Any) -> None:
+        self._readiness.stands(DRAINING, "answers what it has and takes no more")
         self.should_exit = True
 
 

@@ -213,7 +213,7 @@ class Settings(BaseSettings):
         description="Days for which Dagster's runs and asset events are kept; the newest of each partition stays.",
     )
     metrics_port: int = Field(
-        default=0, ge=0, le=65535, description="Port of a worker's own /metrics and /healthz; 0: a free one."
+        default=0, ge=0, le=65535, description="Port of a worker's own /metrics, /healthz and /readyz; 0: a free one."
     )
     instance: str = Field(
         default="0",

@@ -10,7 +10,7 @@ import logging
 import sys
 import threading
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Final
 
@@ -28,28 +28,34 @@ def configure_logging(settings: Settings, **bound: str) -> None:
     Errors that end the process or a thread are told in the same way as those that are logged.
     """
     level = logging.getLevelNamesMapping()[settings.log_level.upper()]
-    renderer: structlog.types.Processor = (
-        structlog.processors.JSONRenderer()
-        if settings.log_format == "json"
-        else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
-    )
+    as_json = settings.log_format == "json"
+    # Also on the lines of libraries and of threads that they start, which have no context of ours.
+    whose = _Bound(bound)
+    shared: list[structlog.types.Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.ExceptionRenderer(lambda info: told(info[1])),
+    ]
     structlog.configure(
         processors=[
-            structlog.contextvars.merge_contextvars,
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.ExceptionRenderer(lambda info: told(info[1])),
-            renderer,
+            *shared,
+            *(
+                [whose, structlog.processors.JSONRenderer()]
+                if as_json
+                else [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
+            ),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.WriteLoggerFactory(sys.stderr),
         cache_logger_on_first_use=True,
     )
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_Formatter("%(levelname)s %(name)s %(message)s"))
+    handler.setFormatter(_as_json(shared, whose) if as_json else _Formatter("%(levelname)s %(name)s %(message)s"))
     logging.basicConfig(level=max(level, logging.WARNING), handlers=[handler])
-    sys.excepthook = _ended
-    threading.excepthook = _thread_ended
+    logging.captureWarnings(capture=as_json)
+    sys.excepthook = _told_as_json if as_json else _ended
+    threading.excepthook = _thread_told_as_json if as_json else _thread_ended
     structlog.contextvars.clear_contextvars()
     structlog.contextvars.bind_contextvars(**bound)
 
@@ -97,6 +103,28 @@ def _behind(error: BaseException) -> Iterator[BaseException]:
         error = cause
 
 
+class _Bound:
+    """Puts what stands on every line there, where it does not yet."""
+
+    def __init__(self, bound: Mapping[str, str]) -> None:
+        self._bound = dict(bound)
+
+    def __call__(self, _: object, __: str, line: structlog.types.EventDict) -> structlog.types.EventDict:
+        return {**self._bound, **line}
+
+
+def _as_json(shared: Sequence[structlog.types.Processor], whose: _Bound) -> logging.Formatter:
+    """What libraries log, as lines of the same kind as ours."""
+    return structlog.stdlib.ProcessorFormatter(
+        foreign_pre_chain=[structlog.stdlib.add_logger_name, *shared],
+        processors=[
+            structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+            whose,
+            structlog.processors.JSONRenderer(),
+        ],
+    )
+
+
 class _Formatter(logging.Formatter):
     """For what libraries log (the HTTP server, Quix)."""
 
@@ -115,3 +143,14 @@ def _thread_ended(arguments: threading.ExceptHookArgs) -> None:
     if not issubclass(arguments.exc_type, SystemExit):
         name = arguments.thread.name if arguments.thread is not None else "a thread"
         sys.stderr.write(f"Exception in {name}:\n{told(arguments.exc_value)}\n")
+
+
+def _told_as_json(_: type[BaseException], error: BaseException, __: TracebackType | None) -> None:
+    if not isinstance(error, KeyboardInterrupt):
+        structlog.get_logger(__name__).critical("the process ends", exception=told(error))
+
+
+def _thread_told_as_json(arguments: threading.ExceptHookArgs) -> None:
+    if not issubclass(arguments.exc_type, SystemExit):
+        name = arguments.thread.name if arguments.thread is not None else ""
+        structlog.get_logger(__name__).error("a thread ends", thread=name, exception=told(arguments.exc_value))

@@ -1,8 +1,9 @@
 """One worker process: ``python -m mmplatform.worker NAME``, configured by ``MMPLATFORM_*`` variables alone.
 
-A worker opens what it needs and waits for what is away, says over ``/healthz`` when it is ready, runs until it is told
-to stop (SIGTERM drains: the last micro-batch is landed and committed), and exits non-zero when it cannot go on, so that
-whoever supervises it, here ``mmplatform up``, in a cluster its scheduler, starts it anew.
+A worker opens what it needs and waits for what is away, says over ``/healthz`` when it is through its start and over
+``/readyz`` whether it can take up records now, runs until it is told to stop (SIGTERM drains: the last micro-batch is
+landed and committed), and exits non-zero when it cannot go on, so that whoever supervises it (``mmplatform up``, or in
+a cluster its scheduler) starts it anew.
 """
 
 from __future__ import annotations
@@ -58,7 +59,7 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def _patiently(what: str, call: Callable[[], T]) -> T:
+def _patiently(status: WorkerStatus, what: str, call: Callable[[], T]) -> T:
     """Call again and again while a store or the broker does not answer; the worker is ``starting`` so long.
 
     To end instead would only make whoever supervises us start us again, until it gives us up.
@@ -67,11 +68,14 @@ def _patiently(what: str, call: Callable[[], T]) -> T:
     def tell(state: RetryCallState) -> None:
         reason = state.outcome.exception() if state.outcome else None
         _log.warning(f"waits for {what}", reason=str(reason), again_in_s=state.upcoming_sleep)
+        status.readiness.stands(what, str(reason))
 
     waiting = Retrying(
         retry=retry_if_exception_type(Unavailable), wait=wait_exponential(max=_MOST_WAIT_S), before_sleep=tell
     )
-    return waiting(call)
+    found = waiting(call)
+    status.readiness.gone(what)
+    return found
 
 
 def _derive(modality: Modality) -> Callable[[Settings], None]:
@@ -115,8 +119,8 @@ def _index(settings: Settings) -> None:
     with suppress(Misconfigured):  # an indexer without the model at hand makes collections as passages come
         space = space_named(settings)
     if space is not None:
-        for active in _patiently("the index", lambda: log.adopt(space)).active:
-            _patiently("the index", partial(index.prepare, active.name))
+        for active in _patiently(status, "the index", lambda: log.adopt(space)).active:
+            _patiently(status, "the index", partial(index.prepare, active.name))
     app = index_app(settings, open_in_step(settings, index, log), producer, status)
     _run(app, settings, status, INDEX_GROUP, (ARTIFACTS_TOPIC,))
     producer.close()
@@ -129,12 +133,12 @@ def _archive(settings: Settings) -> None:
     from mmplatform.land.lakehouse import Lakehouse
 
     status = _status(settings, "archive")
-    lakehouse = _patiently("the lakehouse", lambda: Lakehouse.open(settings))
+    lakehouse = _patiently(status, "the lakehouse", lambda: Lakehouse.open(settings))
     producer = LogProducer(settings)
     replay_log = ReplayLog(settings)
     with _lineage(settings, status) as lineage:
-        app = _patiently("the lakehouse", lambda: archive_app(settings, lakehouse, producer, status, lineage))
-        _patiently("the lakehouse and the log", lambda: check_same_log(lakehouse, replay_log, settings))
+        app = _patiently(status, "the lakehouse", lambda: archive_app(settings, lakehouse, producer, status, lineage))
+        _patiently(status, "the lakehouse and the log", lambda: check_same_log(lakehouse, replay_log, settings))
         topics = (*(spec.topic for spec in MODALITIES.values()), ARTIFACTS_TOPIC, QUARANTINE_TOPIC)
         _run(app, settings, status, ARCHIVE_GROUP, topics)
     producer.close()
@@ -171,29 +175,34 @@ def _lineage(settings: Settings, status: WorkerStatus) -> Iterator[StreamLineage
 
 
 def _gateway(settings: Settings) -> None:
-    from mmplatform.gateway import serve
+    from mmplatform.consumers.readiness import Readiness
+    from mmplatform.gateway import LISTENS_NOT_YET, serve
 
     # The gateway makes the topics itself, once the broker answers: until then it answers 503, it does not end.
     status = _status(settings, "gateway", topics=False)
-    serve(settings, on_ready=lambda: setattr(status, "state", "running"))
+    status.readiness = Readiness(LISTENS_NOT_YET)
+    serve(settings, on_ready=lambda: setattr(status, "state", "running"), readiness=status.readiness)
 
 
 def _status(
     settings: Settings, name: str, freshness: FreshnessTracker | None = None, *, topics: bool = True
 ) -> WorkerStatus:
-    """The status page comes first: while models load, ``/healthz`` answers 503 and says ``starting``."""
+    """The status page comes first: while models load, ``/healthz`` answers 503, and ``/readyz`` says why."""
+    from mmplatform.consumers.readiness import BROKER
     from mmplatform.consumers.status import WorkerStatus, serve_status
     from mmplatform.ingest.topics import ensure_topics
 
     status = WorkerStatus(name, freshness=freshness)
     serve_status(status, settings.metrics_port)
     if topics:
-        for mismatch in _patiently("the log", lambda: ensure_topics(settings)).mismatches:
+        for mismatch in _patiently(status, "the log", lambda: ensure_topics(settings)).mismatches:
             _log.warning("topic is not as wished", mismatch=mismatch)
+        status.readiness.gone(BROKER)
     return status
 
 
 def _run(app: Application, settings: Settings, status: WorkerStatus, group: str, topics: tuple[str, ...]) -> None:
+    from mmplatform.consumers.readiness import MODELS
     from mmplatform.ingest.replay_log import ReplayLog
     from mmplatform.ingest.topics import topic_name
 
@@ -205,6 +214,7 @@ def _run(app: Application, settings: Settings, status: WorkerStatus, group: str,
         return sum(sum(by_number.values()) for by_number in found.values())
 
     status.watch_lag(behind)
+    status.readiness.gone(MODELS)
     status.state = "running"
     _log.info("ready")
     app.run()

@@ -14,7 +14,7 @@ settings.load_profile("project")
 REQUIRE = "MMPLATFORM_REQUIRE_SYSTEM_PACKAGES"
 KEPT = ("MMPLATFORM_TEST_", "MMPLATFORM_MODELS_DIR", REQUIRE)
 
-TOGETHER = ("integration", "faults", "browser", "behaviours", "assets")
+TOGETHER = ("integration", "faults", "operations", "browser", "behaviours", "assets")
 """Folders whose tests share servers, the slowest first: each runs in one process, and the longest are begun first."""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import textwrap
@@ -70,3 +71,32 @@ def test_an_error_that_quotes_nothing_keeps_its_message():
     assert text.rstrip().endswith("Unavailable: nobody at broker:9092")
     assert "No module named 'nowhere'" in logged("import nowhere")
     assert "No such file or directory" in logged("open('/nowhere')")
+
+
+def lines_of(text):
+    """Every line as JSON: one that is none fails here."""
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def test_where_json_is_chosen_every_line_is_json_also_a_librarys_a_warning_and_an_end():
+    found = lines_of(
+        logged(
+            """
+            import warnings
+            structlog.get_logger().warning("ours", event_id="e1")
+            logging.getLogger("uvicorn.error").error("theirs")
+            warnings.warn("old")
+            try: fail()
+            except RuntimeError: logging.getLogger("quixstreams").exception("it stumbled")
+            thread = threading.Thread(target=fail, name="side")
+            thread.start()
+            thread.join()
+            fail()
+            """,
+            "json",
+        )
+    )
+    assert [line["event"] for line in found if "logger" not in line] == ["ours", "a thread ends", "the process ends"]
+    assert [line["logger"] for line in found if "logger" in line] == ["uvicorn.error", "py.warnings", "quixstreams"]
+    assert all(line["worker"] == "w" and line["timestamp"] and line["level"] for line in found)
+    assert all("in fail" in line["exception"] for line in found if line["event"] in {"a thread ends", "it stumbled"})

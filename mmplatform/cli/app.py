@@ -13,10 +13,12 @@ def root() -> None:
 
 
 # Importing a module registers its verbs.
+from mmplatform.cli import dead_letters as _dead_letters  # noqa: E402, F401
 from mmplatform.cli import demo as _demo  # noqa: E402, F401
 from mmplatform.cli import embedder as _embedder  # noqa: E402, F401
 from mmplatform.cli import ingest as _ingest  # noqa: E402, F401
 from mmplatform.cli import models as _models  # noqa: E402, F401
+from mmplatform.cli import rebuild as _rebuild  # noqa: E402, F401
 from mmplatform.cli import reprocess as _reprocess  # noqa: E402, F401
 from mmplatform.cli import schemas as _schemas  # noqa: E402, F401
 from mmplatform.cli import search as _search  # noqa: E402, F401

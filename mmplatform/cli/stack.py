@@ -145,11 +145,23 @@ def logs(
 
 
 @app.command()
-def doctor() -> None:
+def doctor(
+    deep: Annotated[
+        bool, typer.Option("--deep", help="Try every store and every model too; the stack must run.")
+    ] = False,
+) -> None:
     """Check what this machine must have, and say how to mend what it lacks; exit code 1 when something failed."""
-    from mmplatform.local.doctor import examine
+    from mmplatform.local.doctor import Finding, examine, model_files
 
-    findings = examine(load())
+    settings = load()
+    findings = examine(settings)
+    if deep:
+        from mmplatform.local.runfile import with_index, with_log
+        from mmplatform.pipeline import canaries
+
+        tried = canaries.examine(with_log(with_index(settings)))
+        findings += model_files(settings)
+        findings += [Finding(each.check, each.verdict, each.detail, each.mend) for each in tried]
     table = Table(box=None, pad_edge=False, show_header=False)
     for finding in findings:
         sign, style = _SIGNS[finding.verdict]

@@ -82,10 +82,14 @@ def archive_app(
     """Take out what was retracted, append each batch, one commit a table, then commit the log's offsets."""
     lakehouse.ensure_tables()
     app = open_app(
-        settings, group=ARCHIVE_GROUP, commit_s=settings.archive_commit_s, commit_every=settings.archive_batch
+        settings,
+        group=ARCHIVE_GROUP,
+        commit_s=settings.archive_commit_s,
+        commit_every=settings.archive_batch,
+        readiness=status.readiness,
     )
     frames = [app.dataframe(open_topic(app, settings, topic)) for topic in TOPICS]
-    sink = BatchSink(settings, lander(settings, lakehouse, producer, status, lineage))
+    sink = BatchSink(settings, lander(settings, lakehouse, producer, status, lineage), status.readiness)
     for frame in frames:
         frame.sink(sink)
     return app

@@ -12,11 +12,12 @@ from typing import Any, Final
 
 import structlog
 from quixstreams import Application, State, message_context
-from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_exponential
+from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_delay, wait_exponential
 
 from mmplatform.consumers.changelog import guard_changelog
 from mmplatform.consumers.publish import Outgoing, outgoing, publish
 from mmplatform.consumers.quix import BatchSink, open_app, open_topic, unprefixed
+from mmplatform.consumers.readiness import STORE
 from mmplatform.consumers.status import WorkerStatus
 from mmplatform.derive.call import CallDeriver
 from mmplatform.derive.call_state import CallState, restored
@@ -56,14 +57,26 @@ def batch_app(
     # the stream a captioner sees one image at a time; only a reprocessing run hands it more. That is right for captions
     # from OCR and layout, where a batch saves nothing; to a model of transformers on a GPU batches would be worth it.
     most = settings.derive_batch if spec.cost_class == "text" else 1
-    app = open_app(settings, group=spec.group, commit_s=settings.derive_commit_s, commit_every=most)
-    app.dataframe(open_topic(app, settings, spec.topic)).sink(BatchSink(settings, land))
+    app = open_app(
+        settings,
+        group=spec.group,
+        commit_s=settings.derive_commit_s,
+        commit_every=most,
+        readiness=status.readiness,
+    )
+    app.dataframe(open_topic(app, settings, spec.topic)).sink(BatchSink(settings, land, status.readiness))
     return app
 
 
 def call_app(settings: Settings, deriver: CallDeriver, producer: LogProducer, status: WorkerStatus) -> Application:
     """Calls: one step of the fold for each event; its artifacts are produced, and its state kept, by one checkpoint."""
-    app = open_app(settings, group=CALL.group, commit_s=settings.derive_commit_s, commit_every=settings.derive_batch)
+    app = open_app(
+        settings,
+        group=CALL.group,
+        commit_s=settings.derive_commit_s,
+        commit_every=settings.derive_batch,
+        readiness=status.readiness,
+    )
     source = open_topic(app, settings, CALL.topic)
     targets = {
         topic: open_topic(app, settings, topic) for topic in (ARTIFACTS_TOPIC, QUARANTINE_TOPIC, DEAD_LETTERS_TOPIC)
@@ -112,6 +125,7 @@ class CallStep:
             retry=retry_if_exception_type((Unavailable, Busy)),
             wait=wait_exponential(multiplier=0.2, max=5),
             stop=stop_after_delay(settings.max_poll_s / 2),
+            before_sleep=self._waits,
             reraise=True,
         )
 
@@ -119,10 +133,15 @@ class CallStep:
         """Take one record in; the list is empty while speech goes on."""
         started = time.perf_counter()
         outcome, after = self._patience(self._advance, _taken(self._settings, value), state.get(_STATE_KEY))
+        self._status.readiness.gone(STORE)
         if after is not None:
             state.set(_STATE_KEY, after)
         count(self._status, outcome, 1, started)
         return list(outgoing(outcome))
+
+    def _waits(self, state: RetryCallState) -> None:
+        reason = state.outcome.exception() if state.outcome else None
+        self._status.readiness.stands(STORE, f"unavailable: {reason}")
 
     def _advance(self, record: ConsumedRecord, before: Any) -> tuple[Outcome, Any]:
         """Nothing is kept when this raises: the state and the outcome leave together or not at all."""

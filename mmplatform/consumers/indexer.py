@@ -49,8 +49,14 @@ def index_app(settings: Settings, index: Index, producer: LogProducer, status: W
             dead_letters=len(dead.dead_letters),
         )
 
-    app = open_app(settings, group=INDEX_GROUP, commit_s=settings.index_commit_s, commit_every=settings.index_batch)
-    app.dataframe(open_topic(app, settings, ARTIFACTS_TOPIC)).sink(BatchSink(settings, land))
+    app = open_app(
+        settings,
+        group=INDEX_GROUP,
+        commit_s=settings.index_commit_s,
+        commit_every=settings.index_batch,
+        readiness=status.readiness,
+    )
+    app.dataframe(open_topic(app, settings, ARTIFACTS_TOPIC)).sink(BatchSink(settings, land, status.readiness))
     return app
 
 

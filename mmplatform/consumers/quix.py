@@ -16,6 +16,7 @@ from quixstreams.models.topics import Topic
 from quixstreams.models.topics.exceptions import TopicNotFoundError
 from quixstreams.sinks.base import BaseSink, SinkBackpressureError
 
+from mmplatform.consumers.readiness import ASSIGNMENT, DRAINING, STORE, Readiness
 from mmplatform.errors import Busy, Misconfigured, Unavailable
 from mmplatform.events import Position, utc_now
 from mmplatform.ingest.kafka import connection
@@ -35,18 +36,33 @@ _KEEP_STATE: Final = frozenset({CALL.group})
 
 
 class _Application(Application):
-    """One that forgets, with a topic partition that goes away, that backpressure had paused it.
+    """One that tells when it has its topic partitions and when it drains, and forgets what it paused when they go away.
 
-    Quix forgets what it paused when topic partitions are taken away, and trusts that librdkafka does too. It does not:
-    a topic partition that comes back is still paused there, nobody resumes it, and the worker reads nothing for ever
-    (Quix 3.28, librdkafka 2.12).
+    Quix has no hook for either: the methods are its own callbacks, each of which still does all of its work.
+
+    Quix forgets what backpressure had paused when topic partitions are taken away, and trusts that librdkafka does too.
+    It does not: a topic partition that comes back is still paused there, nobody resumes it, and the worker reads nothing
+    for ever (Quix 3.28, librdkafka 2.12).
     """
 
+    readiness: Readiness
+
+    def stop(self, fail: bool = False) -> None:  # noqa: FBT001, FBT002 - Quix's contract
+        self.readiness.stands(DRAINING, "finishes what it has in hand")
+        super().stop(fail)
+
+    def _on_assign(self, consumer: Any, topic_partitions: list[TopicPartition]) -> None:
+        super()._on_assign(consumer, topic_partitions)
+        # None is an answer too: with more workers than topic partitions one stands by, and is ready to take over.
+        self.readiness.gone(ASSIGNMENT)
+
     def _on_revoke(self, consumer: Any, topic_partitions: list[TopicPartition]) -> None:
+        self.readiness.stands(ASSIGNMENT, "topic partitions were taken away, and others are not assigned yet")
         super()._on_revoke(consumer, topic_partitions)  # lands a last time, which may pause once more
         self._forget_pauses(topic_partitions)
 
     def _on_lost(self, consumer: Any, topic_partitions: list[TopicPartition]) -> None:
+        self.readiness.stands(ASSIGNMENT, "topic partitions were lost: the broker heard nothing of us for too long")
         super()._on_lost(consumer, topic_partitions)
         self._forget_pauses(topic_partitions)
 
@@ -56,14 +72,16 @@ class _Application(Application):
         self._consumer.resume([each for each in topic_partitions if each.topic in read])
 
 
-def open_app(settings: Settings, *, group: str, commit_s: float, commit_every: int) -> Application:
+def open_app(
+    settings: Settings, *, group: str, commit_s: float, commit_every: int, readiness: Readiness | None = None
+) -> Application:
     """A Quix application with its own state directory and static membership.
 
     It creates no topic (:func:`~mmplatform.ingest.topics.ensure_topics` has, with the retention that replay needs),
     but for the changelog of its state where it keeps one.
     """
     member = f"{settings.topic_prefix}{group}-{settings.instance}"
-    return _Application(
+    app = _Application(
         broker_address=connection(settings),
         consumer_group=f"{settings.topic_prefix}{group}",
         auto_offset_reset="earliest",
@@ -85,6 +103,8 @@ def open_app(settings: Settings, *, group: str, commit_s: float, commit_every: i
         producer_extra_config={"linger.ms": 0, "enable.idempotence": True, "acks": "all"},
         loglevel=None,  # our logging shows what it says; its own handler would say it twice, with errors' messages
     )
+    app.readiness = readiness or Readiness()
+    return app
 
 
 def open_topic(app: Application, settings: Settings, name: str) -> Topic:
@@ -120,10 +140,16 @@ class BatchSink(BaseSink):
     is dropped and read again from the log. Anything else ends the process, and the supervisor starts it anew.
     """
 
-    def __init__(self, settings: Settings, land: Callable[[list[ConsumedRecord]], None]) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        land: Callable[[list[ConsumedRecord]], None],
+        readiness: Readiness | None = None,
+    ) -> None:
         super().__init__(on_client_connect_success=lambda: None)
         self._settings = settings
         self._land = land
+        self._readiness = readiness or Readiness()
         self._records: list[ConsumedRecord] = []
 
     def add(  # noqa: D102 - Quix's contract
@@ -150,7 +176,9 @@ class BatchSink(BaseSink):
             raise SinkBackpressureError(retry_after=busy.retry_after) from busy
         except Unavailable as error:
             _log.warning("unavailable: the micro-batch is read again", records=len(records), reason=str(error))
+            self._readiness.stands(STORE, f"unavailable: {error}")
             raise SinkBackpressureError(retry_after=RETRY_S) from error
+        self._readiness.gone(STORE)
 
     def on_paused(self) -> None:  # noqa: D102 - Quix's contract
         self._records.clear()

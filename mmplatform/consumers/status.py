@@ -1,4 +1,4 @@
-"""What a worker says of itself over HTTP: ``/healthz``, ``/status`` (JSON) and ``/metrics`` (Prometheus).
+"""What a worker says of itself over HTTP: ``/healthz``, ``/readyz``, ``/status`` (JSON) and ``/metrics`` (Prometheus).
 
 Loopback only; one thread; nothing here may hold the worker up.
 """
@@ -18,6 +18,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from mmplatform.consumers.readiness import BROKER, Readiness
 from mmplatform.retrieve.by_bucket import BucketCounts
 from mmplatform.retrieve.freshness import FreshnessTracker, as_json
 
@@ -35,6 +36,7 @@ class WorkerStatus:
         self.freshness = freshness
         self.buckets = BucketCounts() if freshness is not None else None
         self.state = "starting"
+        self.readiness = Readiness()
         self.lag: int | None = None
         self.registry = CollectorRegistry()
         self._lineage: Callable[[], Mapping[str, int]] | None = None
@@ -48,6 +50,8 @@ class WorkerStatus:
         )
         self._seconds = Histogram("mmplatform_batch_seconds", "Time per micro-batch", labels, registry=self.registry)
         self._lag = Gauge("mmplatform_lag", "Positions behind", labels, registry=self.registry)
+        ready = Gauge("mmplatform_ready", "1 while /readyz answers 200, else 0", labels, registry=self.registry)
+        ready.labels(name).set_function(lambda: 0.0 if self.readiness.reasons() else 1.0)
         self._gaps = Histogram(
             "mmplatform_freshness_gap_seconds",
             "Event time to indexed",
@@ -115,8 +119,10 @@ class WorkerStatus:
                 try:
                     self.lag = read()
                     self._lag.labels(self.name).set(self.lag)
+                    self.readiness.gone(BROKER)
                 except Exception as error:  # noqa: BLE001 - a status page must not end the worker
                     self.lag = None
+                    self.readiness.stands(BROKER, f"does not answer ({type(error).__name__})")
                     _log.debug("lag unknown", error=type(error).__name__)
                 self._closed.wait(LAG_EVERY_S)
 
@@ -155,6 +161,11 @@ class _Quantiles(Collector):
         yield family
 
 
+def _ready(reasons: Mapping[str, str]) -> tuple[int, str, bytes]:
+    body = json.dumps({"ready": not reasons, "reasons": reasons}).encode()
+    return (503 if reasons else 200, "application/json", body)
+
+
 def serve_status(status: WorkerStatus, port: int) -> ThreadingHTTPServer:
     """Answer on ``127.0.0.1:port`` (0 takes a free one) from a daemon thread."""
 
@@ -162,10 +173,11 @@ def serve_status(status: WorkerStatus, port: int) -> ThreadingHTTPServer:
         def do_GET(self) -> None:
             pages: dict[str, Callable[[], tuple[int, str, bytes]]] = {
                 "/healthz": lambda: (200 if status.state == "running" else 503, "text/plain", status.state.encode()),
+                "/readyz": lambda: _ready(status.readiness.reasons()),
                 "/status": lambda: (200, "application/json", json.dumps(status.as_json()).encode()),
                 "/metrics": lambda: (200, "text/plain; version=0.0.4", generate_latest(status.registry)),
             }
-            page = pages.get(self.path, lambda: (404, "text/plain", b"/healthz, /status or /metrics"))
+            page = pages.get(self.path, lambda: (404, "text/plain", b"/healthz, /readyz, /status or /metrics"))
             code, kind, body = page()
             self.send_response(code)
             self.send_header("Content-Type", kind)

@@ -51,6 +51,11 @@ class Collections:
                 self._client = connect(self._settings)
             return self._client
 
+    def reachable(self) -> None:
+        """Return when the server answers."""
+        with chroma_errors("ask whether it is there"):
+            self.connected().heartbeat()
+
     def listed(self) -> list[Collection]:
         """Every collection of the server, also those that are not ours; 13 ms for 32."""
         client = self.connected()

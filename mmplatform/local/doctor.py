@@ -25,6 +25,7 @@ from mmplatform.local import dagster_home, ports, runfile
 from mmplatform.local.cgroups import memory_left
 from mmplatform.local.clock import kept_right
 from mmplatform.local.launch import WANTED_FILES
+from mmplatform.local.models import verify
 from mmplatform.local.reach import external_services
 from mmplatform.local.stack import CHROMA_PORT, HOST, KAFKA_PORT
 from mmplatform.local.statuses import Meter
@@ -186,8 +187,7 @@ def _ports(settings: Settings) -> list[Finding]:
 
 
 def _models(settings: Settings) -> list[Finding]:
-    named = {"asr_model": settings.asr_model, "embedder": settings.embedder, "ner_model": settings.ner_model}
-    return [_model(settings.models_path, setting, name) for setting, name in named.items()]
+    return [_model(settings.models_path, setting, name) for setting, name in _named(settings).items()]
 
 
 def _model(models: Path, setting: str, name: str) -> Finding:
@@ -200,6 +200,27 @@ def _model(models: Path, setting: str, name: str) -> Finding:
             return Finding(check, "warning", f"{name} is downloaded from a model hub at the first start", mend)
         detail, _, mend = str(error).partition("; ")
         return Finding(check, "failed", detail, mend)
+
+
+def model_files(settings: Settings) -> list[Finding]:
+    """The files of the models that the settings name, byte by byte; seconds, so only where somebody asked for it."""
+    found = []
+    for setting, name in _named(settings).items():
+        check, directory = f"files of {setting}", settings.models_path / name
+        pinned = verify.PINNED.get(name, {})
+        wrong = verify.differing(name, directory)
+        if wrong:
+            mend = f"delete {directory}, then `mmplatform models pull {name}`"
+            found.append(Finding(check, "failed", f"{name}: not as pinned: {', '.join(wrong)}", mend))
+        elif pinned:
+            found.append(Finding(check, "ok", f"{name}: {len(pinned)} files have their pinned SHA-256"))
+        else:
+            found.append(Finding(check, "ok", f"{name}: none of its files is pinned"))
+    return found
+
+
+def _named(settings: Settings) -> dict[str, str]:
+    return {"asr_model": settings.asr_model, "embedder": settings.embedder, "ner_model": settings.ner_model}
 
 
 def _stores(settings: Settings) -> list[Finding]:

@@ -123,6 +123,20 @@ def with_index(settings: Settings) -> Settings:
     return settings.model_copy(update={"chroma": run.chroma})
 
 
+def with_log(settings: Settings) -> Settings:
+    """The settings with the address of the running stack's log, where none is configured.
+
+    Raises:
+        Unavailable: none is configured, and no stack runs.
+    """
+    if settings.kafka:
+        return settings
+    run = running(settings.data_dir)
+    if run is None or not run.kafka:
+        raise Unavailable(f"no log is running on {settings.data_dir}: start the stack with `mmplatform up`")
+    return settings.model_copy(update={"kafka": run.kafka})
+
+
 def is_locked(data_dir: Path) -> bool:
     """Whether a supervisor holds this data directory."""
     try:

@@ -1,0 +1,100 @@
+"""``mmplatform dead-letters``: what could not be read, where it lies, and onto its topic again."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mmplatform.cli.app import app
+from mmplatform.errors import Rejected
+
+if TYPE_CHECKING:
+    from mmplatform.artifacts import DeadLetter
+    from mmplatform.ingest.dead_letters import DeadLetters
+    from mmplatform.settings import Settings
+
+letters = typer.Typer(no_args_is_help=True, help="Records of the log that cannot be read.")
+app.add_typer(letters, name="dead-letters")
+
+
+@letters.command("list")
+def list_letters(as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False) -> None:
+    """Show each with its place, its reason and its size; never what it holds."""
+    from rich.console import Console
+    from rich.table import Table
+
+    _, store = _opened()
+    found = store.all()
+    redriven = store.redriven(found)
+    if as_json:
+        typer.echo(json.dumps([_told(each, redriven) for each in found], indent=2))
+        return
+    table = Table(box=None, pad_edge=False)
+    table.add_column("place", no_wrap=True)  # it is copied to `redrive`
+    for name in ("since", "bytes", "reason", "redriven"):
+        table.add_column(name)
+    for each in found:
+        told = _told(each, redriven)
+        table.add_row(*(str(told[name]) for name in ("place", "since", "bytes", "reason", "redriven")))
+    Console().print(table if found else "no dead letters")
+
+
+@letters.command("redrive")
+def redrive(
+    places: Annotated[list[str] | None, typer.Argument(help="Which, as `list` shows their places.")] = None,
+    everything: Annotated[bool, typer.Option("--all", help="All that were not redriven before.")] = False,
+) -> None:
+    """Write their records to their topics again, each once; exit code 1 when one could not be."""
+    from contextlib import closing
+
+    from mmplatform.ingest.dead_letters import place_of
+    from mmplatform.ingest.producer import LogProducer
+
+    settings, store = _opened()
+    found = {place_of(each.position): each for each in store.all()}
+    chosen = _chosen(found, places or [], everything=everything)
+    if everything:
+        redriven = store.redriven(chosen)
+        chosen = [each for each in chosen if place_of(each.position) not in redriven]
+    with closing(LogProducer(settings)) as producer:
+        done = store.redrive(chosen, producer)
+    for each in done:
+        typer.echo(f"{each.place}: " + (each.why_not or f"redriven to {place_of(each.to) if each.to else ''}"))
+    if not done:
+        typer.echo("nothing to redrive")
+    if any(each.why_not for each in done):
+        raise typer.Exit(1)
+
+
+def _chosen(found: dict[str, DeadLetter], places: Sequence[str], *, everything: bool) -> list[DeadLetter]:
+    if everything == bool(places):
+        raise Rejected("name the places that `mmplatform dead-letters list` shows, or --all")
+    if unknown := [place for place in places if place not in found]:
+        raise Rejected(f"no dead letter is about {', '.join(unknown)}: see `mmplatform dead-letters list`")
+    return [found[place] for place in places] if places else list(found.values())
+
+
+def _told(letter: DeadLetter, redriven: set[str]) -> dict[str, object]:
+    from mmplatform.ingest.dead_letters import place_of
+
+    place = place_of(letter.position)
+    return {
+        "place": place,
+        "since": letter.dead_at.isoformat(timespec="seconds"),
+        "bytes": letter.size,
+        "reason": letter.reason,
+        "redriven": "yes" if place in redriven else "no",
+    }
+
+
+def _opened() -> tuple[Settings, DeadLetters]:
+    from mmplatform.ingest.dead_letters import DeadLetters
+    from mmplatform.ingest.replay_log import ReplayLog
+    from mmplatform.local.runfile import with_log
+    from mmplatform.settings import load
+
+    settings = with_log(load())
+    return settings, DeadLetters(settings, ReplayLog(settings))

@@ -1,0 +1,74 @@
+"""``mmplatform index rebuild`` and ``mmplatform lakehouse rebuild``: a store that was lost, from what is left."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import typer
+
+from mmplatform.cli.app import app
+
+index = typer.Typer(no_args_is_help=True, help="The hot index.")
+app.add_typer(index, name="index")
+lakehouse = typer.Typer(no_args_is_help=True, help="The lakehouse.")
+app.add_typer(lakehouse, name="lakehouse")
+
+
+@index.command("rebuild")
+def rebuild_index() -> None:
+    """Fill an index that was lost from the lakehouse, with the vectors that lie there, while the stream goes on."""
+    from contextlib import closing
+
+    from mmplatform.consumers.reindexing import Reindexing
+    from mmplatform.ingest.replay_log import ReplayLog
+    from mmplatform.land.index import ChromaIndex
+    from mmplatform.land.lakehouse import Lakehouse
+    from mmplatform.local.runfile import with_index, with_log
+    from mmplatform.settings import load
+
+    settings = with_log(with_index(load()))
+    with closing(ChromaIndex.open(settings)) as chroma, _shown() as show:
+        work = Reindexing(settings, Lakehouse.open(settings), chroma, ReplayLog(settings))
+        done = work.run(lambda written, of: show("passages", written, of))
+        findable = chroma.count()
+    typer.echo(f"{done.passages} passages from the lakehouse, {done.from_log} records from the log since")
+    typer.echo(f"model calls: {done.embedded} texts embedded")
+    if done.refused:
+        typer.echo(f"{done.refused} passages were refused by the index: their vectors have another length")
+    typer.echo(f"{findable} passages are findable")
+
+
+@lakehouse.command("rebuild")
+def rebuild_lakehouse() -> None:
+    """Land again from the log what the archiver had landed, where the lakehouse has it no more; no model runs."""
+    from mmplatform.consumers.relanding import reland
+    from mmplatform.ingest.replay_log import ReplayLog
+    from mmplatform.land.lakehouse import Lakehouse
+    from mmplatform.local.runfile import with_log
+    from mmplatform.settings import load
+
+    settings = with_log(load())
+    with _shown() as show:
+        done = reland(settings, Lakehouse.open(settings), ReplayLog(settings), show)
+    typer.echo(f"{done.read} records read from the log, {done.rows} rows landed")
+    if done.expired:
+        typer.echo(f"{done.expired} records are gone from the beginning of the log: what they held cannot be rebuilt")
+
+
+@contextmanager
+def _shown() -> Iterator[Callable[[str, int, int], None]]:
+    """A display of what is at work."""
+    from rich.console import Console
+    from rich.progress import Progress as Display
+    from rich.progress import TaskID
+
+    with Display(console=Console(stderr=True), transient=True) as display:
+        tasks: dict[str, TaskID] = {}
+
+        def show(what: str, done: int, of: int) -> None:
+            if what not in tasks:
+                tasks[what] = display.add_task(what)
+            display.update(tasks[what], completed=done, total=of)
+
+        yield show

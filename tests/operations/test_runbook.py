@@ -1,0 +1,152 @@
+"""The recipes of docs/runbook.md, run as they stand there, against a stack to which it really happens."""
+
+from __future__ import annotations
+
+import os
+import signal
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from mmplatform.ingest.kafka import client_config
+from mmplatform.ingest.replay_log import ReplayLog
+from mmplatform.land.lakehouse import Lakehouse
+from mmplatform.land.schemas import SPECS
+from mmplatform.modalities import CHAT, DEAD_LETTERS_TOPIC, TABLES
+from tests.operations.page import assert_seen, recipes, run
+from tests.waiting import eventually, eventually_equal
+
+pytestmark = [pytest.mark.stack, pytest.mark.models, pytest.mark.slow]
+SUBJECTS = 3
+CHATS = 24
+POISON = b"no JSON, and 4111 1111 1111 1111 in it"
+
+
+@pytest.fixture(scope="module")
+def filled(stack):
+    """The stack with chats in it, of two hours, that are found and archived; and how to run a recipe on it."""
+    now = datetime.now(UTC)
+    with stack.client() as client:
+        for number in range(CHATS):
+            client.chat(
+                conversation_id=f"runbook-{number % 5}",
+                subject_id=f"runbook-{number % SUBJECTS}",
+                role="customer",
+                text=f"parcel {number} has not come",
+                event_id=f"runbook-{number}",
+                event_time=now - timedelta(hours=number % 2),
+            )
+    eventually(lambda: sum(map(len, found(stack).values())) == CHATS, within_s=120)
+    stack.settle()
+    return stack
+
+
+def follow(stack, title: str) -> str:
+    """Run a recipe; everything that it said."""
+    page = recipes()
+    (common,) = page[""]
+    environment = {
+        "DATA": str(stack.settings.data_dir),
+        "MMPLATFORM_DATA_DIR": str(stack.settings.data_dir),
+        "GATEWAY": stack.now().gateway,
+        "KAFKA": stack.now().kafka,
+    }
+    said = []
+    assert page[title]
+    for step in page[title]:
+        said.append(run(step, common.commands, **environment))
+        assert_seen(step, said[-1])
+    return "\n".join(said)
+
+
+def found(stack) -> dict[str, set[str]]:
+    return {
+        f"runbook-{number}": {
+            (each["passage_id"], each["text"]) for each in stack.passages(f"runbook-{number}").values()
+        }
+        for number in range(SUBJECTS)
+    }
+
+
+def kept(stack) -> dict[str, dict[str, str]]:
+    """The record of each id, by table."""
+    lakehouse = Lakehouse.open(stack.addressed)
+    return {
+        table: {row[SPECS[table].id_column]: row["record"] for row in lakehouse.scan(table).to_pylist()}
+        for table in TABLES
+    }
+
+
+@pytest.mark.parametrize("title", ["Where to look first", "The lag grows", "The disk fills"])
+def test_what_is_looked_at_is_seen_as_the_page_shows_it(filled, title):
+    follow(filled, title)
+
+
+def test_a_poison_message_is_named_redriven_once_and_never_shown(filled):
+    from confluent_kafka import Producer
+
+    producer = Producer(client_config(filled.addressed))
+    producer.produce(CHAT.topic, value=POISON)
+    assert producer.flush(30) == 0
+
+    def letters():
+        return list(ReplayLog(filled.addressed).read(DEAD_LETTERS_TOPIC))
+
+    eventually(letters, within_s=60)
+    said = follow(filled, "A poison message")
+    assert "4111" not in said
+    # Read again, it is what it was: a second letter, about its second place. The first is not redriven again.
+    eventually_equal(lambda: len(letters()), 2, within_s=60)
+    assert follow(filled, "A poison message").count(" redriven to ") == 1
+
+
+def test_a_lost_index_is_as_it_was_and_no_model_ran(filled):
+    before = found(filled)
+    follow(filled, "The index is lost")
+    assert found(filled) == before
+
+
+def test_a_lost_lakehouse_is_as_it_was(filled):
+    filled.settle()
+    before = kept(filled)
+    assert set(before["raw_chats"]) >= {f"runbook-{number}" for number in range(CHATS)}
+    follow(filled, "The lakehouse is lost")
+    assert kept(filled) == before
+    rows = Lakehouse.open(filled.addressed).table("passages").scan(selected_fields=("artifact_id",)).to_arrow()
+    assert rows.num_rows == len(before["passages"])
+
+
+def test_a_worker_that_loops_is_given_up_told_and_started_again(filled):
+    def state():
+        service = filled.now().services["archive"]
+        if service.pid is not None:
+            try:
+                os.kill(service.pid, signal.SIGKILL)
+            except ProcessLookupError:
+                return service.state
+        return service.state
+
+    eventually(lambda: state() == "crash-loop", within_s=120)
+    follow(filled, "A worker loops")
+
+
+def test_a_wrong_clock_is_looked_at_together_with_every_store_and_model(filled):
+    said = follow(filled, "The clock is wrong")
+    tried = [line for line in said.splitlines() if "canary" in line or "answers" in line or "files of" in line]
+    assert len(tried) >= 10
+    assert [line for line in tried if not line.startswith("ok")] == []
+
+
+def test_every_recipe_of_the_page_is_run_here():
+    run_here = {
+        "",
+        "Where to look first",
+        "The lag grows",
+        "A worker loops",
+        "The disk fills",
+        "The index is lost",
+        "The lakehouse is lost",
+        "A poison message",
+        "The clock is wrong",
+    }
+    assert set(recipes()) == run_here
