@@ -179,9 +179,7 @@ def _health_router(parts: GatewayParts) -> APIRouter:
     @router.get("/metrics")
     async def prometheus() -> PlainTextResponse:
         """Counters, in Prometheus' text format."""
-        for modality, gate in gates.items():
-            if gate.lag is not None:
-                metrics.lag.labels(modality).set(gate.lag)
+        metrics.look(gates)
         metrics.held.set(parts.ingest.budget.held)
         return PlainTextResponse(metrics.page(), media_type=_METRICS_TYPE)
 

@@ -34,6 +34,23 @@ def status_url(service: str) -> str:
     return f"{found.metrics_url}/status"
 
 
+def shed_by_modality() -> dict[str, int]:
+    """How many events the running derivers shed within the window of the freshness figures; who is away is left out."""
+    import asyncio
+
+    from mmplatform.local import runfile
+    from mmplatform.local.overview import ask_workers
+    from mmplatform.modalities import MODALITIES
+    from mmplatform.settings import load
+
+    run = runfile.running(load().data_dir)
+    told = asyncio.run(ask_workers(run)) if run else {}
+    return {
+        modality: sum(status.shed for name, status in told.items() if name.startswith(spec.group))
+        for modality, spec in MODALITIES.items()
+    }
+
+
 def open_client(url: str, timeout_s: float = 30.0) -> Client:
     """A client for many calls to one address: a new one costs 26 ms of processor, a call with it 0.2 ms."""
     import httpx

@@ -94,6 +94,12 @@ class ReplayLog:
             for topic, by_number in there.items()
         }
 
+    def oldest(self, group: str, topic: str) -> datetime | None:
+        """When the oldest record was written that the group is not done with; None: it is done with all."""
+        progress = self.progress(group, [topic])[topic]
+        firsts = {number: (place.next, place.next + 1) for number, place in progress.items() if place.next < place.high}
+        return min((entry.timestamp for entry in self._stretches(topic, firsts)), default=None)
+
     def watermarks(self, topics: Iterable[str]) -> dict[str, dict[int, Watermarks]]:
         """First and next offsets, by topic and topic partition."""
         places = self._topic_partitions(topics)
