@@ -6,8 +6,8 @@ Starts a stack of its own, whose marks are so low that a minute reaches them. Ea
 has a queue, sends what is due in batches, and obeys a 429 with its Retry-After. An event's time is when it was due, so
 that its wait in a source that is slowed is part of its gap.
 
-At the end every acknowledged chat is looked for through the public search. *Recovered* is the first second from which
-on, for ten seconds, every chat that fell due was findable within its budget.
+At the end every acknowledged chat is looked for through the public search. *Recovered* is when the last chat that
+missed its budget became findable.
 """
 
 from __future__ import annotations
@@ -45,7 +45,6 @@ from quality.slas import MODALITY_SLAS
 
 SOURCES: Final = 20
 ATTEMPTS: Final = 1000
-CALM_S: Final = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,18 +103,11 @@ class Outcome:
         """Acknowledged, not shed, and not findable."""
         return set(self.accepted) - self.shed - set(self.gaps)
 
-    def recovered_s(self, surge: Surge) -> float | None:
-        """Seconds from its end until chats were findable within their budget again; None: they were not."""
-        worst: dict[int, float] = {}
-        for event, gap in self.gaps.items():
-            second = int(self.due[event])
-            worst[second] = max(gap, worst.get(second, 0.0))
+    def recovered_s(self, surge: Surge) -> float:
+        """Seconds from the end of the surge until the last chat that missed its budget was findable; 0: none did."""
         budget = MODALITY_SLAS["chat"].gap_s
-        last = int(surge.ends_s + surge.after_s)
-        for second in range(int(surge.ends_s), last - CALM_S + 1):
-            if all(worst.get(second + more, 0.0) <= budget for more in range(CALM_S)):
-                return second - surge.ends_s
-        return None
+        late = [self.due[event] + gap for event, gap in self.gaps.items() if gap > budget]
+        return max(0.0, max(late, default=0.0) - surge.ends_s)
 
 
 class Source:
@@ -292,17 +284,18 @@ def _print(surge: Surge, outcome: Outcome) -> None:
         )
     over = [sample for sample in outcome.samples if sample.over]
     most = max((sample.lag for sample in outcome.samples), default=0.0)
-    recovered = outcome.recovered_s(surge)
     print(f"most behind: {most:.0f} events; slowed for {len(over) / 2:.0f} s, {outcome.slowed} answers of 429 obeyed")
     print(f"acknowledged {len(outcome.accepted)}, shed {len(outcome.shed)}, given up by a source {outcome.failed}")
     print(f"acknowledged and lost: {len(outcome.lost)}")
-    print(f"recovered {recovered:.0f} s after the surge" if recovered is not None else "not recovered")
+    print(f"recovered {outcome.recovered_s(surge):.0f} s after the surge")
 
 
 def _write(arguments: argparse.Namespace, surge: Surge, outcome: Outcome) -> None:
     out: Path = arguments.out
     out.mkdir(parents=True, exist_ok=True)
-    seconds = int(surge.ends_s + surge.after_s) + 1
+    ends = [surge.ends_s + surge.after_s, *outcome.accepted.values()]
+    ends += [outcome.due[event] + gap for event, gap in outcome.gaps.items() if event in outcome.due]
+    seconds = int(max(ends)) + 1
     by_second: list[list[float]] = [[] for _ in range(seconds)]
     for event, gap in outcome.gaps.items():
         if event in outcome.due:
@@ -313,7 +306,7 @@ def _write(arguments: argparse.Namespace, surge: Surge, outcome: Outcome) -> Non
         "accepted": _per_second(outcome.accepted.values(), seconds),
         "gap_p50": [round(float(np.median(gaps)), 2) if gaps else None for gaps in by_second],
         "gap_max": [round(max(gaps), 2) if gaps else None for gaps in by_second],
-        "samples": [[round(s.at, 1), s.lag, s.over] for s in outcome.samples],
+        "samples": [[round(s.at, 1), s.lag, s.over] for s in outcome.samples if 0 <= s.at <= seconds],
     }
     (out / "surge.json").write_text(json.dumps(figures) + "\n")
     marks = (arguments.high_water, arguments.high_water // 2)

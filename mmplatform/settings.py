@@ -123,6 +123,10 @@ class Settings(MarkSettings, BaseSettings):
     gateway_port: int = Field(
         default=8080, ge=0, le=65535, description="Port of the gateway; a free one is taken when it is in use."
     )
+    gateway_share_port: bool = Field(
+        default=False,
+        description="Let another gateway of this user listen on the same port, as `mmplatform restart` wants it.",
+    )
     max_chat_chars: int = Field(default=20_000, ge=1, description="Longest chat message, in characters.")
     max_chunk_bytes: int = Field(default=8_000_000, ge=1, description="Largest audio chunk, in bytes.")
     max_image_bytes: int = Field(default=20_000_000, ge=1, description="Largest screenshot file, in bytes.")
@@ -210,6 +214,10 @@ class Settings(MarkSettings, BaseSettings):
             "Which of several workers of one kind this is; `mmplatform up` puts it before numbers of its own, so that "
             "two hosts can share one Kafka."
         ),
+    )
+    standby: bool = Field(
+        default=False,
+        description="Load everything, then wait for SIGUSR1 before taking work: how `mmplatform restart` hands over.",
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="Least level that is logged."

@@ -100,6 +100,12 @@ class ReplayLog:
         firsts = {number: (place.next, place.next + 1) for number, place in progress.items() if place.next < place.high}
         return min((entry.timestamp for entry in self._stretches(topic, firsts)), default=None)
 
+    def newest(self, topic: str) -> datetime | None:
+        """When the newest record was written; None: there is none."""
+        marks = self.watermarks([topic])[topic]
+        lasts = {number: (mark.high - 1, mark.high) for number, mark in marks.items() if mark.low < mark.high}
+        return max((entry.timestamp for entry in self._stretches(topic, lasts)), default=None)
+
     def watermarks(self, topics: Iterable[str]) -> dict[str, dict[int, Watermarks]]:
         """First and next offsets, by topic and topic partition."""
         places = self._topic_partitions(topics)

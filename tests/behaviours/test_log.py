@@ -32,7 +32,7 @@ class RealLog:
         self._reader = ReplayLog(self._settings)
         self.send, self.publish, self.send_all = self._producer.send, self._producer.publish, self._producer.send_all
         self.watermarks, self.lag, self.read = self._reader.watermarks, self._reader.lag, self._reader.read
-        self.oldest = self._reader.oldest
+        self.oldest, self.newest = self._reader.oldest, self._reader.newest
         self.reachable, self.close = self._reader.reachable, self._producer.close
 
     def create(self, topic):
@@ -186,8 +186,10 @@ def test_a_reachable_log_says_so(log):
 def test_the_oldest_undone_record_is_that_of_any_topic_partition(log, topic):
     group = f"g-{uuid.uuid4().hex[:8]}"
     assert log.oldest(group, topic) is None
+    assert log.newest(topic) is None
     log.send_all(records(topic, 20))
     assert log.oldest(group, topic) == NOON
+    assert log.newest(topic) == NOON + timedelta(seconds=19)
     by_number = {}
     for entry in log.read(topic):
         by_number.setdefault(entry.position.topic_partition, []).append(entry)

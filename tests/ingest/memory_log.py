@@ -79,6 +79,10 @@ class MemoryLog:
         ]
         return min((entries[0].timestamp for entries in undone if entries), default=None)
 
+    def newest(self, topic):
+        self.reachable()
+        return max((e.timestamp for entries in self._records[topic].values() for e in entries[-1:]), default=None)
+
     def read(self, topic, since=None, until=None):
         self.reachable()
         self._known([topic])

@@ -7,6 +7,8 @@ import signal
 import subprocess
 import sys
 import threading
+import time
+from collections import Counter
 from contextlib import contextmanager
 
 import httpx
@@ -88,16 +90,25 @@ def found(stack: Stack, subject: str) -> set[str]:
     return {event for hit in stack.passages(subject).values() for event in hit["event_ids"]}
 
 
+def cli(stack: Stack, *words: str) -> str:
+    """What a verb prints; a failing one fails the test with its error."""
+    environment = {**os.environ, "MMPLATFORM_DATA_DIR": str(stack.settings.data_dir), "COLUMNS": "200"}
+    command = [sys.executable, "-m", "mmplatform", *words]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr + done.stdout
+    return done.stdout
+
+
 def test_all_derivers_of_a_modality_are_seen(flow):
-    status = subprocess.run(
-        [sys.executable, "-m", "mmplatform", "status"],
-        env={**os.environ, "MMPLATFORM_DATA_DIR": str(flow.settings.data_dir)},
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout
+    status = cli(flow, "status").splitlines()
     for names in DERIVERS.values():
-        assert all(any(line.startswith(f"{name} ") for line in status.splitlines()) for name in names)
+        assert all(any(line.startswith(f"{name} ") for line in status) for name in names)
+        for name in names:
+            page = httpx.get(f"{flow.now().services[name].metrics_url}/metrics").text
+            assert f'worker="{name}"' in page
+    assert "chat 2 for 4 topic partitions, call 2 for 4 topic partitions" in cli(flow, "doctor")
+    states = sorted(path.name for path in (flow.settings.data_dir / "state").iterdir())
+    assert states == sorted({"derive-call-0", "derive-call-1"} | set(states)), "each has a state directory of its own"
 
 
 def test_a_slowed_source_waits_as_it_is_told_and_nothing_is_lost(flow):
@@ -158,15 +169,9 @@ def test_what_is_shed_is_named_counted_and_derived_when_its_hour_is_reprocessed(
     [row] = flow.rows("quarantine", "shed", "event_id", "contract", "reasons")
     assert (row["event_id"], row["contract"]) == ("shed", "shed")
     assert row["reasons"] == ["the oldest event had waited too long for its deriver"]
-    environment = {**os.environ, "MMPLATFORM_DATA_DIR": str(flow.settings.data_dir)}
-
-    def told(*words: str) -> str:
-        command = [sys.executable, "-m", "mmplatform", *words]
-        return subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
-
-    lines = [" ".join(line.split()) for line in told("freshness").splitlines()]
+    lines = [" ".join(line.split()) for line in cli(flow, "freshness").splitlines()]
     assert any(words[:1] == ["screenshot"] and words[2:4] == ["1", "5"] for words in map(str.split, lines))
-    told("reprocess", "captions", began.replace(minute=0).strftime(HOUR_FORMAT))
+    cli(flow, "reprocess", "captions", began.replace(minute=0).strftime(HOUR_FORMAT))
     eventually_equal(lambda: found(flow, "shed"), {"kept", "shed"})
     client.close()
 
@@ -182,3 +187,96 @@ def test_a_short_surge_loses_nothing(flow):
     rows = flow.rows("messages", None, "event_ids", "subject_id")
     events = [event for row in rows for event in row["event_ids"] if event.startswith("surge-")]
     assert sorted(events) == sorted(outcome.accepted)
+
+
+class Talk(threading.Thread):
+    """Numbered chats in three conversations, and a call, without pause until it is told to stop.
+
+    Attributes:
+        sent: what was acknowledged: event id → conversation, in the order of the answers.
+        chunks: how many pieces of the call were.
+    """
+
+    def __init__(self, stack: Stack, name: str) -> None:
+        super().__init__(daemon=True, name=name)
+        self._client, self._stopping = stack.client(), threading.Event()
+        self.sent: dict[str, str] = {}
+        self.chunks = 0
+
+    def run(self) -> None:
+        pieces = iter(call_chunks(seed=9)[:12])
+        number = 0
+        while not self._stopping.is_set():
+            conversation, event = f"{self.name}-{number % 3}", f"{self.name}-{number:05}"
+            said = {"role": "customer", "text": f"ticket {number}", "event_id": event}
+            self._client.chat(conversation_id=conversation, subject_id=self.name, **said)
+            self.sent[event] = conversation
+            if number % 10 == 0 and (piece := next(pieces, None)):
+                index, start_s, wav = piece
+                self._client.chunk(
+                    f"{self.name}-call", wav, "audio/wav", index=index, start_s=start_s, subject_id=f"{self.name}-call"
+                )
+                self.chunks += 1
+            number += 1
+            time.sleep(0.25)
+        self._client.end_call(f"{self.name}-call", subject_id=f"{self.name}-call", chunks=self.chunks)
+        self._client.close()
+
+    def stop(self) -> None:
+        self._stopping.set()
+        self.join(timeout=120)
+        assert not self.is_alive()
+
+
+def test_a_rolling_restart_loses_doubles_and_disorders_nothing(flow):
+    before = {name: service.pid for name, service in flow.now().services.items()}
+    talk = Talk(flow, "rolling")
+    talk.start()
+    eventually(lambda: len(talk.sent) >= 5)
+    lines = cli(flow, "restart").splitlines()
+    restarted = len(talk.sent)
+    eventually(lambda: len(talk.sent) >= restarted + 5)
+    talk.stop()
+    workers = set(before) - {"broker", "chroma"}
+    assert {line.partition(":")[0] for line in lines} == workers
+    after = flow.now().services
+    assert {name for name, service in after.items() if service.pid != before[name]} == workers
+    assert {service.restarts for service in after.values()} == {0}, "nobody died"
+    flow.settle()
+    _all_is_there_in_order(flow, talk)
+    assert {row["status"] for row in flow.rows("transcripts", "rolling-call", "status")} == {"final"}
+
+
+def _all_is_there_in_order(stack: Stack, talk: Talk) -> None:
+    rows = stack.rows("messages", talk.name, "event_ids", "conversation_id", "topic_partition", "log_offset")
+    assert Counter(event for row in rows for event in row["event_ids"]) == dict.fromkeys(talk.sent, 1)
+    found_there: set[str] = set()
+    for hit in stack.search("ticket", subject_id=talk.name, k=100):
+        found_there |= set(hit["event_ids"])
+    assert len(found_there) == min(100, len(talk.sent))
+    assert found_there <= set(talk.sent)
+    for conversation in set(talk.sent.values()):
+        own = sorted((row for row in rows if row["conversation_id"] == conversation), key=lambda row: row["log_offset"])
+        assert len({row["topic_partition"] for row in own}) == 1
+        events = [event for row in own for event in row["event_ids"]]
+        assert events == sorted(events), "derived in the order in which it was said"
+
+
+def test_a_modality_gets_more_topic_partitions_and_uses_them(flow):
+    flow.settle()
+    assert "chat: 4 → 6 topic partitions" in cli(flow, "topics", "--raise", "chat=6")
+    cli(flow, "restart", "gateway", *DERIVERS["chat"])
+    client = flow.client()
+    client.chats(
+        chats := [
+            ChatBody(
+                event_id=f"more-{n}", conversation_id=f"more-{n}", subject_id="more", role="customer", text=f"t {n}"
+            )
+            for n in range(40)
+        ]
+    )
+    eventually_equal(lambda: found(flow, "more"), {body.event_id for body in chats})
+    flow.settle()
+    there = {row["topic_partition"] for row in flow.rows("raw_chats", "more", "topic_partition")}
+    assert there == set(range(6))
+    client.close()
