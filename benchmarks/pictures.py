@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -40,5 +41,50 @@ def exceedance(loads: Mapping[str, Mapping[str, Sequence[float]]], path: Path) -
     )
     axes.grid(visible=True, which="both", alpha=0.25)
     axes.legend(fontsize=7)
+    figure.tight_layout()
+    figure.savefig(path)
+
+
+def surge(
+    figures: Mapping[str, Any], between: tuple[float, float], marks: tuple[int, int], budget_s: float, path: Path
+) -> None:
+    """What came and was taken each second, the lag with its marks, and the gap of what fell due; grey while slowed.
+
+    Args:
+        figures: what ``benchmarks/surge.py`` writes.
+        between: seconds at which the surge begins and ends.
+        marks: high and low water.
+        budget_s: of the gap.
+        path: the PNG.
+    """
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    from matplotlib import pyplot as plt
+
+    figure, (rates, lag, gap) = plt.subplots(3, 1, figsize=(7, 6), dpi=80, sharex=True)
+    seconds = np.arange(len(figures["due"]))
+    rates.plot(seconds, figures["due"], color="0.6", label="due at the sources")
+    rates.plot(seconds, figures["accepted"], color=COLOURS["chat"], label="taken by the gateway")
+    rates.set(ylabel="chats a second")
+    at, behind, over = (np.array(column, dtype=float) for column in zip(*figures["samples"], strict=True))
+    lag.plot(at, behind, color=COLOURS["chat"])
+    for mark, name in zip(marks, ("high water", "low water"), strict=True):
+        lag.axhline(mark, color="0.3", linestyle=":", linewidth=1)
+        lag.annotate(name, (0, mark), fontsize=7, va="bottom")
+    lag.set(ylabel="chats behind")
+    for name, style in (("gap_p50", "-"), ("gap_max", "--")):
+        values = np.array([np.nan if value is None else value for value in figures[name]])
+        gap.plot(seconds, np.maximum(values, 0.05), style, color=COLOURS["call"], label=name.removeprefix("gap_"))
+    gap.axhline(budget_s, color="0.3", linestyle=":", linewidth=1)
+    gap.set(yscale="log", ylabel="gap, seconds\n(dotted: budget)", xlabel="seconds; arrivals were due then")
+    for axes in (rates, lag, gap):
+        for edge in between:
+            axes.axvline(edge, color="0.8", linewidth=1)
+        axes.fill_between(at, 0, 1, where=over > 0, transform=axes.get_xaxis_transform(), color="0.9", label="slowed")
+        axes.grid(visible=True, alpha=0.25)
+    rates.legend(fontsize=7, loc="upper right")
+    gap.legend(fontsize=7, loc="upper right")
+    figure.align_ylabels()
     figure.tight_layout()
     figure.savefig(path)

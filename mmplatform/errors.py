@@ -13,6 +13,8 @@ PlatformError
 Messages say what went wrong, where, and what to do, and never quote a payload: ids and sizes only.
 """
 
+from collections.abc import Mapping
+
 
 class PlatformError(Exception):
     """Root of everything that mmplatform raises on purpose."""
@@ -43,13 +45,14 @@ class Conflict(Rejected):
 
 
 class Busy(PlatformError):
-    """The platform is behind: come back after ``retry_after`` seconds."""
+    """The platform is behind: come back after ``retry_after`` seconds. ``hint`` says how far behind, in figures."""
 
     status = 429
 
-    def __init__(self, message: str, *, retry_after: float) -> None:
+    def __init__(self, message: str, *, retry_after: float, hint: Mapping[str, float] | None = None) -> None:
         super().__init__(message)
         self.retry_after = retry_after
+        self.hint = dict(hint or {})
 
 
 class Unavailable(PlatformError):

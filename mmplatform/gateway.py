@@ -132,7 +132,7 @@ def serve(
         Unavailable: the port is in use.
         Misconfigured: the address is none of this machine's, or a setting of the broker or the blob store is wrong.
     """
-    listening = _listen(settings.gateway_host, settings.gateway_port)
+    listening = _listen(settings.gateway_host, settings.gateway_port, shared=settings.gateway_share_port)
     with listening:
         # The parts first: a wrong address is told before an embedder is loaded.
         parts = open_parts(settings, readiness)
@@ -221,9 +221,7 @@ def _health_router(parts: GatewayParts) -> APIRouter:
     @router.get("/metrics")
     async def prometheus() -> PlainTextResponse:
         """Counters, in Prometheus' text format."""
-        for modality, gate in gates.items():
-            if gate.lag is not None:
-                metrics.lag.labels(modality).set(gate.lag)
+        metrics.look(gates)
         metrics.held.set(parts.ingest.budget.held)
         return PlainTextResponse(metrics.page(), media_type=_METRICS_TYPE)
 
@@ -268,9 +266,11 @@ class _Server(uvicorn.Server):
         self.should_exit = True
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def _listen(host: str, port: int, *, shared: bool) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
+        if shared:
+            return _bound(family, host, port)
         return socket.create_server((host, port), family=family, backlog=2048)
     except PermissionError:
         raise Permanent(f"may not listen on {host}:{port}: set MMPLATFORM_GATEWAY_PORT to one above 1023") from None
@@ -278,3 +278,15 @@ def _listen(host: str, port: int) -> socket.socket:
         raise Unavailable(
             f"cannot listen on {host}:{port} ({error.strerror}): set MMPLATFORM_GATEWAY_HOST or _PORT, 0 for a free one"
         ) from None
+
+
+def _bound(family: socket.AddressFamily, host: str, port: int) -> socket.socket:
+    """Bound, and not listening yet: of connections to a shared port each listener gets some, ready or not.
+
+    Uvicorn listens on it once the routers are there.
+    """
+    made = socket.socket(family, socket.SOCK_STREAM)
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    made.bind((host, port))
+    return made

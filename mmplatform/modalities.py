@@ -15,6 +15,9 @@ ARTIFACTS_TOPIC: Final = "artifacts"
 QUARANTINE_TOPIC: Final = "quarantine"
 DEAD_LETTERS_TOPIC: Final = "dead-letters"
 
+SHED: Final = "shed"
+"""The contract of quarantine rows whose events nobody derived because there were too many; also a record's header."""
+
 
 @dataclass(frozen=True, slots=True)
 class ModalitySpec:

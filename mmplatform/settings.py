@@ -16,6 +16,7 @@ from pydantic import AfterValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from mmplatform.errors import Misconfigured
+from mmplatform.marks import MarkSettings
 
 DETECT_LANGUAGE: Final = "auto"
 """How the environment says that the language is to be detected; in the settings it is empty."""
@@ -32,7 +33,7 @@ def _detected_when_auto(language: str) -> str:
     return "" if language.strip().lower() == DETECT_LANGUAGE else language
 
 
-class Settings(BaseSettings):
+class Settings(MarkSettings, BaseSettings):
     """Settings of one process, from ``MMPLATFORM_*`` variables."""
 
     model_config = SettingsConfigDict(env_prefix="MMPLATFORM_", env_ignore_empty=True, extra="ignore", frozen=True)
@@ -122,6 +123,10 @@ class Settings(BaseSettings):
     gateway_port: int = Field(
         default=8080, ge=0, le=65535, description="Port of the gateway; a free one is taken when it is in use."
     )
+    gateway_share_port: bool = Field(
+        default=False,
+        description="Let another gateway of this user listen on the same port, as `mmplatform restart` wants it.",
+    )
     max_chat_chars: int = Field(default=20_000, ge=1, description="Longest chat message, in characters.")
     max_chunk_bytes: int = Field(default=8_000_000, ge=1, description="Largest audio chunk, in bytes.")
     max_image_bytes: int = Field(default=20_000_000, ge=1, description="Largest screenshot file, in bytes.")
@@ -136,19 +141,6 @@ class Settings(BaseSettings):
         default=256_000_000,
         ge=1,
         description="Bytes of requests in hand at once, above which the gateway answers 429; one is always taken.",
-    )
-
-    chat_high_water: int = Field(default=20_000, ge=1, description="Chats behind at which the gateway answers 429.")
-    chat_low_water: int = Field(default=10_000, ge=0, description="Chats behind at which it accepts them again.")
-    call_high_water: int = Field(
-        default=1_000, ge=1, description="Pieces of calls behind at which the gateway answers 429."
-    )
-    call_low_water: int = Field(default=500, ge=0, description="Pieces of calls behind at which it accepts them again.")
-    screenshot_high_water: int = Field(
-        default=200, ge=1, description="Screenshots behind at which the gateway answers 429."
-    )
-    screenshot_low_water: int = Field(
-        default=100, ge=0, description="Screenshots behind at which it accepts them again."
     )
 
     derive_commit_s: float = Field(
@@ -222,6 +214,10 @@ class Settings(BaseSettings):
             "Which of several workers of one kind this is; `mmplatform up` puts it before numbers of its own, so that "
             "two hosts can share one Kafka."
         ),
+    )
+    standby: bool = Field(
+        default=False,
+        description="Load everything, then wait for SIGUSR1 before taking work: how `mmplatform restart` hands over.",
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="Least level that is logged."

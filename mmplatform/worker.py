@@ -8,7 +8,9 @@ a cluster its scheduler) starts it anew.
 
 from __future__ import annotations
 
+import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
@@ -34,6 +36,9 @@ T = TypeVar("T")
 _MOST_WAIT_S: Final = 30.0
 
 _log = structlog.get_logger(__name__)
+STANDBY: Final = "standby"
+"""What ``/healthz`` says of a worker that waits for its turn, with 503; the supervisor knows the word."""
+
 FLUSH_S: Final = 3.0
 """For the last lineage events: a supervisor waits 15 s before it kills, and the last batch has to land in them too."""
 
@@ -192,7 +197,9 @@ def _status(
     from mmplatform.consumers.status import WorkerStatus, serve_status
     from mmplatform.ingest.topics import ensure_topics
 
-    status = WorkerStatus(name, freshness=freshness)
+    # As the supervisor names it: the figures of two derivers of a modality stay apart.
+    number = settings.instance.rpartition("-")[2]
+    status = WorkerStatus(name if number == "0" else f"{name}-{number}", freshness=freshness)
     serve_status(status, settings.metrics_port)
     if topics:
         for mismatch in _patiently(status, "the log", lambda: ensure_topics(settings)).mismatches:
@@ -215,12 +222,26 @@ def _run(app: Application, settings: Settings, status: WorkerStatus, group: str,
 
     status.watch_lag(behind)
     status.readiness.gone(MODELS)
+    if settings.standby:
+        _wait_for_turn(status)
     status.state = "running"
     _log.info("ready")
     app.run()
     status.state = "stopped"
     status.close()
     _log.info("stopped")
+
+
+def _wait_for_turn(status: WorkerStatus) -> None:
+    """A successor has everything open and loaded, and takes no work until the one before it is gone.
+
+    Both have one name in the consumer group: whoever joins under it last would fence the other off in mid-batch.
+    """
+    turn = threading.Event()
+    signal.signal(signal.SIGUSR1, lambda *_: turn.set())
+    status.state = STANDBY
+    _log.info("stands by")
+    turn.wait()
 
 
 WORKERS: Final[dict[str, Callable[[Settings], None]]] = {

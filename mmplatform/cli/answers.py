@@ -84,11 +84,14 @@ def _window(measured_since: str | None) -> str:
 
 
 def _budgets(rows: Mapping[str, Freshness]) -> Table:
-    table = Table("modality", "passages", "budget", "newest event", box=None, pad_edge=False, header_style="bold")
+    table = Table(
+        "modality", "passages", "shed", "budget", "newest event", box=None, pad_edge=False, header_style="bold"
+    )
     for modality, row in sorted(rows.items()):
         promised = MODALITY_SLAS.get(modality)
         budget = f"{promised.gap_s:g} s" if promised else ""
-        table.add_row(modality, str(row.gap.count), budget, moment(row.watermark) if row.watermark else "")
+        newest = moment(row.watermark) if row.watermark else ""
+        table.add_row(modality, str(row.gap.count), str(row.shed), budget, newest)
     return table
 
 

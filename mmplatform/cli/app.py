@@ -23,3 +23,4 @@ from mmplatform.cli import reprocess as _reprocess  # noqa: E402, F401
 from mmplatform.cli import schemas as _schemas  # noqa: E402, F401
 from mmplatform.cli import search as _search  # noqa: E402, F401
 from mmplatform.cli import stack as _stack  # noqa: E402, F401
+from mmplatform.cli import topics as _topics  # noqa: E402, F401

@@ -76,7 +76,9 @@ async def _send(url: str, planned: Plan, origin: Origin, pace: Pace, console: Co
     task = progress.add_task("sending", total=planned.size)
 
     def waiting(error: Exception, seconds: float) -> None:
-        progress.update(task, description=f"waiting {seconds:.0f} s ({type(error).__name__.lower()})")
+        hint = getattr(error, "hint", {})
+        why = f"{hint['lag']:.0f} behind" if "lag" in hint else type(error).__name__.lower()
+        progress.update(task, description=f"waiting {seconds:.0f} s ({why})")
 
     def advance(size: float) -> None:
         progress.update(task, advance=size, description="sending")
@@ -121,6 +123,9 @@ def _summary(planned: Plan, ledger: Ledger, console: Console, refusals: Path | N
     if len(ledger.refused) > _SHOWN:
         told = f"all of them are in {refusals}" if refusals is not None else "say --refusals FILE to have all of them"
         console.print(f"… and {len(ledger.refused) - _SHOWN} more refusals: {told}", highlight=False, markup=False)
+    if shed := ledger.shed.total():
+        told = "were shed: they are kept, and cannot be found until their hours are reprocessed"
+        console.print(f"{shed} of the accepted events {told}", style="yellow")
     if planned.skipped:
         console.print(f"{len(planned.skipped)} other files in the folders were left alone", style="dim")
 

@@ -42,10 +42,14 @@ def freshness(
 ) -> None:
     """Show the freshness gap of each modality, whole and by stage, over the last 15 minutes."""
     from mmplatform.cli.answers import print_freshness
-    from mmplatform.cli.running import ask, status_url
+    from mmplatform.cli.running import ask, shed_by_modality, status_url
 
     page = ask("GET", status_url("index"))
+    found: dict[str, dict[str, Any]] = page["freshness"]
+    for modality, count in shed_by_modality().items():
+        if count or modality in found:
+            found.setdefault(modality, {})["shed"] = count
     if as_json:
-        typer.echo(json.dumps(page["freshness"], indent=2))
+        typer.echo(json.dumps(found, indent=2))
     else:
-        print_freshness(page["freshness"], measured_since=page.get("measured_since"))
+        print_freshness(found, measured_since=page.get("measured_since"))

@@ -1,4 +1,4 @@
-"""Verbs for the local stack: ``up``, ``down``, ``retry``, ``status``, ``logs``, ``doctor``."""
+"""Verbs for the local stack: ``up``, ``down``, ``retry``, ``restart``, ``status``, ``logs``, ``doctor``."""
 
 from __future__ import annotations
 
@@ -92,6 +92,19 @@ def retry() -> None:
 
     names = ask_retry(load().data_dir.absolute())
     typer.echo(f"started again: {', '.join(names)}" if names else "nothing was given up")
+
+
+@app.command()
+def restart(
+    services: Annotated[list[str] | None, typer.Argument(help="Workers; none: all of them.")] = None,
+) -> None:
+    """Replace workers one by one by fresh processes, each warm before the one before it stops: new code, no outage."""
+    from mmplatform.local.rolling import ask_restart
+
+    def show(name: str, seconds: float) -> None:
+        typer.echo(f"{name}: restarted" + (f", nobody worked in its place for {seconds:.2f} s" if seconds else ""))
+
+    ask_restart(load().data_dir.absolute(), services or [], show)
 
 
 @app.command()

@@ -25,15 +25,18 @@ from mmplatform.derive.derived import Derived
 from mmplatform.errors import Busy, Rejected, Unavailable
 from mmplatform.events import Arrival, CallChunk, CallEnd, Position, decode_event, utc_now
 from mmplatform.ingest.producer import LogProducer
-from mmplatform.modalities import ARTIFACTS_TOPIC, CALL, DEAD_LETTERS_TOPIC, QUARANTINE_TOPIC, ModalitySpec
+from mmplatform.modalities import ARTIFACTS_TOPIC, CALL, DEAD_LETTERS_TOPIC, QUARANTINE_TOPIC, SHED, ModalitySpec
 from mmplatform.pipeline.process import (
     BatchDeriver,
     ConsumedRecord,
     Outcome,
     dead_letter,
+    leave_shed,
     limits_of,
+    parse,
     process,
     process_one,
+    shed_by,
 )
 from mmplatform.settings import Settings
 
@@ -85,18 +88,30 @@ def call_app(settings: Settings, deriver: CallDeriver, producer: LogProducer, st
     def name(record: ConsumedRecord, reason: str) -> None:
         publish(Outcome(dead_letters=(dead_letter(record, reason),)), producer, settings)
 
-    def has_key(value: Any, key: Any, timestamp: int, headers: Any) -> bool:  # noqa: ARG001 - Quix's contract
-        """The state is kept by key: a foreign client may leave it out, or write one call under the key of another."""
-        if key and _call_of(value) in {None, key}:
+    def goes_on(value: Any, key: Any, timestamp: int, headers: Any) -> bool:  # noqa: ARG001 - Quix's contract
+        """Whether the fold sees it; what it does not see is named here.
+
+        The state is kept by key: a foreign client may leave it out, or write one call under the key of another.
+        """
+        record, started = _taken(settings, value, headers), time.perf_counter()
+        outcome = Outcome()
+        if not key or _call_of(value) not in {None, key}:
+            reason = "a call's record whose key is not its conversation_id"
+            outcome = Outcome(dead_letters=(dead_letter(record, reason),))
+        elif record.shed:
+            arrivals, dead = parse([record], CALL)
+            outcome = Outcome(quarantined=tuple(leave_shed(arrivals, [record])[1]), dead_letters=tuple(dead))
+        if outcome == Outcome():
             return True
-        name(_taken(settings, value), "a call's record whose key is not its conversation_id")
+        publish(outcome, producer, settings)
+        count(status, outcome, 1, started)
         return False
 
     guard_changelog(app, settings, name)
 
     step = CallStep(settings, deriver, status)
     frame = app.dataframe(source)
-    frame = frame.filter(has_key, metadata=True)
+    frame = frame.filter(goes_on, metadata=True)
     frame = frame.apply(step, stateful=True, expand=True)
     for topic, target in targets.items():
         branch = frame.filter(_belongs_on(topic))
@@ -170,11 +185,13 @@ class CallStep:
 
 def count(status: WorkerStatus, outcome: Outcome, records: int, started: float) -> None:
     """Into the worker's metrics."""
+    shed = sum(row.contract == SHED for row in outcome.quarantined)
     status.batch(
         records,
         time.perf_counter() - started,
         artifacts=len(outcome.artifacts),
-        quarantined=len(outcome.quarantined),
+        quarantined=len(outcome.quarantined) - shed,
+        shed=shed,
         dead_letters=len(outcome.dead_letters),
     )
     if outcome.quarantined or outcome.dead_letters:
@@ -190,7 +207,7 @@ def _belongs_on(topic: str) -> Callable[[Outgoing], bool]:
     return lambda out: out.topic == topic
 
 
-def _taken(settings: Settings, value: Any) -> ConsumedRecord:
+def _taken(settings: Settings, value: Any, headers: Any = None) -> ConsumedRecord:
     place = message_context()
-    topic = unprefixed(settings, place.topic)
-    return ConsumedRecord(Position(topic=topic, topic_partition=place.partition, offset=place.offset), value, utc_now())
+    position = Position(topic=unprefixed(settings, place.topic), topic_partition=place.partition, offset=place.offset)
+    return ConsumedRecord(position, value, utc_now(), shed_by(headers))

@@ -22,7 +22,7 @@ from mmplatform.events import Position, utc_now
 from mmplatform.ingest.kafka import connection
 from mmplatform.ingest.topics import topic_name
 from mmplatform.modalities import CALL
-from mmplatform.pipeline.process import ConsumedRecord
+from mmplatform.pipeline.process import ConsumedRecord, shed_by
 from mmplatform.settings import Settings
 
 _log = structlog.get_logger(__name__)
@@ -157,13 +157,13 @@ class BatchSink(BaseSink):
         value: Any,
         key: Any,  # noqa: ARG002
         timestamp: int,  # noqa: ARG002
-        headers: Any,  # noqa: ARG002
+        headers: Any,
         topic: str,
         partition: int,
         offset: int,
     ) -> None:
         position = Position(topic=unprefixed(self._settings, topic), topic_partition=partition, offset=offset)
-        self._records.append(ConsumedRecord(position, value, utc_now()))
+        self._records.append(ConsumedRecord(position, value, utc_now(), shed_by(headers)))
 
     def flush(self) -> None:  # noqa: D102 - Quix's contract
         records, self._records = self._records, []

@@ -20,7 +20,7 @@ from prometheus_client.registry import Collector
 
 from mmplatform.consumers.readiness import BROKER, Readiness
 from mmplatform.retrieve.by_bucket import BucketCounts
-from mmplatform.retrieve.freshness import FreshnessTracker, as_json
+from mmplatform.retrieve.freshness import WINDOW_S, FreshnessTracker, as_json
 
 _log = structlog.get_logger(__name__)
 RATE_WINDOW_S: Final = 15.0
@@ -41,6 +41,7 @@ class WorkerStatus:
         self.registry = CollectorRegistry()
         self._lineage: Callable[[], Mapping[str, int]] | None = None
         self._recent: deque[tuple[float, int]] = deque()
+        self._shed: deque[tuple[float, int]] = deque()
         self._lock = threading.Lock()
         self._closed = threading.Event()
         labels = ("worker",)
@@ -74,6 +75,8 @@ class WorkerStatus:
             self._outcomes.labels(self.name, outcome).inc(count)
         with self._lock:
             self._recent.append((time.monotonic(), records))
+            if outcomes.get("shed"):
+                self._shed.append((time.monotonic(), outcomes["shed"]))
             self._forget()
 
     def gap(self, modality: str, seconds: float) -> None:
@@ -86,10 +89,16 @@ class WorkerStatus:
             self._forget()
             return sum(count for _, count in self._recent) / RATE_WINDOW_S
 
+    def shed(self) -> int:
+        """Events that were shed, over the window of the freshness figures: they have no gap, and are not findable."""
+        with self._lock:
+            self._forget()
+            return sum(count for _, count in self._shed)
+
     def _forget(self) -> None:
-        since = time.monotonic() - RATE_WINDOW_S
-        while self._recent and self._recent[0][0] < since:
-            self._recent.popleft()
+        for kept, window_s in ((self._recent, RATE_WINDOW_S), (self._shed, WINDOW_S)):
+            while kept and kept[0][0] < time.monotonic() - window_s:
+                kept.popleft()
 
     def as_json(self) -> dict[str, Any]:
         """What ``/status`` answers."""
@@ -99,6 +108,7 @@ class WorkerStatus:
             "state": self.state,
             "lag": self.lag,
             "rate": round(self.rate(), 2),
+            "shed": self.shed(),
             "gap": {modality: found["gap"] for modality, found in summary.items()},
             "freshness": summary,
             "measured_since": self.freshness.measured_since.isoformat() if self.freshness else None,

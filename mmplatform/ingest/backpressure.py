@@ -1,31 +1,30 @@
-"""When the derivers fall behind, the sources are slowed: a gate for each modality, closed at high water, open at low.
+"""When the derivers fall behind: a gate for each modality, which knows how far, and what its policy says.
 
 The marks are counted in events, and a screenshot or a piece of a call costs a hundred chats: each modality has its own.
-The gateway asks ``Gate.check`` before it reads a body; :func:`keep_watch` reads the lag every second for the gates.
-A lag that cannot be read (the broker is away) leaves a gate as it was: the broker's absence is answered with 503 by
+The gateway asks ``Gate.check`` before it reads a body; :func:`keep_watch` reads how far the derivers are every second.
+What cannot be read (the broker is away) leaves a gate as it was: the broker's absence is answered with 503 by
 the write itself, and an old answer is better than a wrong one.
 """
 
 from __future__ import annotations
 
 import asyncio
-import math
 import time
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from typing import Final, Protocol
 
 import structlog
 
 from mmplatform.errors import Busy, PlatformError
-from mmplatform.events import Modality
+from mmplatform.events import Modality, utc_now
+from mmplatform.ingest.policies import Depth, Marks, Over, behind, over, verdict, wait_s
 from mmplatform.ingest.topics import deriver_group, topic_name
+from mmplatform.marks import Policy
 from mmplatform.modalities import MODALITIES
 from mmplatform.settings import Settings
 
 REFRESH_S: Final = 1.0
-_LEAST_WAIT_S: Final = 1.0
-_MOST_WAIT_S: Final = 60.0
-_UNKNOWN_RATE_WAIT_S: Final = 5.0
 _SMOOTHING: Final = 0.3
 
 _log = structlog.get_logger(__name__)
@@ -37,75 +36,97 @@ class LagReader(Protocol):
     def lag(self, group: str, topics: list[str]) -> Mapping[str, Mapping[int, int]]:
         """Records behind, by topic and topic partition. Raises Unavailable."""
 
+    def oldest(self, group: str, topic: str) -> datetime | None:
+        """When the oldest record was written that the group is not done with; None: it is done. Raises Unavailable."""
+
 
 class Gate:
-    """Hysteresis over one modality's lag: closes at ``high_water``, opens again at ``low_water`` or below.
+    """One modality: whether its derivers are behind, by its marks, and what its policy does then.
 
     Not thread-safe: observe and check from one event loop.
     """
 
     def __init__(
-        self, modality: str, *, high_water: int, low_water: int, clock: Callable[[], float] = time.monotonic
+        self, modality: str, marks: Marks, *, policy: Policy = "slow", clock: Callable[[], float] = time.monotonic
     ) -> None:
         self.modality = modality
-        self.lag: int | None = None
+        self.policy = policy
+        self.depth: Depth | None = None
         self.closed = False
-        self._high = high_water
-        self._low = min(low_water, high_water - 1)
+        self.closings = 0
+        self._marks = marks
         self._clock = clock
         self._observed_at = 0.0
-        self._drain_rate = 0.0
+        self._drained_per_s = 0.0
+        self._why: tuple[Over, ...] = ()
 
-    def observe(self, lag: int) -> None:
-        """Take in how many events the derivers are behind now."""
-        now = self._clock()
-        if self.lag is not None and now > self._observed_at:
-            rate = (self.lag - lag) / (now - self._observed_at)
-            self._drain_rate += _SMOOTHING * (rate - self._drain_rate)
-        self.lag, self._observed_at = lag, now
-        if self.closed and lag <= self._low:
-            self.closed = False
-        elif not self.closed and lag >= self._high:
-            self.closed = True
-            self._drain_rate = 0.0  # what was measured while sources pushed says nothing about draining alone
+    @property
+    def lag(self) -> int | None:
+        """Events behind; None: not known yet."""
+        return None if self.depth is None else self.depth.lag
 
-    def check(self) -> None:
-        """Return when the modality takes more.
+    def observe(self, lag: int, age_s: float = 0.0) -> None:
+        """Take in how many events the derivers are behind now, and how long the oldest of them has waited."""
+        now, depth = self._clock(), Depth(lag, age_s)
+        if self.depth is not None and now > self._observed_at:
+            rate = (self.depth.lag - lag) / (now - self._observed_at)
+            self._drained_per_s += _SMOOTHING * (rate - self._drained_per_s)
+        before, self.closed = self.closed, behind(depth, self._marks, before=self.closed)
+        self.depth, self._observed_at = depth, now
+        self._why = over(depth, self._marks) or self._why
+        if self.closed and not before:
+            self.closings += 1
+            self._drained_per_s = 0.0  # what was measured while sources pushed says nothing about draining alone
+
+    def check(self) -> tuple[Over, ...]:
+        """Return when the modality takes more: with nothing, or with why an event that arrives now is shed.
 
         Raises:
             Busy: it does not; ``retry_after`` is when low water is expected, 1 to 60 s.
         """
-        if self.closed:
+        said = verdict(self.policy, behind=self.closed)
+        if said == "slow":
+            depth, low = self.depth or Depth(0), self._marks.low
             raise Busy(
-                f"{self.modality} is {self.lag} events behind and takes no more until it is {self._low} behind",
-                retry_after=self._wait(),
+                f"{self.modality} is {depth.lag} events behind, the oldest for {depth.age_s:.0f} s, and takes no more "
+                f"until it is {low.lag} behind",
+                retry_after=wait_s(depth, self._marks, self._drained_per_s),
+                hint={"lag": depth.lag, "oldest_s": round(depth.age_s, 1), "low_water": low.lag},
             )
-
-    def _wait(self) -> float:
-        if self._drain_rate <= 0 or self.lag is None:
-            return _UNKNOWN_RATE_WAIT_S
-        return min(max(math.ceil((self.lag - self._low) / self._drain_rate), _LEAST_WAIT_S), _MOST_WAIT_S)
+        return self._why if said == "shed" else ()
 
 
 def open_gates(settings: Settings) -> dict[Modality, Gate]:
     """A gate for each modality, open."""
-    marks: dict[Modality, tuple[int, int]] = {
-        "chat": (settings.chat_high_water, settings.chat_low_water),
-        "call": (settings.call_high_water, settings.call_low_water),
-        "screenshot": (settings.screenshot_high_water, settings.screenshot_low_water),
-    }
-    return {modality: Gate(modality, high_water=high, low_water=low) for modality, (high, low) in marks.items()}
+    gates: dict[Modality, Gate] = {}
+    for modality in MODALITIES:
+        policy, marks = marks_of(settings, modality)
+        gates[modality] = Gate(modality, marks, policy=policy)
+    return gates
+
+
+def marks_of(settings: Settings, modality: Modality) -> tuple[Policy, Marks]:
+    """What the operator set for one modality."""
+    marks = Marks(
+        high_lag=getattr(settings, f"{modality}_high_water"),
+        low_lag=getattr(settings, f"{modality}_low_water"),
+        high_age_s=getattr(settings, f"{modality}_high_age_s"),
+        low_age_s=getattr(settings, f"{modality}_low_age_s"),
+    )
+    policy: Policy = getattr(settings, f"{modality}_policy")
+    return policy, marks
 
 
 async def keep_watch(
     settings: Settings, gates: Mapping[Modality, Gate], log: LagReader, *, every_s: float = REFRESH_S
 ) -> None:
-    """Tell the gates the lag of their derivers until cancelled; the blocking reads run in a thread."""
+    """Tell the gates how far their derivers are until cancelled; the blocking reads run in a thread."""
     answering = True
     while True:
         try:
             for modality, gate in gates.items():
-                gate.observe(await asyncio.to_thread(total_lag, settings, modality, log))
+                depth = await asyncio.to_thread(read_depth, settings, modality, log)
+                gate.observe(depth.lag, depth.age_s)
             answering = True
         except PlatformError as error:
             if answering:
@@ -116,7 +137,10 @@ async def keep_watch(
         await asyncio.sleep(every_s)
 
 
-def total_lag(settings: Settings, modality: Modality, log: LagReader) -> int:
-    """Events that a modality's derivers are behind. Raises Unavailable."""
-    topic = topic_name(settings, MODALITIES[modality].topic)
-    return sum(log.lag(deriver_group(settings, modality), [topic])[topic].values())
+def read_depth(settings: Settings, modality: Modality, log: LagReader) -> Depth:
+    """How far a modality's derivers are behind. Raises Unavailable."""
+    group, topic = deriver_group(settings, modality), topic_name(settings, MODALITIES[modality].topic)
+    lag = sum(log.lag(group, [topic])[topic].values())
+    # A deriver that keeps up is behind by what it has in hand: nobody is asked for the age of that.
+    oldest = log.oldest(group, topic) if lag else None
+    return Depth(lag, max(0.0, (utc_now() - oldest).total_seconds()) if oldest else 0.0)

@@ -46,6 +46,7 @@ _BACKOFF = wait_exponential_jitter(initial=0.2, max=10.0, jitter=0.3)
 _JITTER = wait_exponential_jitter(initial=0.05, max=1.0, jitter=0.5)
 _REFUSALS: Final[dict[int, type[Rejected]]] = {409: Conflict, 413: TooLarge, 415: UnsupportedMedia}
 _AWAY: Final = frozenset({502, 503, 504})
+_HINTS: Final = ("lag", "oldest_s", "low_water")
 _ONE: TypeAdapter[Accepted] = TypeAdapter(Accepted)
 _MANY: TypeAdapter[list[Accepted]] = TypeAdapter(list[Accepted])
 
@@ -205,12 +206,18 @@ def _read(answer: httpx.Response) -> Any:
     detail = str(body.get("detail", "")) if isinstance(body, dict) else ""
     said = f"the gateway answered {answer.status_code}{f': {detail}' if detail else ''}"
     if answer.status_code == Busy.status:
-        raise Busy(said, retry_after=_retry_after(answer))
+        raise Busy(said, retry_after=_retry_after(answer), hint=_hint(body))
     if answer.status_code in _AWAY:
         raise Unavailable(said)
     if answer.is_server_error:
         raise Permanent(said)
     raise _REFUSALS.get(answer.status_code, Rejected)(said)
+
+
+def _hint(body: Any) -> dict[str, float]:
+    """How far behind the platform says that it is."""
+    said = body if isinstance(body, dict) else {}
+    return {name: said[name] for name in _HINTS if isinstance(said.get(name), int | float)}
 
 
 def _retry_after(answer: httpx.Response) -> float:

@@ -31,20 +31,25 @@ from mmplatform.events import (
 from mmplatform.ingest.bodies import Upload
 from mmplatform.ingest.budget import Held
 from mmplatform.ingest.deps import IngestDeps
+from mmplatform.ingest.policies import Over
 from mmplatform.ingest.requests import MAX_CHUNK_S, Accepted, ChatBody, ChunkFields, EndFields, ScreenshotFields
 from mmplatform.ingest.topics import topic_name
-from mmplatform.modalities import MODALITIES
+from mmplatform.modalities import MODALITIES, SHED
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """An event about to be written. ``make`` builds it, after its bytes are safe."""
+    """An event about to be written. ``make`` builds it, after its bytes are safe.
+
+    ``sheddable``: it costs a model something. The end of a call does not, and without it the call would stay open.
+    """
 
     event_id: str
     modality: Modality
     digest: bytes
     size: int
     make: Callable[[], Awaitable[Event]]
+    sheddable: bool = True
 
 
 class Intake:
@@ -86,14 +91,21 @@ class Intake:
             Busy: the log's writer is full.
             Unavailable: the blob store or the broker does not answer.
         """
-        deps = self._deps
+        deps, gate = self._deps, self._deps.gates[candidate.modality]
+        why = gate.check() if candidate.sheddable and gate.policy == "shed" else ()
         position, duplicate = await deps.recent.once(
-            candidate.event_id, candidate.digest, lambda: self._write(candidate, held)
+            candidate.event_id, candidate.digest, lambda: self._write(candidate, held, why)
         )
         deps.metrics.events.labels(candidate.modality, "duplicate" if duplicate else "accepted").inc()
         if not duplicate:
             deps.metrics.bytes.labels(candidate.modality).inc(candidate.size)
-        return Accepted(event_id=candidate.event_id, position=position, duplicate=duplicate)
+            if why:
+                deps.metrics.shed.labels(candidate.modality).inc()
+            elif gate.closed and gate.policy == "buffer":
+                deps.metrics.buffered.labels(candidate.modality).inc()
+        return Accepted(
+            event_id=candidate.event_id, position=position, duplicate=duplicate, shed=bool(why) and not duplicate
+        )
 
     async def accept_all(self, candidates: list[Candidate], held: Held) -> list[Accepted]:
         """Write events, in order within a conversation; all ids are checked for conflicts before the first is written.
@@ -109,9 +121,10 @@ class Intake:
         # Each write queues its record before it awaits anything, so that the log has the order of the list.
         return list(await asyncio.gather(*(self.accept(candidate, held) for candidate in candidates)))
 
-    async def _write(self, candidate: Candidate, held: Held | None) -> Position:
+    async def _write(self, candidate: Candidate, held: Held | None, why: tuple[Over, ...]) -> Position:
         with held or nullcontext():
             event = await candidate.make()
+            shed = {SHED: ",".join(why).encode()} if why else {}
             spec = MODALITIES[MODALITY_OF_KIND[event.kind]]
             written = await asyncio.wrap_future(
                 self._deps.log.send(
@@ -119,7 +132,7 @@ class Intake:
                     event.conversation_id,
                     encode(event),
                     timestamp=event.ingested_at,
-                    headers={"event_id": event.event_id.encode(), "kind": event.kind.encode()},
+                    headers={"event_id": event.event_id.encode(), "kind": event.kind.encode()} | shed,
                 )
             )
         # A position names the topic as the platform does: without this Kafka's prefix.
@@ -215,7 +228,7 @@ def end_candidate(deps: IngestDeps, call_id: str, said: EndFields, event_id: str
             chunks=said.chunks,
         )
 
-    return Candidate(event_id, "call", said.content_digest(f"call_end/{call_id}"), 0, make)
+    return Candidate(event_id, "call", said.content_digest(f"call_end/{call_id}"), 0, make, sheddable=False)
 
 
 async def _kept(deps: IngestDeps, upload: Upload) -> BlobRef:

@@ -17,12 +17,14 @@ class Ledger:
 
     accepted: Counter[Kind] = field(default_factory=Counter)
     duplicate: Counter[Kind] = field(default_factory=Counter)
+    shed: Counter[Kind] = field(default_factory=Counter)
     refused: list[tuple[Kind | None, Refusal]] = field(default_factory=list)
 
     def note(self, kind: Kind, answers: list[Accepted]) -> None:
         """Answers of the gateway."""
         for answer in answers:
             (self.duplicate if answer.duplicate else self.accepted)[kind] += 1
+            self.shed[kind] += answer.shed
 
     def refused_of(self, kind: Kind | None) -> int:
         """How many of a kind were refused: lines of chats, files and pieces of others."""

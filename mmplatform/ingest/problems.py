@@ -70,7 +70,7 @@ def _platform_error(request: Request, error: Exception) -> JSONResponse:
             return problem(error.status, str(error), kind=_kebab(type(error).__name__))
         case Busy():
             wait = str(max(1, math.ceil(error.retry_after)))
-            return problem(Busy.status, str(error), kind="busy", headers={"Retry-After": wait})
+            return problem(Busy.status, str(error), kind="busy", headers={"Retry-After": wait}, **error.hint)
         case Unavailable():
             _log.warning("unavailable", path=_route(request), reason=str(error))
             wait = str(_UNAVAILABLE_RETRY_S)

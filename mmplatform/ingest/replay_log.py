@@ -95,6 +95,18 @@ class ReplayLog:
             for topic, by_number in there.items()
         }
 
+    def oldest(self, group: str, topic: str) -> datetime | None:
+        """When the oldest record was written that the group is not done with; None: it is done with all."""
+        progress = self.progress(group, [topic])[topic]
+        firsts = {number: (place.next, place.next + 1) for number, place in progress.items() if place.next < place.high}
+        return min((entry.timestamp for entry in self._stretches(topic, firsts)), default=None)
+
+    def newest(self, topic: str) -> datetime | None:
+        """When the newest record was written; None: there is none."""
+        marks = self.watermarks([topic])[topic]
+        lasts = {number: (mark.high - 1, mark.high) for number, mark in marks.items() if mark.low < mark.high}
+        return max((entry.timestamp for entry in self._stretches(topic, lasts)), default=None)
+
     def watermarks(self, topics: Iterable[str]) -> dict[str, dict[int, Watermarks]]:
         """First and next offsets, by topic and topic partition."""
         places = self._topic_partitions(topics)

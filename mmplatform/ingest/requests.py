@@ -130,11 +130,15 @@ class EndFields(_FromSource):
 
 
 class Accepted(Record):
-    """The answer 202: where the event lies on the log. ``duplicate``: it was there already, at this position."""
+    """The answer 202: where the event lies on the log. ``duplicate``: it was there already, at this position.
+
+    ``shed``: it is kept, and nothing is derived from it until its hour is reprocessed. A duplicate does not say.
+    """
 
     event_id: str
     position: Position
     duplicate: bool
+    shed: bool = False
 
 
 class Invalid(Rejected):

@@ -21,7 +21,7 @@ from mmplatform.lineage import facets, names
 from mmplatform.lineage.columns import COMES_FROM
 from mmplatform.lineage.datasets import Datasets, Verdict, Written
 from mmplatform.lineage.offsets import Span
-from mmplatform.modalities import MODALITIES, PASSAGES_TABLE, QUARANTINE_TABLE, TABLE_OF_ARTIFACT, TABLES
+from mmplatform.modalities import MODALITIES, PASSAGES_TABLE, QUARANTINE_TABLE, SHED, TABLE_OF_ARTIFACT, TABLES
 from mmplatform.settings import Settings
 
 _INTEGRATION: Final = "MMPLATFORM"
@@ -110,7 +110,8 @@ def _broken(rows: Sequence[Row]) -> Broken:
     for row in rows:
         # Some are set aside by a deriver, under its own name: then it is the raw event that was no good.
         table = row["contract"] if row["contract"] in TABLES else MODALITIES[row["modality"]].raw_table
-        found.update((table, reason) for reason in row["reasons"])
+        mark = f"{SHED}: " if row["contract"] == SHED else ""
+        found.update((table, f"{mark}{reason}") for reason in row["reasons"])
     return found
 
 
@@ -190,7 +191,7 @@ class StreamLineage:
         column, separator, rule = reason.partition(": ")
         of_column = bool(separator) and column in dict(self._columns.get(table, ()))
         return Verdict(
-            rule=rule if of_column else "derivable",
+            rule=rule if of_column else SHED if column == SHED else "derivable",
             holds=False,
             column=column if of_column else None,
             severity="error",

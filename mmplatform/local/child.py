@@ -17,9 +17,11 @@ from typing import Final, Literal
 
 import httpx
 
+from mmplatform.errors import Unavailable
 from mmplatform.events import utc_now
 from mmplatform.local import logs, processes
 from mmplatform.local.deaths import explain, hint
+from mmplatform.local.handover import hand_over
 from mmplatform.local.leash import Leash
 from mmplatform.local.restarts import Deaths, RestartPolicy
 from mmplatform.local.stack import Service
@@ -65,6 +67,7 @@ class Child:
         self._process: processes.Process | None = None
         self._ready_since: float | None = None
         self._retry = asyncio.Event()
+        self._asked: asyncio.Future[float] | None = None
 
     @property
     def pid(self) -> int | None:
@@ -79,6 +82,17 @@ class Child:
             await self._wait_for(needs)
             reason = await self._live()
             await self._rest(reason)
+
+    async def restart(self) -> float:
+        """Put a new process in the place of the one that runs; the seconds in which neither of them worked.
+
+        Raises:
+            Unavailable: it is not ready, or its successor does not become so: then the old one runs on.
+        """
+        if not self.ready.is_set() or self._asked is not None:
+            raise Unavailable(f"{self.service.name} is {self.state}: only what is ready can be restarted")
+        self._asked = asyncio.get_running_loop().create_future()
+        return await self._asked
 
     def retry(self) -> None:
         """Start again now, if it waits for its next start or was given up."""
@@ -136,6 +150,9 @@ class Child:
         began = time.monotonic()
         late = False
         while (code := process.poll()) is None:
+            if self._asked is not None and self.ready.is_set():
+                process = await self._hand_over(process, self._asked)
+                began = time.monotonic()
             if not self.ready.is_set():
                 if await self.service.probe.ready(self._client) and process.poll() is None:
                     self._now_ready(time.monotonic() - began)
@@ -144,7 +161,38 @@ class Child:
                     processes.kill_group(process.pid)
             await asyncio.sleep(_POLL_S)
         self._bury(process)
+        if self._asked is not None:
+            self._asked.set_exception(Unavailable(f"{self.service.name} died: {explain(code)}"))
+            self._asked = None
         return f"was not ready after {self.service.start_s:.0f} s" if late else explain(code)
+
+    async def _hand_over(self, old: processes.Process, asked: asyncio.Future[float]) -> processes.Process:
+        """The process that runs from here on; a death while the new one warms up is seen by the caller as any other."""
+        self._tell(self.service.name, "a successor warms up beside it", "info")
+        try:
+            done = await hand_over(
+                old,
+                self.service,
+                client=self._client,
+                log=self.log,
+                cookie=self._cookie,
+                bury=self._bury,
+                born=lambda fresh: self._leash.add(fresh.pid),
+            )
+        except (Unavailable, OSError) as error:
+            self._process = old
+            self._tell(self.service.name, f"not restarted: {error}", "warning")
+            asked.set_exception(Unavailable(f"{self.service.name}: {error}"))
+            return old
+        finally:
+            self._asked = None
+        self._process, self.service = done.process, done.service
+        self._ready_since = time.monotonic()
+        self._tell(
+            self.service.name, f"restarted, pid {done.process.pid}, none worked for {done.pause_s:.2f} s", "info"
+        )
+        asked.set_result(done.pause_s)
+        return done.process
 
     async def _rest(self, reason: str) -> None:
         """Wait until the next start is due."""
@@ -180,7 +228,8 @@ class Child:
         processes.kill_group(process.pid)
         processes.release(process)
         self._leash.drop(process.pid)
-        self._process = None
+        if self._process is process:
+            self._process = None
 
     def _to(self, state: State, what: str, level: str = "info") -> None:
         self.state = state

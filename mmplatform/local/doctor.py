@@ -21,7 +21,7 @@ from mmplatform.events import utc_now
 from mmplatform.ingest.kafka import client_config
 from mmplatform.land.blobs import open_blobs
 from mmplatform.land.catalogs import properties
-from mmplatform.local import dagster_home, ports, runfile
+from mmplatform.local import crowding, dagster_home, ports, runfile
 from mmplatform.local.cgroups import memory_left
 from mmplatform.local.clock import kept_right
 from mmplatform.local.launch import WANTED_FILES
@@ -59,7 +59,7 @@ def examine(settings: Settings) -> list[Finding]:
     """Make every check; none raises."""
     checks: tuple[Callable[[Settings], list[Finding]], ...] = (
         _python, _packages, _data_dir, _disk, _memory, _open_files, _ports, _models, _clock,
-        _stores, _dagster, external_services_findings
+        _stores, _dagster, _derivers, external_services_findings
     )  # fmt: skip
     return [finding for check in checks for finding in check(settings)]
 
@@ -261,6 +261,17 @@ def _dagster(settings: Settings) -> list[Finding]:
         return [Finding(check, "ok", str(home))]
     mend = "delete it, and `mmplatform up` writes it anew; or add this (docs/dagster.md)"
     return [Finding(check, "warning", f"{home}: {'; '.join(lacking)}", mend)]
+
+
+def _derivers(settings: Settings) -> list[Finding]:
+    """Whether every deriver of the running stack has a topic partition to read."""
+    run = runfile.running(settings.data_dir.absolute())
+    found = crowding.shares(settings, run) if run else {}
+    told = ", ".join(f"{modality} {n} for {parts} topic partitions" for modality, (n, parts) in found.items())
+    if not (spare := crowding.idle(found)):
+        return [Finding("derivers", "ok", told)] if told else []
+    mend = f"start fewer of {', '.join(spare)}, or `mmplatform topics --raise` (docs/scaling.md)"
+    return [Finding("derivers", "warning", told, mend)]
 
 
 def _caption_model(settings: Settings) -> None:

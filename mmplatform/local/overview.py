@@ -17,7 +17,7 @@ _CPU_WINDOW_S: Final = 0.3
 
 def look(run: StackRun) -> Picture:
     """Ask every worker and measure every process."""
-    statuses = asyncio.run(_ask(run))
+    statuses = asyncio.run(ask_workers(run))
     usage = _measure(run)
     rows = [
         Row(name, service.state, service.restarts, service.pid, usage.get(name), statuses.get(name), service.note)
@@ -38,7 +38,8 @@ def as_json(run: StackRun, picture: Picture) -> dict[str, Any]:
     return found
 
 
-async def _ask(run: StackRun) -> dict[str, WorkerStatus]:
+async def ask_workers(run: StackRun) -> dict[str, WorkerStatus]:
+    """What every ready worker says of itself."""
     urls = {
         name: service.metrics_url
         for name, service in run.services.items()

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import httpx
 
 PROBE_TIMEOUT_S = 2.0
+STANDBY = "standby"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +47,22 @@ class HttpProbe:
         return answer.status_code < httpx.codes.BAD_REQUEST
 
 
-Probe = TcpProbe | HttpProbe
+@dataclass(frozen=True, slots=True)
+class StandbyProbe:
+    """Ready when a worker says on its ``/healthz`` that it waits for its turn."""
+
+    url: str
+
+    async def ready(self, client: httpx.AsyncClient) -> bool:
+        """Try once."""
+        try:
+            answer = await client.get(self.url, timeout=PROBE_TIMEOUT_S)
+        except httpx.HTTPError:
+            return False
+        return answer.text == STANDBY
+
+
+Probe = TcpProbe | HttpProbe | StandbyProbe
 
 
 def local_client() -> httpx.AsyncClient:

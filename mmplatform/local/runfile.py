@@ -39,6 +39,26 @@ class ServiceRun(BaseModel):
     metrics_url: str
     log: str
     note: str = ""
+    replaceable: bool = False
+
+
+class RollingRun(BaseModel):
+    """A rolling restart: who asked, who is still to come, and for how long nobody worked in each one's place.
+
+    ``failed`` says what ended it early.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    asked: str
+    todo: tuple[str, ...] = ()
+    paused_s: dict[str, float] = {}
+    failed: str = ""
+
+    @property
+    def under_way(self) -> bool:
+        """Whether more is to come."""
+        return bool(self.todo) and not self.failed
 
 
 class StackRun(BaseModel):
@@ -54,6 +74,7 @@ class StackRun(BaseModel):
     chroma: str
     dagster: str
     services: dict[str, ServiceRun]
+    rolling: RollingRun | None = None
 
     @property
     def settled(self) -> bool:

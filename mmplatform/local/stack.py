@@ -26,6 +26,8 @@ KAFKA_PORT: Final = 19092
 CHROMA_PORT: Final = 18000
 METRICS_PORT: Final = 19100
 _MOST_DERIVERS: Final = 64
+_SHARED: Final = {"MMPLATFORM_GATEWAY_SHARE_PORT": "true"}
+"""Its successor listens beside it for a moment."""
 
 Claim = Callable[[int, str], int]
 
@@ -39,6 +41,8 @@ class Service:
         after: services that are waited for at its first start only, until they are ready or given up.
         metrics_url: base URL of ``/metrics``, ``/healthz`` and ``/status``; empty for foreign programs.
         hold_stdin: give it a standard input that ends when the supervisor ends.
+        spare_port: where its successor answers ``/healthz`` during a rolling restart; 0: it has none.
+        takes_turns: its successor waits until it is gone; else both serve at once for a moment.
         family: it starts processes of its own: count them in its CPU and memory.
         start_s: seconds until it must be ready.
         grace_s: seconds between SIGTERM and SIGKILL.
@@ -53,6 +57,8 @@ class Service:
     metrics_url: str = ""
     cwd: Path | None = None
     hold_stdin: bool = False
+    spare_port: int = 0
+    takes_turns: bool = True
     family: bool = False
     start_s: float = 180.0
     grace_s: float = 15.0
@@ -155,15 +161,19 @@ def _workers(
     preferred = settings.metrics_port or METRICS_PORT
     for name, worker, instance, needs in wanted:
         port = claim(preferred, HOST)
-        preferred = port + 1
+        spare = claim(port + 1, HOST)
+        preferred = spare + 1
         workers.append(
             Service(
                 name=name,
                 command=(sys.executable, "-m", "mmplatform.worker", worker),
-                environment=worker_environment(settings, addresses, instance=f"{prefix}{instance}", metrics_port=port),
+                environment=worker_environment(settings, addresses, instance=f"{prefix}{instance}", metrics_port=port)
+                | (_SHARED if worker == "gateway" else {}),
                 probe=HttpProbe(f"http://{HOST}:{port}/healthz"),
                 needs=needs,
                 metrics_url=f"http://{HOST}:{port}",
+                spare_port=spare,
+                takes_turns=worker != "gateway",
             )
         )
     return workers

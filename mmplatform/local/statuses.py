@@ -32,6 +32,7 @@ class Freshness(BaseModel):
         stages: the part of it that each stage took, in the order in which they come.
         slowest: the stage with the largest 95th percentile.
         watermark: the newest event time that is retrievable.
+        shed: events from which nothing was derived because there were too many: they have no gap.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -40,6 +41,7 @@ class Freshness(BaseModel):
     stages: dict[str, Quantiles] = Field(default_factory=dict)
     slowest: str = ""
     watermark: AwareDatetime | None = None
+    shed: int = 0
 
 
 class Bucket(BaseModel):
@@ -54,7 +56,7 @@ class Bucket(BaseModel):
 
 
 class WorkerStatus(BaseModel):
-    """A worker's answer: ``lag`` in positions behind (None: not known), ``rate`` in events per second.
+    """A worker's answer: ``lag`` in positions behind (None: not known), ``rate`` in events per second, ``shed`` events.
 
     ``freshness`` and ``buckets`` are told by the indexer alone; it has measured since ``measured_since``, when its
     process started.
@@ -65,6 +67,7 @@ class WorkerStatus(BaseModel):
     state: str = ""
     lag: int | None = None
     rate: float | None = None
+    shed: int = 0
     freshness: dict[str, Freshness] = Field(default_factory=dict)
     measured_since: AwareDatetime | None = None
     buckets: dict[str, Bucket] = Field(default_factory=dict)

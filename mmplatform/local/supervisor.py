@@ -30,6 +30,7 @@ from mmplatform.local.journal import Journal
 from mmplatform.local.leash import Leash
 from mmplatform.local.probes import local_client
 from mmplatform.local.restarts import RestartPolicy
+from mmplatform.local.rolling import Rolling
 from mmplatform.local.stack import Service, Stack
 from mmplatform.local.table import Picture, Row
 from mmplatform.local.views import Guarded, View
@@ -57,6 +58,7 @@ class Supervisor:
         self._journal = Journal(logs.log_path(data_dir, _SELF), self._view.note)
         self._leash = Leash(self._cookie)
         self._children: dict[str, Child] = {}
+        self._rolling = Rolling(self._children, data_dir, self._changed_now)
         self._statuses: dict[str, statuses.WorkerStatus] = {}
         self._meter = statuses.Meter()
         self._started_at: datetime = utc_now()
@@ -114,6 +116,7 @@ class Supervisor:
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             loop.add_signal_handler(number, self.stop)
         loop.add_signal_handler(signal.SIGUSR1, self.retry)
+        loop.add_signal_handler(signal.SIGUSR2, self._rolling.ask)
 
     def _start(self, client: httpx.AsyncClient) -> list[asyncio.Task[None]]:
         for service in self._stack.services:
@@ -170,6 +173,7 @@ class Supervisor:
     async def _stop_all(self, runs: Sequence[asyncio.Task[None]]) -> None:
         self._journal.note(_SELF, "stopping; once more to hurry")
         failures: list[BaseException | None] = []
+        self._rolling.stop()
         for run in runs:
             run.cancel()
         await asyncio.gather(*runs, return_exceptions=True)
@@ -210,6 +214,9 @@ class Supervisor:
 
     def _note(self, service: str, what: str, level: str) -> None:
         self._journal.note(service, what, level)
+        self._changed_now()
+
+    def _changed_now(self) -> None:
         self._changed.set()
 
     def _named(self, names: Sequence[str]) -> list[Child]:
@@ -237,6 +244,7 @@ class Supervisor:
                 metrics_url=child.service.metrics_url,
                 log=str(child.log),
                 note=child.trouble,
+                replaceable=bool(child.service.spare_port),
             )
             for name, child in self._children.items()
         }
@@ -249,6 +257,7 @@ class Supervisor:
             chroma=self._stack.chroma,
             dagster=self._stack.dagster,
             services=services,
+            rolling=self._rolling.run,
         )
         runfile.write(self._data_dir, run)
 

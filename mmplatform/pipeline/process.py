@@ -14,7 +14,7 @@ import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 import numpy as np
 import structlog
@@ -23,22 +23,29 @@ from mmplatform.artifacts import Artifact, DeadLetter, Passage, Quarantined
 from mmplatform.derive.derived import Derived, quarantine
 from mmplatform.errors import Busy, Permanent, Rejected, Unavailable
 from mmplatform.events import Arrival, Event, Position, decode_event, utc_now
-from mmplatform.modalities import PASSAGES_TABLE, ModalitySpec
+from mmplatform.modalities import PASSAGES_TABLE, SHED, ModalitySpec
 from mmplatform.settings import Settings
 from quality.contracts import Limits
 from quality.gate import judge
 
 _log = structlog.get_logger(__name__)
 _OURS = (Unavailable, Busy, Permanent)
+SHED_REASONS: Final = {
+    b"lag": "too many events were waiting for its deriver",
+    b"age": "the oldest event had waited too long for its deriver",
+    b"": "it came with the mark of being shed",
+}
+"""By what the gateway writes into the header ``shed``."""
 
 
 @dataclass(frozen=True, slots=True)
 class ConsumedRecord:
-    """A record as it lies on the log, and when we took it up."""
+    """A record as it lies on the log, and when we took it up. ``shed``: why nothing is to be derived from it."""
 
     position: Position
     value: bytes | None
     taken_at: datetime
+    shed: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,9 +86,10 @@ def limits_of(settings: Settings) -> Limits:
 def process(records: Sequence[ConsumedRecord], deriver: BatchDeriver, spec: ModalitySpec, limits: Limits) -> Outcome:
     """Run one micro-batch of a modality through the whole path."""
     arrivals, dead = parse(records, spec)
+    arrivals, shed = leave_shed(arrivals, records)
     admitted, refused = admit(arrivals, spec, limits)
     derived = _isolate(admitted, deriver.derive, deriver.name)
-    return release(derived, refused, dead, records, admitted, limits)
+    return release(derived, [*shed, *refused], dead, records, admitted, limits)
 
 
 def process_one(record: ConsumedRecord, fold: Fold, spec: ModalitySpec, limits: Limits) -> Outcome:
@@ -121,6 +129,32 @@ def parse(records: Sequence[ConsumedRecord], spec: ModalitySpec) -> tuple[list[A
         except Rejected as error:
             dead.append(dead_letter(record, str(error)))
     return arrivals, dead
+
+
+def leave_shed(
+    arrivals: Sequence[Arrival[Event]], records: Sequence[ConsumedRecord]
+) -> tuple[list[Arrival[Event]], list[Quarantined]]:
+    """Part what is to be derived from what the gateway shed: that is named, and costs no model anything."""
+    why = {record.position: record.shed for record in records if record.shed}
+    kept = [arrival for arrival in arrivals if arrival.position not in why]
+    shed = [
+        quarantine(arrival, contract=SHED, reasons=why[arrival.position])
+        for arrival in arrivals
+        if arrival.position in why
+    ]
+    return kept, shed
+
+
+def shed_by(headers: Any) -> tuple[str, ...]:
+    """Why a record was shed, from its headers as Kafka's clients give them; empty when it was not.
+
+    What a foreign client wrote there is not repeated.
+    """
+    said = dict(headers or ()).get(SHED)
+    if said is None:
+        return ()
+    codes = (said if isinstance(said, bytes) else str(said).encode()).split(b",")
+    return tuple(dict.fromkeys(SHED_REASONS.get(code, SHED_REASONS[b""]) for code in codes))
 
 
 def dead_letter(record: ConsumedRecord, reason: str) -> DeadLetter:

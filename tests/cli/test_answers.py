@@ -73,7 +73,7 @@ def test_the_figures_have_their_stages_their_budget_and_their_newest_event_in_ei
     chat, _, budgets = text.partition("\n\n")
     assert row(chat, "chat") == "chat 10.0 s 10.0 s 10.0 s 10.0 s 1.0 s 2.0 s 3.0 s 4.0 s*"
     assert row(chat, "call") == "call 4.0 s 4.0 s 4.0 s 4.0 s 1.0 s 2.0 s* 500 ms 500 ms"
-    assert row(budgets, "chat") == "chat 1 2 s 2026-08-01 10:00:00 UTC"
+    assert row(budgets, "chat") == "chat 1 0 2 s 2026-08-01 10:00:00 UTC"
     assert "in the last 15 minutes" in text
     assert "…" not in text
 

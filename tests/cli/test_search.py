@@ -179,6 +179,31 @@ def test_freshness_shows_each_modality_and_since_when_it_is_measured(status):
     assert (page["chat"]["slowest"], page["chat"]["gap"]["max"]) == ("index", 10.0)
 
 
+def test_freshness_counts_what_was_shed_and_has_no_gap(stack, data, status):
+    worker, _ = status
+    worker.freshness.record("chat", stamps(), NOW + timedelta(seconds=10))
+    derivers = {}
+    for name, count in (("derive-chat", 3), ("derive-chat-1", 4), ("derive-screenshot", 2), ("derive-call", 0)):
+        made = WorkerStatus(name)
+        made.batch(count, 0.1, shed=count)
+        derivers[name] = serve_status(made, 0)
+    services = stack.services | {
+        name: ServiceRun(
+            pid=None, state="ready", restarts=0, metrics_url=f"http://127.0.0.1:{server.server_address[1]}", log=""
+        )
+        for name, server in derivers.items()
+    }
+    runfile.write(data, stack.model_copy(update={"services": services}))
+    page = json.loads(invoke("freshness", "--json").output)
+    assert {modality: found["shed"] for modality, found in page.items()} == {"chat": 7, "screenshot": 2}
+    lines = [" ".join(line.split()) for line in invoke("freshness").output.splitlines()]
+    assert any(line.startswith("chat 1 7 2 s") for line in lines)
+    assert any(line.startswith("screenshot 0 2 5 s") for line in lines)
+    for server in derivers.values():
+        server.shutdown()
+        server.server_close()
+
+
 @pytest.mark.usefixtures("stack")
 def test_status_shows_the_very_same_figures_under_the_services(status):
     worker, _ = status

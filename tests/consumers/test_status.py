@@ -4,6 +4,7 @@ from datetime import timedelta
 
 import httpx
 import pytest
+from prometheus_client import generate_latest
 
 from mmplatform.consumers.status import WorkerStatus, serve_status
 from mmplatform.retrieve.freshness import FreshnessTracker
@@ -88,3 +89,12 @@ def test_a_worker_shows_what_became_of_its_lineage(served):
     assert 'mmplatform_lineage_events_total{outcome="sent"} 4.0' in page
     assert 'mmplatform_lineage_events_total{outcome="dropped"} 2.0' in page
     assert "mmplatform_lineage_queued 3.0" in page
+
+
+def test_what_was_shed_is_counted_in_the_status_and_in_the_metrics():
+    status = WorkerStatus("derive-chat")
+    status.batch(3, 0.1, artifacts=2, shed=2)
+    status.batch(1, 0.1, artifacts=1, shed=0)
+    assert status.as_json()["shed"] == 2
+    page = generate_latest(status.registry).decode()
+    assert 'mmplatform_outcomes_total{outcome="shed",worker="derive-chat"} 2.0' in page

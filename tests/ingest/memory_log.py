@@ -71,6 +71,18 @@ class MemoryLog:
             for topic, marks in self.watermarks(topics).items()
         }
 
+    def oldest(self, group, topic):
+        self.reachable()
+        undone = [
+            entries[self._committed.get((group, topic, number), 0) :]
+            for number, entries in self._records[topic].items()
+        ]
+        return min((entries[0].timestamp for entries in undone if entries), default=None)
+
+    def newest(self, topic):
+        self.reachable()
+        return max((e.timestamp for entries in self._records[topic].values() for e in entries[-1:]), default=None)
+
     def read(self, topic, since=None, until=None):
         self.reachable()
         self._known([topic])

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
 
 import pytest
 
 from mmplatform.errors import Busy, Unavailable
-from mmplatform.ingest.backpressure import Gate, keep_watch, open_gates, total_lag
+from mmplatform.events import utc_now
+from mmplatform.ingest.backpressure import Gate, keep_watch, marks_of, open_gates, read_depth
+from mmplatform.ingest.policies import Depth, Marks
 from mmplatform.ingest.topics import wanted_topics
 from mmplatform.settings import load
 from tests.ingest.memory_log import MemoryLog
@@ -26,7 +29,7 @@ def clock():
 
 @pytest.fixture
 def gate(clock):
-    return Gate("chat", high_water=100, low_water=40, clock=clock)
+    return Gate("chat", Marks(100, 40), clock=clock)
 
 
 def observe(gate, clock, *lags):
@@ -78,7 +81,7 @@ def test_a_wait_is_never_zero_or_endless(gate, clock):
 
 
 def test_low_water_above_high_water_still_gives_a_gate_that_opens(clock):
-    gate = Gate("chat", high_water=10, low_water=50, clock=clock)
+    gate = Gate("chat", Marks(10, 50), clock=clock)
     observe(gate, clock, 10)
     wait_of(gate)
     observe(gate, clock, 9)
@@ -118,6 +121,9 @@ class Reader:
             raise answer
         return {topics[0]: {0: answer, 1: 0}}
 
+    def oldest(self, group, topic):  # noqa: ARG002 - the shape of the real one
+        return None
+
 
 async def test_the_watch_tells_each_gate_the_lag_of_its_derivers():
     settings = load(kafka="x", topic_prefix="eu.", chat_high_water=50, call_high_water=60, screenshot_high_water=10)
@@ -151,5 +157,60 @@ def test_the_total_is_over_all_topic_partitions():
         log.create(spec.name)
     for number in range(40):
         log.send("interactions.chat", f"k{number}", b"v")
-    assert total_lag(settings, "chat", log) == 40
-    assert total_lag(settings, "call", log) == 0
+    assert read_depth(settings, "chat", log).lag == 40
+    assert read_depth(settings, "call", log) == Depth(0, 0.0)
+
+
+def test_the_age_is_that_of_the_oldest_event_that_is_not_done():
+    settings, log = load(kafka="x"), MemoryLog(topic_partitions=1)
+    for spec in wanted_topics(settings):
+        log.create(spec.name)
+    for minutes in (10, 3):
+        log.send("interactions.chat", "k", b"v", timestamp=utc_now() - timedelta(minutes=minutes))
+    assert 599 <= read_depth(settings, "chat", log).age_s < 640
+    log.commit("derive-chat", "interactions.chat", 0, 1)
+    assert 179 <= read_depth(settings, "chat", log).age_s < 220
+    log.commit("derive-chat", "interactions.chat", 0, 2)
+    assert read_depth(settings, "chat", log) == Depth(0, 0.0)
+
+
+def test_a_clock_that_was_set_back_makes_nothing_young_or_negative():
+    settings, log = load(kafka="x"), MemoryLog()
+    for spec in wanted_topics(settings):
+        log.create(spec.name)
+    log.send("interactions.chat", "k", b"v", timestamp=utc_now() + timedelta(hours=1))
+    assert read_depth(settings, "chat", log) == Depth(1, 0.0)
+
+
+def test_an_old_event_closes_a_gate_although_few_wait(clock):
+    gate = Gate("chat", Marks(100, 40, 60.0, 20.0), clock=clock)
+    gate.observe(2, 61.0)
+    with pytest.raises(Busy, match="the oldest for 61 s") as caught:
+        gate.check()
+    assert caught.value.hint == {"lag": 2, "oldest_s": 61.0, "low_water": 40}
+    gate.observe(2, 30.0)
+    assert gate.closed
+    gate.observe(2, 20.0)
+    assert not gate.closed
+    assert gate.closings == 1
+
+
+def test_a_gate_says_why_it_sheds_and_a_buffering_one_takes_everything(clock):
+    shedding = Gate("chat", Marks(100, 40, 60.0, 20.0), policy="shed", clock=clock)
+    assert shedding.check() == ()
+    shedding.observe(100, 61.0)
+    assert shedding.check() == ("lag", "age")
+    shedding.observe(50, 30.0)
+    assert shedding.check() == ("lag", "age"), "what began it is the reason until it ends"
+    shedding.observe(0)
+    assert shedding.check() == ()
+    buffering = Gate("chat", Marks(100, 40), policy="buffer", clock=clock)
+    buffering.observe(10**9)
+    assert buffering.check() == ()
+    assert buffering.closed
+
+
+def test_policies_and_marks_are_settings_of_each_modality():
+    settings = load(kafka="x", call_policy="shed", call_high_age_s=7.0)
+    assert marks_of(settings, "call") == ("shed", Marks(1_000, 500, 7.0, 300.0))
+    assert marks_of(settings, "chat") == ("slow", Marks(20_000, 10_000, 900.0, 300.0))

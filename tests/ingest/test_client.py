@@ -13,7 +13,7 @@ from mmplatform.ingest.requests import ChatBody
 from tests.ingest.gateways import memory_gateway, picture, wav
 
 POSITION = {"topic": "t", "topic_partition": 0, "offset": 0}
-ACCEPTED = {"event_id": "e1", "position": POSITION, "duplicate": False}
+ACCEPTED = {"event_id": "e1", "position": POSITION, "duplicate": False, "shed": False}
 CHAT = {"conversation_id": "c", "subject_id": "s", "role": "customer", "text": "hello"}
 
 
@@ -118,6 +118,14 @@ def test_a_refusal_is_final_and_keeps_its_reason(chat, status, error):
 def test_what_is_no_gateway_is_told(chat, answer):
     with pytest.raises(Permanent, match="no gateway"):
         chat(Scripted(answer))
+
+
+def test_a_busy_gateway_says_how_far_behind_it_is():
+    body = {"detail": "behind", "lag": 31, "oldest_s": 2.5, "low_water": "many", "other": 1}
+    busy = httpx.Response(429, headers={"Retry-After": "0"}, json=body)
+    with pytest.raises(Busy) as caught:
+        client_module._read(busy)
+    assert caught.value.hint == {"lag": 31, "oldest_s": 2.5}
 
 
 def test_a_retry_date_is_waited_for_like_an_unknown_time():

@@ -49,7 +49,12 @@ async def test_a_message_is_on_the_log_when_it_is_answered(gateway):
     answer = await post(gateway, chat_body(event_time="2026-03-01T12:00:00+02:00", source="crm"))
     assert answer.status_code == 202
     [entry] = gateway.log.read("interactions.chat")
-    assert answer.json() == {"event_id": "e1", "position": entry.position.model_dump(), "duplicate": False}
+    assert answer.json() == {
+        "event_id": "e1",
+        "position": entry.position.model_dump(),
+        "duplicate": False,
+        "shed": False,
+    }
     [event] = gateway.events()
     assert entry.key == "c1"
     assert entry.headers == {"event_id": b"e1", "kind": b"chat_message"}
@@ -165,6 +170,48 @@ async def test_a_modality_that_is_behind_answers_429_and_the_others_go_on(gatewa
     assert end.status_code == 202
     gateway.deps.gates["chat"].observe(gateway.settings.chat_low_water)
     assert (await post(gateway, chat_body())).status_code == 202
+
+
+async def test_a_slowed_source_is_told_how_far_behind_it_is(gateway):
+    gateway.deps.gates["chat"].observe(10**6, 12.34)
+    body = (await post(gateway, chat_body())).json()
+    low = gateway.settings.chat_low_water
+    assert {name: body[name] for name in ("lag", "oldest_s", "low_water")} == {
+        "lag": 10**6,
+        "oldest_s": 12.3,
+        "low_water": low,
+    }
+
+
+async def test_what_is_shed_is_kept_with_a_mark_and_says_so(tmp_path):
+    async with memory_gateway(tmp_path, chat_policy="shed", call_policy="shed") as gateway:
+        assert not (await post(gateway, chat_body())).json()["shed"]
+        gateway.deps.gates["chat"].observe(10**9)
+        gateway.deps.gates["call"].observe(10**9)
+        assert (await post(gateway, chat_body(event_id="e2"))).json()["shed"]
+        assert (await post(gateway, chat_body(event_id="e2"))).json()["duplicate"]
+        gateway.deps.gates["chat"].observe(0)
+        assert not (await post(gateway, chat_body(event_id="e3"))).json()["shed"]
+        end = await gateway.http.post("/v1/calls/c1/end", json={"subject_id": "s1"})
+        assert not end.json()["shed"], "without its end the call would stay open"
+        marks = {e.headers["event_id"]: e.headers.get("shed") for e in gateway.log.read("interactions.chat")}
+        assert marks == {b"e1": None, b"e2": b"lag", b"e3": None}
+        page = (await gateway.http.get("/metrics")).text
+        assert 'mmplatform_gateway_shed_total{modality="chat"} 1.0' in page
+        assert 'mmplatform_gateway_high_waters{modality="chat"} 1.0' in page
+
+
+async def test_a_modality_that_buffers_takes_everything_and_counts_it(tmp_path):
+    async with memory_gateway(tmp_path, chat_policy="buffer") as gateway:
+        gateway.deps.gates["chat"].observe(10**9, 5.0)
+        answer = await post(gateway, chat_body())
+        assert (answer.status_code, answer.json()["shed"]) == (202, False)
+        page = set((await gateway.http.get("/metrics")).text.splitlines())
+        assert page >= {
+            'mmplatform_gateway_buffered_total{modality="chat"} 1.0',
+            'mmplatform_gateway_over_high_water{modality="chat",policy="buffer"} 1.0',
+            'mmplatform_gateway_oldest_seconds{modality="chat"} 5.0',
+        }
 
 
 async def test_a_long_text_is_too_large(gateway):

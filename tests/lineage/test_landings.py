@@ -13,7 +13,7 @@ from mmplatform.lineage.columns import COMES_FROM
 from mmplatform.lineage.landings import StreamLineage
 from mmplatform.modalities import TABLES
 from mmplatform.settings import load
-from tests.builders import arrival, chat, chunk, message, passage, position
+from tests.builders import arrival, chat, chunk, message, passage, position, screenshot
 from tests.lineage.events import COLUMNS, Made, placed
 from tests.lineage.spec import check
 
@@ -120,13 +120,15 @@ def test_the_landing_of_quarantine_tells_which_rules_were_broken_how_often(told)
                 (chat(2), "raw_chats", ["text: text not blank"]),
                 (chat(3), "passages", ["text: no card number"]),
                 (chunk(4), "call", ["the audio cannot be decoded: it is empty"]),
+                (screenshot(5), "shed", ["too many events were waiting for its deriver"]),
+                (screenshot(6), "shed", ["too many events were waiting for its deriver"]),
             ]
         )
     ]
     _, complete = land(told, *rows)
     assert names(complete["inputs"]) == {
         ("kafka://broker:9092", "eu.quarantine"),
-        *((NAMESPACE, table) for table in ("raw_chats", "raw_calls", "passages")),
+        *((NAMESPACE, table) for table in ("raw_chats", "raw_calls", "raw_screenshots", "passages")),
     }
 
     def verdicts(table):
@@ -141,6 +143,7 @@ def test_the_landing_of_quarantine_tells_which_rules_were_broken_how_often(told)
     ]
     assert verdicts("passages") == [("no card number", "text", False, "1 rows set aside")]
     assert verdicts("raw_calls") == [("derivable", None, False, "1 rows set aside")]
+    assert verdicts("raw_screenshots") == [("shed", None, False, "2 rows set aside")]
 
 
 def test_a_landing_that_fails_says_why_and_the_error_goes_on(told):

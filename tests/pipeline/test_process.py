@@ -9,7 +9,7 @@ from mmplatform.derive.derived import Derived, quarantine
 from mmplatform.errors import Busy, Permanent, Rejected, Unavailable
 from mmplatform.events import encode
 from mmplatform.modalities import CALL, CHAT
-from mmplatform.pipeline.process import ConsumedRecord, process, process_in_turn, process_one
+from mmplatform.pipeline.process import SHED_REASONS, ConsumedRecord, process, process_in_turn, process_one, shed_by
 from quality.contracts import Limits
 from tests.builders import NOW, call_end, chat, chunk, message, passage, position, screenshot
 
@@ -265,3 +265,22 @@ def test_records_in_turn_end_as_each_of_them_would_alone():
 
 def ended(outcome):
     return [row.event_id for row in outcome.quarantined] + ["dead" for _ in outcome.dead_letters]
+
+
+def test_what_the_gateway_shed_is_named_and_costs_no_deriver_anything():
+    mark = shed_by([("event_id", b"x"), ("shed", b"lag,age")])
+    shed = ConsumedRecord(position(1), encode(chat(1)), NOW, mark)
+    broken = ConsumedRecord(position(2), b"no json", NOW, mark)
+    deriver = Echo()
+    outcome = process([record(chat(0)), shed, broken], deriver, CHAT, LIMITS)
+    assert deriver.batches == [1]
+    assert ids(outcome) == {"chat-0"}
+    [row] = outcome.quarantined
+    assert (row.event_id, row.contract, row.position) == ("chat-1", "shed", position(1))
+    assert row.reasons == (SHED_REASONS[b"lag"], SHED_REASONS[b"age"])
+    assert [letter.position.offset for letter in outcome.dead_letters] == [2]
+
+
+def test_what_others_write_into_the_mark_is_not_repeated():
+    assert shed_by(None) == shed_by([("kind", b"chat_message")]) == ()
+    assert shed_by([("shed", b"a customer's words")]) == shed_by({"shed": "\x00"}) == (SHED_REASONS[b""],)

@@ -1,0 +1,42 @@
+"""``mmplatform topics``: how many topic partitions each modality has, and more of them."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from mmplatform.cli.app import app
+
+
+@app.command()
+def topics(
+    raised: Annotated[
+        str, typer.Option("--raise", help="Give a modality more topic partitions, for example `chat=16`.")
+    ] = "",
+) -> None:
+    """Show the topics of events, or raise the number of topic partitions of one; it is never lowered."""
+    from mmplatform.cli.running import log_settings
+    from mmplatform.ingest.kafka import admin
+    from mmplatform.ingest.raising import parse_raise, raise_partitions, stands
+    from mmplatform.ingest.replay_log import ReplayLog
+
+    wanted = parse_raise(raised) if raised else None
+    settings = log_settings()
+    log = ReplayLog(settings)
+    if wanted is not None:
+        modality, number = wanted
+        before = raise_partitions(settings, modality, number, log, admin(settings))
+        if before == number:
+            typer.echo(f"{modality} has {number} topic partitions already")
+        else:
+            typer.echo(
+                f"{modality}: {before} → {number} topic partitions. Before sources go on: `mmplatform restart`, so "
+                "that every gateway and deriver knows them"
+            )
+    table = Table("modality", "topic", "topic partitions", "records", "lag", box=None, pad_edge=False)
+    for each in stands(settings, log):
+        table.add_row(each.modality, each.topic, str(each.topic_partitions), str(each.records), str(each.lag))
+    Console().print(table)

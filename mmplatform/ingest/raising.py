@@ -1,0 +1,138 @@
+"""How many topic partitions each modality has, and more of them for a modality.
+
+As many derivers of a modality can work at once as its topic has topic partitions. A record's topic partition is the
+hash of its conversation, modulo their number: with another number nearly every conversation moves. What lies in the old
+one stays there, and nobody keeps two topic partitions in step. So a number is raised only while nothing of the modality
+waits, and for calls only while none is open: the state of a call lies by topic partition, and does not move with it.
+
+Only the topics of events are raised. On ``artifacts`` a retraction counts by its offset against that of what it takes
+back, which must lie in one topic partition for ever.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final, Protocol
+
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient, NewPartitions
+
+from mmplatform.errors import Misconfigured, Rejected, Unavailable
+from mmplatform.events import Modality, utc_now
+from mmplatform.ingest.kafka import platform_error
+from mmplatform.ingest.replay_log import Watermarks
+from mmplatform.ingest.topics import deriver_group, topic_name
+from mmplatform.modalities import MODALITIES
+from mmplatform.settings import Settings
+
+MOST: Final = 1000
+_MARGIN_S: Final = 5.0
+"""After the silence that ends a call: its end is put onto the log, and derived."""
+
+_TIMEOUT_S: Final = 30.0
+
+
+class LogView(Protocol):
+    """The part of :class:`~mmplatform.ingest.replay_log.ReplayLog` that is asked here."""
+
+    def lag(self, group: str, topics: list[str]) -> Mapping[str, Mapping[int, int]]:
+        """Records behind, by topic and topic partition. Raises Unavailable, Misconfigured."""
+
+    def watermarks(self, topics: list[str]) -> Mapping[str, Mapping[int, Watermarks]]:
+        """First and next offsets. Raises Unavailable, Misconfigured."""
+
+    def newest(self, topic: str) -> datetime | None:
+        """When the newest record was written; None: there is none. Raises Unavailable, Misconfigured."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stand:
+    """One modality's topic: its topic partitions, the records in them, and how many its derivers are behind."""
+
+    modality: Modality
+    topic: str
+    topic_partitions: int
+    records: int
+    lag: int
+
+
+def stands(settings: Settings, log: LogView) -> list[Stand]:
+    """How the topics of events stand. Raises Unavailable, Misconfigured."""
+    found = []
+    for modality, spec in MODALITIES.items():
+        topic = topic_name(settings, spec.topic)
+        marks = log.watermarks([topic])[topic]
+        lag = sum(log.lag(deriver_group(settings, modality), [topic])[topic].values())
+        records = sum(mark.high - mark.low for mark in marks.values())
+        found.append(Stand(modality, topic, len(marks), records, lag))
+    return found
+
+
+def parse_raise(text: str) -> tuple[Modality, int]:
+    """Read ``chat=16``. Raises Misconfigured."""
+    name, _, number = text.partition("=")
+    known = {str(modality): modality for modality in MODALITIES}
+    modality = known.get(name.strip())
+    if modality is None or not number.strip().isdecimal() or not 1 <= int(number) <= MOST:
+        raise Misconfigured(
+            f"--raise: `{text}` is not one of {', '.join(known)} with a number from 1 to {MOST}: write `chat=16`"
+        )
+    return modality, int(number)
+
+
+def raise_partitions(settings: Settings, modality: Modality, wanted: int, log: LogView, client: AdminClient) -> int:
+    """Give a modality's topic so many topic partitions; how many it had.
+
+    Raises:
+        Rejected: it has more: their number is never lowered.
+        Unavailable: something of the modality waits, or a call may be open; or the broker does not answer.
+        Misconfigured: there is no such topic, or the broker refuses.
+    """
+    stand = next(each for each in stands(settings, log) if each.modality == modality)
+    if wanted < stand.topic_partitions:
+        raise Rejected(
+            f"{stand.topic} has {stand.topic_partitions} topic partitions, and their number is never lowered: what lies"
+            " in the last ones would be lost"
+        )
+    if wanted == stand.topic_partitions:
+        return wanted
+    _at_rest(settings, stand, log)
+    # The state first: a deriver that gets a new topic partition looks for its state at once.
+    _grow(client, [*_states(settings, stand, client), stand.topic], wanted)
+    return stand.topic_partitions
+
+
+def _at_rest(settings: Settings, stand: Stand, log: LogView) -> None:
+    if stand.lag:
+        raise Unavailable(
+            f"{stand.lag} events of {stand.topic} are not derived yet, and later ones of the same conversations would "
+            "overtake them: hold the sources, let the derivers catch up, and run this again"
+        )
+    newest = log.newest(stand.topic) if stand.modality == "call" else None
+    quiet_s = settings.call_idle_s + _MARGIN_S
+    if newest is not None and (utc_now() - newest).total_seconds() < quiet_s:
+        raise Unavailable(
+            "a call may be open, and its state would stay behind in its old topic partition: run this again when "
+            f"{quiet_s:.0f} s have passed without a piece of a call"
+        )
+
+
+def _states(settings: Settings, stand: Stand, client: AdminClient) -> list[str]:
+    """The changelogs of the derivers' state, which have as many topic partitions as the topic."""
+    prefix = f"changelog__{deriver_group(settings, stand.modality)}--{stand.topic}--"
+    try:
+        there = client.list_topics(timeout=_TIMEOUT_S).topics
+    except KafkaException as error:
+        raise platform_error(error, "asking the broker for its topics") from error
+    return [name for name in there if name.startswith(prefix) and len(there[name].partitions) == stand.topic_partitions]
+
+
+def _grow(client: AdminClient, topics: list[str], wanted: int) -> None:
+    for topic in topics:
+        try:
+            futures = client.create_partitions([NewPartitions(topic, wanted)], request_timeout=_TIMEOUT_S)
+            futures[topic].result()
+        except KafkaException as error:
+            raise platform_error(error, f"raising the topic partitions of {topic}") from error

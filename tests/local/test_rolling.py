@@ -1,0 +1,177 @@
+"""A rolling restart of a real supervisor over tiny programs: who runs, who takes turns, what a sick successor does."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+
+import pytest
+
+from mmplatform.errors import Misconfigured, Unavailable
+from mmplatform.local import runfile
+from mmplatform.local.crowding import derivers_of, idle
+from mmplatform.local.handover import successor_of
+from mmplatform.local.rolling import ask_restart
+from mmplatform.local.stack import Options, parse_derivers, plan
+from mmplatform.settings import load
+from mmplatform.worker import STANDBY
+from tests.waiting import eventually
+
+# Two workers that say over HTTP how they are, and write down when they take up work and when they stop. One that finds
+# the file `sick` ends at once.
+SUPERVISOR = """
+import sys
+from pathlib import Path
+from mmplatform.local.launch import run_stack
+from mmplatform.local.ports import any_free
+from mmplatform.local.probes import HttpProbe, TcpProbe
+from mmplatform.local.stack import Options, Service, Stack
+from mmplatform.local.views import NoView
+from mmplatform.settings import Settings
+
+data = Path(sys.argv[1])
+WORKER = f'''
+import os, signal, sys, threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
+def tell(word):
+    with open({str(data / "told")!r}, "a") as file:
+        file.write(f"{{NAME}} {{word}} {{os.getpid()}}" + chr(10))
+if os.path.exists({str(data / "sick")!r}):
+    sys.exit(3)
+state = ["standby" if os.environ.get("MMPLATFORM_STANDBY") else "running"]
+class Handler(BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200 if state[0] == "running" else 503)
+        self.end_headers()
+        self.wfile.write(state[0].encode())
+    def log_message(self, *_):
+        pass
+def stop(*_):
+    tell("ends")
+    os._exit(0)
+def take(*_):
+    state[0] = "running"
+    tell("works")
+signal.signal(signal.SIGTERM, stop)
+signal.signal(signal.SIGUSR1, take)
+if state[0] == "running":
+    tell("works")
+HTTPServer(("127.0.0.1", int(os.environ["MMPLATFORM_METRICS_PORT"])), Handler).serve_forever()
+'''
+
+def worker(name, **more):
+    port, spare = any_free(), any_free()
+    return Service(
+        name,
+        (sys.executable, "-S", "-c", f"NAME = {name!r}" + WORKER),
+        {"MMPLATFORM_METRICS_PORT": str(port)},
+        HttpProbe(f"http://127.0.0.1:{port}/healthz"),
+        metrics_url=f"http://127.0.0.1:{port}",
+        spare_port=spare,
+        **more,
+    )
+
+lone = any_free()
+command = (sys.executable, "-m", "http.server", "--bind", "127.0.0.1", str(lone))
+server = Service("server", command, {}, TcpProbe("127.0.0.1", lone))
+stack = Stack((server, worker("both", takes_turns=False), worker("turns")), "", "", "", "")
+run_stack(Settings(data_dir=data), Options(), NoView(), stack=stack)
+"""
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """One stack for all: each test leaves it ready."""
+    folder = tmp_path_factory.mktemp("rolling")
+    process = subprocess.Popen([sys.executable, "-c", textwrap.dedent(SUPERVISOR), str(folder)])
+    try:
+        eventually(lambda: (run := runfile.running(folder)) is not None and run.settled, within_s=180)
+        yield folder
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=60) == 0
+
+
+def pids(data):
+    return {name: service.pid for name, service in runfile.running(data).services.items()}
+
+
+def told(data):
+    return [tuple(line.split()) for line in (data / "told").read_text().splitlines()]
+
+
+def test_each_worker_is_replaced_and_only_one_of_a_name_works(data):
+    before, shown = pids(data), {}
+    ask_restart(data, [], shown.__setitem__)
+    after = runfile.running(data)
+    assert list(shown) == ["turns", "both"], "from the end of the way to its beginning"
+    assert shown["both"] == 0.0, "both served meanwhile"
+    assert after.services["server"].pid == before["server"], "who has no successor is left alone"
+    assert all(after.services[name].pid != before[name] for name in shown)
+    assert {service.state for service in after.services.values()} == {"ready"}
+    assert sum(service.restarts for service in after.services.values()) == 0, "it did not die"
+    words = [(word, int(pid)) for name, word, pid in told(data) if name == "turns"]
+    old, new = before["turns"], after.services["turns"].pid
+    assert words == [("works", old), ("ends", old), ("works", new)]
+    ask_restart(data, ["turns"], shown.__setitem__)
+    assert pids(data)["turns"] not in {old, new}
+    assert pids(data)["both"] == after.services["both"].pid
+
+
+def test_a_sick_successor_leaves_the_old_one_at_work(data):
+    before, words = pids(data), told(data)
+    (data / "sick").touch()
+    with pytest.raises(Unavailable, match=r"turns: the successor .*runs on.*; not restarted: turns, both"):
+        ask_restart(data, [], lambda *_: None)
+    assert pids(data) == before
+    assert told(data) == words
+    (data / "sick").unlink()
+    ask_restart(data, ["both"], lambda *_: None)
+    assert pids(data)["both"] != before["both"]
+
+
+def test_a_successor_that_is_killed_is_started_again(data):
+    ask_restart(data, ["turns"], lambda *_: None)
+    fresh = pids(data)["turns"]
+    os.kill(fresh, signal.SIGKILL)
+    eventually(lambda: (s := runfile.running(data).services["turns"]).state == "ready" and s.restarts == 1, 120)
+    assert pids(data)["turns"] != fresh
+
+
+def test_what_cannot_be_restarted_so_is_told(data, tmp_path):
+    with pytest.raises(Misconfigured, match="server cannot be restarted beside itself: there are turns, both"):
+        ask_restart(data, ["server"], lambda *_: None)
+    with pytest.raises(Unavailable, match="no stack runs"):
+        ask_restart(tmp_path / "other", [], lambda *_: None)
+
+
+def test_every_worker_of_the_stack_has_a_successor_with_a_port_of_its_own():
+    counted = iter(range(20_000, 30_000))
+    stack = plan(load(), Options(parse_derivers("chat=2,call=2")), lambda *_: next(counted))
+    workers = {service.name: service for service in stack.services if service.spare_port}
+    assert set(workers) == {service.name for service in stack.services} - {"broker", "chroma"}
+    assert {name for name, service in workers.items() if not service.takes_turns} == {"gateway"}
+    ports = [port for s in workers.values() for port in (s.spare_port, int(s.metrics_url.rpartition(":")[2]))]
+    assert len(set(ports)) == len(ports)
+    service = workers["derive-chat-1"]
+    after = successor_of(service)
+    assert after.environment["MMPLATFORM_METRICS_PORT"] == str(service.spare_port)
+    assert after.environment["MMPLATFORM_INSTANCE"] == service.environment["MMPLATFORM_INSTANCE"] == "1"
+    assert successor_of(after) == service, "the two ports change places"
+
+
+def test_the_supervisor_and_the_workers_have_one_word_for_standing_by():
+    from mmplatform.local import probes
+
+    assert probes.STANDBY == STANDBY
+
+
+def test_a_deriver_without_a_topic_partition_is_noticed():
+    names = ["broker", "derive-chat", "derive-chat-1", "derive-call", "index"]
+    assert derivers_of(names) == {"chat": 2, "call": 1, "screenshot": 0}
+    assert idle({"chat": (2, 4), "call": (5, 4)}) == {"call": 1}
