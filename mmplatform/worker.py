@@ -2,7 +2,8 @@
 
 A worker opens what it needs and waits for what is away, says over ``/healthz`` when it is ready, runs until it is told
 to stop (SIGTERM drains: the last micro-batch is landed and committed), and exits non-zero when it cannot go on, so that
-whoever supervises it, here ``mmplatform up``, in a cluster its scheduler, starts it anew.
+whoever supervises it, here ``mmplatform up``, in a cluster its scheduler, starts it anew. ``prepare`` makes the topics,
+the tables and the index's collections, and ends: a cluster runs it before the workers of a new release.
 """
 
 from __future__ import annotations
@@ -178,6 +179,27 @@ def _gateway(settings: Settings) -> None:
     serve(settings, on_ready=lambda: setattr(status, "state", "running"))
 
 
+def _prepare(settings: Settings) -> None:
+    """Not a worker but a job: make what all others would make, each at its start, and end; safe to repeat."""
+    from mmplatform.ingest.topics import ensure_topics
+    from mmplatform.land.index import ChromaIndex
+    from mmplatform.land.lakehouse import Lakehouse
+    from mmplatform.land.spaces import SpaceLog
+    from mmplatform.pipeline.derivers import space_named
+
+    topics = _patiently("the log", lambda: ensure_topics(settings))
+    for mismatch in topics.mismatches:
+        _log.warning("topic is not as wished", mismatch=mismatch)
+    _patiently("the lakehouse", lambda: Lakehouse.open(settings).ensure_tables())
+    index = ChromaIndex.open(settings)
+    try:
+        for active in _patiently("the index", lambda: SpaceLog(index).adopt(space_named(settings))).active:
+            _patiently("the index", partial(index.prepare, active.name))
+    finally:
+        index.close()
+    _log.info("prepared", topics_created=len(topics.created), topics_there=len(topics.existing))
+
+
 def _status(
     settings: Settings, name: str, freshness: FreshnessTracker | None = None, *, topics: bool = True
 ) -> WorkerStatus:
@@ -186,7 +208,7 @@ def _status(
     from mmplatform.ingest.topics import ensure_topics
 
     status = WorkerStatus(name, freshness=freshness)
-    serve_status(status, settings.metrics_port)
+    serve_status(status, settings.metrics_port, settings.metrics_host)
     if topics:
         for mismatch in _patiently("the log", lambda: ensure_topics(settings)).mismatches:
             _log.warning("topic is not as wished", mismatch=mismatch)
@@ -218,6 +240,7 @@ WORKERS: Final[dict[str, Callable[[Settings], None]]] = {
     **{f"derive-{modality}": _derive(modality) for modality in MODALITIES},
     "index": _index,
     "archive": _archive,
+    "prepare": _prepare,
 }
 
 if __name__ == "__main__":

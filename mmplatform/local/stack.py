@@ -154,16 +154,16 @@ def _workers(
     workers = []
     preferred = settings.metrics_port or METRICS_PORT
     for name, worker, instance, needs in wanted:
-        port = claim(preferred, HOST)
+        port = claim(preferred, settings.metrics_host)
         preferred = port + 1
         workers.append(
             Service(
                 name=name,
                 command=(sys.executable, "-m", "mmplatform.worker", worker),
                 environment=worker_environment(settings, addresses, instance=f"{prefix}{instance}", metrics_port=port),
-                probe=HttpProbe(f"http://{HOST}:{port}/healthz"),
+                probe=HttpProbe(f"http://{_reachable(settings.metrics_host)}:{port}/healthz"),
                 needs=needs,
-                metrics_url=f"http://{HOST}:{port}",
+                metrics_url=f"http://{_reachable(settings.metrics_host)}:{port}",
             )
         )
     return workers

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import socket
 from datetime import timedelta
 
 import httpx
 import pytest
 
 from mmplatform.consumers.status import WorkerStatus, serve_status
+from mmplatform.errors import Misconfigured, Unavailable
 from mmplatform.retrieve.freshness import FreshnessTracker
 from tests.builders import NOW, stamps
 from tests.waiting import eventually
@@ -88,3 +90,20 @@ def test_a_worker_shows_what_became_of_its_lineage(served):
     assert 'mmplatform_lineage_events_total{outcome="sent"} 4.0' in page
     assert 'mmplatform_lineage_events_total{outcome="dropped"} 2.0' in page
     assert "mmplatform_lineage_queued 3.0" in page
+
+
+def test_the_page_listens_where_it_is_told():
+    status = WorkerStatus("index")
+    server = serve_status(status, 0, "0.0.0.0")
+    try:
+        assert httpx.get(f"http://127.0.0.2:{server.server_address[1]}/status").json()["worker"] == "index"
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def test_an_address_that_cannot_be_listened_on_is_told_with_its_variable():
+    with pytest.raises(Misconfigured, match="MMPLATFORM_METRICS_HOST"):
+        serve_status(WorkerStatus("index"), 0, "203.0.113.7")
+    with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(Unavailable, match="MMPLATFORM_METRICS_PORT"):
+        serve_status(WorkerStatus("index"), taken.getsockname()[1])
