@@ -1,7 +1,7 @@
 """Dagster's own configuration, ``dagster.yaml``: written from the settings, and looked at by ``doctor``.
 
 ``python -m mmplatform.local.dagster_home`` writes it into ``dagster/`` of the data directory and ends, for those who
-start Dagster's processes under a scheduler of their own. Nothing secret is in it: the database is named by its variable,
+start Dagster's processes themselves. Nothing secret is in it: the database is named by its variable,
 and S3's keys come from the process's environment, which :func:`aws_environment` makes of ours. Dagster itself is not
 loaded here.
 """
