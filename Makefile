@@ -46,12 +46,14 @@ check: $(VENV)/.dev  ## Lint, types, layers
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: $(VENV)/.dev models  ## Print the figures that the docs claim (about 15 minutes)
+bench: $(VENV)/.dev models  ## Print the figures that the docs claim (about 25 minutes)
 	$(BIN)/python -m benchmarks.log
 	$(BIN)/python -m benchmarks.efficiency
 	$(BIN)/python -m benchmarks.sensors
 	$(BIN)/python -m benchmarks.event_log
 	$(BIN)/python -m benchmarks.reprocess
+	$(BIN)/python -m benchmarks.unit_costs --out docs/benchmarks/unit-costs.json
+	$(BIN)/python -m benchmarks.sizing
 	$(BIN)/mmplatform up --detach --no-dagster
 	$(BIN)/python -m benchmarks.freshness --out docs/benchmarks; code=$$?; $(BIN)/mmplatform down; exit $$code
 
