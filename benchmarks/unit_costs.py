@@ -5,7 +5,8 @@
 A stack of its own in a temporary folder, without Dagster. Round after round the same number of units of one modality is
 sent through the gateway, and waited for until nothing is behind, the archiver included. A round's cost is what each
 process used of the processor in it, less what it uses when idle, by unit; the quantiles are over rounds. Bytes and rows
-are counted in the stores. What the archiver takes for a commit and for a row is fitted over all rounds.
+are counted in the stores. What the archiver takes for a commit and for a row is measured by itself
+(``benchmarks/archiver.py``): in rounds this small it is all commits.
 """
 
 from __future__ import annotations
@@ -14,7 +15,6 @@ import argparse
 import asyncio
 import json
 import os
-import re
 import subprocess
 import sys
 import tempfile
@@ -28,6 +28,7 @@ from typing import Any, Final
 import httpx
 import numpy as np
 
+from benchmarks.archiver import archiver_costs
 from benchmarks.load import CHUNK_S, call_chunks, chat_texts, screenshots
 from benchmarks.machine import cpu_seconds, describe, resident_bytes
 from mmplatform.events import utc_now
@@ -57,12 +58,11 @@ class Moment:
     blob_bytes: int
     snapshots: dict[int, tuple[int, int]]
     passages: int
-    archive_s: float
 
 
 @dataclass(slots=True)
 class Round:
-    """One round, by unit; of the archiver, what it did in the whole round."""
+    """One round, by unit; ``commits`` are those of the whole round."""
 
     units: int
     cpu_s: dict[str, float]
@@ -72,8 +72,6 @@ class Round:
     rows: float
     passages: float
     commits: int
-    archive_cpu_s: float = 0.0
-    archive_busy_s: float = 0.0
 
 
 @dataclass(slots=True)
@@ -93,8 +91,6 @@ class Stack:
                 told = snapshot.summary.additional_properties if snapshot.summary else {}
                 added = (int(told.get("added-records", 0)), int(told.get("added-files-size", 0)))
                 snapshots[snapshot.snapshot_id] = added
-        metrics = httpx.get(f"{self.run.services['archive'].metrics_url}/metrics", trust_env=False).text
-        busy = re.search(r"^mmplatform_batch_seconds_sum\{[^}]*\} (\S+)$", metrics, re.MULTILINE)
         return Moment(
             at=time.monotonic(),
             cpu={name: cpu_seconds(service.pid or 0) for name, service in self.run.services.items()},
@@ -102,7 +98,6 @@ class Stack:
             blob_bytes=size_of(self.settings.blobs_dir),
             snapshots=snapshots,
             passages=sum(bucket["upserted"] for bucket in self._status("index")["buckets"].values()),
-            archive_s=float(busy[1]) if busy else 0.0,
         )
 
     def drained(self) -> None:
@@ -145,8 +140,6 @@ class Stack:
             rows=sum(rows for rows, _ in news) / units,
             passages=(after.passages - before.passages) / units,
             commits=len(news),
-            archive_cpu_s=cpu["archive"],
-            archive_busy_s=after.archive_s - before.archive_s,
         )
 
 
@@ -212,17 +205,6 @@ def quantiles(values: list[float]) -> dict[str, float]:
             {"mean": float(np.mean(values)), "p50": p50, "p95": p95, "p99": p99}.items()}  # fmt: skip
 
 
-def fitted(rounds: list[Round], seconds: list[float]) -> tuple[float, float]:
-    """Seconds for a commit and for a row: least squares, neither below nought."""
-    amounts = np.array([[each.commits, each.rows * each.units] for each in rounds], dtype=float)
-    (commit, row), *_ = np.linalg.lstsq(amounts, np.array(seconds), rcond=None)
-    if row < 0:
-        commit, row = sum(seconds) / amounts[:, 0].sum(), 0.0
-    if commit < 0:
-        commit, row = 0.0, sum(seconds) / amounts[:, 1].sum()
-    return float(commit), float(row)
-
-
 def summary(rounds: dict[str, list[Round]]) -> dict[str, Any]:
     """What is written down of the rounds."""
     units = {
@@ -237,17 +219,8 @@ def summary(rounds: dict[str, list[Round]]) -> dict[str, Any]:
         }
         for modality, found in rounds.items()
     }
-    every = [each for found in rounds.values() for each in found]
-    cpu = fitted(every, [each.archive_cpu_s for each in every])
-    busy = fitted(every, [each.archive_busy_s for each in every])
     return {
         "units": units,
-        "archive": {
-            "commit_cpu_s": round(cpu[0], 4),
-            "row_cpu_s": round(cpu[1], 6),
-            "commit_busy_s": round(busy[0], 4),
-            "row_busy_s": round(busy[1], 6),
-        },
         "rounds": {modality: [asdict(each) for each in found] for modality, found in rounds.items()},
     }
 
@@ -323,6 +296,8 @@ def main() -> None:
         half = max(arguments.rounds // 2, 1)
         wanted = {"chat": arguments.rounds, "screenshot": arguments.rounds, "call": half}
         found = measure(stack, wanted, lambda rounds: keep(arguments.out, rounds))
+    with tempfile.TemporaryDirectory() as folder:
+        found["archive"] = archiver_costs(Path(folder) / "archiver")
     print(f"\n{'CPU seconds of one':<22}{'process':<20}{'mean':>9}{'p50':>9}{'p95':>9}{'p99':>9}")
     for modality, costs in found["units"].items():
         for name, q in costs["cpu_s"].items():

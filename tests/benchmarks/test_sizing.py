@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.sizing import BUSY, COSTS, SCENARIOS, Scenario, report, size
+from benchmarks.sizing import BUSY, COSTS, SCENARIOS, STORE_WAIT_S, Scenario, report, size
 
 ROOT = Path(__file__).parents[2]
 
@@ -27,7 +27,7 @@ def costs(**archive):
            "call": {"derive-chat": same(0.0), "derive-call": same(15.0)}}  # fmt: skip
     return {
         "units": {modality: unit | {"cpu_s": shared | own[modality]} for modality, unit in units.items()},
-        "archive": {"commit_cpu_s": 0.1, "row_cpu_s": 0.001, "commit_busy_s": 0.15, "row_busy_s": 0.002} | archive,
+        "archive": {"commit_cpu_s": 0.1, "row_cpu_s": 0.001} | archive,
         "memory_bytes": dict.fromkeys(
             ("gateway", "broker", "chroma", "index", "archive", "derive-chat", "derive-call"), 2**30
         ),
@@ -53,7 +53,7 @@ def test_the_archiver_pays_for_commits_and_for_rows():
     sized = size(costs(), CHATS, commit_s=15)
     assert sized.rows_a_s == pytest.approx(300)
     assert sized.commits_an_hour == pytest.approx(3 * 240)  # raw_chats, messages, passages, every 15 s
-    assert sized.full["archive"] == pytest.approx(3 / 15 * 0.15 + 300 * 0.002)
+    assert sized.full["archive"] == pytest.approx(3 / 15 * (0.1 + STORE_WAIT_S) + 300 * 0.001)
     assert sized.needs["archive"].cores == pytest.approx(3 / 15 * 0.1 + 300 * 0.001)
     assert size(costs(), CHATS, commit_s=60).commits_an_hour == pytest.approx(3 * 60)
 
@@ -75,11 +75,11 @@ def test_bytes_of_a_day_are_of_the_hours_in_which_it_arrives():
 
 
 def test_what_is_full_first_is_named_with_the_load_at_which_it_is():
-    # rows 300 a second at 0.01 s: three archivers' time
-    crowded = size(costs(row_busy_s=0.01, commit_busy_s=0.0), CHATS)
+    # 300 rows a second at 0.01 s: three archivers' time, but for the commits
+    crowded = size(costs(row_cpu_s=0.01, commit_cpu_s=-STORE_WAIT_S), CHATS)
     assert crowded.bottleneck == ("archive", pytest.approx(3.0))
     assert "bottleneck: archive, which is full at 0.33 of this load" in report(crowded)
-    idle = size(costs(row_busy_s=0.0, commit_busy_s=0.0), Scenario("", {"chat": 10.0}))
+    idle = size(costs(row_cpu_s=0.0, commit_cpu_s=-STORE_WAIT_S), Scenario("", {"chat": 10.0}))
     assert idle.bottleneck == ("index", pytest.approx(10 * 0.007))
     assert "next bottleneck: index, which is full at 14.3 times this load" in report(idle)
 

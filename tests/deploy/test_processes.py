@@ -14,6 +14,7 @@ import sys
 import uuid
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import httpx
@@ -30,13 +31,13 @@ from tests.servers.process import free_ports
 from tests.servers.s3 import running_s3
 from tests.waiting import eventually
 
-pytestmark = [pytest.mark.broker, pytest.mark.models, pytest.mark.s3, pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.broker, pytest.mark.models, pytest.mark.s3, pytest.mark.slow, pytest.mark.timeout(1200)]
 
 STARTED = ("chroma", "gateway", "search", "derive-chat", "index", "archive", "dagster-code", "dagster-webserver")
 READ_ONLY = 'mount --bind "$0" "$0" && mount -o remount,ro,bind / && exec "$@"'
 """What a command is started with, so that it can write to the node's folder and to nothing else."""
 
-SLOW_S = 300.0
+SLOW_S = 600.0
 """For the start of all of them at once on a busy machine; a failure ends it at once."""
 
 
@@ -74,6 +75,7 @@ class Node:
         beside = Path(sys.executable).with_name(program)
         return [sys.executable if program == "python" else str(beside), *(self.here(name, arg) for arg in args)]
 
+    @cached_property
     def jail(self) -> list[str]:
         """A read-only root, as in a pod, where this machine lets us make one."""
         tried = ["unshare", "--mount", "sh", "-c", READ_ONLY, str(self.folder)]
@@ -86,7 +88,7 @@ class Node:
         kept = {variable: value for variable, value in os.environ.items() if not variable.startswith("MMPLATFORM_")}
         with (self.folder / f"{name}.log").open("ab") as log:
             return subprocess.Popen(
-                [*self.jail(), *self.command(name, container)],
+                [*self.jail, *self.command(name, container)],
                 # A pod has a `/tmp` of its own.
                 env=kept | self.environment(name, container) | {"TMPDIR": str(self.folder / name / "tmp")},
                 stdout=log,
@@ -97,8 +99,12 @@ class Node:
 
     def once(self, name: str, container: dict) -> None:
         """Run a container that ends by itself."""
-        code = self.start(name, container).wait(SLOW_S)
-        assert code == 0, self.log(name)
+        process = self.start(name, container)
+        try:
+            assert process.wait(SLOW_S) == 0, self.log(name)
+        finally:
+            process.kill()
+            process.wait()
 
     def log(self, name: str) -> str:
         return (self.folder / f"{name}.log").read_text(errors="replace")[-3000:]
@@ -196,6 +202,7 @@ def node(tmp_path_factory):
                     process.wait(60)
                 except subprocess.TimeoutExpired:
                     process.kill()
+                    process.wait()
 
 
 def started(node: Node) -> Node:
