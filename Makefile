@@ -45,19 +45,24 @@ test-faults: $(VENV)/.dev models  ## Servers away for 20 s, and a chaos run of 1
 test-caption: .venv-caption/.ready  ## Set up torch in a venv of its own and drive the transformers captioner
 	.venv-caption/bin/python -m pytest -m caption tests/derive/test_caption.py $(ARGS)
 
+manifests:  ## Render deploy/overlays into deploy/rendered (needs kubectl)
+	for overlay in small production; do kubectl kustomize deploy/overlays/$$overlay > deploy/rendered/$$overlay.yaml || exit 1; done
+
 check: $(VENV)/.dev  ## Lint, types, layers
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: $(VENV)/.dev models  ## Print the figures that the docs claim (about 20 minutes)
+bench: $(VENV)/.dev models  ## Print the figures that the docs claim (about 25 minutes)
 	$(BIN)/python -m benchmarks.log
 	$(BIN)/python -m benchmarks.efficiency
 	$(BIN)/python -m benchmarks.sensors
 	$(BIN)/python -m benchmarks.event_log
 	$(BIN)/python -m benchmarks.reprocess
 	$(BIN)/python -m benchmarks.surge --out docs/benchmarks
+	$(BIN)/python -m benchmarks.unit_costs --out docs/benchmarks/unit-costs.json
+	$(BIN)/python -m benchmarks.sizing
 	$(BIN)/mmplatform up --detach --no-dagster
 	$(BIN)/python -m benchmarks.freshness --out docs/benchmarks; code=$$?; $(BIN)/mmplatform down; exit $$code
 
@@ -101,4 +106,4 @@ comma := ,
 	  $$($(BIN)/python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["caption"])')
 	@touch $@
 
-.PHONY: help demo up down models test test-backfill fuzz test-caption check bench clean test-faults chaos
+.PHONY: help demo up down models test test-backfill fuzz test-caption check bench clean test-faults chaos manifests

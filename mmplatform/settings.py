@@ -204,8 +204,16 @@ class Settings(MarkSettings, BaseSettings):
         gt=0,
         description="Days for which Dagster's runs and asset events are kept; the newest of each partition stays.",
     )
+    metrics_host: str = Field(
+        default="127.0.0.1", description="Address on which a worker's own /metrics and /healthz are served."
+    )
     metrics_port: int = Field(
         default=0, ge=0, le=65535, description="Port of a worker's own /metrics, /healthz and /readyz; 0: a free one."
+    )
+    index_status: str = Field(
+        default="",
+        pattern=r"^(https?://[^/?#]+)?$",
+        description="`http://host:port` of the index worker's status page; empty: that of the stack on this machine.",
     )
     instance: str = Field(
         default="0",

@@ -189,6 +189,29 @@ def _gateway(settings: Settings) -> None:
     serve(settings, on_ready=lambda: setattr(status, "state", "running"), readiness=status.readiness)
 
 
+def _prepare(settings: Settings) -> None:
+    """Not a worker but a job: make what all others would make, each at its start, and end; safe to repeat."""
+    from mmplatform.consumers.status import WorkerStatus
+    from mmplatform.ingest.topics import ensure_topics
+    from mmplatform.land.index import ChromaIndex
+    from mmplatform.land.lakehouse import Lakehouse
+    from mmplatform.land.spaces import SpaceLog
+    from mmplatform.pipeline.derivers import space_named
+
+    status = WorkerStatus("prepare")
+    topics = _patiently(status, "the log", lambda: ensure_topics(settings))
+    for mismatch in topics.mismatches:
+        _log.warning("topic is not as wished", mismatch=mismatch)
+    _patiently(status, "the lakehouse", lambda: Lakehouse.open(settings).ensure_tables())
+    index = ChromaIndex.open(settings)
+    try:
+        for active in _patiently(status, "the index", lambda: SpaceLog(index).adopt(space_named(settings))).active:
+            _patiently(status, "the index", partial(index.prepare, active.name))
+    finally:
+        index.close()
+    _log.info("prepared", topics_created=len(topics.created), topics_there=len(topics.existing))
+
+
 def _status(
     settings: Settings, name: str, freshness: FreshnessTracker | None = None, *, topics: bool = True
 ) -> WorkerStatus:
@@ -200,7 +223,7 @@ def _status(
     # As the supervisor names it: the figures of two derivers of a modality stay apart.
     number = settings.instance.rpartition("-")[2]
     status = WorkerStatus(name if number == "0" else f"{name}-{number}", freshness=freshness)
-    serve_status(status, settings.metrics_port)
+    serve_status(status, settings.metrics_port, settings.metrics_host)
     if topics:
         for mismatch in _patiently(status, "the log", lambda: ensure_topics(settings)).mismatches:
             _log.warning("topic is not as wished", mismatch=mismatch)
@@ -249,6 +272,7 @@ WORKERS: Final[dict[str, Callable[[Settings], None]]] = {
     **{f"derive-{modality}": _derive(modality) for modality in MODALITIES},
     "index": _index,
     "archive": _archive,
+    "prepare": _prepare,
 }
 
 if __name__ == "__main__":

@@ -141,7 +141,7 @@ class StackResource(ReplayLogResource, IndexResource):
         """What the index worker measures: the gap of each modality and each stage's share.
 
         Raises:
-            Unavailable: no stack runs here, it has no such worker, or the worker does not answer.
+            Unavailable: no stack runs here and the settings name no such worker, or the worker does not answer.
         """
         import httpx
         from pydantic import ValidationError
@@ -150,11 +150,12 @@ class StackResource(ReplayLogResource, IndexResource):
         from mmplatform.local.statuses import WorkerStatus
 
         settings = self.settings()
-        run = self._run(settings)
+        run = None if settings.index_status else self._run(settings)
         service = None if run is None else run.services.get(_INDEX)
-        if service is None or not service.metrics_url:
-            raise Unavailable(_nowhere("the index worker's status page", "", settings))
-        url = f"{service.metrics_url}/status"
+        address = settings.index_status or (service.metrics_url if service else "")
+        if not address:
+            raise Unavailable(_nowhere("the index worker's status page", "index_status", settings))
+        url = f"{address}/status"
         try:
             with httpx.Client(timeout=ANSWER_S, mounts=direct(url)) as client:
                 return WorkerStatus.model_validate_json(client.get(url).raise_for_status().content)

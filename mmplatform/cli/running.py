@@ -24,11 +24,13 @@ def gateway_url(given: str = "") -> str:
 
 
 def status_url(service: str) -> str:
-    """The status page of one worker of the running stack. Raises Unavailable when there is none."""
+    """The status page of one worker: the settings' or the running stack's. Raises Unavailable when there is none."""
     from mmplatform.local import runfile
     from mmplatform.settings import load
 
     settings = load()
+    if service == "index" and settings.index_status:
+        return f"{settings.index_status}/status"
     run = runfile.running(settings.data_dir)
     found = run.services.get(service) if run else None
     if found is None:

@@ -1,16 +1,19 @@
 """What a worker says of itself over HTTP: ``/healthz``, ``/readyz``, ``/status`` (JSON) and ``/metrics`` (Prometheus).
 
-Loopback only; one thread; nothing here may hold the worker up.
+On loopback unless the settings say otherwise; one thread; nothing here may hold the worker up.
 """
 
 from __future__ import annotations
 
+import errno
 import json
+import socket
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from socketserver import TCPServer
 from typing import Any, Final
 
 import structlog
@@ -19,6 +22,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from mmplatform.consumers.readiness import BROKER, Readiness
+from mmplatform.errors import Misconfigured, Unavailable
 from mmplatform.retrieve.by_bucket import BucketCounts
 from mmplatform.retrieve.freshness import WINDOW_S, FreshnessTracker, as_json
 
@@ -176,8 +180,13 @@ def _ready(reasons: Mapping[str, str]) -> tuple[int, str, bytes]:
     return (503 if reasons else 200, "application/json", body)
 
 
-def serve_status(status: WorkerStatus, port: int) -> ThreadingHTTPServer:
-    """Answer on ``127.0.0.1:port`` (0 takes a free one) from a daemon thread."""
+def serve_status(status: WorkerStatus, port: int, host: str = "127.0.0.1") -> ThreadingHTTPServer:
+    """Answer on ``host:port`` (0 takes a free one) from a daemon thread.
+
+    Raises:
+        Misconfigured: the address is none of this machine's.
+        Unavailable: the port is in use.
+    """
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -198,7 +207,27 @@ def serve_status(status: WorkerStatus, port: int) -> ThreadingHTTPServer:
         def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - http.server's contract
             """Keep scrapes out of the worker's log."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
-    server.daemon_threads = True
+    server = _listening(Handler, host, port)
     threading.Thread(target=server.serve_forever, name="status", daemon=True).start()
     return server
+
+
+def _listening(handler: type[BaseHTTPRequestHandler], host: str, port: int) -> ThreadingHTTPServer:
+    class Server(ThreadingHTTPServer):
+        address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        daemon_threads = True
+
+        def server_bind(self) -> None:
+            # http.server's own asks the name service who `host` is, which in a cluster may take seconds.
+            TCPServer.server_bind(self)
+            self.server_name, self.server_port = host, self.server_address[1]
+
+    try:
+        return Server((host, port), handler)
+    except (socket.gaierror, PermissionError) as error:
+        reason = error.strerror
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            raise Unavailable(f"{host}:{port} is in use: set MMPLATFORM_METRICS_PORT, 0 for a free one") from None
+        reason = error.strerror
+    raise Misconfigured(f"cannot listen on {host}:{port} ({reason}): mend MMPLATFORM_METRICS_HOST or _PORT")

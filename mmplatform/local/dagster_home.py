@@ -1,20 +1,23 @@
 """Dagster's own configuration, ``dagster.yaml``: written from the settings, and looked at by ``doctor``.
 
-Nothing secret is in it: the database is named by its variable, and S3's keys come from the process's environment, which
-:func:`aws_environment` makes of ours. Dagster itself is not loaded here.
+``python -m mmplatform.local.dagster_home`` writes it into ``dagster/`` of the data directory and ends, for those who
+start Dagster's processes themselves. Nothing secret is in it: the database is named by its variable,
+and S3's keys come from the process's environment, which :func:`aws_environment` makes of ours. Dagster itself is not
+loaded here.
 """
 
 from __future__ import annotations
 
 import importlib.util
 import json
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from mmplatform.errors import Misconfigured
-from mmplatform.settings import Settings
+from mmplatform.errors import Misconfigured, PlatformError
+from mmplatform.settings import Settings, load
 
 OURS: Final = "# Written by `mmplatform up` at each start. Take this line away, and what you change here stays."
 _ALWAYS: Final = """\
@@ -152,3 +155,18 @@ def _at(given: Any, *path: str) -> Any:
     for name in path:
         given = given.get(name) if isinstance(given, Mapping) else None
     return given
+
+
+def main() -> int:
+    """Write the file; the exit code is 1, with one line on standard error, where that cannot be."""
+    try:
+        settings = load()
+        prepare(settings.data_dir.absolute() / "dagster", settings)
+    except (PlatformError, OSError) as error:
+        sys.stderr.write(f"{type(error).__name__}: {error}\n")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

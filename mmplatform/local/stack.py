@@ -160,18 +160,19 @@ def _workers(
     workers = []
     preferred = settings.metrics_port or METRICS_PORT
     for name, worker, instance, needs in wanted:
-        port = claim(preferred, HOST)
-        spare = claim(port + 1, HOST)
+        port = claim(preferred, settings.metrics_host)
+        spare = claim(port + 1, settings.metrics_host)
         preferred = spare + 1
+        url = f"http://{_reachable(settings.metrics_host)}:{port}"
         workers.append(
             Service(
                 name=name,
                 command=(sys.executable, "-m", "mmplatform.worker", worker),
                 environment=worker_environment(settings, addresses, instance=f"{prefix}{instance}", metrics_port=port)
                 | (_SHARED if worker == "gateway" else {}),
-                probe=HttpProbe(f"http://{HOST}:{port}/healthz"),
+                probe=HttpProbe(f"{url}/healthz"),
                 needs=needs,
-                metrics_url=f"http://{HOST}:{port}",
+                metrics_url=url,
                 spare_port=spare,
                 takes_turns=worker != "gateway",
             )

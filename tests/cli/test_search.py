@@ -226,3 +226,13 @@ def test_freshness_without_a_stack_says_how_to_start_one():
     error = told("freshness")
     assert isinstance(error, Unavailable)
     assert "mmplatform up" in str(error)
+
+
+@pytest.mark.usefixtures("data")
+def test_the_gaps_are_asked_for_where_the_settings_say(status, monkeypatch):
+    worker, url = status
+    monkeypatch.setenv("MMPLATFORM_INDEX_STATUS", url)
+    worker.freshness.record("chat", stamps(), NOW + timedelta(seconds=7))
+    result = invoke("freshness", "--json")
+    assert result.exit_code == 0, result.exception
+    assert json.loads(result.output)["chat"]["gap"]["p50"] == pytest.approx(7.0)

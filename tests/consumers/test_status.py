@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import socket
 from datetime import timedelta
 
 import httpx
@@ -7,6 +8,7 @@ import pytest
 from prometheus_client import generate_latest
 
 from mmplatform.consumers.status import WorkerStatus, serve_status
+from mmplatform.errors import Misconfigured, Unavailable
 from mmplatform.retrieve.freshness import FreshnessTracker
 from tests.builders import NOW, stamps
 from tests.waiting import eventually
@@ -98,3 +100,20 @@ def test_what_was_shed_is_counted_in_the_status_and_in_the_metrics():
     assert status.as_json()["shed"] == 2
     page = generate_latest(status.registry).decode()
     assert 'mmplatform_outcomes_total{outcome="shed",worker="derive-chat"} 2.0' in page
+
+
+def test_the_page_listens_where_it_is_told():
+    status = WorkerStatus("index")
+    server = serve_status(status, 0, "0.0.0.0")
+    try:
+        assert httpx.get(f"http://127.0.0.2:{server.server_address[1]}/status").json()["worker"] == "index"
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def test_an_address_that_cannot_be_listened_on_is_told_with_its_variable():
+    with pytest.raises(Misconfigured, match="MMPLATFORM_METRICS_HOST"):
+        serve_status(WorkerStatus("index"), 0, "203.0.113.7")
+    with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(Unavailable, match="MMPLATFORM_METRICS_PORT"):
+        serve_status(WorkerStatus("index"), taken.getsockname()[1])

@@ -129,3 +129,14 @@ def test_dagster_takes_the_configuration_that_is_written_and_keeps_ticks_for_day
             days = instance.get_tick_retention_settings(kind)
             assert set(days) == set(TickStatus)
             assert all(0 < each <= longest for each in days.values())
+
+
+def test_the_file_is_written_for_those_who_start_dagster_themselves(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("MMPLATFORM_DATA_DIR", str(tmp_path))
+    monkeypatch.setenv("MMPLATFORM_DAGSTER_POSTGRES", DATABASE)
+    assert dagster_home.main() == 0
+    home = tmp_path / "dagster"
+    assert (home / "dagster.yaml").read_text() == written(home, load())
+    monkeypatch.setenv("MMPLATFORM_DAGSTER_POSTGRES", "mysql://elsewhere")
+    assert dagster_home.main() == 1
+    assert "MMPLATFORM_DAGSTER_POSTGRES" in capsys.readouterr().err

@@ -113,3 +113,11 @@ def test_the_keys_of_the_object_store_reach_dagster_and_nobody_else_under_awss_n
     options = Options(dagster=("-m", "definitions"))
     services = planned(options, dagster_logs="s3://logs", s3_access_key="key", data_dir=tmp_path).services
     assert [service.name for service in services if "AWS_ACCESS_KEY_ID" in service.environment] == ["dagster"]
+
+
+def test_workers_are_probed_where_they_listen():
+    for host, asked in (("0.0.0.0", "127.0.0.1"), ("192.0.2.1", "192.0.2.1")):
+        for service in planned(metrics_host=host).services:
+            if service.metrics_url:
+                assert service.environment["MMPLATFORM_METRICS_HOST"] == host
+                assert service.metrics_url.startswith(f"http://{asked}:")

@@ -1,0 +1,25 @@
+"""The stack of another machine, which no run file here tells of: its addresses come from the settings."""
+
+import pytest
+
+from mmplatform.consumers.status import WorkerStatus, serve_status
+from mmplatform.errors import Unavailable
+from mmplatform.retrieve.freshness import FreshnessTracker
+from resources.stack import StackResource
+
+
+def test_the_index_worker_is_asked_where_the_settings_say(tmp_path, monkeypatch):
+    monkeypatch.setenv("MMPLATFORM_DATA_DIR", str(tmp_path))
+    with pytest.raises(Unavailable, match="MMPLATFORM_INDEX_STATUS"):
+        StackResource().measured()
+    worker = WorkerStatus("index", freshness=FreshnessTracker())
+    worker.lag = 4711
+    server = serve_status(worker, 0)
+    monkeypatch.setenv("MMPLATFORM_INDEX_STATUS", f"http://127.0.0.1:{server.server_address[1]}")
+    try:
+        assert StackResource().measured().lag == 4711
+    finally:
+        server.shutdown()
+        server.server_close()
+    with pytest.raises(Unavailable, match="does not answer"):
+        StackResource().measured()
