@@ -1,11 +1,11 @@
 """How well the product hears, reads and finds: one table, on real data.
 
-    python -m benchmarks.accuracy [--minutes 10] [--screens 200] [--only speech,silence,noise,music,ocr,pages,screens]
+    python -m benchmarks.accuracy [--minutes 10] [--screens 200] [--only PARTS]
 
 Speech: the words of live calls (chunks of a second through the call deriver) against what is said, beside the same
-model with the whole recording at once. Silence, noise, music: the words of calls in which nobody says any. OCR: the
-words that were read by eye on real screenshots. Screens and pages: screenshots asked for by their captions, help pages
-by their titles.
+model with the whole recording at once; joined and telephone: all recordings in one call. Silence, noise, music: the
+words of calls in which nobody says any. OCR: the words that were read by eye on real screenshots. Screens and pages:
+screenshots asked for by their captions, help pages by their titles.
 
 The data come out of public packages and are kept beside the models (:mod:`benchmarks.accuracy.corpora`). Ends with 1
 when an aim is missed.
@@ -35,7 +35,7 @@ from mmplatform.settings import Settings, load
 
 SEED = 20260801
 MOST_POINTS = 2.0
-PARTS = ("speech", "silence", "noise", "music", "ocr", "pages", "screens")
+PARTS = ("speech", "joined", "telephone", "silence", "noise", "music", "ocr", "pages", "screens")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,20 +54,24 @@ class Row:
 
 
 def hearing(models: speech.Hearing) -> Iterator[Row]:
-    """Word error rates."""
+    """Word error rates, each recording a call of its own."""
     recordings = corpora.speech()
-    audio = [speech.read(recording.path) for recording in recordings]
-    seconds = sum(each.size for each in audio) / RATE
-    print(f"{len(recordings)} recordings, {seconds:.0f} s", flush=True)
     by_source: dict[str, list[tuple[Errors, Errors]]] = {}
-    for recording, each in zip(recordings, audio, strict=True):
-        by_source.setdefault(recording.source, []).append(speech.compare(models, each, recording.text))
+    for recording in recordings:
+        pair = speech.compare(models, speech.read(recording.path), recording.text)
+        by_source.setdefault(recording.source, []).append(pair)
     for source, pairs in sorted(by_source.items()):
         yield _heard(f"hears: {source}", pairs, judged=False)
-    yield _heard("hears: all of them, each a call of its own", [pair for each in by_source.values() for pair in each])
-    text, joined = speech.texts_of(recordings), speech.in_one(audio, SEED)
-    yield _heard("hears: all of them in one call", [speech.compare(models, joined, text)])
-    yield _heard("hears: the same over a telephone", [speech.compare(models, speech.telephone(joined), text)])
+    pairs = [pair for each in by_source.values() for pair in each]
+    yield _heard(f"hears: all {len(recordings)}, each a call of its own", pairs)
+
+
+def hearing_one(models: speech.Hearing, line: Callable[[Audio], Audio], what: str) -> Iterator[Row]:
+    """Word error rates of all recordings in one call, with pauses between them."""
+    recordings = corpora.speech()
+    joined = speech.in_one([speech.read(recording.path) for recording in recordings], SEED)
+    pair = speech.compare(models, line(joined), speech.texts_of(recordings))
+    yield _heard(f"hears: all in one call of {joined.size / RATE:.0f} s{what}", [pair])
 
 
 def _heard(what: str, pairs: list[tuple[Errors, Errors]], *, judged: bool = True) -> Row:
@@ -120,6 +124,8 @@ def _parts(settings: Settings, minutes: float, screens: int) -> dict[str, Callab
     models = cache(lambda: speech.Hearing(settings))
     return {
         "speech": lambda: hearing(models()),
+        "joined": lambda: hearing_one(models(), lambda audio: audio, ""),
+        "telephone": lambda: hearing_one(models(), speech.telephone, ", over a telephone"),
         "silence": lambda: nobody(models(), sounds.silence, minutes),
         "noise": lambda: nobody(models(), sounds.noise, minutes),
         "music": lambda: nobody(models(), sounds.music, minutes),

@@ -12,6 +12,7 @@ import tempfile
 import wave
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
 
@@ -59,23 +60,27 @@ class Unredacted:
 
 
 class Hearing:
-    """The models, loaded once; ``whole`` is the same model as ``live`` without the product's guards."""
+    """The models, loaded once; ``whole`` asks the same model as ``live``, without the product's guards."""
 
     def __init__(self, settings: Settings) -> None:
         directory = locate(settings.asr_model, settings.models_path)
-        options: dict[str, Any] = {
+        self._options: dict[str, Any] = {
             "beam": settings.asr_beam,
             "threads": settings.asr_threads,
             "language": settings.asr_language or None,
         }
-        self._live = WhisperTranscriber(directory, **options)
-        self._whole = WhisperTranscriber(directory, **options, guards=_BELIEVE_ALL)
+        self._directory = directory
+        self._live = WhisperTranscriber(directory, **self._options)
         self._embedder = open_embedder(settings)
         self._gap_s = settings.call_gap_s
 
+    @cached_property
+    def _bare(self) -> WhisperTranscriber:
+        return WhisperTranscriber(self._directory, **self._options, guards=_BELIEVE_ALL)
+
     def whole(self, audio: Audio) -> str:
         """The bare model, with all of the audio at once."""
-        return " ".join(segment.text for segment in self._whole.transcribe(audio))
+        return " ".join(segment.text for segment in self._bare.transcribe(audio))
 
     def live(self, audio: Audio) -> list[Utterance]:
         """A call in chunks, as it would come from a live source: what it says in the end, in time order."""

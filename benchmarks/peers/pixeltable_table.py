@@ -1,0 +1,58 @@
+"""Pixeltable: a table with an embedding index, into which a loop inserts, updates and deletes by id.
+
+Runs in an environment of its own: ``python -m benchmarks.peers.pixeltable_table index|read FOLDER MODEL``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from benchmarks.peers.arrivals import follow, keep_place
+from benchmarks.peers.watch import Row, main
+
+
+def index(folder: Path, model: Path) -> None:
+    """Follow the log for ever."""
+    import numpy as np
+    import pixeltable as pxt
+
+    from benchmarks.peers.minilm import MiniLM
+
+    embedder = MiniLM(model)
+
+    @pxt.udf  # type: ignore[untyped-decorator]
+    def minilm(text: str) -> pxt.Array[(384,), np.float32]:
+        return embedder.embed([text])[0]
+
+    columns: dict[str, Any] = {"id": pxt.Required[pxt.String], "n": pxt.Int, "version": pxt.Int, "text": pxt.String}
+    table = pxt.create_table("chats", columns, primary_key="id", if_exists="ignore")
+    table.add_embedding_index("text", idx_name="by_text", embedding=minilm, if_exists="ignore")
+    for changes, at in follow(folder):
+        kept = [{name: change[name] for name in columns} for change in changes if not change["deleted"]]
+        if kept:
+            table.batch_update(kept, if_not_exists="insert")
+        for change in changes:
+            if change["deleted"]:
+                table.delete(where=table.id == change["id"])
+        keep_place(folder, at)
+
+
+def reader(folder: Path) -> Callable[[int], list[Row]]:  # noqa: ARG001 - its home is told by its environment
+    """What a process of its own finds, from a number on."""
+    import pixeltable as pxt
+
+    def rows(since: int) -> list[Row]:
+        try:
+            table = pxt.get_table("chats")
+            found = table.where(table.n >= since).select(table.id, table.n, table.version).collect()
+        except Exception:  # noqa: BLE001 - not there yet, or the indexer was killed in the middle of a change
+            return []
+        return [Row(row["id"], row["n"], row["version"]) for row in found]
+
+    return rows
+
+
+if __name__ == "__main__":
+    main(index, reader)
