@@ -52,6 +52,12 @@ bench: $(VENV)/.dev models  ## Print the figures that the docs claim (about 15 m
 	$(BIN)/mmplatform up --detach --no-dagster
 	$(BIN)/python -m benchmarks.freshness --out docs/benchmarks; code=$$?; $(BIN)/mmplatform down; exit $$code
 
+bench-accuracy: $(VENV)/.dev models  ## Print how well it hears, reads and finds, on real data (about 20 minutes)
+	$(BIN)/python -m benchmarks.accuracy $(ARGS)
+
+bench-peers: $(VENV)/.dev models  ## Print the same chats in hand-written loops, CocoIndex and Pixeltable beside ours (about an hour)
+	$(BIN)/python -m benchmarks.peers $(ARGS)
+
 clean:  ## Remove the virtual environments, caches and the stack's data (pulled models stay)
 	-test ! -x $(BIN)/mmplatform || $(BIN)/mmplatform down
 	rm -rf $(VENV) .venv-caption .mmplatform .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .coverage*
@@ -88,4 +94,4 @@ comma := ,
 	  $$($(BIN)/python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["caption"])')
 	@touch $@
 
-.PHONY: help demo up down models test test-backfill test-caption check bench clean
+.PHONY: help demo up down models test test-backfill test-caption check bench bench-accuracy bench-peers clean

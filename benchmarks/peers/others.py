@@ -10,7 +10,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,6 +22,7 @@ from mmplatform.derive.models import locate
 from mmplatform.settings import load
 
 PATIENCE_S: Final = 600.0
+LAST_LOOK_S: Final = 120.0
 _ROOT: Final = Path(__file__).parents[2]
 _AT_ONCE: Final = 200
 
@@ -44,7 +45,7 @@ class Contest:
         self._model = locate(settings.embedder, settings.models_path)
         self.wanted: dict[str, int] = {}
         self._indexer: subprocess.Popen[bytes] | None = None
-        self._reader = self._start("read", str(folder))
+        self._reader: subprocess.Popen[bytes] | None = self._start("read", str(folder))
         self.start()
 
     def start(self) -> None:
@@ -53,22 +54,26 @@ class Contest:
 
     def kill(self) -> None:
         """SIGKILL for the indexer and all that it started, at once."""
-        assert self._indexer is not None
-        os.killpg(self._indexer.pid, signal.SIGKILL)
-        self._indexer.wait()
+        if self._indexer is not None:
+            _end(self._indexer)
 
     def close(self) -> list[tuple[str, int]]:
         """What the reader finds in the end, as id and version; then nothing runs any more."""
         (self.folder / "stop").touch()
         there = self.folder / "there.json"
         try:
-            self._wait(there.exists, "the reader's last look", 120.0)
+            self._wait(there.exists, "the reader's last look", LAST_LOOK_S)
             return [(name, version) for name, _, version in json.loads(there.read_text())]
         finally:
-            self.kill()
-            if self._reader.poll() is None:
-                os.killpg(self._reader.pid, signal.SIGKILL)
-            self._reader.wait()
+            self.end()
+
+    def end(self) -> None:
+        """Nothing of it runs any more; a second time does nothing."""
+        self.kill()
+        self._indexer = None
+        if self._reader is not None:
+            _end(self._reader)
+            self._reader = None
 
     def send(self, numbers: list[int], said: list[str], *, version: int = 1, deleted: bool = False) -> None:
         """Changes that are acknowledged when this returns."""
@@ -117,7 +122,12 @@ class Contest:
 
     def _start(self, *arguments: str) -> subprocess.Popen[bytes]:
         command = [str(self._python), "-m", f"benchmarks.peers.{self._peer.module}", *arguments]
-        environment = {**os.environ, "PYTHONPATH": str(_ROOT), "PIXELTABLE_HOME": str(self.folder / "pixeltable")}
+        environment = {
+            **os.environ,
+            "PYTHONPATH": str(_ROOT),
+            "PIXELTABLE_HOME": str(self.folder / "pixeltable"),
+            "COCOINDEX_DISABLE_USAGE_TRACKING": "1",
+        }
         with (self.folder / f"{arguments[0]}.log").open("ab") as log:
             return subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)
 
@@ -132,6 +142,13 @@ class Contest:
             time.sleep(0.2)
 
 
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """A process and all that it started, which are in a group of their own."""
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
 @contextmanager
 def contest(peer: Peer) -> Iterator[Contest]:
     """A peer with an empty index, warm: a first chat is retrievable."""
@@ -142,8 +159,7 @@ def contest(peer: Peer) -> Iterator[Contest]:
             running.wait_for([0])
             yield running
         finally:
-            if not (running.folder / "stop").exists():
-                running.close()
+            running.end()
 
 
 def measure(peer: Peer, chats: int, rates: list[int], seconds: float, seed: int) -> Outcome:

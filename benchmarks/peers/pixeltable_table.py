@@ -15,17 +15,12 @@ from benchmarks.peers.watch import Row, main
 
 def index(folder: Path, model: Path) -> None:
     """Follow the log for ever."""
-    import numpy as np
     import pixeltable as pxt
 
     from benchmarks.peers.minilm import MiniLM
+    from benchmarks.peers.pixeltable_udf import LOADED, minilm
 
-    embedder = MiniLM(model)
-
-    @pxt.udf  # type: ignore[untyped-decorator]
-    def minilm(text: str) -> pxt.Array[(384,), np.float32]:
-        return embedder.embed([text])[0]
-
+    LOADED.append(MiniLM(model))
     columns: dict[str, Any] = {"id": pxt.Required[pxt.String], "n": pxt.Int, "version": pxt.Int, "text": pxt.String}
     table = pxt.create_table("chats", columns, primary_key="id", if_exists="ignore")
     table.add_embedding_index("text", idx_name="by_text", embedding=minilm, if_exists="ignore")
