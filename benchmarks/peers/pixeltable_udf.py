@@ -10,6 +10,6 @@ LOADED: list[MiniLM] = []
 
 
 @pxt.udf  # type: ignore[untyped-decorator]
-def minilm(text: str) -> pxt.Array[(384,), np.float32]:  # type: ignore[valid-type]
+def minilm(text: str) -> pxt.Array[(384,), np.float32]:
     """A text's vector."""
     return LOADED[0].embed([text])[0]
