@@ -70,15 +70,20 @@ def follow(folder: Path, most: int = BATCH) -> Iterator[tuple[list[dict[str, Any
                 time.sleep(_IDLE_S)
 
 
+def place_of(folder: Path) -> Path:
+    """Where a loop keeps its place."""
+    return folder / "place"
+
+
 def keep_place(folder: Path, at: int) -> None:
     """What is before this place is in the index."""
     new = folder / "place.new"
     new.write_text(str(at))
-    new.replace(folder / "place")
+    new.replace(place_of(folder))
 
 
 def _kept(folder: Path) -> int:
     try:
-        return int((folder / "place").read_text())
+        return int(place_of(folder).read_text())
     except FileNotFoundError:
         return 0

@@ -14,7 +14,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
-from benchmarks.machine import cpu_seconds, resident_bytes
+import psutil
+
+from benchmarks.machine import cpu_seconds
 from benchmarks.peers.arrivals import append, files_of, log_of
 from benchmarks.peers.environments import Peer, python_of
 from benchmarks.peers.outcome import Ledger, Outcome, texts
@@ -54,8 +56,12 @@ class Contest:
 
     def kill(self) -> None:
         """SIGKILL for the indexer and all that it started, at once."""
+        daemons = self._daemons()
         if self._indexer is not None:
             _end(self._indexer)
+        for daemon in daemons:
+            with suppress(psutil.NoSuchProcess):
+                daemon.kill()
 
     def close(self) -> list[tuple[str, int]]:
         """What the reader finds in the end, as id and version; then nothing runs any more."""
@@ -108,17 +114,27 @@ class Contest:
     @property
     def cpu_seconds(self) -> float:
         """Of the indexer and all that it started."""
-        import psutil
-
-        assert self._indexer is not None
-        family = [self._indexer.pid, *(each.pid for each in psutil.Process(self._indexer.pid).children(recursive=True))]
-        return sum(cpu_seconds(pid) for pid in family)
+        return sum(cpu_seconds(process.pid) for process in self._family())
 
     @property
     def memory_mb(self) -> float:
         """Of the indexer and all that it started."""
+        return sum(process.memory_full_info().pss for process in self._family()) / 2**20
+
+    def _family(self) -> list[psutil.Process]:
         assert self._indexer is not None
-        return resident_bytes([self._indexer.pid]) / 2**20
+        indexer = psutil.Process(self._indexer.pid)
+        return [indexer, *indexer.children(recursive=True), *self._daemons()]
+
+    def _daemons(self) -> list[psutil.Process]:
+        """A Postgres that a peer started as a daemon of its own: it is no child of anybody's any more."""
+        found: list[psutil.Process] = []
+        for told in self.folder.rglob("postmaster.pid"):
+            with suppress(psutil.NoSuchProcess, ValueError, IndexError):
+                postmaster = psutil.Process(int(told.read_text().split()[0]))
+                if str(told.parent) in postmaster.cmdline():
+                    found += [postmaster, *postmaster.children(recursive=True)]
+        return found
 
     def _start(self, *arguments: str) -> subprocess.Popen[bytes]:
         command = [str(self._python), "-m", f"benchmarks.peers.{self._peer.module}", *arguments]
