@@ -13,6 +13,8 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Final
 
+import httpx
+
 from benchmarks.load import Load, Rates
 from benchmarks.machine import cpu_seconds, resident_bytes
 from benchmarks.peers.outcome import Ledger, Outcome, texts
@@ -73,17 +75,33 @@ def _gaps(run: runfile.StackRun, rate: int, seconds: float, seed: int) -> list[f
     subject = f"canary-{rate}"
     context = multiprocessing.get_context("spawn")
     started, stop, results = context.Event(), context.Event(), context.Queue()
-    reader = context.Process(target=read, args=(run.gateway, subject, ("chat",), started, stop, results))
+    look_back = {"chat": PATIENCE_S}  # an overload must not hide what came late
+    reader = context.Process(target=read, args=(run.gateway, subject, ("chat",), started, stop, results, look_back))
     reader.start()
     started.wait(PATIENCE_S)
     sent = asyncio.run(Load(run.gateway, Rates(rate, 0, 0, seconds), subject, canaries=0.15, seed=seed).run())
-    time.sleep(15.0)
+    _drain(run)
+    time.sleep(2.0)  # one more look for the reader
     stop.set()
     seen: Seen = results.get(timeout=PATIENCE_S)
     reader.join()
     if len(seen.gaps) < len(sent.acknowledged["chat"]):
-        print(f"at {rate}/s the reader got {len(seen.gaps)} of {len(sent.acknowledged['chat'])} canaries in 15 s")
+        print(f"at {rate}/s the reader got {len(seen.gaps)} of {len(sent.acknowledged['chat'])} canaries")
     return [gap for _, gap in seen.gaps.values()]
+
+
+def _drain(run: runfile.StackRun) -> None:
+    """Until the deriver and the indexer have said twice that nothing waits for them."""
+    names, quiet = [name for name in run.services if name.startswith(_KILLED)], 0
+
+    def still() -> bool:
+        nonlocal quiet
+        time.sleep(2.1)
+        pages = [httpx.get(f"{run.services[name].metrics_url}/status", trust_env=False).json() for name in names]
+        quiet = 0 if any(page["lag"] for page in pages) else quiet + 1
+        return quiet > 1
+
+    _until(still)
 
 
 def _killed(settings: Settings, run: runfile.StackRun, chats: int, seed: int) -> str:
