@@ -70,6 +70,12 @@ chaos: $(VENV)/.dev models  ## 100 kills and 50 other faults under load, then se
 	$(BIN)/mmplatform models pull whisper-tiny
 	$(BIN)/python -m benchmarks.chaos $(ARGS)
 
+bench-accuracy: $(VENV)/.dev models  ## Print how well it hears, reads and finds, on real data (about 20 minutes)
+	$(BIN)/python -m benchmarks.accuracy $(ARGS)
+
+bench-peers: $(VENV)/.dev models  ## Print the same chats in hand-written loops, CocoIndex and Pixeltable beside ours (about an hour)
+	$(BIN)/python -m benchmarks.peers $(ARGS)
+
 clean:  ## Remove the virtual environments, caches and the stack's data (pulled models stay)
 	-test ! -x $(BIN)/mmplatform || $(BIN)/mmplatform down
 	rm -rf $(VENV) .venv-caption .mmplatform .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .coverage*
@@ -106,4 +112,4 @@ comma := ,
 	  $$($(BIN)/python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["caption"])')
 	@touch $@
 
-.PHONY: help demo up down models test test-backfill fuzz test-caption check bench clean test-faults chaos manifests
+.PHONY: help demo up down models test test-backfill fuzz test-caption check bench clean test-faults chaos manifests bench-accuracy bench-peers

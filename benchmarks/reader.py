@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -26,8 +26,18 @@ class Seen:
     failed: int = 0
 
 
-def read(gateway: str, subject: str, modalities: Sequence[str], started: Any, stop: Any, results: Any) -> None:
+def read(
+    gateway: str,
+    subject: str,
+    modalities: Sequence[str],
+    started: Any,
+    stop: Any,
+    results: Any,
+    look_back_s: Mapping[str, float] = LOOK_BACK_S,
+) -> None:
     """Poll each modality in turn, note when each passage is first got; ``started`` is set when polling begins.
+
+    A passage that comes later than ``look_back_s`` behind its event is not seen: longer is dearer.
 
     Chats are asked for at each turn, the others, whose gaps are in seconds, seldom: the machine is what is measured.
     """
@@ -41,7 +51,7 @@ def read(gateway: str, subject: str, modalities: Sequence[str], started: Any, st
                     continue
                 until = datetime.now(UTC) + timedelta(seconds=1)
                 try:
-                    _look(client, subject, modality, until - timedelta(seconds=LOOK_BACK_S[modality]), until, seen)
+                    _look(client, subject, modality, until - timedelta(seconds=look_back_s[modality]), until, seen)
                 except httpx.HTTPError:
                     seen.failed += 1
             started.set()

@@ -37,7 +37,8 @@ HOUR = datetime(2026, 8, 1, 10, tzinfo=UTC)
 READY_S = 60.0
 
 
-def _wait(url: str) -> None:
+def wait_for_answer(url: str) -> None:
+    """Until somebody answers there."""
     deadline = time.monotonic() + READY_S
     while time.monotonic() < deadline:
         try:
@@ -127,7 +128,7 @@ def main() -> None:
         chroma = str(Path(sys.executable).with_name("chroma"))
         command = [chroma, "run", "--path", f"{name}/chroma", "--host", "127.0.0.1", "--port", str(port)]
         with running(command, load(data_dir=folder)):
-            _wait(f"http://127.0.0.1:{port}/api/v2/heartbeat")
+            wait_for_answer(f"http://127.0.0.1:{port}/api/v2/heartbeat")
             for modality, count in counts.items():
                 if count:
                     measure(modality, count, arguments.rounds, f"http://127.0.0.1:{port}", folder)

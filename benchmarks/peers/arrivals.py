@@ -1,0 +1,89 @@
+"""The log that every peer reads: a file with a line for each change, fsynced before it counts as acknowledged.
+
+A hand-written loop keeps its place in it beside its index, and moves it on when the index has what was read: at least
+once, which an upsert by id makes once.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+BATCH = 64
+"""Most changes of one write, as the product's deriver has it."""
+
+_IDLE_S = 0.02
+
+
+def log_of(folder: Path) -> Path:
+    """Where the changes of a run lie."""
+    return folder / "arrivals.jsonl"
+
+
+def files_of(folder: Path) -> Path:
+    """Where the same changes lie as files, one for each chat, for a peer that reads folders; else it is not there."""
+    return folder / "chats"
+
+
+def append(folder: Path, changes: list[dict[str, Any]]) -> None:
+    """Acknowledge changes: they are on the disk when this returns."""
+    files = files_of(folder)
+    for change in changes if files.is_dir() else ():
+        file = files / f"{change['id']}.json"
+        if change["deleted"]:
+            file.unlink(missing_ok=True)
+        else:
+            new = folder / "chat.new"
+            new.write_text(json.dumps(change))
+            new.replace(file)
+    with log_of(folder).open("a", encoding="utf-8") as log:
+        log.writelines(json.dumps(change) + "\n" for change in changes)
+        log.flush()
+        os.fsync(log.fileno())
+
+
+def follow(folder: Path, most: int = BATCH) -> Iterator[tuple[list[dict[str, Any]], int]]:
+    """Batches of changes from the kept place on, each with the place behind it; without end.
+
+    Of two changes to one id in a batch, only the last.
+    """
+    at = _kept(folder)
+    with log_of(folder).open("rb") as file:
+        file.seek(at)
+        while True:
+            batch: dict[str, dict[str, Any]] = {}
+            while len(batch) < most:
+                line = file.readline()
+                if not line.endswith(b"\n"):
+                    file.seek(at)
+                    break
+                at += len(line)
+                change = json.loads(line)
+                batch[change["id"]] = change
+            if batch:
+                yield list(batch.values()), at
+            else:
+                time.sleep(_IDLE_S)
+
+
+def place_of(folder: Path) -> Path:
+    """Where a loop keeps its place."""
+    return folder / "place"
+
+
+def keep_place(folder: Path, at: int) -> None:
+    """What is before this place is in the index."""
+    new = folder / "place.new"
+    new.write_text(str(at))
+    new.replace(place_of(folder))
+
+
+def _kept(folder: Path) -> int:
+    try:
+        return int(place_of(folder).read_text())
+    except FileNotFoundError:
+        return 0

@@ -1,0 +1,149 @@
+"""The product on the same chats: its whole stack, through the gateway, watched from outside."""
+
+from __future__ import annotations
+
+import asyncio
+import multiprocessing
+import os
+import signal
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Final
+
+import httpx
+
+from benchmarks.load import Load, Rates
+from benchmarks.machine import cpu_seconds, resident_bytes
+from benchmarks.peers.outcome import Ledger, Outcome, texts
+from benchmarks.reader import Seen, read
+from mmplatform.artifacts import artifact_id
+from mmplatform.ingest.client import GatewayClient
+from mmplatform.ingest.requests import ChatBody
+from mmplatform.land.index import ChromaIndex
+from mmplatform.local import launch, runfile
+from mmplatform.settings import Settings, load
+
+PATIENCE_S: Final = 900.0
+_AT_ONCE: Final = 200
+_KILLED: Final = ("derive-chat", "index")
+
+
+def measure(chats: int, rates: list[int], seconds: float, seed: int) -> Outcome:
+    """All of it, one after the other."""
+    told = "whole stack without Dagster, one chat deriver, gateway, log, redaction, Chroma, Iceberg, as it comes"
+    found = Outcome("mmplatform", told, chats)
+    with _stack() as (settings, run):
+        _throughput(settings, run, found, seed)
+        for rate in rates:
+            found.gaps[rate] = _gaps(run, rate, seconds, seed + rate)
+        found.changes = "not offered: an event is never changed, and nothing erases yet"
+    with _stack() as (settings, run):
+        found.killed = _killed(settings, run, chats, seed + 1)
+    return found
+
+
+@contextmanager
+def _stack() -> Iterator[tuple[Settings, runfile.StackRun]]:
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        settings = load(data_dir=Path(folder), gateway_port=0)
+        arguments = ["--no-dagster", "--derivers", "chat=1,call=0,screenshot=0"]
+        run = launch.run_detached(settings, arguments, lambda _: None)
+        try:
+            yield settings.model_copy(update={"chroma": run.chroma, "kafka": run.kafka}), run
+        finally:
+            launch.take_down(settings.data_dir.absolute(), hurry=True, patience_s=60)
+
+
+def _throughput(settings: Settings, run: runfile.StackRun, found: Outcome, seed: int) -> None:
+    with closing(ChromaIndex.open(settings)) as index:
+        _send(run, texts(1, seed - 1), "warm")
+        _until(lambda: index.count() >= 1)
+        pids = [service.pid for service in run.services.values() if service.pid]
+        before, begun = sum(map(cpu_seconds, pids)), time.time()
+        _send(run, texts(found.chats, seed), "chat")
+        _until(lambda: index.count() >= found.chats + 1)
+        found.until_all = time.time() - begun
+        found.cpu = sum(map(cpu_seconds, pids)) - before
+        found.memory_mb = resident_bytes([run.pid]) / 2**20
+
+
+def _gaps(run: runfile.StackRun, rate: int, seconds: float, seed: int) -> list[float]:
+    """By the reader that polls the public search for the canaries among the chats."""
+    subject = f"canary-{rate}"
+    context = multiprocessing.get_context("spawn")
+    started, stop, results = context.Event(), context.Event(), context.Queue()
+    look_back = {"chat": PATIENCE_S}  # an overload must not hide what came late
+    reader = context.Process(target=read, args=(run.gateway, subject, ("chat",), started, stop, results, look_back))
+    reader.start()
+    started.wait(PATIENCE_S)
+    sent = asyncio.run(Load(run.gateway, Rates(rate, 0, 0, seconds), subject, canaries=0.15, seed=seed).run())
+    _drain(run)
+    time.sleep(2.0)  # one more look for the reader
+    stop.set()
+    seen: Seen = results.get(timeout=PATIENCE_S)
+    reader.join()
+    if len(seen.gaps) < len(sent.acknowledged["chat"]):
+        print(f"at {rate}/s the reader got {len(seen.gaps)} of {len(sent.acknowledged['chat'])} canaries")
+    return [gap for _, gap in seen.gaps.values()]
+
+
+def _drain(run: runfile.StackRun) -> None:
+    """Until the deriver and the indexer have said twice that nothing waits for them."""
+    names, quiet = [name for name in run.services if name.startswith(_KILLED)], 0
+
+    def still() -> bool:
+        nonlocal quiet
+        time.sleep(2.1)
+        pages = [httpx.get(f"{run.services[name].metrics_url}/status", trust_env=False).json() for name in names]
+        quiet = 0 if any(page["lag"] for page in pages) else quiet + 1
+        return quiet > 1
+
+    _until(still)
+
+
+def _killed(settings: Settings, run: runfile.StackRun, chats: int, seed: int) -> str:
+    with closing(ChromaIndex.open(settings)) as index:
+        names = _send(run, texts(chats, seed), "chat")
+        _until(lambda: index.count() >= 0.6 * chats)
+        now = runfile.running(settings.data_dir.absolute())
+        assert now is not None
+        for service, state in now.services.items():
+            if service.startswith(_KILLED) and state.pid:
+                os.kill(state.pid, signal.SIGKILL)
+        begun = time.time()
+        _until(lambda: index.count() >= chats)
+        took = time.time() - begun
+        wanted = {artifact_id("passage", artifact_id("message", name, 0), 0): 1 for name in names}
+        return f"whole again after {took:.1f} s; {Ledger.of(wanted, [(each, 1) for each in index.ids()])}"
+
+
+def _send(run: runfile.StackRun, said: list[str], kind: str) -> list[str]:
+    names = [f"{kind}-{n}" for n in range(len(said))]
+    with GatewayClient(run.gateway, attempts=50) as client:
+        for first in range(0, len(said), _AT_ONCE):
+            client.chats(
+                [
+                    ChatBody(
+                        event_id=name,
+                        conversation_id=f"conversation-{n % 50}",
+                        subject_id=f"customer-{n % 50}",
+                        role="customer",
+                        text=text,
+                    )
+                    for n, (name, text) in enumerate(
+                        zip(names[first : first + _AT_ONCE], said[first : first + _AT_ONCE], strict=True), start=first
+                    )
+                ]
+            )
+    return names
+
+
+def _until(done: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while not done():
+        if time.monotonic() > deadline:
+            raise SystemExit("not all chats are retrievable in time")
+        time.sleep(0.25)

@@ -1,0 +1,86 @@
+"""What is measured of each contestant, and how it is told."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from benchmarks.load import chat_texts
+
+
+@dataclass(slots=True)
+class Outcome:
+    """Seconds, unless said otherwise; None: it cannot do that, or was not asked to."""
+
+    name: str
+    settings: str
+    chats: int
+    until_all: float | None = None
+    cpu: float | None = None
+    memory_mb: float | None = None
+    changes: str = ""
+    gaps: dict[int, list[float]] = field(default_factory=dict)
+    killed: str = ""
+    trouble: str = ""
+
+    def row(self) -> str:
+        """A line of the table."""
+        if self.trouble:
+            return f"| {self.name} | {self.trouble} | | | | | | |"
+        speed = f"{self.chats / self.until_all:.0f}" if self.until_all else "-"
+        cpu = f"{1000 * self.cpu / self.chats:.1f}" if self.cpu is not None else "-"
+        gaps = [_told(self.gaps.get(rate, [])) for rate in (20, 100)]
+        memory = f"{self.memory_mb:.0f}" if self.memory_mb else "-"
+        return f"| {self.name} | {speed} | {cpu} | {memory} | {gaps[0]} | {gaps[1]} | {self.changes} | {self.killed} |"
+
+
+HEAD = (
+    "| what | chats/s until all are retrievable | CPU s per 1,000 | MB | gap at 20/s, p50 / p99 | at 100/s |"
+    " 1% edits, 1% deletes | kill -9 at 60% |\n|---|---|---|---|---|---|---|---|"
+)
+
+
+def _told(gaps: Sequence[float]) -> str:
+    if not gaps:
+        return "-"
+    p50, p99 = np.percentile(gaps, [50, 99])
+    return f"{p50:.2f} / {p99:.2f}"
+
+
+def texts(count: int, seed: int) -> list[str]:
+    """Chats, none like another, so that no memo answers for one."""
+    chooser, known = random.Random(seed), chat_texts()
+    return [f"{chooser.choice(known)} (ticket {seed}-{n})" for n in range(count)]
+
+
+@dataclass(frozen=True, slots=True)
+class Ledger:
+    """What was acknowledged against what is there."""
+
+    lost: int
+    doubled: int
+    stale: int
+    undead: int
+
+    @classmethod
+    def of(cls, wanted: dict[str, int], there: Sequence[tuple[str, int]]) -> Ledger:
+        """``wanted``: the version of each id; ``there``: id and version of each row."""
+        found = Counter(name for name, _ in there)
+        newest = (
+            {name: max(version for other, version in there if other == name) for name in found}
+            if (len(found) < len(there))
+            else dict(there)
+        )
+        return cls(
+            lost=sum(name not in found for name in wanted),
+            doubled=sum(times > 1 for times in found.values()),
+            stale=sum(newest[name] != version for name, version in wanted.items() if name in newest),
+            undead=sum(name not in wanted for name in found),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.lost} lost, {self.doubled} doubled, {self.stale} stale, {self.undead} not gone"

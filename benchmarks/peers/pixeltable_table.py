@@ -1,0 +1,56 @@
+"""Pixeltable: a table with an embedding index, into which a loop inserts, updates and deletes by id.
+
+Runs in an environment of its own: ``python -m benchmarks.peers.pixeltable_table index|read FOLDER MODEL``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from benchmarks.peers.arrivals import follow, keep_place, place_of
+from benchmarks.peers.watch import Row, main
+
+
+def index(folder: Path, model: Path) -> None:
+    """Follow the log for ever."""
+    import pixeltable as pxt
+
+    from benchmarks.peers.minilm import MiniLM
+    from benchmarks.peers.pixeltable_udf import LOADED, minilm
+
+    LOADED.append(MiniLM(model))
+    columns: dict[str, Any] = {"id": pxt.Required[pxt.String], "n": pxt.Int, "version": pxt.Int, "text": pxt.String}
+    table = pxt.create_table("chats", columns, primary_key="id", if_exists="ignore")
+    table.add_embedding_index("text", idx_name="by_text", embedding=minilm, if_exists="ignore")
+    for changes, at in follow(folder):
+        kept = [{name: change[name] for name in columns} for change in changes if not change["deleted"]]
+        if kept:
+            table.batch_update(kept, if_not_exists="insert")
+        for change in changes:
+            if change["deleted"]:
+                table.delete(where=table.id == change["id"])
+        keep_place(folder, at)
+
+
+def reader(folder: Path) -> Callable[[int], list[Row]]:
+    """What a process of its own finds, from a number on."""
+
+    def rows(since: int) -> list[Row]:
+        if not place_of(folder).exists():
+            return []  # two processes that make its database at once come to grief
+        import pixeltable as pxt
+
+        try:
+            table = pxt.get_table("chats")
+            found = table.where(table.n >= since).select(table.id, table.n, table.version).collect()
+        except Exception:  # noqa: BLE001 - not there yet, or the indexer was killed in the middle of a change
+            return []
+        return [Row(row["id"], row["n"], row["version"]) for row in found]
+
+    return rows
+
+
+if __name__ == "__main__":
+    main(index, reader)

@@ -1,0 +1,57 @@
+"""The separate reader: polls an index, and tells when each thing was first there, and at the end all that is there."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+POLL_S = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A passage: its id, its number in the run, and which version of its text."""
+
+    id: str
+    n: int
+    version: int
+
+
+Rows = Callable[[int], list[Row]]
+
+
+def watch(folder: Path, rows: Rows) -> None:
+    """Note what is new until a file ``stop`` lies in the folder; then all that is there.
+
+    ``seen.jsonl`` gets a line for each thing and version, with the moment; ``there.json`` all of the end.
+    """
+    known: set[tuple[int, int]] = set()
+    lowest = 0  # all before it were seen: an index that grows is not read from its start each time
+    with (folder / "seen.jsonl").open("a", encoding="utf-8") as out:
+        while not (folder / "stop").exists():
+            begun = time.monotonic()
+            since = 0 if (folder / "look-again").exists() else lowest
+            for row in rows(since):
+                if (row.n, row.version) not in known:
+                    known.add((row.n, row.version))
+                    out.write(json.dumps([row.n, row.version, time.time()]) + "\n")
+            out.flush()
+            while (lowest, 1) in known:
+                lowest += 1
+            time.sleep(max(0.0, POLL_S - (time.monotonic() - begun)))
+    there = [[row.id, row.n, row.version] for row in rows(0)]
+    (folder / "there.new").write_text(json.dumps(there))
+    (folder / "there.new").replace(folder / "there.json")
+
+
+def main(index: Callable[[Path, Path], None], reader: Callable[[Path], Rows]) -> None:
+    """A peer's command line: ``index FOLDER MODEL`` or ``read FOLDER``."""
+    folder = Path(sys.argv[2])
+    if sys.argv[1] == "index":
+        index(folder, Path(sys.argv[3]))
+    else:
+        watch(folder, reader(folder))

@@ -1,0 +1,89 @@
+"""What every contestant of ``benchmarks.peers`` is measured with: the log that it reads, the reader, the ledger."""
+
+from __future__ import annotations
+
+import itertools
+import json
+
+from benchmarks.peers.arrivals import append, files_of, follow, keep_place, log_of
+from benchmarks.peers.outcome import Ledger, Outcome, texts
+from benchmarks.peers.watch import Row, watch
+
+
+def change(n, version=1, *, deleted=False):
+    return {"id": f"chat-{n}", "n": n, "version": version, "text": f"text {n}", "deleted": deleted}
+
+
+def test_a_loop_goes_on_behind_the_place_that_it_kept(tmp_path):
+    append(tmp_path, [change(n) for n in range(5)])
+    first, at = next(follow(tmp_path, most=3))
+    assert [each["n"] for each in first] == [0, 1, 2]
+    assert next(follow(tmp_path, most=3))[0] == first  # killed before it kept its place: read again
+    keep_place(tmp_path, at)
+    append(tmp_path, [change(5)])
+    found = [each["n"] for batch, _ in itertools.islice(follow(tmp_path, most=2), 2) for each in batch]
+    assert found == [3, 4, 5]
+
+
+def test_a_line_that_is_half_written_is_read_when_it_is_whole(tmp_path):
+    append(tmp_path, [change(0)])
+    with log_of(tmp_path).open("a") as log:
+        log.write(json.dumps(change(1))[:10])
+    batches = follow(tmp_path)
+    assert [each["n"] for each in next(batches)[0]] == [0]
+    with log_of(tmp_path).open("a") as log:
+        log.write(json.dumps(change(1))[10:] + "\n")
+    assert [each["n"] for each in next(batches)[0]] == [1]
+
+
+def test_the_last_of_two_changes_in_a_batch_counts(tmp_path):
+    append(tmp_path, [change(0), change(0, 2), change(1), change(1, deleted=True)])
+    batch, _ = next(follow(tmp_path))
+    assert [(each["n"], each["version"], each["deleted"]) for each in batch] == [(0, 2, False), (1, 1, True)]
+
+
+def test_a_peer_that_reads_folders_finds_a_file_for_each_chat(tmp_path):
+    files_of(tmp_path).mkdir()
+    append(tmp_path, [change(0), change(1), change(1, 2), change(0, deleted=True)])
+    [left] = files_of(tmp_path).iterdir()
+    assert json.loads(left.read_text())["version"] == 2
+
+
+def test_the_reader_notes_each_version_once_and_in_the_end_all_that_is_there(tmp_path):
+    index = [Row("chat-0", 0, 1), Row("chat-1", 1, 1)]
+    asked = []
+
+    def rows(since):
+        asked.append(since)
+        if len(asked) == 2:
+            index[0] = Row("chat-0", 0, 2)
+            (tmp_path / "look-again").touch()
+        if len(asked) == 4:
+            (tmp_path / "stop").touch()
+        return [row for row in index if row.n >= since]
+
+    watch(tmp_path, rows)
+    seen = [json.loads(line)[:2] for line in (tmp_path / "seen.jsonl").read_text().splitlines()]
+    assert seen == [[0, 1], [1, 1], [0, 2]]
+    assert asked == [0, 2, 0, 0, 0]
+    assert json.loads((tmp_path / "there.json").read_text()) == [["chat-0", 0, 2], ["chat-1", 1, 1]]
+
+
+def test_the_ledger_tells_lost_from_doubled_from_stale_from_not_gone():
+    wanted = {"a": 1, "b": 2, "c": 1, "d": 1}
+    there = [("a", 1), ("b", 1), ("d", 1), ("d", 1), ("e", 1)]
+    assert Ledger.of(wanted, there) == Ledger(lost=1, doubled=1, stale=1, undead=1)
+    assert Ledger.of(wanted, list(wanted.items())) == Ledger(0, 0, 0, 0)
+
+
+def test_a_row_says_what_was_not_measured():
+    row = Outcome("somebody", "", 100, until_all=2.0, cpu=1.0, gaps={20: [0.1, 0.3]}).row()
+    assert row == "| somebody | 50 | 10.0 | - | 0.20 / 0.30 | - |  |  |"
+    assert Outcome("nobody", "", 100, trouble="cannot be installed").row().count("|") == row.count("|")
+
+
+def test_no_two_chats_are_alike_and_a_seed_gives_the_same_ones():
+    made = texts(500, 1)
+    assert len(set(made)) == 500
+    assert made == texts(500, 1)
+    assert not set(made) & set(texts(500, 2))
