@@ -55,7 +55,7 @@ def fuzz(settings: Settings, run: runfile.StackRun, count: int, seed: int) -> tu
     if _restarts(settings) != before:
         wrong.append(f"workers were started anew: {before} became {_restarts(settings)}")
     if sent.quoted:
-        wrong.append(f"{sent.quoted} answers repeat what was sent")
+        wrong.append(f"answers repeat what was sent, by route and status: {dict(sent.quoted)}")
     return ledger, [*wrong, *_quoting(addressed)]
 
 

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from pydantic import ValidationError
+
 from benchmarks.fuzz.inputs import Input
 from benchmarks.fuzz.sending import Sent, route_of
-from mmplatform.artifacts import Artifact, Caption, Message, Passage, Quarantined, decode_artifact
+from mmplatform.artifacts import Artifact, Caption, DeadLetter, Message, Passage, Quarantined, decode_artifact
 from mmplatform.errors import Rejected
 from mmplatform.events import Position
 from mmplatform.ingest.replay_log import ReplayLog
@@ -93,7 +94,7 @@ def account(settings: Settings, sent: Sent, serving: str) -> Ledger:
     for route, count in sent.duplicates.items():
         ended[route, "duplicate"] += count
     log = ReplayLog(settings)
-    dead = {_position(entry.value) for entry in log.read(topic_name(settings, DEAD_LETTERS_TOPIC))}
+    dead = {_position(DeadLetter, entry.value) for entry in log.read(topic_name(settings, DEAD_LETTERS_TOPIC))}
     aside = _set_aside(settings, log, sent.places)
     there = _accepted(settings, log, sent.places, serving)
     for place, one in sent.places.items():
@@ -104,17 +105,17 @@ def account(settings: Settings, sent: Sent, serving: str) -> Ledger:
     return Ledger(dict(sent.sent), ended)
 
 
-def _position(value: bytes) -> Position | None:
+def _position(kind: type[DeadLetter | Quarantined], value: bytes) -> Position | None:
     try:
-        return Position.model_validate(json.loads(value)["position"])
-    except (ValueError, KeyError, TypeError):  # a foreign client's
+        return kind.model_validate_json(value).position
+    except ValidationError:  # a foreign client's, of another run too
         return None
 
 
 def _set_aside(settings: Settings, log: ReplayLog, places: Mapping[Position, Input]) -> set[Position | None]:
     """Places of events that have a quarantine row; those that we forged speak of nothing."""
     entries = log.read(topic_name(settings, QUARANTINE_TOPIC))
-    return {_position(entry.value) for entry in entries if entry.position not in places}
+    return {_position(Quarantined, entry.value) for entry in entries if entry.position not in places}
 
 
 def _accepted(
@@ -170,7 +171,7 @@ def _kept(settings: Settings, places: Mapping[Position, Input]) -> set[Position]
     for place, one in places.items():
         try:
             row = Quarantined.model_validate_json(one.body)
-        except ValueError:
+        except ValidationError:
             continue
         if row.quarantine_id in there:
             found.add(place)

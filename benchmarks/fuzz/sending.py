@@ -34,7 +34,7 @@ class Sent:
         duplicates: requests that the gateway knew already, by route.
         places: where each input that is on the log lies, and its route.
         odd: answers that no source should ever get, by route and status.
-        quoted: answers that repeat a secret.
+        quoted: answers that repeat a secret, by route and status.
     """
 
     sent: Counter[str] = field(default_factory=Counter)
@@ -42,7 +42,7 @@ class Sent:
     duplicates: Counter[str] = field(default_factory=Counter)
     places: dict[Position, Input] = field(default_factory=dict)
     odd: Counter[tuple[str, int]] = field(default_factory=Counter)
-    quoted: int = 0
+    quoted: Counter[tuple[str, int]] = field(default_factory=Counter)
 
     def add(self, more: Sent) -> None:
         """Take another round in."""
@@ -51,7 +51,7 @@ class Sent:
         self.refused.update(more.refused)
         self.odd.update(more.odd)
         self.places.update(more.places)
-        self.quoted += more.quoted
+        self.quoted.update(more.quoted)
 
 
 def route_of(one: Input) -> str:
@@ -110,7 +110,8 @@ async def _post(http: httpx.AsyncClient, one: Input, done: Sent, secrets: tuple[
         if answer.status_code != _SLOWED:
             break
         await asyncio.sleep(float(answer.headers.get("Retry-After", "1")))
-    done.quoted += any(secret in answer.text for secret in secrets)
+    if any(secret in answer.text for secret in secrets):
+        done.quoted[route, answer.status_code] += 1
     if answer.status_code == _TAKEN:
         said = answer.json()
         for each in said if isinstance(said, list) else [said]:
