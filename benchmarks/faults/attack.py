@@ -48,9 +48,7 @@ class Attack:
     def _begin(self, fault: Fault) -> None:
         stack, target = self._stack, fault.target
         if fault.kind == "join":
-            self._joined += 1
-            guest = stack.join(target, f"guest{self._joined}")
-            self._in(fault.seconds, lambda: stack.leave(guest))
+            self._invite(fault)
         elif fault.kind == "clock":
             self._turn(f"clock-{target}", fault)
         elif fault.kind == "slow disk":
@@ -58,6 +56,18 @@ class Attack:
         else:
             self._until(lambda: stack.is_ready(target), f"{target} is ready")
             self._end(fault)
+
+    def _invite(self, fault: Fault) -> None:
+        self._joined += 1
+        guest = self._stack.join(fault.target, f"guest{self._joined}")
+        try:
+            self._until(guest.is_settled, f"another {fault.target} is ready")
+        except BaseException:
+            guest.leave()
+            raise
+        if guest.process.poll() is not None:
+            raise RuntimeError(f"another {fault.target} ended by itself, with {guest.process.returncode}")
+        self._in(fault.seconds, guest.leave)
 
     def _end(self, fault: Fault) -> None:
         stack, target = self._stack, fault.target

@@ -22,6 +22,7 @@ from mmplatform.land.lakehouse import Lakehouse
 from mmplatform.local import processes, runfile
 from mmplatform.local.environment import Addresses, worker_environment
 from mmplatform.local.launch import take_down
+from mmplatform.local.ports import any_free
 from mmplatform.modalities import MODALITIES
 from mmplatform.settings import Settings, load
 
@@ -46,6 +47,31 @@ def until(check: Callable[[], Any], within_s: float, what: str, every_s: float =
         if time.monotonic() > give_up:
             raise TimeoutError(f"not within {within_s:.0f} s: {what}")
         time.sleep(every_s)
+
+
+@dataclass(frozen=True, slots=True)
+class Guest:
+    """A worker beside those of the stack."""
+
+    process: processes.Process
+    health: str
+
+    def is_settled(self) -> bool:
+        """Whether it is ready, or ended by itself."""
+        if self.process.poll() is not None:
+            return True
+        try:
+            return httpx.get(self.health, timeout=5, trust_env=False).is_success
+        except httpx.TransportError:
+            return False
+
+    def leave(self) -> None:
+        """Have it end, by SIGTERM, and by SIGKILL after a while."""
+        processes.send(self.process, signal.SIGTERM)
+        with suppress(subprocess.TimeoutExpired):
+            self.process.wait(timeout=30)
+        processes.kill_group(self.process.pid)
+        processes.release(self.process)
 
 
 @dataclass
@@ -113,24 +139,17 @@ class Broken:
         """Whether the supervisor has it up."""
         return self.now().services[service].state == "ready"
 
-    def join(self, worker: str, instance: str) -> processes.Process:
-        """A second worker of a kind, which joins the group; call in the main thread."""
-        run = self.now()
+    def join(self, worker: str, instance: str) -> Guest:
+        """A second worker of a kind, which joins the group once it is ready; call in the main thread."""
+        run, port = self.now(), any_free()
         addresses = Addresses(run.kafka, run.chroma, int(run.gateway.rpartition(":")[2]))
         wrapped = (sys.executable, "-m", "benchmarks.faults.process", str(self.board.folder), f"{worker}-{instance}")
-        return processes.spawn(
+        process = processes.spawn(
             [*wrapped, sys.executable, "-m", "mmplatform.worker", worker],
-            environment=worker_environment(self.settings, addresses, instance=instance),
+            environment=worker_environment(self.settings, addresses, instance=instance, metrics_port=port),
             log=self.settings.data_dir / "logs" / f"{worker}-{instance}.log",
         )
-
-    def leave(self, guest: processes.Process) -> None:
-        """Have it end, by SIGTERM, and by SIGKILL after a while."""
-        processes.send(guest, signal.SIGTERM)
-        with suppress(subprocess.TimeoutExpired):
-            guest.wait(timeout=30)
-        processes.kill_group(guest.pid)
-        processes.release(guest)
+        return Guest(process, f"http://127.0.0.1:{port}/healthz")
 
     def rows(self, table: str, *columns: str) -> list[dict[str, Any]]:
         """All rows as they lie in the table: ``Lakehouse.scan`` would hide a doubled one."""
