@@ -6,6 +6,7 @@ Loopback only; one thread; nothing here may hold the worker up.
 from __future__ import annotations
 
 import json
+import sys
 import threading
 import time
 from collections import deque
@@ -21,6 +22,7 @@ from prometheus_client.registry import Collector
 from mmplatform.consumers.readiness import BROKER, Readiness
 from mmplatform.retrieve.by_bucket import BucketCounts
 from mmplatform.retrieve.freshness import FreshnessTracker, as_json
+from mmplatform.telemetry import without_words
 
 _log = structlog.get_logger(__name__)
 RATE_WINDOW_S: Final = 15.0
@@ -161,6 +163,17 @@ class _Quantiles(Collector):
         yield family
 
 
+class _Server(ThreadingHTTPServer):
+    """The library's own would write a traceback past our logging when a reader went away."""
+
+    daemon_threads = True
+
+    def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ARG002 - its contract
+        error = sys.exception()
+        if isinstance(error, Exception):
+            _log.debug("a page was not answered", **without_words(error))
+
+
 def _ready(reasons: Mapping[str, str]) -> tuple[int, str, bytes]:
     body = json.dumps({"ready": not reasons, "reasons": reasons}).encode()
     return (503 if reasons else 200, "application/json", body)
@@ -188,7 +201,6 @@ def serve_status(status: WorkerStatus, port: int) -> ThreadingHTTPServer:
         def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - http.server's contract
             """Keep scrapes out of the worker's log."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
-    server.daemon_threads = True
+    server = _Server(("127.0.0.1", port), Handler)
     threading.Thread(target=server.serve_forever, name="status", daemon=True).start()
     return server
