@@ -34,6 +34,9 @@ test: $(VENV)/.dev models  ## Set up and run all tests, with coverage
 test-backfill: $(VENV)/.dev models  ## A backfill of 24 hours beside a stream, as the UI starts it (`make test` takes 8)
 	MMPLATFORM_TEST_BACKFILL_HOURS=24 $(BIN)/python -m pytest tests/integration/test_backfill.py $(ARGS)
 
+test-runbook: $(VENV)/.dev models  ## Every recipe of docs/runbook.md against a stack (`make test` runs the gravest)
+	MMPLATFORM_TEST_RUNBOOK=1 $(BIN)/python -m pytest tests/operations $(ARGS)
+
 test-caption: .venv-caption/.ready  ## Set up torch in a venv of its own and drive the transformers captioner
 	.venv-caption/bin/python -m pytest -m caption tests/derive/test_caption.py $(ARGS)
 
@@ -88,4 +91,4 @@ comma := ,
 	  $$($(BIN)/python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["caption"])')
 	@touch $@
 
-.PHONY: help demo up down models test test-backfill test-caption check bench clean
+.PHONY: help demo up down models test test-backfill test-runbook test-caption check bench clean
