@@ -42,6 +42,9 @@ test-faults: $(VENV)/.dev models  ## Servers away for 20 s, and a chaos run of 1
 	$(BIN)/mmplatform models pull whisper-tiny
 	MMPLATFORM_TEST_FAULTS=1 $(BIN)/python -m pytest tests/faults $(ARGS)
 
+test-runbook: $(VENV)/.dev models  ## Every recipe of docs/runbook.md against a stack (`make test` runs the gravest)
+	MMPLATFORM_TEST_RUNBOOK=1 $(BIN)/python -m pytest tests/operations $(ARGS)
+
 test-caption: .venv-caption/.ready  ## Set up torch in a venv of its own and drive the transformers captioner
 	.venv-caption/bin/python -m pytest -m caption tests/derive/test_caption.py $(ARGS)
 
@@ -112,4 +115,4 @@ comma := ,
 	  $$($(BIN)/python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["caption"])')
 	@touch $@
 
-.PHONY: help demo up down models test test-backfill fuzz test-caption check bench clean test-faults chaos manifests bench-accuracy bench-peers
+.PHONY: help demo up down models test test-backfill fuzz test-caption check bench clean test-faults chaos manifests bench-accuracy bench-peers test-runbook

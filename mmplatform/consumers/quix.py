@@ -41,8 +41,8 @@ class _Application(Application):
     Quix has no hook for either: the methods are its own callbacks, each of which still does all of its work.
 
     Quix forgets what backpressure had paused when topic partitions are taken away, and trusts that librdkafka does too.
-    It does not: a topic partition that comes back is still paused there, nobody resumes it, and the worker reads nothing
-    for ever (Quix 3.28, librdkafka 2.12).
+    It does not: a topic partition that comes back is still paused there, nobody resumes it, and the worker reads
+    nothing for ever (Quix 3.28, librdkafka 2.12).
     """
 
     readiness: Readiness

@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import json
 import socket
+import sys
 import threading
 import time
 from collections import deque
@@ -25,6 +26,7 @@ from mmplatform.consumers.readiness import BROKER, Readiness
 from mmplatform.errors import Misconfigured, Unavailable
 from mmplatform.retrieve.by_bucket import BucketCounts
 from mmplatform.retrieve.freshness import WINDOW_S, FreshnessTracker, as_json
+from mmplatform.telemetry import without_words
 
 _log = structlog.get_logger(__name__)
 RATE_WINDOW_S: Final = 15.0
@@ -212,10 +214,20 @@ def serve_status(status: WorkerStatus, port: int, host: str = "127.0.0.1") -> Th
     return server
 
 
+class _Server(ThreadingHTTPServer):
+    """The library's own would write a traceback past our logging when a reader went away."""
+
+    daemon_threads = True
+
+    def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ARG002 - its contract
+        error = sys.exception()
+        if isinstance(error, Exception):
+            _log.debug("a page was not answered", **without_words(error))
+
+
 def _listening(handler: type[BaseHTTPRequestHandler], host: str, port: int) -> ThreadingHTTPServer:
-    class Server(ThreadingHTTPServer):
+    class Server(_Server):
         address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        daemon_threads = True
 
         def server_bind(self) -> None:
             # http.server's own asks the name service who `host` is, which in a cluster may take seconds.

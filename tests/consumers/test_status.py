@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import socket
+import struct
+import threading
 from datetime import timedelta
 
 import httpx
@@ -117,3 +119,26 @@ def test_an_address_that_cannot_be_listened_on_is_told_with_its_variable():
         serve_status(WorkerStatus("index"), 0, "203.0.113.7")
     with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(Unavailable, match="MMPLATFORM_METRICS_PORT"):
         serve_status(WorkerStatus("index"), taken.getsockname()[1])
+
+
+def test_a_reader_that_goes_away_leaves_no_traceback_past_our_logging(served, capsys):
+    status, url = served
+    asked, answered = threading.Event(), threading.Event()
+    whole = status.as_json
+
+    def slowly():
+        asked.set()
+        assert answered.wait(10)
+        return whole() | {"long": "x" * 10_000_000}
+
+    status.as_json = slowly
+    host, port = url.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port))) as reader:
+        reader.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        reader.sendall(b"GET /status HTTP/1.0\r\n\r\n")
+        assert asked.wait(10)
+    answered.set()
+    status.as_json = whole
+    eventually(lambda: not [each for each in threading.enumerate() if "process_request" in each.name], within_s=10)
+    assert httpx.get(f"{url}/status").is_success
+    assert "Traceback" not in capsys.readouterr().err

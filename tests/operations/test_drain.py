@@ -73,6 +73,10 @@ class Source(threading.Thread):
         assert not self.is_alive()
 
 
+def is_back(service, restarts: int) -> bool:
+    return service.state == "ready" and service.restarts > restarts
+
+
 @pytest.fixture(scope="module")
 def drained(stack):
     """The sources, after each process was told to stop while they sent, and all was quiet again."""
@@ -80,13 +84,12 @@ def drained(stack):
     for source in sources:
         source.start()
     before = {name: stack.now().services[name].restarts for name in TOLD}
-    eventually(lambda: all(len(source.acknowledged) >= 5 for source in sources), within_s=60)
+    eventually(lambda: all(len(source.acknowledged) >= 5 for source in sources), within_s=120)
     for name in TOLD:
         pid = stack.now().services[name].pid
         assert pid is not None
         os.kill(pid, signal.SIGTERM)
-    for name in TOLD:
-        stack.wait_ready(name, restarts=before[name] + 1)
+    eventually(lambda: all(is_back(stack.now().services[name], before[name]) for name in TOLD), within_s=240)
     known = [len(source.acknowledged) for source in sources]
     eventually(lambda: all(len(each.acknowledged) > was for each, was in zip(sources, known, strict=True)), within_s=60)
     for source in sources:

@@ -1,0 +1,65 @@
+"""An index that was lost, from the lakehouse and the end of the log: real stores, and no model on this machine."""
+
+from __future__ import annotations
+
+import pytest
+
+from mmplatform.consumers.reindexing import Reindexing
+from mmplatform.events import utc_now
+from mmplatform.land.index import ChromaIndex
+from mmplatform.land.rows import row_of
+from mmplatform.modalities import ARCHIVE_GROUP, ARTIFACTS_TOPIC
+from mmplatform.settings import load
+from tests.consumers.test_relanding import World
+from tests.ingest.broker import any_broker
+from tests.land.making import NOON, passage, retraction
+from tests.servers.chroma import running_chroma
+
+pytestmark = pytest.mark.broker
+
+
+@pytest.fixture
+def world(tmp_path):
+    with any_broker(tmp_path / "broker") as kafka, running_chroma(tmp_path / "chroma") as chroma:
+        settings = load(kafka=kafka, chroma=chroma, data_dir=tmp_path, models_dir=tmp_path, topic_partitions=1)
+        yield World(settings)
+
+
+@pytest.fixture
+def index(world):
+    opened = ChromaIndex.open(world.settings)
+    yield opened
+    opened.close()
+
+
+def test_an_empty_index_has_again_what_is_in_the_table_and_what_is_only_on_the_log(world, index):
+    landed = [passage(1), passage(2), passage(3, at=NOON.replace(hour=9))]
+    places = world.write(ARTIFACTS_TOPIC, *landed)
+    rows = [(place, row_of(each, place)[1]) for place, each in zip(places, landed, strict=True)]
+    world.lakehouse.append("passages", rows, offsets={}, source=ARCHIVE_GROUP)
+    world.archived(places[-1])
+    world.write(ARTIFACTS_TOPIC, passage(4), retraction(passage(2)))
+
+    def as_it_goes(_done, _of):
+        """The stream goes on: one that is written already is taken back, and the indexer takes it out."""
+        if not taken:
+            taken.append(world.write(ARTIFACTS_TOPIC, retraction(passage(3)))[0])
+            index.delete([passage(3).artifact_id])
+
+    taken = []
+    done = Reindexing(world.settings, world.lakehouse, index, world.log).run(as_it_goes)
+    assert set(index.ids()) == {passage(1).artifact_id, passage(4).artifact_id}
+    assert (done.passages, done.embedded, done.refused) == (3, 0, 0)
+    (hit,) = index.search(passage(1).vector, embedder=passage(1).embedder, subject_id=passage(1).subject_id, k=1)
+    assert hit.passage_id == passage(1).artifact_id
+    assert hit.score == pytest.approx(1.0, abs=1e-3)
+
+
+def test_run_again_it_changes_nothing(world, index):
+    (place,) = world.write(ARTIFACTS_TOPIC, passage(1))
+    world.lakehouse.append("passages", [(place, row_of(passage(1), place)[1])], offsets={}, source=ARCHIVE_GROUP)
+    world.archived(place)
+    index.upsert([passage(1)], utc_now())
+    for _ in range(2):
+        assert Reindexing(world.settings, world.lakehouse, index, world.log).run().passages == 1
+        assert list(index.ids()) == [passage(1).artifact_id]
