@@ -34,6 +34,9 @@ test: $(VENV)/.dev models  ## Set up and run all tests, with coverage
 test-backfill: $(VENV)/.dev models  ## A backfill of 24 hours beside a stream, as the UI starts it (`make test` takes 8)
 	MMPLATFORM_TEST_BACKFILL_HOURS=24 $(BIN)/python -m pytest tests/integration/test_backfill.py $(ARGS)
 
+test-flow: $(VENV)/.dev models  ## Surges, policies, a whole rolling restart and raised topic partitions (`make test` takes less)
+	MMPLATFORM_TEST_FLOW_WHOLE=1 $(BIN)/python -m pytest tests/integration/test_flow.py $(ARGS)
+
 test-caption: .venv-caption/.ready  ## Set up torch in a venv of its own and drive the transformers captioner
 	.venv-caption/bin/python -m pytest -m caption tests/derive/test_caption.py $(ARGS)
 
@@ -50,6 +53,7 @@ bench: $(VENV)/.dev models  ## Print the figures that the docs claim (about 20 m
 	$(BIN)/python -m benchmarks.event_log
 	$(BIN)/python -m benchmarks.reprocess
 	$(BIN)/python -m benchmarks.surge --out docs/benchmarks
+	$(BIN)/python -m benchmarks.rolling
 	$(BIN)/mmplatform up --detach --no-dagster
 	$(BIN)/python -m benchmarks.freshness --out docs/benchmarks; code=$$?; $(BIN)/mmplatform down; exit $$code
 
@@ -89,4 +93,4 @@ comma := ,
 	  $$($(BIN)/python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["caption"])')
 	@touch $@
 
-.PHONY: help demo up down models test test-backfill test-caption check bench clean
+.PHONY: help demo up down models test test-backfill test-flow test-caption check bench clean

@@ -28,6 +28,9 @@ from tests.waiting import eventually, eventually_equal
 
 pytestmark = [pytest.mark.stack, pytest.mark.models, pytest.mark.slow, pytest.mark.timeout(600)]
 HIGH = 40
+WHOLE = bool(os.environ.get("MMPLATFORM_TEST_FLOW_WHOLE"))
+"""Each worker is replaced, and topic partitions are raised (`make test-flow`): a minute and a half more."""
+
 DERIVERS = {
     "chat": ("derive-chat", "derive-chat-1"),
     "call": ("derive-call", "derive-call-1"),
@@ -142,7 +145,7 @@ def test_a_modality_that_buffers_takes_all_and_catches_up(flow):
             said = client.chunk("buffered", wav, "audio/wav", index=index, start_s=start_s, subject_id="buffered")
             assert not said.shed
         assert figure(flow.run, "lag", "call") >= 4
-        assert figure(flow.run, "buffered_total", "call") == 2
+        assert figure(flow.run, "buffered_total", "call") >= 2
     client.end_call("buffered", subject_id="buffered", chunks=len(chunks))
     eventually(lambda: found(flow, "buffered"), within_s=120)
     flow.settle()
@@ -233,11 +236,12 @@ def test_a_rolling_restart_loses_doubles_and_disorders_nothing(flow):
     talk = Talk(flow, "rolling")
     talk.start()
     eventually(lambda: len(talk.sent) >= 5)
-    lines = cli(flow, "restart").splitlines()
+    workers = set(before) - {"broker", "chroma"}
+    workers = workers if WHOLE else {"index", "derive-chat", "derive-call", "gateway"}
+    lines = cli(flow, "restart", *([] if WHOLE else sorted(workers))).splitlines()
     restarted = len(talk.sent)
     eventually(lambda: len(talk.sent) >= restarted + 5)
     talk.stop()
-    workers = set(before) - {"broker", "chroma"}
     assert {line.partition(":")[0] for line in lines} == workers
     after = flow.now().services
     assert {name for name, service in after.items() if service.pid != before[name]} == workers
@@ -262,6 +266,7 @@ def _all_is_there_in_order(stack: Stack, talk: Talk) -> None:
         assert events == sorted(events), "derived in the order in which it was said"
 
 
+@pytest.mark.skipif(not WHOLE, reason="takes a minute: make test-flow")
 def test_a_modality_gets_more_topic_partitions_and_uses_them(flow):
     flow.settle()
     assert "chat: 4 → 6 topic partitions" in cli(flow, "topics", "--raise", "chat=6")
