@@ -45,6 +45,9 @@ test-faults: $(VENV)/.dev models  ## Servers away for 20 s, and a chaos run of 1
 test-runbook: $(VENV)/.dev models  ## Every recipe of docs/runbook.md against a stack (`make test` runs the gravest)
 	MMPLATFORM_TEST_RUNBOOK=1 $(BIN)/python -m pytest tests/operations $(ARGS)
 
+test-flow: $(VENV)/.dev models  ## Surges, policies, a whole rolling restart and raised topic partitions (`make test` takes less)
+	MMPLATFORM_TEST_FLOW_WHOLE=1 $(BIN)/python -m pytest tests/integration/test_flow.py $(ARGS)
+
 test-caption: .venv-caption/.ready  ## Set up torch in a venv of its own and drive the transformers captioner
 	.venv-caption/bin/python -m pytest -m caption tests/derive/test_caption.py $(ARGS)
 
@@ -66,6 +69,8 @@ bench: $(VENV)/.dev models  ## Print the figures that the docs claim (about 25 m
 	$(BIN)/python -m benchmarks.surge --out docs/benchmarks
 	$(BIN)/python -m benchmarks.unit_costs --out docs/benchmarks/unit-costs.json
 	$(BIN)/python -m benchmarks.sizing
+
+	$(BIN)/python -m benchmarks.rolling
 	$(BIN)/mmplatform up --detach --no-dagster
 	$(BIN)/python -m benchmarks.freshness --out docs/benchmarks; code=$$?; $(BIN)/mmplatform down; exit $$code
 
@@ -115,4 +120,4 @@ comma := ,
 	  $$($(BIN)/python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["caption"])')
 	@touch $@
 
-.PHONY: help demo up down models test test-backfill fuzz test-caption check bench clean test-faults chaos manifests bench-accuracy bench-peers test-runbook
+.PHONY: help demo up down models test test-backfill fuzz test-caption check bench clean test-faults chaos manifests bench-accuracy bench-peers test-runbook test-flow

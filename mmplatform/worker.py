@@ -39,6 +39,9 @@ _log = structlog.get_logger(__name__)
 STANDBY: Final = "standby"
 """What ``/healthz`` says of a worker that waits for its turn, with 503; the supervisor knows the word."""
 
+STOPPED: Final = "stopped"
+"""What it says when its consumer is closed and all it did is committed; only its last words are still on their way."""
+
 FLUSH_S: Final = 3.0
 """For the last lineage events: a supervisor waits 15 s before it kills, and the last batch has to land in them too."""
 
@@ -250,7 +253,7 @@ def _run(app: Application, settings: Settings, status: WorkerStatus, group: str,
     status.state = "running"
     _log.info("ready")
     app.run()
-    status.state = "stopped"
+    status.state = STOPPED
     status.close()
     _log.info("stopped")
 

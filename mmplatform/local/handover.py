@@ -24,7 +24,7 @@ import httpx
 from mmplatform.errors import Unavailable
 from mmplatform.local import processes
 from mmplatform.local.deaths import explain
-from mmplatform.local.probes import HttpProbe, Probe, StandbyProbe
+from mmplatform.local.probes import STANDBY, STOPPED, HttpProbe, Probe, WordProbe
 from mmplatform.local.stack import Service
 
 _POLL_S: Final = 0.02
@@ -79,18 +79,22 @@ async def hand_over(
     turn = {_STANDBY: "true"} if service.takes_turns else {}
     fresh = processes.spawn(after.command, environment={**after.environment, **turn, **cookie}, log=log, cwd=after.cwd)
     born(fresh)
-    warm: Probe = StandbyProbe(f"{after.metrics_url}/healthz") if service.takes_turns else after.probe
+    warm: Probe = WordProbe(f"{after.metrics_url}/healthz", STANDBY) if service.takes_turns else after.probe
+    gone = WordProbe(f"{service.metrics_url}/healthz", STOPPED)
     try:
         await _until(fresh, warm, client, service.start_s)
         asked = time.monotonic()
+        processes.send(old, signal.SIGTERM)
+        await _done(old, gone, client, service.grace_s)
+        if service.takes_turns:
+            processes.send(fresh, signal.SIGUSR1)
+        pause_s = time.monotonic() - asked if service.takes_turns else 0.0
         await _end(old, service.grace_s)
-    except BaseException:
+    except BaseException:  # the stack ends meanwhile, too
         bury(fresh)
         raise
     bury(old)
-    if service.takes_turns:
-        processes.send(fresh, signal.SIGUSR1)
-    return Handover(fresh, after, time.monotonic() - asked if service.takes_turns else 0.0)
+    return Handover(fresh, after, pause_s)
 
 
 async def _until(process: processes.Process, warm: Probe, client: httpx.AsyncClient, within_s: float) -> None:
@@ -103,9 +107,18 @@ async def _until(process: processes.Process, warm: Probe, client: httpx.AsyncCli
         await asyncio.sleep(_POLL_S)
 
 
+async def _done(process: processes.Process, gone: Probe, client: httpx.AsyncClient, grace_s: float) -> None:
+    """Until it says that its work is committed and its consumer closed, or is no more."""
+    give_up = time.monotonic() + grace_s
+    while process.poll() is None and not await gone.ready(client):
+        if time.monotonic() > give_up:
+            processes.kill_group(process.pid)  # what was not committed the successor reads again
+            return
+        await asyncio.sleep(_POLL_S)
+
+
 async def _end(process: processes.Process, grace_s: float) -> None:
-    """SIGTERM, and SIGKILL after the grace: what was not committed the successor reads again."""
-    processes.send(process, signal.SIGTERM)
+    """Until it is no more; SIGKILL after the grace."""
     give_up = time.monotonic() + grace_s
     while process.poll() is None and time.monotonic() < give_up:  # noqa: ASYNC110 - a process has no event of its own
         await asyncio.sleep(_POLL_S)

@@ -10,6 +10,7 @@ import httpx
 
 PROBE_TIMEOUT_S = 2.0
 STANDBY = "standby"
+STOPPED = "stopped"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,10 +49,11 @@ class HttpProbe:
 
 
 @dataclass(frozen=True, slots=True)
-class StandbyProbe:
-    """Ready when a worker says on its ``/healthz`` that it waits for its turn."""
+class WordProbe:
+    """Ready when a worker says this of itself on its ``/healthz``, well or not."""
 
     url: str
+    word: str
 
     async def ready(self, client: httpx.AsyncClient) -> bool:
         """Try once."""
@@ -59,10 +61,10 @@ class StandbyProbe:
             answer = await client.get(self.url, timeout=PROBE_TIMEOUT_S)
         except httpx.HTTPError:
             return False
-        return answer.text == STANDBY
+        return answer.text == self.word
 
 
-Probe = TcpProbe | HttpProbe | StandbyProbe
+Probe = TcpProbe | HttpProbe | WordProbe
 
 
 def local_client() -> httpx.AsyncClient:

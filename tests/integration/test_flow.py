@@ -26,8 +26,11 @@ from tests.integration.conftest import running_stack
 from tests.integration.stack import Stack
 from tests.waiting import eventually, eventually_equal
 
-pytestmark = [pytest.mark.stack, pytest.mark.models, pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.stack, pytest.mark.models, pytest.mark.slow, pytest.mark.timeout(900)]
 HIGH = 40
+WHOLE = bool(os.environ.get("MMPLATFORM_TEST_FLOW_WHOLE"))
+"""Each worker is replaced, and topic partitions are raised (`make test-flow`): a minute and a half more."""
+
 DERIVERS = {
     "chat": ("derive-chat", "derive-chat-1"),
     "call": ("derive-call", "derive-call-1"),
@@ -50,6 +53,13 @@ def flow(tmp_path_factory):
     arguments = ("--no-dagster", "--derivers", "chat=2,call=2")
     with running_stack(tmp_path_factory.mktemp("flow"), arguments=arguments, **marks) as running:
         yield running
+
+
+@pytest.fixture
+def client(flow):
+    """Closed also when a test fails: a socket that is left open fails the next one."""
+    with flow.client() as opened:
+        yield opened
 
 
 @contextmanager
@@ -111,30 +121,35 @@ def test_all_derivers_of_a_modality_are_seen(flow):
     assert states == sorted({"derive-call-0", "derive-call-1"} | set(states)), "each has a state directory of its own"
 
 
-def test_a_slowed_source_waits_as_it_is_told_and_nothing_is_lost(flow):
+def _send_and_close(client: GatewayClient, bodies: list[ChatBody]) -> None:
+    with client:
+        client.chats(bodies)
+
+
+def test_a_slowed_source_waits_as_it_is_told_and_nothing_is_lost(flow, client):
     waits: list[Busy] = []
     patient = GatewayClient(flow.run.gateway, attempts=60, on_wait=lambda error, _: waits.append(error))
     with standing_still(flow, "chat"):
-        patient.chats(chats("slow-a", HIGH))
+        client.chats(chats("slow-a", HIGH))
         eventually(lambda: over(flow, "chat"))
         one = chats("slow-b", 1)[0].model_dump(mode="json", exclude_none=True)
         answer = httpx.post(f"{flow.run.gateway}/v1/events/chat", json=one)
         assert answer.status_code == 429
         assert int(answer.headers["retry-after"]) >= 1
         assert answer.json()["lag"] >= HIGH
-        source = threading.Thread(target=lambda: patient.chats(chats("slow-b", 20)))
+        source = threading.Thread(target=_send_and_close, args=(patient, chats("slow-b", 20)))
         source.start()
         eventually(lambda: waits)
     source.join(timeout=120)
+    assert not source.is_alive()
     assert waits[0].hint["lag"] >= HIGH
     eventually_equal(lambda: found(flow, "slow-a"), {body.event_id for body in chats("slow-a", HIGH)})
     eventually_equal(lambda: found(flow, "slow-b"), {body.event_id for body in chats("slow-b", 20)})
     assert not over(flow, "chat")
-    patient.close()
 
 
-def test_a_modality_that_buffers_takes_all_and_catches_up(flow):
-    client, chunks = flow.client(), call_chunks(seed=3)[:10]
+def test_a_modality_that_buffers_takes_all_and_catches_up(flow, client):
+    chunks = call_chunks(seed=3)[:10]
     with standing_still(flow, "call"):
         for index, start_s, wav in chunks:
             if index == len(chunks) - 2:
@@ -142,17 +157,16 @@ def test_a_modality_that_buffers_takes_all_and_catches_up(flow):
             said = client.chunk("buffered", wav, "audio/wav", index=index, start_s=start_s, subject_id="buffered")
             assert not said.shed
         assert figure(flow.run, "lag", "call") >= 4
-        assert figure(flow.run, "buffered_total", "call") == 2
+        assert figure(flow.run, "buffered_total", "call") >= 2
     client.end_call("buffered", subject_id="buffered", chunks=len(chunks))
     eventually(lambda: found(flow, "buffered"), within_s=120)
     flow.settle()
     statuses = {row["status"] for row in flow.rows("transcripts", "buffered", "status")}
     assert statuses == {"final"}, "nothing of the call is missing"
-    client.close()
 
 
-def test_what_is_shed_is_named_counted_and_derived_when_its_hour_is_reprocessed(flow):
-    client, images, began = flow.client(), screenshots(seed=5), utc_now()
+def test_what_is_shed_is_named_counted_and_derived_when_its_hour_is_reprocessed(flow, client):
+    images, began = screenshots(seed=5), utc_now()
 
     def post(name: str):
         return client.screenshot(
@@ -173,7 +187,6 @@ def test_what_is_shed_is_named_counted_and_derived_when_its_hour_is_reprocessed(
     assert any(words[:1] == ["screenshot"] and words[2:4] == ["1", "5"] for words in map(str.split, lines))
     cli(flow, "reprocess", "captions", began.replace(minute=0).strftime(HOUR_FORMAT))
     eventually_equal(lambda: found(flow, "shed"), {"kept", "shed"})
-    client.close()
 
 
 def test_a_short_surge_loses_nothing(flow):
@@ -233,11 +246,12 @@ def test_a_rolling_restart_loses_doubles_and_disorders_nothing(flow):
     talk = Talk(flow, "rolling")
     talk.start()
     eventually(lambda: len(talk.sent) >= 5)
-    lines = cli(flow, "restart").splitlines()
+    workers = set(before) - {"broker", "chroma"}
+    workers = workers if WHOLE else {"index", "derive-chat", "derive-call", "gateway"}
+    lines = cli(flow, "restart", *([] if WHOLE else sorted(workers))).splitlines()
     restarted = len(talk.sent)
     eventually(lambda: len(talk.sent) >= restarted + 5)
     talk.stop()
-    workers = set(before) - {"broker", "chroma"}
     assert {line.partition(":")[0] for line in lines} == workers
     after = flow.now().services
     assert {name for name, service in after.items() if service.pid != before[name]} == workers
@@ -262,11 +276,11 @@ def _all_is_there_in_order(stack: Stack, talk: Talk) -> None:
         assert events == sorted(events), "derived in the order in which it was said"
 
 
-def test_a_modality_gets_more_topic_partitions_and_uses_them(flow):
+@pytest.mark.skipif(not WHOLE, reason="takes a minute: make test-flow")
+def test_a_modality_gets_more_topic_partitions_and_uses_them(flow, client):
     flow.settle()
     assert "chat: 4 → 6 topic partitions" in cli(flow, "topics", "--raise", "chat=6")
     cli(flow, "restart", "gateway", *DERIVERS["chat"])
-    client = flow.client()
     client.chats(
         chats := [
             ChatBody(
@@ -279,4 +293,3 @@ def test_a_modality_gets_more_topic_partitions_and_uses_them(flow):
     flow.settle()
     there = {row["topic_partition"] for row in flow.rows("raw_chats", "more", "topic_partition")}
     assert there == set(range(6))
-    client.close()

@@ -18,7 +18,7 @@ from mmplatform.local.handover import successor_of
 from mmplatform.local.rolling import ask_restart
 from mmplatform.local.stack import Options, parse_derivers, plan
 from mmplatform.settings import load
-from mmplatform.worker import STANDBY
+from mmplatform.worker import STANDBY, STOPPED
 from tests.waiting import eventually
 
 # Two workers that say over HTTP how they are, and write down when they take up work and when they stop. One that finds
@@ -52,7 +52,8 @@ class Handler(BaseHTTPRequestHandler):
         pass
 def stop(*_):
     tell("ends")
-    os._exit(0)
+    state[0] = "stopped"
+    threading.Timer(0.5, os._exit, [0]).start()
 def take(*_):
     state[0] = "running"
     tell("works")
@@ -165,10 +166,10 @@ def test_every_worker_of_the_stack_has_a_successor_with_a_port_of_its_own():
     assert successor_of(after) == service, "the two ports change places"
 
 
-def test_the_supervisor_and_the_workers_have_one_word_for_standing_by():
+def test_the_supervisor_and_the_workers_have_the_same_words():
     from mmplatform.local import probes
 
-    assert probes.STANDBY == STANDBY
+    assert (probes.STANDBY, probes.STOPPED) == (STANDBY, STOPPED)
 
 
 def test_a_deriver_without_a_topic_partition_is_noticed():
