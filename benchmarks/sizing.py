@@ -35,7 +35,7 @@ STORE_WAIT_S: Final = 0.4
 OWN_TABLES: Final = 2
 """Of a modality, each committed to once in an interval: its raw rows and its artifacts. Passages are everybody's."""
 
-SHARED: Final = ("gateway", "broker", "chroma", "index")
+SHARED: Final = ("gateway", "broker")
 """What each modality uses some of; the broker stands for your Kafka."""
 
 
@@ -116,7 +116,11 @@ def size(costs: Mapping[str, Any], scenario: Scenario, *, commit_s: float = COMM
     cores = {f"derive-{m}": rate * units[m]["cpu_s"][f"derive-{m}"]["mean"] for m, rate in rates.items()}
     for name in SHARED:
         cores[name] = sum(rate * units[modality]["cpu_s"][name]["mean"] for modality, rate in rates.items())
-    archive = costs["archive"]
+    archive, index = costs["archive"], costs["index"]
+    passages_a_s = sum(rate * units[modality]["passages"] for modality, rate in rates.items())
+    # In full batches, which is how they are written once there is much to do.
+    cores["index"] = passages_a_s * index["passage_cpu_s"]
+    cores["chroma"] = passages_a_s * index["chroma_passage_cpu_s"]
     cores["archive"] = commits_a_s * archive["commit_cpu_s"] + rows_a_s * archive["row_cpu_s"]
     needs = {name: _need(name, work, costs) for name, work in cores.items()}
     share = {"archive": archiver_share(costs, rows_a_s, commits_a_s)}

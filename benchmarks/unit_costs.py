@@ -5,8 +5,8 @@
 A stack of its own in a temporary folder, without Dagster. Round after round the same number of units of one modality is
 sent through the gateway, and waited for until nothing is behind, the archiver included. A round's cost is what each
 process used of the processor in it, less what it uses when idle, by unit; the quantiles are over rounds. Bytes and rows
-are counted in the stores. What the archiver takes for a commit and for a row is measured by itself
-(``benchmarks/archiver.py``): in rounds this small it is all commits.
+are counted in the stores. What the archiver takes for a commit and a row, and the indexer for a
+passage, is measured by itself (``benchmarks/backlogs.py``): in rounds this small a row costs what is the commit's.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from typing import Any, Final
 import httpx
 import numpy as np
 
-from benchmarks.archiver import archiver_costs
+from benchmarks.backlogs import archiver_costs, index_costs
 from benchmarks.load import CHUNK_S, call_chunks, chat_texts, screenshots
 from benchmarks.machine import cpu_seconds, describe, resident_bytes
 from mmplatform.events import utc_now
@@ -298,12 +298,13 @@ def main() -> None:
         found = measure(stack, wanted, lambda rounds: keep(arguments.out, rounds))
     with tempfile.TemporaryDirectory() as folder:
         found["archive"] = archiver_costs(Path(folder) / "archiver")
+        found["index"] = index_costs(Path(folder) / "indexer")
     print(f"\n{'CPU seconds of one':<22}{'process':<20}{'mean':>9}{'p50':>9}{'p95':>9}{'p99':>9}")
     for modality, costs in found["units"].items():
         for name, q in costs["cpu_s"].items():
             one = "minute of a call" if modality == "call" else modality
             print(f"{one:<22}{name:<20}" + "".join(f"{q[key]:>9.4f}" for key in ("mean", "p50", "p95", "p99")))
-    print("archiver:", found["archive"])
+    print("archiver:", found["archive"], "indexer:", found["index"])
     if arguments.out:
         arguments.out.write_text(json.dumps({"machine": machine, **found}, indent=1) + "\n", encoding="utf-8")
         arguments.out.with_suffix(".part").unlink(missing_ok=True)

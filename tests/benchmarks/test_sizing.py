@@ -18,7 +18,7 @@ def same(value):
 
 
 def costs(**archive):
-    shared = {"gateway": same(0.002), "broker": same(0.001), "index": same(0.003), "chroma": same(0.004)}
+    shared = {"gateway": same(0.002), "broker": same(0.001)}
     units = {
         "chat": {"log_bytes": 5_000, "blob_bytes": 0, "lake_bytes": 1_000, "rows": 3, "passages": 1},
         "call": {"log_bytes": 50_000, "blob_bytes": 2_000_000, "lake_bytes": 9_000, "rows": 80, "passages": 10},
@@ -28,6 +28,7 @@ def costs(**archive):
     return {
         "units": {modality: unit | {"cpu_s": shared | own[modality]} for modality, unit in units.items()},
         "archive": {"commit_cpu_s": 0.1, "row_cpu_s": 0.001} | archive,
+        "index": {"passage_cpu_s": 0.003, "chroma_passage_cpu_s": 0.004},
         "memory_bytes": dict.fromkeys(
             ("gateway", "broker", "chroma", "index", "archive", "derive-chat", "derive-call"), 2**30
         ),
@@ -64,6 +65,13 @@ def test_several_modalities_share_the_passages_and_what_is_behind_the_log():
     assert both.needs["gateway"].cores == pytest.approx(0.2 + 0.002)
     assert both.needs["derive-call"].processes == 25  # 15 / 0.6
     assert both.topic_partitions == 25
+
+
+def test_the_indexer_waits_for_chroma_and_both_are_paid_by_the_passage():
+    sized = size(costs(), Scenario("", {"call": 1.0}))
+    assert sized.needs["index"].cores == pytest.approx(10 * 0.003)
+    assert sized.needs["chroma"].cores == pytest.approx(10 * 0.004)
+    assert sized.full["index"] == pytest.approx(10 * 0.007)
 
 
 def test_bytes_of_a_day_are_of_the_hours_in_which_it_arrives():
@@ -104,7 +112,7 @@ def test_the_page_shows_what_a_unit_costs():
     measured = json.loads(COSTS.read_text(encoding="utf-8"))
     assert measured["machine"] in page
     for modality, unit in measured["units"].items():
-        for process in (f"derive-{modality}", "gateway", "index", "chroma"):
+        for process in (f"derive-{modality}", "gateway"):
             cost = unit["cpu_s"][process]
             row = f"| {modality} | {process} | " + " | ".join(f"{cost[q]:.4f}" for q in ("p50", "p95", "p99")) + " |"
             assert row in page, row

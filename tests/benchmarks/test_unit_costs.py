@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from benchmarks.archiver import fitted
+from benchmarks.backlogs import fitted
 from benchmarks.unit_costs import Round, keep, quantiles, summary
 
 

@@ -62,7 +62,8 @@ class Node:
         text = re.sub(r"(?<=http://)(chroma|index):(\d+)", lambda m: f"127.0.0.1:{self.port(m[1], int(m[2]))}", text)
         if re.fullmatch(r"8080|9100|8000|4000|3000", text):
             return str(self.port(name, int(text)))
-        text = text.replace("/etc/mmplatform/workspace.yaml", str(self.folder / "workspace.yaml"))
+        if text == "/etc/mmplatform/workspace.yaml":
+            return str(self.folder / "workspace.yaml")
         return re.sub(r"^/(data|tmp)(?=/|$)", lambda m: str(self.folder / name / m[1]), text)
 
     def environment(self, name: str, container: dict) -> dict[str, str]:

@@ -1,8 +1,8 @@
-"""What a commit and a row cost the archiver: it works backlogs of several sizes off, and a line is laid through them.
+"""What the archiver pays for a commit and a row, and the indexer for a passage, when there is enough to do.
 
-A process of its own on a broker of its own, so that no model is in the way. Rows are pieces of calls of fifty people,
-so that each commit writes a file into each of the table's 16 buckets, as it does under load. A commit costs the same for a
-hundred rows as for ten thousand: rows that were counted in small batches would seem to cost fifty times as much.
+Each works backlogs off: a process of its own on a broker of its own, so that no model is in the way. In small batches a
+row seems to cost what is the commit's, fifty times as much, and a passage what is the upsert's. The archiver's rows are
+pieces of calls of fifty people, so that each commit writes a file into each of the table's 16 buckets, as under load.
 """
 
 from __future__ import annotations
@@ -20,16 +20,20 @@ import numpy as np
 
 from benchmarks.efficiency import running
 from benchmarks.machine import cpu_seconds
-from mmplatform.events import BlobRef, CallChunk, encode, utc_now
+from mmplatform.artifacts import ChatLocator, Passage, Provenance, Stamps, artifact_id, pack_vector
+from mmplatform.events import BlobRef, CallChunk, Position, encode, utc_now
 from mmplatform.ingest.producer import LogProducer, LogRecord
 from mmplatform.ingest.topics import ensure_topics
 from mmplatform.land.lakehouse import Lakehouse
 from mmplatform.local.ports import any_free
-from mmplatform.modalities import CALL
+from mmplatform.modalities import ARTIFACTS_TOPIC, CALL
+from mmplatform.pipeline.derivers import space_named
 from mmplatform.settings import Settings, load
 
 SIZES: Final = (100, 100, 1_000, 1_000, 5_000, 10_000)
 PEOPLE: Final = 50
+PASSAGES: Final = 3_000
+DIMENSIONS: Final = 384
 COMMIT_S: Final = 5.0
 IDLE_S: Final = 10.0
 PATIENCE_S: Final = 600.0
@@ -69,6 +73,66 @@ def archiver_costs(folder: Path) -> dict[str, float]:
     return {"commit_cpu_s": round(commit, 4), "row_cpu_s": round(row, 6)}
 
 
+def index_costs(folder: Path) -> dict[str, float]:
+    """Seconds of processor for a passage in full batches: of the indexer, and of Chroma behind it."""
+    folder.mkdir(parents=True)
+    ports = [any_free() for _ in range(3)]
+    settings = load(
+        data_dir=folder, kafka=f"127.0.0.1:{ports[0]}", chroma=f"http://127.0.0.1:{ports[1]}", metrics_port=ports[2]
+    )
+    where = ["--host", "127.0.0.1", "--port", str(ports[1])]
+    broker = [sys.executable, "-m", "mmplatform.local.broker", "--data", str(folder / "broker")]
+    chroma = [sys.executable, "-m", "mmplatform.local.chroma_server", "--path", str(folder / "chroma"), *where]
+    with running([*broker, "--port", str(ports[0])], settings), running(chroma, settings) as server:
+        ensure_topics(settings)
+        with running([sys.executable, "-m", "mmplatform.worker", "index"], settings) as worker:
+            _until(lambda: _page(settings, "healthz") == "running")
+            _indexed(settings, 0, PEOPLE)
+            before = cpu_seconds(worker.pid), cpu_seconds(server.pid)
+            _indexed(settings, PEOPLE, PASSAGES)
+            used = [cpu_seconds(pid) - was for pid, was in zip((worker.pid, server.pid), before, strict=True)]
+    print(f"indexer: {PASSAGES} passages: worker {used[0]:.2f} s, Chroma {used[1]:.2f} s", flush=True)
+    return {"passage_cpu_s": round(used[0] / PASSAGES, 6), "chroma_passage_cpu_s": round(used[1] / PASSAGES, 6)}
+
+
+def _indexed(settings: Settings, first: int, passages: int) -> None:
+    producer = LogProducer(settings)
+    producer.send_all(LogRecord(ARTIFACTS_TOPIC, key, value) for key, value in _passages(first, passages, settings))
+    producer.close()
+    _until(lambda: _counted(settings, "passages") >= first + passages)
+
+
+def _passages(first: int, passages: int, settings: Settings) -> Iterator[tuple[str, bytes]]:
+    now = utc_now()
+    chance = np.random.default_rng(first)
+    embedder = space_named(settings).name
+    for number in range(first, first + passages):
+        vector = chance.normal(size=DIMENSIONS).astype(np.float32)
+        subject, event = f"customer-{number % PEOPLE}", f"event-{number}"
+        passage = Passage(
+            artifact_id=artifact_id("passage", event, 0),
+            conversation_id=f"conversation-{subject}",
+            subject_id=subject,
+            modality="chat",
+            provenance=Provenance(
+                event_ids=(event,),
+                position=Position(topic="interactions.chat", topic_partition=0, offset=number),
+                deriver="text",
+                deriver_version="1",
+                seconds=0.01,
+            ),
+            stamps=Stamps(event_time=now, ingested_at=now, taken_at=now, derived_at=now),
+            source_artifact_id=artifact_id("message", event, 0),
+            source_kind="message",
+            ordinal=0,
+            text=f"My payment failed again at checkout, the page of the bank spins and nothing comes back ({number})",
+            locator=ChatLocator(event_id=event, role="customer", start=0, end=90),
+            embedder=embedder,
+            vector_f32=pack_vector(vector / np.linalg.norm(vector)),
+        )
+        yield subject, encode(passage)
+
+
 def fitted(amounts: Sequence[tuple[float, float]], seconds: Sequence[float]) -> tuple[float, float]:
     """Seconds for a commit and for a row: least squares, neither below nought."""
     table = np.array(amounts, dtype=float)
@@ -85,7 +149,7 @@ def _worked_off(pid: int, settings: Settings, first: int, rows: int, *, idle: fl
     producer = LogProducer(settings)
     producer.send_all(LogRecord(CALL.topic, key, value) for key, value in _pieces(first, rows))
     producer.close()
-    _until(lambda: _taken(settings) >= first + rows)
+    _until(lambda: _counted(settings, "rows") >= first + rows)
     seconds = time.monotonic() - began
     return Backlog(rows, _commits(settings) - there, cpu_seconds(pid) - used - idle * seconds)
 
@@ -116,9 +180,9 @@ def _commits(settings: Settings) -> int:
     return len(Lakehouse.open(settings).table(CALL.raw_table).metadata.snapshots)
 
 
-def _taken(settings: Settings) -> int:
-    """Rows that landed since the worker started, as it counts them behind each commit."""
-    pattern = r'^mmplatform_outcomes_total\{[^}]*outcome="rows"[^}]*\} (\S+)$'
+def _counted(settings: Settings, outcome: str) -> int:
+    """How many the worker says it has done since it started."""
+    pattern = rf'^mmplatform_outcomes_total\{{[^}}]*outcome="{outcome}"[^}}]*\}} (\S+)$'
     found = re.search(pattern, _page(settings, "metrics"), re.MULTILINE)
     return int(float(found[1])) if found else 0
 
@@ -134,5 +198,5 @@ def _until(check: Callable[[], bool]) -> None:
     deadline = time.monotonic() + PATIENCE_S
     while not check():
         if time.monotonic() > deadline:
-            raise SystemExit("the archiver is not done in time: nothing was measured")
+            raise SystemExit("the archiver or the indexer is not done in time: nothing was measured")
         time.sleep(0.5)
