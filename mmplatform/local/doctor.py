@@ -206,16 +206,12 @@ def model_files(settings: Settings) -> list[Finding]:
     """The files of the models that the settings name, byte by byte; seconds, so only where somebody asked for it."""
     found = []
     for setting, name in _named(settings).items():
-        check, directory = f"files of {setting}", settings.models_path / name
-        pinned = verify.PINNED.get(name, {})
-        wrong = verify.differing(name, directory)
-        if wrong:
+        check, directory, pinned = f"files of {setting}", settings.models_path / name, verify.PINNED.get(name, {})
+        if wrong := verify.differing(name, directory):
             mend = f"delete {directory}, then `mmplatform models pull {name}`"
             found.append(Finding(check, "failed", f"{name}: not as pinned: {', '.join(wrong)}", mend))
-        elif pinned:
-            found.append(Finding(check, "ok", f"{name}: {len(pinned)} files have their pinned SHA-256"))
-        else:
-            found.append(Finding(check, "ok", f"{name}: none of its files is pinned"))
+            continue
+        found.append(Finding(check, "ok", f"{name}: {len(pinned) or 'none of its'} files have their pinned SHA-256"))
     return found
 
 
