@@ -20,7 +20,7 @@ import pytest
 
 from mmplatform.events import Position
 from mmplatform.ingest.replay_log import ReplayLog
-from mmplatform.modalities import DEAD_LETTERS_TOPIC, QUARANTINE_TOPIC
+from mmplatform.modalities import DEAD_LETTERS_TOPIC
 from tests.integration.bad_inputs import ROWS, odd_media
 from tests.integration.bad_inputs.rows import (
     ADDRESS,
@@ -197,5 +197,4 @@ def test_no_worker_was_started_anew_and_no_log_quotes_what_was_sent(stack, sent)
     for name, service in stack.now().services.items():
         if service.metrics_url and name != "gateway":
             _quotes_nothing(httpx.get(f"{service.metrics_url}/status", timeout=10).text)
-    rows = [entry.value.decode() for entry in _json_entries(stack, QUARANTINE_TOPIC)]
-    _quotes_nothing("".join(rows))
+    _quotes_nothing(str(sent.letters))
