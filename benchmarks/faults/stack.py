@@ -28,6 +28,9 @@ from mmplatform.settings import Settings, load
 
 WORKERS: Final = (*(spec.group for spec in MODALITIES.values()), "index", "archive")
 SERVICES: Final = ("broker", "chroma", "gateway", *WORKERS)
+ROOT: Final = Path(__file__).parents[2]
+"""Where this package is found by those that are started."""
+
 START_S: Final = 240.0
 MOST: Final = 100
 """Hits that one search gives at most."""
@@ -148,6 +151,7 @@ class Broken:
             [*wrapped, sys.executable, "-m", "mmplatform.worker", worker],
             environment=worker_environment(self.settings, addresses, instance=instance, metrics_port=port),
             log=self.settings.data_dir / "logs" / f"{worker}-{instance}.log",
+            cwd=ROOT,
         )
         return Guest(process, f"http://127.0.0.1:{port}/healthz")
 
@@ -190,6 +194,7 @@ class Broken:
 @contextmanager
 def broken_stack(data_dir: Path, **more: str) -> Iterator[Broken]:
     """Start a stack without Dagster, and stop it at the end; ``more`` are environment variables."""
+    data_dir = data_dir.absolute()
     board = Board(data_dir / "board")
     before = dict(os.environ)
     os.environ |= QUICK | more | {"MMPLATFORM_DATA_DIR": str(data_dir)}
@@ -200,6 +205,7 @@ def broken_stack(data_dir: Path, **more: str) -> Iterator[Broken]:
         with log.open("ab") as output:
             supervisor = subprocess.Popen(
                 [sys.executable, "-m", "benchmarks.faults.supervise", str(board.folder)],
+                cwd=ROOT,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
