@@ -16,7 +16,7 @@ from mmplatform.ingest.replay_log import ReplayLog
 from mmplatform.modalities import ARTIFACTS_TOPIC
 from tests.waiting import eventually
 
-pytestmark = [pytest.mark.stack, pytest.mark.models, pytest.mark.slow]
+pytestmark = [pytest.mark.stack, pytest.mark.models, pytest.mark.slow, pytest.mark.timeout(600)]
 MOST = 90
 """Chats of one source: one search returns them all."""
 

@@ -16,7 +16,7 @@ from mmplatform.modalities import CHAT, DEAD_LETTERS_TOPIC, TABLES
 from tests.operations.page import assert_seen, recipes, run
 from tests.waiting import eventually, eventually_equal
 
-pytestmark = [pytest.mark.stack, pytest.mark.models, pytest.mark.slow]
+pytestmark = [pytest.mark.stack, pytest.mark.models, pytest.mark.slow, pytest.mark.timeout(600)]
 WHOLE = "MMPLATFORM_TEST_RUNBOOK"
 on_demand = pytest.mark.skipif(not os.environ.get(WHOLE), reason=f"`make test-runbook` sets {WHOLE}")
 SUBJECTS = 3
