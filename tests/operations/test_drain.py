@@ -14,9 +14,10 @@ from mmplatform.artifacts import Message, decode_artifact
 from mmplatform.errors import Rejected
 from mmplatform.ingest.replay_log import ReplayLog
 from mmplatform.modalities import ARTIFACTS_TOPIC
+from tests.operations.page import on_demand
 from tests.waiting import eventually
 
-pytestmark = [pytest.mark.stack, pytest.mark.models, pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.stack, pytest.mark.models, pytest.mark.slow, pytest.mark.timeout(600), on_demand]
 MOST = 90
 """Chats of one source: one search returns them all."""
 
