@@ -92,7 +92,8 @@ def drained(stack):
         os.kill(pid, signal.SIGTERM)
     eventually(lambda: all(is_back(stack.now().services[name], before[name]) for name in TOLD), within_s=240)
     known = [len(source.acknowledged) for source in sources]
-    eventually(lambda: all(len(each.acknowledged) > was for each, was in zip(sources, known, strict=True)), within_s=60)
+    goes_on = list(zip(sources, known, strict=True))
+    eventually(lambda: all(each.full or len(each.acknowledged) > was for each, was in goes_on), within_s=120)
     for source in sources:
         source.stop()
     stack.settle()
