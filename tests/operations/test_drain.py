@@ -14,9 +14,10 @@ from mmplatform.artifacts import Message, decode_artifact
 from mmplatform.errors import Rejected
 from mmplatform.ingest.replay_log import ReplayLog
 from mmplatform.modalities import ARTIFACTS_TOPIC
+from tests.operations.page import on_demand
 from tests.waiting import eventually
 
-pytestmark = [pytest.mark.stack, pytest.mark.models, pytest.mark.slow]
+pytestmark = [pytest.mark.stack, pytest.mark.models, pytest.mark.slow, pytest.mark.timeout(600), on_demand]
 MOST = 90
 """Chats of one source: one search returns them all."""
 
@@ -91,7 +92,8 @@ def drained(stack):
         os.kill(pid, signal.SIGTERM)
     eventually(lambda: all(is_back(stack.now().services[name], before[name]) for name in TOLD), within_s=240)
     known = [len(source.acknowledged) for source in sources]
-    eventually(lambda: all(len(each.acknowledged) > was for each, was in zip(sources, known, strict=True)), within_s=60)
+    goes_on = list(zip(sources, known, strict=True))
+    eventually(lambda: all(each.full or len(each.acknowledged) > was for each, was in goes_on), within_s=120)
     for source in sources:
         source.stop()
     stack.settle()

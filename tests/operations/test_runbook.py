@@ -13,12 +13,10 @@ from mmplatform.ingest.replay_log import ReplayLog
 from mmplatform.land.lakehouse import Lakehouse
 from mmplatform.land.schemas import SPECS
 from mmplatform.modalities import CHAT, DEAD_LETTERS_TOPIC, TABLES
-from tests.operations.page import assert_seen, recipes, run
+from tests.operations.page import assert_seen, on_demand, recipes, run
 from tests.waiting import eventually, eventually_equal
 
-pytestmark = [pytest.mark.stack, pytest.mark.models, pytest.mark.slow]
-WHOLE = "MMPLATFORM_TEST_RUNBOOK"
-on_demand = pytest.mark.skipif(not os.environ.get(WHOLE), reason=f"`make test-runbook` sets {WHOLE}")
+pytestmark = [pytest.mark.stack, pytest.mark.models, pytest.mark.slow, pytest.mark.timeout(600)]
 SUBJECTS = 3
 CHATS = 24
 POISON = b"no JSON, and 4111 1111 1111 1111 in it"
