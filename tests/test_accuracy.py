@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from benchmarks.accuracy import corpora
 from benchmarks.accuracy.score import NONE, Errors, rank_of, recall_at, word_errors, word_recall
 from benchmarks.accuracy.sounds import music, noise, silence
 from benchmarks.accuracy.speech import in_one, telephone
@@ -75,3 +76,12 @@ def test_recordings_in_one_call_keep_their_order_and_have_pauses():
     assert np.abs(joined[:1600] - 0.2).max() < 0.01
     assert found[0] >= 1600 + 8000
     assert found.size == 1600
+
+
+def test_a_caption_is_read_without_its_number_and_its_marks():
+    page = """<div class="figure"><p class="title"><strong>Figure 15.1. The <span class="quote">“Layers”</span>
+    dialog</strong></p><img src="images/layer-dialog.png" alt="x" /></div><br class="figure-break" />"""
+    [(told, figure)] = corpora._FIGURE.findall(page)
+    assert corpora._plain(told) == "The Layers dialog"
+    assert corpora._SCREEN.search(told)
+    assert "images/layer-dialog.png" in figure
