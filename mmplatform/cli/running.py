@@ -10,8 +10,6 @@ from mmplatform.errors import Misconfigured, PlatformError, Rejected, Unavailabl
 if TYPE_CHECKING:
     from httpx import Client
 
-    from mmplatform.settings import Settings
-
 
 def gateway_url(given: str = "") -> str:
     """The gateway's address: the one given, the running stack's, or the one in the settings."""
@@ -53,20 +51,6 @@ def shed_by_modality() -> dict[str, int]:
         modality: sum(status.shed for name, status in told.items() if name.startswith(spec.group))
         for modality, spec in MODALITIES.items()
     }
-
-
-def log_settings() -> Settings:
-    """The settings with the address of the running stack's log, where none is configured. Raises Unavailable."""
-    from mmplatform.local import runfile
-    from mmplatform.settings import load
-
-    settings = load()
-    if settings.kafka:
-        return settings
-    run = runfile.running(settings.data_dir)
-    if run is None:
-        raise Unavailable(f"no log is running on {settings.data_dir}: start the stack with `mmplatform up`")
-    return settings.model_copy(update={"kafka": run.kafka})
 
 
 def open_client(url: str, timeout_s: float = 30.0) -> Client:

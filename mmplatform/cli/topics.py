@@ -18,13 +18,14 @@ def topics(
     ] = "",
 ) -> None:
     """Show the topics of events, or raise the number of topic partitions of one; it is never lowered."""
-    from mmplatform.cli.running import log_settings
     from mmplatform.ingest.kafka import admin
     from mmplatform.ingest.raising import parse_raise, raise_partitions, stands
     from mmplatform.ingest.replay_log import ReplayLog
+    from mmplatform.local.runfile import with_log
+    from mmplatform.settings import load
 
     wanted = parse_raise(raised) if raised else None
-    settings = log_settings()
+    settings = with_log(load())
     log = ReplayLog(settings)
     if wanted is not None:
         modality, number = wanted

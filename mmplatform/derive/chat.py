@@ -46,13 +46,17 @@ class ChatDeriver:
         The embedder runs outside of Python and takes twice the redactor's time, so it has a thread of its own.
         """
         latest = list({arrival.event.event_id: arrival for arrival in arrivals}.values())
-        messages: list[Message] = []
+        if len(latest) <= TOGETHER:
+            messages = self._messages(latest)
+            return Derived((*messages, *self._passages(messages)))
+        messages = []
         embedding: list[Future[list[Passage]]] = []
         with ThreadPoolExecutor(1, thread_name_prefix="embed") as beside:
             for start in range(0, len(latest), TOGETHER):
+                if embedding and embedding[-1].done():
+                    embedding[-1].result()  # when it cannot embed, it is told before more is paid for
                 made = self._messages(latest[start : start + TOGETHER])
-                drafts = [draft for message in made for draft in _drafts(message)]
-                embedding.append(beside.submit(make_passages, drafts, self._embedder, self._memo))
+                embedding.append(beside.submit(self._passages, made))
                 messages += made
         return Derived((*messages, *(passage for made in embedding for passage in made.result())))
 
@@ -61,6 +65,10 @@ class ChatDeriver:
         return [
             _message(arrival, clean, cost) for arrival, clean, cost in zip(arrivals, redacted, seconds, strict=True)
         ]
+
+    def _passages(self, messages: Sequence[Message]) -> list[Passage]:
+        drafts = [draft for message in messages for draft in _drafts(message)]
+        return make_passages(drafts, self._embedder, self._memo)
 
     def _redact(self, texts: list[str]) -> tuple[list[Redacted], list[float]]:
         """Redact what was not redacted before; the memo keeps the redacted text only."""

@@ -89,11 +89,15 @@ class Gate:
             depth, low = self.depth or Depth(0), self._marks.low
             raise Busy(
                 f"{self.modality} is {depth.lag} events behind, the oldest for {depth.age_s:.0f} s, and takes no more "
-                f"until it is {low.lag} behind",
+                f"until it is at most {low.lag} behind{_for_at_most(low.age_s)}",
                 retry_after=wait_s(depth, self._marks, self._drained_per_s),
                 hint={"lag": depth.lag, "oldest_s": round(depth.age_s, 1), "low_water": low.lag},
             )
         return self._why if said == "shed" else ()
+
+
+def _for_at_most(age_s: float) -> str:
+    return f" and the oldest waits for at most {age_s:.0f} s" if age_s else ""
 
 
 def open_gates(settings: Settings) -> dict[Modality, Gate]:
@@ -121,19 +125,19 @@ async def keep_watch(
     settings: Settings, gates: Mapping[Modality, Gate], log: LagReader, *, every_s: float = REFRESH_S
 ) -> None:
     """Tell the gates how far their derivers are until cancelled; the blocking reads run in a thread."""
-    answering = True
+    unknown: set[Modality] = set()
     while True:
-        try:
-            for modality, gate in gates.items():
+        for modality, gate in gates.items():
+            try:
                 depth = await asyncio.to_thread(read_depth, settings, modality, log)
                 gate.observe(depth.lag, depth.age_s)
-            answering = True
-        except PlatformError as error:
-            if answering:
-                _log.warning("lag_unknown", reason=str(error))
-            answering = False
-        except Exception as error:  # noqa: BLE001 - a watch that ended would leave the gates as they are for ever
-            _log.error("lag_watch_stumbled", error=type(error).__name__)
+                unknown.discard(modality)
+            except PlatformError as error:
+                if modality not in unknown:
+                    _log.warning("lag_unknown", modality=modality, reason=str(error))
+                unknown.add(modality)
+            except Exception as error:  # noqa: BLE001 - a watch that ended would leave the gates as they are for ever
+                _log.error("lag_watch_stumbled", modality=modality, error=type(error).__name__)
         await asyncio.sleep(every_s)
 
 
@@ -141,6 +145,6 @@ def read_depth(settings: Settings, modality: Modality, log: LagReader) -> Depth:
     """How far a modality's derivers are behind. Raises Unavailable."""
     group, topic = deriver_group(settings, modality), topic_name(settings, MODALITIES[modality].topic)
     lag = sum(log.lag(group, [topic])[topic].values())
-    # A deriver that keeps up is behind by what it has in hand: nobody is asked for the age of that.
+    # Where nothing waits nobody is asked for its age.
     oldest = log.oldest(group, topic) if lag else None
     return Depth(lag, max(0.0, (utc_now() - oldest).total_seconds()) if oldest else 0.0)

@@ -1,7 +1,7 @@
 """What `mmplatform doctor --deep` tries: something small goes into each store and comes out again; each model is asked.
 
-Nothing of it stays, and nothing of ours is touched: the canaries have a topic, a collection, a table and a blob of
-their own. Each look is told as one line, whatever happens in it.
+Nothing of ours is touched: the canaries have a topic, a collection, a table and a blob of their own. Only the topic
+stays, with what it was sent. Each look is told as one line, whatever happens in it.
 """
 
 from __future__ import annotations

@@ -8,9 +8,10 @@ An hour is one run's at a time, on one machine: a second one waits for its turn 
 1. Read what the stores hold of the hour, so that a store that is away ends the run before anything is touched.
 2. Read the raw rows of the hour: of a call all that there are, for a word may begin in the hour before.
 3. Derive. Until here nothing was written: who stops now leaves no trace but the memo.
-4. Replace what differs, one commit for each table; the modality's own table and quarantine beside the passages.
-5. Bring the index to match the passages: what differs is upserted, what vanished is deleted. A run that ended within
-   4. and 5. is mended by the next one, which compares each table and the index for itself.
+4. Replace what differs, one commit for each table, side by side.
+5. Once the modality's table and the passages are there, bring the index to match: what differs is upserted, what
+   vanished is deleted. A run that ended within 4. and 5. is mended by the next one, which compares each table and the
+   index for itself.
 
 Why rows keep their place on the log, and what the stream lands meanwhile: docs/adr/0006-reprocess-in-place.md.
 """
@@ -163,8 +164,9 @@ def _land(
     with ThreadPoolExecutor(1, thread_name_prefix="tables") as beside:
         own, aside = (beside.submit(replace, table) for table in (spec.derived_table, QUARANTINE_TABLE))
         passages, overtaken = replace(PASSAGES_TABLE)
+        changed, _ = own.result()  # what a passage cites is there before anybody can find it
         upserted, deleted = match_index(parts.in_step, held.index, made, overtaken, now)
-        tables = {spec.derived_table: own.result()[0], PASSAGES_TABLE: passages, QUARANTINE_TABLE: aside.result()[0]}
+        tables = {spec.derived_table: changed, PASSAGES_TABLE: passages, QUARANTINE_TABLE: aside.result()[0]}
     return tables, upserted, deleted
 
 

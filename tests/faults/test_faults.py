@@ -6,14 +6,20 @@ one compares what was acknowledged with what is there.
 
 from __future__ import annotations
 
+import io
 import os
+import wave
+from functools import partial
 
 import pytest
+from PIL import Image
 
 from benchmarks.faults.ledger import Ledger
 from benchmarks.faults.stack import SERVICES, Broken, broken_stack
 from benchmarks.faults.verdict import compare
+from mmplatform.errors import Unavailable
 from mmplatform.events import utc_now
+from mmplatform.ingest.client import GatewayClient
 from tests.faults.small_disk import fill, small_disk
 from tests.waiting import eventually
 
@@ -75,16 +81,38 @@ def test_a_full_disk_refuses_screenshots_and_audio_lets_chats_pass_and_keeps_wha
     stack, ledger, is_small = attacked
     if not is_small:
         pytest.skip("needs root that may mount a small disk")
-    filler = fill(stack.settings.blobs_dir)
-    try:
-        before = len(ledger.shots), len(ledger.chunks)
-        ledger.wait_for(40)
-        assert len(ledger.shots) + len(ledger.chunks) <= sum(before) + 2, "what was in hand may still land"
-    finally:
-        filler.unlink()
-    shots = len(ledger.shots)
-    eventually(lambda: len(ledger.shots) > shots, within_s=300)
+    with GatewayClient(stack.now().gateway, attempts=1) as hasty:
+        show = partial(hasty.screenshot, picture(), "image/png", conversation_id="new", subject_id="new")
+        filler = fill(stack.settings.blobs_dir)
+        try:
+            with pytest.raises(Unavailable):
+                show(event_id="shot-new")
+            with pytest.raises(Unavailable):
+                hasty.chunk("call-new", noise(), "audio/wav", index=0, start_s=0.0, subject_id="call-new")
+            ledger.wait_for(40)
+        finally:
+            filler.unlink()
+        show(event_id="shot-new")
+    ledger.shots["shot-new"] = "new"
     newest_is_found(stack, ledger)
+
+
+def picture() -> bytes:
+    """Bytes that are not there yet: what lies among the blobs already needs no room."""
+    out = io.BytesIO()
+    Image.effect_noise((320, 240), 50).save(out, "PNG")
+    return out.getvalue()
+
+
+def noise() -> bytes:
+    """A second of audio that is not there yet."""
+    out = io.BytesIO()
+    with wave.open(out, "wb") as sound:
+        sound.setnchannels(1)
+        sound.setsampwidth(2)
+        sound.setframerate(8000)
+        sound.writeframes(os.urandom(16_000))
+    return out.getvalue()
 
 
 def test_in_the_end_what_was_acknowledged_is_there_once_and_nothing_else(attacked):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
@@ -93,3 +95,16 @@ class Stack:
         run = runfile.running(self.settings.data_dir)
         assert run is not None
         return run
+
+    def kill(self, service: str) -> None:
+        """SIGKILL one process; the supervisor is expected to start it anew."""
+        found = self.now().services[service]
+        assert found.pid is not None
+        os.kill(found.pid, signal.SIGKILL)
+
+    def wait_ready(self, service: str, *, restarts: int) -> None:
+        def ready() -> bool:
+            found = self.now().services[service]
+            return found.state == "ready" and found.restarts >= restarts
+
+        eventually(ready, within_s=90)

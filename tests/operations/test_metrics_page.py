@@ -9,8 +9,10 @@ import httpx
 import pytest
 
 from mmplatform.consumers.status import WorkerStatus
+from mmplatform.ingest.backpressure import Gate, marks_of
 from mmplatform.ingest.metrics import IngestMetrics
 from mmplatform.retrieve.freshness import FreshnessTracker
+from mmplatform.settings import load
 from tests.builders import NOW, stamps
 from tests.waiting import eventually
 
@@ -55,7 +57,11 @@ def gateway():
     metrics.events.labels("chat", "accepted").inc()
     metrics.bytes.labels("chat").inc()
     metrics.busy.labels("chat").inc()
-    metrics.lag.labels("chat").set(0)
+    metrics.shed.labels("chat").inc()
+    metrics.buffered.labels("chat").inc()
+    gate = Gate("chat", marks_of(load(), "chat")[1])
+    gate.observe(1)
+    metrics.look({"chat": gate})
     return exposed(metrics.registry)
 
 
