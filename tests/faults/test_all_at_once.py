@@ -15,7 +15,13 @@ from benchmarks.faults.verdict import compare
 from mmplatform.local import runfile
 from tests.waiting import eventually
 
-pytestmark = [pytest.mark.stack, pytest.mark.models, pytest.mark.slow, pytest.mark.timeout(1800)]
+pytestmark = [
+    pytest.mark.stack,
+    pytest.mark.models,
+    pytest.mark.slow,
+    pytest.mark.timeout(1800),
+    pytest.mark.skipif("MMPLATFORM_TEST_FAULTS" not in os.environ, reason="takes a minute: `make test-faults` runs it"),
+]
 
 
 def test_killing_the_whole_stack_loses_nothing(tmp_path):

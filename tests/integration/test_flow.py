@@ -29,6 +29,7 @@ from tests.waiting import eventually, eventually_equal
 pytestmark = [pytest.mark.stack, pytest.mark.models, pytest.mark.slow, pytest.mark.timeout(900)]
 HIGH = 40
 WHOLE = bool(os.environ.get("MMPLATFORM_TEST_FLOW_WHOLE"))
+on_demand = pytest.mark.skipif(not WHOLE, reason="takes a minute: `make test-flow` runs it")
 """Each worker is replaced, and topic partitions are raised (`make test-flow`): a minute and a half more."""
 
 DERIVERS = {
@@ -148,6 +149,7 @@ def test_a_slowed_source_waits_as_it_is_told_and_nothing_is_lost(flow, client):
     assert not over(flow, "chat")
 
 
+@on_demand
 def test_a_modality_that_buffers_takes_all_and_catches_up(flow, client):
     chunks = call_chunks(seed=3)[:10]
     with standing_still(flow, "call"):
@@ -165,6 +167,7 @@ def test_a_modality_that_buffers_takes_all_and_catches_up(flow, client):
     assert statuses == {"final"}, "nothing of the call is missing"
 
 
+@on_demand
 def test_what_is_shed_is_named_counted_and_derived_when_its_hour_is_reprocessed(flow, client):
     images, began = screenshots(seed=5), utc_now()
 
@@ -241,14 +244,14 @@ class Talk(threading.Thread):
         assert not self.is_alive()
 
 
+@on_demand
 def test_a_rolling_restart_loses_doubles_and_disorders_nothing(flow):
     before = {name: service.pid for name, service in flow.now().services.items()}
     talk = Talk(flow, "rolling")
     talk.start()
     eventually(lambda: len(talk.sent) >= 5)
     workers = set(before) - {"broker", "chroma"}
-    workers = workers if WHOLE else {"index", "derive-chat", "derive-call", "gateway"}
-    lines = cli(flow, "restart", *([] if WHOLE else sorted(workers))).splitlines()
+    lines = cli(flow, "restart").splitlines()
     restarted = len(talk.sent)
     eventually(lambda: len(talk.sent) >= restarted + 5)
     talk.stop()
@@ -276,7 +279,7 @@ def _all_is_there_in_order(stack: Stack, talk: Talk) -> None:
         assert events == sorted(events), "derived in the order in which it was said"
 
 
-@pytest.mark.skipif(not WHOLE, reason="takes a minute: make test-flow")
+@on_demand
 def test_a_modality_gets_more_topic_partitions_and_uses_them(flow, client):
     flow.settle()
     assert "chat: 4 → 6 topic partitions" in cli(flow, "topics", "--raise", "chat=6")
