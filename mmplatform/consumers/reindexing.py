@@ -30,7 +30,7 @@ from mmplatform.land.lakehouse import Lakehouse
 from mmplatform.land.rows import artifact_of
 from mmplatform.land.spaces import Space, SpaceLog
 from mmplatform.modalities import ARCHIVE_GROUP, ARTIFACTS_TOPIC, PASSAGES_TABLE
-from mmplatform.pipeline.derivers import open_memo, open_space, space_named
+from mmplatform.pipeline.derivers import length_of, open_memo, open_space, space_named
 from mmplatform.pipeline.in_step import InStep
 from mmplatform.ports import Embedder
 from mmplatform.settings import Settings
@@ -85,7 +85,10 @@ class Reindexing:
         self._log = log
         self.done = Reindexed()
         self._spaces = SpaceLog(index)
-        self._in_step = InStep(index, self._spaces, self._counted, partial(open_memo, settings))
+        # The first vector decides how long all others of its collection must be: here every collection is empty.
+        self._in_step = InStep(
+            index, self._spaces, self._counted, partial(open_memo, settings), partial(length_of, settings)
+        )
         self._ours: set[str] = set()
 
     def run(self, told: Told = lambda done, of: None) -> Reindexed:  # noqa: ARG005 - names say what it is told

@@ -1,14 +1,18 @@
-"""An index that was lost, from the lakehouse and the end of the log: real stores, and no model on this machine."""
+"""An index that was lost, from the lakehouse and the end of the log: real stores; a model only where a test says so."""
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
+from typer.testing import CliRunner
 
+from mmplatform.cli.app import app
 from mmplatform.consumers.reindexing import Reindexing
 from mmplatform.events import utc_now
 from mmplatform.land.index import ChromaIndex
 from mmplatform.land.rows import row_of
 from mmplatform.modalities import ARCHIVE_GROUP, ARTIFACTS_TOPIC
+from mmplatform.pipeline.derivers import space_named
 from mmplatform.settings import load
 from tests.consumers.test_relanding import World
 from tests.ingest.broker import any_broker
@@ -63,3 +67,21 @@ def test_run_again_it_changes_nothing(world, index):
     for _ in range(2):
         assert Reindexing(world.settings, world.lakehouse, index, world.log).run().passages == 1
         assert list(index.ids()) == [passage(1).artifact_id]
+
+
+@pytest.mark.models
+def test_a_vector_of_another_length_in_the_oldest_hour_is_refused_and_the_verb_fails(world, index, monkeypatch):
+    space = space_named(load()).name
+    wide = {n: np.eye(384, dtype=np.float32)[n] for n in (2, 3)}
+    short = passage(1, embedder=space, at=NOON.replace(hour=1))
+    landed = [short, *(passage(n, embedder=space, vector=vector) for n, vector in wide.items())]
+    places = world.write(ARTIFACTS_TOPIC, *landed)
+    rows = [(place, row_of(each, place)[1]) for place, each in zip(places, landed, strict=True)]
+    world.lakehouse.append("passages", rows, offsets={}, source=ARCHIVE_GROUP)
+    world.archived(places[-1])
+    for name in ("kafka", "chroma", "data_dir", "topic_partitions"):
+        monkeypatch.setenv(f"MMPLATFORM_{name.upper()}", str(getattr(world.settings, name)))
+    answer = CliRunner().invoke(app, ["index", "rebuild"])
+    assert set(index.ids()) == {each.artifact_id for each in landed[1:]}
+    assert answer.exit_code == 1
+    assert "1 passages were refused" in answer.output
