@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 from typer.testing import CliRunner
 
 from mmplatform.cli.app import app
+from mmplatform.consumers import reindexing
 from mmplatform.consumers.reindexing import Reindexing
+from mmplatform.errors import Unavailable
 from mmplatform.events import utc_now
+from mmplatform.ingest.replay_log import ReplayLog
 from mmplatform.land.index import ChromaIndex
+from mmplatform.land.replacing import Replacement
 from mmplatform.land.rows import row_of
 from mmplatform.modalities import ARCHIVE_GROUP, ARTIFACTS_TOPIC
 from mmplatform.pipeline.derivers import space_named
+from mmplatform.pipeline.turns import turn, turns_of
 from mmplatform.settings import load
 from tests.consumers.test_relanding import World
 from tests.ingest.broker import any_broker
@@ -67,6 +74,54 @@ def test_run_again_it_changes_nothing(world, index):
     for _ in range(2):
         assert Reindexing(world.settings, world.lakehouse, index, world.log).run().passages == 1
         assert list(index.ids()) == [passage(1).artifact_id]
+
+
+def test_beside_a_reprocessing_run_each_has_an_hour_to_itself_and_what_the_run_made_stays(world, index):
+    (place,) = world.write(ARTIFACTS_TOPIC, passage(1, text="as it was"))
+    row = row_of(passage(1, text="as it was"), place)[1]
+    world.lakehouse.append("passages", [(place, row)], offsets={}, source=ARCHIVE_GROUP)
+    world.archived(place)
+    folder = turns_of(world.settings)
+    assert folder == world.settings.data_dir / "run" / "reprocess"
+    made = passage(1, text="made anew")
+
+    def run():
+        """Table first, then the index, as a reprocessing run does."""
+        new = row_of(made, place)[1]
+        world.lakehouse.replace("passages", Replacement(NOON, [new], [], {made.artifact_id: place.offset}))
+        index.upsert([made], utc_now())
+
+    def refused(_done, _of):
+        for table in ("messages", "transcripts", "captions"):
+            with pytest.raises(Unavailable), turn(folder, table, NOON, at_most_s=0):
+                pass
+        asked.append(True)
+
+    asked = []
+    rebuilding = Reindexing(world.settings, world.lakehouse, index, world.log)
+    with ThreadPoolExecutor(1) as beside:
+        with turn(folder, "messages", NOON):
+            rebuilt = beside.submit(rebuilding.run, refused)
+            run()
+        assert rebuilt.result(60).passages == 1
+    assert asked
+    (hit,) = index.search(made.vector, embedder=made.embedder, subject_id=made.subject_id, k=1)
+    assert hit.text == "made anew"
+
+
+def test_a_stream_that_is_quicker_than_every_round_is_no_success(world, index, monkeypatch):
+    monkeypatch.setattr(reindexing, "_ROUNDS", 3)
+    (place,) = world.write(ARTIFACTS_TOPIC, passage(1))
+    world.lakehouse.append("passages", [(place, row_of(passage(1), place)[1])], offsets={}, source=ARCHIVE_GROUP)
+    world.archived(place)
+
+    class Busy(ReplayLog):
+        def read(self, *where):
+            yield from super().read(*where)
+            world.write(ARTIFACTS_TOPIC, passage(1))
+
+    with pytest.raises(Unavailable, match="in each of 3 rounds"):
+        Reindexing(world.settings, world.lakehouse, index, Busy(world.settings)).run()
 
 
 @pytest.mark.models
