@@ -34,9 +34,12 @@ def rebuild_index() -> None:
         findable = chroma.count()
     typer.echo(f"{done.passages} passages from the lakehouse, {done.from_log} records from the log since")
     typer.echo(f"model calls: {done.embedded} texts embedded")
-    if done.refused:
-        typer.echo(f"{done.refused} passages were refused by the index: their vectors have another length")
     typer.echo(f"{findable} passages are findable")
+    if done.refused:
+        typer.echo(
+            f"{done.refused} passages were refused: their vectors are not such as their embedder makes", err=True
+        )
+        raise typer.Exit(1)
 
 
 @lakehouse.command("rebuild")

@@ -1,6 +1,7 @@
 """The index from the lakehouse again, when it was lost: the rows of ``passages`` have their vectors, so no model runs.
 
-1. Every passage of the lakehouse is written, hour by hour, with the vector that it was archived with.
+1. Every passage of the lakehouse is written, hour by hour, with the vector that it was archived with. A reprocessing
+   run writes table and index without the log, so an hour is its own or ours: on one machine, the second waits.
 2. What the archiver had not committed is read from the log, passages and retractions, in their order.
 3. The indexer goes on meanwhile, and we may have written again what it took out a moment before. So what came onto the
    log since is read for the ids that we wrote, until there is nothing.
@@ -13,15 +14,16 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from itertools import islice
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from mmplatform.artifacts import Passage, Retraction, Vector, decode_artifact
 from mmplatform.consumers.indexer import last_word, upsert
-from mmplatform.errors import Misconfigured, Rejected
+from mmplatform.errors import Misconfigured, Rejected, Unavailable
 from mmplatform.ingest.replay_log import ReplayLog
 from mmplatform.ingest.topics import topic_name
 from mmplatform.land.event_hours import hour_at, hour_number
@@ -29,9 +31,10 @@ from mmplatform.land.index import ChromaIndex
 from mmplatform.land.lakehouse import Lakehouse
 from mmplatform.land.rows import artifact_of
 from mmplatform.land.spaces import Space, SpaceLog
-from mmplatform.modalities import ARCHIVE_GROUP, ARTIFACTS_TOPIC, PASSAGES_TABLE
-from mmplatform.pipeline.derivers import open_memo, open_space, space_named
+from mmplatform.modalities import ARCHIVE_GROUP, ARTIFACTS_TOPIC, MODALITIES, PASSAGES_TABLE
+from mmplatform.pipeline.derivers import length_of, open_memo, open_space, space_named
 from mmplatform.pipeline.in_step import InStep
+from mmplatform.pipeline.turns import turn, turns_of
 from mmplatform.ports import Embedder
 from mmplatform.settings import Settings
 
@@ -85,14 +88,18 @@ class Reindexing:
         self._log = log
         self.done = Reindexed()
         self._spaces = SpaceLog(index)
-        self._in_step = InStep(index, self._spaces, self._counted, partial(open_memo, settings))
+        # The first vector decides how long all others of its collection must be: here every collection is empty.
+        self._in_step = InStep(
+            index, self._spaces, self._counted, partial(open_memo, settings), partial(length_of, settings)
+        )
         self._ours: set[str] = set()
 
     def run(self, told: Told = lambda done, of: None) -> Reindexed:  # noqa: ARG005 - names say what it is told
         """All of it.
 
         Raises:
-            Unavailable: a store or the log does not answer; run it again.
+            Unavailable: a store or the log does not answer, a reprocessing run does not let go of an hour, or more
+                comes onto the log than can be followed; run it again.
             Misconfigured: the embedder that serves is not on this machine, or a topic is not there.
         """
         self._prepare()
@@ -106,8 +113,11 @@ class Reindexing:
             before = self.done.from_log
             since = self._from_log(topic, since, ours_alone=True)
             if self.done.from_log == before:
-                break
-        return self.done
+                return self.done
+        raise Unavailable(
+            f"in each of {_ROUNDS} rounds something came onto {topic} for passages that were written here, so some of "
+            "them may be as they were: run it again when less comes in"
+        )
 
     def _prepare(self) -> None:
         try:
@@ -124,14 +134,26 @@ class Reindexing:
         hours = self._by_hour()
         of = sum(map(len, hours.values()))
         for hour, ids in sorted(hours.items()):
-            table = self._lakehouse.scan(PASSAGES_TABLE, hour=hour)
-            rows = (row for batch in table.to_batches(_BATCH) for row in batch.to_pylist())
-            # An id whose event moved to another hour has a row in each: the latest counts.
-            for some in _in_lots(row for row in rows if row["artifact_id"] in ids):
-                found = [artifact_of(row) for row in some]
-                self._write([each for each in found if isinstance(each, Passage)])
-                self.done.passages += len(some)
-                told(self.done.passages, of)
+            with self._turns_at(hour):
+                for some in self._rows(hour, ids):
+                    found = [artifact_of(row) for row in some]
+                    self._write([each for each in found if isinstance(each, Passage)])
+                    self.done.passages += len(some)
+                    told(self.done.passages, of)
+
+    @contextmanager
+    def _turns_at(self, hour: datetime) -> Iterator[None]:
+        """The hour to ourselves: passages come with each of the derived tables."""
+        with ExitStack() as turns:
+            for spec in MODALITIES.values():  # each in the same order, and a run holds one only: no two wait in a ring
+                turns.enter_context(turn(turns_of(self._settings), spec.derived_table, hour))
+            yield
+
+    def _rows(self, hour: datetime, ids: set[str]) -> Iterator[list[dict[str, Any]]]:
+        table = self._lakehouse.scan(PASSAGES_TABLE, hour=hour)
+        rows = (row for batch in table.to_batches(_BATCH) for row in batch.to_pylist())
+        # An id whose event moved to another hour has a row in each: the latest counts.
+        yield from _in_lots(row for row in rows if row["artifact_id"] in ids)
 
     def _by_hour(self) -> Mapping[datetime, set[str]]:
         found: dict[datetime, set[str]] = defaultdict(set)

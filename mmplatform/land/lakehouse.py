@@ -39,6 +39,7 @@ from mmplatform.land.landed import (
     version_of,
 )
 from mmplatform.land.replacing import Replaced, Replacement, replace_rows
+from mmplatform.land.restoring import restore_rows
 from mmplatform.land.rowsets import arrow_of, ids_where, one_each, within_hour
 from mmplatform.land.schemas import SPECS
 from mmplatform.land.table_turns import TableTurns
@@ -216,6 +217,11 @@ class Lakehouse:
         """
         with catalog_errors(f"replace rows of {table}"), self._turns.at(table):
             return replace_rows(lambda: self._catalog.load_table((self._namespace, table)), table, replacement)
+
+    def restore(self, table: str, rows: Sequence[Placed]) -> int:
+        """Append old rows that are missing; returns how many. Raises Rejected (:mod:`mmplatform.land.restoring`)."""
+        with catalog_errors(f"restore rows of {table}"), self._turns.at(table):
+            return restore_rows(self._catalog.load_table((self._namespace, table)), SPECS[table].id_column, rows)
 
     def scan(
         self,

@@ -20,6 +20,7 @@ from mmplatform.modalities import ModalitySpec
 from mmplatform.pipeline import derivers
 from mmplatform.pipeline.in_step import InStep
 from mmplatform.pipeline.process import BatchDeriver, limits_of
+from mmplatform.pipeline.turns import turns_of
 from mmplatform.ports import Blobs, Memo
 from mmplatform.settings import Settings
 from quality.contracts import Limits
@@ -96,8 +97,7 @@ def open_parts(settings: Settings, spec: ModalitySpec) -> Iterator[Parts]:
             lambda: memo,
             partial(derivers.length_of, settings),
         )
-        turns = settings.data_dir / "run" / "reprocess"
-        yield Parts(lakehouse, index, in_step, blobs, deriver, limits_of(settings), batch, turns)
+        yield Parts(lakehouse, index, in_step, blobs, deriver, limits_of(settings), batch, turns_of(settings))
 
 
 def _deriver(settings: Settings, spec: ModalitySpec, memo: Memo, blobs: Blobs) -> BatchDeriver | CallDeriver:

@@ -16,11 +16,17 @@ import structlog
 
 from mmplatform.errors import Unavailable
 from mmplatform.land.locks import Held, held
+from mmplatform.settings import Settings
 
 _log = structlog.get_logger(__name__)
 _HOUR_S: Final = 3600
 _AT_MOST_S: Final = 3600.0
 """Longer than an hour of calls takes; a run that is suspended must not hold up the pool for ever."""
+
+
+def turns_of(settings: Settings) -> Path:
+    """Where the locks of one data directory lie."""
+    return settings.data_dir / "run" / "reprocess"
 
 
 @contextmanager

@@ -1,14 +1,25 @@
-"""An index that was lost, from the lakehouse and the end of the log: real stores, and no model on this machine."""
+"""An index that was lost, from the lakehouse and the end of the log: real stores; a model only where a test says so."""
 
 from __future__ import annotations
 
-import pytest
+from concurrent.futures import ThreadPoolExecutor
 
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from mmplatform.cli.app import app
+from mmplatform.consumers import reindexing
 from mmplatform.consumers.reindexing import Reindexing
+from mmplatform.errors import Unavailable
 from mmplatform.events import utc_now
+from mmplatform.ingest.replay_log import ReplayLog
 from mmplatform.land.index import ChromaIndex
+from mmplatform.land.replacing import Replacement
 from mmplatform.land.rows import row_of
 from mmplatform.modalities import ARCHIVE_GROUP, ARTIFACTS_TOPIC
+from mmplatform.pipeline.derivers import space_named
+from mmplatform.pipeline.turns import turn, turns_of
 from mmplatform.settings import load
 from tests.consumers.test_relanding import World
 from tests.ingest.broker import any_broker
@@ -63,3 +74,69 @@ def test_run_again_it_changes_nothing(world, index):
     for _ in range(2):
         assert Reindexing(world.settings, world.lakehouse, index, world.log).run().passages == 1
         assert list(index.ids()) == [passage(1).artifact_id]
+
+
+def test_beside_a_reprocessing_run_each_has_an_hour_to_itself_and_what_the_run_made_stays(world, index):
+    (place,) = world.write(ARTIFACTS_TOPIC, passage(1, text="as it was"))
+    row = row_of(passage(1, text="as it was"), place)[1]
+    world.lakehouse.append("passages", [(place, row)], offsets={}, source=ARCHIVE_GROUP)
+    world.archived(place)
+    folder = turns_of(world.settings)
+    assert folder == world.settings.data_dir / "run" / "reprocess"
+    made = passage(1, text="made anew")
+
+    def run():
+        """Table first, then the index, as a reprocessing run does."""
+        new = row_of(made, place)[1]
+        world.lakehouse.replace("passages", Replacement(NOON, [new], [], {made.artifact_id: place.offset}))
+        index.upsert([made], utc_now())
+
+    def refused(_done, _of):
+        for table in ("messages", "transcripts", "captions"):
+            with pytest.raises(Unavailable), turn(folder, table, NOON, at_most_s=0):
+                pass
+        asked.append(True)
+
+    asked = []
+    rebuilding = Reindexing(world.settings, world.lakehouse, index, world.log)
+    with ThreadPoolExecutor(1) as beside:
+        with turn(folder, "messages", NOON):
+            rebuilt = beside.submit(rebuilding.run, refused)
+            run()
+        assert rebuilt.result(60).passages == 1
+    assert asked
+    (hit,) = index.search(made.vector, embedder=made.embedder, subject_id=made.subject_id, k=1)
+    assert hit.text == "made anew"
+
+
+def test_a_stream_that_is_quicker_than_every_round_is_no_success(world, index, monkeypatch):
+    monkeypatch.setattr(reindexing, "_ROUNDS", 3)
+    (place,) = world.write(ARTIFACTS_TOPIC, passage(1))
+    world.lakehouse.append("passages", [(place, row_of(passage(1), place)[1])], offsets={}, source=ARCHIVE_GROUP)
+    world.archived(place)
+
+    class Busy(ReplayLog):
+        def read(self, *where):
+            yield from super().read(*where)
+            world.write(ARTIFACTS_TOPIC, passage(1))
+
+    with pytest.raises(Unavailable, match="in each of 3 rounds"):
+        Reindexing(world.settings, world.lakehouse, index, Busy(world.settings)).run()
+
+
+@pytest.mark.models
+def test_a_vector_of_another_length_in_the_oldest_hour_is_refused_and_the_verb_fails(world, index, monkeypatch):
+    space = space_named(load()).name
+    wide = {n: np.eye(384, dtype=np.float32)[n] for n in (2, 3)}
+    short = passage(1, embedder=space, at=NOON.replace(hour=1))
+    landed = [short, *(passage(n, embedder=space, vector=vector) for n, vector in wide.items())]
+    places = world.write(ARTIFACTS_TOPIC, *landed)
+    rows = [(place, row_of(each, place)[1]) for place, each in zip(places, landed, strict=True)]
+    world.lakehouse.append("passages", rows, offsets={}, source=ARCHIVE_GROUP)
+    world.archived(places[-1])
+    for name in ("kafka", "chroma", "data_dir", "topic_partitions"):
+        monkeypatch.setenv(f"MMPLATFORM_{name.upper()}", str(getattr(world.settings, name)))
+    answer = CliRunner().invoke(app, ["index", "rebuild"])
+    assert set(index.ids()) == {each.artifact_id for each in landed[1:]}
+    assert answer.exit_code == 1
+    assert "1 passages were refused" in answer.output

@@ -7,6 +7,7 @@ import uuid
 import pytest
 from confluent_kafka import Consumer, TopicPartition
 
+from mmplatform.consumers import relanding
 from mmplatform.consumers.relanding import reland
 from mmplatform.events import Position, encode
 from mmplatform.ingest.kafka import client_config
@@ -62,8 +63,15 @@ class World:
         assert len({row[column] for row in found}) == len(found)
         return {row[column]: row["text"] for row in found}
 
-    def reland(self):
-        return reland(self.settings, self.lakehouse, self.log)
+    def reland(self, meanwhile=lambda: None):
+        """``meanwhile``: happens when the first chats have landed, and no artifact yet."""
+        happened = []
+
+        def told(topic, _done, _of):
+            if topic == CHAT.topic and not happened:
+                happened.append(meanwhile())
+
+        return reland(self.settings, self.lakehouse, self.log, told)
 
 
 @pytest.fixture
@@ -104,3 +112,49 @@ def test_what_is_there_of_a_later_place_or_of_a_reprocessing_run_is_left_alone(w
     world.lakehouse.append("messages", rows, offsets={}, source=ARCHIVE_GROUP)
     world.reland()
     assert world.rows("messages") == {old.artifact_id: "newer", again.artifact_id: "made anew"}
+
+
+def test_what_the_archiver_took_out_before_it_was_there_is_not_left_behind(world):
+    (event,) = world.write(CHAT.topic, chat(1))
+    places = world.write(ARTIFACTS_TOPIC, message(1), message(2))
+    world.archived(event, places[-1])
+    archiver = Lakehouse.open(world.settings)
+
+    def taken_back():
+        (place,) = world.write(ARTIFACTS_TOPIC, retraction(message(1)))
+        archiver.remove("messages", {message(1).artifact_id: place.offset})
+
+    world.reland(taken_back)
+    assert set(world.rows("messages")) == {message(2).artifact_id}
+
+
+def test_what_the_archiver_lands_meanwhile_is_not_replaced_by_what_was_before(world):
+    (event,) = world.write(CHAT.topic, chat(1))
+    (place,) = world.write(ARTIFACTS_TOPIC, message(1, text="older"))
+    world.archived(event, place)
+    archiver = Lakehouse.open(world.settings)
+
+    def made_anew():
+        (later,) = world.write(ARTIFACTS_TOPIC, message(1, text="newer"))
+        archiver.append("messages", [(later, row_of(message(1, text="newer"), later)[1])], offsets={}, source="archive")
+
+    world.reland(made_anew)
+    assert world.rows("messages") == {message(1).artifact_id: "newer"}
+
+
+def test_what_is_retracted_many_records_on_is_never_landed(world, monkeypatch):
+    monkeypatch.setattr(relanding, "_BATCH", 1)
+    places = world.write(ARTIFACTS_TOPIC, message(1), message(2), retraction(message(1)))
+    world.archived(places[-1])
+    assert world.reland().rows == 1
+    before = world.lakehouse.table("messages").current_snapshot().snapshot_id
+    assert world.reland().rows == 0
+    assert world.lakehouse.table("messages").current_snapshot().snapshot_id == before
+
+
+def test_what_a_run_that_ended_half_way_has_left_is_taken_out(world):
+    places = world.write(ARTIFACTS_TOPIC, message(1), retraction(message(1)))
+    world.lakehouse.restore("messages", [(places[0], row_of(message(1), places[0])[1])])
+    world.archived(places[-1])
+    world.reland()
+    assert world.rows("messages") == {}
