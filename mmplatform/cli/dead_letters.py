@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing, contextmanager
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from mmplatform.cli.app import app
-from mmplatform.errors import Rejected
+from mmplatform.errors import Rejected, Unavailable
 
 if TYPE_CHECKING:
     from mmplatform.artifacts import DeadLetter
-    from mmplatform.ingest.dead_letters import DeadLetters
+    from mmplatform.ingest.dead_letters import DeadLetters, Standing
     from mmplatform.settings import Settings
 
 letters = typer.Typer(no_args_is_help=True, help="Records of the log that cannot be read.")
@@ -28,16 +29,16 @@ def list_letters(as_json: Annotated[bool, typer.Option("--json", help="For progr
 
     _, store = _opened()
     found = store.all()
-    redriven = store.redriven(found)
+    standing = store.standing(found)
     if as_json:
-        typer.echo(json.dumps([_told(each, redriven) for each in found], indent=2))
+        typer.echo(json.dumps([_told(each, standing) for each in found], indent=2))
         return
     table = Table(box=None, pad_edge=False)
     table.add_column("place", no_wrap=True)  # it is copied to `redrive`
     for name in ("since", "bytes", "reason", "redriven"):
         table.add_column(name)
     for each in found:
-        told = _told(each, redriven)
+        told = _told(each, standing)
         table.add_row(*(str(told[name]) for name in ("place", "since", "bytes", "reason", "redriven")))
     Console().print(table if found else "no dead letters")
 
@@ -45,21 +46,20 @@ def list_letters(as_json: Annotated[bool, typer.Option("--json", help="For progr
 @letters.command("redrive")
 def redrive(
     places: Annotated[list[str] | None, typer.Argument(help="Which, as `list` shows their places.")] = None,
-    everything: Annotated[bool, typer.Option("--all", help="All that were not redriven before.")] = False,
+    everything: Annotated[bool, typer.Option("--all", help="All that were not redriven before and can be.")] = False,
 ) -> None:
     """Write their records to their topics again, each once; exit code 1 when one could not be."""
-    from contextlib import closing
-
-    from mmplatform.ingest.dead_letters import place_of
+    from mmplatform.ingest.dead_letters import Standing, place_of
     from mmplatform.ingest.producer import LogProducer
 
     settings, store = _opened()
-    found = {place_of(each.position): each for each in store.all()}
-    chosen = _chosen(found, places or [], everything=everything)
-    if everything:
-        redriven = store.redriven(chosen)
-        chosen = [each for each in chosen if place_of(each.position) not in redriven]
-    with closing(LogProducer(settings)) as producer:
+    with _alone(settings), closing(LogProducer(settings)) as producer:
+        found = {place_of(each.position): each for each in store.all()}
+        chosen = _chosen(found, places or [], everything=everything)
+        if everything:
+            standing = store.standing(chosen)
+            passed = {Standing.YES, Standing.NEVER}
+            chosen = [each for each in chosen if standing[place_of(each.position)] not in passed]
         done = store.redrive(chosen, producer)
     for each in done:
         typer.echo(f"{each.place}: " + (each.why_not or f"redriven to {place_of(each.to) if each.to else ''}"))
@@ -69,15 +69,29 @@ def redrive(
         raise typer.Exit(1)
 
 
+@contextmanager
+def _alone(settings: Settings) -> Iterator[None]:
+    """Two at once would each find a letter not redriven yet, and write its record twice."""
+    from mmplatform.land.locks import Held, held
+
+    path = settings.data_dir / "redrive.lock"
+    with ExitStack() as lock:
+        try:
+            lock.enter_context(held(path, at_most_s=0.0))
+        except Held:
+            raise Unavailable(f"another redrive is under way (`fuser {path}` names it): wait for its end") from None
+        yield
+
+
 def _chosen(found: dict[str, DeadLetter], places: Sequence[str], *, everything: bool) -> list[DeadLetter]:
     if everything == bool(places):
         raise Rejected("name the places that `mmplatform dead-letters list` shows, or --all")
     if unknown := [place for place in places if place not in found]:
         raise Rejected(f"no dead letter is about {', '.join(unknown)}: see `mmplatform dead-letters list`")
-    return [found[place] for place in places] if places else list(found.values())
+    return [found[place] for place in dict.fromkeys(places)] if places else list(found.values())
 
 
-def _told(letter: DeadLetter, redriven: set[str]) -> dict[str, object]:
+def _told(letter: DeadLetter, standing: Mapping[str, Standing]) -> dict[str, object]:
     from mmplatform.ingest.dead_letters import place_of
 
     place = place_of(letter.position)
@@ -86,7 +100,7 @@ def _told(letter: DeadLetter, redriven: set[str]) -> dict[str, object]:
         "since": letter.dead_at.isoformat(timespec="seconds"),
         "bytes": letter.size,
         "reason": letter.reason,
-        "redriven": "yes" if place in redriven else "no",
+        "redriven": standing[place].value,
     }
 
 

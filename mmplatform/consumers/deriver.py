@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, ParamSpec, TypeVar
 
 import structlog
 from quixstreams import Application, State, message_context
@@ -17,7 +17,7 @@ from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_aft
 from mmplatform.consumers.changelog import guard_changelog
 from mmplatform.consumers.publish import Outgoing, outgoing, publish
 from mmplatform.consumers.quix import BatchSink, open_app, open_topic, unprefixed
-from mmplatform.consumers.readiness import STORE
+from mmplatform.consumers.readiness import STORE, Readiness
 from mmplatform.consumers.status import WorkerStatus
 from mmplatform.derive.call import CallDeriver
 from mmplatform.derive.call_state import CallState, restored
@@ -42,6 +42,8 @@ from mmplatform.settings import Settings
 
 _log = structlog.get_logger(__name__)
 _STATE_KEY: Final = "call"
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 def batch_app(
@@ -85,8 +87,10 @@ def call_app(settings: Settings, deriver: CallDeriver, producer: LogProducer, st
         topic: open_topic(app, settings, topic) for topic in (ARTIFACTS_TOPIC, QUARANTINE_TOPIC, DEAD_LETTERS_TOPIC)
     }
 
+    patience = Patience(settings, status.readiness)
+
     def name(record: ConsumedRecord, reason: str) -> None:
-        publish(Outcome(dead_letters=(dead_letter(record, reason),)), producer, settings)
+        patience(publish, Outcome(dead_letters=(dead_letter(record, reason),)), producer, settings)
 
     def goes_on(value: Any, key: Any, timestamp: int, headers: Any) -> bool:  # noqa: ARG001 - Quix's contract
         """Whether the fold sees it; what it does not see is named here.
@@ -103,13 +107,13 @@ def call_app(settings: Settings, deriver: CallDeriver, producer: LogProducer, st
             outcome = Outcome(quarantined=tuple(leave_shed(arrivals, [record])[1]), dead_letters=tuple(dead))
         if outcome == Outcome():
             return True
-        publish(outcome, producer, settings)
+        patience(publish, outcome, producer, settings)
         count(status, outcome, 1, started)
         return False
 
     guard_changelog(app, settings, name)
 
-    step = CallStep(settings, deriver, status)
+    step = CallStep(settings, deriver, status, patience)
     frame = app.dataframe(source)
     frame = frame.filter(goes_on, metadata=True)
     frame = frame.apply(step, stateful=True, expand=True)
@@ -127,16 +131,16 @@ def _call_of(value: bytes | None) -> bytes | None:
         return None
 
 
-class CallStep:
-    """One event of a call against the state that Quix holds for its key."""
+class Patience:
+    """Does a thing again while a store or the broker is away, and says meanwhile what is waited for.
 
-    def __init__(self, settings: Settings, deriver: CallDeriver, status: WorkerStatus) -> None:
-        self._settings = settings
-        self._deriver = deriver
-        self._status = status
-        self._limits = limits_of(settings)
+    What Quix calls record by record has no sink that could be held back: what it raises ends the worker.
+    """
+
+    def __init__(self, settings: Settings, readiness: Readiness) -> None:
+        self._readiness = readiness
         # Long enough for a store to come back, short enough that Kafka does not take our topic partitions away.
-        self._patience = Retrying(
+        self._retrying = Retrying(
             retry=retry_if_exception_type((Unavailable, Busy)),
             wait=wait_exponential(multiplier=0.2, max=5),
             stop=stop_after_delay(settings.max_poll_s / 2),
@@ -144,19 +148,37 @@ class CallStep:
             reraise=True,
         )
 
+    def __call__(self, do: Callable[P, R], *args: P.args, **more: P.kwargs) -> R:
+        """What it gives. Raises Unavailable or Busy when that stays so for half of ``max_poll_s``."""
+        found = self._retrying(do, *args, **more)
+        self._readiness.gone(STORE)
+        return found
+
+    def _waits(self, state: RetryCallState) -> None:
+        reason = state.outcome.exception() if state.outcome else None
+        self._readiness.stands(STORE, f"unavailable: {reason}")
+
+
+class CallStep:
+    """One event of a call against the state that Quix holds for its key."""
+
+    def __init__(
+        self, settings: Settings, deriver: CallDeriver, status: WorkerStatus, patience: Patience | None = None
+    ) -> None:
+        self._settings = settings
+        self._deriver = deriver
+        self._status = status
+        self._limits = limits_of(settings)
+        self._patience = patience or Patience(settings, status.readiness)
+
     def __call__(self, value: Any, state: State[str, Any]) -> list[Outgoing]:
         """Take one record in; the list is empty while speech goes on."""
         started = time.perf_counter()
         outcome, after = self._patience(self._advance, _taken(self._settings, value), state.get(_STATE_KEY))
-        self._status.readiness.gone(STORE)
         if after is not None:
             state.set(_STATE_KEY, after)
         count(self._status, outcome, 1, started)
         return list(outgoing(outcome))
-
-    def _waits(self, state: RetryCallState) -> None:
-        reason = state.outcome.exception() if state.outcome else None
-        self._status.readiness.stands(STORE, f"unavailable: {reason}")
 
     def _advance(self, record: ConsumedRecord, before: Any) -> tuple[Outcome, Any]:
         """Nothing is kept when this raises: the state and the outcome leave together or not at all."""
@@ -184,21 +206,24 @@ class CallStep:
 
 
 def count(status: WorkerStatus, outcome: Outcome, records: int, started: float) -> None:
-    """Into the worker's metrics."""
-    shed = sum(row.contract == SHED for row in outcome.quarantined)
+    """Into the worker's metrics; what broke a contract or does not parse into its log as well.
+
+    Whoever sheds does it by the thousand: ids of those would be most of the log, and they stand in quarantine.
+    """
+    aside = [row for row in outcome.quarantined if row.contract != SHED]
     status.batch(
         records,
         time.perf_counter() - started,
         artifacts=len(outcome.artifacts),
-        quarantined=len(outcome.quarantined) - shed,
-        shed=shed,
+        quarantined=len(aside),
+        shed=len(outcome.quarantined) - len(aside),
         dead_letters=len(outcome.dead_letters),
     )
-    if outcome.quarantined or outcome.dead_letters:
+    if aside or outcome.dead_letters:
         _log.warning(
             "set aside",
-            quarantined=[row.event_id for row in outcome.quarantined],
-            reasons=sorted({reason for row in outcome.quarantined for reason in row.reasons}),
+            quarantined=[row.event_id for row in aside],
+            reasons=sorted({reason for row in aside for reason in row.reasons}),
             dead_letters=len(outcome.dead_letters),
         )
 

@@ -37,7 +37,7 @@ class LogRecord:
     """A record to be written; ``topic`` is the name on the broker, ``timestamp`` defaults to now."""
 
     topic: str
-    key: str | None
+    key: str | bytes | None
     value: bytes
     timestamp: datetime | None = None
     headers: Mapping[str, bytes] = field(default_factory=dict)
@@ -79,7 +79,7 @@ class LogProducer:
     def send(
         self,
         topic: str,
-        key: str | None,
+        key: str | bytes | None,
         value: bytes,
         *,
         timestamp: datetime | None = None,
@@ -106,7 +106,7 @@ class LogProducer:
         try:
             producer.produce(
                 topic,
-                key=None if key is None else key.encode(),
+                key=key.encode() if isinstance(key, str) else key,
                 value=value,
                 timestamp=_millis(timestamp or utc_now()),
                 headers=list(headers.items()) if headers else None,

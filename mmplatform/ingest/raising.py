@@ -4,6 +4,7 @@ As many derivers of a modality can work at once as its topic has topic partition
 hash of its conversation, modulo their number: with another number nearly every conversation moves. What lies in the old
 one stays there, and nobody keeps two topic partitions in step. So a number is raised only while nothing of the modality
 waits, and for calls only while none is open: the state of a call lies by topic partition, and does not move with it.
+Nobody can hold the sources from here, so what came between the look and the growth is told afterwards.
 
 Only the topics of events are raised. On ``artifacts`` a retraction counts by its offset against that of what it takes
 back, which must lie in one topic partition for ever.
@@ -18,18 +19,23 @@ from typing import Final, Protocol
 
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient, NewPartitions
+from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
 
-from mmplatform.errors import Misconfigured, Rejected, Unavailable
+from mmplatform.errors import Misconfigured, Permanent, Rejected, Unavailable
 from mmplatform.events import Modality, utc_now
 from mmplatform.ingest.kafka import platform_error
 from mmplatform.ingest.replay_log import Watermarks
 from mmplatform.ingest.topics import deriver_group, topic_name
 from mmplatform.modalities import MODALITIES
 from mmplatform.settings import Settings
+from quality.contracts import Limits
 
 MOST: Final = 1000
 _MARGIN_S: Final = 5.0
 """After the silence that ends a call: its end is put onto the log, and derived."""
+
+_LONGEST_CHUNK_S: Final = Limits().max_chunk_s
+"""Only what passes after this is silence of the source: the next piece comes as much later as it lasts."""
 
 _TIMEOUT_S: Final = 30.0
 
@@ -88,8 +94,10 @@ def raise_partitions(settings: Settings, modality: Modality, wanted: int, log: L
     Raises:
         Rejected: it has more: their number is never lowered.
         Unavailable: something of the modality waits, or a call may be open; or the broker does not answer.
+        Permanent: it was raised, and events came meanwhile.
         Misconfigured: there is no such topic, or the broker refuses.
     """
+    before = _written(settings, modality, log)
     stand = next(each for each in stands(settings, log) if each.modality == modality)
     if wanted < stand.topic_partitions:
         raise Rejected(
@@ -101,7 +109,27 @@ def raise_partitions(settings: Settings, modality: Modality, wanted: int, log: L
     _at_rest(settings, stand, log)
     # The state first: a deriver that gets a new topic partition looks for its state at once.
     _grow(client, [*_states(settings, stand, client), stand.topic], wanted)
+    # Of a topic partition that is new, a cluster may say for a moment that nobody leads it.
+    asking = Retrying(
+        retry=retry_if_exception_type((Unavailable, Misconfigured)),
+        wait=wait_fixed(0.5),
+        stop=stop_after_delay(_TIMEOUT_S),
+        reraise=True,
+    )
+    if came := asking(_written, settings, modality, log) - before:
+        raise Permanent(
+            f"{stand.topic} has {wanted} topic partitions now, but {came} events came while it was raised: of their "
+            "conversations, what is new may be derived before what is old, and a call that was open is begun anew "
+            "behind a gap. Hold the sources, let the derivers catch up, run `mmplatform restart`, and reprocess this "
+            "hour; hold them before the next time"
+        )
     return stand.topic_partitions
+
+
+def _written(settings: Settings, modality: Modality, log: LogView) -> int:
+    """Events that were ever written to a modality's topic: what expires does not lower it."""
+    topic = topic_name(settings, MODALITIES[modality].topic)
+    return sum(mark.high for mark in log.watermarks([topic])[topic].values())
 
 
 def _at_rest(settings: Settings, stand: Stand, log: LogView) -> None:
@@ -111,11 +139,11 @@ def _at_rest(settings: Settings, stand: Stand, log: LogView) -> None:
             "overtake them: hold the sources, let the derivers catch up, and run this again"
         )
     newest = log.newest(stand.topic) if stand.modality == "call" else None
-    quiet_s = settings.call_idle_s + _MARGIN_S
+    quiet_s = settings.call_idle_s + _LONGEST_CHUNK_S + _MARGIN_S
     if newest is not None and (utc_now() - newest).total_seconds() < quiet_s:
         raise Unavailable(
             "a call may be open, and its state would stay behind in its old topic partition: run this again when "
-            f"{quiet_s:.0f} s have passed without a piece of a call"
+            f"{quiet_s:.0f} s have passed without a piece or an end of one"
         )
 
 

@@ -52,13 +52,14 @@ class Progress(NamedTuple):
 
 
 class Entry(NamedTuple):
-    """A record as it lies on the log."""
+    """A record as it lies on the log; ``raw_key`` is its key also where a foreign client's is no UTF-8."""
 
     position: Position
     key: str | None
     value: bytes
     headers: dict[str, bytes]
     timestamp: datetime
+    raw_key: bytes | None = None
 
 
 class ReplayLog:
@@ -246,6 +247,7 @@ def _entry(message: Message) -> Entry:
         message.value() or b"",
         {name: value or b"" for name, value in message.headers() or ()},
         moment_of(millis),
+        key,
     )
 
 

@@ -74,7 +74,7 @@ def test_a_record_is_read_back_as_it_was_written(log, topic):
     stamp = NOON + timedelta(milliseconds=123)
     position = log.send(topic, "ключ", b"\x00value", timestamp=stamp, headers={"kind": b"chat"}).result(10)
     [entry] = log.read(topic)
-    assert entry == (position, "ключ", b"\x00value", {"kind": b"chat"}, stamp)
+    assert entry == (position, "ключ", b"\x00value", {"kind": b"chat"}, stamp, "ключ".encode())
     assert position.topic == topic
 
 

@@ -12,12 +12,15 @@ from quixstreams.models import MessageContext
 from structlog.testing import capture_logs
 
 from mmplatform.artifacts import Retraction, Utterance, decode_artifact
-from mmplatform.consumers.deriver import CallStep
+from mmplatform.consumers.deriver import CallStep, count
 from mmplatform.consumers.status import WorkerStatus
 from mmplatform.derive.call_state import CallState
+from mmplatform.derive.derived import quarantine
 from mmplatform.events import encode
+from mmplatform.modalities import SHED
+from mmplatform.pipeline.process import Outcome
 from mmplatform.settings import load
-from tests.builders import NOW, call_end
+from tests.builders import NOW, arrival, call_end, chat
 from tests.derive.test_call_fold import SPEECH, World, gaps, spoken
 
 LAST = call_end(ingested_at=NOW + timedelta(seconds=60), event_time=NOW + timedelta(seconds=60), chunks=12)
@@ -139,3 +142,15 @@ def test_the_log_of_a_state_that_does_not_read_quotes_none_of_it():
     with capture_logs() as logs:
         stream.take(world.events[3])
     assert "555" not in str([log["wrong"] for log in logs if "wrong" in log])
+
+
+def test_what_was_shed_is_counted_and_only_what_is_really_set_aside_is_told_by_its_id():
+    shed = [quarantine(arrival(chat(n)), contract=SHED, reasons=("too many",)) for n in range(3)]
+    broken = quarantine(arrival(chat(9)), contract="raw_chats", reasons=("no",))
+    status = WorkerStatus("derive-chat")
+    with capture_logs() as logs:
+        count(status, Outcome(quarantined=tuple(shed)), 3, 0.0)
+        assert logs == []
+        count(status, Outcome(quarantined=(*shed, broken)), 4, 0.0)
+    assert [(log["event"], log["quarantined"], log["reasons"]) for log in logs] == [("set aside", ["chat-9"], ["no"])]
+    assert status.shed() == 6

@@ -20,6 +20,7 @@ from mmplatform.consumers.deriver import call_app
 from mmplatform.consumers.status import WorkerStatus
 from mmplatform.derive.call_state import CallState
 from mmplatform.derive.derived import Derived
+from mmplatform.errors import Unavailable
 from mmplatform.events import encode
 from mmplatform.ingest.kafka import client_config
 from mmplatform.ingest.producer import LogProducer
@@ -57,10 +58,23 @@ class Counts:
         return CallState(next_index=arrival.event.chunk_index + 1), Derived()
 
 
+class Away(LogProducer):
+    """The broker is away whenever something is to be written, and back a moment later."""
+
+    away = False
+
+    def send_all(self, records):
+        self.away = not self.away
+        if self.away:
+            raise Unavailable("the broker is away")
+        return super().send_all(records)
+
+
 def heard(settings, index, instance):
     """What a worker with a disk of its own knew of the call when it took the next chunk in."""
     own = settings.model_copy(update={"instance": instance})
-    deriver, producer = Counts(), LogProducer(own)
+    deriver, producer = Counts(), Away(own)
+    producer.send(CALL.topic, None, encode(chunk(index))).result(10)
     producer.send(CALL.topic, "call-1", encode(chunk(index))).result(10)
     call_app(own, deriver, producer, WorkerStatus("derive-call")).run(timeout=3)
     producer.close()
@@ -81,8 +95,12 @@ def test_what_a_foreign_client_wrote_onto_the_changelog_is_named_and_the_state_i
         assert known is not None
         assert known.next_index == 1
         letters = [json.loads(entry.value) for entry in ReplayLog(settings).read(DEAD_LETTERS_TOPIC)]
-    assert [letter["position"]["topic"] for letter in letters] == [CHANGELOG] * len(FOREIGN)
-    assert all("changelog record" in letter["reason"] for letter in letters)
+    told = [letter["reason"] for letter in letters if letter["position"]["topic"] == CHANGELOG]
+    assert len(told) == len(FOREIGN)
+    assert all("changelog record" in reason for reason in told)
+    keyless = [letter["reason"] for letter in letters if letter["position"]["topic"] == CALL.topic]
+    assert len(keyless) == 2, "named though the broker was away for a moment"
+    assert all("key is not its conversation_id" in reason for reason in keyless)
     assert SECRET.decode() not in str(letters)
 
 

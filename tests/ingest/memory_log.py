@@ -37,7 +37,8 @@ class MemoryLog:
         position = Position(topic=topic, topic_partition=number, offset=len(entries))
         stamp = timestamp or utc_now()
         millis = round(stamp.timestamp() * 1000) / 1000
-        entries.append(Entry(position, key, value, dict(headers or {}), datetime.fromtimestamp(millis, UTC)))
+        raw_key = key.encode() if key is not None else None
+        entries.append(Entry(position, key, value, dict(headers or {}), datetime.fromtimestamp(millis, UTC), raw_key))
         self.sent.set()
         future: Future[Position] = Future()
         if self.held is None:

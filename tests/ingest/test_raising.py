@@ -9,7 +9,7 @@ import pytest
 from confluent_kafka import Consumer, TopicPartition
 from confluent_kafka.admin import NewTopic
 
-from mmplatform.errors import Misconfigured, Rejected, Unavailable
+from mmplatform.errors import Misconfigured, Permanent, Rejected, Unavailable
 from mmplatform.events import utc_now
 from mmplatform.ingest.kafka import admin, client_config
 from mmplatform.ingest.producer import LogProducer, LogRecord
@@ -82,8 +82,9 @@ def test_while_events_wait_nothing_is_raised(settings):
     assert lift(settings, "chat", 8) == 4
 
 
-def test_while_a_call_may_be_open_nothing_is_raised(settings):
-    write(settings, "call", 3600.0, settings.call_idle_s / 2)
+@pytest.mark.parametrize("longer_s", [-4.0, 110.0], ids=["within the silence", "within the longest piece"])
+def test_while_a_call_may_be_open_nothing_is_raised(settings, longer_s):
+    write(settings, "call", 3600.0, settings.call_idle_s + longer_s)
     done(settings, "call")
     with pytest.raises(Unavailable, match="a call may be open"):
         lift(settings, "call", 8)
@@ -92,6 +93,21 @@ def test_while_a_call_may_be_open_nothing_is_raised(settings):
     done(settings, "screenshot")
     assert lift(settings, "screenshot", 8) == 4, "a screenshot has no state"
     assert numbers(quiet)["call"] == 4
+
+
+def test_events_that_came_between_the_look_and_the_growth_are_told(settings):
+    class Late(ReplayLog):
+        """Looks, and a moment later a source goes on."""
+
+        def lag(self, group, topics):
+            found = super().lag(group, topics)
+            if topics == [topic_name(settings, "interactions.chat")]:
+                write(settings, "chat", 0.0)
+            return found
+
+    with pytest.raises(Permanent, match="has 8 topic partitions now, but 1 events came"):
+        raise_partitions(settings, "chat", 8, Late(settings), admin(settings))
+    assert numbers(settings)["chat"] == 8
 
 
 def test_the_changelog_of_the_state_of_calls_grows_with_the_topic(settings):
