@@ -43,8 +43,10 @@ class Handover:
 
 def successor_of(service: Service) -> Service:
     """The row by which a successor runs, and its own successor after it: the two ports change places."""
-    port = urlsplit(service.metrics_url).port or 0
-    url = f"http://{urlsplit(service.metrics_url).hostname}:{service.spare_port}"
+    parts = urlsplit(service.metrics_url)
+    port = parts.port or 0
+    host = parts.netloc.rpartition(":")[0]  # not `hostname`: that drops the brackets of an IPv6 address
+    url = f"http://{host}:{service.spare_port}"
     environment = {**service.environment, _PORT: str(service.spare_port)}
     return replace(
         service, environment=environment, probe=HttpProbe(f"{url}/healthz"), metrics_url=url, spare_port=port

@@ -166,6 +166,16 @@ def test_every_worker_of_the_stack_has_a_successor_with_a_port_of_its_own():
     assert successor_of(after) == service, "the two ports change places"
 
 
+def test_a_successor_on_an_ipv6_address_keeps_its_brackets():
+    counted = iter(range(20_000, 30_000))
+    stack = plan(load(metrics_host="::1"), Options(), lambda *_: next(counted))
+    service = next(service for service in stack.services if service.spare_port)
+    after = successor_of(service)
+    assert after.metrics_url == f"http://[::1]:{service.spare_port}"
+    assert after.probe.url == f"{after.metrics_url}/healthz"
+    assert successor_of(after) == service
+
+
 def test_the_supervisor_and_the_workers_have_the_same_words():
     from mmplatform.local import probes
 
