@@ -11,8 +11,8 @@ import asyncio
 import signal
 import socket
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final, Protocol
@@ -30,12 +30,14 @@ from mmplatform.ingest.backpressure import LagReader, keep_watch, open_gates
 from mmplatform.ingest.budget import Budget
 from mmplatform.ingest.deps import IngestDeps
 from mmplatform.ingest.gateway import ingest_router
+from mmplatform.ingest.looks import Look
 from mmplatform.ingest.metrics import RequestMetrics
 from mmplatform.ingest.problems import answer_problems
 from mmplatform.ingest.producer import LogProducer
 from mmplatform.ingest.replay_log import ReplayLog
 from mmplatform.ingest.topics import ensure_topics
 from mmplatform.settings import Settings
+from mmplatform.telemetry import without_words
 
 _ACK_S: Final = 8.0
 _DRAIN_S: Final = 10
@@ -99,19 +101,21 @@ def open_parts(settings: Settings, readiness: Readiness | None = None) -> Gatewa
 def create_app(settings: Settings, parts: GatewayParts | None = None, *, routers: Sequence[APIRouter] = ()) -> FastAPI:
     """The application; its lifespan closes the parts (the real ones when none are given). Raises Misconfigured."""
     composed = parts or open_parts(settings)
+    judge = Judge(composed)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        tasks = [asyncio.create_task(_prepare_and_watch(composed)), asyncio.create_task(_keep_judging(composed))]
+        tasks = [asyncio.create_task(_prepare_and_watch(composed)), asyncio.create_task(_keep_judging(judge))]
         try:
             yield
         finally:
             for task in tasks:
                 task.cancel()
-                with suppress(asyncio.CancelledError):
-                    await task
-            await composed.ingest.recent.drain()
-            await asyncio.to_thread(composed.close)
+            await asyncio.gather(*tasks, return_exceptions=True)
+            try:
+                await composed.ingest.recent.drain()
+            finally:  # whatever became of a write: what is in the producer's hands must leave them
+                await asyncio.to_thread(composed.close)
 
     app = FastAPI(title="mmplatform", version=__version__, lifespan=lifespan)
     answer_problems(app)
@@ -119,7 +123,7 @@ def create_app(settings: Settings, parts: GatewayParts | None = None, *, routers
     app.include_router(ingest_router(composed.ingest))
     for router in routers:
         app.include_router(router)
-    app.include_router(_health_router(composed))
+    app.include_router(_health_router(composed, judge))
     return app
 
 
@@ -174,33 +178,44 @@ async def _prepare_and_watch(parts: GatewayParts) -> None:
             break
         except PlatformError as error:
             _log.warning("topics_not_ready", error=type(error).__name__, reason=str(error))
-            await asyncio.sleep(_RETRY_S)
+        except Exception as error:  # noqa: BLE001 - a task that ended would leave the gates open for ever
+            _log.error("topics_not_ready", **without_words(error))
+        await asyncio.sleep(_RETRY_S)
     await keep_watch(parts.ingest.settings, parts.ingest.gates, parts.view)
 
 
-async def _keep_judging(parts: GatewayParts) -> None:
+class Judge:
+    """Whether an event can be taken now. What it finds is kept in the parts' readiness, too."""
+
+    def __init__(self, parts: GatewayParts) -> None:
+        self._parts = parts
+        self._broker = Look(parts.view.reachable, within_s=_PROBE_S)
+        self._blobs = Look(lambda: parts.ingest.blobs.exists(_NO_BLOB), within_s=_PROBE_S)
+
+    async def look(self) -> dict[str, str]:
+        """What taking an event needs, each with ``ok`` or what is wrong with it."""
+        unknown = [modality for modality, gate in self._parts.ingest.gates.items() if gate.lag is None]
+        broker, blobs = await asyncio.gather(self._broker.verdict(), self._blobs.verdict())
+        checks = {"broker": broker, "blobs": blobs, "lag": f"not known yet: {', '.join(unknown)}" if unknown else "ok"}
+        for name, verdict in checks.items():
+            if verdict == "ok":
+                self._parts.readiness.gone(name)
+            else:
+                self._parts.readiness.stands(name, verdict)
+        return checks
+
+
+async def _keep_judging(judge: Judge) -> None:
     """Look every two seconds, for those who ask the worker's own page."""
     while True:
-        await _judged(parts)
+        try:
+            await judge.look()
+        except Exception as error:  # noqa: BLE001 - the page would tell what was found last for ever
+            _log.error("look_stumbled", **without_words(error))
         await asyncio.sleep(_LOOK_S)
 
 
-async def _judged(parts: GatewayParts) -> dict[str, str]:
-    """What taking an event needs, each with ``ok`` or what is wrong with it."""
-    unknown = [modality for modality, gate in parts.ingest.gates.items() if gate.lag is None]
-    broker, blobs = await asyncio.gather(
-        _check(parts.view.reachable), _check(lambda: parts.ingest.blobs.exists(_NO_BLOB))
-    )
-    checks = {"broker": broker, "blobs": blobs, "lag": f"not known yet: {', '.join(unknown)}" if unknown else "ok"}
-    for name, verdict in checks.items():
-        if verdict == "ok":
-            parts.readiness.gone(name)
-        else:
-            parts.readiness.stands(name, verdict)
-    return checks
-
-
-def _health_router(parts: GatewayParts) -> APIRouter:
+def _health_router(parts: GatewayParts, judge: Judge) -> APIRouter:
     router = APIRouter(tags=["health"])
     gates, metrics = parts.ingest.gates, parts.ingest.metrics
 
@@ -212,7 +227,7 @@ def _health_router(parts: GatewayParts) -> APIRouter:
     @router.get("/readyz")
     async def readyz() -> JSONResponse:
         """Whether events can be taken now; 503 with the reasons when not."""
-        checks = await _judged(parts)
+        checks = await judge.look()
         if DRAINING in parts.readiness.reasons():
             checks[DRAINING] = "answers what it has and takes no more"
         ready = all(verdict == "ok" for verdict in checks.values())
@@ -226,17 +241,6 @@ def _health_router(parts: GatewayParts) -> APIRouter:
         return PlainTextResponse(metrics.page(), media_type=_METRICS_TYPE)
 
     return router
-
-
-async def _check(probe: Callable[[], object]) -> str:
-    work: Awaitable[object] = asyncio.to_thread(probe)
-    try:
-        await work
-    except PlatformError as error:
-        # The reason may name addresses: it is for the log, not for whoever asks.
-        _log.debug("not_ready", error=type(error).__name__, reason=str(error))
-        return type(error).__name__.lower()
-    return "ok"
 
 
 class _Server(uvicorn.Server):

@@ -6,13 +6,14 @@ import asyncio
 import signal
 import subprocess
 import sys
+import threading
 
 import httpx
 import pytest
 from fastapi import APIRouter
 
 from mmplatform.errors import Misconfigured, Unavailable
-from mmplatform.gateway import create_app, serve
+from mmplatform.gateway import GatewayParts, Judge, create_app, serve
 from mmplatform.ingest.replay_log import ReplayLog
 from mmplatform.settings import load
 from tests.ingest.broker import FOREIGN, embedded_broker
@@ -139,6 +140,56 @@ async def test_stopping_answers_what_is_open_before_the_log_is_closed(tmp_path):
     assert closed_with == [1]
     assert log.held is None
     await http.aclose()
+
+
+async def test_its_tasks_survive_the_unforeseen_and_the_log_is_closed_all_the_same(tmp_path):
+    parts, _ = memory_parts(tmp_path)
+    prepared, looked, closed = [], [], []
+
+    def prepare():
+        prepared.append(1)
+        if len(prepared) == 1:
+            raise RuntimeError("SECRET")
+
+    def reachable():
+        looked.append(1)
+        if len(looked) == 1:
+            raise RuntimeError("SECRET")
+
+    parts.view.reachable = reachable
+    parts = GatewayParts(parts.ingest, parts.view, prepare, close=lambda: closed.append(1))
+    app = create_app(parts.ingest.settings, parts)
+    transport = httpx.ASGITransport(app=app)
+    async with app.router.lifespan_context(app), httpx.AsyncClient(transport=transport, base_url="http://g") as http:
+        await until(says(http, 200))
+    assert len(prepared) == 2
+    assert closed == [1]
+
+
+async def test_a_blob_store_that_hangs_is_told_soon_and_holds_one_thread_only(tmp_path, monkeypatch):
+    monkeypatch.setattr("mmplatform.gateway._PROBE_S", 0.05)
+    parts, _ = memory_parts(tmp_path)
+    asked, back = [], threading.Event()
+
+    def exists(_):
+        asked.append(1)
+        return back.wait(20)
+
+    monkeypatch.setattr(parts.ingest.blobs, "exists", exists)
+    judge = Judge(parts)
+    try:
+        found = [(await asyncio.wait_for(judge.look(), 10))["blobs"] for _ in range(3)]
+        assert found == ["does not answer"] * 3
+        assert len(asked) == 1
+        assert "blobs" in parts.readiness.reasons()
+    finally:
+        back.set()
+
+    async def answers_again():
+        return (await judge.look())["blobs"] == "ok"
+
+    await until(answers_again)
+    assert "blobs" not in parts.readiness.reasons()
 
 
 def test_no_broker_address_is_told_before_anything_listens(tmp_path):
