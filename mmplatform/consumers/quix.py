@@ -59,15 +59,19 @@ class _Application(Application):
     def _on_revoke(self, consumer: Any, topic_partitions: list[TopicPartition]) -> None:
         self.readiness.stands(ASSIGNMENT, "topic partitions were taken away, and others are not assigned yet")
         super()._on_revoke(consumer, topic_partitions)  # lands a last time, which may pause once more
-        self._forget_pauses(topic_partitions)
+        self._let_go(topic_partitions)
 
     def _on_lost(self, consumer: Any, topic_partitions: list[TopicPartition]) -> None:
         self.readiness.stands(ASSIGNMENT, "topic partitions were lost: the broker heard nothing of us for too long")
         super()._on_lost(consumer, topic_partitions)
-        self._forget_pauses(topic_partitions)
+        self._let_go(topic_partitions)
 
-    def _forget_pauses(self, topic_partitions: Sequence[TopicPartition]) -> None:
-        """Of the topics we read; those of changelogs are paused and resumed by Quix, through all its recovery."""
+    def _let_go(self, topic_partitions: Sequence[TopicPartition]) -> None:
+        """Forget what was paused, and the store that did not take it: others read it now, and ours may be silent.
+
+        Only the topics we read; those of changelogs are paused and resumed by Quix, through all its recovery.
+        """
+        self.readiness.gone(STORE)
         read = self._topic_manager.non_changelog_topics
         self._consumer.resume([each for each in topic_partitions if each.topic in read])
 

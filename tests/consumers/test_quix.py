@@ -5,14 +5,32 @@ from __future__ import annotations
 import uuid
 
 import pytest
+from quixstreams import Application
 
 from mmplatform.consumers.quix import open_app, open_topic
+from mmplatform.consumers.readiness import ASSIGNMENT, STORE, Readiness
 from mmplatform.errors import Misconfigured
 from mmplatform.ingest.kafka import admin
 from mmplatform.ingest.topics import ensure_topics, topic_name
 from mmplatform.modalities import CHAT
 from mmplatform.settings import load
 from tests.ingest.broker import any_broker
+
+
+@pytest.mark.parametrize("callback", ["_on_revoke", "_on_lost"])
+def test_what_goes_to_others_takes_the_obstacle_with_it(tmp_path, monkeypatch, callback):
+    readiness = Readiness({})
+    app = open_app(
+        load(kafka="127.0.0.1:1", data_dir=tmp_path),
+        group=CHAT.group,
+        commit_s=0.1,
+        commit_every=1,
+        readiness=readiness,
+    )
+    # Quix lands a last time there, which may fail as well.
+    monkeypatch.setattr(Application, callback, lambda *_: readiness.stands(STORE, "unavailable"))
+    getattr(app, callback)(None, [])
+    assert set(readiness.reasons()) == {ASSIGNMENT}
 
 
 @pytest.mark.broker
