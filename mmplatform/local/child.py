@@ -189,6 +189,10 @@ class Child:
             self._asked = None
         self._process, self.service = done.process, done.service
         self._ready_since = time.monotonic()
+        if done.trouble:
+            self._tell(self.service.name, done.trouble, "warning")
+            _answer(asked, Unavailable(f"{self.service.name}: {done.trouble}"))
+            return done.process
         self._tell(
             self.service.name, f"restarted, pid {done.process.pid}, none worked for {done.pause_s:.2f} s", "info"
         )

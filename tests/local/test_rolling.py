@@ -22,7 +22,7 @@ from mmplatform.worker import STANDBY, STOPPED
 from tests.waiting import eventually
 
 # Two workers that say over HTTP how they are, and write down when they take up work and when they stop. One that finds
-# the file `sick` ends at once.
+# the file `sick` ends at once, one that finds `fails` soon after its turn has come.
 SUPERVISOR = """
 import sys
 from pathlib import Path
@@ -57,6 +57,8 @@ def stop(*_):
 def take(*_):
     state[0] = "running"
     tell("works")
+    if os.path.exists({str(data / "fails")!r}):
+        threading.Timer(0.3, os._exit, [3]).start()
 signal.signal(signal.SIGTERM, stop)
 signal.signal(signal.SIGUSR1, take)
 if state[0] == "running":
@@ -136,11 +138,24 @@ def test_a_sick_successor_leaves_the_old_one_at_work(data):
     assert pids(data)["both"] != before["both"]
 
 
+def test_a_successor_that_fails_at_its_work_is_the_last(data):
+    before = pids(data)
+    (data / "fails").touch()
+    with pytest.raises(
+        Unavailable, match=r"turns: the successor .* when its turn had come; not restarted: turns, both"
+    ):
+        ask_restart(data, [], lambda *_: None)
+    (data / "fails").unlink()
+    assert pids(data)["both"] == before["both"]
+    eventually(lambda: (s := runfile.running(data).services["turns"]).state == "ready" and s.restarts == 1, 120)
+    ask_restart(data, ["turns"], lambda *_: None)
+
+
 def test_a_successor_that_is_killed_is_started_again(data):
     ask_restart(data, ["turns"], lambda *_: None)
-    fresh = pids(data)["turns"]
+    fresh, deaths = pids(data)["turns"], runfile.running(data).services["turns"].restarts
     os.kill(fresh, signal.SIGKILL)
-    eventually(lambda: (s := runfile.running(data).services["turns"]).state == "ready" and s.restarts == 1, 120)
+    eventually(lambda: (s := runfile.running(data).services["turns"]).state == "ready" and s.restarts > deaths, 120)
     assert pids(data)["turns"] != fresh
 
 
