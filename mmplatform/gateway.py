@@ -12,7 +12,7 @@ import signal
 import socket
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final, Protocol
@@ -24,12 +24,13 @@ from fastapi.responses import JSONResponse, PlainTextResponse
 
 from mmplatform import __version__
 from mmplatform.consumers.readiness import DRAINING, Readiness
-from mmplatform.errors import Permanent, PlatformError, Unavailable
+from mmplatform.errors import PlatformError
 from mmplatform.events import BlobRef
 from mmplatform.ingest.backpressure import LagReader, keep_watch, open_gates
 from mmplatform.ingest.budget import Budget
 from mmplatform.ingest.deps import IngestDeps
 from mmplatform.ingest.gateway import ingest_router
+from mmplatform.ingest.listening import listen
 from mmplatform.ingest.looks import Look
 from mmplatform.ingest.metrics import RequestMetrics
 from mmplatform.ingest.problems import answer_problems
@@ -44,7 +45,16 @@ _DRAIN_S: Final = 10
 _PROBE_S: Final = 2.0
 _RETRY_S: Final = 1.0
 _LOOK_S: Final = 2.0
-LISTENS_NOT_YET: Final = {"gateway": "does not listen yet"}
+_KNOWN_S: Final = 5.0
+LISTENS: Final = "gateway"
+AT_FIRST: Final = {
+    LISTENS: "does not listen yet",
+    "broker": "has not been asked yet",
+    "blobs": "have not been asked yet",
+    "lag": "not known yet",
+}
+"""The obstacles of the worker's own page before anybody has looked."""
+
 _METRICS_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 _NO_BLOB: Final = BlobRef(key="probe", sha256="0" * 64, size=0, media_type="application/octet-stream")
 
@@ -107,6 +117,8 @@ def create_app(settings: Settings, parts: GatewayParts | None = None, *, routers
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         tasks = [asyncio.create_task(_prepare_and_watch(composed)), asyncio.create_task(_keep_judging(judge))]
         try:
+            if settings.gateway_share_port:
+                await _knows_the_lag(composed)
             yield
         finally:
             for task in tasks:
@@ -136,7 +148,7 @@ def serve(
         Unavailable: the port is in use.
         Misconfigured: the address is none of this machine's, or a setting of the broker or the blob store is wrong.
     """
-    listening = _listen(settings.gateway_host, settings.gateway_port, shared=settings.gateway_share_port)
+    listening = listen(settings.gateway_host, settings.gateway_port, shared=settings.gateway_share_port)
     with listening:
         # The parts first: a wrong address is told before an embedder is loaded.
         parts = open_parts(settings, readiness)
@@ -182,6 +194,17 @@ async def _prepare_and_watch(parts: GatewayParts) -> None:
             _log.error("topics_not_ready", **without_words(error))
         await asyncio.sleep(_RETRY_S)
     await keep_watch(parts.ingest.settings, parts.ingest.gates, parts.view)
+
+
+async def _knows_the_lag(parts: GatewayParts) -> None:
+    """Return when the gates know how far the derivers are; without a broker that answers, after a few seconds.
+
+    Beside an old gateway we get some of its connections as soon as we listen, and a gate that knows nothing is open.
+    """
+    with suppress(TimeoutError):
+        async with asyncio.timeout(_KNOWN_S):
+            while any(gate.lag is None for gate in parts.ingest.gates.values()):  # noqa: ASYNC110 - a gate has no event
+                await asyncio.sleep(0.05)
 
 
 class Judge:
@@ -254,8 +277,7 @@ class _Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         if self.started:
-            for name in LISTENS_NOT_YET:
-                self._readiness.gone(name)
+            self._readiness.gone(LISTENS)
             self._on_ready()
 
     @contextmanager
@@ -268,29 +290,3 @@ class _Server(uvicorn.Server):
     def _stop(self, *_: Any) -> None:
         self._readiness.stands(DRAINING, "answers what it has and takes no more")
         self.should_exit = True
-
-
-def _listen(host: str, port: int, *, shared: bool) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
-        if shared:
-            return _bound(family, host, port)
-        return socket.create_server((host, port), family=family, backlog=2048)
-    except PermissionError:
-        raise Permanent(f"may not listen on {host}:{port}: set MMPLATFORM_GATEWAY_PORT to one above 1023") from None
-    except OSError as error:
-        raise Unavailable(
-            f"cannot listen on {host}:{port} ({error.strerror}): set MMPLATFORM_GATEWAY_HOST or _PORT, 0 for a free one"
-        ) from None
-
-
-def _bound(family: socket.AddressFamily, host: str, port: int) -> socket.socket:
-    """Bound, and not listening yet: of connections to a shared port each listener gets some, ready or not.
-
-    Uvicorn listens on it once the routers are there.
-    """
-    made = socket.socket(family, socket.SOCK_STREAM)
-    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-    made.bind((host, port))
-    return made

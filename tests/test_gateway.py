@@ -12,8 +12,9 @@ import httpx
 import pytest
 from fastapi import APIRouter
 
+from mmplatform.consumers.readiness import Readiness
 from mmplatform.errors import Misconfigured, Unavailable
-from mmplatform.gateway import GatewayParts, Judge, create_app, serve
+from mmplatform.gateway import AT_FIRST, GatewayParts, Judge, create_app, serve
 from mmplatform.ingest.replay_log import ReplayLog
 from mmplatform.settings import load
 from tests.ingest.broker import FOREIGN, embedded_broker
@@ -140,6 +141,26 @@ async def test_stopping_answers_what_is_open_before_the_log_is_closed(tmp_path):
     assert closed_with == [1]
     assert log.held is None
     await http.aclose()
+
+
+async def test_beside_an_old_one_it_does_not_begin_before_it_knows_the_lag(tmp_path):
+    parts, _ = memory_parts(tmp_path, gateway_share_port=True)
+    prepared = threading.Event()
+    parts = GatewayParts(parts.ingest, parts.view, lambda: prepared.wait(20), parts.close)
+    app = create_app(parts.ingest.settings, parts)
+    asyncio.get_running_loop().call_later(0.3, prepared.set)
+    async with app.router.lifespan_context(app):
+        assert all(gate.lag is not None for gate in parts.ingest.gates.values())
+
+
+async def test_the_workers_page_is_not_ready_before_anybody_has_looked(tmp_path):
+    parts, _ = memory_parts(tmp_path)
+    parts = GatewayParts(parts.ingest, parts.view, parts.prepare, parts.close, Readiness(AT_FIRST))
+    for gate in parts.ingest.gates.values():
+        gate.observe(3)
+    assert set(parts.readiness.reasons()) == set(AT_FIRST)
+    assert set((await Judge(parts).look()).values()) == {"ok"}
+    assert set(parts.readiness.reasons()) == {"gateway"}, "it listens when its server does"
 
 
 async def test_its_tasks_survive_the_unforeseen_and_the_log_is_closed_all_the_same(tmp_path):

@@ -21,7 +21,7 @@ from mmplatform.settings import load
 from mmplatform.worker import STANDBY, STOPPED
 from tests.waiting import eventually
 
-# Two workers that say over HTTP how they are, and write down when they take up work and when they stop. One that finds
+# Two workers that say over HTTP how they are, and write down when they take up work, are ready and stop. One that finds
 # the file `sick` ends at once, one that finds `fails` soon after its turn has come.
 SUPERVISOR = """
 import sys
@@ -42,10 +42,16 @@ def tell(word):
         file.write(f"{{NAME}} {{word}} {{os.getpid()}}" + chr(10))
 if os.path.exists({str(data / "sick")!r}):
     sys.exit(3)
-state = ["standby" if os.environ.get("MMPLATFORM_STANDBY") else "running"]
+asked, state = [], ["standby" if os.environ.get("MMPLATFORM_STANDBY") else "running"]
 class Handler(BaseHTTPRequestHandler):
     def do_GET(self):
-        self.send_response(200 if state[0] == "running" else 503)
+        ready = state[0] == "running"
+        if ready and self.path == "/readyz":
+            asked.append(1)
+            ready = len(asked) > 1
+            if len(asked) == 2:
+                tell("ready")
+        self.send_response(200 if ready else 503)
         self.end_headers()
         self.wfile.write(state[0].encode())
     def log_message(self, *_):
@@ -120,7 +126,10 @@ def test_each_worker_is_replaced_and_only_one_of_a_name_works(data):
     assert sum(service.restarts for service in after.services.values()) == 0, "it did not die"
     words = [(word, int(pid)) for name, word, pid in told(data) if name == "turns"]
     old, new = before["turns"], after.services["turns"].pid
-    assert words == [("works", old), ("ends", old), ("works", new)]
+    assert words == [("works", old), ("ends", old), ("works", new), ("ready", new)]
+    words = [(word, int(pid)) for name, word, pid in told(data) if name == "both"]
+    first, fresh = before["both"], after.services["both"].pid
+    assert words == [("works", first), ("works", fresh), ("ready", fresh), ("ends", first)]
     ask_restart(data, ["turns"], shown.__setitem__)
     assert pids(data)["turns"] not in {old, new}
     assert pids(data)["both"] == after.services["both"].pid
@@ -172,6 +181,7 @@ def test_every_worker_of_the_stack_has_a_successor_with_a_port_of_its_own():
     workers = {service.name: service for service in stack.services if service.spare_port}
     assert set(workers) == {service.name for service in stack.services} - {"broker", "chroma"}
     assert {name for name, service in workers.items() if not service.takes_turns} == {"gateway"}
+    assert workers["gateway"].grace_s > 18, "it drains for 10 s, and the log may take 8 s to acknowledge"
     ports = [port for s in workers.values() for port in (s.spare_port, int(s.metrics_url.rpartition(":")[2]))]
     assert len(set(ports)) == len(ports)
     service = workers["derive-chat-1"]
