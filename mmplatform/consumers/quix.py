@@ -7,6 +7,7 @@ interval and ``linger.ms=0`` bring a pass-through application to 32 ms (``benchm
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from importlib.metadata import version
 from typing import Any, Final
 
 import structlog
@@ -31,6 +32,9 @@ POLL_S: Final = 0.05
 
 RETRY_S: Final = 1.0
 """How long a consumer pauses when a store or the broker does not answer."""
+
+_CALLBACKS: Final = ("stop", "_on_assign", "_on_revoke", "_on_lost")
+_PARTS: Final = ("_topic_manager", "_consumer")
 
 _KEEP_STATE: Final = frozenset({CALL.group})
 
@@ -108,7 +112,23 @@ def open_app(
         loglevel=None,  # our logging shows what it says; its own handler would say it twice, with errors' messages
     )
     app.readiness = readiness or Readiness()
+    check_callbacks(Application, app)
     return app
+
+
+def check_callbacks(library: type, app: Application) -> None:
+    """Quix promises nothing about what we override and use of its own: without it we would silently lose records.
+
+    Raises:
+        Misconfigured: this release of Quix has it no more.
+    """
+    missing = [name for name in _CALLBACKS if not callable(getattr(library, name, None))]
+    missing += [name for name in _PARTS if not hasattr(app, name)]
+    if missing:
+        raise Misconfigured(
+            f"quixstreams {version('quixstreams')} has no {', '.join(missing)}: install the release that"
+            " pyproject.toml names"
+        )
 
 
 def open_topic(app: Application, settings: Settings, name: str) -> Topic:

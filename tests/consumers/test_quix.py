@@ -33,6 +33,13 @@ def test_what_goes_to_others_takes_the_obstacle_with_it(tmp_path, monkeypatch, c
     assert set(readiness.reasons()) == {ASSIGNMENT}
 
 
+@pytest.mark.parametrize("gone", ["_on_lost", "_on_revoke"])
+def test_a_quix_that_does_not_call_us_any_more_is_told(tmp_path, monkeypatch, gone):
+    monkeypatch.delattr(Application, gone)
+    with pytest.raises(Misconfigured, match=f"has no {gone}"):
+        open_app(load(kafka="127.0.0.1:1", data_dir=tmp_path), group=CHAT.group, commit_s=0.1, commit_every=1)
+
+
 @pytest.mark.broker
 def test_a_topic_that_is_not_there_is_told_and_not_made_with_a_brokers_own_retention(tmp_path):
     with any_broker(tmp_path) as address:
