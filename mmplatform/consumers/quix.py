@@ -33,14 +33,15 @@ POLL_S: Final = 0.05
 RETRY_S: Final = 1.0
 """How long a consumer pauses when a store or the broker does not answer."""
 
-_CALLBACKS: Final = ("stop", "_on_assign", "_on_revoke", "_on_lost")
-_PARTS: Final = ("_topic_manager", "_consumer")
+_CALLBACKS: Final = ("stop", "_on_assign", "_on_revoke", "_on_lost", "_process_message")
+_PARTS: Final = ("_topic_manager", "_consumer", "_state_manager")
 
 _KEEP_STATE: Final = frozenset({CALL.group})
 
 
 class _Application(Application):
-    """One that tells when it has its topic partitions and when it drains, and forgets what it paused when they go away.
+    """One that tells when it has its topic partitions, that its loop goes on and when it drains, and forgets what it
+    paused when they go away.
 
     Quix has no hook for either: the methods are its own callbacks, each of which still does all of its work.
 
@@ -50,6 +51,8 @@ class _Application(Application):
     """
 
     readiness: Readiness
+    max_poll_s: float
+    _reads_state = False
 
     def stop(self, fail: bool = False) -> None:  # noqa: FBT001, FBT002 - Quix's contract
         self.readiness.stands(DRAINING, "finishes what it has in hand")
@@ -57,8 +60,22 @@ class _Application(Application):
 
     def _on_assign(self, consumer: Any, topic_partitions: list[TopicPartition]) -> None:
         super()._on_assign(consumer, topic_partitions)
-        # None is an answer too: with more workers than topic partitions one stands by, and is ready to take over.
-        self.readiness.gone(ASSIGNMENT)
+        if self._state_manager.recovery_required:
+            # That may take long, and Quix itself ends it when it hangs.
+            self._reads_state = True
+            self.readiness.stands(ASSIGNMENT, "reads the state of its topic partitions from the changelog")
+            self.readiness.rests()
+        else:
+            # None is an answer too: with more workers than topic partitions one stands by, and is ready to take over.
+            self.readiness.gone(ASSIGNMENT)
+
+    def _process_message(self, dataframe_composed: Any) -> None:
+        """Called again and again once the state is there, with a record or without."""
+        self.readiness.beats(self.max_poll_s)
+        if self._reads_state:
+            self._reads_state = False
+            self.readiness.gone(ASSIGNMENT)
+        super()._process_message(dataframe_composed)
 
     def _on_revoke(self, consumer: Any, topic_partitions: list[TopicPartition]) -> None:
         self.readiness.stands(ASSIGNMENT, "topic partitions were taken away, and others are not assigned yet")
@@ -76,6 +93,7 @@ class _Application(Application):
         Only the topics we read; those of changelogs are paused and resumed by Quix, through all its recovery.
         """
         self.readiness.gone(STORE)
+        self._reads_state = False
         read = self._topic_manager.non_changelog_topics
         self._consumer.resume([each for each in topic_partitions if each.topic in read])
 
@@ -112,6 +130,7 @@ def open_app(
         loglevel=None,  # our logging shows what it says; its own handler would say it twice, with errors' messages
     )
     app.readiness = readiness or Readiness()
+    app.max_poll_s = settings.max_poll_s
     check_callbacks(Application, app)
     return app
 
