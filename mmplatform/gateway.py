@@ -11,7 +11,7 @@ import asyncio
 import signal
 import socket
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -24,25 +24,37 @@ from fastapi.responses import JSONResponse, PlainTextResponse
 
 from mmplatform import __version__
 from mmplatform.consumers.readiness import DRAINING, Readiness
-from mmplatform.errors import Permanent, PlatformError, Unavailable
+from mmplatform.errors import PlatformError
 from mmplatform.events import BlobRef
 from mmplatform.ingest.backpressure import LagReader, keep_watch, open_gates
 from mmplatform.ingest.budget import Budget
 from mmplatform.ingest.deps import IngestDeps
 from mmplatform.ingest.gateway import ingest_router
+from mmplatform.ingest.listening import listen
+from mmplatform.ingest.looks import Look
 from mmplatform.ingest.metrics import RequestMetrics
 from mmplatform.ingest.problems import answer_problems
 from mmplatform.ingest.producer import LogProducer
 from mmplatform.ingest.replay_log import ReplayLog
 from mmplatform.ingest.topics import ensure_topics
 from mmplatform.settings import Settings
+from mmplatform.telemetry import without_words
 
 _ACK_S: Final = 8.0
 _DRAIN_S: Final = 10
 _PROBE_S: Final = 2.0
 _RETRY_S: Final = 1.0
 _LOOK_S: Final = 2.0
-LISTENS_NOT_YET: Final = {"gateway": "does not listen yet"}
+_KNOWN_S: Final = 5.0
+LISTENS: Final = "gateway"
+AT_FIRST: Final = {
+    LISTENS: "does not listen yet",
+    "broker": "has not been asked yet",
+    "blobs": "have not been asked yet",
+    "lag": "not known yet",
+}
+"""The obstacles of the worker's own page before anybody has looked."""
+
 _METRICS_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 _NO_BLOB: Final = BlobRef(key="probe", sha256="0" * 64, size=0, media_type="application/octet-stream")
 
@@ -99,19 +111,23 @@ def open_parts(settings: Settings, readiness: Readiness | None = None) -> Gatewa
 def create_app(settings: Settings, parts: GatewayParts | None = None, *, routers: Sequence[APIRouter] = ()) -> FastAPI:
     """The application; its lifespan closes the parts (the real ones when none are given). Raises Misconfigured."""
     composed = parts or open_parts(settings)
+    judge = Judge(composed)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        tasks = [asyncio.create_task(_prepare_and_watch(composed)), asyncio.create_task(_keep_judging(composed))]
+        tasks = [asyncio.create_task(_prepare_and_watch(composed)), asyncio.create_task(_keep_judging(judge))]
         try:
+            if settings.gateway_share_port:
+                await _knows_the_lag(composed)
             yield
         finally:
             for task in tasks:
                 task.cancel()
-                with suppress(asyncio.CancelledError):
-                    await task
-            await composed.ingest.recent.drain()
-            await asyncio.to_thread(composed.close)
+            await asyncio.gather(*tasks, return_exceptions=True)
+            try:
+                await composed.ingest.recent.drain()
+            finally:  # whatever became of a write: what is in the producer's hands must leave them
+                await asyncio.to_thread(composed.close)
 
     app = FastAPI(title="mmplatform", version=__version__, lifespan=lifespan)
     answer_problems(app)
@@ -119,7 +135,7 @@ def create_app(settings: Settings, parts: GatewayParts | None = None, *, routers
     app.include_router(ingest_router(composed.ingest))
     for router in routers:
         app.include_router(router)
-    app.include_router(_health_router(composed))
+    app.include_router(_health_router(composed, judge))
     return app
 
 
@@ -132,7 +148,7 @@ def serve(
         Unavailable: the port is in use.
         Misconfigured: the address is none of this machine's, or a setting of the broker or the blob store is wrong.
     """
-    listening = _listen(settings.gateway_host, settings.gateway_port, shared=settings.gateway_share_port)
+    listening = listen(settings.gateway_host, settings.gateway_port, shared=settings.gateway_share_port)
     with listening:
         # The parts first: a wrong address is told before an embedder is loaded.
         parts = open_parts(settings, readiness)
@@ -174,33 +190,55 @@ async def _prepare_and_watch(parts: GatewayParts) -> None:
             break
         except PlatformError as error:
             _log.warning("topics_not_ready", error=type(error).__name__, reason=str(error))
-            await asyncio.sleep(_RETRY_S)
+        except Exception as error:  # noqa: BLE001 - a task that ended would leave the gates open for ever
+            _log.error("topics_not_ready", **without_words(error))
+        await asyncio.sleep(_RETRY_S)
     await keep_watch(parts.ingest.settings, parts.ingest.gates, parts.view)
 
 
-async def _keep_judging(parts: GatewayParts) -> None:
+async def _knows_the_lag(parts: GatewayParts) -> None:
+    """Return when the gates know how far the derivers are; without a broker that answers, after a few seconds.
+
+    Beside an old gateway we get some of its connections as soon as we listen, and a gate that knows nothing is open.
+    """
+    with suppress(TimeoutError):
+        async with asyncio.timeout(_KNOWN_S):
+            while any(gate.lag is None for gate in parts.ingest.gates.values()):  # noqa: ASYNC110 - a gate has no event
+                await asyncio.sleep(0.05)
+
+
+class Judge:
+    """Whether an event can be taken now. What it finds is kept in the parts' readiness, too."""
+
+    def __init__(self, parts: GatewayParts) -> None:
+        self._parts = parts
+        self._broker = Look(parts.view.reachable, within_s=_PROBE_S)
+        self._blobs = Look(lambda: parts.ingest.blobs.exists(_NO_BLOB), within_s=_PROBE_S)
+
+    async def look(self) -> dict[str, str]:
+        """What taking an event needs, each with ``ok`` or what is wrong with it."""
+        unknown = [modality for modality, gate in self._parts.ingest.gates.items() if gate.lag is None]
+        broker, blobs = await asyncio.gather(self._broker.verdict(), self._blobs.verdict())
+        checks = {"broker": broker, "blobs": blobs, "lag": f"not known yet: {', '.join(unknown)}" if unknown else "ok"}
+        for name, verdict in checks.items():
+            if verdict == "ok":
+                self._parts.readiness.gone(name)
+            else:
+                self._parts.readiness.stands(name, verdict)
+        return checks
+
+
+async def _keep_judging(judge: Judge) -> None:
     """Look every two seconds, for those who ask the worker's own page."""
     while True:
-        await _judged(parts)
+        try:
+            await judge.look()
+        except Exception as error:  # noqa: BLE001 - the page would tell what was found last for ever
+            _log.error("look_stumbled", **without_words(error))
         await asyncio.sleep(_LOOK_S)
 
 
-async def _judged(parts: GatewayParts) -> dict[str, str]:
-    """What taking an event needs, each with ``ok`` or what is wrong with it."""
-    unknown = [modality for modality, gate in parts.ingest.gates.items() if gate.lag is None]
-    broker, blobs = await asyncio.gather(
-        _check(parts.view.reachable), _check(lambda: parts.ingest.blobs.exists(_NO_BLOB))
-    )
-    checks = {"broker": broker, "blobs": blobs, "lag": f"not known yet: {', '.join(unknown)}" if unknown else "ok"}
-    for name, verdict in checks.items():
-        if verdict == "ok":
-            parts.readiness.gone(name)
-        else:
-            parts.readiness.stands(name, verdict)
-    return checks
-
-
-def _health_router(parts: GatewayParts) -> APIRouter:
+def _health_router(parts: GatewayParts, judge: Judge) -> APIRouter:
     router = APIRouter(tags=["health"])
     gates, metrics = parts.ingest.gates, parts.ingest.metrics
 
@@ -212,7 +250,7 @@ def _health_router(parts: GatewayParts) -> APIRouter:
     @router.get("/readyz")
     async def readyz() -> JSONResponse:
         """Whether events can be taken now; 503 with the reasons when not."""
-        checks = await _judged(parts)
+        checks = await judge.look()
         if DRAINING in parts.readiness.reasons():
             checks[DRAINING] = "answers what it has and takes no more"
         ready = all(verdict == "ok" for verdict in checks.values())
@@ -228,17 +266,6 @@ def _health_router(parts: GatewayParts) -> APIRouter:
     return router
 
 
-async def _check(probe: Callable[[], object]) -> str:
-    work: Awaitable[object] = asyncio.to_thread(probe)
-    try:
-        await work
-    except PlatformError as error:
-        # The reason may name addresses: it is for the log, not for whoever asks.
-        _log.debug("not_ready", error=type(error).__name__, reason=str(error))
-        return type(error).__name__.lower()
-    return "ok"
-
-
 class _Server(uvicorn.Server):
     """Uvicorn, with our end: it would raise the signal again after draining and so end the whole process with it."""
 
@@ -250,8 +277,7 @@ class _Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         if self.started:
-            for name in LISTENS_NOT_YET:
-                self._readiness.gone(name)
+            self._readiness.gone(LISTENS)
             self._on_ready()
 
     @contextmanager
@@ -264,29 +290,3 @@ class _Server(uvicorn.Server):
     def _stop(self, *_: Any) -> None:
         self._readiness.stands(DRAINING, "answers what it has and takes no more")
         self.should_exit = True
-
-
-def _listen(host: str, port: int, *, shared: bool) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
-        if shared:
-            return _bound(family, host, port)
-        return socket.create_server((host, port), family=family, backlog=2048)
-    except PermissionError:
-        raise Permanent(f"may not listen on {host}:{port}: set MMPLATFORM_GATEWAY_PORT to one above 1023") from None
-    except OSError as error:
-        raise Unavailable(
-            f"cannot listen on {host}:{port} ({error.strerror}): set MMPLATFORM_GATEWAY_HOST or _PORT, 0 for a free one"
-        ) from None
-
-
-def _bound(family: socket.AddressFamily, host: str, port: int) -> socket.socket:
-    """Bound, and not listening yet: of connections to a shared port each listener gets some, ready or not.
-
-    Uvicorn listens on it once the routers are there.
-    """
-    made = socket.socket(family, socket.SOCK_STREAM)
-    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-    made.bind((host, port))
-    return made

@@ -184,11 +184,11 @@ def _lineage(settings: Settings, status: WorkerStatus) -> Iterator[StreamLineage
 
 def _gateway(settings: Settings) -> None:
     from mmplatform.consumers.readiness import Readiness
-    from mmplatform.gateway import LISTENS_NOT_YET, serve
+    from mmplatform.gateway import AT_FIRST, serve
 
     # The gateway makes the topics itself, once the broker answers: until then it answers 503, it does not end.
     status = _status(settings, "gateway", topics=False)
-    status.readiness = Readiness(LISTENS_NOT_YET)
+    status.readiness = Readiness(AT_FIRST)
     serve(settings, on_ready=lambda: setattr(status, "state", "running"), readiness=status.readiness)
 
 

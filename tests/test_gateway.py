@@ -6,13 +6,15 @@ import asyncio
 import signal
 import subprocess
 import sys
+import threading
 
 import httpx
 import pytest
 from fastapi import APIRouter
 
+from mmplatform.consumers.readiness import Readiness
 from mmplatform.errors import Misconfigured, Unavailable
-from mmplatform.gateway import create_app, serve
+from mmplatform.gateway import AT_FIRST, GatewayParts, Judge, create_app, serve
 from mmplatform.ingest.replay_log import ReplayLog
 from mmplatform.settings import load
 from tests.ingest.broker import FOREIGN, embedded_broker
@@ -139,6 +141,76 @@ async def test_stopping_answers_what_is_open_before_the_log_is_closed(tmp_path):
     assert closed_with == [1]
     assert log.held is None
     await http.aclose()
+
+
+async def test_beside_an_old_one_it_does_not_begin_before_it_knows_the_lag(tmp_path):
+    parts, _ = memory_parts(tmp_path, gateway_share_port=True)
+    prepared = threading.Event()
+    parts = GatewayParts(parts.ingest, parts.view, lambda: prepared.wait(20), parts.close)
+    app = create_app(parts.ingest.settings, parts)
+    asyncio.get_running_loop().call_later(0.3, prepared.set)
+    async with app.router.lifespan_context(app):
+        assert all(gate.lag is not None for gate in parts.ingest.gates.values())
+
+
+async def test_the_workers_page_is_not_ready_before_anybody_has_looked(tmp_path):
+    parts, _ = memory_parts(tmp_path)
+    parts = GatewayParts(parts.ingest, parts.view, parts.prepare, parts.close, Readiness(AT_FIRST))
+    for gate in parts.ingest.gates.values():
+        gate.observe(3)
+    assert set(parts.readiness.reasons()) == set(AT_FIRST)
+    assert set((await Judge(parts).look()).values()) == {"ok"}
+    assert set(parts.readiness.reasons()) == {"gateway"}, "it listens when its server does"
+
+
+async def test_its_tasks_survive_the_unforeseen_and_the_log_is_closed_all_the_same(tmp_path):
+    parts, _ = memory_parts(tmp_path)
+    prepared, looked, closed = [], [], []
+
+    def prepare():
+        prepared.append(1)
+        if len(prepared) == 1:
+            raise RuntimeError("SECRET")
+
+    def reachable():
+        looked.append(1)
+        if len(looked) == 1:
+            raise RuntimeError("SECRET")
+
+    parts.view.reachable = reachable
+    parts = GatewayParts(parts.ingest, parts.view, prepare, close=lambda: closed.append(1))
+    app = create_app(parts.ingest.settings, parts)
+    transport = httpx.ASGITransport(app=app)
+    async with app.router.lifespan_context(app), httpx.AsyncClient(transport=transport, base_url="http://g") as http:
+        await until(says(http, 200))
+    assert len(prepared) == 2
+    assert closed == [1]
+
+
+async def test_a_blob_store_that_hangs_is_told_soon_and_holds_one_thread_only(tmp_path, monkeypatch):
+    monkeypatch.setattr("mmplatform.gateway._PROBE_S", 0.05)
+    parts, _ = memory_parts(tmp_path)
+    asked, back = [], threading.Event()
+
+    def exists(_):
+        asked.append(1)
+        return back.wait(20)
+
+    monkeypatch.setattr(parts.ingest.blobs, "exists", exists)
+    judge = Judge(parts)
+    try:
+        found = [(await asyncio.wait_for(judge.look(), 10))["blobs"] for _ in range(3)]
+        assert found == ["does not answer"] * 3
+        assert len(asked) == 1
+        assert "blobs" in parts.readiness.reasons()
+    finally:
+        back.set()
+
+    async def answers_again():
+        return (await judge.look())["blobs"] == "ok"
+
+    await until(answers_again)
+    assert "blobs" not in parts.readiness.reasons()
 
 
 def test_no_broker_address_is_told_before_anything_listens(tmp_path):

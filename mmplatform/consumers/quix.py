@@ -7,6 +7,7 @@ interval and ``linger.ms=0`` bring a pass-through application to 32 ms (``benchm
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from importlib.metadata import version
 from typing import Any, Final
 
 import structlog
@@ -32,11 +33,15 @@ POLL_S: Final = 0.05
 RETRY_S: Final = 1.0
 """How long a consumer pauses when a store or the broker does not answer."""
 
+_CALLBACKS: Final = ("stop", "_on_assign", "_on_revoke", "_on_lost", "_process_message")
+_PARTS: Final = ("_topic_manager", "_consumer", "_state_manager")
+
 _KEEP_STATE: Final = frozenset({CALL.group})
 
 
 class _Application(Application):
-    """One that tells when it has its topic partitions and when it drains, and forgets what it paused when they go away.
+    """One that tells when it has its topic partitions, that its loop goes on and when it drains, and forgets what it
+    paused when they go away.
 
     Quix has no hook for either: the methods are its own callbacks, each of which still does all of its work.
 
@@ -46,6 +51,8 @@ class _Application(Application):
     """
 
     readiness: Readiness
+    max_poll_s: float
+    _reads_state = False
 
     def stop(self, fail: bool = False) -> None:  # noqa: FBT001, FBT002 - Quix's contract
         self.readiness.stands(DRAINING, "finishes what it has in hand")
@@ -53,21 +60,40 @@ class _Application(Application):
 
     def _on_assign(self, consumer: Any, topic_partitions: list[TopicPartition]) -> None:
         super()._on_assign(consumer, topic_partitions)
-        # None is an answer too: with more workers than topic partitions one stands by, and is ready to take over.
-        self.readiness.gone(ASSIGNMENT)
+        if self._state_manager.recovery_required:
+            # That may take long, and Quix itself ends it when it hangs.
+            self._reads_state = True
+            self.readiness.stands(ASSIGNMENT, "reads the state of its topic partitions from the changelog")
+            self.readiness.rests()
+        else:
+            # None is an answer too: with more workers than topic partitions one stands by, and is ready to take over.
+            self.readiness.gone(ASSIGNMENT)
+
+    def _process_message(self, dataframe_composed: Any) -> None:
+        """Called again and again once the state is there, with a record or without."""
+        self.readiness.beats(self.max_poll_s)
+        if self._reads_state:
+            self._reads_state = False
+            self.readiness.gone(ASSIGNMENT)
+        super()._process_message(dataframe_composed)
 
     def _on_revoke(self, consumer: Any, topic_partitions: list[TopicPartition]) -> None:
         self.readiness.stands(ASSIGNMENT, "topic partitions were taken away, and others are not assigned yet")
         super()._on_revoke(consumer, topic_partitions)  # lands a last time, which may pause once more
-        self._forget_pauses(topic_partitions)
+        self._let_go(topic_partitions)
 
     def _on_lost(self, consumer: Any, topic_partitions: list[TopicPartition]) -> None:
         self.readiness.stands(ASSIGNMENT, "topic partitions were lost: the broker heard nothing of us for too long")
         super()._on_lost(consumer, topic_partitions)
-        self._forget_pauses(topic_partitions)
+        self._let_go(topic_partitions)
 
-    def _forget_pauses(self, topic_partitions: Sequence[TopicPartition]) -> None:
-        """Of the topics we read; those of changelogs are paused and resumed by Quix, through all its recovery."""
+    def _let_go(self, topic_partitions: Sequence[TopicPartition]) -> None:
+        """Forget what was paused, and the store that did not take it: others read it now, and ours may be silent.
+
+        Only the topics we read; those of changelogs are paused and resumed by Quix, through all its recovery.
+        """
+        self.readiness.gone(STORE)
+        self._reads_state = False
         read = self._topic_manager.non_changelog_topics
         self._consumer.resume([each for each in topic_partitions if each.topic in read])
 
@@ -104,7 +130,24 @@ def open_app(
         loglevel=None,  # our logging shows what it says; its own handler would say it twice, with errors' messages
     )
     app.readiness = readiness or Readiness()
+    app.max_poll_s = settings.max_poll_s
+    check_callbacks(Application, app)
     return app
+
+
+def check_callbacks(library: type, app: Application) -> None:
+    """Quix promises nothing about what we override and use of its own: without it we would silently lose records.
+
+    Raises:
+        Misconfigured: this release of Quix has it no more.
+    """
+    missing = [name for name in _CALLBACKS if not callable(getattr(library, name, None))]
+    missing += [name for name in _PARTS if not hasattr(app, name)]
+    if missing:
+        raise Misconfigured(
+            f"quixstreams {version('quixstreams')} has no {', '.join(missing)}: install the release that"
+            " pyproject.toml names"
+        )
 
 
 def open_topic(app: Application, settings: Settings, name: str) -> Topic:

@@ -1,4 +1,6 @@
-"""What a worker says of itself over HTTP: ``/healthz``, ``/readyz``, ``/status`` (JSON) and ``/metrics`` (Prometheus).
+"""What a worker says of itself over HTTP.
+
+``/healthz``, ``/readyz``, ``/livez``, ``/status`` (JSON) and ``/metrics`` (Prometheus).
 
 On loopback unless the settings say otherwise; one thread; nothing here may hold the worker up.
 """
@@ -182,6 +184,11 @@ def _ready(reasons: Mapping[str, str]) -> tuple[int, str, bytes]:
     return (503 if reasons else 200, "application/json", body)
 
 
+def _alive(hangs: str) -> tuple[int, str, bytes]:
+    """Whether a new start would mend nothing: through all waits for stores and brokers, unless the loop hangs."""
+    return (503 if hangs else 200, "text/plain", (hangs or "ok").encode())
+
+
 def serve_status(status: WorkerStatus, port: int, host: str = "127.0.0.1") -> ThreadingHTTPServer:
     """Answer on ``host:port`` (0 takes a free one) from a daemon thread.
 
@@ -195,10 +202,11 @@ def serve_status(status: WorkerStatus, port: int, host: str = "127.0.0.1") -> Th
             pages: dict[str, Callable[[], tuple[int, str, bytes]]] = {
                 "/healthz": lambda: (200 if status.state == "running" else 503, "text/plain", status.state.encode()),
                 "/readyz": lambda: _ready(status.readiness.reasons()),
+                "/livez": lambda: _alive(status.readiness.hangs()),
                 "/status": lambda: (200, "application/json", json.dumps(status.as_json()).encode()),
                 "/metrics": lambda: (200, "text/plain; version=0.0.4", generate_latest(status.registry)),
             }
-            page = pages.get(self.path, lambda: (404, "text/plain", b"/healthz, /readyz, /status or /metrics"))
+            page = pages.get(self.path, lambda: (404, "text/plain", b"/healthz, /readyz, /livez, /status or /metrics"))
             code, kind, body = page()
             self.send_response(code)
             self.send_header("Content-Type", kind)

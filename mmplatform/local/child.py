@@ -162,7 +162,7 @@ class Child:
             await asyncio.sleep(_POLL_S)
         self._bury(process)
         if self._asked is not None:
-            self._asked.set_exception(Unavailable(f"{self.service.name} died: {explain(code)}"))
+            _answer(self._asked, Unavailable(f"{self.service.name} died: {explain(code)}"))
             self._asked = None
         return f"was not ready after {self.service.start_s:.0f} s" if late else explain(code)
 
@@ -179,19 +179,24 @@ class Child:
                 bury=self._bury,
                 born=lambda fresh: self._leash.add(fresh.pid),
             )
-        except (Unavailable, OSError) as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is, it must not end the supervision of the old one
+            why = f"{error}" if isinstance(error, Unavailable | OSError) else type(error).__name__
             self._process = old
-            self._tell(self.service.name, f"not restarted: {error}", "warning")
-            asked.set_exception(Unavailable(f"{self.service.name}: {error}"))
+            self._tell(self.service.name, f"not restarted: {why}", "warning")
+            _answer(asked, Unavailable(f"{self.service.name}: {why}"))
             return old
         finally:
             self._asked = None
         self._process, self.service = done.process, done.service
         self._ready_since = time.monotonic()
+        if done.trouble:
+            self._tell(self.service.name, done.trouble, "warning")
+            _answer(asked, Unavailable(f"{self.service.name}: {done.trouble}"))
+            return done.process
         self._tell(
             self.service.name, f"restarted, pid {done.process.pid}, none worked for {done.pause_s:.2f} s", "info"
         )
-        asked.set_result(done.pause_s)
+        _answer(asked, done.pause_s)
         return done.process
 
     async def _rest(self, reason: str) -> None:
@@ -234,3 +239,13 @@ class Child:
     def _to(self, state: State, what: str, level: str = "info") -> None:
         self.state = state
         self._tell(self.service.name, what, level)
+
+
+def _answer(asked: asyncio.Future[float], found: float | Unavailable) -> None:
+    """Tell who asked, unless nobody waits any more."""
+    if asked.done():
+        return
+    if isinstance(found, Unavailable):
+        asked.set_exception(found)
+    else:
+        asked.set_result(found)

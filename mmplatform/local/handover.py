@@ -5,7 +5,8 @@ consumer then stands by: both have one name in the consumer group, and whoever j
 off in mid-batch. So the old one is asked to stop first, lands what it has in hand, commits, and ends; only then the new
 one takes its turn, at the committed offsets. A gateway shares its port with its successor, and both serve for a moment.
 
-When the successor does not get so far, the old one was never asked, and runs on.
+When the successor does not get so far, the old one was never asked, and runs on. It is over only when the successor is at
+work: it has its topic partitions and their state, and is still there a moment later.
 """
 
 from __future__ import annotations
@@ -28,23 +29,32 @@ from mmplatform.local.probes import STANDBY, STOPPED, HttpProbe, Probe, WordProb
 from mmplatform.local.stack import Service
 
 _POLL_S: Final = 0.02
+_STEADY_S: Final = 1.0
+"""Code that fails at its first record does so within this: then it must not come into the next one's place, too."""
+
 _PORT: Final = "MMPLATFORM_METRICS_PORT"
 _STANDBY: Final = "MMPLATFORM_STANDBY"
 
 
 @dataclass(frozen=True, slots=True)
 class Handover:
-    """What came of it: the new process, the row of the table that it runs by, and the seconds in which none worked."""
+    """What came of it: the new process, the row of the table that it runs by, and the seconds in which none worked.
+
+    ``trouble`` says why the new one, whose turn it is, does not work; empty when it does.
+    """
 
     process: processes.Process
     service: Service
     pause_s: float
+    trouble: str = ""
 
 
 def successor_of(service: Service) -> Service:
     """The row by which a successor runs, and its own successor after it: the two ports change places."""
-    port = urlsplit(service.metrics_url).port or 0
-    url = f"http://{urlsplit(service.metrics_url).hostname}:{service.spare_port}"
+    parts = urlsplit(service.metrics_url)
+    port = parts.port or 0
+    host = parts.netloc.rpartition(":")[0]  # not `hostname`: that drops the brackets of an IPv6 address
+    url = f"http://{host}:{service.spare_port}"
     environment = {**service.environment, _PORT: str(service.spare_port)}
     return replace(
         service, environment=environment, probe=HttpProbe(f"{url}/healthz"), metrics_url=url, spare_port=port
@@ -61,7 +71,7 @@ async def hand_over(
     bury: Callable[[processes.Process], None],
     born: Callable[[processes.Process], None],
 ) -> Handover:
-    """Start a successor, wait until it is warm, and let it take over.
+    """Start a successor, wait until it is warm, let it take over, and see it work.
 
     Args:
         old: the process that runs.
@@ -73,38 +83,64 @@ async def hand_over(
         born: called with the new one as soon as it is there.
 
     Raises:
-        Unavailable: the successor did not get so far; the old one runs on.
+        Unavailable: the successor did not get so far; the old one runs on, unless it died meanwhile.
     """
     after = successor_of(service)
     turn = {_STANDBY: "true"} if service.takes_turns else {}
     fresh = processes.spawn(after.command, environment={**after.environment, **turn, **cookie}, log=log, cwd=after.cwd)
     born(fresh)
-    warm: Probe = WordProbe(f"{after.metrics_url}/healthz", STANDBY) if service.takes_turns else after.probe
+    # Of two gateways each gets some of the connections: one that does not know the lag yet would take all it gets.
+    ready = HttpProbe(f"{after.metrics_url}/readyz")
+    warm: Probe = WordProbe(f"{after.metrics_url}/healthz", STANDBY) if service.takes_turns else ready
     gone = WordProbe(f"{service.metrics_url}/healthz", STOPPED)
     try:
-        await _until(fresh, warm, client, service.start_s)
-        asked = time.monotonic()
+        since = await _until(fresh, warm, client, service.start_s, old)
         processes.send(old, signal.SIGTERM)
         await _done(old, gone, client, service.grace_s)
+        pause_s, trouble = 0.0, ""
         if service.takes_turns:
             processes.send(fresh, signal.SIGUSR1)
-        pause_s = time.monotonic() - asked if service.takes_turns else 0.0
+            at_work, trouble = await _at_work(fresh, ready, client, service.start_s)
+            pause_s = at_work - since
         await _end(old, service.grace_s)
     except BaseException:  # the stack ends meanwhile, too
         bury(fresh)
         raise
     bury(old)
-    return Handover(fresh, after, pause_s)
+    return Handover(fresh, after, pause_s, trouble)
 
 
-async def _until(process: processes.Process, warm: Probe, client: httpx.AsyncClient, within_s: float) -> None:
-    give_up = time.monotonic() + within_s
+async def _until(
+    fresh: processes.Process, warm: Probe, client: httpx.AsyncClient, within_s: float, old: processes.Process
+) -> float:
+    """Until it is warm; returns since when nobody works: from now on, or since the old one died meanwhile."""
+    give_up, died = time.monotonic() + within_s, None
     while not await warm.ready(client):
-        if (code := process.poll()) is not None:
-            raise Unavailable(f"the successor {explain(code)}; the one before it runs on")
+        if died is None and old.poll() is not None:
+            died = time.monotonic()  # the new one comes sooner than another one that would have to begin now
+        fate = "runs on" if died is None else "died meanwhile"
+        if (code := fresh.poll()) is not None:
+            raise Unavailable(f"the successor {explain(code)}; the one before it {fate}")
         if time.monotonic() > give_up:
-            raise Unavailable(f"the successor was not warm after {within_s:.0f} s; the one before it runs on")
+            raise Unavailable(f"the successor was not warm after {within_s:.0f} s; the one before it {fate}")
         await asyncio.sleep(_POLL_S)
+    return died if died is not None else time.monotonic()
+
+
+async def _at_work(
+    fresh: processes.Process, ready: Probe, client: httpx.AsyncClient, within_s: float
+) -> tuple[float, str]:
+    """Until it works and does so for a moment: since when, and what is wrong when it does not."""
+    give_up, since = time.monotonic() + within_s, None
+    while since is None or time.monotonic() < since + _STEADY_S:
+        if (code := fresh.poll()) is not None:
+            return since or time.monotonic(), f"the successor {explain(code)} when its turn had come"
+        if since is None and await ready.ready(client):
+            since = time.monotonic()
+        if since is None and time.monotonic() > give_up:
+            return time.monotonic(), f"the successor was not at work {within_s:.0f} s after its turn had come"
+        await asyncio.sleep(_POLL_S)
+    return since, ""
 
 
 async def _done(process: processes.Process, gone: Probe, client: httpx.AsyncClient, grace_s: float) -> None:

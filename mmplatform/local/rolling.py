@@ -22,6 +22,8 @@ from mmplatform.local.runfile import RollingRun
 
 _FILE: Final = "restart.json"
 _POLL_S: Final = 0.2
+_HEARD_S: Final = 10.0
+"""How long the supervisor may take to say in the run file that it has begun."""
 
 
 class Rolling:
@@ -57,9 +59,10 @@ class Rolling:
         for place, name in enumerate(names):
             try:
                 paused[name] = round(await self._children[name].restart(), 3)
-            except PlatformError as error:
+            except Exception as error:  # noqa: BLE001 - else who asked would wait for ever
                 # What does not come up now would not come up in the others' places either.
-                self._tell(paused, names[place + 1 :], failed=f"{error}")
+                why = f"{error}" if isinstance(error, PlatformError) else f"{name}: {type(error).__name__}"
+                self._tell(paused, names[place + 1 :], failed=why)
                 return
             self._tell(paused, names[place + 1 :])
 
@@ -94,11 +97,17 @@ def ask_restart(data_dir: Path, names: Sequence[str], show: Callable[[str, float
         if name not in possible:
             raise Misconfigured(f"{name} cannot be restarted beside itself: there are {', '.join(possible)}")
     wanted = [name for name in possible if name in names] if names else possible
+    if not wanted:
+        # A supervisor of an older release does not know the signal, and would die of it.
+        raise Unavailable(
+            "nothing of this stack can be restarted beside itself: `mmplatform down`, then `mmplatform up`"
+        )
+    before = run.rolling.asked if run.rolling is not None else ""
     token = f"{os.getpid()}-{time.time_ns()}"
     (runfile.run_dir(data_dir) / _FILE).write_text(json.dumps({"asked": token, "names": wanted}))
     os.kill(run.pid, signal.SIGUSR2)
     told: set[str] = set()
-    for rolling in _steps(data_dir, run.pid, token):
+    for rolling in _steps(data_dir, run.pid, token, before=before):
         for name, seconds in rolling.paused_s.items():
             if name not in told:
                 told.add(name)
@@ -107,14 +116,25 @@ def ask_restart(data_dir: Path, names: Sequence[str], show: Callable[[str, float
             raise Unavailable(f"{rolling.failed}; not restarted: {', '.join(n for n in wanted if n not in told)}")
 
 
-def _steps(data_dir: Path, pid: int, asked: str) -> Iterator[RollingRun]:
-    """How it stands, again and again until it is over. Raises Unavailable when the stack ends meanwhile."""
-    over = False
+def _steps(data_dir: Path, pid: int, asked: str, *, before: str, heard_s: float = _HEARD_S) -> Iterator[RollingRun]:
+    """How it stands, again and again until it is over.
+
+    Of two who ask at the same moment the supervisor hears one: the other must not wait for an answer.
+
+    Raises:
+        Unavailable: the stack ends meanwhile, it heard somebody else (not the one ``before``), or nothing.
+    """
+    over = heard = False
+    give_up = time.monotonic() + heard_s
     while not over:
         time.sleep(_POLL_S)
         now = runfile.running(data_dir)
         if now is None or now.pid != pid:
             raise Unavailable("the stack ended meanwhile")
         if now.rolling is not None and now.rolling.asked == asked:
-            over = not now.rolling.under_way
+            heard, over = True, not now.rolling.under_way
             yield now.rolling
+        elif heard or (now.rolling is not None and now.rolling.asked != before):
+            raise Unavailable("somebody else asked for a restart at the same time: see `mmplatform status`, ask again")
+        elif time.monotonic() > give_up:
+            raise Unavailable(f"the stack has not begun within {heard_s:.0f} s: see `mmplatform status`, ask again")

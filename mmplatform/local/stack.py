@@ -22,6 +22,9 @@ from mmplatform.modalities import MODALITIES
 from mmplatform.settings import Settings
 
 HOST: Final = "127.0.0.1"
+_GATEWAY_GRACE_S: Final = 25.0
+"""Open requests have 10 s, and an acknowledgement of the log may take 8 s more."""
+
 KAFKA_PORT: Final = 19092
 CHROMA_PORT: Final = 18000
 METRICS_PORT: Final = 19100
@@ -175,6 +178,7 @@ def _workers(
                 metrics_url=url,
                 spare_port=spare,
                 takes_turns=worker != "gateway",
+                **({"grace_s": _GATEWAY_GRACE_S} if worker == "gateway" else {}),
             )
         )
     return workers

@@ -5,14 +5,57 @@ from __future__ import annotations
 import uuid
 
 import pytest
+from quixstreams import Application
 
 from mmplatform.consumers.quix import open_app, open_topic
+from mmplatform.consumers.readiness import ASSIGNMENT, LOOP, STORE, Readiness
 from mmplatform.errors import Misconfigured
 from mmplatform.ingest.kafka import admin
 from mmplatform.ingest.topics import ensure_topics, topic_name
-from mmplatform.modalities import CHAT
+from mmplatform.modalities import CALL, CHAT
 from mmplatform.settings import load
 from tests.ingest.broker import any_broker
+
+
+@pytest.mark.parametrize("callback", ["_on_revoke", "_on_lost"])
+def test_what_goes_to_others_takes_the_obstacle_with_it(tmp_path, monkeypatch, callback):
+    readiness = Readiness({})
+    app = open_app(
+        load(kafka="127.0.0.1:1", data_dir=tmp_path),
+        group=CHAT.group,
+        commit_s=0.1,
+        commit_every=1,
+        readiness=readiness,
+    )
+    # Quix lands a last time there, which may fail as well.
+    monkeypatch.setattr(Application, callback, lambda *_: readiness.stands(STORE, "unavailable"))
+    getattr(app, callback)(None, [])
+    assert set(readiness.reasons()) == {ASSIGNMENT}
+
+
+def test_the_loop_beats_and_its_state_is_read_back_before_the_worker_is_ready(tmp_path, monkeypatch):
+    now = [0.0]
+    readiness = Readiness({}, clock=lambda: now[0])
+    settings = load(kafka="127.0.0.1:1", data_dir=tmp_path, max_poll_s=60)
+    app = open_app(settings, group=CALL.group, commit_s=0.1, commit_every=1, readiness=readiness)
+    monkeypatch.setattr(Application, "_on_assign", lambda *_: None)
+    monkeypatch.setattr(Application, "_process_message", lambda *_: None)
+    app._process_message({})
+    now[0] = 61.0
+    assert set(readiness.reasons()) == {LOOP}
+    monkeypatch.setattr(type(app._state_manager), "recovery_required", True)
+    app._on_assign(None, [])
+    now[0] = 6_100.0
+    assert set(readiness.reasons()) == {ASSIGNMENT}
+    app._process_message({})
+    assert readiness.reasons() == {}
+
+
+@pytest.mark.parametrize("gone", ["_on_lost", "_on_revoke"])
+def test_a_quix_that_does_not_call_us_any_more_is_told(tmp_path, monkeypatch, gone):
+    monkeypatch.delattr(Application, gone)
+    with pytest.raises(Misconfigured, match=f"has no {gone}"):
+        open_app(load(kafka="127.0.0.1:1", data_dir=tmp_path), group=CHAT.group, commit_s=0.1, commit_every=1)
 
 
 @pytest.mark.broker

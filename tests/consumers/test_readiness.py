@@ -5,7 +5,7 @@ import pytest
 from quixstreams.sinks.base import SinkBackpressureError
 
 from mmplatform.consumers.quix import BatchSink
-from mmplatform.consumers.readiness import ASSIGNMENT, AT_FIRST, BROKER, MODELS, STORE, Readiness
+from mmplatform.consumers.readiness import ASSIGNMENT, AT_FIRST, BROKER, LOOP, MODELS, STORE, Readiness
 from mmplatform.consumers.status import WorkerStatus, serve_status
 from mmplatform.errors import Unavailable
 from mmplatform.settings import load
@@ -62,6 +62,23 @@ def test_a_store_that_is_away_makes_the_worker_unready_until_the_next_micro_batc
     assert ready.reasons() == {}
 
 
+def test_a_loop_that_hangs_is_told_and_one_that_has_not_begun_or_rests_is_not():
+    clock = Clock()
+    ready = Readiness({}, clock=clock)
+    clock.now = 1000.0
+    assert ready.hangs() == ""
+    ready.beats(600)
+    clock.now = 1600.0
+    assert ready.reasons() == {}
+    clock.now = 1601.0
+    assert ready.reasons() == {LOOP: "takes up nothing (for 601 s)"}
+    ready.beats(600)
+    assert ready.reasons() == {}
+    ready.rests()
+    clock.now = 9999.0
+    assert ready.reasons() == {}
+
+
 @pytest.fixture
 def served():
     status = WorkerStatus("index")
@@ -102,3 +119,15 @@ def test_a_broker_that_answers_no_question_about_lag_is_a_reason_and_one_that_do
     found = eventually(lambda: httpx.get(f"{url}/readyz").json()["reasons"].get(BROKER), within_s=10)
     assert "does not answer" in found
     assert "secret-host" not in found
+
+
+def test_a_worker_that_hangs_is_not_alive_and_one_that_waits_is(served):
+    status, url = served
+    status.readiness = Readiness(AT_FIRST, clock=(clock := Clock()))
+    answer = httpx.get(f"{url}/livez")
+    assert (answer.status_code, answer.text) == (200, "ok")
+    status.readiness.beats(600)
+    clock.now = 700.0
+    answer = httpx.get(f"{url}/livez")
+    assert (answer.status_code, answer.text) == (503, "takes up nothing (for 700 s)")
+    assert httpx.get(f"{url}/readyz").json()["reasons"][LOOP] == answer.text

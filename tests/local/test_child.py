@@ -13,6 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from mmplatform.errors import Unavailable
 from mmplatform.local.child import Child
 from mmplatform.local.leash import Leash
 from mmplatform.local.ports import any_free
@@ -274,3 +275,14 @@ async def test_a_held_standard_input_stays_open_until_the_child_is_buried(scene)
     await until(lambda: child.state == "ready")
     await asyncio.sleep(0.3)
     assert child.state == "ready"
+
+
+async def test_whatever_goes_wrong_with_a_successor_the_child_is_supervised_on(scene):
+    child = scene.start(SERVE, metrics_url="http://[no-address", spare_port=1)
+    await until(lambda: child.state == "ready")
+    first = child.pid
+    with pytest.raises(Unavailable, match="worker: ValueError"):
+        await asyncio.wait_for(child.restart(), 20)
+    assert child.pid == first
+    os.kill(first, signal.SIGKILL)
+    await until(lambda: child.restarts == 1 and child.state == "ready")

@@ -21,8 +21,8 @@ from mmplatform.settings import load
 from mmplatform.worker import STANDBY, STOPPED
 from tests.waiting import eventually
 
-# Two workers that say over HTTP how they are, and write down when they take up work and when they stop. One that finds
-# the file `sick` ends at once.
+# Two workers that say over HTTP how they are, and write down when they take up work, are ready and stop. One that finds
+# the file `sick` ends at once, one that finds `fails` soon after its turn has come.
 SUPERVISOR = """
 import sys
 from pathlib import Path
@@ -42,10 +42,16 @@ def tell(word):
         file.write(f"{{NAME}} {{word}} {{os.getpid()}}" + chr(10))
 if os.path.exists({str(data / "sick")!r}):
     sys.exit(3)
-state = ["standby" if os.environ.get("MMPLATFORM_STANDBY") else "running"]
+asked, state = [], ["standby" if os.environ.get("MMPLATFORM_STANDBY") else "running"]
 class Handler(BaseHTTPRequestHandler):
     def do_GET(self):
-        self.send_response(200 if state[0] == "running" else 503)
+        ready = state[0] == "running"
+        if ready and self.path == "/readyz":
+            asked.append(1)
+            ready = len(asked) > 1
+            if len(asked) == 2:
+                tell("ready")
+        self.send_response(200 if ready else 503)
         self.end_headers()
         self.wfile.write(state[0].encode())
     def log_message(self, *_):
@@ -57,6 +63,8 @@ def stop(*_):
 def take(*_):
     state[0] = "running"
     tell("works")
+    if os.path.exists({str(data / "fails")!r}):
+        threading.Timer(0.3, os._exit, [3]).start()
 signal.signal(signal.SIGTERM, stop)
 signal.signal(signal.SIGUSR1, take)
 if state[0] == "running":
@@ -118,7 +126,10 @@ def test_each_worker_is_replaced_and_only_one_of_a_name_works(data):
     assert sum(service.restarts for service in after.services.values()) == 0, "it did not die"
     words = [(word, int(pid)) for name, word, pid in told(data) if name == "turns"]
     old, new = before["turns"], after.services["turns"].pid
-    assert words == [("works", old), ("ends", old), ("works", new)]
+    assert words == [("works", old), ("ends", old), ("works", new), ("ready", new)]
+    words = [(word, int(pid)) for name, word, pid in told(data) if name == "both"]
+    first, fresh = before["both"], after.services["both"].pid
+    assert words == [("works", first), ("works", fresh), ("ready", fresh), ("ends", first)]
     ask_restart(data, ["turns"], shown.__setitem__)
     assert pids(data)["turns"] not in {old, new}
     assert pids(data)["both"] == after.services["both"].pid
@@ -136,11 +147,24 @@ def test_a_sick_successor_leaves_the_old_one_at_work(data):
     assert pids(data)["both"] != before["both"]
 
 
+def test_a_successor_that_fails_at_its_work_is_the_last(data):
+    before = pids(data)
+    (data / "fails").touch()
+    with pytest.raises(
+        Unavailable, match=r"turns: the successor .* when its turn had come; not restarted: turns, both"
+    ):
+        ask_restart(data, [], lambda *_: None)
+    (data / "fails").unlink()
+    assert pids(data)["both"] == before["both"]
+    eventually(lambda: (s := runfile.running(data).services["turns"]).state == "ready" and s.restarts == 1, 120)
+    ask_restart(data, ["turns"], lambda *_: None)
+
+
 def test_a_successor_that_is_killed_is_started_again(data):
     ask_restart(data, ["turns"], lambda *_: None)
-    fresh = pids(data)["turns"]
+    fresh, deaths = pids(data)["turns"], runfile.running(data).services["turns"].restarts
     os.kill(fresh, signal.SIGKILL)
-    eventually(lambda: (s := runfile.running(data).services["turns"]).state == "ready" and s.restarts == 1, 120)
+    eventually(lambda: (s := runfile.running(data).services["turns"]).state == "ready" and s.restarts > deaths, 120)
     assert pids(data)["turns"] != fresh
 
 
@@ -157,6 +181,7 @@ def test_every_worker_of_the_stack_has_a_successor_with_a_port_of_its_own():
     workers = {service.name: service for service in stack.services if service.spare_port}
     assert set(workers) == {service.name for service in stack.services} - {"broker", "chroma"}
     assert {name for name, service in workers.items() if not service.takes_turns} == {"gateway"}
+    assert workers["gateway"].grace_s > 18, "it drains for 10 s, and the log may take 8 s to acknowledge"
     ports = [port for s in workers.values() for port in (s.spare_port, int(s.metrics_url.rpartition(":")[2]))]
     assert len(set(ports)) == len(ports)
     service = workers["derive-chat-1"]
@@ -164,6 +189,16 @@ def test_every_worker_of_the_stack_has_a_successor_with_a_port_of_its_own():
     assert after.environment["MMPLATFORM_METRICS_PORT"] == str(service.spare_port)
     assert after.environment["MMPLATFORM_INSTANCE"] == service.environment["MMPLATFORM_INSTANCE"] == "1"
     assert successor_of(after) == service, "the two ports change places"
+
+
+def test_a_successor_on_an_ipv6_address_keeps_its_brackets():
+    counted = iter(range(20_000, 30_000))
+    stack = plan(load(metrics_host="::1"), Options(), lambda *_: next(counted))
+    service = next(service for service in stack.services if service.spare_port)
+    after = successor_of(service)
+    assert after.metrics_url == f"http://[::1]:{service.spare_port}"
+    assert after.probe.url == f"{after.metrics_url}/healthz"
+    assert successor_of(after) == service
 
 
 def test_the_supervisor_and_the_workers_have_the_same_words():
