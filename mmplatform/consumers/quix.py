@@ -40,10 +40,10 @@ _KEEP_STATE: Final = frozenset({CALL.group})
 
 
 class _Application(Application):
-    """One that tells when it has its topic partitions, that its loop goes on and when it drains, and forgets what it
-    paused when they go away.
+    """One that tells how it stands, and forgets what it paused when topic partitions go away.
 
-    Quix has no hook for either: the methods are its own callbacks, each of which still does all of its work.
+    It tells when it has its topic partitions, that its loop goes on and when it drains. Quix has no hook for that: the
+    methods are its own callbacks, each of which still does all of its work.
 
     Quix forgets what backpressure had paused when topic partitions are taken away, and trusts that librdkafka does too.
     It does not: a topic partition that comes back is still paused there, nobody resumes it, and the worker reads
@@ -75,7 +75,7 @@ class _Application(Application):
         if self._reads_state:
             self._reads_state = False
             self.readiness.gone(ASSIGNMENT)
-        super()._process_message(dataframe_composed)
+        super()._process_message(dataframe_composed)  # type: ignore[no-untyped-call]
 
     def _on_revoke(self, consumer: Any, topic_partitions: list[TopicPartition]) -> None:
         self.readiness.stands(ASSIGNMENT, "topic partitions were taken away, and others are not assigned yet")

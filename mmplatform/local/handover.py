@@ -5,8 +5,8 @@ consumer then stands by: both have one name in the consumer group, and whoever j
 off in mid-batch. So the old one is asked to stop first, lands what it has in hand, commits, and ends; only then the new
 one takes its turn, at the committed offsets. A gateway shares its port with its successor, and both serve for a moment.
 
-When the successor does not get so far, the old one was never asked, and runs on. It is over only when the successor is at
-work: it has its topic partitions and their state, and is still there a moment later.
+When the successor does not get so far, the old one was never asked, and runs on. It is over only when the successor is
+at work: it has its topic partitions and their state, and is still there a moment later.
 """
 
 from __future__ import annotations

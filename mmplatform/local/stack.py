@@ -22,6 +22,7 @@ from mmplatform.modalities import MODALITIES
 from mmplatform.settings import Settings
 
 HOST: Final = "127.0.0.1"
+_GRACE_S: Final = 15.0
 _GATEWAY_GRACE_S: Final = 25.0
 """Open requests have 10 s, and an acknowledgement of the log may take 8 s more."""
 
@@ -64,7 +65,7 @@ class Service:
     takes_turns: bool = True
     family: bool = False
     start_s: float = 180.0
-    grace_s: float = 15.0
+    grace_s: float = _GRACE_S
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +179,7 @@ def _workers(
                 metrics_url=url,
                 spare_port=spare,
                 takes_turns=worker != "gateway",
-                **({"grace_s": _GATEWAY_GRACE_S} if worker == "gateway" else {}),
+                grace_s=_GATEWAY_GRACE_S if worker == "gateway" else _GRACE_S,
             )
         )
     return workers
