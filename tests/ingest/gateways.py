@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import wave
 from contextlib import asynccontextmanager
@@ -22,6 +23,7 @@ from mmplatform.land.blobs import FileBlobs
 from mmplatform.modalities import MODALITIES
 from mmplatform.settings import Settings, load
 from tests.ingest.memory_log import MemoryLog
+from tests.waiting import eventually
 
 
 @dataclass
@@ -64,6 +66,9 @@ async def memory_gateway(tmp_path, **settings):
         app.router.lifespan_context(app),
         httpx.AsyncClient(transport=transport, base_url="http://gateway") as http,
     ):
+        # The first look at the lag comes with the start: what a test tells a gate must not come before it.
+        gates = parts.ingest.gates.values()
+        await asyncio.to_thread(eventually, lambda: all(gate.depth is not None for gate in gates))
         yield Gateway(http, transport, log, parts.ingest, parts.ingest.settings)
 
 

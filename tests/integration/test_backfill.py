@@ -26,7 +26,7 @@ from tests.integration.stack import Stack
 from tests.waiting import eventually, eventually_equal
 
 pytestmark = [pytest.mark.stack, pytest.mark.models, pytest.mark.slow, pytest.mark.timeout(2400)]
-HOURS = int(os.environ.get("MMPLATFORM_TEST_BACKFILL_HOURS", "8"))
+HOURS = int(os.environ.get("MMPLATFORM_TEST_BACKFILL_HOURS", "4"))
 """More than one run takes; ``make test-backfill`` takes a whole day."""
 
 AN_HOUR = timedelta(hours=1)

@@ -380,13 +380,13 @@ def test_a_stream_that_lands_and_takes_back_all_the_while_is_followed(world):
     thread = threading.Thread(target=land)
     thread.start()
     try:
+        eventually(lambda: failures or world.sent > 14)
         world.swapping.build(world.new)
         world.swapping.roll_back()
     finally:
         stop.set()
         thread.join(60)
     assert failures == []
-    assert world.sent > 14
     assert in_step(world)
 
 
