@@ -26,26 +26,30 @@ models: $(VENV)/.local  ## Pull the pinned models (once; about 230 MB)
 test: $(VENV)/.dev models  ## Set up and run all tests, with coverage
 	$(BIN)/mmplatform models pull whisper-tiny minilm-fp32
 	rm -f .coverage .coverage.*
-	COVERAGE_PROCESS_START=$(CURDIR)/pyproject.toml $(BIN)/python -m coverage run -m pytest -n 2 --max-worker-restart 2 --dist loadscope --no-loadscope-reorder -m "not caption" $(ARGS) 2> >(tee .test-stderr >&2); \
+	COVERAGE_PROCESS_START=$(CURDIR)/pyproject.toml $(BIN)/python -m coverage run -m pytest -n 2 --max-worker-restart 2 --dist loadscope --no-loadscope-reorder -m "not caption and not system" $(ARGS) 2> >(tee .test-stderr >&2); \
 	code=$$?; $(BIN)/coverage combine -q; $(BIN)/coverage report --format=total | sed 's/^/coverage, percent: /'; \
 	if grep -q 'Fatal Python error' .test-stderr; then echo "a test process was killed; what it said first:"; \
 	  grep -v '^Extension modules' .test-stderr | grep -B 8 -A 60 'Fatal Python error' | cut -c1-160; fi; exit $$code
 
+test-system: $(VENV)/.dev models  ## A stack under attack, under a surge, in the hands of an operator (about 8 minutes)
+	$(BIN)/mmplatform models pull whisper-tiny
+	$(BIN)/python -m pytest -m system $(ARGS)
+
 test-backfill: $(VENV)/.dev models  ## A backfill of 24 hours beside a stream, as the UI starts it (`make test` takes 4)
 	MMPLATFORM_TEST_BACKFILL_HOURS=24 $(BIN)/python -m pytest tests/integration/test_backfill.py $(ARGS)
 
-fuzz: $(VENV)/.dev models  ## Send 100,000 bad and good inputs to a stack of its own and account for each (`make test` sends 5,000)
+fuzz: $(VENV)/.dev models  ## Send 100,000 bad and good inputs to a stack of its own and account for each (`make test-system` sends 5,000)
 	export MMPLATFORM_DATA_DIR=$$(mktemp -d) MMPLATFORM_GATEWAY_PORT=0; $(BIN)/mmplatform up --detach --no-dagster && \
 	  $(BIN)/python -m benchmarks.fuzz --inputs 100000 $(ARGS); code=$$?; $(BIN)/mmplatform down; exit $$code
 
-test-faults: $(VENV)/.dev models  ## Every process killed, servers away for 20 s, a chaos run of 10 kills (`make test` takes less)
+test-faults: $(VENV)/.dev models  ## Every process killed, servers away for 20 s, a chaos run of 10 kills (`make test-system` takes less)
 	$(BIN)/mmplatform models pull whisper-tiny
 	MMPLATFORM_TEST_FAULTS=1 $(BIN)/python -m pytest tests/faults $(ARGS)
 
-test-runbook: $(VENV)/.dev models  ## Every recipe of docs/runbook.md against a stack (`make test` runs the gravest)
+test-runbook: $(VENV)/.dev models  ## Every recipe of docs/runbook.md against a stack (`make test-system` runs the gravest)
 	MMPLATFORM_TEST_RUNBOOK=1 $(BIN)/python -m pytest tests/operations $(ARGS)
 
-test-flow: $(VENV)/.dev models  ## Every policy of backpressure, a rolling restart, raised topic partitions (`make test` takes less)
+test-flow: $(VENV)/.dev models  ## Every policy of backpressure, a rolling restart, raised topic partitions (`make test-system` takes less)
 	MMPLATFORM_TEST_FLOW_WHOLE=1 $(BIN)/python -m pytest tests/integration/test_flow.py $(ARGS)
 
 test-caption: .venv-caption/.ready  ## Set up torch in a venv of its own and drive the transformers captioner
@@ -120,4 +124,4 @@ comma := ,
 	  $$($(BIN)/python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["caption"])')
 	@touch $@
 
-.PHONY: help demo up down models test test-backfill fuzz test-caption check bench clean test-faults chaos manifests bench-accuracy bench-peers test-runbook test-flow
+.PHONY: help demo up down models test test-system test-backfill fuzz test-caption check bench clean test-faults chaos manifests bench-accuracy bench-peers test-runbook test-flow

@@ -16,6 +16,7 @@ from mmplatform.local import runfile
 from tests.waiting import eventually
 
 pytestmark = [
+    pytest.mark.system,
     pytest.mark.stack,
     pytest.mark.models,
     pytest.mark.slow,

@@ -10,6 +10,7 @@ from benchmarks.chaos import run
 from benchmarks.faults.plan import draw
 
 pytestmark = [
+    pytest.mark.system,
     pytest.mark.stack,
     pytest.mark.models,
     pytest.mark.slow,

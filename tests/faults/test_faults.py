@@ -23,7 +23,7 @@ from mmplatform.ingest.client import GatewayClient
 from tests.faults.small_disk import fill, small_disk
 from tests.waiting import eventually
 
-pytestmark = [pytest.mark.stack, pytest.mark.models, pytest.mark.slow, pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.system, pytest.mark.stack, pytest.mark.models, pytest.mark.slow, pytest.mark.timeout(1800)]
 LONG = bool(os.environ.get("MMPLATFORM_TEST_FAULTS"))
 KILLED = SERVICES if LONG else ("broker", "derive-chat", "archive")
 AWAY_S = 20.0 if LONG else 8.0

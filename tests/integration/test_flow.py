@@ -26,7 +26,7 @@ from tests.integration.conftest import running_stack
 from tests.integration.stack import Stack
 from tests.waiting import eventually, eventually_equal
 
-pytestmark = [pytest.mark.stack, pytest.mark.models, pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.system, pytest.mark.stack, pytest.mark.models, pytest.mark.slow, pytest.mark.timeout(900)]
 HIGH = 40
 WHOLE = bool(os.environ.get("MMPLATFORM_TEST_FLOW_WHOLE"))
 on_demand = pytest.mark.skipif(not WHOLE, reason="takes a minute: `make test-flow` runs it")

@@ -8,7 +8,7 @@ import pytest
 
 from benchmarks.fuzz.__main__ import fuzz
 
-pytestmark = [pytest.mark.stack, pytest.mark.models, pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.system, pytest.mark.stack, pytest.mark.models, pytest.mark.slow, pytest.mark.timeout(900)]
 INPUTS = int(os.environ.get("MMPLATFORM_TEST_FUZZ_INPUTS", "5000"))
 
 

@@ -17,7 +17,14 @@ from mmplatform.modalities import ARTIFACTS_TOPIC
 from tests.operations.page import on_demand
 from tests.waiting import eventually
 
-pytestmark = [pytest.mark.stack, pytest.mark.models, pytest.mark.slow, pytest.mark.timeout(600), on_demand]
+pytestmark = [
+    pytest.mark.system,
+    pytest.mark.stack,
+    pytest.mark.models,
+    pytest.mark.slow,
+    pytest.mark.timeout(600),
+    on_demand,
+]
 MOST = 90
 """Chats of one source: one search returns them all."""
 

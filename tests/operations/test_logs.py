@@ -20,7 +20,7 @@ from mmplatform.modalities import ARTIFACTS_TOPIC, CHAT, DEAD_LETTERS_TOPIC, QUA
 from tests.ingest.gateways import picture
 from tests.waiting import eventually
 
-pytestmark = [pytest.mark.stack, pytest.mark.models, pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.system, pytest.mark.stack, pytest.mark.models, pytest.mark.slow, pytest.mark.timeout(600)]
 SECRETS = ("Quellwasser", "4111 1111 1111 1111", "hieronymus@example.com", "212-555-0142")
 TEXT = f"I am Hieronymus {SECRETS[0]}, card {SECRETS[1]}, mail {SECRETS[2]}, phone {SECRETS[3]}"
 NOT_OURS = {"supervisor", "chroma"}

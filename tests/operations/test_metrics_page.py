@@ -73,6 +73,7 @@ def test_every_metric_of_the_gateway_is_on_the_page_and_no_other(gateway):
     assert documented(GATEWAY) == gateway
 
 
+@pytest.mark.system
 @pytest.mark.stack
 @pytest.mark.models
 @pytest.mark.slow

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 from datetime import UTC, datetime, timedelta
@@ -16,7 +17,7 @@ from mmplatform.modalities import CHAT, DEAD_LETTERS_TOPIC, TABLES
 from tests.operations.page import assert_seen, on_demand, recipes, run
 from tests.waiting import eventually, eventually_equal
 
-pytestmark = [pytest.mark.stack, pytest.mark.models, pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.system, pytest.mark.stack, pytest.mark.models, pytest.mark.slow, pytest.mark.timeout(600)]
 SUBJECTS = 3
 CHATS = 24
 POISON = b"no JSON, and 4111 1111 1111 1111 in it"
@@ -87,7 +88,9 @@ def test_a_poison_message_is_named_redriven_once_and_never_shown(filled):
     from confluent_kafka import Producer
 
     def letters():
-        return list(ReplayLog(filled.addressed).read(DEAD_LETTERS_TOPIC))
+        """About events; another test's artifact that cannot be read is not redriven, and named."""
+        found = (json.loads(entry.value)["position"] for entry in ReplayLog(filled.addressed).read(DEAD_LETTERS_TOPIC))
+        return [place for place in found if place["topic"].startswith("interactions.")]
 
     before = len(letters())
     producer = Producer(client_config(filled.addressed))
