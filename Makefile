@@ -31,7 +31,7 @@ test: $(VENV)/.dev models  ## Set up and run all tests, with coverage
 	if grep -q 'Fatal Python error' .test-stderr; then echo "a test process was killed; what it said first:"; \
 	  grep -v '^Extension modules' .test-stderr | grep -B 8 -A 60 'Fatal Python error' | cut -c1-160; fi; exit $$code
 
-test-system: $(VENV)/.dev models  ## A stack under attack, under a surge, in the hands of an operator (about 8 minutes)
+test-system: $(VENV)/.dev models  ## A stack under attack, under a surge, in the hands of an operator (about 4 minutes)
 	$(BIN)/mmplatform models pull whisper-tiny
 	$(BIN)/python -m pytest -m system $(ARGS)
 
