@@ -21,7 +21,7 @@ from tenacity import RetryCallState, Retrying, retry_if_exception_type, wait_exp
 
 from mmplatform.errors import Misconfigured, PlatformError, Unavailable
 from mmplatform.events import Modality
-from mmplatform.modalities import ARCHIVE_GROUP, ARTIFACTS_TOPIC, INDEX_GROUP, MODALITIES, QUARANTINE_TOPIC
+from mmplatform.modalities import ARCHIVE_GROUP, ARTIFACTS_TOPIC, INDEX_GROUP, MODALITIES
 from mmplatform.settings import Settings, load
 from mmplatform.telemetry import configure_logging, without_words
 
@@ -135,7 +135,7 @@ def _index(settings: Settings) -> None:
 
 
 def _archive(settings: Settings) -> None:
-    from mmplatform.consumers.archiver import archive_app, check_same_log
+    from mmplatform.consumers.archiver import TOPICS, archive_app, check_same_log
     from mmplatform.ingest.producer import LogProducer
     from mmplatform.ingest.replay_log import ReplayLog
     from mmplatform.land.lakehouse import Lakehouse
@@ -147,8 +147,7 @@ def _archive(settings: Settings) -> None:
     with _lineage(settings, status) as lineage:
         app = _patiently(status, "the lakehouse", lambda: archive_app(settings, lakehouse, producer, status, lineage))
         _patiently(status, "the lakehouse and the log", lambda: check_same_log(lakehouse, replay_log, settings))
-        topics = (*(spec.topic for spec in MODALITIES.values()), ARTIFACTS_TOPIC, QUARANTINE_TOPIC)
-        _run(app, settings, status, ARCHIVE_GROUP, topics)
+        _run(app, settings, status, ARCHIVE_GROUP, TOPICS)
     producer.close()
 
 

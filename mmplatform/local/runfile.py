@@ -10,7 +10,7 @@ import fcntl
 import os
 import time
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
 
@@ -136,12 +136,7 @@ def with_index(settings: Settings) -> Settings:
     Raises:
         Unavailable: none is configured, and no stack runs.
     """
-    if settings.chroma:
-        return settings
-    run = running(settings.data_dir)
-    if run is None or not run.chroma:
-        raise Unavailable(f"no index is running on {settings.data_dir}: start the stack with `mmplatform up`")
-    return settings.model_copy(update={"chroma": run.chroma})
+    return _with(settings, "chroma", "index")
 
 
 def with_log(settings: Settings) -> Settings:
@@ -150,12 +145,17 @@ def with_log(settings: Settings) -> Settings:
     Raises:
         Unavailable: none is configured, and no stack runs.
     """
-    if settings.kafka:
+    return _with(settings, "kafka", "log")
+
+
+def _with(settings: Settings, setting: Literal["chroma", "kafka"], what: str) -> Settings:
+    if getattr(settings, setting):
         return settings
     run = running(settings.data_dir)
-    if run is None or not run.kafka:
-        raise Unavailable(f"no log is running on {settings.data_dir}: start the stack with `mmplatform up`")
-    return settings.model_copy(update={"kafka": run.kafka})
+    address = getattr(run, setting) if run is not None else ""
+    if not address:
+        raise Unavailable(f"no {what} is running on {settings.data_dir}: start the stack with `mmplatform up`")
+    return settings.model_copy(update={setting: address})
 
 
 def is_locked(data_dir: Path) -> bool:
