@@ -48,13 +48,18 @@ class _Application(Application):
     Quix forgets what backpressure had paused when topic partitions are taken away, and trusts that librdkafka does too.
     It does not: a topic partition that comes back is still paused there, nobody resumes it, and the worker reads
     nothing for ever (Quix 3.28, librdkafka 2.12).
+
+    And a SIGTERM that comes while Quix subscribes is not lost: Quix listens to the signal by then, and says only
+    afterwards that it runs, which takes the stop back (Quix 3.28).
     """
 
     readiness: Readiness
     max_poll_s: float
     _reads_state = False
+    _asked_to_stop = False
 
     def stop(self, fail: bool = False) -> None:  # noqa: FBT001, FBT002 - Quix's contract
+        self._asked_to_stop = True
         self.readiness.stands(DRAINING, "finishes what it has in hand")
         super().stop(fail)
 
@@ -72,6 +77,9 @@ class _Application(Application):
     def _process_message(self, dataframe_composed: Any) -> None:
         """Called again and again once the state is there, with a record or without."""
         self.readiness.beats(self.max_poll_s)
+        if self._asked_to_stop:
+            super().stop()
+            return
         if self._reads_state:
             self._reads_state = False
             self.readiness.gone(ASSIGNMENT)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import signal
+import threading
 import uuid
 
 import pytest
 from quixstreams import Application
 
-from mmplatform.consumers.quix import open_app, open_topic
+from mmplatform.consumers.quix import BatchSink, open_app, open_topic
 from mmplatform.consumers.readiness import ASSIGNMENT, LOOP, STORE, Readiness
 from mmplatform.errors import Misconfigured
 from mmplatform.ingest.kafka import admin
@@ -56,6 +58,29 @@ def test_a_quix_that_does_not_call_us_any_more_is_told(tmp_path, monkeypatch, go
     monkeypatch.delattr(Application, gone)
     with pytest.raises(Misconfigured, match=f"has no {gone}"):
         open_app(load(kafka="127.0.0.1:1", data_dir=tmp_path), group=CHAT.group, commit_s=0.1, commit_every=1)
+
+
+@pytest.mark.broker
+@pytest.mark.timeout(60)
+def test_a_stop_that_comes_while_quix_subscribes_is_not_lost(tmp_path, monkeypatch):
+    with any_broker(tmp_path) as address:
+        settings = load(kafka=address, topic_prefix=f"t{uuid.uuid4().hex[:8]}.", data_dir=tmp_path)
+        ensure_topics(settings)
+        app = open_app(settings, group=CHAT.group, commit_s=0.1, commit_every=1)
+        app.dataframe(open_topic(app, settings, CHAT.topic)).sink(BatchSink(settings, lambda _: None))
+        subscribe = app._consumer.subscribe
+
+        def stopped_meanwhile(*args, **kwargs) -> None:
+            subscribe(*args, **kwargs)
+            signal.raise_signal(signal.SIGTERM)
+
+        monkeypatch.setattr(app._consumer, "subscribe", stopped_meanwhile)
+        too_late = threading.Event()
+        rescue = threading.Timer(20, lambda: (too_late.set(), Application.stop(app)))
+        rescue.start()
+        app.run()
+        rescue.cancel()
+    assert not too_late.is_set()
 
 
 @pytest.mark.broker
