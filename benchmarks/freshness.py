@@ -97,7 +97,7 @@ def _measure(run: runfile.StackRun, rates: Rates, arguments: argparse.Namespace,
     before = {name: cpu_seconds(service.pid or 0) for name, service in run.services.items()}
     sender = Load(run.gateway, rates, subject, canaries=arguments.canaries, seed=seed)
     sent = asyncio.run(sender.run())
-    _drain(run)
+    drain(run)
     used = {name: cpu_seconds(service.pid or 0) - before[name] for name, service in run.services.items()}
     time.sleep(1.0)  # one more look for the reader
     stop.set()
@@ -139,7 +139,8 @@ def _outcome(
     )
 
 
-def _drain(run: runfile.StackRun) -> None:
+def drain(run: runfile.StackRun) -> None:
+    """Wait until nothing waits for a deriver or the indexer, two minutes at most."""
     deadline, quiet = time.monotonic() + DRAIN_S, 0
     names = [name for name in run.services if name.startswith("derive-") or name == "index"]
     while quiet < 2 and time.monotonic() < deadline:

@@ -20,7 +20,7 @@ import random
 import tempfile
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -197,8 +197,13 @@ def _figures(page: str) -> dict[str, float]:
     return found
 
 
-def run_surge(gateway: str, surge: Surge, *, seed: int = 1, drain_s: float = 600.0) -> Outcome:
-    """Send it all, wait until the derivers are done, and look for every acknowledged chat."""
+def run_surge(
+    gateway: str, surge: Surge, *, seed: int = 1, drain_s: float = 600.0, sent: Callable[[], None] = lambda: None
+) -> Outcome:
+    """Send it all, wait until the derivers are done, and look for every acknowledged chat.
+
+    ``sent`` is called when all is acknowledged and nothing has been searched for yet.
+    """
     due = list(enumerate(surge.due(seed)))
     texts = chat_texts()
     outcome = Outcome(utc_now())
@@ -214,6 +219,7 @@ def run_surge(gateway: str, surge: Surge, *, seed: int = 1, drain_s: float = 600
                 tasks.create_task(source.run(started, due[number::SOURCES], texts))
 
     asyncio.run(everybody())
+    sent()
     _look(gateway, surge, outcome, time.monotonic() + drain_s)
     watch.stop()
     return outcome

@@ -17,6 +17,11 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 PAGE: Final = 1000
 
+SYNC_ROWS: Final = 100
+"""After how many new rows Chroma writes a collection's graph to disk; what is newer lies in its log, which each write
+reads again. Measured with 1.5.9, two rows a write: 18 ms of processor with its own 1,000, 7 ms with 100, and no less
+below that. An acknowledged row is on disk either way."""
+
 
 class Collections:
     """Thread-safe. Connects at the first call, and again after the server was away.
@@ -101,5 +106,11 @@ class Collections:
             name,
             embedding_function=None,  # vectors always come with the passages; the default one would download a model
             metadata=dict(made),
-            configuration={"hnsw": {"space": "cosine"}},
+            configuration={"hnsw": {"space": "cosine", "sync_threshold": SYNC_ROWS}},
         )
+
+
+def tuned(collection: Collection) -> None:
+    """Give a collection that was made before there was :data:`SYNC_ROWS` that many, too."""
+    if (collection.configuration.get("hnsw") or {}).get("sync_threshold") != SYNC_ROWS:
+        collection.modify(configuration={"hnsw": {"sync_threshold": SYNC_ROWS}})

@@ -27,7 +27,7 @@ from mmplatform.land.buckets import (
     is_passage_collection,
 )
 from mmplatform.land.chroma_client import chroma_errors
-from mmplatform.land.chroma_collections import PAGE, Collections
+from mmplatform.land.chroma_collections import PAGE, Collections, tuned
 from mmplatform.land.hits import Hit, IndexRow, Stamped, hit_of, metadata_of, stamped_of, where
 from mmplatform.land.nearest import walked, whole
 
@@ -46,7 +46,7 @@ class ChromaIndex(Collections):
         """Create the collections of an embedder (``name@version``), so that no first passage waits for its own."""
         for bucket in BUCKET_NAMES:
             made = {"embedder": embedder, "bucket": bucket}
-            self._call(collection_name(embedder, bucket), "create a collection", lambda _: None, made)
+            self._call(collection_name(embedder, bucket), "create a collection", tuned, made)
 
     def upsert(self, passages: Sequence[Passage], indexed_at: datetime) -> None:
         """Make the passages findable. Of several with one id the last one counts.

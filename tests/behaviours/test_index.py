@@ -12,7 +12,8 @@ import pytest
 from mmplatform.artifacts import CallLocator
 from mmplatform.errors import Misconfigured, Rejected, Unavailable
 from mmplatform.land import chroma_client
-from mmplatform.land.buckets import bucket_of
+from mmplatform.land.buckets import BUCKET_NAMES, bucket_of, collection_name
+from mmplatform.land.chroma_collections import SYNC_ROWS
 from mmplatform.land.index import ChromaIndex
 from mmplatform.settings import load
 from tests.doubles.memory_index import MemoryIndex
@@ -192,6 +193,20 @@ def test_a_rebuilt_collection_is_found_again(chroma_server, connect_to):
     assert search(index, "x", subject_id="rebuilt") == []
     index.upsert([passage(2, subject="rebuilt")], LATER)
     assert _texts(search(index, "x", subject_id="rebuilt")) == {"passage number 2"}
+
+
+def test_a_collection_that_an_older_release_made_is_tuned_at_the_start(chroma_server, connect_to):
+    index = connect_to(chroma_server)
+    old, new = (collection_name("tuned@1", bucket) for bucket in BUCKET_NAMES[:2])
+    made = index.connected().create_collection(
+        old, embedding_function=None, configuration={"hnsw": {"space": "cosine"}}
+    )
+    assert made.configuration["hnsw"]["sync_threshold"] > SYNC_ROWS
+    index.prepare("tuned@1")
+    found = {each.name: each.configuration["hnsw"] for each in index.listed()}
+    assert [found[name]["sync_threshold"] for name in (old, new)] == [SYNC_ROWS, SYNC_ROWS]
+    assert [found[name]["space"] for name in (old, new)] == ["cosine", "cosine"]
+    index.drop("tuned@1")
 
 
 def test_the_index_outlives_a_restart_of_its_server_and_says_when_it_is_away(tmp_path, connect_to):

@@ -1,0 +1,113 @@
+"""How many chats a second the whole stack takes for good: steady rates, and whether the gap stays what it was.
+
+    python -m benchmarks.throughput [--rates 50,100,150,200] [--seconds 45] [--derivers 1]
+
+Starts a stack of its own without Dagster. Arrivals are open loop (Poisson), from twenty sources that send what is due
+together; a gap is the index's own stamp less the moment at which the chat was due. *Flat*: the straight line through
+the gaps, from a fifth of the time on, rises by less than a second until the end. A rate that is not flat is more than
+the stack sustains. The processor of each process is printed beside it, in ms for one chat.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from benchmarks.freshness import drain
+from benchmarks.machine import cpu_seconds, describe
+from benchmarks.surge import Outcome, Surge, run_surge
+from mmplatform.local import runfile
+from mmplatform.local.launch import run_detached, take_down
+from mmplatform.retrieve.freshness import Quantiles
+from mmplatform.settings import load
+
+_WARM: Final = 0.2
+_FLAT_S: Final = 1.0
+_FEWEST: Final = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Steady:
+    """What one rate led to: by how much the gap rose over the run, and the processor that each process took."""
+
+    rate: float
+    surge: Surge
+    outcome: Outcome
+    cpu_s: dict[str, float]
+
+    @property
+    def rise_s(self) -> float:
+        """Of the straight line through the gaps, from the first fifth on until the end."""
+        seconds = self.surge.seconds
+        gaps = {event: gap for event, gap in self.outcome.gaps.items() if event in self.outcome.due}
+        points = [(self.outcome.due[event], gap) for event, gap in gaps.items()]
+        kept = np.array([point for point in points if point[0] > _WARM * seconds])
+        if len(kept) < _FEWEST:
+            return float("nan")
+        slope, _ = np.polyfit(kept[:, 0], kept[:, 1], 1)
+        return float(slope * seconds * (1 - _WARM))
+
+    def row(self) -> str:
+        """Of the table."""
+        count = max(1, len(self.outcome.accepted))
+        gap = Quantiles.of(self.outcome.gaps[event] for event in self.outcome.due if event in self.outcome.gaps)
+        told = f"{gap.p50:.2f} | {gap.p95:.2f} | {gap.p99:.2f} | {gap.max:.2f}" if gap else " | | | "
+        verdict = "flat" if self.rise_s < _FLAT_S else "**grows**"
+        spent = {name: 1000 * seconds / count for name, seconds in self.cpu_s.items()}
+        parts = ", ".join(f"{name} {ms:.1f}" for name, ms in sorted(spent.items(), key=lambda each: -each[1]))
+        total = sum(spent.values())
+        lost = len(self.outcome.lost)
+        return f"| {self.rate:g} | {count} | {told} | {self.rise_s:+.2f}: {verdict} | {lost} | {total:.1f} | {parts} |"
+
+
+def measure(run: runfile.StackRun, rate: float, seconds: float, number: int) -> Steady:
+    """One rate."""
+    surge = Surge(rate, 1, seconds, 0, 0, name=f"steady{number}")
+    before = _spent(run)
+    after: dict[str, float] = {}
+
+    def settled() -> None:
+        drain(run)
+        after.update(_spent(run))  # before the searches for each chat begin, which are no part of a chat's price
+
+    outcome = run_surge(run.gateway, surge, seed=100 + number, sent=settled)
+    return Steady(rate, surge, outcome, {name: spent - before[name] for name, spent in after.items()})
+
+
+def _spent(run: runfile.StackRun) -> dict[str, float]:
+    return {name: cpu_seconds(service.pid or 0) for name, service in run.services.items()}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rates", default="50,100,150,200", help="chats a second, one after the other")
+    parser.add_argument("--seconds", type=float, default=45, help="of each rate")
+    parser.add_argument("--derivers", type=int, default=1, help="of chats")
+    arguments = parser.parse_args()
+    print(f"machine: {describe()}")
+    with tempfile.TemporaryDirectory(prefix="mmplatform-throughput-") as folder:
+        os.environ |= {
+            "MMPLATFORM_DATA_DIR": folder,
+            "MMPLATFORM_GATEWAY_PORT": "0",
+            "MMPLATFORM_CHAT_POLICY": "buffer",
+        }
+        counts = f"chat={arguments.derivers},call=0,screenshot=0"
+        run = run_detached(load(), ["--no-dagster", "--derivers", counts], lambda _: None)
+        try:
+            measure(run, 20, 5, 0)  # the first micro-batches of a process are slow
+            print("| chats/s | chats | gap p50 | p95 | p99 | max | rise | lost | CPU ms each | of it |")
+            print("|---|---|---|---|---|---|---|---|---|---|", flush=True)
+            for number, rate in enumerate(arguments.rates.split(","), start=1):
+                print(measure(run, float(rate), arguments.seconds, number).row(), flush=True)
+        finally:
+            take_down(Path(folder), hurry=False, patience_s=90)
+
+
+if __name__ == "__main__":
+    main()
