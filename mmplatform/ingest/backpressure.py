@@ -18,7 +18,7 @@ import structlog
 
 from mmplatform.errors import Busy, PlatformError
 from mmplatform.events import Modality, utc_now
-from mmplatform.ingest.policies import Depth, Marks, Over, behind, over, verdict, wait_s
+from mmplatform.ingest.policies import LEAST_WAIT_S, Depth, Marks, Over, behind, over, verdict, wait_s
 from mmplatform.ingest.topics import deriver_group, topic_name
 from mmplatform.marks import Policy
 from mmplatform.modalities import MODALITIES
@@ -59,6 +59,7 @@ class Gate:
         self._observed_at = 0.0
         self._drained_per_s = 0.0
         self._why: tuple[Over, ...] = ()
+        self._taken = 0
 
     @property
     def lag(self) -> int | None:
@@ -72,11 +73,15 @@ class Gate:
             rate = (self.depth.lag - lag) / (now - self._observed_at)
             self._drained_per_s += _SMOOTHING * (rate - self._drained_per_s)
         before, self.closed = self.closed, behind(depth, self._marks, before=self.closed)
-        self.depth, self._observed_at = depth, now
+        self.depth, self._observed_at, self._taken = depth, now, 0
         self._why = over(depth, self._marks) or self._why
         if self.closed and not before:
             self.closings += 1
             self._drained_per_s = 0.0  # what was measured while sources pushed says nothing about draining alone
+
+    def took(self) -> None:
+        """One more event was taken: between two looks at the log it is all that a gate knows of a surge."""
+        self._taken += 1
 
     def check(self) -> tuple[Over, ...]:
         """Return when the modality takes more: with nothing, or with why an event that arrives now is shed.
@@ -85,6 +90,8 @@ class Gate:
             Busy: it does not; ``retry_after`` is when low water is expected, 1 to 60 s.
         """
         said = verdict(self.policy, behind=self.closed)
+        if self.policy == "slow" and not self.closed and self.depth is not None:
+            self._await_a_look(self.depth)
         if said == "slow":
             depth, low = self.depth or Depth(0), self._marks.low
             raise Busy(
@@ -94,6 +101,19 @@ class Gate:
                 hint={"lag": depth.lag, "oldest_s": round(depth.age_s, 1), "low_water": low.lag},
             )
         return self._why if said == "shed" else ()
+
+    def _await_a_look(self, depth: Depth) -> None:
+        """Take no more than high water allows if nothing was worked off since the last look.
+
+        Perhaps as many were worked off as came: so this does not close the gate, the next look decides.
+        """
+        at_most = depth.lag + self._taken
+        if at_most >= self._marks.high_lag:
+            raise Busy(
+                f"{self.modality} was {depth.lag} events behind a moment ago and has taken {self._taken} since",
+                retry_after=LEAST_WAIT_S,
+                hint={"lag": at_most, "oldest_s": round(depth.age_s, 1), "low_water": self._marks.low.lag},
+            )
 
 
 def _for_at_most(age_s: float) -> str:

@@ -98,6 +98,7 @@ class Intake:
         )
         deps.metrics.events.labels(candidate.modality, "duplicate" if duplicate else "accepted").inc()
         if not duplicate:
+            gate.took()
             deps.metrics.bytes.labels(candidate.modality).inc(candidate.size)
             if why:
                 deps.metrics.shed.labels(candidate.modality).inc()

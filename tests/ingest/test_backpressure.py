@@ -58,6 +58,27 @@ def test_a_gate_closes_at_high_water_and_opens_at_low_water_only(gate, clock):
     gate.check()
 
 
+def test_between_two_looks_no_more_is_taken_than_high_water_allows(gate, clock):
+    observe(gate, clock, 60)
+    for _ in range(40):
+        gate.check()
+        gate.took()
+    with pytest.raises(Busy, match="60 events behind a moment ago and has taken 40") as caught:
+        gate.check()
+    assert (caught.value.retry_after, caught.value.hint["lag"]) == (1.0, 100)
+    observe(gate, clock, 60)  # as many were worked off as came: it was never behind
+    gate.check()
+    assert not gate.closed
+
+
+@pytest.mark.parametrize("policy", ["buffer", "shed"])
+def test_only_a_source_that_is_slowed_waits_for_the_next_look(policy, clock):
+    gate = Gate("chat", Marks(100, 40), policy=policy, clock=clock)
+    observe(gate, clock, 99)
+    gate.took()
+    assert gate.check() == ()
+
+
 def wait_of(gate):
     with pytest.raises(Busy) as caught:
         gate.check()
