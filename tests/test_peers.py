@@ -69,6 +69,24 @@ def test_the_reader_notes_each_version_once_and_in_the_end_all_that_is_there(tmp
     assert json.loads((tmp_path / "there.json").read_text()) == [["chat-0", 0, 2], ["chat-1", 1, 1]]
 
 
+def test_the_reader_that_is_to_forget_notes_again_what_is_still_there(tmp_path):
+    looks = []
+
+    def rows(since):
+        looks.append(since)
+        if len(looks) == 1:
+            (tmp_path / "forget").touch()
+            return [Row("chat-0", 0, 1), Row("chat-1", 1, 1)]
+        if len(looks) == 2:
+            (tmp_path / "stop").touch()
+        return [Row("chat-0", 0, 1)]
+
+    watch(tmp_path, rows)
+    assert [json.loads(line)[:2] for line in (tmp_path / "seen.jsonl").read_text().splitlines()] == [[0, 1]]
+    assert looks == [0, 0, 0]
+    assert not (tmp_path / "forget").exists()
+
+
 def test_the_ledger_tells_lost_from_doubled_from_stale_from_not_gone():
     wanted = {"a": 1, "b": 2, "c": 1, "d": 1}
     there = [("a", 1), ("b", 1), ("d", 1), ("d", 1), ("e", 1)]
