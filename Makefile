@@ -85,7 +85,7 @@ chaos: $(VENV)/.dev models  ## 100 kills and 50 other faults under load, then se
 bench-accuracy: $(VENV)/.dev models  ## Print how well it hears, reads and finds, on real data (about 20 minutes)
 	$(BIN)/python -m benchmarks.accuracy $(ARGS)
 
-bench-peers: $(VENV)/.dev models  ## Print the same chats in hand-written loops, CocoIndex and Pixeltable beside ours (about an hour)
+bench-peers: $(VENV)/.dev models  ## Print the same chats in hand-written loops, CocoIndex, Pixeltable and Pathway beside ours (about an hour)
 	$(BIN)/python -m benchmarks.peers $(ARGS)
 
 clean:  ## Remove the virtual environments, caches and the stack's data (pulled models stay)

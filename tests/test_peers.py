@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import itertools
 import json
+import threading
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
 
 from benchmarks.peers.arrivals import append, files_of, follow, keep_place, log_of
 from benchmarks.peers.outcome import Ledger, Outcome, texts
+from benchmarks.peers.pathway_app import port_of, reader
 from benchmarks.peers.watch import Row, watch
 
 
@@ -23,6 +27,13 @@ def test_a_loop_goes_on_behind_the_place_that_it_kept(tmp_path):
     append(tmp_path, [change(5)])
     found = [each["n"] for batch, _ in itertools.islice(follow(tmp_path, most=2), 2) for each in batch]
     assert found == [3, 4, 5]
+
+
+def test_a_peer_that_keeps_its_place_itself_says_where_to_go_on(tmp_path):
+    append(tmp_path, [change(n) for n in range(3)])
+    _, at = next(follow(tmp_path, most=2))
+    keep_place(tmp_path, 0)
+    assert [each["n"] for each in next(follow(tmp_path, at=at))[0]] == [2]
 
 
 def test_a_line_that_is_half_written_is_read_when_it_is_whole(tmp_path):
@@ -67,6 +78,73 @@ def test_the_reader_notes_each_version_once_and_in_the_end_all_that_is_there(tmp
     assert seen == [[0, 1], [1, 1], [0, 2]]
     assert asked == [0, 2, 0, 0, 0]
     assert json.loads((tmp_path / "there.json").read_text()) == [["chat-0", 0, 2], ["chat-1", 1, 1]]
+
+
+def test_the_reader_that_is_to_forget_notes_again_what_is_still_there(tmp_path):
+    looks = []
+
+    def rows(since):
+        looks.append(since)
+        if len(looks) == 1:
+            (tmp_path / "forget").touch()
+            return [Row("chat-0", 0, 1), Row("chat-1", 1, 1)]
+        if len(looks) == 2:
+            (tmp_path / "stop").touch()
+        return [Row("chat-0", 0, 1)]
+
+    watch(tmp_path, rows)
+    assert [json.loads(line)[:2] for line in (tmp_path / "seen.jsonl").read_text().splitlines()] == [[0, 1]]
+    assert looks == [0, 0, 0]
+    assert not (tmp_path / "forget").exists()
+
+
+class Pathway(BaseHTTPRequestHandler):
+    """Answers as the peer's own server does, with what lies in the index."""
+
+    index: tuple[dict[str, object], ...] = ()
+    asked: tuple[dict[str, object], ...] = ()
+
+    def do_POST(self):
+        query = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        Pathway.asked = (*Pathway.asked, query)
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(json.dumps(Pathway.index).encode())
+
+    def log_message(self, *_):
+        pass
+
+
+@contextmanager
+def pathway(folder):
+    with HTTPServer(("127.0.0.1", 0), Pathway) as server:
+        port_of(folder).write_text(str(server.server_port))
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        try:
+            yield
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def test_the_reader_of_a_server_waits_for_one_that_is_not_there_yet_and_finds_it_elsewhere(tmp_path, monkeypatch):
+    monkeypatch.setattr(Pathway, "index", ({"id": "chat-7", "n": 7, "version": 2},))
+    monkeypatch.setattr(Pathway, "asked", ())
+    rows, found = reader(tmp_path), []
+    early = threading.Thread(target=lambda: found.extend(rows(7)))
+    early.start()
+    with pathway(tmp_path):
+        early.join(timeout=30)
+    assert found == [Row("chat-7", 7, 2)]
+    with pathway(tmp_path):
+        assert rows(0) == found
+    assert [query["metadata_filter"] for query in Pathway.asked] == ["n >= `7`", "n >= `0`"]
+
+
+def test_a_server_that_does_not_come_back_has_nothing(tmp_path, monkeypatch):
+    monkeypatch.setattr("benchmarks.peers.pathway_app.PATIENCE_S", 0.05)
+    assert reader(tmp_path)(0) == []
 
 
 def test_the_ledger_tells_lost_from_doubled_from_stale_from_not_gone():

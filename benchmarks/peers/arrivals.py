@@ -46,12 +46,12 @@ def append(folder: Path, changes: list[dict[str, Any]]) -> None:
         os.fsync(log.fileno())
 
 
-def follow(folder: Path, most: int = BATCH) -> Iterator[tuple[list[dict[str, Any]], int]]:
-    """Batches of changes from the kept place on, each with the place behind it; without end.
+def follow(folder: Path, most: int = BATCH, at: int | None = None) -> Iterator[tuple[list[dict[str, Any]], int]]:
+    """Batches of changes from a place on, by default the kept one, each with the place behind it; without end.
 
     Of two changes to one id in a batch, only the last.
     """
-    at = _kept(folder)
+    at = _kept(folder) if at is None else at
     with log_of(folder).open("rb") as file:
         file.seek(at)
         while True:

@@ -24,9 +24,9 @@ def _collection(folder: Path) -> Any:
     import chromadb
     from chromadb.config import Settings
 
-    quiet = Settings(anonymized_telemetry=False)
     deadline = time.monotonic() + _PATIENCE_S
     while True:
+        quiet = Settings(anonymized_telemetry=False)  # anew: the client notes its port in them for good
         try:
             client = chromadb.HttpClient(host="127.0.0.1", port=int((folder / "port").read_text()), settings=quiet)
             return client.get_or_create_collection(

@@ -56,6 +56,13 @@ PEERS: Final = {
             ("pixeltable==0.7.21",),
             "embedding index on text, batch_update by id, batches of at most 64, else as it comes",
         ),
+        Peer(
+            "pathway",
+            "pathway_app",
+            ("pathway==0.33.0",),
+            "upsert session by primary key, batches and a backlog of at most 64, commits every 50 ms, exact index in "
+            "memory, its own REST server, SELECTIVE_PERSISTING of the input, one worker, else as it comes",
+        ),
     )
 }
 

@@ -27,13 +27,19 @@ Rows = Callable[[int], list[Row]]
 def watch(folder: Path, rows: Rows) -> None:
     """Note what is new until a file ``stop`` lies in the folder; then all that is there.
 
-    ``seen.jsonl`` gets a line for each thing and version, with the moment; ``there.json`` all of the end.
+    ``seen.jsonl`` gets a line for each thing and version, with the moment; ``there.json`` all of the end. A file
+    ``forget`` is taken away and all counts as new again: an index in memory may not have what it had before a kill.
     """
     known: set[tuple[int, int]] = set()
     lowest = 0  # all before it were seen: an index that grows is not read from its start each time
     with (folder / "seen.jsonl").open("a", encoding="utf-8") as out:
         while not (folder / "stop").exists():
             begun = time.monotonic()
+            if (folder / "forget").exists():
+                known.clear()
+                lowest = 0
+                out.truncate(0)
+                (folder / "forget").unlink()
             since = 0 if (folder / "look-again").exists() else lowest
             for row in rows(since):
                 if (row.n, row.version) not in known:
