@@ -42,14 +42,14 @@ fuzz: $(VENV)/.dev models  ## Send 100,000 bad and good inputs to a stack of its
 	export MMPLATFORM_DATA_DIR=$$(mktemp -d) MMPLATFORM_GATEWAY_PORT=0; $(BIN)/mmplatform up --detach --no-dagster && \
 	  $(BIN)/python -m benchmarks.fuzz --inputs 100000 $(ARGS); code=$$?; $(BIN)/mmplatform down; exit $$code
 
-test-faults: $(VENV)/.dev models  ## Every process killed, servers away for 20 s, a chaos run of 10 kills (`make test-system` takes less)
+test-faults: $(VENV)/.dev models  ## Every process killed, servers away for 20 s, a chaos run of 10 kills (about 6 minutes)
 	$(BIN)/mmplatform models pull whisper-tiny
 	MMPLATFORM_TEST_FAULTS=1 $(BIN)/python -m pytest tests/faults $(ARGS)
 
-test-runbook: $(VENV)/.dev models  ## Every recipe of docs/runbook.md against a stack (`make test-system` runs the gravest)
+test-runbook: $(VENV)/.dev models  ## Every recipe of docs/runbook.md against a stack (about 3 minutes)
 	MMPLATFORM_TEST_RUNBOOK=1 $(BIN)/python -m pytest tests/operations $(ARGS)
 
-test-flow: $(VENV)/.dev models  ## Every policy of backpressure, a rolling restart, raised topic partitions (`make test-system` takes less)
+test-flow: $(VENV)/.dev models  ## Every policy of backpressure, a rolling restart, raised topic partitions (about 4 minutes)
 	MMPLATFORM_TEST_FLOW_WHOLE=1 $(BIN)/python -m pytest tests/integration/test_flow.py $(ARGS)
 
 test-caption: .venv-caption/.ready  ## Set up torch in a venv of its own and drive the transformers captioner

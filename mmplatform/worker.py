@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 _MOST_WAIT_S: Final = 30.0
+_LOOK_S: Final = 0.1
 
 _log = structlog.get_logger(__name__)
 STANDBY: Final = "standby"
@@ -266,7 +267,10 @@ def _wait_for_turn(status: WorkerStatus) -> None:
     signal.signal(signal.SIGUSR1, lambda *_: turn.set())
     status.state = STANDBY
     _log.info("stands by")
-    turn.wait()
+    # Not one long wait: a signal that comes as it begins, or to another thread, would not end it, and Python runs the
+    # handler only when the main thread goes on.
+    while not turn.wait(_LOOK_S):
+        pass
 
 
 WORKERS: Final[dict[str, Callable[[Settings], None]]] = {

@@ -11,6 +11,9 @@ from hypothesis import settings
 settings.register_profile("project", deadline=None)
 settings.load_profile("project")
 
+# What a wait last saw is in its failure only where pytest rewrites the assertion.
+pytest.register_assert_rewrite("tests.waiting")
+
 REQUIRE = "MMPLATFORM_REQUIRE_SYSTEM_PACKAGES"
 KEPT = ("MMPLATFORM_TEST_", "MMPLATFORM_MODELS_DIR", REQUIRE)
 

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
+import threading
+import time
 from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
 import pytest
 
+from mmplatform import worker
+from mmplatform.consumers.status import WorkerStatus
 from tests.ingest.broker import any_broker
 from tests.servers.chroma import running_chroma
 from tests.servers.process import free_ports
@@ -117,3 +122,23 @@ def test_an_archiver_waits_for_a_catalog_that_is_away(kafka, tmp_path):
         assert health() == "starting"
         assert process.poll() is None
         assert "hunter2" not in log.read_text()
+
+
+def test_a_successor_takes_its_turn_also_when_the_signal_wakes_another_thread(monkeypatch):
+    """As under load, where it comes between the last look at signals and the wait: it interrupts no wait then."""
+    stands_by = threading.Event()
+    monkeypatch.setattr(worker._log, "info", lambda *_: stands_by.set())
+
+    def tell() -> None:
+        assert stands_by.wait(30)
+        time.sleep(0.5)  # the main thread is in its wait
+        signal.pthread_kill(threading.get_ident(), signal.SIGUSR1)
+
+    before = signal.getsignal(signal.SIGUSR1)
+    teller = threading.Thread(target=tell, daemon=True)
+    teller.start()
+    try:
+        worker._wait_for_turn(WorkerStatus("index"))
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    teller.join(timeout=30)

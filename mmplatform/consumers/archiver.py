@@ -84,6 +84,7 @@ def archive_app(
     app = open_app(
         settings,
         group=ARCHIVE_GROUP,
+        topics=TOPICS,
         commit_s=settings.archive_commit_s,
         commit_every=settings.archive_batch,
         readiness=status.readiness,

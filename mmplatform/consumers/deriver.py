@@ -65,6 +65,7 @@ def batch_app(
     app = open_app(
         settings,
         group=spec.group,
+        topics=(spec.topic,),
         commit_s=settings.derive_commit_s,
         commit_every=most,
         readiness=status.readiness,
@@ -78,6 +79,7 @@ def call_app(settings: Settings, deriver: CallDeriver, producer: LogProducer, st
     app = open_app(
         settings,
         group=CALL.group,
+        topics=(CALL.topic,),
         commit_s=settings.derive_commit_s,
         commit_every=settings.derive_batch,
         readiness=status.readiness,

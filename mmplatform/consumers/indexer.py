@@ -52,6 +52,7 @@ def index_app(settings: Settings, index: Index, producer: LogProducer, status: W
     app = open_app(
         settings,
         group=INDEX_GROUP,
+        topics=(ARTIFACTS_TOPIC,),
         commit_s=settings.index_commit_s,
         commit_every=settings.index_batch,
         readiness=status.readiness,

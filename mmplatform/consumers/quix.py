@@ -20,8 +20,8 @@ from quixstreams.sinks.base import BaseSink, SinkBackpressureError
 from mmplatform.consumers.readiness import ASSIGNMENT, DRAINING, STORE, Readiness
 from mmplatform.errors import Busy, Misconfigured, Unavailable
 from mmplatform.events import Position, utc_now
-from mmplatform.ingest.kafka import connection
-from mmplatform.ingest.topics import topic_name
+from mmplatform.ingest.kafka import MANNERS, connection
+from mmplatform.ingest.topics import count_topic_partitions, topic_name
 from mmplatform.modalities import CALL
 from mmplatform.pipeline.process import ConsumedRecord, shed_by
 from mmplatform.settings import Settings
@@ -107,14 +107,30 @@ class _Application(Application):
 
 
 def open_app(
-    settings: Settings, *, group: str, commit_s: float, commit_every: int, readiness: Readiness | None = None
+    settings: Settings,
+    *,
+    group: str,
+    topics: Sequence[str],
+    commit_s: float,
+    commit_every: int,
+    readiness: Readiness | None = None,
 ) -> Application:
     """A Quix application with its own state directory and static membership.
 
+    A static member that comes back under its name gets the share that it had, and nobody looks whether ``topics`` have
+    grown meanwhile: topic partitions that are new would be read by nobody until somebody joins or leaves. So the name
+    says how many there were when it was taken. Behind a growth it is another: the group shares anew, once the session
+    of the name before it is over.
+
     It creates no topic (:func:`~mmplatform.ingest.topics.ensure_topics` has, with the retention that replay needs),
     but for the changelog of its state where it keeps one.
+
+    Raises:
+        Unavailable: the broker does not answer.
+        Misconfigured: no address, or a Quix that is not the one we know.
     """
     member = f"{settings.topic_prefix}{group}-{settings.instance}"
+    known = count_topic_partitions(settings, topics)
     app = _Application(
         broker_address=connection(settings),
         consumer_group=f"{settings.topic_prefix}{group}",
@@ -125,7 +141,8 @@ def open_app(
         consumer_poll_timeout=min(POLL_S, commit_s),
         state_dir=settings.data_dir / "state" / member,
         consumer_extra_config={
-            "group.instance.id": member,
+            **MANNERS,
+            "group.instance.id": f"{member}-of-{known}",
             "session.timeout.ms": 6_000,
             "heartbeat.interval.ms": 1_000,
             "max.poll.interval.ms": int(settings.max_poll_s * 1000),
@@ -134,7 +151,7 @@ def open_app(
             "fetch.queue.backoff.ms": 5,
             "fetch.error.backoff.ms": 50,
         },
-        producer_extra_config={"linger.ms": 0, "enable.idempotence": True, "acks": "all"},
+        producer_extra_config={**MANNERS, "linger.ms": 0, "enable.idempotence": True, "acks": "all"},
         loglevel=None,  # our logging shows what it says; its own handler would say it twice, with errors' messages
     )
     app.readiness = readiness or Readiness()

@@ -5,7 +5,7 @@ Callers: the producer, the topics, the read side of the log, and the Quix shells
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -18,8 +18,16 @@ from mmplatform.settings import Settings
 if TYPE_CHECKING:
     from quixstreams.kafka.configuration import ConnectionConfig
 
-_RECONNECT_MS: Final = 1_000
-_METADATA_MS: Final = 60_000
+MANNERS: Final[Mapping[str, Any]] = {
+    # A broker that comes back is found within a second (librdkafka's own ceiling is ten).
+    "reconnect.backoff.max.ms": 1_000,
+    # Topic partitions that are new are known within a minute (librdkafka's own interval is five).
+    "topic.metadata.refresh.interval.ms": 60_000,
+    # librdkafka writes to stderr on its own; what matters reaches us as errors and is logged once, by us.
+    "log_level": 2,
+}
+"""How every client behaves whatever it connects to. Quix takes these apart from the connection."""
+
 _MISCONFIGURED: Final = frozenset(
     {
         KafkaError._AUTHENTICATION,  # noqa: SLF001 - the underscore is librdkafka's mark of a client-side code
@@ -55,18 +63,17 @@ def client_config(settings: Settings) -> dict[str, Any]:
         "bootstrap.servers": settings.kafka,
         "security.protocol": settings.kafka_security_protocol.lower(),
         "client.id": f"mmplatform-{settings.instance}",
-        # A broker that comes back is found within a second (librdkafka's own ceiling is ten).
-        "reconnect.backoff.max.ms": _RECONNECT_MS,
-        "topic.metadata.refresh.interval.ms": _METADATA_MS,
-        # librdkafka writes to stderr on its own; what matters reaches us as errors and is logged once, by us.
-        "log_level": 2,
+        **MANNERS,
         **_sasl(settings),
         **_tls(settings),
     }
 
 
 def connection(settings: Settings) -> ConnectionConfig:
-    """The same connection for Quix Streams: its ``Application(broker_address=...)``. Raises Misconfigured."""
+    """The same connection for Quix Streams: its ``Application(broker_address=...)``. Raises Misconfigured.
+
+    It takes where and how to connect and drops the rest, :data:`MANNERS` too.
+    """
     from quixstreams.kafka.configuration import ConnectionConfig
 
     return ConnectionConfig.from_librdkafka_dict(client_config(settings), ignore_extras=True)

@@ -7,6 +7,7 @@ size of record that everything written here keeps to.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -100,6 +101,19 @@ def ensure_topics(settings: Settings, client: AdminClient | None = None, *, time
     except KafkaException as error:
         raise platform_error(error, "preparing the topics") from error
     return TopicsReport(tuple(created), tuple(spec.name for spec in existing), tuple(mismatches))
+
+
+def count_topic_partitions(settings: Settings, names: Iterable[str], *, timeout_s: float = 30.0) -> int:
+    """How many topic partitions these topics of ours have together. Raises Unavailable, Misconfigured."""
+    full = [topic_name(settings, name) for name in names]
+    if not full:
+        return 0
+    client = open_admin(settings)
+    try:
+        there = client.list_topics(timeout=timeout_s).topics
+    except KafkaException as error:
+        raise platform_error(error, "counting topic partitions") from error
+    return sum(len(there[name].partitions) for name in full if name in there)
 
 
 def _create(client: AdminClient, specs: list[TopicSpec], replicas: int, timeout_s: float) -> list[str]:

@@ -25,6 +25,7 @@ def test_what_goes_to_others_takes_the_obstacle_with_it(tmp_path, monkeypatch, c
     app = open_app(
         load(kafka="127.0.0.1:1", data_dir=tmp_path),
         group=CHAT.group,
+        topics=(),
         commit_s=0.1,
         commit_every=1,
         readiness=readiness,
@@ -39,7 +40,7 @@ def test_the_loop_beats_and_its_state_is_read_back_before_the_worker_is_ready(tm
     now = [0.0]
     readiness = Readiness({}, clock=lambda: now[0])
     settings = load(kafka="127.0.0.1:1", data_dir=tmp_path, max_poll_s=60)
-    app = open_app(settings, group=CALL.group, commit_s=0.1, commit_every=1, readiness=readiness)
+    app = open_app(settings, group=CALL.group, topics=(), commit_s=0.1, commit_every=1, readiness=readiness)
     monkeypatch.setattr(Application, "_on_assign", lambda *_: None)
     monkeypatch.setattr(Application, "_process_message", lambda *_: None)
     app._process_message({})
@@ -57,7 +58,9 @@ def test_the_loop_beats_and_its_state_is_read_back_before_the_worker_is_ready(tm
 def test_a_quix_that_does_not_call_us_any_more_is_told(tmp_path, monkeypatch, gone):
     monkeypatch.delattr(Application, gone)
     with pytest.raises(Misconfigured, match=f"has no {gone}"):
-        open_app(load(kafka="127.0.0.1:1", data_dir=tmp_path), group=CHAT.group, commit_s=0.1, commit_every=1)
+        open_app(
+            load(kafka="127.0.0.1:1", data_dir=tmp_path), group=CHAT.group, topics=(), commit_s=0.1, commit_every=1
+        )
 
 
 @pytest.mark.broker
@@ -87,7 +90,7 @@ def test_a_stop_that_comes_while_quix_subscribes_is_not_lost(tmp_path, monkeypat
 def test_a_topic_that_is_not_there_is_told_and_not_made_with_a_brokers_own_retention(tmp_path):
     with any_broker(tmp_path) as address:
         settings = load(kafka=address, topic_prefix=f"t{uuid.uuid4().hex[:8]}.", data_dir=tmp_path)
-        app = open_app(settings, group=CHAT.group, commit_s=0.1, commit_every=1)
+        app = open_app(settings, group=CHAT.group, topics=(), commit_s=0.1, commit_every=1)
         with pytest.raises(Misconfigured, match=CHAT.topic):
             open_topic(app, settings, CHAT.topic)
         assert topic_name(settings, CHAT.topic) not in admin(settings).list_topics(timeout=10).topics

@@ -30,7 +30,7 @@ pytestmark = [pytest.mark.system, pytest.mark.stack, pytest.mark.models, pytest.
 HIGH = 40
 WHOLE = bool(os.environ.get("MMPLATFORM_TEST_FLOW_WHOLE"))
 on_demand = pytest.mark.skipif(not WHOLE, reason="takes a minute: `make test-flow` runs it")
-"""Each worker is replaced, and topic partitions are raised (`make test-flow`): a minute and a half more."""
+"""Two more policies, each worker is replaced, and topic partitions are raised: three minutes more."""
 
 DERIVERS = {
     "chat": ("derive-chat", "derive-chat-1"),
