@@ -23,6 +23,7 @@ from mmplatform.local import logs, processes
 from mmplatform.local.deaths import explain, hint
 from mmplatform.local.handover import hand_over
 from mmplatform.local.leash import Leash
+from mmplatform.local.liveness import Liveness
 from mmplatform.local.restarts import Deaths, RestartPolicy
 from mmplatform.local.stack import Service
 
@@ -148,23 +149,31 @@ class Child:
         self._leash.add(process.pid)
         self._to("starting", f"started, pid {process.pid}")
         began = time.monotonic()
-        late = False
+        killed, liveness = "", self._liveness()
         while (code := process.poll()) is None:
             if self._asked is not None and self.ready.is_set():
                 process = await self._hand_over(process, self._asked)
-                began = time.monotonic()
+                began, liveness = time.monotonic(), self._liveness()
             if not self.ready.is_set():
                 if await self.service.probe.ready(self._client) and process.poll() is None:
                     self._now_ready(time.monotonic() - began)
-                elif not late and time.monotonic() > began + self.service.start_s:
-                    late = True
+                    liveness = self._liveness()
+                elif not killed and time.monotonic() > began + self.service.start_s:
+                    killed = f"was not ready after {self.service.start_s:.0f} s"
                     processes.kill_group(process.pid)
+            elif not killed and (why := await liveness.hangs(self._client)):
+                killed = f"hung and was killed: {why}"
+                processes.kill_group(process.pid)
             await asyncio.sleep(_POLL_S)
         self._bury(process)
         if self._asked is not None:
             _answer(self._asked, Unavailable(f"{self.service.name} died: {explain(code)}"))
             self._asked = None
-        return f"was not ready after {self.service.start_s:.0f} s" if late else explain(code)
+        return killed or explain(code)
+
+    def _liveness(self) -> Liveness:
+        """Of the process that runs now: a successor has another page."""
+        return Liveness(f"{self.service.metrics_url}/livez" if self.service.metrics_url else "")
 
     async def _hand_over(self, old: processes.Process, asked: asyncio.Future[float]) -> processes.Process:
         """The process that runs from here on; a death while the new one warms up is seen by the caller as any other."""

@@ -1,0 +1,115 @@
+"""A worker that hangs is killed and started anew; one that is slow, or that says nothing for a moment, is not."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+import httpx
+import pytest
+
+from mmplatform.local import liveness
+from mmplatform.local.liveness import LOOK_EVERY_S, SILENCE_S, Liveness
+from mmplatform.local.ports import any_free
+from mmplatform.local.probes import HttpProbe
+from tests.local.test_child import scene, until  # noqa: F401 - a fixture
+
+PAGE = "http://127.0.0.1:1/livez"
+WORKER = """
+import http.server, pathlib
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        hangs = self.path == '/livez' and pathlib.Path('{mark}').exists()
+        self.send_response(503 if hangs else 200)
+        self.end_headers()
+        self.wfile.write(b'takes up nothing (for 700 s)' if hangs else b'ok')
+    def log_message(self, *args): pass
+http.server.ThreadingHTTPServer(('127.0.0.1', {port}), Handler).serve_forever()
+"""
+
+
+class Clock:
+    def __init__(self):
+        self.now = 1_000.0
+
+    def __call__(self):
+        return self.now
+
+
+class Page:
+    """What ``/livez`` answers: a status and words, or nothing at all."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.answers: tuple[int, str] | None = (200, "ok")
+        self.asked = 0
+        self._clock = clock
+        self._liveness = Liveness(PAGE, clock=clock)
+
+    def _answer(self, request: httpx.Request) -> httpx.Response:
+        self.asked += 1
+        if self.answers is None:
+            raise httpx.ReadTimeout("silent", request=request)
+        return httpx.Response(self.answers[0], text=self.answers[1])
+
+    async def after(self, seconds: float) -> str:
+        self._clock.now += seconds
+        async with httpx.AsyncClient(transport=httpx.MockTransport(self._answer)) as client:
+            return await self._liveness.hangs(client)
+
+
+@pytest.fixture
+def page():
+    return Page(Clock())
+
+
+async def test_what_goes_on_is_left_alone_and_asked_now_and_then_only(page):
+    assert [await page.after(seconds) for seconds in (0.1, LOOK_EVERY_S, 0.1)] == ["", "", ""]
+    assert page.asked == 1
+
+
+async def test_what_says_that_its_loop_hangs_is_told_with_its_words(page):
+    page.answers = (503, "takes up nothing (for 700 s)")
+    assert await page.after(LOOK_EVERY_S) == "takes up nothing (for 700 s)"
+
+
+@pytest.mark.parametrize("status", [404, 500])
+async def test_a_page_of_another_release_kills_nobody(page, status):
+    page.answers = (status, "")
+    assert await page.after(SILENCE_S + LOOK_EVERY_S) == ""
+
+
+async def test_silence_counts_only_when_it_lasts_and_from_the_last_answer_on(page):
+    assert await page.after(LOOK_EVERY_S) == ""
+    page.answers = None
+    assert await page.after(SILENCE_S - 1) == ""
+    page.answers = (200, "ok")
+    assert await page.after(LOOK_EVERY_S) == ""
+    page.answers = None
+    assert await page.after(SILENCE_S - 1) == ""
+    assert await page.after(LOOK_EVERY_S) == "its page has not answered for 124 s"
+
+
+async def test_a_program_without_a_page_always_lives():
+    async with httpx.AsyncClient() as client:
+        assert await Liveness("").hangs(client) == ""
+
+
+@pytest.mark.parametrize("how", ["says so", "is silent"])
+async def test_a_worker_that_hangs_is_killed_and_comes_back(scene, tmp_path, monkeypatch, how):  # noqa: F811
+    monkeypatch.setattr(liveness, "LOOK_EVERY_S", 0.1)
+    monkeypatch.setattr(liveness, "SILENCE_S", 1.0)
+    url, mark = f"http://127.0.0.1:{(port := any_free())}", tmp_path / "hangs"
+    code = WORKER.replace("{port}", str(port)).replace("{mark}", str(mark)).replace("{", "{{").replace("}", "}}")
+    child = scene.start(code, probe=HttpProbe(f"{url}/healthz"), metrics_url=url)
+    await until(lambda: child.state == "ready")
+    first = child.pid
+    if how == "says so":
+        mark.touch()
+    else:
+        os.kill(first, signal.SIGSTOP)
+    await until(lambda: child.state == "restarting")
+    mark.unlink(missing_ok=True)
+    await until(lambda: child.state == "ready")
+    assert child.pid != first
+    said = "takes up nothing (for 700 s)" if how == "says so" else "its page has not answered for"
+    assert any(f"hung and was killed: {said}" in what for _, what, _ in scene.told)
