@@ -50,6 +50,7 @@ from mmplatform.modalities import ARTIFACTS_TOPIC, MODALITIES
 from mmplatform.pipeline import derivers
 from mmplatform.ports import Blobs
 from mmplatform.settings import Settings, load
+from mmplatform.telemetry import configure_logging
 
 Calls = list[tuple[Any, tuple[Any, ...], dict[str, Any]]]
 QUIET_S = 4.0
@@ -275,6 +276,7 @@ def main() -> None:
     parser.add_argument("--screenshots", type=int, default=12)
     parser.add_argument("--calls", type=int, default=1, help="the sample call of 90 s, so many times")
     arguments = parser.parse_args()
+    configure_logging(load(log_level="warning"), worker="benchmark")
     counts: dict[Modality, int] = {
         "chat": arguments.chats,
         "screenshot": arguments.screenshots,

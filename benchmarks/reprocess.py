@@ -32,6 +32,7 @@ from mmplatform.modalities import MODALITIES, ModalitySpec
 from mmplatform.pipeline.parts import open_parts
 from mmplatform.pipeline.reprocess import reprocess
 from mmplatform.settings import Settings, load
+from mmplatform.telemetry import configure_logging
 
 HOUR = datetime(2026, 8, 1, 10, tzinfo=UTC)
 READY_S = 60.0
@@ -113,6 +114,7 @@ def main() -> None:
     parser.add_argument("--calls", type=int, default=1, help="the sample call of 90 s, so many times")
     parser.add_argument("--rounds", type=int, default=3)
     arguments = parser.parse_args()
+    configure_logging(load(log_level="warning"), worker="benchmark")
     counts: dict[Modality, int] = {
         "chat": arguments.chats,
         "screenshot": arguments.screenshots,
