@@ -38,7 +38,7 @@ test-system: $(VENV)/.dev models  ## A stack under attack, under a surge, in the
 test-backfill: $(VENV)/.dev models  ## A backfill of 24 hours beside a stream, as the UI starts it (`make test` takes 4)
 	MMPLATFORM_TEST_BACKFILL_HOURS=24 $(BIN)/python -m pytest tests/integration/test_backfill.py $(ARGS)
 
-fuzz: $(VENV)/.dev models  ## Send 100,000 bad and good inputs to a stack of its own and account for each (`make test-system` sends 5,000)
+fuzz: $(VENV)/.dev models  ## Send 100,000 bad and good inputs to a stack of its own and account for each (about 9 minutes)
 	export MMPLATFORM_DATA_DIR=$$(mktemp -d) MMPLATFORM_GATEWAY_PORT=0; $(BIN)/mmplatform up --detach --no-dagster && \
 	  $(BIN)/python -m benchmarks.fuzz --inputs 100000 $(ARGS); code=$$?; $(BIN)/mmplatform down; exit $$code
 

@@ -1,0 +1,27 @@
+"""What the fuzzer counts as the same event once more, and what not."""
+
+from __future__ import annotations
+
+import pytest
+
+from benchmarks.fuzz.ledger import is_told_again
+from mmplatform.events import Position, encode, utc_now
+from mmplatform.ingest.replay_log import Entry
+from mmplatform.modalities import CHAT, SCREENSHOT
+from tests.builders import chat
+
+PLACE = Position(topic=CHAT.topic, topic_partition=1, offset=7)
+EVENT = chat(1)
+
+
+@pytest.mark.parametrize(
+    ("value", "told", "again"),
+    [
+        (encode(EVENT), (CHAT.topic, EVENT.event_id), True),
+        (encode(EVENT), (CHAT.topic, "another"), False),
+        (encode(EVENT), (SCREENSHOT.topic, EVENT.event_id), False),
+        (b"no event", (CHAT.topic, EVENT.event_id), False),
+    ],
+)
+def test_a_record_is_the_same_event_once_more(value, told, again):
+    assert is_told_again(Entry(PLACE, None, value, {}, utc_now()), {told}) is again
