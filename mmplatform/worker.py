@@ -94,11 +94,13 @@ def _derive(modality: Modality) -> Callable[[Settings], None]:
         from mmplatform.ingest.producer import LogProducer
         from mmplatform.land.blobs import open_blobs
         from mmplatform.pipeline import derivers
+        from mmplatform.pipeline.process import limits_of, warm_up
 
         spec = MODALITIES[modality]
         status = _status(settings, f"derive-{modality}")
         memo, blobs = derivers.open_memo(settings), open_blobs(settings)
         producer = LogProducer(settings)
+        warm_up(spec, limits_of(settings))
         if modality == "call":
             app = call_app(settings, derivers.call_deriver(settings, memo, blobs), producer, status)
             watch_idle_calls(settings, producer)

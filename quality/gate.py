@@ -41,6 +41,11 @@ def judge(table: str, rows: Sequence[Row], limits: Limits) -> dict[int, tuple[st
     return {}
 
 
+def warm_up(table: str, limits: Limits) -> None:
+    """Import what judges, and build the contract: 1 s that the first batch would otherwise wait."""
+    judge(table, [{}], limits)  # it breaks the rules, so that naming them is warm too
+
+
 def _name(schema: pa.DataFrameSchema, frame: pl.DataFrame) -> dict[int, tuple[str, ...]]:
     import pandera.errors as pe
 

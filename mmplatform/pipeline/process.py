@@ -25,6 +25,7 @@ from mmplatform.errors import Busy, Permanent, Rejected, Unavailable
 from mmplatform.events import Arrival, Event, Position, decode_event, utc_now
 from mmplatform.modalities import PASSAGES_TABLE, SHED, ModalitySpec
 from mmplatform.settings import Settings
+from quality import gate
 from quality.contracts import Limits
 from quality.gate import judge
 
@@ -81,6 +82,12 @@ def limits_of(settings: Settings) -> Limits:
         max_future_s=settings.max_future_s,
         max_image_pixels=settings.max_image_pixels,
     )
+
+
+def warm_up(spec: ModalitySpec, limits: Limits) -> None:
+    """Have the gates of a modality ready before the first event is there."""
+    for table in (spec.raw_table, PASSAGES_TABLE):
+        gate.warm_up(table, limits)
 
 
 def process(records: Sequence[ConsumedRecord], deriver: BatchDeriver, spec: ModalitySpec, limits: Limits) -> Outcome:

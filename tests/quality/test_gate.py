@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -121,3 +123,17 @@ def test_an_order_number_is_not_a_card():
 
 def test_a_vector_of_no_length_is_stopped():
     assert 0 in judge("passages", [chat() | {"vector_norm": 0.0}], LIMITS)
+
+
+def test_after_the_warm_up_the_first_batch_waits_for_no_import():
+    code = """
+import sys
+from quality.contracts import Limits
+from quality.gate import judge, warm_up
+warm_up("raw_chats", Limits())
+before = set(sys.modules)
+assert judge("raw_chats", [{"text": ""}], Limits())
+print("pandera.polars" in before, sorted(set(sys.modules) - before))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout == "True []\n"
