@@ -64,16 +64,17 @@ check: $(VENV)/.dev  ## Lint, types, layers
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: $(VENV)/.dev models  ## Print the figures that the docs claim (about 25 minutes)
+bench: $(VENV)/.dev models  ## Print the figures that the docs claim (about 35 minutes)
 	$(BIN)/python -m benchmarks.log
 	$(BIN)/python -m benchmarks.efficiency
+	$(BIN)/python -m benchmarks.throughput
+	$(BIN)/python -m benchmarks.startup
 	$(BIN)/python -m benchmarks.sensors
 	$(BIN)/python -m benchmarks.event_log
 	$(BIN)/python -m benchmarks.reprocess
 	$(BIN)/python -m benchmarks.surge --out docs/benchmarks
 	$(BIN)/python -m benchmarks.unit_costs --out docs/benchmarks/unit-costs.json
 	$(BIN)/python -m benchmarks.sizing
-
 	$(BIN)/python -m benchmarks.rolling
 	$(BIN)/mmplatform up --detach --no-dagster
 	$(BIN)/python -m benchmarks.freshness --out docs/benchmarks; code=$$?; $(BIN)/mmplatform down; exit $$code
@@ -81,6 +82,13 @@ bench: $(VENV)/.dev models  ## Print the figures that the docs claim (about 25 m
 chaos: $(VENV)/.dev models  ## 100 kills and 50 other faults under load, then sets are compared; ARGS="--kills 30 --seed 2"
 	$(BIN)/mmplatform models pull whisper-tiny
 	$(BIN)/python -m benchmarks.chaos $(ARGS)
+
+soak: $(VENV)/.dev models  ## Whether memory stays flat in an hour of steady load; ARGS="--minutes 15"
+	export MMPLATFORM_DATA_DIR=$$(mktemp -d) MMPLATFORM_GATEWAY_PORT=0; $(BIN)/mmplatform up --detach --no-dagster && \
+	  $(BIN)/python -m benchmarks.soak $(ARGS); code=$$?; $(BIN)/mmplatform down; exit $$code
+
+bench-incremental: $(VENV)/.dev models  ## 1% edits and deletes in 100,000 passages against building anew (about 40 minutes)
+	$(BIN)/python -m benchmarks.incremental $(ARGS)
 
 bench-accuracy: $(VENV)/.dev models  ## Print how well it hears, reads and finds, on real data (about 20 minutes)
 	$(BIN)/python -m benchmarks.accuracy $(ARGS)
@@ -124,4 +132,4 @@ comma := ,
 	  $$($(BIN)/python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["caption"])')
 	@touch $@
 
-.PHONY: help demo up down models test test-system test-backfill fuzz test-caption check bench clean test-faults chaos manifests bench-accuracy bench-peers test-runbook test-flow
+.PHONY: soak bench-incremental help demo up down models test test-system test-backfill fuzz test-caption check bench clean test-faults chaos manifests bench-accuracy bench-peers test-runbook test-flow

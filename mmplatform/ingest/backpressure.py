@@ -26,6 +26,8 @@ from mmplatform.settings import Settings
 
 REFRESH_S: Final = 1.0
 _SMOOTHING: Final = 0.3
+_LOOKS_WITHIN_S: Final = 10.0
+"""A look that is older is none: what was worked off since is not known at all."""
 
 _log = structlog.get_logger(__name__)
 
@@ -59,29 +61,34 @@ class Gate:
         self._observed_at = 0.0
         self._drained_per_s = 0.0
         self._why: tuple[Over, ...] = ()
-        self._taken = 0
+        self.taken = 0
+        self._counted = 0
 
     @property
     def lag(self) -> int | None:
         """Events behind; None: not known yet."""
         return None if self.depth is None else self.depth.lag
 
-    def observe(self, lag: int, age_s: float = 0.0) -> None:
-        """Take in how many events the derivers are behind now, and how long the oldest of them has waited."""
+    def observe(self, lag: int, age_s: float = 0.0, *, taken: int | None = None) -> None:
+        """Take in how many events the derivers are behind, and how long the oldest of them has waited.
+
+        ``taken`` is how many had been taken when that was asked: what came since may not be among them.
+        """
         now, depth = self._clock(), Depth(lag, age_s)
         if self.depth is not None and now > self._observed_at:
             rate = (self.depth.lag - lag) / (now - self._observed_at)
             self._drained_per_s += _SMOOTHING * (rate - self._drained_per_s)
         before, self.closed = self.closed, behind(depth, self._marks, before=self.closed)
-        self.depth, self._observed_at, self._taken = depth, now, 0
+        self.depth, self._observed_at = depth, now
+        self._counted = self.taken if taken is None else taken
         self._why = over(depth, self._marks) or self._why
         if self.closed and not before:
             self.closings += 1
             self._drained_per_s = 0.0  # what was measured while sources pushed says nothing about draining alone
 
     def took(self) -> None:
-        """One more event was taken: between two looks at the log it is all that a gate knows of a surge."""
-        self._taken += 1
+        """One more event is on the log: between two looks at it that is all that a gate knows of a surge."""
+        self.taken += 1
 
     def check(self) -> tuple[Over, ...]:
         """Return when the modality takes more: with nothing, or with why an event that arrives now is shed.
@@ -103,14 +110,16 @@ class Gate:
         return self._why if said == "shed" else ()
 
     def _await_a_look(self, depth: Depth) -> None:
-        """Take no more than high water allows if nothing was worked off since the last look.
+        """Take no more when high water would be reached if nothing was worked off since the last look.
 
-        Perhaps as many were worked off as came: so this does not close the gate, the next look decides.
+        Perhaps as many were worked off as came: so this does not close the gate, the next look decides. While nobody
+        can look (the log's offsets cannot be read) it is not asked: the gate stays as it was.
         """
-        at_most = depth.lag + self._taken
-        if at_most >= self._marks.high_lag:
+        since = self.taken - self._counted
+        at_most = depth.lag + since
+        if at_most >= self._marks.high_lag and self._clock() - self._observed_at < _LOOKS_WITHIN_S:
             raise Busy(
-                f"{self.modality} was {depth.lag} events behind a moment ago and has taken {self._taken} since",
+                f"{self.modality} was {depth.lag} events behind at the last look and has taken {since} since",
                 retry_after=LEAST_WAIT_S,
                 hint={"lag": at_most, "oldest_s": round(depth.age_s, 1), "low_water": self._marks.low.lag},
             )
@@ -148,9 +157,10 @@ async def keep_watch(
     unknown: set[Modality] = set()
     while True:
         for modality, gate in gates.items():
+            taken = gate.taken
             try:
                 depth = await asyncio.to_thread(read_depth, settings, modality, log)
-                gate.observe(depth.lag, depth.age_s)
+                gate.observe(depth.lag, depth.age_s, taken=taken)
                 unknown.discard(modality)
             except PlatformError as error:
                 if modality not in unknown:

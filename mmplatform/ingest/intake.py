@@ -98,7 +98,6 @@ class Intake:
         )
         deps.metrics.events.labels(candidate.modality, "duplicate" if duplicate else "accepted").inc()
         if not duplicate:
-            gate.took()
             deps.metrics.bytes.labels(candidate.modality).inc(candidate.size)
             if why:
                 deps.metrics.shed.labels(candidate.modality).inc()
@@ -136,6 +135,7 @@ class Intake:
                     headers={"event_id": event.event_id.encode(), "kind": event.kind.encode()} | shed,
                 )
             )
+        self._deps.gates[candidate.modality].took()  # here, since a caller that gave up does not take it back
         # A position names the topic as the platform does: without this Kafka's prefix.
         return written.model_copy(update={"topic": spec.topic})
 

@@ -63,12 +63,34 @@ def test_between_two_looks_no_more_is_taken_than_high_water_allows(gate, clock):
     for _ in range(40):
         gate.check()
         gate.took()
-    with pytest.raises(Busy, match="60 events behind a moment ago and has taken 40") as caught:
+    with pytest.raises(Busy, match="60 events behind at the last look and has taken 40") as caught:
         gate.check()
     assert (caught.value.retry_after, caught.value.hint["lag"]) == (1.0, 100)
     observe(gate, clock, 60)  # as many were worked off as came: it was never behind
     gate.check()
     assert not gate.closed
+
+
+def test_what_was_taken_while_the_log_was_read_counts_until_the_next_look(gate, clock):
+    observe(gate, clock, 0)
+    before = gate.taken
+    for _ in range(100):
+        gate.took()
+    gate.observe(0, taken=before)  # the lag was read before they were on the log
+    with pytest.raises(Busy):
+        gate.check()
+    gate.observe(99, taken=gate.taken)
+    gate.check()
+
+
+def test_while_nobody_can_look_a_gate_stays_as_it_was(gate, clock):
+    observe(gate, clock, 60)
+    for _ in range(200):
+        gate.took()
+    with pytest.raises(Busy):
+        gate.check()
+    clock.now += 10
+    gate.check()
 
 
 @pytest.mark.parametrize("policy", ["buffer", "shed"])

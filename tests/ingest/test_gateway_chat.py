@@ -161,6 +161,14 @@ async def test_a_failed_write_is_forgotten_and_can_be_repeated(gateway):
     assert not (await post(gateway, chat_body())).json()["duplicate"]
 
 
+async def test_a_surge_is_slowed_before_the_next_look_at_the_log(tmp_path):
+    async with memory_gateway(tmp_path, chat_high_water=3, chat_low_water=1) as gateway:
+        for event_id in ("e1", "e1", "e1", "e2", "e3"):  # a repeat is no event more
+            assert (await post(gateway, chat_body(event_id=event_id))).status_code == 202
+        assert_problem(await post(gateway, chat_body(event_id="e4")), 429)
+        assert len(gateway.events()) == 3
+
+
 async def test_a_modality_that_is_behind_answers_429_and_the_others_go_on(gateway):
     gateway.deps.gates["chat"].observe(gateway.settings.chat_high_water)
     answer = await post(gateway, chat_body())
