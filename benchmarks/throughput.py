@@ -4,8 +4,9 @@
 
 Starts a stack of its own without Dagster. Arrivals are open loop (Poisson), from twenty sources that send what is due
 together; a gap is the index's own stamp less the moment at which the chat was due. *Flat*: the straight line through
-the gaps, from a fifth of the time on, rises by less than a second until the end. A rate that is not flat is more than
-the stack sustains. The processor of each process is printed beside it, in ms for one chat.
+the gaps, from a fifth of the time on, rises by less than a second a minute. A rate that is not flat is more than the
+stack sustains. The processor of each process is printed beside it, in ms for one chat, less what it takes when nothing
+comes.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ from __future__ import annotations
 import argparse
 import os
 import tempfile
+import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -30,11 +33,12 @@ from mmplatform.settings import load
 _WARM: Final = 0.2
 _FLAT_S: Final = 1.0
 _FEWEST: Final = 10
+_IDLE_S: Final = 10.0
 
 
 @dataclass(frozen=True, slots=True)
 class Steady:
-    """What one rate led to: by how much the gap rose over the run, and the processor that each process took."""
+    """What one rate led to, and the processor that each process took for it."""
 
     rate: float
     surge: Surge
@@ -42,42 +46,56 @@ class Steady:
     cpu_s: dict[str, float]
 
     @property
-    def rise_s(self) -> float:
-        """Of the straight line through the gaps, from the first fifth on until the end."""
-        seconds = self.surge.seconds
-        gaps = {event: gap for event, gap in self.outcome.gaps.items() if event in self.outcome.due}
-        points = [(self.outcome.due[event], gap) for event, gap in gaps.items()]
-        kept = np.array([point for point in points if point[0] > _WARM * seconds])
+    def rise_s(self) -> float | None:
+        """Of the straight line through the gaps, from the first fifth on, in a minute; None of too few."""
+        due = self.outcome.due
+        points = [(due[event], gap) for event, gap in self.outcome.gaps.items() if event in due]
+        kept = np.array([point for point in points if point[0] > _WARM * self.surge.seconds])
         if len(kept) < _FEWEST:
-            return float("nan")
+            return None
         slope, _ = np.polyfit(kept[:, 0], kept[:, 1], 1)
-        return float(slope * seconds * (1 - _WARM))
+        return float(60 * slope)
+
+    @property
+    def verdict(self) -> str:
+        """In words. What was lost has no gap, so that the rest may look flat."""
+        if self.rise_s is None or self.outcome.lost:
+            return "unknown"
+        return f"{self.rise_s:+.2f}: {'flat' if self.rise_s < _FLAT_S else '**grows**'}"
 
     def row(self) -> str:
         """Of the table."""
         count = max(1, len(self.outcome.accepted))
         gap = Quantiles.of(self.outcome.gaps[event] for event in self.outcome.due if event in self.outcome.gaps)
         told = f"{gap.p50:.2f} | {gap.p95:.2f} | {gap.p99:.2f} | {gap.max:.2f}" if gap else " | | | "
-        verdict = "flat" if self.rise_s < _FLAT_S else "**grows**"
         spent = {name: 1000 * seconds / count for name, seconds in self.cpu_s.items()}
         parts = ", ".join(f"{name} {ms:.1f}" for name, ms in sorted(spent.items(), key=lambda each: -each[1]))
         total = sum(spent.values())
         lost = len(self.outcome.lost)
-        return f"| {self.rate:g} | {count} | {told} | {self.rise_s:+.2f}: {verdict} | {lost} | {total:.1f} | {parts} |"
+        return f"| {self.rate:g} | {count} | {told} | {self.verdict} | {lost} | {total:.1f} | {parts} |"
 
 
-def measure(run: runfile.StackRun, rate: float, seconds: float, number: int) -> Steady:
+def idle_cores(run: runfile.StackRun) -> dict[str, float]:
+    """What each process takes when nothing comes, in cores."""
+    before = _spent(run)
+    time.sleep(_IDLE_S)
+    return {name: (spent - before[name]) / _IDLE_S for name, spent in _spent(run).items()}
+
+
+def measure(run: runfile.StackRun, rate: float, seconds: float, number: int, idle: Mapping[str, float]) -> Steady:
     """One rate."""
     surge = Surge(rate, 1, seconds, 0, 0, name=f"steady{number}")
-    before = _spent(run)
-    after: dict[str, float] = {}
+    before, began = _spent(run), time.monotonic()
+    cost: dict[str, float] = {}
 
     def settled() -> None:
+        """Before the searches for each chat begin, which are no part of a chat's price."""
         drain(run)
-        after.update(_spent(run))  # before the searches for each chat begin, which are no part of a chat's price
+        took = time.monotonic() - began
+        cost.update({name: spent - before[name] - took * idle[name] for name, spent in _spent(run).items()})
 
     outcome = run_surge(run.gateway, surge, seed=100 + number, sent=settled)
-    return Steady(rate, surge, outcome, {name: spent - before[name] for name, spent in after.items()})
+    return Steady(rate, surge, outcome, cost)
 
 
 def _spent(run: runfile.StackRun) -> dict[str, float]:
@@ -100,11 +118,12 @@ def main() -> None:
         counts = f"chat={arguments.derivers},call=0,screenshot=0"
         run = run_detached(load(), ["--no-dagster", "--derivers", counts], lambda _: None)
         try:
-            measure(run, 20, 5, 0)  # the first micro-batches of a process are slow
-            print("| chats/s | chats | gap p50 | p95 | p99 | max | rise | lost | CPU ms each | of it |")
+            idle = idle_cores(run)
+            measure(run, 20, 5, 0, idle)  # the first micro-batches of a process are slow
+            print("| chats/s | chats | gap p50 | p95 | p99 | max | rise in a minute | lost | CPU ms each | of it |")
             print("|---|---|---|---|---|---|---|---|---|---|", flush=True)
             for number, rate in enumerate(arguments.rates.split(","), start=1):
-                print(measure(run, float(rate), arguments.seconds, number).row(), flush=True)
+                print(measure(run, float(rate), arguments.seconds, number, idle).row(), flush=True)
         finally:
             take_down(Path(folder), hurry=False, patience_s=90)
 

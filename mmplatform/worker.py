@@ -102,12 +102,16 @@ def _derive(modality: Modality) -> Callable[[Settings], None]:
         producer = LogProducer(settings)
         warm_up(spec, limits_of(settings))
         if modality == "call":
-            app = call_app(settings, derivers.call_deriver(settings, memo, blobs), producer, status)
+            calls = derivers.call_deriver(settings, memo, blobs)
+            app = _patiently(status, "the log", lambda: call_app(settings, calls, producer, status))
             watch_idle_calls(settings, producer)
-        elif modality == "chat":
-            app = batch_app(settings, spec, derivers.chat_deriver(settings, memo), producer, status)
         else:
-            app = batch_app(settings, spec, derivers.screenshot_deriver(settings, memo, blobs), producer, status)
+            deriver = (
+                derivers.chat_deriver(settings, memo)
+                if modality == "chat"
+                else derivers.screenshot_deriver(settings, memo, blobs)
+            )
+            app = _patiently(status, "the log", lambda: batch_app(settings, spec, deriver, producer, status))
         _run(app, settings, status, spec.group, (spec.topic,))
         producer.close()
 
@@ -132,7 +136,8 @@ def _index(settings: Settings) -> None:
     if space is not None:
         for active in _patiently(status, "the index", lambda: log.adopt(space)).active:
             _patiently(status, "the index", partial(index.prepare, active.name))
-    app = index_app(settings, open_in_step(settings, index, log), producer, status)
+    in_step = open_in_step(settings, index, log)
+    app = _patiently(status, "the log", lambda: index_app(settings, in_step, producer, status))
     _run(app, settings, status, INDEX_GROUP, (ARTIFACTS_TOPIC,))
     producer.close()
 
@@ -148,7 +153,9 @@ def _archive(settings: Settings) -> None:
     producer = LogProducer(settings)
     replay_log = ReplayLog(settings)
     with _lineage(settings, status) as lineage:
-        app = _patiently(status, "the lakehouse", lambda: archive_app(settings, lakehouse, producer, status, lineage))
+        app = _patiently(
+            status, "the lakehouse and the log", lambda: archive_app(settings, lakehouse, producer, status, lineage)
+        )
         _patiently(status, "the lakehouse and the log", lambda: check_same_log(lakehouse, replay_log, settings))
         _run(app, settings, status, ARCHIVE_GROUP, TOPICS)
     producer.close()
@@ -237,6 +244,7 @@ def _status(
 
 
 def _run(app: Application, settings: Settings, status: WorkerStatus, group: str, topics: tuple[str, ...]) -> None:
+    from mmplatform.consumers.quix import check_not_grown
     from mmplatform.consumers.readiness import MODELS
     from mmplatform.ingest.replay_log import ReplayLog
     from mmplatform.ingest.topics import topic_name
@@ -252,7 +260,9 @@ def _run(app: Application, settings: Settings, status: WorkerStatus, group: str,
     status.readiness.gone(MODELS)
     if settings.standby:
         _wait_for_turn(status)
+        check_not_grown(app, settings, topics)
     status.state = "running"
+    status.readiness.beats(settings.max_poll_s)  # what hangs before its first look at the log hangs as well
     _log.info("ready")
     app.run()
     status.state = STOPPED

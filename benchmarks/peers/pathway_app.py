@@ -9,6 +9,7 @@ import json
 import time
 from collections.abc import Callable
 from contextlib import closing
+from http import HTTPStatus
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import Any
@@ -63,7 +64,10 @@ def _ask(folder: Path, asked: bytes) -> list[dict[str, Any]]:
     server = HTTPConnection("127.0.0.1", int(port_of(folder).read_text()), timeout=PATIENCE_S)
     with closing(server):
         server.request("POST", "/v1/retrieve", asked, {"Content-Type": "application/json"})
-        found: list[dict[str, Any]] = json.load(server.getresponse())
+        answer = server.getresponse()
+        if answer.status != HTTPStatus.OK:
+            raise ValueError(f"{answer.status}: {answer.read(200)!r}")
+        found: list[dict[str, Any]] = json.load(answer)
         return found
 
 

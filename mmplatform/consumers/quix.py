@@ -50,11 +50,14 @@ class _Application(Application):
     nothing for ever (Quix 3.28, librdkafka 2.12).
 
     And a SIGTERM that comes while Quix subscribes is not lost: Quix listens to the signal by then, and says only
-    afterwards that it runs, which takes the stop back (Quix 3.28).
+    afterwards that it runs, which takes the stop back (Quix 3.28). So one of ours runs once.
     """
 
     readiness: Readiness
     max_poll_s: float
+    known = 0
+    """Topic partitions that it read when it took its name."""
+
     _reads_state = False
     _asked_to_stop = False
 
@@ -154,10 +157,22 @@ def open_app(
         producer_extra_config={**MANNERS, "linger.ms": 0, "enable.idempotence": True, "acks": "all"},
         loglevel=None,  # our logging shows what it says; its own handler would say it twice, with errors' messages
     )
+    app.known = known
     app.readiness = readiness or Readiness()
     app.max_poll_s = settings.max_poll_s
     check_callbacks(Application, app)
     return app
+
+
+def check_not_grown(app: Application, settings: Settings, topics: Sequence[str]) -> None:
+    """For a successor whose turn comes: was its name taken before its topics grew?
+
+    Raises:
+        Unavailable: it was; a new start takes another.
+    """
+    now, known = count_topic_partitions(settings, topics), getattr(app, "known", 0)
+    if now != known:
+        raise Unavailable(f"{', '.join(topics)} grew from {known} to {now} topic partitions meanwhile: starts anew")
 
 
 def check_callbacks(library: type, app: Application) -> None:

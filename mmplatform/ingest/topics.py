@@ -14,6 +14,7 @@ from typing import Any, Final
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType
 
+from mmplatform.errors import Unavailable
 from mmplatform.events import Modality
 from mmplatform.ingest.kafka import admin as open_admin
 from mmplatform.ingest.kafka import platform_error
@@ -113,7 +114,11 @@ def count_topic_partitions(settings: Settings, names: Iterable[str], *, timeout_
         there = client.list_topics(timeout=timeout_s).topics
     except KafkaException as error:
         raise platform_error(error, "counting topic partitions") from error
-    return sum(len(there[name].partitions) for name in full if name in there)
+    known = [there[name] for name in full if name in there]
+    for topic in known:
+        if topic.error is not None:  # it is being made, or has no leader: its number is not known
+            raise Unavailable(f"the topic {topic.topic} at {settings.kafka} is not ready: {topic.error.name()}")
+    return sum(len(topic.partitions) for topic in known)
 
 
 def _create(client: AdminClient, specs: list[TopicSpec], replicas: int, timeout_s: float) -> list[str]:

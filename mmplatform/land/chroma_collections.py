@@ -6,6 +6,8 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Final, Self, TypeVar
 
+import structlog
+
 from mmplatform.land.buckets import is_passage_collection
 from mmplatform.land.chroma_client import chroma_errors, connect, disconnect
 from mmplatform.settings import Settings
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
     from chromadb.api.models.Collection import Collection
 
 T = TypeVar("T")
+_log = structlog.get_logger(__name__)
 PAGE: Final = 1000
 
 SYNC_ROWS: Final = 100
@@ -111,6 +114,16 @@ class Collections:
 
 
 def tuned(collection: Collection) -> None:
-    """Give a collection that was made before there was :data:`SYNC_ROWS` that many, too."""
-    if (collection.configuration.get("hnsw") or {}).get("sync_threshold") != SYNC_ROWS:
+    """Give a collection that was made before there was :data:`SYNC_ROWS` that many, too, from Chroma's next start on.
+
+    A server that has another kind of index, or does not let it be changed, is left as it is: it is slower, not wrong.
+    """
+    from chromadb.errors import ChromaError
+
+    graph = collection.configuration.get("hnsw")
+    if not graph or graph.get("sync_threshold") == SYNC_ROWS:
+        return
+    try:
         collection.modify(configuration={"hnsw": {"sync_threshold": SYNC_ROWS}})
+    except (ChromaError, ValueError) as error:
+        _log.warning("collection not tuned", collection=collection.name, error=type(error).__name__)

@@ -153,7 +153,7 @@ class Child:
         while (code := process.poll()) is None:
             if self._asked is not None and self.ready.is_set():
                 process = await self._hand_over(process, self._asked)
-                began, liveness = time.monotonic(), self._liveness()
+                began, liveness, killed = time.monotonic(), self._liveness(), ""
             if not self.ready.is_set():
                 if await self.service.probe.ready(self._client) and process.poll() is None:
                     self._now_ready(time.monotonic() - began)

@@ -2,7 +2,10 @@
 
 Its page ``/livez`` is answered by a thread of its own and tells when the worker's loop has taken up nothing for too
 long. A library that hangs and holds Python's lock keeps that thread from answering as well, so silence counts too, when
-it lasts: on a machine that is out of breath a page may take seconds, and whoever is stopped for a moment is no corpse.
+it lasts: on a machine that is out of breath a page may take seconds.
+
+Looks are counted, not seconds alone: where everything stood still for an hour (a container that was paused, a laptop
+that slept) each loop has been silent for an hour, and all go on at once.
 """
 
 from __future__ import annotations
@@ -16,6 +19,12 @@ import httpx
 from mmplatform.local.probes import PROBE_TIMEOUT_S
 
 LOOK_EVERY_S: Final = 5.0
+HANGS_LOOKS: Final = 3
+"""So many looks in a row at which it says that it hangs."""
+
+SILENT_LOOKS: Final = 20
+"""So many looks in a row without an answer, and :data:`SILENCE_S` since the last one."""
+
 SILENCE_S: Final = 120.0
 _MOST_WORDS: Final = 200
 
@@ -28,6 +37,7 @@ class Liveness:
         self._page = page
         self._clock = clock
         self._heard = self._looked = clock()
+        self._hung = self._silent = 0
 
     async def hangs(self, client: httpx.AsyncClient) -> str:
         """Why it is to be killed; empty when it lives, or when it is not time to look again."""
@@ -37,7 +47,10 @@ class Liveness:
         try:
             answer = await client.get(self._page, timeout=PROBE_TIMEOUT_S)
         except httpx.HTTPError:
+            self._silent += 1
             silent_s = self._clock() - self._heard
-            return f"its page has not answered for {silent_s:.0f} s" if silent_s > SILENCE_S else ""
-        self._heard = self._clock()
-        return answer.text[:_MOST_WORDS] if answer.status_code == httpx.codes.SERVICE_UNAVAILABLE else ""
+            lasts = self._silent >= SILENT_LOOKS and silent_s > SILENCE_S
+            return f"its page has not answered for {silent_s:.0f} s" if lasts else ""
+        self._heard, self._silent = self._clock(), 0
+        self._hung = self._hung + 1 if answer.status_code == httpx.codes.SERVICE_UNAVAILABLE else 0
+        return answer.text[:_MOST_WORDS] if self._hung >= HANGS_LOOKS else ""

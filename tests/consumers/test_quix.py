@@ -69,7 +69,7 @@ def test_a_stop_that_comes_while_quix_subscribes_is_not_lost(tmp_path, monkeypat
     with any_broker(tmp_path) as address:
         settings = load(kafka=address, topic_prefix=f"t{uuid.uuid4().hex[:8]}.", data_dir=tmp_path)
         ensure_topics(settings)
-        app = open_app(settings, group=CHAT.group, commit_s=0.1, commit_every=1)
+        app = open_app(settings, group=CHAT.group, topics=(CHAT.topic,), commit_s=0.1, commit_every=1)
         app.dataframe(open_topic(app, settings, CHAT.topic)).sink(BatchSink(settings, lambda _: None))
         subscribe = app._consumer.subscribe
 
@@ -80,9 +80,14 @@ def test_a_stop_that_comes_while_quix_subscribes_is_not_lost(tmp_path, monkeypat
         monkeypatch.setattr(app._consumer, "subscribe", stopped_meanwhile)
         too_late = threading.Event()
         rescue = threading.Timer(20, lambda: (too_late.set(), Application.stop(app)))
+        before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
         rescue.start()
-        app.run()
-        rescue.cancel()
+        try:
+            app.run()
+        finally:
+            rescue.cancel()
+            for number, handler in before.items():
+                signal.signal(number, handler)
     assert not too_late.is_set()
 
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import socket
 
 import pytest
+from chromadb.errors import InvalidArgumentError
 
 from mmplatform.errors import Rejected, Unavailable
 from mmplatform.land import chroma_client
 from mmplatform.land.chroma_client import chroma_errors
+from mmplatform.land.chroma_collections import SYNC_ROWS, tuned
 from mmplatform.land.index import ChromaIndex
 from mmplatform.settings import load
 from tests.land.making import NOON, passage
@@ -79,3 +81,35 @@ def test_a_server_that_is_silent_from_the_first_call_on_is_away(monkeypatch):
 def test_rows_that_the_client_refuses_are_still_rejected():
     with pytest.raises(Rejected, match="refused the rows"), chroma_errors("upsert"):
         raise ValueError("Expected IDs to be unique")
+
+
+class Made:
+    """A collection whose server says this of its index, and does this when it is asked to change it."""
+
+    name = "passages-x"
+
+    def __init__(self, configuration, refuses=None) -> None:
+        self.configuration, self.changes, self._refuses = configuration, [], refuses
+
+    def modify(self, configuration):
+        if self._refuses is not None:
+            raise self._refuses
+        self.changes.append(configuration)
+
+
+@pytest.mark.parametrize("configuration", [{}, {"hnsw": None, "spann": {}}, {"hnsw": {"sync_threshold": SYNC_ROWS}}])
+def test_a_collection_that_has_nothing_to_tune_is_left_alone(configuration):
+    made = Made(configuration)
+    tuned(made)
+    assert made.changes == []
+
+
+@pytest.mark.parametrize("refuses", [InvalidArgumentError("no"), ValueError("spann")])
+def test_a_server_that_refuses_to_be_tuned_holds_nobody_up(refuses):
+    tuned(Made({"hnsw": {"sync_threshold": 1000}}, refuses))
+
+
+def test_a_collection_of_an_older_release_is_tuned():
+    made = Made({"hnsw": {"sync_threshold": 1000}})
+    tuned(made)
+    assert made.changes == [{"hnsw": {"sync_threshold": SYNC_ROWS}}]

@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from mmplatform.local import liveness
-from mmplatform.local.liveness import LOOK_EVERY_S, SILENCE_S, Liveness
+from mmplatform.local.liveness import HANGS_LOOKS, LOOK_EVERY_S, SILENCE_S, SILENT_LOOKS, Liveness
 from mmplatform.local.ports import any_free
 from mmplatform.local.probes import HttpProbe
 from tests.local.test_child import scene, until  # noqa: F401 - a fixture
@@ -67,9 +67,19 @@ async def test_what_goes_on_is_left_alone_and_asked_now_and_then_only(page):
     assert page.asked == 1
 
 
-async def test_what_says_that_its_loop_hangs_is_told_with_its_words(page):
+async def test_what_says_at_several_looks_that_its_loop_hangs_is_told_with_its_words(page):
     page.answers = (503, "takes up nothing (for 700 s)")
-    assert await page.after(LOOK_EVERY_S) == "takes up nothing (for 700 s)"
+    told = [await page.after(LOOK_EVERY_S) for _ in range(HANGS_LOOKS)]
+    assert told == [*[""] * (HANGS_LOOKS - 1), "takes up nothing (for 700 s)"]
+
+
+async def test_a_loop_that_goes_on_after_everything_stood_still_is_left_alone(page):
+    page.answers = (503, "takes up nothing (for 3600 s)")
+    assert await page.after(3600) == ""
+    page.answers = (200, "ok")
+    assert await page.after(LOOK_EVERY_S) == ""
+    page.answers = (503, "takes up nothing (for 700 s)")
+    assert [await page.after(LOOK_EVERY_S) for _ in range(HANGS_LOOKS - 1)] == [""] * (HANGS_LOOKS - 1)
 
 
 @pytest.mark.parametrize("status", [404, 500])
@@ -79,14 +89,18 @@ async def test_a_page_of_another_release_kills_nobody(page, status):
 
 
 async def test_silence_counts_only_when_it_lasts_and_from_the_last_answer_on(page):
-    assert await page.after(LOOK_EVERY_S) == ""
     page.answers = None
-    assert await page.after(SILENCE_S - 1) == ""
+    nearly = [await page.after(SILENCE_S / SILENT_LOOKS) for _ in range(SILENT_LOOKS)]
     page.answers = (200, "ok")
-    assert await page.after(LOOK_EVERY_S) == ""
+    assert [*nearly, await page.after(LOOK_EVERY_S)] == [""] * (SILENT_LOOKS + 1)
     page.answers = None
-    assert await page.after(SILENCE_S - 1) == ""
-    assert await page.after(LOOK_EVERY_S) == "its page has not answered for 124 s"
+    again = [await page.after(SILENCE_S / SILENT_LOOKS) for _ in range(SILENT_LOOKS)]
+    assert [*again, await page.after(LOOK_EVERY_S)] == [*[""] * SILENT_LOOKS, "its page has not answered for 125 s"]
+
+
+async def test_one_look_without_an_answer_after_everything_stood_still_kills_nobody(page):
+    page.answers = None
+    assert await page.after(3600) == ""
 
 
 async def test_a_program_without_a_page_always_lives():
@@ -98,6 +112,7 @@ async def test_a_program_without_a_page_always_lives():
 async def test_a_worker_that_hangs_is_killed_and_comes_back(scene, tmp_path, monkeypatch, how):  # noqa: F811
     monkeypatch.setattr(liveness, "LOOK_EVERY_S", 0.1)
     monkeypatch.setattr(liveness, "SILENCE_S", 1.0)
+    monkeypatch.setattr(liveness, "SILENT_LOOKS", 2)
     url, mark = f"http://127.0.0.1:{(port := any_free())}", tmp_path / "hangs"
     code = WORKER.replace("{port}", str(port)).replace("{mark}", str(mark)).replace("{", "{{").replace("}", "}}")
     child = scene.start(code, probe=HttpProbe(f"{url}/healthz"), metrics_url=url)
