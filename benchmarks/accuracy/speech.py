@@ -41,6 +41,7 @@ _TELEPHONE_HZ: Final = 3400
 _MU: Final = 255
 _BELIEVE_ALL: Final = Guards(
     no_speech=2.0,
+    perhaps_no_speech=2.0,
     certainly_no_speech=2.0,
     log_probability=-math.inf,
     hopeless_log_probability=-math.inf,

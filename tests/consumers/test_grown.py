@@ -8,7 +8,8 @@ import pytest
 from confluent_kafka import Producer
 from confluent_kafka.admin import NewPartitions
 
-from mmplatform.consumers.quix import BatchSink, open_app, open_topic
+from mmplatform.consumers.quix import BatchSink, check_not_grown, open_app, open_topic
+from mmplatform.errors import Unavailable
 from mmplatform.events import encode
 from mmplatform.ingest.kafka import MANNERS, admin, client_config
 from mmplatform.ingest.topics import count_topic_partitions, ensure_topics, topic_name
@@ -57,6 +58,20 @@ def test_topic_partitions_that_are_new_are_read_by_a_worker_that_comes_back_behi
         client.create_partitions([NewPartitions(name, WANTED)])[name].result(timeout=30)
         write_everywhere(settings, WANTED)
         assert read_from(settings, WANTED) == set(range(WANTED))
+
+
+@pytest.mark.broker
+def test_a_successor_whose_topics_grew_while_it_stood_by_starts_anew(tmp_path):
+    with any_broker(tmp_path) as address:
+        settings = load(kafka=address, topic_prefix=f"t{uuid.uuid4().hex[:8]}.", data_dir=tmp_path)
+        ensure_topics(settings)
+        app = open_app(settings, group=CHAT.group, topics=(CHAT.topic,), commit_s=0.1, commit_every=1)
+        check_not_grown(app, settings, (CHAT.topic,))
+        name = topic_name(settings, CHAT.topic)
+        client = admin(settings)
+        client.create_partitions([NewPartitions(name, WANTED)])[name].result(timeout=30)
+        with pytest.raises(Unavailable, match=f"grew from {app.known} to {WANTED}"):
+            check_not_grown(app, settings, (CHAT.topic,))
 
 
 def test_a_worker_asks_for_new_topic_partitions_as_often_as_every_client(tmp_path):

@@ -44,6 +44,18 @@ def segment(**change) -> Segment:
     return Segment(**fields | change)
 
 
+@pytest.mark.parametrize(
+    "measured",
+    [
+        {"no_speech": 0.51, "mean_log_probability": -0.71},
+        {"no_speech": 0.37, "mean_log_probability": -1.14},
+        {"no_speech": 0.13, "mean_log_probability": -1.0},
+    ],
+)
+def test_the_most_doubtful_segments_of_real_speech_are_believed(measured):
+    assert Guards().believe(segment(**measured))
+
+
 def test_a_clear_segment_is_believed():
     assert Guards().believe(segment())
 
@@ -55,6 +67,7 @@ def test_a_clear_segment_is_believed():
         {"no_speech": 0.72, "mean_log_probability": -0.28, "compression_ratio": 10.5},
         {"no_speech": 0.61, "mean_log_probability": -0.66, "compression_ratio": 2.2},
         {"no_speech": 0.88, "mean_log_probability": -0.13},
+        {"no_speech": 0.43, "mean_log_probability": -0.9, "compression_ratio": 1.9},  # music
         {"no_speech": 0.1, "mean_log_probability": -1.6},
         {"words": (SpokenWord(0.0, 0.9, "You", 0.02),)},
         {"words": ()},
