@@ -47,6 +47,7 @@ _BELIEVE_ALL: Final = Guards(
     hopeless_log_probability=-math.inf,
     compression_ratio=math.inf,
     word_probability=-1.0,
+    words_a_second=math.inf,
 )
 
 

@@ -36,6 +36,7 @@ _QUIET: Final = 1e-3
 class Guards:
     """When a segment is not believed. Real speech, shouted, mumbled or over a telephone, stays below 0.66 no-speech.
 
+    Nobody speaks as fast as the decoder puts what it makes up: 8 to 160 words a second, and real speech has 5 at most.
     Over music both doubts are moderate at once (0.4, -0.9); of 80 segments of real speech, half of them over a
     telephone, none is as doubtful on both sides (``python -m benchmarks.accuracy``).
     """
@@ -48,21 +49,30 @@ class Guards:
     hopeless_log_probability: float = -1.5
     compression_ratio: float = 2.4
     word_probability: float = 0.35
+    words_a_second: float = 8.0
 
     def believe(self, segment: Segment) -> bool:
         """Whether somebody said this."""
-        if segment.no_speech > self.certainly_no_speech:
-            return False
-        if segment.no_speech > self.no_speech and segment.mean_log_probability < self.log_probability / 2:
-            return False
-        if segment.no_speech > self.perhaps_no_speech and segment.mean_log_probability < self.doubtful_log_probability:
-            return False
-        if segment.mean_log_probability < self.hopeless_log_probability:
-            return False
+        return not self._doubted(segment) and self._can_be_said(segment)
+
+    def _doubted(self, segment: Segment) -> bool:
+        """Whether the decoder doubts it: that there is speech, that these are the words, or both a little."""
+        no_speech, log_probability = segment.no_speech, segment.mean_log_probability
+        return (
+            no_speech > self.certainly_no_speech
+            or log_probability < self.hopeless_log_probability
+            or (no_speech > self.no_speech and log_probability < self.log_probability / 2)
+            or (no_speech > self.perhaps_no_speech and log_probability < self.doubtful_log_probability)
+        )
+
+    def _can_be_said(self, segment: Segment) -> bool:
+        """Whether these are words, heard well enough, no faster than anybody speaks, and not the same ones for ever."""
+        words = segment.words
         if segment.compression_ratio > self.compression_ratio or not any(letter.isalnum() for letter in segment.text):
             return False
-        words = [word.probability for word in segment.words]
-        return bool(words) and float(np.mean(words)) >= self.word_probability
+        if len(words) > 1 and len(words) > self.words_a_second * (segment.end_s - segment.start_s):
+            return False
+        return bool(words) and float(np.mean([word.probability for word in words])) >= self.word_probability
 
     def went_in_circles(self, segments: Sequence[Segment]) -> bool:
         """Whether somebody spoke, and the decoder fell into repeating itself over it."""

@@ -50,6 +50,8 @@ def segment(**change) -> Segment:
         {"no_speech": 0.51, "mean_log_probability": -0.71},
         {"no_speech": 0.37, "mean_log_probability": -1.14},
         {"no_speech": 0.13, "mean_log_probability": -1.0},
+        {"start_s": 0.0, "end_s": 0.6},
+        {"start_s": 0.0, "end_s": 0.0, "words": (SpokenWord(0.0, 0.0, "Yes", 0.8),)},
     ],
 )
 def test_the_most_doubtful_segments_of_real_speech_are_believed(measured):
@@ -71,6 +73,7 @@ def test_a_clear_segment_is_believed():
         {"no_speech": 0.1, "mean_log_probability": -1.6},
         {"words": (SpokenWord(0.0, 0.9, "You", 0.02),)},
         {"words": ()},
+        {"start_s": 0.0, "end_s": 0.3},  # three words, over music
         {"text": " . "},
     ],
 )
