@@ -1,6 +1,6 @@
 """How well the product hears, reads and finds: one table, on real data.
 
-    python -m benchmarks.accuracy [--minutes 10] [--screens 200] [--only PARTS]
+    python -m benchmarks.accuracy [--minutes 10] [--screens 200] [--seed N] [--only PARTS]
 
 Speech: the words of live calls (chunks of a second through the call deriver) against what is said, beside the same
 model with the whole recording at once; joined and telephone: all recordings in one call. Silence, noise, music: the
@@ -83,9 +83,9 @@ def _heard(what: str, pairs: list[tuple[Errors, Errors]], *, judged: bool = True
     return Row(what, f"{live.said} words", figures, aim, live.rate - whole.rate <= MOST_POINTS if judged else None)
 
 
-def nobody(models: speech.Hearing, make: Callable[[float, int], Audio], minutes: float) -> Iterator[Row]:
+def nobody(models: speech.Hearing, make: Callable[[float, int], Audio], minutes: float, seed: int) -> Iterator[Row]:
     """Words that nobody said."""
-    said = models.live(make(minutes * 60, SEED))
+    said = models.live(make(minutes * 60, seed))
     for utterance in said:
         print(f"invented in {make.__name__} at {utterance.start_s:.1f} s: {utterance.text!r}", flush=True)
     words = sum(len(utterance.text.split()) for utterance in said)
@@ -120,15 +120,15 @@ def _recall(ranks: list[int | None]) -> str:
     return ", ".join(f"recall@{k} {recall_at(ranks, k):.2f}" for k in (1, 5, 10)) + f" (by chance {1 / len(ranks):.3f})"
 
 
-def _parts(settings: Settings, minutes: float, screens: int) -> dict[str, Callable[[], Iterator[Row]]]:
+def _parts(settings: Settings, minutes: float, screens: int, seed: int) -> dict[str, Callable[[], Iterator[Row]]]:
     models = cache(lambda: speech.Hearing(settings))
     return {
         "speech": lambda: hearing(models()),
         "joined": lambda: hearing_one(models(), lambda audio: audio, ""),
         "telephone": lambda: hearing_one(models(), speech.telephone, ", over a telephone"),
-        "silence": lambda: nobody(models(), sounds.silence, minutes),
-        "noise": lambda: nobody(models(), sounds.noise, minutes),
-        "music": lambda: nobody(models(), sounds.music, minutes),
+        "silence": lambda: nobody(models(), sounds.silence, minutes, seed),
+        "noise": lambda: nobody(models(), sounds.noise, minutes, seed),
+        "music": lambda: nobody(models(), sounds.music, minutes, seed),
         "ocr": lambda: reading(settings),
         "pages": lambda: finding_pages(settings),
         "screens": lambda: finding_screens(settings, screens),
@@ -139,13 +139,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minutes", type=float, default=10, help="of silence, of noise, and of music")
     parser.add_argument("--screens", type=int, default=200, help="how many of the screenshots, drawn from a seed")
+    parser.add_argument("--seed", type=int, default=SEED, help="of silence, noise and music")
     parser.add_argument("--only", default=",".join(PARTS), help="some of these, in any order")
     arguments = parser.parse_args()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
     settings = load()
-    print(f"machine: {describe()}\nmodels: {settings.asr_model}, {settings.embedder}, seed {SEED}", flush=True)
+    print(
+        f"machine: {describe()}\nmodels: {settings.asr_model}, {settings.embedder}, seed {arguments.seed}", flush=True
+    )
     wanted = set(arguments.only.split(","))
-    parts = _parts(settings, arguments.minutes, arguments.screens)
+    parts = _parts(settings, arguments.minutes, arguments.screens, arguments.seed)
     rows: list[Row] = []
     for name in [name for name in PARTS if name in wanted]:
         started = time.monotonic()
