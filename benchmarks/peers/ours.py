@@ -146,4 +146,4 @@ def _until(done: Callable[[], bool]) -> None:
     while not done():
         if time.monotonic() > deadline:
             raise SystemExit("not all chats are retrievable in time")
-        time.sleep(0.25)
+        time.sleep(1.0)  # a look asks every collection: more often, the looking is what is measured
