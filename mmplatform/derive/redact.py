@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -52,6 +53,7 @@ class PresidioRedactor:
         words = ordinary_words(directory)
         self._analyzers = {spoken: make_analyzer(self._engine, words, spoken=spoken) for spoken in (False, True)}
         self._no_language = no_language(self._engine)
+        self._one_zone = threading.Lock()
         self.redact(["warm up"])
 
     def redact(self, texts: Sequence[str], *, spoken: bool = False) -> list[Redacted]:
@@ -60,13 +62,15 @@ class PresidioRedactor:
         Spans are characters of the given text. Lone surrogates come back as U+FFFD, so that the result can be encoded.
         """
         clean = [without_surrogates(text) for text in texts]
-        read = self._engine.process_batch(
-            [_LONG_RUN.sub(_blank, text) for text in clean], language=LANGUAGE, batch_size=_PIPE
-        )
-        return [
-            _replaced(text, _merged(self._find(text, artifacts, self._analyzers[spoken])))
-            for text, (_, artifacts) in zip(clean, read, strict=True)
-        ]
+        # spaCy keeps every word that it ever saw: without a zone it would remember each number that was ever sent.
+        with self._one_zone, self._engine.nlp[LANGUAGE].memory_zone():
+            read = self._engine.process_batch(
+                [_LONG_RUN.sub(_blank, text) for text in clean], language=LANGUAGE, batch_size=_PIPE
+            )
+            return [
+                _replaced(text, _merged(self._find(text, artifacts, self._analyzers[spoken])))
+                for text, (_, artifacts) in zip(clean, read, strict=True)
+            ]
 
     def _find(self, text: str, artifacts: Any, analyzer: Any) -> list[_Span]:
         found = analyzer.analyze(text, LANGUAGE, nlp_artifacts=artifacts)

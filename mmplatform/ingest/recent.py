@@ -17,13 +17,16 @@ from mmplatform.errors import Conflict, PlatformError
 from mmplatform.events import Position
 
 REMEMBERED: Final = 50_000
-"""Events; about 30 MB."""
+"""Events; about 20 MB."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Remembered:
+    """What an event contained, and where it lies once its write is done: a task that is over is four times as large."""
+
     digest: bytes
-    write: asyncio.Task[Position]
+    write: asyncio.Task[Position] | None
+    place: tuple[str, int, int] = ("", 0, 0)
 
 
 class RecentEvents:
@@ -59,7 +62,10 @@ class RecentEvents:
         known = self._events.get(event_id)
         if known is not None:
             self._events.move_to_end(event_id)
-            return await asyncio.shield(known.write), True
+            if known.write is not None:
+                return await asyncio.shield(known.write), True
+            topic, number, offset = known.place
+            return Position(topic=topic, topic_partition=number, offset=offset), True
         task = asyncio.ensure_future(_run(write))
         self._events[event_id] = _Remembered(digest, task)
         task.add_done_callback(lambda done: self._written(event_id, done))
@@ -67,17 +73,20 @@ class RecentEvents:
 
     async def drain(self) -> None:
         """Wait until no write is under way."""
-        for known in list(self._events.values()):
+        for write in [known.write for known in self._events.values() if known.write is not None]:
             with suppress(PlatformError):
-                await asyncio.shield(known.write)
+                await asyncio.shield(write)
 
     def _written(self, event_id: str, task: asyncio.Task[Position]) -> None:
         # Asking for the exception also marks it as seen, when no caller is left to see it.
         if task.cancelled() or task.exception() is not None:
             self._events.pop(event_id, None)
+        elif (mine := self._events.get(event_id)) is not None and mine.write is task:
+            done = task.result()
+            mine.place, mine.write = (done.topic, done.topic_partition, done.offset), None
         while len(self._events) > self._capacity:
             oldest, known = next(iter(self._events.items()))
-            if not known.write.done():
+            if known.write is not None:
                 break
             del self._events[oldest]
 

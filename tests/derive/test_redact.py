@@ -308,3 +308,12 @@ def test_a_directory_without_a_model_is_told(tmp_path):
     (tmp_path / "ner" / "model").write_text("")
     with pytest.raises(Misconfigured, match="cannot load the spaCy model"):
         PresidioRedactor(tmp_path)
+
+
+def test_what_was_read_is_not_remembered_word_by_word(redactor):
+    words = redactor._engine.nlp["en"].vocab.strings
+    redactor.redact(["warm up"])
+    before = len(words)
+    redactor.redact([f"Ask Zorblatine{n} about order QX{n}-77" for n in range(200)])
+    assert "Zorblatine7" not in words
+    assert len(words) == before
