@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
 from quality.slas import MODALITY_SLAS
 
 COLOURS = {"chat": "tab:blue", "call": "tab:orange", "screenshot": "tab:green"}
+_TICKS_S: Final = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 200)
 
 
 def exceedance(loads: Mapping[str, Mapping[str, Sequence[float]]], path: Path) -> None:
@@ -39,6 +40,10 @@ def exceedance(loads: Mapping[str, Mapping[str, Sequence[float]]], path: Path) -
     axes.set(
         xscale="log", yscale="log", xlabel="freshness gap, seconds (dotted: budget)", ylabel="share that took longer"
     )
+    low, high = axes.get_xlim()
+    axes.set_xticks([tick for tick in _TICKS_S if low <= tick <= high], minor=False)
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.xaxis.set_minor_formatter("")
     axes.grid(visible=True, which="both", alpha=0.25)
     axes.legend(fontsize=7)
     figure.tight_layout()
