@@ -68,6 +68,7 @@ bench: $(VENV)/.dev models  ## Print the figures that the docs claim (about 35 m
 	$(BIN)/python -m benchmarks.log
 	$(BIN)/python -m benchmarks.efficiency
 	$(BIN)/python -m benchmarks.throughput
+	$(BIN)/python -m benchmarks.index_writes
 	$(BIN)/python -m benchmarks.startup
 	$(BIN)/python -m benchmarks.sensors
 	$(BIN)/python -m benchmarks.event_log

@@ -22,8 +22,8 @@ PAGE: Final = 1000
 
 SYNC_ROWS: Final = 100
 """After how many new rows Chroma writes a collection's graph to disk; what is newer lies in its log, which each write
-reads again. Measured with 1.5.9, two rows a write: 18 ms of processor with its own 1,000, 7 ms with 100, and no less
-below that. An acknowledged row is on disk either way."""
+reads again: 18 ms of processor with its own 1,000, 7 with 100, 6 with 20 (1.5.9, two rows a write;
+``benchmarks/index_writes.py``). An acknowledged row is on disk either way."""
 
 
 class Collections:
