@@ -97,19 +97,20 @@ def index_costs(folder: Path) -> dict[str, float]:
 
 def _indexed(settings: Settings, first: int, passages: int) -> None:
     producer = LogProducer(settings)
-    producer.send_all(LogRecord(ARTIFACTS_TOPIC, key, value) for key, value in _passages(first, passages, settings))
+    made = forged(first, passages, space_named(settings).name)
+    producer.send_all(LogRecord(ARTIFACTS_TOPIC, passage.subject_id, encode(passage)) for passage in made)
     producer.close()
     _until(lambda: _counted(settings, "passages") >= first + passages)
 
 
-def _passages(first: int, passages: int, settings: Settings) -> Iterator[tuple[str, bytes]]:
+def forged(first: int, passages: int, embedder: str) -> Iterator[Passage]:
+    """So many passages of chats, from a number on, with vectors that no model made."""
     now = utc_now()
     chance = np.random.default_rng(first)
-    embedder = space_named(settings).name
     for number in range(first, first + passages):
         vector = chance.normal(size=DIMENSIONS).astype(np.float32)
         subject, event = f"customer-{number % PEOPLE}", f"event-{number}"
-        passage = Passage(
+        yield Passage(
             artifact_id=artifact_id("passage", event, 0),
             conversation_id=f"conversation-{subject}",
             subject_id=subject,
@@ -130,7 +131,6 @@ def _passages(first: int, passages: int, settings: Settings) -> Iterator[tuple[s
             embedder=embedder,
             vector_f32=pack_vector(vector / np.linalg.norm(vector)),
         )
-        yield subject, encode(passage)
 
 
 def fitted(amounts: Sequence[tuple[float, float]], seconds: Sequence[float]) -> tuple[float, float]:

@@ -28,7 +28,7 @@ from typing import Any
 import httpx
 
 from benchmarks.load import Load, Rates, Sent
-from benchmarks.machine import cpu_seconds, describe, resident_bytes
+from benchmarks.machine import cpu_by_service, describe, resident_bytes
 from benchmarks.pictures import exceedance
 from benchmarks.reader import Seen, read, sweep
 from mmplatform.local import runfile
@@ -94,11 +94,11 @@ def _measure(run: runfile.StackRun, rates: Rates, arguments: argparse.Namespace,
         raise SystemExit("the reader did not start")
     begin = datetime.now(UTC)
     memory = _MemoryPeak(run.pid)
-    before = {name: cpu_seconds(service.pid or 0) for name, service in run.services.items()}
+    before = cpu_by_service(run)
     sender = Load(run.gateway, rates, subject, canaries=arguments.canaries, seed=seed)
     sent = asyncio.run(sender.run())
     drain(run)
-    used = {name: cpu_seconds(service.pid or 0) - before[name] for name, service in run.services.items()}
+    used = {name: spent - before[name] for name, spent in cpu_by_service(run).items()}
     time.sleep(1.0)  # one more look for the reader
     stop.set()
     seen: Seen = results.get(timeout=READER_S)

@@ -111,15 +111,22 @@ class Side:
 
 
 @contextmanager
-def side(folder: Path) -> Iterator[Side]:
-    """Started, warm and empty."""
-    folder.mkdir()
+def chroma_server(folder: Path) -> Iterator[tuple[Settings, int]]:
+    """A server with its files in the folder: the settings that name it, and its process."""
     port = any_free()
     settings = load(data_dir=folder, chroma=f"http://127.0.0.1:{port}")
     command = [sys.executable, "-m", "mmplatform.local.chroma_server", "--path", str(folder / "chroma")]
     with running([*command, "--host", "127.0.0.1", "--port", str(port)], settings) as server:
-        wait_for_answer(f"http://127.0.0.1:{port}/api/v2/heartbeat")
-        made = Side(settings, server.pid)
+        wait_for_answer(f"{settings.chroma}/api/v2/heartbeat")
+        yield settings, server.pid
+
+
+@contextmanager
+def side(folder: Path) -> Iterator[Side]:
+    """Started, warm and empty."""
+    folder.mkdir()
+    with chroma_server(folder) as (settings, server):
+        made = Side(settings, server)
         with closing(made.index):
             yield made
 

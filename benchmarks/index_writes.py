@@ -11,91 +11,57 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-import psutil
 
-from benchmarks.efficiency import running
-from benchmarks.load import chat_texts
-from benchmarks.machine import describe
-from benchmarks.reprocess import wait_for_answer
+from benchmarks.backlogs import forged
+from benchmarks.incremental import chroma_server
+from benchmarks.machine import cpu_seconds, describe
+from mmplatform.events import utc_now
+from mmplatform.land.chroma_client import connect
 from mmplatform.land.chroma_collections import SYNC_ROWS
-from mmplatform.local.ports import any_free
-from mmplatform.settings import load
+from mmplatform.land.hits import metadata_of
 
 _CHROMAS_OWN: Final = 1000
-_DIMENSIONS: Final = 384
 _FILTERED: Final = ("subject_id", "modality", "event_time")
 
 
 def rows_of(first: int, count: int, *, folded: bool) -> dict[str, Any]:
     """Arguments of an upsert of so many rows that were never there."""
-    chance, texts = np.random.default_rng(first), chat_texts()
-    said = [f"{texts[n % len(texts)]} (ticket {n})" for n in range(first, first + count)]
-    stamps = dict.fromkeys(
-        ("event_time_iso", "ingested_at", "derived_at", "indexed_at"), "2026-08-01T10:00:00.123+00:00"
-    )
-    fields: list[dict[str, Any]] = [
-        {
-            "subject_id": f"customer-{n % 200}",
-            "conversation_id": f"conversation-{n % 200}",
-            "modality": "chat",
-            "event_time": 1.7e9 + n,
-            **stamps,
-            "locator": json.dumps({"at": "chat", "event_id": f"event-{n}", "role": "customer", "start": 0, "end": 80}),
-            "source_kind": "message",
-            "source_artifact_id": f"{n:032x}",
-            "event_ids": json.dumps([f"event-{n}"]),
-            "embedder": "minilm@be5c6b9ac2eb",
-        }
-        for n in range(first, first + count)
-    ]
-    if folded:
-        fields = [
-            {name: each[name] for name in _FILTERED} | {"rest": json.dumps({**each, "text": text})}
-            for each, text in zip(fields, said, strict=True)
-        ]
+    passages = list(forged(first, count, "bench@1"))
+    fields = [metadata_of(passage, utc_now()) for passage in passages]
     found = {
-        "ids": [f"{n:032x}" for n in range(first, first + count)],
-        "embeddings": chance.standard_normal((count, _DIMENSIONS)).astype(np.float32),
-        "metadatas": fields,
+        "ids": [passage.artifact_id for passage in passages],
+        "embeddings": np.stack([passage.vector for passage in passages]),
     }
-    return found if folded else found | {"documents": said}
-
-
-@contextmanager
-def server(folder: Path) -> Iterator[tuple[int, psutil.Process]]:
-    """A Chroma server: its port and its process."""
-    port = any_free()
-    command = [sys.executable, "-m", "mmplatform.local.chroma_server", "--path", str(folder / "chroma")]
-    with running([*command, "--host", "127.0.0.1", "--port", str(port)], load(data_dir=folder)) as child:
-        wait_for_answer(f"http://127.0.0.1:{port}/api/v2/heartbeat")
-        yield port, psutil.Process(child.pid)
+    texts = [passage.text for passage in passages]
+    if not folded:
+        return found | {"metadatas": fields, "documents": texts}
+    return found | {
+        "metadatas": [
+            {name: each[name] for name in _FILTERED} | {"rest": json.dumps({**each, "text": text})}
+            for each, text in zip(fields, texts, strict=True)
+        ]
+    }
 
 
 def milliseconds(sync_rows: int, rows: int, writes: int, there: int, *, folded: bool) -> float:
     """Of the server's processor for one write."""
-    import chromadb
-
-    with tempfile.TemporaryDirectory() as folder, server(Path(folder)) as (port, process):
-        collection = chromadb.HttpClient(host="127.0.0.1", port=port).create_collection(
+    with tempfile.TemporaryDirectory() as folder, chroma_server(Path(folder)) as (settings, server):
+        collection = connect(settings).create_collection(
             "writes",
             embedding_function=None,
             configuration={"hnsw": {"space": "cosine", "sync_threshold": sync_rows}},
         )
         for first in range(0, there, 100):
             collection.upsert(**rows_of(first, 100, folded=folded))
-        before = process.cpu_times()
+        before = cpu_seconds(server)
         for write in range(writes):
             collection.upsert(**rows_of(there + write * rows, rows, folded=folded))
-        after = process.cpu_times()
-    return 1000 * (after.user + after.system - before.user - before.system) / writes
+        return 1000 * (cpu_seconds(server) - before) / writes
 
 
 def main() -> None:

@@ -8,6 +8,8 @@ from collections.abc import Iterable
 
 import psutil
 
+from mmplatform.local.runfile import StackRun
+
 
 def describe() -> str:
     """One line: processor, cores, memory, Python, load before the run."""
@@ -42,6 +44,11 @@ def cpu_seconds(pid: int) -> float:
     except psutil.NoSuchProcess:
         return 0.0
     return float(times.user + times.system)
+
+
+def cpu_by_service(run: StackRun) -> dict[str, float]:
+    """That of each process of a stack."""
+    return {name: cpu_seconds(service.pid or 0) for name, service in run.services.items()}
 
 
 def _processor() -> str:

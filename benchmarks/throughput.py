@@ -23,7 +23,7 @@ from typing import Final
 import numpy as np
 
 from benchmarks.freshness import drain
-from benchmarks.machine import cpu_seconds, describe
+from benchmarks.machine import cpu_by_service, describe
 from benchmarks.surge import Outcome, Surge, run_surge
 from mmplatform.local import runfile
 from mmplatform.local.launch import run_detached, take_down
@@ -77,29 +77,25 @@ class Steady:
 
 def idle_cores(run: runfile.StackRun) -> dict[str, float]:
     """What each process takes when nothing comes, in cores."""
-    before = _spent(run)
+    before = cpu_by_service(run)
     time.sleep(_IDLE_S)
-    return {name: (spent - before[name]) / _IDLE_S for name, spent in _spent(run).items()}
+    return {name: (spent - before[name]) / _IDLE_S for name, spent in cpu_by_service(run).items()}
 
 
 def measure(run: runfile.StackRun, rate: float, seconds: float, number: int, idle: Mapping[str, float]) -> Steady:
     """One rate."""
     surge = Surge(rate, 1, seconds, 0, 0, name=f"steady{number}")
-    before, began = _spent(run), time.monotonic()
+    before, began = cpu_by_service(run), time.monotonic()
     cost: dict[str, float] = {}
 
     def settled() -> None:
         """Before the searches for each chat begin, which are no part of a chat's price."""
         drain(run)
         took = time.monotonic() - began
-        cost.update({name: spent - before[name] - took * idle[name] for name, spent in _spent(run).items()})
+        cost.update({name: spent - before[name] - took * idle[name] for name, spent in cpu_by_service(run).items()})
 
     outcome = run_surge(run.gateway, surge, seed=100 + number, sent=settled)
     return Steady(rate, surge, outcome, cost)
-
-
-def _spent(run: runfile.StackRun) -> dict[str, float]:
-    return {name: cpu_seconds(service.pid or 0) for name, service in run.services.items()}
 
 
 def main() -> None:

@@ -30,7 +30,7 @@ import numpy as np
 
 from benchmarks.backlogs import archiver_costs, index_costs
 from benchmarks.load import CHUNK_S, call_chunks, chat_texts, screenshots
-from benchmarks.machine import cpu_seconds, describe, resident_bytes
+from benchmarks.machine import cpu_by_service, describe, resident_bytes
 from mmplatform.events import utc_now
 from mmplatform.ingest.client import AsyncGatewayClient
 from mmplatform.land.lakehouse import Lakehouse
@@ -93,7 +93,7 @@ class Stack:
                 snapshots[snapshot.snapshot_id] = added
         return Moment(
             at=time.monotonic(),
-            cpu={name: cpu_seconds(service.pid or 0) for name, service in self.run.services.items()},
+            cpu=cpu_by_service(self.run),
             log_bytes=size_of(self.settings.data_dir / "broker"),
             blob_bytes=size_of(self.settings.blobs_dir),
             snapshots=snapshots,
