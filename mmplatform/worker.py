@@ -26,8 +26,7 @@ from mmplatform.settings import Settings, load
 from mmplatform.telemetry import configure_logging, without_words
 
 if TYPE_CHECKING:
-    from quixstreams import Application
-
+    from mmplatform.consumers.quix import WorkerApplication
     from mmplatform.consumers.status import WorkerStatus
     from mmplatform.lineage.landings import StreamLineage
     from mmplatform.retrieve.freshness import FreshnessTracker
@@ -243,7 +242,7 @@ def _status(
     return status
 
 
-def _run(app: Application, settings: Settings, status: WorkerStatus, group: str, topics: tuple[str, ...]) -> None:
+def _run(app: WorkerApplication, settings: Settings, status: WorkerStatus, group: str, topics: tuple[str, ...]) -> None:
     from mmplatform.consumers.quix import check_not_grown
     from mmplatform.consumers.readiness import MODELS
     from mmplatform.ingest.replay_log import ReplayLog

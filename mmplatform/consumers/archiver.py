@@ -19,11 +19,10 @@ from typing import Final, Protocol
 
 import structlog
 from pydantic import TypeAdapter
-from quixstreams import Application
 
 from mmplatform.artifacts import Artifact, DeadLetter, Quarantined, Retraction, decode_artifact
 from mmplatform.consumers.publish import publish
-from mmplatform.consumers.quix import BatchSink, open_app, open_topic
+from mmplatform.consumers.quix import BatchSink, WorkerApplication, open_app, open_topic
 from mmplatform.consumers.status import WorkerStatus
 from mmplatform.errors import Permanent, PlatformError, Rejected
 from mmplatform.events import Event, Position, decode_event, parse, utc_now
@@ -78,7 +77,7 @@ def archive_app(
     producer: LogProducer,
     status: WorkerStatus,
     lineage: Lineage | None = None,
-) -> Application:
+) -> WorkerApplication:
     """Take out what was retracted, append each batch, one commit a table, then commit the log's offsets."""
     lakehouse.ensure_tables()
     app = open_app(

@@ -11,12 +11,12 @@ from collections.abc import Callable
 from typing import Any, Final, ParamSpec, TypeVar
 
 import structlog
-from quixstreams import Application, State, message_context
+from quixstreams import State, message_context
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_delay, wait_exponential
 
 from mmplatform.consumers.changelog import guard_changelog
 from mmplatform.consumers.publish import Outgoing, outgoing, publish
-from mmplatform.consumers.quix import BatchSink, open_app, open_topic, unprefixed
+from mmplatform.consumers.quix import BatchSink, WorkerApplication, open_app, open_topic, unprefixed
 from mmplatform.consumers.readiness import STORE, Readiness
 from mmplatform.consumers.status import WorkerStatus
 from mmplatform.derive.call import CallDeriver
@@ -48,7 +48,7 @@ R = TypeVar("R")
 
 def batch_app(
     settings: Settings, spec: ModalitySpec, deriver: BatchDeriver, producer: LogProducer, status: WorkerStatus
-) -> Application:
+) -> WorkerApplication:
     """Chats or screenshots: derive each micro-batch and publish it before its offsets are committed."""
     limits = limits_of(settings)
 
@@ -74,7 +74,9 @@ def batch_app(
     return app
 
 
-def call_app(settings: Settings, deriver: CallDeriver, producer: LogProducer, status: WorkerStatus) -> Application:
+def call_app(
+    settings: Settings, deriver: CallDeriver, producer: LogProducer, status: WorkerStatus
+) -> WorkerApplication:
     """Calls: one step of the fold for each event; its artifacts are produced, and its state kept, by one checkpoint."""
     app = open_app(
         settings,

@@ -12,11 +12,10 @@ from datetime import datetime
 from typing import Protocol
 
 import structlog
-from quixstreams import Application
 
 from mmplatform.artifacts import Artifact, DeadLetter, Passage, Retraction, decode_artifact
 from mmplatform.consumers.publish import publish
-from mmplatform.consumers.quix import BatchSink, open_app, open_topic
+from mmplatform.consumers.quix import BatchSink, WorkerApplication, open_app, open_topic
 from mmplatform.consumers.status import WorkerStatus
 from mmplatform.errors import Rejected
 from mmplatform.events import utc_now
@@ -28,7 +27,7 @@ from mmplatform.settings import Settings
 _log = structlog.get_logger(__name__)
 
 
-def index_app(settings: Settings, index: Index, producer: LogProducer, status: WorkerStatus) -> Application:
+def index_app(settings: Settings, index: Index, producer: LogProducer, status: WorkerStatus) -> WorkerApplication:
     """Upsert each micro-batch by id, then commit. What does not parse is a dead letter."""
 
     def land(records: list[ConsumedRecord]) -> None:

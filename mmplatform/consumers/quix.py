@@ -39,7 +39,7 @@ _PARTS: Final = ("_topic_manager", "_consumer", "_state_manager")
 _KEEP_STATE: Final = frozenset({CALL.group})
 
 
-class _Application(Application):
+class WorkerApplication(Application):
     """One that tells how it stands, and forgets what it paused when topic partitions go away.
 
     It tells when it has its topic partitions, that its loop goes on and when it drains. Quix has no hook for that: the
@@ -62,6 +62,7 @@ class _Application(Application):
     _asked_to_stop = False
 
     def stop(self, fail: bool = False) -> None:  # noqa: FBT001, FBT002 - Quix's contract
+        """Finish what is in hand, commit it, and end."""
         self._asked_to_stop = True
         self.readiness.stands(DRAINING, "finishes what it has in hand")
         super().stop(fail)
@@ -117,7 +118,7 @@ def open_app(
     commit_s: float,
     commit_every: int,
     readiness: Readiness | None = None,
-) -> Application:
+) -> WorkerApplication:
     """A Quix application with its own state directory and static membership.
 
     A static member that comes back under its name gets the share that it had, and nobody looks whether ``topics`` have
@@ -134,7 +135,7 @@ def open_app(
     """
     member = f"{settings.topic_prefix}{group}-{settings.instance}"
     known = count_topic_partitions(settings, topics)
-    app = _Application(
+    app = WorkerApplication(
         broker_address=connection(settings),
         consumer_group=f"{settings.topic_prefix}{group}",
         auto_offset_reset="earliest",
@@ -164,15 +165,15 @@ def open_app(
     return app
 
 
-def check_not_grown(app: Application, settings: Settings, topics: Sequence[str]) -> None:
+def check_not_grown(app: WorkerApplication, settings: Settings, topics: Sequence[str]) -> None:
     """For a successor whose turn comes: was its name taken before its topics grew?
 
     Raises:
         Unavailable: it was; a new start takes another.
     """
-    now, known = count_topic_partitions(settings, topics), getattr(app, "known", 0)
-    if now != known:
-        raise Unavailable(f"{', '.join(topics)} grew from {known} to {now} topic partitions meanwhile: starts anew")
+    now = count_topic_partitions(settings, topics)
+    if now != app.known:
+        raise Unavailable(f"{', '.join(topics)} grew from {app.known} to {now} topic partitions meanwhile: starts anew")
 
 
 def check_callbacks(library: type, app: Application) -> None:

@@ -22,7 +22,7 @@ PAGE: Final = 1000
 
 SYNC_ROWS: Final = 100
 """After how many new rows Chroma writes a collection's graph to disk; what is newer lies in its log, which each write
-reads again: 18 ms of processor with its own 1,000, 7 with 100, 6 with 20 (1.5.9, two rows a write;
+reads again: 15 ms of processor with its own 1,000, 6 with 100, 5 with 20 (1.5.9, two rows a write;
 ``benchmarks/index_writes.py``). An acknowledged row is on disk either way."""
 
 

@@ -27,7 +27,6 @@ from mmplatform.modalities import PASSAGES_TABLE, SHED, ModalitySpec
 from mmplatform.settings import Settings
 from quality import gate
 from quality.contracts import Limits
-from quality.gate import judge
 
 _log = structlog.get_logger(__name__)
 _OURS = (Unavailable, Busy, Permanent)
@@ -186,7 +185,7 @@ def admit(
 
 def _refused(arrivals: Sequence[Arrival[Event]], spec: ModalitySpec, limits: Limits) -> dict[int, Quarantined]:
     """By their place among the arrivals, in its order."""
-    broken = judge(spec.raw_table, [vars(arrival.event) for arrival in arrivals], limits)
+    broken = gate.judge(spec.raw_table, [vars(arrival.event) for arrival in arrivals], limits)
     return {
         place: quarantine(arrivals[place], contract=spec.raw_table, reasons=why)
         for place, why in sorted(broken.items())
@@ -228,7 +227,7 @@ def release(
     """The last look before the log: passages keep their contract, and every artifact says when we took its event up."""
     taken = {record.position: record.taken_at for record in records}
     passages = [artifact for artifact in derived.artifacts if isinstance(artifact, Passage)]
-    broken = judge(PASSAGES_TABLE, [_passage_row(passage) for passage in passages], limits)
+    broken = gate.judge(PASSAGES_TABLE, [_passage_row(passage) for passage in passages], limits)
     withheld = {passages[place].artifact_id: why for place, why in broken.items()}
     # What must not be found must not lie in a table either: the passage's source goes with it, and all its passages.
     sources = {passages[place].source_artifact_id for place in broken}
