@@ -20,11 +20,12 @@ import random
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import httpx
 import numpy as np
@@ -87,7 +88,7 @@ class Sample:
 
 @dataclass(slots=True)
 class Outcome:
-    """Everything that was seen; gaps in seconds, by event."""
+    """Everything that was seen; gaps, and the shares they are made of, in seconds, by event."""
 
     began: datetime
     due: dict[str, float] = field(default_factory=dict)
@@ -96,6 +97,7 @@ class Outcome:
     slowed: int = 0
     failed: int = 0
     gaps: dict[str, float] = field(default_factory=dict)
+    shares: dict[str, tuple[float, ...]] = field(default_factory=dict)
     samples: list[Sample] = field(default_factory=list)
 
     @property
@@ -232,9 +234,16 @@ def _look(gateway: str, surge: Surge, outcome: Outcome, give_up: float) -> None:
             for number in range(SOURCES):
                 hits = sweep(client, f"{surge.name}-{number}", "chat", outcome.began - timedelta(days=1), utc_now())
                 outcome.gaps |= {event: hit["gap_s"] for hit in hits for event in hit["event_ids"]}
+                outcome.shares |= {event: _shares(hit) for hit in hits for event in hit["event_ids"]}
             if not outcome.lost or time.monotonic() > give_up:
                 return
             time.sleep(1.0)
+
+
+def _shares(hit: Mapping[str, Any]) -> tuple[float, ...]:
+    """Where a gap went, in seconds: until the gateway accepted it, until it was derived, until the index was asked."""
+    at = [datetime.fromisoformat(hit[name]) for name in ("event_time", "ingested_at", "derived_at", "indexed_at")]
+    return tuple((after - before).total_seconds() for before, after in pairwise(at))
 
 
 def main() -> None:

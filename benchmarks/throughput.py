@@ -34,6 +34,9 @@ _WARM: Final = 0.2
 _FLAT_S: Final = 1.0
 _FEWEST: Final = 10
 _IDLE_S: Final = 10.0
+_HEAD: Final = """\
+| chats/s | chats | gap p50 | p95 | p99 | max | source / derive / index, p95 | rise a minute | lost | CPU ms | of it |
+|---|---|---|---|---|---|---|---|---|---|---|"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,16 +66,22 @@ class Steady:
             return "unknown"
         return f"{self.rise_s:+.2f}: {'flat' if self.rise_s < _FLAT_S else '**grows**'}"
 
+    def _shares(self) -> list[Quantiles]:
+        """Of the wait in the source, on the log and in the deriver, and on the log until the index is asked."""
+        known = [self.outcome.shares[event] for event in self.outcome.due if event in self.outcome.shares]
+        return [found for share in zip(*known, strict=True) if (found := Quantiles.of(share)) is not None]
+
     def row(self) -> str:
         """Of the table."""
         count = max(1, len(self.outcome.accepted))
         gap = Quantiles.of(self.outcome.gaps[event] for event in self.outcome.due if event in self.outcome.gaps)
         told = f"{gap.p50:.2f} | {gap.p95:.2f} | {gap.p99:.2f} | {gap.max:.2f}" if gap else " | | | "
+        shares = " / ".join(f"{share.p95:.2f}" for share in self._shares())
         spent = {name: 1000 * seconds / count for name, seconds in self.cpu_s.items()}
         parts = ", ".join(f"{name} {ms:.1f}" for name, ms in sorted(spent.items(), key=lambda each: -each[1]))
         total = sum(spent.values())
         lost = len(self.outcome.lost)
-        return f"| {self.rate:g} | {count} | {told} | {self.verdict} | {lost} | {total:.1f} | {parts} |"
+        return f"| {self.rate:g} | {count} | {told} | {shares} | {self.verdict} | {lost} | {total:.1f} | {parts} |"
 
 
 def idle_cores(run: runfile.StackRun) -> dict[str, float]:
@@ -116,8 +125,7 @@ def main() -> None:
         try:
             idle = idle_cores(run)
             measure(run, 20, 5, 0, idle)  # the first micro-batches of a process are slow
-            print("| chats/s | chats | gap p50 | p95 | p99 | max | rise in a minute | lost | CPU ms each | of it |")
-            print("|---|---|---|---|---|---|---|---|---|---|", flush=True)
+            print(_HEAD, flush=True)
             for number, rate in enumerate(arguments.rates.split(","), start=1):
                 print(measure(run, float(rate), arguments.seconds, number, idle).row(), flush=True)
         finally:

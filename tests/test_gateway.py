@@ -163,6 +163,26 @@ async def test_the_workers_page_is_not_ready_before_anybody_has_looked(tmp_path)
     assert set(parts.readiness.reasons()) == {"gateway"}, "it listens when its server does"
 
 
+async def test_a_loop_that_stands_still_is_told_to_whoever_kills_what_hangs(tmp_path, monkeypatch):
+    monkeypatch.setattr("mmplatform.gateway._LOOK_S", 0.01)
+    clock = [0.0]
+    parts, _ = memory_parts(tmp_path)
+    readiness = Readiness({}, clock=lambda: clock[0])
+    parts = GatewayParts(parts.ingest, parts.view, parts.prepare, parts.close, readiness)
+
+    async def beats():
+        return not readiness.hangs()
+
+    async with create_app(parts.ingest.settings, parts).router.lifespan_context(None):
+        await asyncio.sleep(0.05)
+        assert readiness.hangs() == ""
+        clock[0] += 31.0  # and the loop takes nothing up meanwhile: nothing is awaited here
+        assert readiness.hangs() == "takes up nothing (for 31 s)"
+        await until(beats)
+    clock[0] += 1000.0
+    assert readiness.hangs() == "", "while it drains nothing is expected of it"
+
+
 async def test_its_tasks_survive_the_unforeseen_and_the_log_is_closed_all_the_same(tmp_path):
     parts, _ = memory_parts(tmp_path)
     prepared, looked, closed = [], [], []

@@ -1,8 +1,8 @@
-"""Does a worker that was ready still live? Its process may be there and do nothing for ever: a call that never returns.
+"""Does a process that was ready still live? It may be there and do nothing for ever: a call that never returns.
 
-Its page ``/livez`` is answered by a thread of its own and tells when the worker's loop has taken up nothing for too
-long. A library that hangs and holds Python's lock keeps that thread from answering as well, so silence counts too, when
-it lasts: on a machine that is out of breath a page may take seconds.
+A worker's page ``/livez`` is answered by a thread of its own and tells when the worker's loop has taken up nothing for
+too long. A library that hangs and holds Python's lock keeps that thread from answering as well, so silence counts too,
+when it lasts: on a machine that is out of breath a page may take seconds. Of a foreign server only the silence counts.
 
 Looks are counted, not seconds alone: where everything stood still for an hour (a container that was paused, a laptop
 that slept) each loop has been silent for an hour, and all go on at once.
@@ -33,7 +33,7 @@ class Liveness:
     """Looks at one process now and then; a new process needs a new one."""
 
     def __init__(self, page: str, *, clock: Callable[[], float] = time.monotonic) -> None:
-        """``page`` is the URL of its ``/livez``; without one it always lives."""
+        """``page`` is the URL of its ``/livez`` or heartbeat; without one it always lives."""
         self._page = page
         self._clock = clock
         self._heard = self._looked = clock()

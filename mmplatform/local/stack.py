@@ -43,7 +43,8 @@ class Service:
     Attributes:
         needs: services that must be ready before each of its starts.
         after: services that are waited for at its first start only, until they are ready or given up.
-        metrics_url: base URL of ``/metrics``, ``/healthz`` and ``/status``; empty for foreign programs.
+        metrics_url: base URL of ``/metrics``, ``/healthz``, ``/livez`` and ``/status``; empty for foreign programs.
+        heartbeat_url: what a foreign program answers for as long as it lives; empty: nobody looks.
         hold_stdin: give it a standard input that ends when the supervisor ends.
         spare_port: where its successor answers ``/healthz`` during a rolling restart; 0: it has none.
         takes_turns: its successor waits until it is gone; else both serve at once for a moment.
@@ -59,6 +60,7 @@ class Service:
     needs: tuple[str, ...] = ()
     after: tuple[str, ...] = ()
     metrics_url: str = ""
+    heartbeat_url: str = ""
     cwd: Path | None = None
     hold_stdin: bool = False
     spare_port: int = 0
@@ -66,6 +68,11 @@ class Service:
     family: bool = False
     start_s: float = 180.0
     grace_s: float = _GRACE_S
+
+    @property
+    def alive_url(self) -> str:
+        """The page whose silence means that it hangs; empty when it has none."""
+        return f"{self.metrics_url}/livez" if self.metrics_url else self.heartbeat_url
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,11 +207,13 @@ def _broker(data_dir: Path, port: int) -> Service:
 
 def _chroma(data_dir: Path, port: int) -> Service:
     command = (sys.executable, "-m", "mmplatform.local.chroma_server", "--path", str(data_dir / "chroma"))
+    heartbeat = f"http://{HOST}:{port}/api/v2/heartbeat"
     return Service(
         name="chroma",
         command=(*command, "--host", HOST, "--port", str(port)),
         environment={"PYTHONUNBUFFERED": "1", "ANONYMIZED_TELEMETRY": "False", "NO_COLOR": "1"},
-        probe=HttpProbe(f"http://{HOST}:{port}/api/v2/heartbeat"),
+        probe=HttpProbe(heartbeat),
+        heartbeat_url=heartbeat,
         start_s=60.0,
         grace_s=10.0,
     )

@@ -48,6 +48,8 @@ class Cited(Record):
     event_ids: tuple[str, ...]
     source_artifact_id: str
     event_time: datetime
+    ingested_at: datetime = Field(description="when the gateway accepted it")
+    derived_at: datetime = Field(description="when the models were done with it")
     indexed_at: datetime = Field(description="just before the index was asked to keep it")
     gap_s: float = Field(description="indexed_at - event_time; the index acknowledged it a little later")
     age_s: float = Field(description="now - event_time")
@@ -141,6 +143,8 @@ def _cite(hit: Hit, now: datetime) -> Cited:
         event_ids=hit.event_ids,
         source_artifact_id=hit.source_artifact_id,
         event_time=hit.event_time,
+        ingested_at=hit.ingested_at,
+        derived_at=hit.derived_at,
         indexed_at=hit.indexed_at,
         gap_s=round((hit.indexed_at - hit.event_time).total_seconds(), 3),
         age_s=round((now - hit.event_time).total_seconds(), 3),

@@ -108,14 +108,15 @@ async def test_a_program_without_a_page_always_lives():
         assert await Liveness("").hangs(client) == ""
 
 
-@pytest.mark.parametrize("how", ["says so", "is silent"])
+@pytest.mark.parametrize("how", ["says so", "is silent", "is a silent server of others"])
 async def test_a_worker_that_hangs_is_killed_and_comes_back(scene, tmp_path, monkeypatch, how):  # noqa: F811
     monkeypatch.setattr(liveness, "LOOK_EVERY_S", 0.1)
     monkeypatch.setattr(liveness, "SILENCE_S", 1.0)
     monkeypatch.setattr(liveness, "SILENT_LOOKS", 2)
     url, mark = f"http://127.0.0.1:{(port := any_free())}", tmp_path / "hangs"
     code = WORKER.replace("{port}", str(port)).replace("{mark}", str(mark)).replace("{", "{{").replace("}", "}}")
-    child = scene.start(code, probe=HttpProbe(f"{url}/healthz"), metrics_url=url)
+    page = {"heartbeat_url": f"{url}/beat"} if how == "is a silent server of others" else {"metrics_url": url}
+    child = scene.start(code, probe=HttpProbe(f"{url}/healthz"), **page)
     await until(lambda: child.state == "ready")
     first = child.pid
     if how == "says so":

@@ -52,6 +52,15 @@ def test_every_worker_has_its_own_metrics_port_and_is_probed_there():
         assert service.metrics_url.endswith(service.environment["MMPLATFORM_METRICS_PORT"])
 
 
+def test_every_worker_and_chroma_are_looked_after_while_they_run():
+    stack = planned()
+    names = by_name(stack)
+    looked_after = {name: service.alive_url for name, service in names.items() if service.alive_url}
+    assert looked_after.pop("chroma") == f"{stack.chroma}/api/v2/heartbeat"
+    assert looked_after == {name: f"{each.metrics_url}/livez" for name, each in names.items() if each.metrics_url}
+    assert set(names) - set(looked_after) == {"broker", "chroma"}
+
+
 def test_several_derivers_of_one_modality_are_told_apart_by_instance():
     stack = planned(Options(parse_derivers("chat=0,call=3")))
     calls = {name: service for name, service in by_name(stack).items() if name.startswith("derive-call")}

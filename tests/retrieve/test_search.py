@@ -49,6 +49,7 @@ def test_a_hit_cites_its_source_its_times_its_gap_and_its_age(index, ask):
     assert (hit.source, hit.locator) == ("chat message event-1 (customer)", landed.locator)
     assert (hit.event_ids, hit.source_artifact_id) == (("event-1",), landed.source_artifact_id)
     assert (hit.event_time, hit.indexed_at, hit.gap_s) == (NOON, LATER, 3.0)
+    assert (hit.ingested_at, hit.derived_at) == (landed.stamps.ingested_at, landed.stamps.derived_at)
     assert before <= answer.searched_at <= utc_now()
     assert hit.age_s == pytest.approx((answer.searched_at - NOON).total_seconds(), abs=0.001)
     assert answer.took_ms >= 0
