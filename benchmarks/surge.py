@@ -152,7 +152,7 @@ class Source:
             conversation_id=self.subject,
             subject_id=self.subject,
             role="customer",
-            text=f"{texts[number % len(texts)]} (ticket {number})",
+            text=f"{texts[number % len(texts)]} (ticket {self._surge.name} {number})",
             event_time=self._outcome.began + timedelta(seconds=due),
         )
 

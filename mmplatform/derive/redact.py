@@ -24,6 +24,7 @@ from mmplatform.derive.pii.analyzer import (
     no_language,
     ordinary_words,
 )
+from mmplatform.derive.pii.names import may_hold_name
 from mmplatform.derive.pii.views import plain, without_surrogates, words_to_digits
 from mmplatform.ports import Redacted
 
@@ -64,13 +65,26 @@ class PresidioRedactor:
         clean = [without_surrogates(text) for text in texts]
         # spaCy keeps every word that it ever saw: without a zone it would remember each number that was ever sent.
         with self._one_zone, self._engine.nlp[LANGUAGE].memory_zone():
-            read = self._engine.process_batch(
-                [_LONG_RUN.sub(_blank, text) for text in clean], language=LANGUAGE, batch_size=_PIPE
-            )
+            read = self._read(clean)
             return [
                 _replaced(text, _merged(self._find(text, artifacts, self._analyzers[spoken])))
-                for text, (_, artifacts) in zip(clean, read, strict=True)
+                for text, artifacts in zip(clean, read, strict=True)
             ]
+
+    def _read(self, texts: Sequence[str]) -> list[Any]:
+        """What presidio wants to know about each text's language: its words, and names where it can hold any."""
+        places: tuple[list[int], list[int]] = ([], [])
+        for place, text in enumerate(texts):
+            places[may_hold_name(text)].append(place)
+        without, named = places
+        read = dict(zip(named, self._read_batch([texts[place] for place in named]), strict=True))
+        with self._engine.nlp[LANGUAGE].select_pipes(disable="ner"):
+            read |= zip(without, self._read_batch([texts[place] for place in without]), strict=True)
+        return [read[place] for place in range(len(texts))]
+
+    def _read_batch(self, texts: Sequence[str]) -> list[Any]:
+        batch = [_LONG_RUN.sub(_blank, text) for text in texts]
+        return [found for _, found in self._engine.process_batch(batch, language=LANGUAGE, batch_size=_PIPE)]
 
     def _find(self, text: str, artifacts: Any, analyzer: Any) -> list[_Span]:
         found = analyzer.analyze(text, LANGUAGE, nlp_artifacts=artifacts)

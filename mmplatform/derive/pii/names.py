@@ -30,6 +30,8 @@ _SAID: Final = re.compile(
     re.IGNORECASE,
 )
 _WORD: Final = re.compile(r"[\w'\u2019\-]+")
+_CODE: Final = re.compile(r"[A-Z]{1,4}|[A-Z]{1,3}-?[0-9][0-9-]*")
+_ENDING: Final = re.compile(r"['\u2019]\w{0,2}$")
 _MOST_OF_CODE: Final = 4
 _MOST_WORDS: Final = 5
 
@@ -62,6 +64,22 @@ def find_names(
     return sorted(spans)
 
 
+def may_hold_name(text: str) -> bool:
+    """Whether a language model could find a name in it that :func:`find_names` would keep.
+
+    Where no word can be one or a part of one, the model need not be asked, and that is most of what redaction costs:
+    many a message has no capital but at the beginning of a sentence. What is in doubt counts as a name, since an
+    entity may begin or end within a word.
+    """
+    return any(any(map(str.isupper, word)) and not _is_no_name(word) for word in _WORD.findall(text))
+
+
+def _is_no_name(word: str) -> bool:
+    """However the language model splits it: no part of it passes :func:`_may_be_name`."""
+    bare = _ENDING.sub("", word)
+    return bool(_CODE.fullmatch(bare)) or (bare.isalpha() and bare[1:].islower() and bare.lower() in NO_NAMES)
+
+
 def _introduced(text: str) -> Iterator[tuple[int, int]]:
     """``my name is dana whitfield``: small letters too, up to the first word that goes on with the sentence."""
     for match in _SAID.finditer(text):
@@ -89,7 +107,7 @@ def _trimmed(text: str, start: int, end: int) -> tuple[int, int] | None:
 
 
 def _may_be_name(word: str) -> bool:
-    bare = re.sub(r"['\u2019]\w{0,2}$", "", word)
+    bare = _ENDING.sub("", word)
     is_code = bare.isupper() and len(bare) <= _MOST_OF_CODE and bare.isascii()
     return (
         bare[:1].isupper()

@@ -1,9 +1,10 @@
 """Builds the text embedder: a BERT encoder's weights (safetensors) become one ONNX graph, without torch.
 
 Tokens in, a unit vector out: mean pooling and L2 normalisation are in the graph, so that nobody can forget them. The
-matrices are quantised per channel (dynamic int8), which is about twice as fast; the narrowing products of the first
-layers stay exact, because they alone cause half of the difference (mean cosine .990 → .995). The quantised graph is
-kept only if it agrees with the exact one on this machine's processor, else the exact one is kept.
+matrices are quantised per channel (dynamic int8), which is about twice as fast. The narrowing products of the first
+layers alone would cause half of the difference (mean cosine .995 → .990): there both sides are quantised by blocks of
+128, each with a scale of its own, which costs nothing in likeness and a quarter less time than to leave them exact. The
+quantised graph is kept only if it agrees with the exact one on this machine's processor, else the exact one is kept.
 """
 
 from __future__ import annotations
@@ -23,7 +24,11 @@ FAITHFUL: Final = 0.99
 """Least mean cosine between the quantised and the exact vectors of the probe sentences."""
 
 _OPSET: Final = 17
-_EXACT_LAYERS: Final = 4
+_DELICATE_LAYERS: Final = 4
+_BLOCK: Final = 128
+_INT8: Final = 4
+"""``accuracy_level`` of onnxruntime's MatMulNBits: what comes in is quantised too."""
+
 _PROBES: Final = (
     "payment declined",
     "My card was declined three times and I was charged twice.",
@@ -69,18 +74,22 @@ def build_minilm(directory: Path) -> None:
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
     config = json.loads((directory / "config.json").read_text())
-    exact, quantised, final = (directory / name for name in ("exact.onnx", "int8.onnx", "model.onnx"))
+    exact, coarse, quantised, final = (
+        directory / name for name in ("exact.onnx", "coarse.onnx", "int8.onnx", "model.onnx")
+    )
     _write_encoder(directory / "model.safetensors", config, exact)
     # Weights in seven bits: processors without VNNI add pairs of products in 16 bits, which overflow with eight.
     quantize_dynamic(
         exact,
-        quantised,
+        coarse,
         op_types_to_quantize=["MatMul"],
         per_channel=True,
         reduce_range=True,
         weight_type=QuantType.QInt8,
-        nodes_to_exclude=[f"matmul_encoder.layer.{layer}.output.dense" for layer in range(_EXACT_LAYERS)],
+        nodes_to_exclude=[f"matmul_encoder.layer.{layer}.output.dense" for layer in range(_DELICATE_LAYERS)],
     )
+    _quantise_rest(coarse, quantised)
+    coarse.unlink()
     likeness = cosine(exact, quantised, directory)
     log = structlog.get_logger(__name__)
     if likeness >= FAITHFUL:
@@ -92,6 +101,18 @@ def build_minilm(directory: Path) -> None:
         quantised.unlink()
         log.warning("int8 vectors differ too much on this processor; keeping float32", cosine=round(likeness, 4))
     (directory / "model.safetensors").unlink()
+
+
+def _quantise_rest(graph: Path, out: Path) -> None:
+    """By blocks, what the dynamic quantiser was told to leave."""
+    import onnx
+    from onnxruntime.quantization.matmul_nbits_quantizer import MatMulNBitsQuantizer
+
+    quantiser = MatMulNBitsQuantizer(
+        onnx.load(graph), bits=8, block_size=_BLOCK, is_symmetric=True, accuracy_level=_INT8
+    )
+    quantiser.process()
+    quantiser.model.save_model_to_file(str(out))
 
 
 def cosine(one: Path, other: Path, tokenizer: Path) -> float:
