@@ -15,7 +15,7 @@ from typing import Final
 from mmplatform.errors import Misconfigured
 from mmplatform.events import Modality
 from mmplatform.local.dagster_home import aws_environment
-from mmplatform.local.environment import Addresses, worker_environment
+from mmplatform.local.environment import FEW_ARENAS, Addresses, worker_environment
 from mmplatform.local.probes import HttpProbe, Probe, TcpProbe
 from mmplatform.local.runfile import DAGSTER
 from mmplatform.modalities import MODALITIES
@@ -197,7 +197,7 @@ def _broker(data_dir: Path, port: int) -> Service:
     return Service(
         name="broker",
         command=(*command, "--host", HOST, "--port", str(port), "--exit-with-stdin"),
-        environment={"PYTHONUNBUFFERED": "1"},
+        environment={"PYTHONUNBUFFERED": "1", **FEW_ARENAS},
         probe=TcpProbe(HOST, port),
         hold_stdin=True,
         start_s=60.0,
@@ -211,7 +211,7 @@ def _chroma(data_dir: Path, port: int) -> Service:
     return Service(
         name="chroma",
         command=(*command, "--host", HOST, "--port", str(port)),
-        environment={"PYTHONUNBUFFERED": "1", "ANONYMIZED_TELEMETRY": "False", "NO_COLOR": "1"},
+        environment={"PYTHONUNBUFFERED": "1", "ANONYMIZED_TELEMETRY": "False", "NO_COLOR": "1", **FEW_ARENAS},
         probe=HttpProbe(heartbeat),
         heartbeat_url=heartbeat,
         start_s=60.0,

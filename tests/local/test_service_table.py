@@ -52,6 +52,10 @@ def test_every_worker_has_its_own_metrics_port_and_is_probed_there():
         assert service.metrics_url.endswith(service.environment["MMPLATFORM_METRICS_PORT"])
 
 
+def test_every_process_of_the_hot_path_keeps_few_arenas():
+    assert {service.environment["MALLOC_ARENA_MAX"] for service in planned().services} == {"2"}
+
+
 def test_every_worker_and_chroma_are_looked_after_while_they_run():
     stack = planned()
     names = by_name(stack)
