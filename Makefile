@@ -7,7 +7,9 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v p
 UV_VERSION := 0.13.9
 # What the demo or the tests are started with besides, for example ARGS="--speed 1 --exit" or ARGS="tests/land -x".
 ARGS ?=
+# How python runs the tests; `make coverage` sets both anew.
 PYTEST := -m pytest
+TRACED :=
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -26,14 +28,14 @@ models: $(VENV)/.local  ## Pull the pinned models (once; about 230 MB)
 
 test: $(VENV)/.dev models  ## Set up and run all tests
 	$(BIN)/mmplatform models pull whisper-tiny minilm-fp32
-	$(BIN)/python $(PYTEST) -n 2 --max-worker-restart 2 --dist loadscope --no-loadscope-reorder -m "not caption and not system" $(ARGS) 2> >(tee .test-stderr >&2); \
+	$(TRACED) $(BIN)/python $(PYTEST) -n 2 --max-worker-restart 2 --dist loadscope --no-loadscope-reorder -m "not caption and not system" $(ARGS) 2> >(tee .test-stderr >&2); \
 	code=$$?; if grep -q 'Fatal Python error' .test-stderr; then echo "a test process was killed; what it said first:"; \
 	  grep -v '^Extension modules' .test-stderr | grep -B 8 -A 60 'Fatal Python error' | cut -c1-160; fi; exit $$code
 
-coverage: $(VENV)/.dev  ## The same tests, with the coverage of every process they start (a third slower)
+coverage: $(VENV)/.dev  ## The same tests, with the coverage of every process they start (half as long again)
 	rm -f .coverage .coverage.*
-	COVERAGE_PROCESS_START=$(CURDIR)/pyproject.toml $(MAKE) test PYTEST="-m coverage run -m pytest"; \
-	code=$$?; $(BIN)/coverage combine -q; $(BIN)/coverage report --format=total | sed 's/^/coverage, percent: /'; exit $$code
+	$(MAKE) test PYTEST="-m coverage run -m pytest" TRACED="COVERAGE_PROCESS_START=$(CURDIR)/pyproject.toml"; \
+	code=$$?; set -o pipefail; $(BIN)/coverage combine -q && $(BIN)/coverage report --format=total | sed 's/^/coverage, percent: /' || exit 1; exit $$code
 
 test-system: $(VENV)/.dev models  ## A stack under attack, under a surge, in the hands of an operator (about 4 minutes)
 	$(BIN)/mmplatform models pull whisper-tiny

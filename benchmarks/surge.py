@@ -18,22 +18,19 @@ import json
 import os
 import random
 import tempfile
-import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
-from itertools import pairwise
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-import httpx
 import numpy as np
 
+from benchmarks.arrived import Outcome, Watch, look
 from benchmarks.load import chat_texts
 from benchmarks.machine import describe
 from benchmarks.pictures import surge as draw
-from benchmarks.reader import sweep
 from mmplatform.errors import Busy, PlatformError
 from mmplatform.events import utc_now
 from mmplatform.ingest.client import AsyncGatewayClient
@@ -74,42 +71,6 @@ class Surge:
             if now > self.ends_s + self.after_s:
                 return found
             found.append(now)
-
-
-@dataclass(frozen=True, slots=True)
-class Sample:
-    """What the gateway said of the chats, ``at`` seconds after the start."""
-
-    at: float
-    lag: float
-    oldest_s: float
-    over: bool
-
-
-@dataclass(slots=True)
-class Outcome:
-    """Everything that was seen; gaps, and the shares they are made of, in seconds, by event."""
-
-    began: datetime
-    due: dict[str, float] = field(default_factory=dict)
-    accepted: dict[str, float] = field(default_factory=dict)
-    shed: set[str] = field(default_factory=set)
-    slowed: int = 0
-    failed: int = 0
-    gaps: dict[str, float] = field(default_factory=dict)
-    shares: dict[str, tuple[float, ...]] = field(default_factory=dict)
-    samples: list[Sample] = field(default_factory=list)
-
-    @property
-    def lost(self) -> set[str]:
-        """Acknowledged, not shed, and not findable."""
-        return set(self.accepted) - self.shed - set(self.gaps)
-
-    def recovered_s(self, surge: Surge) -> float:
-        """Seconds from the end of the surge until the last chat that missed its budget was findable; 0: none did."""
-        budget = MODALITY_SLAS["chat"].gap_s
-        late = [self.due[event] + gap for event, gap in self.gaps.items() if gap > budget]
-        return max(0.0, max(late, default=0.0) - surge.ends_s)
 
 
 class Source:
@@ -165,40 +126,6 @@ class Source:
         self._outcome.slowed += isinstance(error, Busy)
 
 
-class Watch(threading.Thread):
-    """Asks the gateway every half second how the chats stand, until it is stopped."""
-
-    def __init__(self, gateway: str, outcome: Outcome) -> None:
-        super().__init__(daemon=True)
-        self._gateway, self._outcome, self._over = gateway, outcome, threading.Event()
-
-    def run(self) -> None:
-        """Sample until :meth:`stop`; a gateway that does not answer is asked again."""
-        with httpx.Client(base_url=self._gateway, timeout=10, trust_env=False) as client:
-            while not self._over.wait(0.5):
-                at = (utc_now() - self._outcome.began).total_seconds()
-                try:
-                    said = _figures(client.get("/metrics").text)
-                except httpx.HTTPError:
-                    continue
-                self._outcome.samples.append(Sample(at, said["lag"], said["oldest_seconds"], said["over"] > 0))
-
-    def stop(self) -> None:
-        """No more samples."""
-        self._over.set()
-        self.join()
-
-
-def _figures(page: str) -> dict[str, float]:
-    found = {"lag": 0.0, "oldest_seconds": 0.0, "over": 0.0}
-    for line in page.splitlines():
-        name, _, value = line.rpartition(" ")
-        for figure in found:
-            if name.startswith(f"mmplatform_gateway_{figure}") and 'modality="chat"' in name:
-                found[figure] = float(value)
-    return found
-
-
 def run_surge(
     gateway: str, surge: Surge, *, seed: int = 1, drain_s: float = 600.0, sent: Callable[[], None] = lambda: None
 ) -> Outcome:
@@ -222,28 +149,10 @@ def run_surge(
 
     asyncio.run(everybody())
     sent()
-    _look(gateway, surge, outcome, time.monotonic() + drain_s)
+    subjects = [f"{surge.name}-{number}" for number in range(SOURCES)]
+    look(gateway, subjects, outcome, time.monotonic() + drain_s)
     watch.stop()
     return outcome
-
-
-def _look(gateway: str, surge: Surge, outcome: Outcome, give_up: float) -> None:
-    """Search until everything is found or the patience ends; a gap is the index's own stamp less the due time."""
-    with httpx.Client(base_url=gateway, timeout=60, trust_env=False) as client:
-        while True:
-            for number in range(SOURCES):
-                hits = sweep(client, f"{surge.name}-{number}", "chat", outcome.began - timedelta(days=1), utc_now())
-                outcome.gaps |= {event: hit["gap_s"] for hit in hits for event in hit["event_ids"]}
-                outcome.shares |= {event: _shares(hit) for hit in hits for event in hit["event_ids"]}
-            if not outcome.lost or time.monotonic() > give_up:
-                return
-            time.sleep(1.0)
-
-
-def _shares(hit: Mapping[str, Any]) -> tuple[float, ...]:
-    """Where a gap went, in seconds: until the gateway accepted it, until it was derived, until the index was asked."""
-    at = [datetime.fromisoformat(hit[name]) for name in ("event_time", "ingested_at", "derived_at", "indexed_at")]
-    return tuple((after - before).total_seconds() for before, after in pairwise(at))
 
 
 def main() -> None:
@@ -302,7 +211,7 @@ def _print(surge: Surge, outcome: Outcome) -> None:
     print(f"most behind: {most:.0f} events; slowed for {len(over) / 2:.0f} s, {outcome.slowed} answers of 429 obeyed")
     print(f"acknowledged {len(outcome.accepted)}, shed {len(outcome.shed)}, given up by a source {outcome.failed}")
     print(f"acknowledged and lost: {len(outcome.lost)}")
-    print(f"recovered {outcome.recovered_s(surge):.0f} s after the surge")
+    print(f"recovered {outcome.recovered_s(surge.ends_s):.0f} s after the surge")
 
 
 def _write(arguments: argparse.Namespace, surge: Surge, outcome: Outcome) -> None:

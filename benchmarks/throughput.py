@@ -22,9 +22,10 @@ from typing import Final
 
 import numpy as np
 
+from benchmarks.arrived import Outcome
 from benchmarks.freshness import drain
 from benchmarks.machine import cpu_by_service, describe
-from benchmarks.surge import Outcome, Surge, run_surge
+from benchmarks.surge import Surge, run_surge
 from mmplatform.local import runfile
 from mmplatform.local.launch import run_detached, take_down
 from mmplatform.retrieve.freshness import Quantiles

@@ -46,7 +46,7 @@ _PROBE_S: Final = 2.0
 _RETRY_S: Final = 1.0
 _LOOK_S: Final = 2.0
 _KNOWN_S: Final = 5.0
-_HANGS_S: Final = 30.0
+_HANGS_S: Final = 30.0  # no request holds the loop for a second: what blocks is done in threads
 LISTENS: Final = "gateway"
 AT_FIRST: Final = {
     LISTENS: "does not listen yet",
@@ -116,7 +116,10 @@ def create_app(settings: Settings, parts: GatewayParts | None = None, *, routers
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        tasks = [asyncio.create_task(_prepare_and_watch(composed)), asyncio.create_task(_keep_judging(judge))]
+        tasks = [
+            asyncio.create_task(_prepare_and_watch(composed)),
+            asyncio.create_task(_keep_judging(judge, composed.readiness)),
+        ]
         try:
             if settings.gateway_share_port:
                 await _knows_the_lag(composed)
@@ -213,27 +216,27 @@ class Judge:
     """Whether an event can be taken now. What it finds is kept in the parts' readiness, too."""
 
     def __init__(self, parts: GatewayParts) -> None:
-        self.parts = parts
+        self._parts = parts
         self._broker = Look(parts.view.reachable, within_s=_PROBE_S)
         self._blobs = Look(lambda: parts.ingest.blobs.exists(_NO_BLOB), within_s=_PROBE_S)
 
     async def look(self) -> dict[str, str]:
         """What taking an event needs, each with ``ok`` or what is wrong with it."""
-        unknown = [modality for modality, gate in self.parts.ingest.gates.items() if gate.lag is None]
+        unknown = [modality for modality, gate in self._parts.ingest.gates.items() if gate.lag is None]
         broker, blobs = await asyncio.gather(self._broker.verdict(), self._blobs.verdict())
         checks = {"broker": broker, "blobs": blobs, "lag": f"not known yet: {', '.join(unknown)}" if unknown else "ok"}
         for name, verdict in checks.items():
             if verdict == "ok":
-                self.parts.readiness.gone(name)
+                self._parts.readiness.gone(name)
             else:
-                self.parts.readiness.stands(name, verdict)
+                self._parts.readiness.stands(name, verdict)
         return checks
 
 
-async def _keep_judging(judge: Judge) -> None:
+async def _keep_judging(judge: Judge, readiness: Readiness) -> None:
     """Look every two seconds, for those who ask the worker's own page; that it does so shows that the loop goes on."""
     while True:
-        judge.parts.readiness.beats(_HANGS_S)
+        readiness.beats(_HANGS_S)
         try:
             await judge.look()
         except Exception as error:  # noqa: BLE001 - the page would tell what was found last for ever

@@ -173,7 +173,7 @@ class Child:
 
     def _liveness(self) -> Liveness:
         """Of the process that runs now: a successor has another page."""
-        return Liveness(self.service.alive_url)
+        return Liveness(self.service.alive_url, says_so=bool(self.service.metrics_url))
 
     async def _hand_over(self, old: processes.Process, asked: asyncio.Future[float]) -> processes.Process:
         """The process that runs from here on; a death while the new one warms up is seen by the caller as any other."""

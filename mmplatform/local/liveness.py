@@ -32,9 +32,13 @@ _MOST_WORDS: Final = 200
 class Liveness:
     """Looks at one process now and then; a new process needs a new one."""
 
-    def __init__(self, page: str, *, clock: Callable[[], float] = time.monotonic) -> None:
-        """``page`` is the URL of its ``/livez`` or heartbeat; without one it always lives."""
+    def __init__(self, page: str, *, says_so: bool = True, clock: Callable[[], float] = time.monotonic) -> None:
+        """``page`` is the URL of its ``/livez``, or of a heartbeat, which does not say so when it hangs.
+
+        Without a page it always lives.
+        """
         self._page = page
+        self._says_so = says_so
         self._clock = clock
         self._heard = self._looked = clock()
         self._hung = self._silent = 0
@@ -52,5 +56,6 @@ class Liveness:
             lasts = self._silent >= SILENT_LOOKS and silent_s > SILENCE_S
             return f"its page has not answered for {silent_s:.0f} s" if lasts else ""
         self._heard, self._silent = self._clock(), 0
-        self._hung = self._hung + 1 if answer.status_code == httpx.codes.SERVICE_UNAVAILABLE else 0
+        hangs = self._says_so and answer.status_code == httpx.codes.SERVICE_UNAVAILABLE
+        self._hung = self._hung + 1 if hangs else 0
         return answer.text[:_MOST_WORDS] if self._hung >= HANGS_LOOKS else ""

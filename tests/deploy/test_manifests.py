@@ -88,6 +88,14 @@ def test_every_variable_is_a_setting_or_another_programs(found):
 
 
 @each_overlay
+def test_every_process_keeps_few_arenas(found):
+    kept = {
+        name: found.environment(container, GIVEN).get("MALLOC_ARENA_MAX") for name, _, container in found.containers()
+    }
+    assert set(kept.values()) == {"2"}, kept
+
+
+@each_overlay
 def test_every_process_starts_with_settings_that_it_takes(found, monkeypatch):
     for name, _, container in found.containers():
         if name == "chroma":

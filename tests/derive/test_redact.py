@@ -8,8 +8,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from mmplatform.derive.models import locate
-from mmplatform.derive.pii.names import may_hold_name
-from mmplatform.derive.pii.vocabulary import NO_NAMES, UNITS
+from mmplatform.derive.pii.vocabulary import UNITS
 from mmplatform.derive.redact import PresidioRedactor
 from mmplatform.errors import Misconfigured
 from mmplatform.settings import load
@@ -142,67 +141,6 @@ HARMLESS_SPOKEN = [
 )
 def test_support_talk_stays(redactor, text, spoken):
     assert one(redactor, text, spoken=spoken).text == text
-
-
-@pytest.mark.parametrize(
-    ("text", "may"),
-    [
-        ("Hi, I can't log in since the update. It says: Payment failed", False),
-        ("order LF-482193 for $186.40, PMT-402, HTTP 502 and the SMS", False),
-        ("Google's and Apple's, We're Sorry. My ID's", False),
-        ("Don't", True),  # on no list
-        ("thanks Dana", True),
-        ("e-mail to O'Brien", True),
-        ("E-Mail", True),
-        ("is it iPhone or McD", True),
-        ("\U0001d400da", True),  # a capital that has no small letter
-        ("4111 1111 1111 1111", False),
-        ("", False),
-    ],
-)
-def test_a_name_needs_a_capital_that_is_not_a_words_of_the_shop(text, may):
-    assert may_hold_name(text) == may
-
-
-CASES = st.sampled_from([str.lower, str.capitalize, str.upper, str.title])
-SAID = [
-    "dana",
-    "okonkwo",
-    "o'brien",
-    "wi-fi",
-    "LF-4821",
-    "PMT-402",
-    "paris",
-    "german",
-    "ID's",
-    "calling",
-    "\u01c5a",
-    "x9",
-]
-WORD = st.builds(
-    lambda word, case, ending: case(word) + ending,
-    st.sampled_from([*sorted(NO_NAMES), *SAID]),
-    CASES,
-    st.sampled_from(["", "", "", "'s", "\u2019re", ",", ".", ":", "-", "-It", "_1", "'"]),
-)
-
-
-@settings(max_examples=300, deadline=None)
-@given(st.lists(WORD, max_size=15).map(" ".join))
-@example("This is Dana from Paris calling. My ID: Okonkwo")
-@example("Its Me. Ill Call Him. Id Like It, Im Not Sure, Were Sorry")
-def test_what_the_language_model_is_not_asked_about_has_no_name_in_it(redactor, text):
-    found = one(redactor, text)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("mmplatform.derive.redact.may_hold_name", lambda _: True)
-        assert found == one(redactor, text)
-
-
-@pytest.mark.parametrize("text", [text for text, *_ in WRITTEN] + HARMLESS)
-def test_every_text_here_is_redacted_as_if_the_language_model_had_read_it(redactor, monkeypatch, text):
-    found = one(redactor, text)
-    monkeypatch.setattr("mmplatform.derive.redact.may_hold_name", lambda _: True)
-    assert found == one(redactor, text)
 
 
 def check_spans(text, result):

@@ -39,11 +39,11 @@ class Clock:
 class Page:
     """What ``/livez`` answers: a status and words, or nothing at all."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, *, says_so: bool = True) -> None:
         self.answers: tuple[int, str] | None = (200, "ok")
         self.asked = 0
         self._clock = clock
-        self._liveness = Liveness(PAGE, clock=clock)
+        self._liveness = Liveness(PAGE, says_so=says_so, clock=clock)
 
     def _answer(self, request: httpx.Request) -> httpx.Response:
         self.asked += 1
@@ -86,6 +86,15 @@ async def test_a_loop_that_goes_on_after_everything_stood_still_is_left_alone(pa
 async def test_a_page_of_another_release_kills_nobody(page, status):
     page.answers = (status, "")
     assert await page.after(SILENCE_S + LOOK_EVERY_S) == ""
+
+
+async def test_a_heartbeat_that_fails_kills_nobody_and_one_that_is_silent_does():
+    page = Page(Clock(), says_so=False)
+    page.answers = (503, "starting up")
+    assert [await page.after(LOOK_EVERY_S) for _ in range(3 * HANGS_LOOKS)] == [""] * (3 * HANGS_LOOKS)
+    page.answers = None
+    silence = [await page.after(SILENCE_S / SILENT_LOOKS) for _ in range(SILENT_LOOKS)]
+    assert [*silence, await page.after(LOOK_EVERY_S)] == [*[""] * SILENT_LOOKS, "its page has not answered for 125 s"]
 
 
 async def test_silence_counts_only_when_it_lasts_and_from_the_last_answer_on(page):

@@ -77,6 +77,8 @@ def may_hold_name(text: str) -> bool:
 def _is_no_name(word: str) -> bool:
     """However the language model splits it: no part of it passes :func:`_may_be_name`."""
     bare = _ENDING.sub("", word)
+    if any(map(str.isupper, word[len(bare) :])):
+        return False
     return bool(_CODE.fullmatch(bare)) or (bare.isalpha() and bare[1:].islower() and bare.lower() in NO_NAMES)
 
 

@@ -3,13 +3,14 @@
 Tokens in, a unit vector out: mean pooling and L2 normalisation are in the graph, so that nobody can forget them. The
 matrices are quantised per channel (dynamic int8), which is about twice as fast. The narrowing products of the first
 layers alone would cause half of the difference (mean cosine .995 → .990): there both sides are quantised by blocks of
-128, each with a scale of its own, which costs nothing in likeness and a quarter less time than to leave them exact. The
-quantised graph is kept only if it agrees with the exact one on this machine's processor, else the exact one is kept.
+128, each with a scale of its own, which is as like as to leave them exact and costs less (``benchmarks/embedders.py``).
+The quantised graph is kept only if it agrees with the exact one on this machine's processor; else the exact one is.
 """
 
 from __future__ import annotations
 
 import json
+import logging
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -23,8 +24,10 @@ Floats = npt.NDArray[np.float32]
 FAITHFUL: Final = 0.99
 """Least mean cosine between the quantised and the exact vectors of the probe sentences."""
 
+DELICATE: Final = [f"matmul_encoder.layer.{layer}.output.dense" for layer in range(4)]
+"""The narrowing products whose inputs differ most in size."""
+
 _OPSET: Final = 17
-_DELICATE_LAYERS: Final = 4
 _BLOCK: Final = 128
 _INT8: Final = 4
 """``accuracy_level`` of onnxruntime's MatMulNBits: what comes in is quantised too."""
@@ -71,43 +74,58 @@ def build_minilm_fp32(directory: Path) -> None:
 
 def build_minilm(directory: Path) -> None:
     """Turn ``model.safetensors`` and ``config.json`` in ``directory`` into ``model.onnx``, and drop the safetensors."""
-    from onnxruntime.quantization import QuantType, quantize_dynamic
-
     config = json.loads((directory / "config.json").read_text())
-    exact, coarse, quantised, final = (
-        directory / name for name in ("exact.onnx", "coarse.onnx", "int8.onnx", "model.onnx")
-    )
+    exact, quantised, final = (directory / name for name in ("exact.onnx", "int8.onnx", "model.onnx"))
     _write_encoder(directory / "model.safetensors", config, exact)
-    # Weights in seven bits: processors without VNNI add pairs of products in 16 bits, which overflow with eight.
-    quantize_dynamic(
-        exact,
-        coarse,
-        op_types_to_quantize=["MatMul"],
-        per_channel=True,
-        reduce_range=True,
-        weight_type=QuantType.QInt8,
-        nodes_to_exclude=[f"matmul_encoder.layer.{layer}.output.dense" for layer in range(_DELICATE_LAYERS)],
-    )
-    _quantise_rest(coarse, quantised)
-    coarse.unlink()
-    likeness = cosine(exact, quantised, directory)
     log = structlog.get_logger(__name__)
+    likeness = 0.0
+    try:
+        quantise(exact, quantised)
+        likeness = cosine(exact, quantised, directory)
+    except Exception as error:  # noqa: BLE001 - whatever this machine's onnxruntime cannot do: the exact graph serves
+        log.warning("the embedder cannot be quantised here", error=type(error).__name__)
     if likeness >= FAITHFUL:
         quantised.replace(final)
         exact.unlink()
         log.debug("embedder quantised", cosine=round(likeness, 4))
     else:
         exact.replace(final)
-        quantised.unlink()
+        quantised.unlink(missing_ok=True)
         log.warning("int8 vectors differ too much on this processor; keeping float32", cosine=round(likeness, 4))
     (directory / "model.safetensors").unlink()
 
 
-def _quantise_rest(graph: Path, out: Path) -> None:
-    """By blocks, what the dynamic quantiser was told to leave."""
+def quantise(exact: Path, out: Path) -> None:
+    """Write the quantised graph of an exact one."""
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+
+    coarse = out.with_name("coarse.onnx")
+    try:
+        quantize_dynamic(
+            exact,
+            coarse,
+            op_types_to_quantize=["MatMul"],
+            per_channel=True,
+            # Seven bits: processors without VNNI add pairs of products in 16 bits, which overflow with eight.
+            reduce_range=True,
+            weight_type=QuantType.QInt8,
+            nodes_to_exclude=DELICATE,
+        )
+        _quantise_by_blocks(coarse, out)
+    finally:
+        coarse.unlink(missing_ok=True)
+
+
+def _quantise_by_blocks(graph: Path, out: Path) -> None:
+    """What the dynamic quantiser was told to leave. In eight bits; looked at on a processor with VNNI only."""
     import onnx
+
+    root = logging.getLogger()
+    before = root.level, root.handlers[:]
     from onnxruntime.quantization.matmul_nbits_quantizer import MatMulNBitsQuantizer
 
+    root.setLevel(before[0])  # its import sets logging up, for everybody
+    root.handlers[:] = before[1]
     quantiser = MatMulNBitsQuantizer(
         onnx.load(graph), bits=8, block_size=_BLOCK, is_symmetric=True, accuracy_level=_INT8
     )

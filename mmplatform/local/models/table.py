@@ -142,9 +142,10 @@ _ROWS: Final = (
         use="text embedding, 384 dimensions, English",
         source="sentence-transformers all-MiniLM-L6-v2",
         licence="Apache-2.0",
-        bytes_on_disk=66_800_000,
+        bytes_on_disk=59_800_000,
         build=build_minilm,
         wheels=(_MINILM_WHEEL,),
+        recipe=2,
     ),
     ModelSpec(
         name="minilm-fp32",
