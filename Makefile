@@ -73,6 +73,8 @@ check: $(VENV)/.dev  ## Lint, types, layers
 bench: $(VENV)/.dev models  ## Print the figures that the docs claim (about 35 minutes)
 	$(BIN)/python -m benchmarks.log
 	$(BIN)/python -m benchmarks.efficiency
+	$(BIN)/mmplatform models pull minilm-fp32
+	$(BIN)/python -m benchmarks.embedders
 	$(BIN)/python -m benchmarks.throughput
 	$(BIN)/python -m benchmarks.index_writes
 	$(BIN)/python -m benchmarks.startup

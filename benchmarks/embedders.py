@@ -88,9 +88,8 @@ def main() -> None:
             for feed in feeds:
                 each.run(None, feed)
             spent[name].append(1000 * (time.process_time() - before) / len(feeds))
-    print(
-        "| graph | cosine to the exact one, mean | least | ms of processor a text | least to most |\n|---|---|---|---|---|"
-    )
+    print("| graph | cosine to the exact one, mean | least | ms of processor a text | least to most |")
+    print("|---|---|---|---|---|")
     for name, found in vectors.items():
         alike, took = (found * vectors["exact"]).sum(axis=1), spent[name]
         spread = f"{min(took):.2f} to {max(took):.2f}"
