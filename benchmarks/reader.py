@@ -34,10 +34,12 @@ def read(
     stop: Any,
     results: Any,
     look_back_s: Mapping[str, float] = LOOK_BACK_S,
+    last_look_s: float = 0.0,
 ) -> None:
     """Poll each modality in turn, note when each passage is first got; ``started`` is set when polling begins.
 
-    A passage that comes later than ``look_back_s`` behind its event is not seen: longer is dearer.
+    A passage that comes later than ``look_back_s`` behind its event is not seen, since longer is dearer; with
+    ``last_look_s`` there is a last look so far back, whose finds count as having come at the end.
 
     Chats are asked for at each turn, the others, whose gaps are in seconds, seldom: the machine is what is measured.
     """
@@ -58,6 +60,9 @@ def read(
             if stop.is_set():
                 break
             time.sleep(max(0.0, POLL_S - (time.monotonic() - begun)))
+        for modality in modalities if last_look_s else ():
+            until = datetime.now(UTC) + timedelta(seconds=1)
+            _look(client, subject, modality, until - timedelta(seconds=last_look_s), until, seen)
     results.put(seen)
 
 

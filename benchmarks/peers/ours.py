@@ -71,12 +71,16 @@ def _throughput(settings: Settings, run: runfile.StackRun, found: Outcome, seed:
 
 
 def _gaps(run: runfile.StackRun, rate: int, seconds: float, seed: int) -> list[float]:
-    """By the reader that polls the public search for the canaries among the chats."""
+    """By the reader that polls the public search for the canaries among the chats.
+
+    It looks back a few seconds, as the peers' reader reads from the oldest chat on that it has not got: to ask for all
+    at every turn would load the machine more than the chats do. What an overload makes late comes at the last look.
+    """
     subject = f"canary-{rate}"
     context = multiprocessing.get_context("spawn")
     started, stop, results = context.Event(), context.Event(), context.Queue()
-    look_back = {"chat": PATIENCE_S}  # an overload must not hide what came late
-    reader = context.Process(target=read, args=(run.gateway, subject, ("chat",), started, stop, results, look_back))
+    asked = (run.gateway, subject, ("chat",), started, stop, results)
+    reader = context.Process(target=read, args=asked, kwargs={"last_look_s": PATIENCE_S})
     reader.start()
     started.wait(PATIENCE_S)
     sent = asyncio.run(Load(run.gateway, Rates(rate, 0, 0, seconds), subject, canaries=0.15, seed=seed).run())
