@@ -21,25 +21,10 @@ from tokenizers import Tokenizer
 from benchmarks.load import chat_texts
 from benchmarks.machine import describe
 from mmplatform.derive.models import locate
-from mmplatform.local.models.minilm import DELICATE, quantise
+from mmplatform.local.models.minilm import DELICATE, by_channel, quantise
 from mmplatform.settings import load
 
 _EXACT: Final = "minilm-fp32"
-
-
-def by_channel(exact: Path, out: Path, left: list[str]) -> None:
-    """The dynamic quantiser alone, as :func:`quantise` begins."""
-    from onnxruntime.quantization import QuantType, quantize_dynamic
-
-    quantize_dynamic(
-        exact,
-        out,
-        op_types_to_quantize=["MatMul"],
-        per_channel=True,
-        reduce_range=True,
-        weight_type=QuantType.QInt8,
-        nodes_to_exclude=left,
-    )
 
 
 def session(graph: Path) -> Any:

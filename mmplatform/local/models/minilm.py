@@ -97,23 +97,28 @@ def build_minilm(directory: Path) -> None:
 
 def quantise(exact: Path, out: Path) -> None:
     """Write the quantised graph of an exact one."""
-    from onnxruntime.quantization import QuantType, quantize_dynamic
-
     coarse = out.with_name("coarse.onnx")
     try:
-        quantize_dynamic(
-            exact,
-            coarse,
-            op_types_to_quantize=["MatMul"],
-            per_channel=True,
-            # Seven bits: processors without VNNI add pairs of products in 16 bits, which overflow with eight.
-            reduce_range=True,
-            weight_type=QuantType.QInt8,
-            nodes_to_exclude=DELICATE,
-        )
+        by_channel(exact, coarse, DELICATE)
         _quantise_by_blocks(coarse, out)
     finally:
         coarse.unlink(missing_ok=True)
+
+
+def by_channel(exact: Path, out: Path, left: list[str]) -> None:
+    """Quantise the matrices dynamically, but for the products of these names."""
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+
+    quantize_dynamic(
+        exact,
+        out,
+        op_types_to_quantize=["MatMul"],
+        per_channel=True,
+        # Seven bits: processors without VNNI add pairs of products in 16 bits, which overflow with eight.
+        reduce_range=True,
+        weight_type=QuantType.QInt8,
+        nodes_to_exclude=left,
+    )
 
 
 def _quantise_by_blocks(graph: Path, out: Path) -> None:
