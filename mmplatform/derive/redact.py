@@ -1,6 +1,7 @@
 """Takes personal data out of texts before anything but the raw vault sees them.
 
-1. spaCy reads all texts of a batch; presidio's analyzer runs our finders on each (``pii``);
+1. spaCy reads all texts of a batch, and looks for names in those that can hold one; presidio's analyzer runs our
+   finders on each (``pii``);
 2. where a text has number words, the finders run once more over a reading with digits (``four one`` → ``4 1``), and
    what they find is mapped back: a union, so that neither reading can hide what the other shows;
 3. overlapping spans become one, and each is replaced by its kind: ``[CARD]``, ``[EMAIL]``, …

@@ -30,9 +30,9 @@ _SAID: Final = re.compile(
     re.IGNORECASE,
 )
 _WORD: Final = re.compile(r"[\w'\u2019\-]+")
-_CODE: Final = re.compile(r"[A-Z]{1,4}|[A-Z]{1,3}-?[0-9][0-9-]*")
 _ENDING: Final = re.compile(r"['\u2019]\w{0,2}$")
 _MOST_OF_CODE: Final = 4
+_CODE: Final = re.compile(rf"[A-Z]{{1,{_MOST_OF_CODE}}}|[A-Z]{{1,{_MOST_OF_CODE - 1}}}-?[0-9][0-9-]*")
 _MOST_WORDS: Final = 5
 
 

@@ -77,22 +77,26 @@ def build_minilm(directory: Path) -> None:
     config = json.loads((directory / "config.json").read_text())
     exact, quantised, final = (directory / name for name in ("exact.onnx", "int8.onnx", "model.onnx"))
     _write_encoder(directory / "model.safetensors", config, exact)
+    kept, other = (quantised, exact) if _faithful(exact, quantised, directory) else (exact, quantised)
+    kept.replace(final)
+    other.unlink(missing_ok=True)
+    (directory / "model.safetensors").unlink()
+
+
+def _faithful(exact: Path, quantised: Path, tokenizer: Path) -> bool:
+    """Write the quantised graph; whether it is to serve."""
     log = structlog.get_logger(__name__)
-    likeness = 0.0
     try:
         quantise(exact, quantised)
-        likeness = cosine(exact, quantised, directory)
+        likeness = cosine(exact, quantised, tokenizer)
     except Exception as error:  # noqa: BLE001 - whatever this machine's onnxruntime cannot do: the exact graph serves
-        log.warning("the embedder cannot be quantised here", error=type(error).__name__)
-    if likeness >= FAITHFUL:
-        quantised.replace(final)
-        exact.unlink()
-        log.debug("embedder quantised", cosine=round(likeness, 4))
-    else:
-        exact.replace(final)
-        quantised.unlink(missing_ok=True)
+        log.warning("the embedder cannot be quantised here; keeping float32", error=type(error).__name__)
+        return False
+    if likeness < FAITHFUL:
         log.warning("int8 vectors differ too much on this processor; keeping float32", cosine=round(likeness, 4))
-    (directory / "model.safetensors").unlink()
+        return False
+    log.debug("embedder quantised", cosine=round(likeness, 4))
+    return True
 
 
 def quantise(exact: Path, out: Path) -> None:
