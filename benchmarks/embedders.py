@@ -9,17 +9,18 @@ the middle round counts. The exact graph is the pulled ``minilm-fp32``; the othe
 from __future__ import annotations
 
 import argparse
+import shutil
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
-from typing import Any, Final
-
-import numpy as np
-from tokenizers import Tokenizer
+from typing import Final
 
 from benchmarks.load import chat_texts
 from benchmarks.machine import describe
+from mmplatform.derive.embed import OnnxEmbedder
 from mmplatform.derive.models import locate
 from mmplatform.local.models.minilm import DELICATE, by_channel, quantise
 from mmplatform.settings import load
@@ -27,22 +28,27 @@ from mmplatform.settings import load
 _EXACT: Final = "minilm-fp32"
 
 
-def session(graph: Path) -> Any:
-    """As the product opens it."""
-    from onnxruntime import InferenceSession, SessionOptions
+@contextmanager
+def embedders(home: Path) -> Iterator[dict[str, OnnxEmbedder]]:
+    """The product's embedder over each graph."""
+    with tempfile.TemporaryDirectory() as folder:
+        exact, whole, half, ours = (_beside(Path(folder) / name, home) for name in ("exact", "whole", "half", "ours"))
+        exact.symlink_to(home / exact.name)
+        by_channel(exact, whole, [])
+        by_channel(exact, half, DELICATE)
+        quantise(exact, ours)
+        yield {
+            "exact": OnnxEmbedder(exact.parent),
+            "all by channel": OnnxEmbedder(whole.parent),
+            "delicate products left exact": OnnxEmbedder(half.parent),
+            "delicate products by blocks (ours)": OnnxEmbedder(ours.parent),
+        }
 
-    options = SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    return InferenceSession(str(graph), options, providers=["CPUExecutionProvider"])
 
-
-def feeds_of(words: Tokenizer) -> list[dict[str, Any]]:
-    """The sample's chats as tokens, one text each."""
-    words.no_padding()
-    return [
-        {"input_ids": np.array([each.ids], np.int64), "attention_mask": np.array([each.attention_mask], np.int64)}
-        for each in words.encode_batch([f"{text} (ticket {number})" for number, text in enumerate(chat_texts())])
-    ]
+def _beside(folder: Path, home: Path) -> Path:
+    """Where a graph is to lie that has the words of a pulled one."""
+    shutil.copytree(home, folder, ignore=shutil.ignore_patterns("*.onnx"))
+    return folder / "model.onnx"
 
 
 def main() -> None:
@@ -50,29 +56,16 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     arguments = parser.parse_args()
     home = locate(_EXACT, load().models_path)
-    exact = home / "model.onnx"
-    feeds = feeds_of(Tokenizer.from_file(str(home / "tokenizer.json")))
+    texts = [f"{text} (ticket {number})" for number, text in enumerate(chat_texts())]
     print(f"machine: {describe()}")
-    with tempfile.TemporaryDirectory() as folder:
-        ours, whole, half = (Path(folder) / name for name in ("ours.onnx", "whole.onnx", "half.onnx"))
-        quantise(exact, ours)
-        by_channel(exact, whole, [])
-        by_channel(exact, half, DELICATE)
-        graphs = {
-            "exact": exact,
-            "all by channel": whole,
-            "delicate products left exact": half,
-            "delicate products by blocks (ours)": ours,
-        }
-        sessions = {name: session(path) for name, path in graphs.items()}
-    vectors = {name: np.concatenate([each.run(None, feed)[0] for feed in feeds]) for name, each in sessions.items()}
-    spent: dict[str, list[float]] = {name: [] for name in sessions}
-    for _ in range(arguments.rounds):
-        for name, each in sessions.items():
-            before = time.process_time()
-            for feed in feeds:
-                each.run(None, feed)
-            spent[name].append(1000 * (time.process_time() - before) / len(feeds))
+    with embedders(home) as made:
+        vectors = {name: embedder.embed(texts) for name, embedder in made.items()}
+        spent: dict[str, list[float]] = {name: [] for name in made}
+        for _ in range(arguments.rounds):
+            for name, embedder in made.items():
+                before = time.process_time()
+                embedder.embed(texts)
+                spent[name].append(1000 * (time.process_time() - before) / len(texts))
     print("| graph | cosine to the exact one, mean | least | ms of processor a text | least to most |")
     print("|---|---|---|---|---|")
     for name, found in vectors.items():

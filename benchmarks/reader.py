@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -33,12 +33,11 @@ def read(
     started: Any,
     stop: Any,
     results: Any,
-    look_back_s: Mapping[str, float] = LOOK_BACK_S,
     last_look_s: float = 0.0,
 ) -> None:
     """Poll each modality in turn, note when each passage is first got; ``started`` is set when polling begins.
 
-    A passage that comes later than ``look_back_s`` behind its event is not seen, since longer is dearer; with
+    A passage that comes later than :data:`LOOK_BACK_S` behind its event is not seen, since longer is dearer; with
     ``last_look_s`` there is a last look so far back, whose finds count as having come at the end.
 
     Chats are asked for at each turn, the others, whose gaps are in seconds, seldom: the machine is what is measured.
@@ -51,23 +50,23 @@ def read(
             for modality in modalities:
                 if modality in seldom and turn % SELDOM:
                     continue
-                until = datetime.now(UTC) + timedelta(seconds=1)
-                try:
-                    _look(client, subject, modality, until - timedelta(seconds=look_back_s[modality]), until, seen)
-                except httpx.HTTPError:
-                    seen.failed += 1
+                _look(client, subject, modality, LOOK_BACK_S[modality], seen)
             started.set()
             if stop.is_set():
                 break
             time.sleep(max(0.0, POLL_S - (time.monotonic() - begun)))
         for modality in modalities if last_look_s else ():
-            until = datetime.now(UTC) + timedelta(seconds=1)
-            _look(client, subject, modality, until - timedelta(seconds=last_look_s), until, seen)
+            _look(client, subject, modality, last_look_s, seen)
     results.put(seen)
 
 
-def _look(client: httpx.Client, subject: str, modality: str, since: datetime, until: datetime, seen: Seen) -> None:
-    hits = sweep(client, subject, modality, since, until)
+def _look(client: httpx.Client, subject: str, modality: str, back_s: float, seen: Seen) -> None:
+    until = datetime.now(UTC) + timedelta(seconds=1)
+    try:
+        hits = sweep(client, subject, modality, until - timedelta(seconds=back_s), until)
+    except httpx.HTTPError:
+        seen.failed += 1
+        return
     now = datetime.now(UTC)
     for hit in hits:
         if hit["passage_id"] not in seen.gaps:

@@ -61,6 +61,10 @@ class Surge:
         """When the surge is over."""
         return self.before_s + self.seconds
 
+    def subject(self, source: int) -> str:
+        """Whom the chats of a source are about."""
+        return f"{self.name}-{source}"
+
     def due(self, seed: int) -> list[float]:
         """Seconds after the start at which chats come, by a Poisson process."""
         found: list[float] = []
@@ -120,7 +124,7 @@ class Source:
     @property
     def subject(self) -> str:
         """Whom its chats are about."""
-        return f"{self._surge.name}-{self._number}"
+        return self._surge.subject(self._number)
 
     def _slowed(self, error: PlatformError, _: float) -> None:
         self._outcome.slowed += isinstance(error, Busy)
@@ -149,8 +153,7 @@ def run_surge(
 
     asyncio.run(everybody())
     sent()
-    subjects = [f"{surge.name}-{number}" for number in range(SOURCES)]
-    look(gateway, subjects, outcome, time.monotonic() + drain_s)
+    look(gateway, [surge.subject(number) for number in range(SOURCES)], outcome, time.monotonic() + drain_s)
     watch.stop()
     return outcome
 
