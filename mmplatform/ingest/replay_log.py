@@ -7,20 +7,14 @@ their names on the broker (``topics.topic_name``).
 
 from __future__ import annotations
 
+import threading
 import time
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, NamedTuple
 
-from confluent_kafka import (
-    Consumer,
-    ConsumerGroupTopicPartitions,
-    KafkaError,
-    KafkaException,
-    Message,
-    TopicPartition,
-)
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 from confluent_kafka.admin import OffsetSpec
 
 from mmplatform.errors import Misconfigured, Unavailable
@@ -63,7 +57,7 @@ class Entry(NamedTuple):
 
 
 class ReplayLog:
-    """Looks at the log. Thread-safe; holds one admin client (futures fail when their client is collected).
+    """Looks at the log. Thread-safe; holds one admin client, and one consumer for each group asked about.
 
     Every method raises Unavailable when the broker does not answer within ``timeout_s``, Misconfigured when a topic
     does not exist or may not be read.
@@ -72,7 +66,9 @@ class ReplayLog:
     def __init__(self, settings: Settings, *, timeout_s: float = 10.0) -> None:
         self._settings = settings
         self._timeout_s = timeout_s
-        self._admin = open_admin(settings)
+        self._admin = open_admin(settings)  # kept: futures fail when their client is collected
+        self._group_consumers: dict[str, Any] = {}
+        self._opening = threading.Lock()
 
     def lag(self, group: str, topics: Iterable[str]) -> dict[str, dict[int, int]]:
         """Records behind, by topic and topic partition, for a group that reads from the earliest record.
@@ -87,7 +83,7 @@ class ReplayLog:
     def progress(self, group: str, topics: Iterable[str]) -> dict[str, dict[int, Progress]]:
         """How far a group is, by topic and topic partition, as :meth:`lag` counts it."""
         there = self.watermarks(topics)
-        committed = self._committed(group, there)
+        committed = self._committed(group, [(topic, number) for topic, marks in there.items() for number in marks])
         return {
             topic: {
                 number: Progress(min(max(committed.get((topic, number), marks.low), marks.low), marks.high), marks.high)
@@ -166,16 +162,29 @@ class ReplayLog:
         except KafkaException as error:
             raise platform_error(error, "asking the broker for offsets") from error
 
-    def _committed(self, group: str, topics: Iterable[str]) -> dict[tuple[str, int], int]:
-        wanted = set(topics)
+    def _committed(self, group: str, topic_partitions: list[tuple[str, int]]) -> dict[tuple[str, int], int]:
+        request = [TopicPartition(topic, number) for topic, number in topic_partitions]
+        doing = f"asking for the offsets of group {group}"
         try:
-            request = [ConsumerGroupTopicPartitions(group)]
-            answer = self._admin.list_consumer_group_offsets(request, request_timeout=self._timeout_s)
-            places = answer[group].result().topic_partitions
+            answer = self._group_consumer(group).committed(request, timeout=self._timeout_s)
         except KafkaException as error:
-            raise platform_error(error, f"asking for the offsets of group {group}") from error
+            raise platform_error(error, doing) from error
+        for failed in (place for place in answer if place.error is not None):
+            raise platform_error(failed.error, doing)
         # A negative offset means: nothing committed here.
-        return {(p.topic, p.partition): p.offset for p in places if p.topic in wanted and p.offset >= 0}
+        return {(place.topic, place.partition): place.offset for place in answer if place.offset >= 0}
+
+    def _group_consumer(self, group: str) -> Any:
+        """A consumer that carries the group's id and never subscribes, so it is no member and disturbs nobody.
+
+        The admin client's ``list_consumer_group_offsets`` would do without, but librdkafka 2.12 dereferences the
+        group of a client that has none when the coordinator is away (SIGSEGV in ``rd_kafka_cgrp_op``, librdkafka
+        #5315): a broker that died took every process that asked with it.
+        """
+        with self._opening:
+            if group not in self._group_consumers:
+                self._group_consumers[group] = self._consumer(group)
+            return self._group_consumers[group]
 
     def _bounds(self, topic: str, bound: Bound, default: dict[int, int]) -> dict[int, int]:
         if bound is None:
@@ -191,7 +200,7 @@ class ReplayLog:
     def _stretches(self, topic: str, stretches: dict[int, tuple[int, int]]) -> Iterator[Entry]:
         if not stretches:
             return
-        consumer = self._consumer()
+        consumer = self._consumer(f"{self._settings.topic_prefix}read-{uuid.uuid4().hex}")  # required, never joined
         try:
             consumer.assign([TopicPartition(topic, number, low) for number, (low, _) in stretches.items()])
             open_ends = {number: high for number, (_, high) in stretches.items()}
@@ -207,12 +216,12 @@ class ReplayLog:
         finally:
             consumer.close()
 
-    def _consumer(self) -> Any:
+    def _consumer(self, group: str) -> Any:
         return made(
             Consumer,
             client_config(self._settings)
             | {
-                "group.id": f"{self._settings.topic_prefix}read-{uuid.uuid4().hex}",  # required, never joined
+                "group.id": group,
                 "enable.auto.commit": False,
                 "enable.partition.eof": True,
                 "auto.offset.reset": "error",
