@@ -52,14 +52,14 @@ test-faults: $(VENV)/.dev models  ## Every process killed, servers away for 20 s
 	$(BIN)/mmplatform models pull whisper-tiny
 	MMPLATFORM_TEST_FAULTS=1 $(BIN)/python -m pytest tests/faults $(ARGS)
 
-test-runbook: $(VENV)/.dev models  ## Every recipe of docs/runbook.md against a stack (about 3 minutes)
+test-runbook: $(VENV)/.dev models  ## Every recipe of docs/how-to/runbook.md against a stack (about 3 minutes)
 	MMPLATFORM_TEST_RUNBOOK=1 $(BIN)/python -m pytest tests/operations $(ARGS)
 
 test-flow: $(VENV)/.dev models  ## Every policy of backpressure, a rolling restart, raised topic partitions (about 4 minutes)
 	MMPLATFORM_TEST_FLOW_WHOLE=1 $(BIN)/python -m pytest tests/integration/test_flow.py $(ARGS)
 
 test-caption: .venv-caption/.ready  ## Set up torch in a venv of its own and drive the transformers captioner
-	.venv-caption/bin/python -m pytest -m caption tests/derive/test_caption.py $(ARGS)
+	.venv-caption/bin/python -m pytest -m caption tests/derive/adapters/test_transformers_captioner.py $(ARGS)
 
 manifests:  ## Render deploy/overlays into deploy/rendered (needs kubectl)
 	for overlay in small production; do kubectl kustomize deploy/overlays/$$overlay > deploy/rendered/$$overlay.yaml || exit 1; done

@@ -8,12 +8,12 @@ from __future__ import annotations
 import dagster as dg
 
 from assets import all_assets
-from assets.blob_checks import blob_checks
-from assets.checks import all_checks
-from assets.live_checks import live_checks
-from assets.swapped import swap_embedder
-from assets.table_checks import table_checks
-from assets.upkeep import upkeep_assets, upkeep_schedules
+from assets.checks.blob_checks import blob_checks
+from assets.checks.hour_checks import all_checks
+from assets.checks.live_checks import live_checks
+from assets.checks.table_checks import table_checks
+from assets.maintenance import upkeep_assets, upkeep_schedules
+from assets.swap_embedder import swap_embedder
 from resources.alerts import AlertsResource
 from resources.aws import glue, s3
 from resources.blobs import BlobsResource
@@ -24,7 +24,7 @@ from resources.reprocessing import ReprocessingResource
 from resources.stack import IndexResource, ReplayLogResource, StackResource
 from resources.swapping import SwappingResource
 from sensors import all_sensors
-from sensors.diagnosis import diagnose_freshness
+from sensors.diagnose_freshness import diagnose_freshness
 
 # Named as resources and given to others: the UI shows both, and who uses which.
 _GLUE, _MODELS, _S3 = glue(), ModelsResource(), s3()

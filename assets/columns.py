@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import dagster as dg
 from pydantic import BaseModel
 
-from mmplatform.land.schemas import SPECS
+from mmplatform.land.lakehouse.schemas import SPECS
 
 _WORDS = {
     "topic": "where on the replay log the record lies",

@@ -7,9 +7,9 @@ from typing import Final
 import dagster as dg
 from pydantic import BaseModel
 
-from assets.external import external, same_hour
 from assets.partitions import HOURLY
-from assets.reprocessed import reprocessed
+from assets.reprocess import reprocessed
+from assets.specs import external, same_hour
 from mmplatform.artifacts import Caption, Message, Passage, Utterance
 from mmplatform.events import Modality
 from mmplatform.modalities import MODALITIES, PASSAGES_TABLE

@@ -6,8 +6,8 @@ from typing import Final
 
 import dagster as dg
 
-from assets.external import external
 from assets.partitions import BY_BUCKET
+from assets.specs import external
 from mmplatform.artifacts import Passage
 from mmplatform.modalities import PASSAGES_TABLE
 

@@ -7,7 +7,7 @@ from typing import Final
 
 import dagster as dg
 
-from mmplatform.land.buckets import BUCKET_NAMES
+from mmplatform.buckets import BUCKET_NAMES
 
 FIRST_HOUR: Final = datetime(2024, 1, 1, tzinfo=UTC)
 """Older events land in the tables like any others; only Dagster has no partition key for their hour.

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import dagster as dg
 
-from assets.external import external, same_hour
 from assets.partitions import HOURLY
+from assets.specs import external, same_hour
 from mmplatform.artifacts import Quarantined
 from mmplatform.modalities import MODALITIES, QUARANTINE_TABLE
 

@@ -7,8 +7,8 @@ from typing import Final
 import dagster as dg
 from pydantic import BaseModel
 
-from assets.external import external
 from assets.partitions import HOURLY
+from assets.specs import external
 from mmplatform.events import CallChunk, CallEnd, ChatMessage, Modality, Screenshot
 from mmplatform.modalities import MODALITIES
 

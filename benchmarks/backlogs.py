@@ -22,12 +22,12 @@ from benchmarks.efficiency import running
 from benchmarks.machine import cpu_seconds
 from mmplatform.artifacts import ChatLocator, Passage, Provenance, Stamps, artifact_id, pack_vector
 from mmplatform.events import BlobRef, CallChunk, Position, encode, utc_now
-from mmplatform.ingest.producer import LogProducer, LogRecord
-from mmplatform.ingest.topics import ensure_topics
-from mmplatform.land.lakehouse import Lakehouse
-from mmplatform.local.ports import any_free
+from mmplatform.kafka.producer import LogProducer, LogRecord
+from mmplatform.kafka.topics import ensure_topics
+from mmplatform.land.lakehouse.store import Lakehouse
+from mmplatform.local.services.port_leases import any_free
 from mmplatform.modalities import ARTIFACTS_TOPIC, CALL
-from mmplatform.pipeline.derivers import space_named
+from mmplatform.pipeline.factories import space_named
 from mmplatform.settings import Settings, load
 
 SIZES: Final = (100, 100, 1_000, 1_000, 5_000, 10_000)
@@ -82,7 +82,7 @@ def index_costs(folder: Path) -> dict[str, float]:
     )
     where = ["--host", "127.0.0.1", "--port", str(ports[1])]
     broker = [sys.executable, "-m", "mmplatform.local.broker", "--data", str(folder / "broker")]
-    chroma = [sys.executable, "-m", "mmplatform.local.chroma_server", "--path", str(folder / "chroma"), *where]
+    chroma = [sys.executable, "-m", "mmplatform.local.services.chroma_server", "--path", str(folder / "chroma"), *where]
     with running([*broker, "--port", str(ports[0])], settings), running(chroma, settings) as server:
         ensure_topics(settings)
         with running([sys.executable, "-m", "mmplatform.worker", "index"], settings) as worker:

@@ -27,7 +27,7 @@ import httpx
 from benchmarks.load import CHUNK_S, call_chunks, chat_texts, screenshots
 from benchmarks.machine import describe
 from mmplatform.artifacts import decode_artifact
-from mmplatform.derive.derived import Derived
+from mmplatform.derive.passages import Derived
 from mmplatform.events import (
     Arrival,
     CallChunk,
@@ -40,17 +40,17 @@ from mmplatform.events import (
     encode,
     utc_now,
 )
-from mmplatform.ingest.producer import LogProducer, LogRecord
-from mmplatform.ingest.replay_log import ReplayLog
-from mmplatform.ingest.topics import ensure_topics
-from mmplatform.land.blobs import open_blobs
-from mmplatform.local.ports import any_free
+from mmplatform.kafka.producer import LogProducer, LogRecord
+from mmplatform.kafka.reader import ReplayLog
+from mmplatform.kafka.topics import ensure_topics
+from mmplatform.land.blobs.open import open_blobs
+from mmplatform.local.services.port_leases import any_free
 from mmplatform.memo import MemoryMemo
 from mmplatform.modalities import ARTIFACTS_TOPIC, MODALITIES
-from mmplatform.pipeline import derivers
+from mmplatform.pipeline import factories
 from mmplatform.ports import Blobs
 from mmplatform.settings import Settings, load
-from mmplatform.telemetry import configure_logging
+from mmplatform.telemetry.logs import configure_logging
 
 Calls = list[tuple[Any, tuple[Any, ...], dict[str, Any]]]
 QUIET_S = 4.0
@@ -98,7 +98,7 @@ def events_of(modality: Modality, count: int, blobs: Blobs, seed: int) -> list[E
         images = screenshots(seed)
         found: list[Event] = []
         for n in range(count):
-            from mmplatform.derive.image import probe
+            from mmplatform.derive.media.image import probe
 
             data = next(images)
             facts = probe(data, "image/png", 50_000_000)
@@ -177,9 +177,9 @@ def _recorded(modality: Modality, settings: Settings, blobs: Blobs, calls: Calls
     """The real deriver, with recorders in the places of its models."""
     memo = MemoryMemo()
     makers: dict[Modality, Callable[[], Any]] = {
-        "chat": lambda: derivers.chat_deriver(settings, memo),
-        "screenshot": lambda: derivers.screenshot_deriver(settings, memo, blobs),
-        "call": lambda: derivers.call_deriver(settings, memo, blobs),
+        "chat": lambda: factories.chat_deriver(settings, memo),
+        "screenshot": lambda: factories.screenshot_deriver(settings, memo, blobs),
+        "call": lambda: factories.call_deriver(settings, memo, blobs),
     }
     opened = {
         "open_embedder": ("embed",),
@@ -188,14 +188,14 @@ def _recorded(modality: Modality, settings: Settings, blobs: Blobs, calls: Calls
         "open_captioner": ("caption",),
         "open_transcriber": ("transcribe",),
     }
-    originals = {name: getattr(derivers, name) for name in opened}
+    originals = {name: getattr(factories, name) for name in opened}
     try:
         for name, methods in opened.items():
-            setattr(derivers, name, lambda s, o=originals[name], m=methods: Recorder(o(s), m, calls))
+            setattr(factories, name, lambda s, o=originals[name], m=methods: Recorder(o(s), m, calls))
         return makers[modality]()
     finally:
         for name, original in originals.items():
-            setattr(derivers, name, original)
+            setattr(factories, name, original)
 
 
 def pipeline_seconds(modality: Modality, events: Sequence[Event], settings: Settings) -> float:
@@ -255,7 +255,7 @@ def running(command: list[str], settings: Settings) -> Iterator[subprocess.Popen
     """A child process with these settings, ended with the block."""
     import os
 
-    from mmplatform.local.environment import Addresses, worker_environment
+    from mmplatform.local.services.environment import Addresses, worker_environment
 
     environment = worker_environment(
         settings, Addresses(settings.kafka, settings.chroma, 0), metrics_port=settings.metrics_port

@@ -20,9 +20,9 @@ from typing import Final
 
 from benchmarks.load import chat_texts
 from benchmarks.machine import describe
-from mmplatform.derive.embed import OnnxEmbedder
-from mmplatform.derive.models import locate
-from mmplatform.local.models.minilm import DELICATE, by_channel, quantise
+from mmplatform.derive.adapters.model_files import locate
+from mmplatform.derive.adapters.onnx_embedder import OnnxEmbedder
+from mmplatform.local.models.minilm_onnx import DELICATE, by_channel, quantise
 from mmplatform.settings import load
 
 _EXACT: Final = "minilm-fp32"

@@ -27,10 +27,10 @@ from dagster._core.storage.event_log.sqlite.sqlite_event_log import SqliteEventL
 
 from benchmarks.machine import describe
 from mmplatform.events import Position, utc_now
-from mmplatform.land.lakehouse import Lakehouse
-from mmplatform.land.schemas import SPECS
+from mmplatform.land.lakehouse.schemas import SPECS
+from mmplatform.land.lakehouse.store import Lakehouse
 from mmplatform.settings import load
-from resources.event_log import prune, shrink
+from resources.dagster_storage import prune, shrink
 from resources.lakehouse import LakehouseResource
 from sensors import all_sensors
 from sensors.landings import EVERY_S, landings_sensor

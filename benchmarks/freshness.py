@@ -31,9 +31,9 @@ from benchmarks.load import Load, Rates, Sent
 from benchmarks.machine import cpu_by_service, describe, resident_bytes
 from benchmarks.pictures import exceedance
 from benchmarks.reader import Seen, read, sweep
-from mmplatform.local import runfile
-from mmplatform.retrieve.freshness import Quantiles
+from mmplatform.local import run_file
 from mmplatform.settings import load
+from mmplatform.telemetry.freshness import Quantiles
 from quality.slas import MODALITY_SLAS
 
 DRAIN_S = 120.0
@@ -57,7 +57,7 @@ class Outcome:
 
 def main() -> None:
     arguments = _arguments()
-    run = runfile.running(load().data_dir.absolute())
+    run = run_file.running(load().data_dir.absolute())
     if run is None:
         raise SystemExit("start the stack first: mmplatform up --detach")
     print(f"machine: {describe()}")
@@ -84,7 +84,7 @@ def _loads(arguments: argparse.Namespace) -> dict[str, Rates]:
     return {**some, "all at once": whole} if len(some) > 1 else some
 
 
-def _measure(run: runfile.StackRun, rates: Rates, arguments: argparse.Namespace, *, seed: int) -> Outcome:
+def _measure(run: run_file.StackRun, rates: Rates, arguments: argparse.Namespace, *, seed: int) -> Outcome:
     subject = f"canary-{secrets.token_hex(3)}"
     context = multiprocessing.get_context("spawn")
     started, stop, results = context.Event(), context.Event(), context.Queue()
@@ -107,7 +107,7 @@ def _measure(run: runfile.StackRun, rates: Rates, arguments: argparse.Namespace,
 
 
 def _outcome(
-    run: runfile.StackRun,
+    run: run_file.StackRun,
     subject: str,
     begin: datetime,
     sent: Sent,
@@ -139,7 +139,7 @@ def _outcome(
     )
 
 
-def drain(run: runfile.StackRun) -> None:
+def drain(run: run_file.StackRun) -> None:
     """Wait until nothing waits for a deriver or the indexer, two minutes at most."""
     deadline, quiet = time.monotonic() + DRAIN_S, 0
     names = [name for name in run.services if name.startswith("derive-") or name == "index"]

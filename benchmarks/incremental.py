@@ -31,10 +31,10 @@ from benchmarks.reprocess import wait_for_answer
 from mmplatform.artifacts import Passage, artifact_id
 from mmplatform.derive.chat import ChatDeriver
 from mmplatform.events import Arrival, ChatMessage, Position, utc_now
-from mmplatform.land.index import ChromaIndex
-from mmplatform.local.ports import any_free
+from mmplatform.land.index.store import ChromaIndex
+from mmplatform.local.services.port_leases import any_free
 from mmplatform.memo import SqliteMemo
-from mmplatform.pipeline.derivers import open_embedder, open_redactor
+from mmplatform.pipeline.factories import open_embedder, open_redactor
 from mmplatform.ports import Memo
 from mmplatform.settings import Settings, load
 
@@ -115,7 +115,7 @@ def chroma_server(folder: Path) -> Iterator[tuple[Settings, int]]:
     """A server with its files in the folder: the settings that name it, and its process."""
     port = any_free()
     settings = load(data_dir=folder, chroma=f"http://127.0.0.1:{port}")
-    command = [sys.executable, "-m", "mmplatform.local.chroma_server", "--path", str(folder / "chroma")]
+    command = [sys.executable, "-m", "mmplatform.local.services.chroma_server", "--path", str(folder / "chroma")]
     with running([*command, "--host", "127.0.0.1", "--port", str(port)], settings) as server:
         wait_for_answer(f"{settings.chroma}/api/v2/heartbeat")
         yield settings, server.pid

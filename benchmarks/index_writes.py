@@ -21,9 +21,9 @@ from benchmarks.backlogs import forged
 from benchmarks.incremental import chroma_server
 from benchmarks.machine import cpu_seconds, describe
 from mmplatform.events import utc_now
-from mmplatform.land.chroma_client import connect
-from mmplatform.land.chroma_collections import SYNC_ROWS
-from mmplatform.land.hits import metadata_of
+from mmplatform.land.index.chroma_client import connect
+from mmplatform.land.index.chroma_collections import SYNC_ROWS
+from mmplatform.land.index.row_codec import metadata_of
 
 _CHROMAS_OWN: Final = 1000
 _FILTERED: Final = ("subject_id", "modality", "event_time")

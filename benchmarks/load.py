@@ -19,11 +19,11 @@ from typing import Final
 import numpy as np
 from PIL import Image, ImageDraw
 
-from mmplatform.derive.audio import split
+from mmplatform.client.client import AsyncGatewayClient
+from mmplatform.derive.media.audio import split
 from mmplatform.errors import PlatformError
 from mmplatform.events import utc_now
-from mmplatform.ingest.client import AsyncGatewayClient
-from mmplatform.ingest.requests import Accepted
+from mmplatform.ingest.schemas import Accepted
 
 EXAMPLES: Final = Path(__file__).parents[1] / "examples"
 CHUNK_S: Final = 1.0

@@ -23,14 +23,14 @@ import psutil
 from confluent_kafka import Consumer, TopicPartition
 
 from benchmarks.machine import describe, resident_bytes
-from mmplatform.consumers.quix import BatchSink, open_app, open_topic
-from mmplatform.ingest.kafka import client_config
-from mmplatform.ingest.producer import LogProducer, LogRecord
-from mmplatform.ingest.topics import ensure_topics
+from mmplatform.consumers.quix_app import BatchSink, open_app, open_topic
+from mmplatform.kafka.connection import client_config
+from mmplatform.kafka.producer import LogProducer, LogRecord
+from mmplatform.kafka.topics import ensure_topics
 from mmplatform.modalities import ARTIFACTS_TOPIC, MODALITIES
 from mmplatform.pipeline.process import ConsumedRecord
-from mmplatform.retrieve.freshness import Quantiles
 from mmplatform.settings import Settings, load
+from mmplatform.telemetry.freshness import Quantiles
 
 SOURCE = MODALITIES["chat"].topic
 WARM = 50

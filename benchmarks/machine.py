@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 import psutil
 
-from mmplatform.local.runfile import StackRun
+from mmplatform.local.run_file import StackRun
 
 
 def describe() -> str:

@@ -25,14 +25,14 @@ import httpx
 from benchmarks.efficiency import events_of, record_calls, replayed_seconds, running
 from benchmarks.machine import describe
 from mmplatform.events import Event, Modality, Position
-from mmplatform.land.blobs import open_blobs
-from mmplatform.land.rows import row_of
-from mmplatform.local.ports import any_free
+from mmplatform.land.blobs.open import open_blobs
+from mmplatform.land.lakehouse.row_codec import row_of
+from mmplatform.local.services.port_leases import any_free
 from mmplatform.modalities import MODALITIES, ModalitySpec
-from mmplatform.pipeline.parts import open_parts
-from mmplatform.pipeline.reprocess import reprocess
+from mmplatform.pipeline.reprocess.inputs import open_parts
+from mmplatform.pipeline.reprocess.reprocess import reprocess
 from mmplatform.settings import Settings, load
-from mmplatform.telemetry import configure_logging
+from mmplatform.telemetry.logs import configure_logging
 
 HOUR = datetime(2026, 8, 1, 10, tzinfo=UTC)
 READY_S = 60.0
@@ -62,7 +62,7 @@ def within_the_hour(events: Sequence[Event]) -> list[Event]:
 
 def land_raw(settings: Settings, spec: ModalitySpec, events: Sequence[Event]) -> None:
     """As the archiver leaves them."""
-    from mmplatform.land.lakehouse import Lakehouse
+    from mmplatform.land.lakehouse.store import Lakehouse
 
     lakehouse = Lakehouse.open(settings)
     lakehouse.ensure_tables()

@@ -25,11 +25,11 @@ import httpx
 from benchmarks.machine import describe
 from benchmarks.reader import sweep
 from mmplatform.events import utc_now
-from mmplatform.local import runfile
+from mmplatform.local import run_file
 from mmplatform.local.launch import run_detached, take_down
-from mmplatform.local.rolling import ask_restart
-from mmplatform.retrieve.freshness import Quantiles
+from mmplatform.local.supervisor.rolling_restart import ask_restart
 from mmplatform.settings import load
+from mmplatform.telemetry.freshness import Quantiles
 
 CALM_S = 10.0
 
@@ -86,7 +86,7 @@ def longest(moments: Iterable[float]) -> float:
     return max((after - before for before, after in itertools.pairwise(sorted(moments))), default=0.0)
 
 
-def measure(run: runfile.StackRun, rate: float) -> tuple[Seen, dict[str, float], dict[str, float]]:
+def measure(run: run_file.StackRun, rate: float) -> tuple[Seen, dict[str, float], dict[str, float]]:
     """Restart under load: what was seen, the pause of each worker, and the gap of each chat."""
     seen, over = Seen(), threading.Event()
     paused: dict[str, float] = {}

@@ -28,27 +28,27 @@ from assets import all_specs
 from benchmarks.log import broker
 from benchmarks.machine import describe
 from definitions import defs
-from mmplatform.consumers.status import WorkerStatus, serve_status
+from mmplatform.buckets import BUCKET_NAMES, collection_name
 from mmplatform.errors import Unavailable
 from mmplatform.events import Position, utc_now
-from mmplatform.land.buckets import BUCKET_NAMES, collection_name
-from mmplatform.land.chroma_client import connect
-from mmplatform.land.lakehouse import Lakehouse
-from mmplatform.land.schemas import SPECS, TableSpec
-from mmplatform.local import runfile
+from mmplatform.land.index.chroma_client import connect
+from mmplatform.land.lakehouse.schemas import SPECS, TableSpec
+from mmplatform.land.lakehouse.store import Lakehouse
+from mmplatform.local import run_file
 from mmplatform.modalities import ARCHIVE_GROUP, TABLES
-from mmplatform.retrieve.freshness import FreshnessTracker, Quantiles
 from mmplatform.settings import Settings
+from mmplatform.telemetry.freshness import FreshnessTracker, Quantiles
+from mmplatform.telemetry.status_server import WorkerStatus, serve_status
 from resources.alerts import AlertsResource
 from resources.lakehouse import LakehouseResource
 from resources.lineage import LineageResource
 from resources.stack import StackResource
-from sensors.freshness import freshness_sensor
+from sensors.freshness_breach import freshness_sensor
 from sensors.index_landings import index_sensor
 from sensors.lag import lag_sensor
 from sensors.landings import landings_sensor
-from sensors.late import late_sensor
-from sensors.lateness import SETTLES
+from sensors.late_data import late_sensor
+from sensors.late_data_hours import SETTLES
 from sensors.lineage import lineage_sensor
 from sensors.quarantine import quarantine_sensor
 
@@ -127,10 +127,10 @@ def stack(folder: Path) -> Iterator[tuple[Settings, Index]]:
         settings = given.model_copy(update={"chroma": address})
         status = WorkerStatus("index", freshness=FreshnessTracker())
         server = serve_status(status, 0)
-        lock = runfile.StackLock(folder)
+        lock = run_file.StackLock(folder)
         lock.acquire()
         url = f"http://127.0.0.1:{server.server_address[1]}"
-        found = runfile.StackRun(
+        found = run_file.StackRun(
             pid=os.getpid(),
             started_at=utc_now(),
             data_dir=str(folder),
@@ -138,9 +138,9 @@ def stack(folder: Path) -> Iterator[tuple[Settings, Index]]:
             kafka=settings.kafka,
             chroma=address,
             dagster="",
-            services={"index": runfile.ServiceRun(pid=1, state="ready", restarts=0, metrics_url=url, log="")},
+            services={"index": run_file.ServiceRun(pid=1, state="ready", restarts=0, metrics_url=url, log="")},
         )
-        runfile.write(folder, found)
+        run_file.write(folder, found)
         try:
             yield settings, Index(settings, status)
         finally:

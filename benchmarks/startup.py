@@ -21,8 +21,8 @@ import numpy as np
 from benchmarks.efficiency import running
 from benchmarks.machine import describe
 from benchmarks.reprocess import wait_for_answer
-from mmplatform.ingest.topics import ensure_topics
-from mmplatform.local.ports import any_free
+from mmplatform.kafka.topics import ensure_topics
+from mmplatform.local.services.port_leases import any_free
 from mmplatform.settings import Settings, load
 
 AIM_S = 3.0
@@ -56,7 +56,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         broker, chroma = any_free(), any_free()
         settings = load(data_dir=Path(folder), kafka=f"127.0.0.1:{broker}", chroma=f"http://127.0.0.1:{chroma}")
-        for module, where, port in (("broker", "--data", broker), ("chroma_server", "--path", chroma)):
+        for module, where, port in (("broker", "--data", broker), ("services.chroma_server", "--path", chroma)):
             command = [sys.executable, "-m", f"mmplatform.local.{module}", where, f"{folder}/{module}"]
             stack.enter_context(running([*command, "--host", "127.0.0.1", "--port", str(port)], settings))
         wait_for_answer(f"{settings.chroma}/api/v2/heartbeat")

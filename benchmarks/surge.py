@@ -31,14 +31,14 @@ from benchmarks.arrived import Outcome, Watch, look
 from benchmarks.load import chat_texts
 from benchmarks.machine import describe
 from benchmarks.pictures import surge as draw
+from mmplatform.client.client import AsyncGatewayClient
 from mmplatform.errors import Busy, PlatformError
 from mmplatform.events import utc_now
-from mmplatform.ingest.client import AsyncGatewayClient
-from mmplatform.ingest.requests import MAX_BATCH, ChatBody
-from mmplatform.local import runfile
+from mmplatform.ingest.schemas import MAX_BATCH, ChatBody
+from mmplatform.local import run_file
 from mmplatform.local.launch import run_detached, take_down
-from mmplatform.retrieve.freshness import Quantiles
 from mmplatform.settings import load
+from mmplatform.telemetry.freshness import Quantiles
 from quality.slas import MODALITY_SLAS
 
 SOURCES: Final = 20
@@ -181,7 +181,7 @@ def main() -> None:
         _write(arguments, surge, outcome)
 
 
-def _warm_and_run(run: runfile.StackRun, surge: Surge, seed: int) -> Outcome:
+def _warm_and_run(run: run_file.StackRun, surge: Surge, seed: int) -> Outcome:
     """The first micro-batches of a process are slow: they are not what is asked here."""
     run_surge(run.gateway, Surge(10, 1, 3, 0, 0, name="warm"), seed=seed)
     return run_surge(run.gateway, surge, seed=seed + 1)

@@ -26,10 +26,10 @@ from benchmarks.arrived import Outcome
 from benchmarks.freshness import drain
 from benchmarks.machine import cpu_by_service, describe
 from benchmarks.surge import Surge, run_surge
-from mmplatform.local import runfile
+from mmplatform.local import run_file
 from mmplatform.local.launch import run_detached, take_down
-from mmplatform.retrieve.freshness import Quantiles
 from mmplatform.settings import load
+from mmplatform.telemetry.freshness import Quantiles
 
 _WARM: Final = 0.2
 _FLAT_S: Final = 1.0
@@ -85,14 +85,14 @@ class Steady:
         return f"| {self.rate:g} | {count} | {told} | {shares} | {self.verdict} | {lost} | {total:.1f} | {parts} |"
 
 
-def idle_cores(run: runfile.StackRun) -> dict[str, float]:
+def idle_cores(run: run_file.StackRun) -> dict[str, float]:
     """What each process takes when nothing comes, in cores."""
     before = cpu_by_service(run)
     time.sleep(_IDLE_S)
     return {name: (spent - before[name]) / _IDLE_S for name, spent in cpu_by_service(run).items()}
 
 
-def measure(run: runfile.StackRun, rate: float, seconds: float, number: int, idle: Mapping[str, float]) -> Steady:
+def measure(run: run_file.StackRun, rate: float, seconds: float, number: int, idle: Mapping[str, float]) -> Steady:
     """One rate."""
     surge = Surge(rate, 1, seconds, 0, 0, name=f"steady{number}")
     before, began = cpu_by_service(run), time.monotonic()

@@ -31,10 +31,10 @@ import numpy as np
 from benchmarks.backlogs import archiver_costs, index_costs
 from benchmarks.load import CHUNK_S, call_chunks, chat_texts, screenshots
 from benchmarks.machine import cpu_by_service, describe, resident_bytes
+from mmplatform.client.client import AsyncGatewayClient
 from mmplatform.events import utc_now
-from mmplatform.ingest.client import AsyncGatewayClient
-from mmplatform.land.lakehouse import Lakehouse
-from mmplatform.local import runfile
+from mmplatform.land.lakehouse.store import Lakehouse
+from mmplatform.local import run_file
 from mmplatform.modalities import TABLES
 from mmplatform.settings import Settings, load
 
@@ -78,7 +78,7 @@ class Round:
 class Stack:
     """The running stack, and how it is looked at."""
 
-    run: runfile.StackRun
+    run: run_file.StackRun
     settings: Settings
     idle: dict[str, float] = field(default_factory=dict)
 
@@ -242,7 +242,7 @@ def running_stack(folder: Path) -> Iterator[Stack]:
         process = subprocess.Popen(command, env=os.environ | own, stdout=log, stderr=log)
     try:
         deadline = time.monotonic() + PATIENCE_S
-        while (run := runfile.running(folder)) is None or not run.settled:
+        while (run := run_file.running(folder)) is None or not run.settled:
             if process.poll() is not None or time.monotonic() > deadline:
                 raise SystemExit(f"the stack did not start: see {folder / 'supervisor.log'}")
             time.sleep(0.5)

@@ -1,5 +1,5 @@
 """``python -m mmplatform`` is ``mmplatform``."""
 
-from mmplatform.cli import main
+from mmplatform.cli.main import main
 
 main()

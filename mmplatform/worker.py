@@ -23,13 +23,13 @@ from mmplatform.errors import Misconfigured, PlatformError, Unavailable
 from mmplatform.events import Modality
 from mmplatform.modalities import ARCHIVE_GROUP, ARTIFACTS_TOPIC, INDEX_GROUP, MODALITIES
 from mmplatform.settings import Settings, load
-from mmplatform.telemetry import configure_logging, without_words
+from mmplatform.telemetry.logs import configure_logging, without_words
 
 if TYPE_CHECKING:
-    from mmplatform.consumers.quix import WorkerApplication
-    from mmplatform.consumers.status import WorkerStatus
+    from mmplatform.consumers.quix_app import WorkerApplication
     from mmplatform.lineage.landings import StreamLineage
-    from mmplatform.retrieve.freshness import FreshnessTracker
+    from mmplatform.telemetry.freshness import FreshnessTracker
+    from mmplatform.telemetry.status_server import WorkerStatus
 
 T = TypeVar("T")
 _MOST_WAIT_S: Final = 30.0
@@ -89,26 +89,26 @@ def _patiently(status: WorkerStatus, what: str, call: Callable[[], T]) -> T:
 def _derive(modality: Modality) -> Callable[[Settings], None]:
     def run(settings: Settings) -> None:
         from mmplatform.consumers.deriver import batch_app, call_app
-        from mmplatform.consumers.idle import watch_idle_calls
-        from mmplatform.ingest.producer import LogProducer
-        from mmplatform.land.blobs import open_blobs
-        from mmplatform.pipeline import derivers
+        from mmplatform.consumers.idle_calls import watch_idle_calls
+        from mmplatform.kafka.producer import LogProducer
+        from mmplatform.land.blobs.open import open_blobs
+        from mmplatform.pipeline import factories
         from mmplatform.pipeline.process import limits_of, warm_up
 
         spec = MODALITIES[modality]
         status = _status(settings, f"derive-{modality}")
-        memo, blobs = derivers.open_memo(settings), open_blobs(settings)
+        memo, blobs = factories.open_memo(settings), open_blobs(settings)
         producer = LogProducer(settings)
         warm_up(spec, limits_of(settings))
         if modality == "call":
-            calls = derivers.call_deriver(settings, memo, blobs)
+            calls = factories.call_deriver(settings, memo, blobs)
             app = _patiently(status, "the log", lambda: call_app(settings, calls, producer, status))
             watch_idle_calls(settings, producer)
         else:
             deriver = (
-                derivers.chat_deriver(settings, memo)
+                factories.chat_deriver(settings, memo)
                 if modality == "chat"
-                else derivers.screenshot_deriver(settings, memo, blobs)
+                else factories.screenshot_deriver(settings, memo, blobs)
             )
             app = _patiently(status, "the log", lambda: batch_app(settings, spec, deriver, producer, status))
         _run(app, settings, status, spec.group, (spec.topic,))
@@ -119,11 +119,11 @@ def _derive(modality: Modality) -> Callable[[Settings], None]:
 
 def _index(settings: Settings) -> None:
     from mmplatform.consumers.indexer import index_app
-    from mmplatform.ingest.producer import LogProducer
-    from mmplatform.land.index import ChromaIndex
-    from mmplatform.land.spaces import SpaceLog
-    from mmplatform.pipeline.derivers import open_in_step, space_named
-    from mmplatform.retrieve.freshness import FreshnessTracker
+    from mmplatform.kafka.producer import LogProducer
+    from mmplatform.land.index.embedder_registry import SpaceLog
+    from mmplatform.land.index.store import ChromaIndex
+    from mmplatform.pipeline.factories import open_in_step, space_named
+    from mmplatform.telemetry.freshness import FreshnessTracker
 
     status = _status(settings, "index", FreshnessTracker())
     producer = LogProducer(settings)
@@ -143,9 +143,9 @@ def _index(settings: Settings) -> None:
 
 def _archive(settings: Settings) -> None:
     from mmplatform.consumers.archiver import TOPICS, archive_app, check_same_log
-    from mmplatform.ingest.producer import LogProducer
-    from mmplatform.ingest.replay_log import ReplayLog
-    from mmplatform.land.lakehouse import Lakehouse
+    from mmplatform.kafka.producer import LogProducer
+    from mmplatform.kafka.reader import ReplayLog
+    from mmplatform.land.lakehouse.store import Lakehouse
 
     status = _status(settings, "archive")
     lakehouse = _patiently(status, "the lakehouse", lambda: Lakehouse.open(settings))
@@ -168,8 +168,8 @@ def _lineage(settings: Settings, status: WorkerStatus) -> Iterator[StreamLineage
         return
     from importlib.metadata import version
 
-    from mmplatform.ingest.kafka import client_config
-    from mmplatform.land.schemas import SPECS
+    from mmplatform.kafka.connection import client_config
+    from mmplatform.land.lakehouse.schemas import SPECS
     from mmplatform.lineage.backends import open_backend
     from mmplatform.lineage.emitter import Emitter
     from mmplatform.lineage.landings import StreamLineage
@@ -191,8 +191,8 @@ def _lineage(settings: Settings, status: WorkerStatus) -> Iterator[StreamLineage
 
 
 def _gateway(settings: Settings) -> None:
-    from mmplatform.consumers.readiness import Readiness
-    from mmplatform.gateway import AT_FIRST, serve
+    from mmplatform.gateway.app import AT_FIRST, serve
+    from mmplatform.telemetry.readiness import Readiness
 
     # The gateway makes the topics itself, once the broker answers: until then it answers 503, it does not end.
     status = _status(settings, "gateway", topics=False)
@@ -202,12 +202,12 @@ def _gateway(settings: Settings) -> None:
 
 def _prepare(settings: Settings) -> None:
     """Not a worker but a job: make what all others would make, each at its start, and end; safe to repeat."""
-    from mmplatform.consumers.status import WorkerStatus
-    from mmplatform.ingest.topics import ensure_topics
-    from mmplatform.land.index import ChromaIndex
-    from mmplatform.land.lakehouse import Lakehouse
-    from mmplatform.land.spaces import SpaceLog
-    from mmplatform.pipeline.derivers import space_named
+    from mmplatform.kafka.topics import ensure_topics
+    from mmplatform.land.index.embedder_registry import SpaceLog
+    from mmplatform.land.index.store import ChromaIndex
+    from mmplatform.land.lakehouse.store import Lakehouse
+    from mmplatform.pipeline.factories import space_named
+    from mmplatform.telemetry.status_server import WorkerStatus
 
     status = WorkerStatus("prepare")
     topics = _patiently(status, "the log", lambda: ensure_topics(settings))
@@ -227,9 +227,9 @@ def _status(
     settings: Settings, name: str, freshness: FreshnessTracker | None = None, *, topics: bool = True
 ) -> WorkerStatus:
     """The status page comes first: while models load, ``/healthz`` answers 503, and ``/readyz`` says why."""
-    from mmplatform.consumers.readiness import BROKER
-    from mmplatform.consumers.status import WorkerStatus, serve_status
-    from mmplatform.ingest.topics import ensure_topics
+    from mmplatform.kafka.topics import ensure_topics
+    from mmplatform.telemetry.readiness import BROKER
+    from mmplatform.telemetry.status_server import WorkerStatus, serve_status
 
     # As the supervisor names it: the figures of two derivers of a modality stay apart.
     number = settings.instance.rpartition("-")[2]
@@ -243,10 +243,10 @@ def _status(
 
 
 def _run(app: WorkerApplication, settings: Settings, status: WorkerStatus, group: str, topics: tuple[str, ...]) -> None:
-    from mmplatform.consumers.quix import check_not_grown
-    from mmplatform.consumers.readiness import MODELS
-    from mmplatform.ingest.replay_log import ReplayLog
-    from mmplatform.ingest.topics import topic_name
+    from mmplatform.consumers.quix_app import check_not_grown
+    from mmplatform.kafka.reader import ReplayLog
+    from mmplatform.kafka.topics import topic_name
+    from mmplatform.telemetry.readiness import MODELS
 
     replay_log = ReplayLog(settings)
     names = [topic_name(settings, topic) for topic in topics]

@@ -18,7 +18,7 @@ from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
-from quality.cards import MAYBE_CARD, holds_card
+from quality.card_numbers import MAYBE_CARD, holds_card
 
 if TYPE_CHECKING:
     import pandera.polars as pa
@@ -43,7 +43,7 @@ E_MAIL: Final = r"[A-Za-z0-9._%+-]+@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*\.[A-Za-z]{
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What the operator may set; see docs/configuration.md."""
+    """What the operator may set; see docs/reference/configuration.md."""
 
     max_chat_chars: int = 20_000
     max_future_s: float = 300.0

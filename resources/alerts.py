@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Final
 
 from mmplatform.errors import Misconfigured, PlatformError, Unavailable
-from resources.configured import ConfiguredResource
+from resources.base import ConfiguredResource
 
 ANSWER_S: Final = 5.0
 """Several runs may have failed since the last tick, and Dagster ends a sensor after 60 s."""
@@ -46,7 +46,7 @@ class AlertsResource(ConfiguredResource):
         return f"{self._ui()}/assets/{asset}"
 
     def _ui(self) -> str:
-        from mmplatform.local.runfile import running
+        from mmplatform.local.run_file import running
 
         settings = self.settings()
         run = running(settings.data_dir)
@@ -61,7 +61,7 @@ class AlertsResource(ConfiguredResource):
         """
         import httpx
 
-        from mmplatform.ingest.proxies import direct
+        from mmplatform.proxy import direct
 
         url = self.settings().alert_webhook.get_secret_value()
         told = f"{alert.job} failed: {alert.error}" if isinstance(alert, Alert) else alert.text

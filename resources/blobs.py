@@ -10,11 +10,11 @@ from dagster_aws.s3 import S3Resource
 from pydantic import Field
 
 from mmplatform.events import BlobRef
-from resources.configured import ConfiguredResource
+from resources.base import ConfiguredResource
 
 if TYPE_CHECKING:
-    from mmplatform.land.blobs import FileBlobs
-    from mmplatform.land.blobs_s3 import S3Blobs
+    from mmplatform.land.blobs.file_store import FileBlobs
+    from mmplatform.land.blobs.s3_store import S3Blobs
 
 AT_ONCE: Final = 8
 """Questions in flight: below the connections that a client of dagster-aws keeps, 10."""
@@ -35,8 +35,9 @@ class BlobsResource(ConfiguredResource):
 
     def open(self) -> FileBlobs | S3Blobs:
         """The store; nothing is contacted, made or swept. Raises ``Misconfigured``."""
-        from mmplatform.land.blobs import FileBlobs, bucket_and_prefix
-        from mmplatform.land.blobs_s3 import S3Blobs
+        from mmplatform.land.blobs.file_store import FileBlobs
+        from mmplatform.land.blobs.open import bucket_and_prefix
+        from mmplatform.land.blobs.s3_store import S3Blobs
 
         settings = self.settings()
         if not settings.blobs:

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Final
 from pydantic import Field
 
 from resources.aws import GlueResource
-from resources.commits import LogReader, TableLog
-from resources.configured import ConfiguredResource
+from resources.base import ConfiguredResource
+from resources.iceberg_commits import LogReader, TableLog
 
 if TYPE_CHECKING:
-    from mmplatform.land.lakehouse import Lakehouse
+    from mmplatform.land.lakehouse.store import Lakehouse
 
 READ_S: Final = 20.0
 """For the commits of all tables: Dagster ends a sensor after 60 s, and what it had read is then lost.
@@ -30,7 +30,7 @@ class LakehouseResource(ConfiguredResource):
 
     def open(self) -> Lakehouse:
         """The platform's own lakehouse. Raises ``Unavailable``, ``Misconfigured``."""
-        from mmplatform.land.lakehouse import Lakehouse
+        from mmplatform.land.lakehouse.store import Lakehouse
 
         return Lakehouse.open(self.settings(), self.glue.get_client)
 
@@ -57,7 +57,7 @@ class LakehouseResource(ConfiguredResource):
         """
         from pyiceberg.exceptions import NoSuchNamespaceError, NoSuchTableError
 
-        from mmplatform.land.catalogs import catalog_errors
+        from mmplatform.land.lakehouse.catalog import catalog_errors
 
         settings = self.settings()
         if not settings.catalog and not (settings.data_dir / "lakehouse").exists():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from resources.configured import ConfiguredResource
+from resources.base import ConfiguredResource
 
 if TYPE_CHECKING:
     from mmplatform.lineage.datasets import Datasets
@@ -20,14 +20,14 @@ class LineageResource(ConfiguredResource):
 
     def open(self) -> Backend:
         """The backend; close it when done. Raises ``Misconfigured``."""
-        from mmplatform.ingest.kafka import client_config
+        from mmplatform.kafka.connection import client_config
         from mmplatform.lineage.backends import open_backend
 
         return open_backend(self.settings(), client_config)
 
     def datasets(self) -> Datasets:
         """What lineage calls the assets. Raises ``Misconfigured``."""
-        from mmplatform.land.schemas import SPECS
+        from mmplatform.land.lakehouse.schemas import SPECS
         from mmplatform.lineage.datasets import Datasets
 
         return Datasets(self.settings(), {name: spec.columns for name, spec in SPECS.items()})

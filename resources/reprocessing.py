@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from resources.configured import ConfiguredResource
+from resources.base import ConfiguredResource
 from resources.models import ModelsResource
 
 if TYPE_CHECKING:
-    from mmplatform.pipeline.parts import Parts
+    from mmplatform.pipeline.reprocess.inputs import Parts
 
 
 class ReprocessingResource(ConfiguredResource):
@@ -30,9 +30,9 @@ class ReprocessingResource(ConfiguredResource):
             Misconfigured: a model is unknown, or the table is made without it.
             Unavailable: a store does not answer, or no index is running.
         """
-        from mmplatform.local.runfile import with_index
-        from mmplatform.pipeline.parts import choose, open_parts
-        from mmplatform.pipeline.reprocess import spec_of
+        from mmplatform.local.run_file import with_index
+        from mmplatform.pipeline.reprocess.inputs import choose, open_parts
+        from mmplatform.pipeline.reprocess.reprocess import spec_of
 
         spec = spec_of(table)
         with open_parts(choose(self.models.over(with_index(self.settings())), spec, models), spec) as parts:

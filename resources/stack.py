@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING, Final
 from mmplatform.errors import Unavailable
 from mmplatform.events import utc_now
 from mmplatform.settings import Settings
-from quality.verdicts import Backlog
-from resources.configured import ConfiguredResource
+from quality.checks.verdict import Backlog
+from resources.base import ConfiguredResource
 
 if TYPE_CHECKING:
-    from mmplatform.ingest.replay_log import ReplayLog
-    from mmplatform.land.index import ChromaIndex
-    from mmplatform.local.runfile import StackRun
-    from mmplatform.local.statuses import WorkerStatus
+    from mmplatform.kafka.reader import ReplayLog
+    from mmplatform.land.index.store import ChromaIndex
+    from mmplatform.local.run_file import StackRun
+    from mmplatform.local.status.worker_status import WorkerStatus
 
 ANSWER_S: Final = 5.0
 """How long the broker or a worker may take: a sensor asks several and is ended after 60 s."""
@@ -56,7 +56,7 @@ class RunningResource(ConfiguredResource):
 
     @staticmethod
     def _run(settings: Settings) -> StackRun | None:
-        from mmplatform.local.runfile import running
+        from mmplatform.local.run_file import running
 
         return running(settings.data_dir)
 
@@ -66,7 +66,7 @@ class ReplayLogResource(RunningResource):
 
     def log(self) -> ReplayLog:
         """The read side of the replay log. Raises ``Unavailable``, ``Misconfigured``."""
-        from mmplatform.ingest.replay_log import ReplayLog
+        from mmplatform.kafka.reader import ReplayLog
 
         settings = self.settings()
         if not settings.kafka:
@@ -122,7 +122,7 @@ class IndexResource(RunningResource):
     @contextmanager
     def index(self) -> Iterator[ChromaIndex]:
         """The index, closed behind the block. Raises ``Unavailable``, ``Misconfigured``."""
-        from mmplatform.land.index import ChromaIndex
+        from mmplatform.land.index.store import ChromaIndex
 
         settings = self.settings()
         if not settings.chroma:
@@ -146,8 +146,8 @@ class StackResource(ReplayLogResource, IndexResource):
         import httpx
         from pydantic import ValidationError
 
-        from mmplatform.ingest.proxies import direct
-        from mmplatform.local.statuses import WorkerStatus
+        from mmplatform.local.status.worker_status import WorkerStatus
+        from mmplatform.proxy import direct
 
         settings = self.settings()
         run = None if settings.index_status else self._run(settings)

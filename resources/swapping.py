@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from resources.configured import ConfiguredResource
+from resources.base import ConfiguredResource
 
 if TYPE_CHECKING:
-    from mmplatform.land.spaces import Space
-    from mmplatform.pipeline.swapping import Swapping
+    from mmplatform.land.index.embedder_registry import Space
+    from mmplatform.pipeline.embedder_swap.swap import Swapping
 
 
 class SwappingResource(ConfiguredResource):
@@ -18,7 +18,7 @@ class SwappingResource(ConfiguredResource):
 
     def space(self, embedder: str) -> Space:
         """The space of an embedder by its name, or directory. Raises ``Misconfigured`` when it is not there."""
-        from mmplatform.pipeline.derivers import space_named
+        from mmplatform.pipeline.factories import space_named
 
         return space_named(self.settings(), embedder)
 
@@ -30,8 +30,8 @@ class SwappingResource(ConfiguredResource):
             Misconfigured: the settings' embedder is not there.
             Unavailable: no index is running, or the memo does not open.
         """
-        from mmplatform.local.runfile import with_index
-        from mmplatform.pipeline.derivers import open_swapping
+        from mmplatform.local.run_file import with_index
+        from mmplatform.pipeline.factories import open_swapping
 
         with open_swapping(with_index(self.settings())) as swapping:
             yield swapping

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import dagster as dg
 
-from sensors.failures import failures_sensor
-from sensors.freshness import freshness_sensor
+from sensors.freshness_breach import freshness_sensor
 from sensors.index_landings import index_sensor
 from sensors.lag import lag_sensor
 from sensors.landings import landings_sensor
-from sensors.late import late_sensor
+from sensors.late_data import late_sensor
 from sensors.lineage import lineage_sensor
 from sensors.quarantine import quarantine_sensor
+from sensors.run_failures import failures_sensor
 
 
 def all_sensors() -> list[dg.SensorDefinition]:

@@ -7,12 +7,12 @@ from typing import Any, Final
 import dagster as dg
 
 from assets.index import INDEX
+from mmplatform.buckets import BUCKET_NAMES
 from mmplatform.errors import PlatformError
-from mmplatform.land.buckets import BUCKET_NAMES
-from mmplatform.land.spaces import SpaceLog
-from mmplatform.retrieve.freshness import WINDOW_S
+from mmplatform.land.index.embedder_registry import SpaceLog
+from mmplatform.telemetry.freshness import WINDOW_S
 from resources.stack import StackResource
-from sensors.bucketed import BucketLanding, Cursor, bucket_landings
+from sensors.index_landings_diff import BucketLanding, Cursor, bucket_landings
 
 EVERY_S: Final = 30
 

@@ -7,13 +7,13 @@ from typing import Final, Literal
 import dagster as dg
 from pydantic import Field
 
-from assets.live_checks import evaluation
-from assets.table_checks import LAG, marks_of
+from assets.checks.live_checks import evaluation
+from assets.checks.table_checks import LAG, marks_of
 from mmplatform.errors import PlatformError
 from mmplatform.modalities import MODALITIES
-from quality.backlogs import water
-from quality.breaches import turned
-from quality.verdicts import Verdict
+from quality.checks.freshness_breach import turned
+from quality.checks.lag import water
+from quality.checks.verdict import Verdict
 from resources.alerts import AlertsResource, Notice, attempt
 from resources.stack import Reader, StackResource
 from sensors.cursors import Remembered

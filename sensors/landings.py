@@ -10,12 +10,12 @@ import dagster as dg
 from assets.partitions import hour_key
 from mmplatform.errors import PlatformError
 from mmplatform.modalities import TABLES
-from mmplatform.retrieve.freshness import Quantiles
-from resources.gaps import gaps_of
+from mmplatform.telemetry.freshness import Quantiles
 from resources.lakehouse import LakehouseResource
+from resources.readers.freshness_gaps import gaps_of
+from resources.readers.writers import WRITERS
 from resources.stack import StackResource
-from resources.writers import WRITERS
-from sensors.landed import OLD_HOURS, Cursor, Landing, landings
+from sensors.landings_diff import OLD_HOURS, Cursor, Landing, landings
 
 if TYPE_CHECKING:
     import numpy as np

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from openlineage.client.event_v2 import RunEvent
 
     from mmplatform.lineage.emitter import Backend
-    from sensors.ran import Words
+    from sensors.lineage_events import Words
 
 EVERY_S: Final = 30
 MOST: Final = 100
@@ -136,7 +136,7 @@ def _tell(
 
 def _events(context: dg.SensorEvaluationContext, change: dg.EventLogRecord, words: Words) -> Iterator[RunEvent]:
     """What is new with a change: a run's START, or all that came after it."""
-    from sensors.ran import READ, lineage_of
+    from sensors.lineage_events import READ, lineage_of
 
     run = context.instance.get_run_by_id(change.run_id)
     if run is None or not _is_ours(run, context):  # deleted meanwhile, or of another code location
@@ -161,6 +161,6 @@ def _is_ours(run: dg.DagsterRun, context: dg.SensorEvaluationContext) -> bool:
 
 def _words(lineage: LineageResource) -> Words:
     from mmplatform.lineage.facets import own_source
-    from sensors.ran import Words
+    from sensors.lineage_events import Words
 
     return Words(lineage.settings().lineage_namespace, lineage.datasets(), own_source())

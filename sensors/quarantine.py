@@ -8,14 +8,14 @@ from typing import Final, Literal
 import dagster as dg
 from pydantic import Field
 
-from assets.live_checks import AN_HOUR, COLUMNS, CROWDED, evaluation
+from assets.checks.live_checks import AN_HOUR, COLUMNS, CROWDED, evaluation
 from mmplatform.errors import PlatformError
 from mmplatform.events import utc_now
 from mmplatform.modalities import QUARANTINE_TABLE
-from quality.setaside import by_reason, crowded, news
-from quality.verdicts import Verdict
-from resources.hours import open_hours
+from quality.checks.quarantine_rate import by_reason, crowded, news
+from quality.checks.verdict import Verdict
 from resources.lakehouse import LakehouseResource
+from resources.readers.hours import open_hours
 from sensors.cursors import Remembered
 
 EVERY_S: Final = 30

@@ -10,8 +10,8 @@ from dagster._core.definitions.partitions.context import partition_loading_conte
 from assets import all_assets, all_specs
 from assets.partitions import FIRST_HOUR, HOURLY, hour_key
 from definitions import defs
-from mmplatform.land.buckets import BUCKET_NAMES
-from mmplatform.land.schemas import SPECS as LAKEHOUSE
+from mmplatform.buckets import BUCKET_NAMES
+from mmplatform.land.lakehouse.schemas import SPECS as LAKEHOUSE
 from mmplatform.modalities import MODALITIES, TABLES
 from quality.contracts import CONTRACTS
 from quality.slas import ASSET_WINDOWS, MODALITY_SLAS
@@ -153,7 +153,7 @@ def test_every_asset_has_its_checks_and_only_a_contract_holds_a_run_up():
 
 
 def test_the_page_on_dagster_names_every_check_and_sensor():
-    page = (Path(__file__).parents[1] / "docs" / "dagster.md").read_text()
+    page = (Path(__file__).parents[1] / "docs" / "how-to" / "dagster.md").read_text()
     rows = {line.split("|")[1].strip(" `") for line in page.splitlines() if line.startswith("| `")}
     checks = {key.name for key in defs.resolve_asset_graph().asset_check_keys}
     assert rows == checks | {sensor.name for sensor in defs.sensors}

@@ -8,7 +8,7 @@ from urllib.parse import unquote
 import pytest
 import typer
 
-from mmplatform.cli.app import app
+from mmplatform.cli.main import app
 from mmplatform.cli.schemas import schemas, text_of
 from mmplatform.modalities import ARTIFACTS_TOPIC, DEAD_LETTERS_TOPIC, MODALITIES, QUARANTINE_TOPIC, TABLES
 from mmplatform.settings import Settings
@@ -19,7 +19,7 @@ PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *s
 
 
 def setting_row(name):
-    """The row that docs/configuration.md must have for a setting."""
+    """The row that docs/reference/configuration.md must have for a setting."""
     field = Settings.model_fields[name]
     default = field.default.get_secret_value() if hasattr(field.default, "get_secret_value") else field.default
     shown = "" if default in {None, ""} else f"`{default}`"
@@ -28,12 +28,18 @@ def setting_row(name):
 
 @pytest.mark.parametrize("name", Settings.model_fields)
 def test_every_setting_is_documented_with_its_default(name):
-    text = (DOCS / "configuration.md").read_text()
-    assert setting_row(name) in text.splitlines(), f"docs/configuration.md must have the row: {setting_row(name)}"
+    text = (DOCS / "reference" / "configuration.md").read_text()
+    assert setting_row(name) in text.splitlines(), (
+        f"docs/reference/configuration.md must have the row: {setting_row(name)}"
+    )
 
 
 def test_no_setting_is_documented_that_does_not_exist():
-    named = set(re.findall(r"^\| `MMPLATFORM_([A-Z0-9_]+)`", (DOCS / "configuration.md").read_text(), re.MULTILINE))
+    named = set(
+        re.findall(
+            r"^\| `MMPLATFORM_([A-Z0-9_]+)`", (DOCS / "reference" / "configuration.md").read_text(), re.MULTILINE
+        )
+    )
     assert named == {name.upper() for name in Settings.model_fields}
 
 
@@ -51,22 +57,24 @@ VERBS = dict(verbs(typer.main.get_command(app)))
 
 @pytest.mark.parametrize("verb", VERBS)
 def test_every_verb_and_option_is_documented(verb):
-    sections = re.split(r"^## ", (DOCS / "cli.md").read_text(), flags=re.MULTILINE)
+    sections = re.split(r"^## ", (DOCS / "reference" / "cli.md").read_text(), flags=re.MULTILINE)
     section = next((each for each in sections if each.startswith(f"`mmplatform {verb}`")), None)
-    assert section, f"docs/cli.md has no section for mmplatform {verb}"
+    assert section, f"docs/reference/cli.md has no section for mmplatform {verb}"
     for parameter in VERBS[verb].params:
         if parameter.param_type_name == "option" and parameter.name != "help":
             assert f"`{parameter.opts[0]}" in section, (
-                f"docs/cli.md: mmplatform {verb} has an option {parameter.opts[0]}"
+                f"docs/reference/cli.md: mmplatform {verb} has an option {parameter.opts[0]}"
             )
 
 
 def test_no_verb_is_documented_that_does_not_exist():
-    assert set(re.findall(r"^## `mmplatform ([a-z -]+)`", (DOCS / "cli.md").read_text(), re.MULTILINE)) == set(VERBS)
+    assert set(
+        re.findall(r"^## `mmplatform ([a-z -]+)`", (DOCS / "reference" / "cli.md").read_text(), re.MULTILINE)
+    ) == set(VERBS)
 
 
 def test_every_table_and_topic_is_documented():
-    text = (DOCS / "tables.md").read_text()
+    text = (DOCS / "reference" / "tables.md").read_text()
     assert set(re.findall(r"^### `([a-z_]+)`", text, re.MULTILINE)) == {*TABLES, "index"}
     topics = {*(spec.topic for spec in MODALITIES.values()), ARTIFACTS_TOPIC, QUARANTINE_TOPIC, DEAD_LETTERS_TOPIC}
     assert all(f"`{topic}`" in text for topic in topics)
@@ -111,9 +119,9 @@ def test_links_lead_somewhere(page):
 
 
 def test_the_walk_through_the_code_names_functions_that_exist():
-    """docs/architecture.md names functions as [`name`](file): each must be defined in that file."""
-    text = (DOCS / "architecture.md").read_text()
-    named = re.findall(r"\[`([\w.]+)`\]\(\.\./([\w/]+\.py)\)", text)
+    """docs/explanation/architecture.md names functions as [`name`](file): each must be defined in that file."""
+    text = (DOCS / "explanation" / "architecture.md").read_text()
+    named = re.findall(r"\[`([\w.]+)`\]\((?:\.\./)+([\w/]+\.py)\)", text)
     assert len(named) > 30
     for function, file in named:
         name = function.split(".")[-1]
@@ -124,7 +132,7 @@ def test_the_walk_through_the_code_names_functions_that_exist():
 
 
 def test_the_glossary_has_the_words_that_matter():
-    text = (DOCS / "glossary.md").read_text().lower()
+    text = (DOCS / "reference" / "glossary.md").read_text().lower()
     for word in (
         "event",
         "artifact",
@@ -143,7 +151,7 @@ def test_the_glossary_has_the_words_that_matter():
 def test_the_page_on_bad_input_names_every_row_of_the_table():
     from tests.integration.bad_inputs import ROWS
 
-    named = re.findall(r"^\| ([^|]+) \|", (DOCS / "bad-input.md").read_text(), re.MULTILINE)
+    named = re.findall(r"^\| ([^|]+) \|", (DOCS / "reference" / "bad-input.md").read_text(), re.MULTILINE)
     assert [row.name for row in ROWS if named.count(row.name) != 1] == []
     sections = {"input", "end", "refused", "quarantined", "dead letter", "found, or kept", "unread"}
     assert {name for name in named if not name.startswith("---")} - {row.name for row in ROWS} <= sections

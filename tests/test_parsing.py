@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from benchmarks.fuzz.damage import PLANTED, Damage
 from benchmarks.fuzz.inputs import Input, Inputs
 from mmplatform.artifacts import Retraction, decode_artifact
-from mmplatform.derive.derived import Derived
+from mmplatform.derive.passages import Derived
 from mmplatform.errors import Rejected
 from mmplatform.events import decode_event, encode
-from mmplatform.land.rows import row_of
+from mmplatform.land.lakehouse.row_codec import row_of
 from mmplatform.modalities import CALL, CHAT, SCREENSHOT
 from mmplatform.pipeline.process import ConsumedRecord, process
 from quality.contracts import Limits

@@ -35,7 +35,7 @@ def test_it_works_where_the_checkout_is_not(wheel, tmp_path):
         packed.extractall(tmp_path / "site")
     script = (
         "import sys; sys.path = [sys.argv[1], *(p for p in sys.path if p not in {'', sys.argv[2]})]; "
-        "import definitions, mmplatform.cli.app; print(definitions.__file__); print(mmplatform.cli.app.__file__)"
+        "import definitions, mmplatform.cli.main; print(definitions.__file__); print(mmplatform.cli.main.__file__)"
     )
     command = [sys.executable, "-I", "-c", script, str(tmp_path / "site"), str(ROOT)]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)

@@ -15,8 +15,8 @@ import httpx
 import pytest
 
 from mmplatform import worker
-from mmplatform.consumers.status import WorkerStatus
-from tests.ingest.broker import any_broker
+from mmplatform.telemetry.status_server import WorkerStatus
+from tests.servers.broker import any_broker
 from tests.servers.chroma import running_chroma
 from tests.servers.process import free_ports
 from tests.waiting import eventually

@@ -28,8 +28,8 @@ import structlog
 from benchmarks.accuracy import corpora, finding, sounds, speech
 from benchmarks.accuracy.score import NONE, Errors, recall_at
 from benchmarks.machine import describe
-from mmplatform.derive.audio import RATE
-from mmplatform.pipeline.derivers import open_embedder
+from mmplatform.derive.media.audio import RATE
+from mmplatform.pipeline.factories import open_embedder
 from mmplatform.ports import Audio
 from mmplatform.settings import Settings, load
 

@@ -18,11 +18,11 @@ import numpy as np
 from benchmarks.accuracy.corpora import Page, Screen
 from benchmarks.accuracy.score import rank_of, word_recall
 from mmplatform.artifacts import Passage
-from mmplatform.derive.image import decode, probe
+from mmplatform.derive.media.image import decode, probe
 from mmplatform.events import Arrival, ChatMessage, Position, Screenshot, utc_now
-from mmplatform.land.blobs import FileBlobs
+from mmplatform.land.blobs.file_store import FileBlobs
 from mmplatform.memo import MemoryMemo
-from mmplatform.pipeline.derivers import chat_deriver, open_reader, screenshot_deriver
+from mmplatform.pipeline.factories import chat_deriver, open_reader, screenshot_deriver
 from mmplatform.ports import Embedder
 from mmplatform.settings import Settings
 

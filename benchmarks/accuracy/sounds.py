@@ -8,7 +8,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from mmplatform.derive.audio import RATE
+from mmplatform.derive.media.audio import RATE
 from mmplatform.ports import Audio
 
 Samples = npt.NDArray[np.float64]

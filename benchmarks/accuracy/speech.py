@@ -23,14 +23,14 @@ from benchmarks.accuracy.corpora import Speech
 from benchmarks.accuracy.score import Errors, word_errors
 from examples.make.score_speech import normalise
 from mmplatform.artifacts import Retraction, Utterance
-from mmplatform.derive.asr import Guards, WhisperTranscriber
-from mmplatform.derive.audio import RATE, decode, split
-from mmplatform.derive.call import CallDeriver
-from mmplatform.derive.models import locate
+from mmplatform.derive.adapters.model_files import locate
+from mmplatform.derive.adapters.whisper import Guards, WhisperTranscriber
+from mmplatform.derive.call.deriver import CallDeriver
+from mmplatform.derive.media.audio import RATE, decode, split
 from mmplatform.events import Arrival, CallChunk, CallEnd, Position
-from mmplatform.land.blobs import FileBlobs
+from mmplatform.land.blobs.file_store import FileBlobs
 from mmplatform.memo import MemoryMemo
-from mmplatform.pipeline.derivers import open_embedder
+from mmplatform.pipeline.factories import open_embedder
 from mmplatform.ports import Audio, Redacted
 from mmplatform.settings import Settings
 

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Final
 
 from benchmarks.faults.stack import Broken
-from mmplatform.derive.audio import split
+from mmplatform.client.client import GatewayClient
+from mmplatform.derive.media.audio import split
 from mmplatform.errors import PlatformError
 from mmplatform.events import Modality
-from mmplatform.ingest.client import GatewayClient
 
 CASE: Final = Path(__file__).parents[2] / "examples" / "payment-failed"
 EACH: Final = 40

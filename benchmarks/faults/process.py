@@ -48,11 +48,11 @@ def set_wrong(offset: Callable[[], float]) -> None:
 
 def slow_down(delay: Callable[[], float], *, lakehouse: bool) -> None:
     """Delays at the two ports behind which a disk lies."""
-    from mmplatform.land.blobs import FileBlobs
+    from mmplatform.land.blobs.file_store import FileBlobs
 
     ports: list[tuple[type, str]] = [(FileBlobs, "put"), (FileBlobs, "get")]
     if lakehouse:
-        from mmplatform.land.lakehouse import Lakehouse
+        from mmplatform.land.lakehouse.store import Lakehouse
 
         ports.append((Lakehouse, "land"))
     for owner, name in ports:

@@ -17,12 +17,13 @@ from typing import Any, Final
 import httpx
 
 from benchmarks.faults.board import Board
-from mmplatform.ingest.client import GatewayClient
-from mmplatform.land.lakehouse import Lakehouse
-from mmplatform.local import processes, runfile
-from mmplatform.local.environment import Addresses, worker_environment
+from mmplatform.client.client import GatewayClient
+from mmplatform.land.lakehouse.store import Lakehouse
+from mmplatform.local import run_file
 from mmplatform.local.launch import take_down
-from mmplatform.local.ports import any_free
+from mmplatform.local.services.environment import Addresses, worker_environment
+from mmplatform.local.services.port_leases import any_free
+from mmplatform.local.supervisor import processes
 from mmplatform.modalities import MODALITIES
 from mmplatform.settings import Settings, load
 
@@ -84,9 +85,9 @@ class Broken:
     settings: Settings
     board: Board
 
-    def now(self) -> runfile.StackRun:
+    def now(self) -> run_file.StackRun:
         """What the run file says of its processes."""
-        run = runfile.running(self.settings.data_dir)
+        run = run_file.running(self.settings.data_dir)
         if run is None:
             raise RuntimeError("the supervisor is gone")
         return run
@@ -226,5 +227,5 @@ def broken_stack(data_dir: Path, **more: str) -> Iterator[Broken]:
 def _is_up(settings: Settings, supervisor: subprocess.Popen[bytes]) -> bool:
     if supervisor.poll() is not None:
         raise RuntimeError(f"the supervisor ended with {supervisor.returncode}")
-    run = runfile.running(settings.data_dir)
+    run = run_file.running(settings.data_dir)
     return run is not None and run.pid == supervisor.pid and run.settled

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Final
 
 from mmplatform.local.launch import run_stack
-from mmplatform.local.ports import PortClaims
-from mmplatform.local.restarts import RestartPolicy
-from mmplatform.local.stack import Options, Service, plan
-from mmplatform.local.views import NoView
+from mmplatform.local.services.port_leases import PortClaims
+from mmplatform.local.services.services import Options, Service, plan
+from mmplatform.local.status.views import NoView
+from mmplatform.local.supervisor.restart_policy import RestartPolicy
 from mmplatform.settings import load
 
 PATIENT: Final = RestartPolicy(most_s=2.0, deaths=1_000, in_a_row=1_000)

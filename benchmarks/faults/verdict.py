@@ -13,8 +13,8 @@ from benchmarks.faults.ledger import CASE, Ledger
 from benchmarks.faults.stack import Broken
 from mmplatform.artifacts import DeadLetter
 from mmplatform.events import Modality, Position, decode_event
-from mmplatform.ingest.replay_log import ReplayLog
-from mmplatform.ingest.topics import topic_name
+from mmplatform.kafka.reader import ReplayLog
+from mmplatform.kafka.topics import topic_name
 from mmplatform.modalities import DEAD_LETTERS_TOPIC, MODALITIES
 
 _OVERLAP_S: Final = 0.5

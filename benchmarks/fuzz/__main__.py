@@ -21,13 +21,13 @@ from benchmarks.fuzz.inputs import Input, Inputs
 from benchmarks.fuzz.ledger import Ledger, account, settle
 from benchmarks.fuzz.sending import Sent, send
 from benchmarks.machine import describe
-from mmplatform.ingest.replay_log import ReplayLog
-from mmplatform.ingest.topics import topic_name
-from mmplatform.land.index import ChromaIndex
-from mmplatform.land.spaces import SpaceLog
-from mmplatform.local import runfile
+from mmplatform.kafka.reader import ReplayLog
+from mmplatform.kafka.topics import topic_name
+from mmplatform.land.index.embedder_registry import SpaceLog
+from mmplatform.land.index.store import ChromaIndex
+from mmplatform.local import run_file
 from mmplatform.modalities import DEAD_LETTERS_TOPIC
-from mmplatform.pipeline.derivers import open_embedder
+from mmplatform.pipeline.factories import open_embedder
 from mmplatform.settings import Settings, load
 
 ROUND: Final = 5_000
@@ -39,7 +39,7 @@ BEHIND: Final = ROUND // 2
 SETTLE_S: Final = 900.0
 
 
-def fuzz(settings: Settings, run: runfile.StackRun, count: int, seed: int) -> tuple[Ledger, list[str]]:
+def fuzz(settings: Settings, run: run_file.StackRun, count: int, seed: int) -> tuple[Ledger, list[str]]:
     """Send so many inputs to a running stack; the ledger, and sentences on what is wrong beside it."""
     addressed = settings.model_copy(update={"kafka": run.kafka, "chroma": run.chroma})
     before = _restarts(settings)
@@ -64,7 +64,7 @@ def fuzz(settings: Settings, run: runfile.StackRun, count: int, seed: int) -> tu
 
 
 def _restarts(settings: Settings) -> dict[str, int]:
-    run = runfile.running(settings.data_dir.absolute())
+    run = run_file.running(settings.data_dir.absolute())
     return {name: service.restarts for name, service in run.services.items()} if run else {}
 
 
@@ -88,7 +88,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args()
     settings = load()
-    run = runfile.running(settings.data_dir.absolute())
+    run = run_file.running(settings.data_dir.absolute())
     if run is None:
         raise SystemExit("start the stack first: mmplatform up --detach --no-dagster")
     print(f"machine: {describe()}")

@@ -14,13 +14,13 @@ from pydantic import ValidationError
 from benchmarks.fuzz.inputs import Input
 from benchmarks.fuzz.sending import Sent, route_of
 from mmplatform.artifacts import Artifact, Caption, DeadLetter, Message, Passage, Quarantined, decode_artifact
+from mmplatform.buckets import bucket_of
 from mmplatform.errors import Rejected
 from mmplatform.events import Position, decode_event
-from mmplatform.ingest.replay_log import Entry, ReplayLog
-from mmplatform.ingest.topics import topic_name
-from mmplatform.land.buckets import bucket_of
-from mmplatform.land.index import ChromaIndex
-from mmplatform.land.lakehouse import Lakehouse
+from mmplatform.kafka.reader import Entry, ReplayLog
+from mmplatform.kafka.topics import topic_name
+from mmplatform.land.index.store import ChromaIndex
+from mmplatform.land.lakehouse.store import Lakehouse
 from mmplatform.modalities import (
     ARCHIVE_GROUP,
     ARTIFACTS_TOPIC,

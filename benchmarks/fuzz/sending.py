@@ -14,7 +14,7 @@ from confluent_kafka import Producer
 
 from benchmarks.fuzz.inputs import Input
 from mmplatform.events import Position
-from mmplatform.ingest.kafka import client_config
+from mmplatform.kafka.connection import client_config
 from mmplatform.settings import Settings
 
 AT_ONCE: Final = 16

@@ -20,7 +20,7 @@ from benchmarks.machine import cpu_seconds
 from benchmarks.peers.arrivals import append, files_of, log_of
 from benchmarks.peers.environments import Peer, python_of
 from benchmarks.peers.outcome import Ledger, Outcome, texts
-from mmplatform.derive.models import locate
+from mmplatform.derive.adapters.model_files import locate
 from mmplatform.settings import load
 
 PATIENCE_S: Final = 600.0

@@ -20,10 +20,10 @@ from benchmarks.machine import cpu_seconds, resident_bytes
 from benchmarks.peers.outcome import Ledger, Outcome, texts
 from benchmarks.reader import Seen, read
 from mmplatform.artifacts import artifact_id
-from mmplatform.ingest.client import GatewayClient
-from mmplatform.ingest.requests import ChatBody
-from mmplatform.land.index import ChromaIndex
-from mmplatform.local import launch, runfile
+from mmplatform.client.client import GatewayClient
+from mmplatform.ingest.schemas import ChatBody
+from mmplatform.land.index.store import ChromaIndex
+from mmplatform.local import launch, run_file
 from mmplatform.settings import Settings, load
 
 PATIENCE_S: Final = 900.0
@@ -46,7 +46,7 @@ def measure(chats: int, rates: list[int], seconds: float, seed: int) -> Outcome:
 
 
 @contextmanager
-def _stack() -> Iterator[tuple[Settings, runfile.StackRun]]:
+def _stack() -> Iterator[tuple[Settings, run_file.StackRun]]:
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         settings = load(data_dir=Path(folder), gateway_port=0)
         arguments = ["--no-dagster", "--derivers", "chat=1,call=0,screenshot=0"]
@@ -57,7 +57,7 @@ def _stack() -> Iterator[tuple[Settings, runfile.StackRun]]:
             launch.take_down(settings.data_dir.absolute(), hurry=True, patience_s=60)
 
 
-def _throughput(settings: Settings, run: runfile.StackRun, found: Outcome, seed: int) -> None:
+def _throughput(settings: Settings, run: run_file.StackRun, found: Outcome, seed: int) -> None:
     with closing(ChromaIndex.open(settings)) as index:
         _send(run, texts(1, seed - 1), "warm")
         _until(lambda: index.count() >= 1)
@@ -70,7 +70,7 @@ def _throughput(settings: Settings, run: runfile.StackRun, found: Outcome, seed:
         found.memory_mb = resident_bytes([run.pid]) / 2**20
 
 
-def _gaps(run: runfile.StackRun, rate: int, seconds: float, seed: int) -> list[float]:
+def _gaps(run: run_file.StackRun, rate: int, seconds: float, seed: int) -> list[float]:
     """By the reader that polls the public search for the canaries among the chats.
 
     It looks back a few seconds, as the peers' reader reads from the oldest chat on that it has not got: to ask for all
@@ -94,7 +94,7 @@ def _gaps(run: runfile.StackRun, rate: int, seconds: float, seed: int) -> list[f
     return [gap for _, gap in seen.gaps.values()]
 
 
-def _drain(run: runfile.StackRun) -> None:
+def _drain(run: run_file.StackRun) -> None:
     """Until the deriver and the indexer have said twice that nothing waits for them."""
     names, quiet = [name for name in run.services if name.startswith(_KILLED)], 0
 
@@ -108,11 +108,11 @@ def _drain(run: runfile.StackRun) -> None:
     _until(still)
 
 
-def _killed(settings: Settings, run: runfile.StackRun, chats: int, seed: int) -> str:
+def _killed(settings: Settings, run: run_file.StackRun, chats: int, seed: int) -> str:
     with closing(ChromaIndex.open(settings)) as index:
         names = _send(run, texts(chats, seed), "chat")
         _until(lambda: index.count() >= 0.6 * chats)
-        now = runfile.running(settings.data_dir.absolute())
+        now = run_file.running(settings.data_dir.absolute())
         assert now is not None
         for service, state in now.services.items():
             if service.startswith(_KILLED) and state.pid:
@@ -124,7 +124,7 @@ def _killed(settings: Settings, run: runfile.StackRun, chats: int, seed: int) ->
         return f"whole again after {took:.1f} s; {Ledger.of(wanted, [(each, 1) for each in index.ids()])}"
 
 
-def _send(run: runfile.StackRun, said: list[str], kind: str) -> list[str]:
+def _send(run: run_file.StackRun, said: list[str], kind: str) -> list[str]:
     names = [f"{kind}-{n}" for n in range(len(said))]
     with GatewayClient(run.gateway, attempts=50) as client:
         for first in range(0, len(said), _AT_ONCE):

@@ -14,7 +14,7 @@ from mmplatform.errors import Rejected, Unavailable
 
 if TYPE_CHECKING:
     from mmplatform.artifacts import DeadLetter
-    from mmplatform.ingest.dead_letters import DeadLetters, Standing
+    from mmplatform.kafka.dead_letters import DeadLetters, Standing
     from mmplatform.settings import Settings
 
 letters = typer.Typer(no_args_is_help=True, help="Records of the log that cannot be read.")
@@ -49,8 +49,8 @@ def redrive(
     everything: Annotated[bool, typer.Option("--all", help="All that were not redriven before and can be.")] = False,
 ) -> None:
     """Write their records to their topics again, each once; exit code 1 when one could not be."""
-    from mmplatform.ingest.dead_letters import Standing, place_of
-    from mmplatform.ingest.producer import LogProducer
+    from mmplatform.kafka.dead_letters import Standing, place_of
+    from mmplatform.kafka.producer import LogProducer
 
     settings, store = _opened()
     with _alone(settings), closing(LogProducer(settings)) as producer:
@@ -72,7 +72,7 @@ def redrive(
 @contextmanager
 def _alone(settings: Settings) -> Iterator[None]:
     """Two at once would each find a letter not redriven yet, and write its record twice."""
-    from mmplatform.land.locks import Held, held
+    from mmplatform.land.file_lock import Held, held
 
     path = settings.data_dir / "redrive.lock"
     with ExitStack() as lock:
@@ -92,7 +92,7 @@ def _chosen(found: dict[str, DeadLetter], places: Sequence[str], *, everything: 
 
 
 def _told(letter: DeadLetter, standing: Mapping[str, Standing]) -> dict[str, object]:
-    from mmplatform.ingest.dead_letters import place_of
+    from mmplatform.kafka.dead_letters import place_of
 
     place = place_of(letter.position)
     return {
@@ -105,9 +105,9 @@ def _told(letter: DeadLetter, standing: Mapping[str, Standing]) -> dict[str, obj
 
 
 def _opened() -> tuple[Settings, DeadLetters]:
-    from mmplatform.ingest.dead_letters import DeadLetters
-    from mmplatform.ingest.replay_log import ReplayLog
-    from mmplatform.local.runfile import with_log
+    from mmplatform.kafka.dead_letters import DeadLetters
+    from mmplatform.kafka.reader import ReplayLog
+    from mmplatform.local.run_file import with_log
     from mmplatform.settings import load
 
     settings = with_log(load())

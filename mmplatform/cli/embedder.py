@@ -13,9 +13,9 @@ from mmplatform.cli.app import app
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from mmplatform.land.spaces import Spaces
-    from mmplatform.pipeline.copying import Copied
-    from mmplatform.pipeline.swapping import Progress, Swapping
+    from mmplatform.land.index.embedder_registry import Spaces
+    from mmplatform.pipeline.embedder_swap.copy import Copied
+    from mmplatform.pipeline.embedder_swap.swap import Progress, Swapping
     from mmplatform.settings import Settings
 
 embedder = typer.Typer(no_args_is_help=True, help="Which embedder's index serves searches, and how another one does.")
@@ -63,7 +63,7 @@ def build(
     swap_then: Annotated[bool, typer.Option("--swap/--no-swap", help="Let it serve when all is built.")] = True,
 ) -> None:
     """Build its index beside the one that serves, and swap when all of it is there; run again, it goes on."""
-    from mmplatform.pipeline.derivers import space_named
+    from mmplatform.pipeline.factories import space_named
 
     with _opened() as (swapping, settings), _shown() as (console, progress):
         wanted = space_named(settings, name)
@@ -107,8 +107,8 @@ def retire(
 
 @contextmanager
 def _opened() -> Iterator[tuple[Swapping, Settings]]:
-    from mmplatform.local.runfile import with_index
-    from mmplatform.pipeline.derivers import open_swapping
+    from mmplatform.local.run_file import with_index
+    from mmplatform.pipeline.factories import open_swapping
     from mmplatform.settings import load
 
     settings = with_index(load())

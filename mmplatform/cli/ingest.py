@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from mmplatform.ingest.files import Origin, Plan
-    from mmplatform.ingest.ledger import Ledger
-    from mmplatform.ingest.sending import Pace
+    from mmplatform.sources.files.discovery import Origin, Plan
+    from mmplatform.sources.files.report import Ledger
+    from mmplatform.sources.files.upload import Pace
 
 _SHOWN = 20
 
@@ -41,9 +41,9 @@ def ingest(
 
     from rich.console import Console
 
-    from mmplatform.cli.running import gateway_url
-    from mmplatform.ingest.files import Origin, plan
-    from mmplatform.ingest.sending import Pace
+    from mmplatform.sources.files.discovery import Origin, plan
+    from mmplatform.sources.files.upload import Pace
+    from mmplatform.terminal.running import gateway_url
 
     console = Console()
     planned = plan(paths)
@@ -67,9 +67,9 @@ def ingest(
 async def _send(url: str, planned: Plan, origin: Origin, pace: Pace, console: Console) -> Ledger:
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeElapsedColumn
 
-    from mmplatform.derive.audio import split
-    from mmplatform.ingest.client import AsyncGatewayClient
-    from mmplatform.ingest.sending import Sender
+    from mmplatform.client.client import AsyncGatewayClient
+    from mmplatform.derive.media.audio import split
+    from mmplatform.sources.files.upload import Sender
 
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeElapsedColumn())
     progress = Progress(*columns, console=console)

@@ -20,11 +20,11 @@ def rebuild_index() -> None:
     """Fill an index that was lost from the lakehouse, with the vectors that lie there, while the stream goes on."""
     from contextlib import closing
 
-    from mmplatform.consumers.reindexing import Reindexing
-    from mmplatform.ingest.replay_log import ReplayLog
-    from mmplatform.land.index import ChromaIndex
-    from mmplatform.land.lakehouse import Lakehouse
-    from mmplatform.local.runfile import with_index, with_log
+    from mmplatform.consumers.rebuild_index import Reindexing
+    from mmplatform.kafka.reader import ReplayLog
+    from mmplatform.land.index.store import ChromaIndex
+    from mmplatform.land.lakehouse.store import Lakehouse
+    from mmplatform.local.run_file import with_index, with_log
     from mmplatform.settings import load
 
     settings = with_log(with_index(load()))
@@ -45,10 +45,10 @@ def rebuild_index() -> None:
 @lakehouse.command("rebuild")
 def rebuild_lakehouse() -> None:
     """Land again from the log what the archiver had landed, where the lakehouse has it no more; no model runs."""
-    from mmplatform.consumers.relanding import reland
-    from mmplatform.ingest.replay_log import ReplayLog
-    from mmplatform.land.lakehouse import Lakehouse
-    from mmplatform.local.runfile import with_log
+    from mmplatform.consumers.rebuild_lakehouse import reland
+    from mmplatform.kafka.reader import ReplayLog
+    from mmplatform.land.lakehouse.store import Lakehouse
+    from mmplatform.local.run_file import with_log
     from mmplatform.settings import load
 
     settings = with_log(load())

@@ -11,7 +11,7 @@ from mmplatform.cli.app import app
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from mmplatform.pipeline.reprocess import Summary
+    from mmplatform.pipeline.reprocess.reprocess import Summary
 
 
 @app.command("reprocess")
@@ -27,9 +27,9 @@ def reprocess_hour(
     from rich.progress import Progress
 
     from mmplatform.events import utc_now
-    from mmplatform.local.runfile import with_index
-    from mmplatform.pipeline.parts import choose, open_parts
-    from mmplatform.pipeline.reprocess import check_hour, parse_hour, reprocess, spec_of
+    from mmplatform.local.run_file import with_index
+    from mmplatform.pipeline.reprocess.inputs import choose, open_parts
+    from mmplatform.pipeline.reprocess.reprocess import check_hour, parse_hour, reprocess, spec_of
     from mmplatform.settings import load
 
     spec, start = spec_of(table), parse_hour(hour)

@@ -23,8 +23,8 @@ def search(
     as_json: Annotated[bool, typer.Option("--json", help="Print the answer as JSON.")] = False,
 ) -> None:
     """Find passages; each says where it comes from, when it happened and how old it is."""
-    from mmplatform.cli.answers import print_hits
-    from mmplatform.cli.running import ask, gateway_url
+    from mmplatform.terminal.answers import print_hits
+    from mmplatform.terminal.running import ask, gateway_url
 
     body: dict[str, Any] = {"query": question, "k": k, "modalities": modality or []}
     body |= {"subject_id": subject} if subject else {}
@@ -41,8 +41,8 @@ def freshness(
     as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
 ) -> None:
     """Show the freshness gap of each modality, whole and by stage, over the last 15 minutes."""
-    from mmplatform.cli.answers import print_freshness
-    from mmplatform.cli.running import ask, shed_by_modality, status_url
+    from mmplatform.terminal.answers import print_freshness
+    from mmplatform.terminal.running import ask, shed_by_modality, status_url
 
     page = ask("GET", status_url("index"))
     found: dict[str, dict[str, Any]] = page["freshness"]

@@ -28,8 +28,8 @@ def up(
 ) -> None:
     """Start the local stack; Ctrl-C stops it."""
     from mmplatform.local.launch import dagster_location, run_stack
-    from mmplatform.local.stack import Options, parse_derivers
-    from mmplatform.local.views import LiveView, PlainView, View
+    from mmplatform.local.services.services import Options, parse_derivers
+    from mmplatform.local.status.views import LiveView, PlainView, View
 
     counts = parse_derivers(derivers)
     settings = load()
@@ -46,7 +46,7 @@ def up(
 
 def _detach(derivers: str, dagster: bool) -> None:
     from mmplatform.local.launch import run_detached
-    from mmplatform.local.runfile import StackRun
+    from mmplatform.local.run_file import StackRun
 
     console = Console()
 
@@ -99,7 +99,7 @@ def restart(
     services: Annotated[list[str] | None, typer.Argument(help="Workers; none: all of them.")] = None,
 ) -> None:
     """Replace workers one by one by fresh processes, each warm before the one before it stops: new code, no outage."""
-    from mmplatform.local.rolling import ask_restart
+    from mmplatform.local.supervisor.rolling_restart import ask_restart
 
     def show(name: str, seconds: float) -> None:
         typer.echo(f"{name}: restarted" + (f", nobody worked in its place for {seconds:.2f} s" if seconds else ""))
@@ -110,18 +110,19 @@ def restart(
 @app.command()
 def status(as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False) -> None:
     """Show the processes of the stack, their lag and freshness gaps; exit code 1 when one is not ready."""
-    from mmplatform.local import overview, runfile
-    from mmplatform.local.table import render
+    from mmplatform.local import run_file
+    from mmplatform.local.status import overview
+    from mmplatform.local.status.live_table import render
 
     data_dir = load().data_dir.absolute()
-    run = runfile.running(data_dir)
+    run = run_file.running(data_dir)
     if run is None:
         if as_json:
             typer.echo("null")
             raise typer.Exit(1)
         left = (
             " (one ended without stopping cleanly: `mmplatform up` goes on from there)"
-            if runfile.last(data_dir)
+            if run_file.last(data_dir)
             else ""
         )
         raise Unavailable(f"no stack runs on {data_dir}{left}: start it with `mmplatform up`")
@@ -142,7 +143,7 @@ def logs(
     lines: Annotated[int, typer.Option("--lines", "-n", min=0, help="How many of the last lines of each.")] = 20,
 ) -> None:
     """Print the logs of the stack's processes, whether it runs or not."""
-    from mmplatform.local import logs as files
+    from mmplatform.local import log_files as files
 
     folder = load().data_dir.absolute() / "logs"
     found = {path.stem: path for path in sorted(folder.glob("*.log"))}
@@ -164,15 +165,17 @@ def doctor(
     ] = False,
 ) -> None:
     """Check what this machine must have, and say how to mend what it lacks; exit code 1 when something failed."""
-    from mmplatform.local.doctor import Finding, examine, model_files
+    from mmplatform.local.doctor.doctor import examine
+    from mmplatform.local.doctor.finding import Finding
+    from mmplatform.local.doctor.models import model_files
 
     settings = load()
     findings = examine(settings)
     if deep:
-        from mmplatform.local.runfile import with_index, with_log
-        from mmplatform.pipeline import canaries
+        from mmplatform.local.run_file import with_index, with_log
+        from mmplatform.pipeline import deep_checks
 
-        tried = canaries.examine(with_log(with_index(settings)))
+        tried = deep_checks.examine(with_log(with_index(settings)))
         findings += model_files(settings)
         findings += [Finding(each.check, each.verdict, each.detail, each.mend) for each in tried]
     table = Table(box=None, pad_edge=False, show_header=False)

@@ -18,10 +18,10 @@ def topics(
     ] = "",
 ) -> None:
     """Show the topics of events, or raise the number of topic partitions of one; it is never lowered."""
-    from mmplatform.ingest.kafka import admin
-    from mmplatform.ingest.raising import parse_raise, raise_partitions, stands
-    from mmplatform.ingest.replay_log import ReplayLog
-    from mmplatform.local.runfile import with_log
+    from mmplatform.kafka.connection import admin
+    from mmplatform.kafka.partitions import parse_raise, raise_partitions, stands
+    from mmplatform.kafka.reader import ReplayLog
+    from mmplatform.local.run_file import with_log
     from mmplatform.settings import load
 
     wanted = parse_raise(raised) if raised else None

@@ -22,20 +22,20 @@ from pydantic import TypeAdapter
 
 from mmplatform.artifacts import Artifact, DeadLetter, Quarantined, Retraction, decode_artifact
 from mmplatform.consumers.publish import publish
-from mmplatform.consumers.quix import BatchSink, WorkerApplication, open_app, open_topic
-from mmplatform.consumers.status import WorkerStatus
+from mmplatform.consumers.quix_app import BatchSink, WorkerApplication, open_app, open_topic
 from mmplatform.errors import Permanent, PlatformError, Rejected
 from mmplatform.events import Event, Position, decode_event, parse, utc_now
-from mmplatform.ingest.producer import LogProducer
-from mmplatform.ingest.replay_log import ReplayLog
-from mmplatform.ingest.topics import topic_name
-from mmplatform.land.lakehouse import Lakehouse
-from mmplatform.land.landed import Landed, Offsets, Placed
-from mmplatform.land.rows import row_of, tables_of_retraction
-from mmplatform.land.schemas import SPECS
+from mmplatform.kafka.producer import LogProducer
+from mmplatform.kafka.reader import ReplayLog
+from mmplatform.kafka.topics import topic_name
+from mmplatform.land.lakehouse.row_codec import row_of, tables_of_retraction
+from mmplatform.land.lakehouse.schemas import SPECS
+from mmplatform.land.lakehouse.snapshot_offsets import Landed, Offsets, Placed
+from mmplatform.land.lakehouse.store import Lakehouse
 from mmplatform.modalities import ARCHIVE_GROUP, ARTIFACTS_TOPIC, MODALITIES, QUARANTINE_TOPIC, TABLES
 from mmplatform.pipeline.process import ConsumedRecord, Outcome, dead_letter
 from mmplatform.settings import Settings
+from mmplatform.telemetry.status_server import WorkerStatus
 
 _log = structlog.get_logger(__name__)
 UPKEEP_S: Final = 3600.0

@@ -14,17 +14,15 @@ import structlog
 from quixstreams import State, message_context
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_delay, wait_exponential
 
-from mmplatform.consumers.changelog import guard_changelog
+from mmplatform.consumers.changelog_guard import guard_changelog
 from mmplatform.consumers.publish import Outgoing, outgoing, publish
-from mmplatform.consumers.quix import BatchSink, WorkerApplication, open_app, open_topic, unprefixed
-from mmplatform.consumers.readiness import STORE, Readiness
-from mmplatform.consumers.status import WorkerStatus
-from mmplatform.derive.call import CallDeriver
-from mmplatform.derive.call_state import CallState, restored
-from mmplatform.derive.derived import Derived
+from mmplatform.consumers.quix_app import BatchSink, WorkerApplication, open_app, open_topic, unprefixed
+from mmplatform.derive.call.deriver import CallDeriver
+from mmplatform.derive.call.state import CallState, restored
+from mmplatform.derive.passages import Derived
 from mmplatform.errors import Busy, Rejected, Unavailable
 from mmplatform.events import Arrival, CallChunk, CallEnd, Position, decode_event, utc_now
-from mmplatform.ingest.producer import LogProducer
+from mmplatform.kafka.producer import LogProducer
 from mmplatform.modalities import ARTIFACTS_TOPIC, CALL, DEAD_LETTERS_TOPIC, QUARANTINE_TOPIC, SHED, ModalitySpec
 from mmplatform.pipeline.process import (
     BatchDeriver,
@@ -39,6 +37,8 @@ from mmplatform.pipeline.process import (
     shed_by,
 )
 from mmplatform.settings import Settings
+from mmplatform.telemetry.readiness import STORE, Readiness
+from mmplatform.telemetry.status_server import WorkerStatus
 
 _log = structlog.get_logger(__name__)
 _STATE_KEY: Final = "call"

@@ -1,7 +1,7 @@
 """The indexer's shell: passages from the artifacts topic into the hot index, and the freshness gap of each.
 
 Vectors travel with the passages, so that the index can be built again from the log alone. A model runs here only where
-one embedder takes another's place (:mod:`mmplatform.pipeline.in_step`).
+one embedder takes another's place (:mod:`mmplatform.pipeline.embedder_swap.dual_write`).
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ import structlog
 
 from mmplatform.artifacts import Artifact, DeadLetter, Passage, Retraction, decode_artifact
 from mmplatform.consumers.publish import publish
-from mmplatform.consumers.quix import BatchSink, WorkerApplication, open_app, open_topic
-from mmplatform.consumers.status import WorkerStatus
+from mmplatform.consumers.quix_app import BatchSink, WorkerApplication, open_app, open_topic
 from mmplatform.errors import Rejected
 from mmplatform.events import utc_now
-from mmplatform.ingest.producer import LogProducer
+from mmplatform.kafka.producer import LogProducer
 from mmplatform.modalities import ARTIFACTS_TOPIC, INDEX_GROUP
 from mmplatform.pipeline.process import ConsumedRecord, Outcome, dead_letter
 from mmplatform.settings import Settings
+from mmplatform.telemetry.status_server import WorkerStatus
 
 _log = structlog.get_logger(__name__)
 

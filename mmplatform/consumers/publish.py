@@ -10,11 +10,11 @@ import structlog
 from mmplatform.artifacts import Artifact, Quarantined
 from mmplatform.errors import Misconfigured, TooLarge
 from mmplatform.events import encode
-from mmplatform.ingest.producer import LogProducer, LogRecord
-from mmplatform.ingest.topics import MESSAGE_BYTES, topic_name
+from mmplatform.kafka.producer import LogProducer, LogRecord
+from mmplatform.kafka.topics import MESSAGE_BYTES, topic_name
 from mmplatform.modalities import ARTIFACTS_TOPIC, DEAD_LETTERS_TOPIC, QUARANTINE_TOPIC
 from mmplatform.pipeline.process import Outcome
-from mmplatform.pipeline.sizes import fit, too_large
+from mmplatform.pipeline.record_size import fit, too_large
 from mmplatform.settings import Settings
 
 _log = structlog.get_logger(__name__)

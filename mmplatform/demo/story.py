@@ -13,18 +13,18 @@ from typing import Any, Final
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from mmplatform.cli.answers import print_freshness, print_hit, seconds, shorten
-from mmplatform.cli.running import ask, open_client, status_url
 from mmplatform.demo.case import Case, Question, load_case, says
 from mmplatform.demo.stream import Stream
 from mmplatform.demo.watch import Watch
 from mmplatform.errors import PlatformError, Unavailable
 from mmplatform.events import MODALITY_OF_KIND
-from mmplatform.local import runfile
+from mmplatform.local import run_file
 from mmplatform.local.launch import run_detached, take_down
 from mmplatform.local.models import needed_by, pull
-from mmplatform.retrieve.freshness import Quantiles
 from mmplatform.settings import Settings
+from mmplatform.telemetry.freshness import Quantiles
+from mmplatform.terminal.answers import print_freshness, print_hit, seconds, shorten
+from mmplatform.terminal.running import ask, open_client, status_url
 
 SETTLE_S: Final = 240.0
 START_S: Final = 60.0
@@ -100,7 +100,7 @@ class Story:
         """Until Ctrl-C. A stack that is not ours needs nobody to stay."""
         if self._started:
             self._console.print("the stack stays up: Ctrl-C stops it", style="bold")
-            while runfile.is_locked(self._settings.data_dir.absolute()):
+            while run_file.is_locked(self._settings.data_dir.absolute()):
                 time.sleep(1)
 
     def end(self) -> None:
@@ -110,17 +110,17 @@ class Story:
             return
         self._console.print("stopping the stack …", style="dim")
         deadline = time.monotonic() + START_S
-        while runfile.is_locked(data_dir) and runfile.running(data_dir) is None and time.monotonic() < deadline:
+        while run_file.is_locked(data_dir) and run_file.running(data_dir) is None and time.monotonic() < deadline:
             time.sleep(0.2)  # it has just begun: it cannot be told to stop before its run file is there
         take_down(data_dir, hurry=False, patience_s=90)
 
-    def _stack(self) -> runfile.StackRun:
+    def _stack(self) -> run_file.StackRun:
         data_dir = self._settings.data_dir.absolute()
-        run = runfile.running(data_dir)
+        run = run_file.running(data_dir)
         if run is not None:
             self._console.print(f"the stack is running already (pid {run.pid})", highlight=False)
         else:
-            self._started = not runfile.is_locked(data_dir)
+            self._started = not run_file.is_locked(data_dir)
             run = _start(self._settings, self._telling, self._console)
         _demand(run, self._console)
         return run
@@ -138,18 +138,18 @@ def _models(settings: Settings, console: Console) -> None:
     console.print(f"models are in {settings.models_path}", highlight=False)
 
 
-def _start(settings: Settings, telling: Telling, console: Console) -> runfile.StackRun:
+def _start(settings: Settings, telling: Telling, console: Console) -> run_file.StackRun:
     with _spinner(console) as display:
         task = display.add_task("starting the stack")
 
-        def show(now: runfile.StackRun) -> None:
+        def show(now: run_file.StackRun) -> None:
             waiting = [name for name, service in now.services.items() if service.state != "ready"]
             display.update(task, description=f"starting the stack: waiting for {', '.join(waiting) or 'nothing'}")
 
         return run_detached(settings, [] if telling.dagster else ["--no-dagster"], show)
 
 
-def _demand(run: runfile.StackRun, console: Console) -> None:
+def _demand(run: run_file.StackRun, console: Console) -> None:
     """Everything that the story needs is up. Raises Unavailable."""
     wanted = ["gateway", "index", *(f"derive-{modality}" for modality in MODALITIES)]
     for name, service in run.down.items():
@@ -244,7 +244,7 @@ def _answer(question: Question, case: Case, search: Search, console: Console) ->
     return verdict
 
 
-def _closing(run: runfile.StackRun, case: Case, console: Console) -> None:
+def _closing(run: run_file.StackRun, case: Case, console: Console) -> None:
     console.rule("what the platform measured itself, by stage")
     page = ask("GET", status_url("index"))
     print_freshness(page["freshness"], console, measured_since=page.get("measured_since"))

@@ -12,7 +12,7 @@ from typing import Any, Final
 import orjson
 
 from mmplatform.artifacts import ChatLocator, Message, Passage, Provenance, Stamps, artifact_id, summarise_pii
-from mmplatform.derive.derived import Derived, PassageDraft, make_passages
+from mmplatform.derive.passages import Derived, PassageDraft, make_passages
 from mmplatform.events import Arrival, ChatMessage, utc_now
 from mmplatform.ports import Embedder, Memo, Redacted, Redactor
 

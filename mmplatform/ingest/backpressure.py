@@ -18,11 +18,11 @@ import structlog
 
 from mmplatform.errors import Busy, PlatformError
 from mmplatform.events import Modality, utc_now
-from mmplatform.ingest.policies import LEAST_WAIT_S, Depth, Marks, Over, behind, over, verdict, wait_s
-from mmplatform.ingest.topics import deriver_group, topic_name
-from mmplatform.marks import Policy
+from mmplatform.ingest.backpressure_policy import LEAST_WAIT_S, Depth, Marks, Over, behind, over, verdict, wait_s
+from mmplatform.kafka.topics import deriver_group, topic_name
 from mmplatform.modalities import MODALITIES
 from mmplatform.settings import Settings
+from mmplatform.settings.backpressure import Policy
 
 REFRESH_S: Final = 1.0
 _SMOOTHING: Final = 0.3
@@ -33,7 +33,7 @@ _log = structlog.get_logger(__name__)
 
 
 class LagReader(Protocol):
-    """The part of :class:`~mmplatform.ingest.replay_log.ReplayLog` that the watch needs."""
+    """The part of :class:`~mmplatform.kafka.reader.ReplayLog` that the watch needs."""
 
     def lag(self, group: str, topics: list[str]) -> Mapping[str, Mapping[int, int]]:
         """Records behind, by topic and topic partition. Raises Unavailable."""

@@ -2,7 +2,7 @@
 
 In this order, and nothing is answered before the last:
 
-1. is the id new, or the same content again? (:class:`~mmplatform.ingest.recent.RecentEvents`)
+1. is the id new, or the same content again? (:class:`~mmplatform.ingest.idempotency.RecentEvents`)
 2. can the bytes be decoded? 3. the bytes are durable in the blob store 4. ``ingested_at`` is stamped
 5. the log has acknowledged the event.
 """
@@ -28,13 +28,13 @@ from mmplatform.events import (
     Screenshot,
     encode,
 )
-from mmplatform.ingest.bodies import Upload
-from mmplatform.ingest.budget import Held
-from mmplatform.ingest.deps import IngestDeps
-from mmplatform.ingest.policies import Over
-from mmplatform.ingest.requests import MAX_CHUNK_S, Accepted, ChatBody, ChunkFields, EndFields, ScreenshotFields
-from mmplatform.ingest.topics import topic_name
+from mmplatform.ingest.backpressure_policy import Over
+from mmplatform.ingest.dependencies import IngestDeps
+from mmplatform.ingest.schemas import MAX_CHUNK_S, Accepted, ChatBody, ChunkFields, EndFields, ScreenshotFields
+from mmplatform.kafka.topics import topic_name
 from mmplatform.modalities import MODALITIES, SHED
+from mmplatform.web.bodies import Upload
+from mmplatform.web.body_budget import Held
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,8 +20,8 @@ from openlineage.client.facet_v2 import (
 
 import mmplatform
 from mmplatform.errors import PlatformError
+from mmplatform.lineage.code_version import Source, source_of
 from mmplatform.lineage.names import Name
-from mmplatform.lineage.source import Source, source_of
 
 PRODUCER: Final = f"pkg:generic/mmplatform@{mmplatform.__version__}"
 """Who says all this: a package URL, for the code's own address is not known everywhere."""

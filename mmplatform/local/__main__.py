@@ -12,8 +12,8 @@ from pathlib import Path
 
 from mmplatform.errors import PlatformError
 from mmplatform.local.launch import dagster_location, run_stack
-from mmplatform.local.stack import Options, parse_derivers
-from mmplatform.local.views import NoView
+from mmplatform.local.services.services import Options, parse_derivers
+from mmplatform.local.status.views import NoView
 from mmplatform.settings import load
 
 

@@ -22,12 +22,14 @@ from pathlib import Path
 from typing import Final
 
 from mmplatform.errors import Permanent, Unavailable
-from mmplatform.local import dagster_home, logs, processes, runfile
-from mmplatform.local.ports import PortClaims
-from mmplatform.local.restarts import RestartPolicy
-from mmplatform.local.stack import Options, Stack, plan
-from mmplatform.local.supervisor import Supervisor
-from mmplatform.local.views import View
+from mmplatform.local import log_files, run_file
+from mmplatform.local.services import dagster_home
+from mmplatform.local.services.port_leases import PortClaims
+from mmplatform.local.services.services import Options, Stack, plan
+from mmplatform.local.status.views import View
+from mmplatform.local.supervisor import processes
+from mmplatform.local.supervisor.restart_policy import RestartPolicy
+from mmplatform.local.supervisor.supervisor import Supervisor
 from mmplatform.settings import Settings
 
 WANTED_FILES: Final = 65_536
@@ -45,7 +47,7 @@ def run_stack(
         Misconfigured: the settings want of Dagster what is not installed.
     """
     data_dir = settings.data_dir.absolute()
-    lock = runfile.StackLock(data_dir)
+    lock = run_file.StackLock(data_dir)
     lock.acquire()
     try:
         processes.sweep_leftovers(data_dir)
@@ -68,8 +70,8 @@ async def _supervise(table: Stack, data_dir: Path, view: View, policy: RestartPo
 
 
 def run_detached(
-    settings: Settings, arguments: list[str], show: Callable[[runfile.StackRun], None]
-) -> runfile.StackRun:
+    settings: Settings, arguments: list[str], show: Callable[[run_file.StackRun], None]
+) -> run_file.StackRun:
     """Start ``python -m mmplatform.local`` with ``arguments`` in the background; return when every service is settled.
 
     ``show`` is called with the run file's contents whenever they changed. Settled is not well: see ``StackRun.down``.
@@ -78,14 +80,14 @@ def run_detached(
         Permanent: a stack runs there already, or the supervisor ended; the message has its last words.
     """
     data_dir = settings.data_dir.absolute()
-    lock = runfile.StackLock(data_dir)
+    lock = run_file.StackLock(data_dir)
     lock.acquire()  # for its message, when somebody runs it already
     lock.release()
-    log = logs.log_path(data_dir, "supervisor")
+    log = log_files.log_path(data_dir, "supervisor")
     process = _start_supervisor(data_dir, arguments, log)
-    seen: runfile.StackRun | None = None
+    seen: run_file.StackRun | None = None
     while process.poll() is None:
-        run = runfile.running(data_dir)
+        run = run_file.running(data_dir)
         if run is not None and run.pid == process.pid and run != seen:
             seen = run
             show(run)
@@ -93,7 +95,7 @@ def run_detached(
                 process.returncode = 0  # it lives on without us: no warning that it was not waited for
                 return run
         time.sleep(_POLL_S)
-    words = "\n".join(logs.tail(log, 8))
+    words = "\n".join(log_files.tail(log, 8))
     raise Permanent(f"the supervisor ended with exit code {process.returncode}; its last words in {log}:\n{words}")
 
 
@@ -119,7 +121,7 @@ def take_down(data_dir: Path, *, hurry: bool, patience_s: float) -> int | None:
     Raises:
         Unavailable: it has not stopped within ``patience_s``.
     """
-    run = runfile.running(data_dir)
+    run = run_file.running(data_dir)
     if run is None:
         return None
     with suppress(ProcessLookupError):
@@ -128,7 +130,7 @@ def take_down(data_dir: Path, *, hurry: bool, patience_s: float) -> int | None:
             time.sleep(_POLL_S)  # two signals of one kind at the same instant would count as one
             os.kill(run.pid, signal.SIGTERM)
     give_up = time.monotonic() + patience_s
-    while runfile.is_locked(data_dir):
+    while run_file.is_locked(data_dir):
         if time.monotonic() > give_up:
             raise Unavailable(
                 f"the stack (pid {run.pid}) has not stopped within {patience_s:.0f} s: `mmplatform down --now` hurries"
@@ -144,7 +146,7 @@ def ask_retry(data_dir: Path) -> list[str]:
     Raises:
         Unavailable: no stack runs.
     """
-    run = runfile.running(data_dir)
+    run = run_file.running(data_dir)
     if run is None:
         raise Unavailable(f"no stack runs on {data_dir}: start it with `mmplatform up`")
     os.kill(run.pid, signal.SIGUSR1)

@@ -20,12 +20,12 @@ import numpy as np
 import structlog
 
 from mmplatform.artifacts import Artifact, DeadLetter, Passage, Quarantined
-from mmplatform.derive.derived import Derived, quarantine
+from mmplatform.derive.passages import Derived, quarantine
 from mmplatform.errors import Busy, Permanent, Rejected, Unavailable
 from mmplatform.events import Arrival, Event, Position, decode_event, utc_now
 from mmplatform.modalities import PASSAGES_TABLE, SHED, ModalitySpec
 from mmplatform.settings import Settings
-from quality import gate
+from quality import contract_gate
 from quality.contracts import Limits
 
 _log = structlog.get_logger(__name__)
@@ -86,7 +86,7 @@ def limits_of(settings: Settings) -> Limits:
 def warm_up(spec: ModalitySpec, limits: Limits) -> None:
     """Have the gates of a modality ready before the first event is there."""
     for table in (spec.raw_table, PASSAGES_TABLE):
-        gate.warm_up(table, limits)
+        contract_gate.warm_up(table, limits)
 
 
 def process(records: Sequence[ConsumedRecord], deriver: BatchDeriver, spec: ModalitySpec, limits: Limits) -> Outcome:
@@ -185,7 +185,7 @@ def admit(
 
 def _refused(arrivals: Sequence[Arrival[Event]], spec: ModalitySpec, limits: Limits) -> dict[int, Quarantined]:
     """By their place among the arrivals, in its order."""
-    broken = gate.judge(spec.raw_table, [vars(arrival.event) for arrival in arrivals], limits)
+    broken = contract_gate.judge(spec.raw_table, [vars(arrival.event) for arrival in arrivals], limits)
     return {
         place: quarantine(arrivals[place], contract=spec.raw_table, reasons=why)
         for place, why in sorted(broken.items())
@@ -227,7 +227,7 @@ def release(
     """The last look before the log: passages keep their contract, and every artifact says when we took its event up."""
     taken = {record.position: record.taken_at for record in records}
     passages = [artifact for artifact in derived.artifacts if isinstance(artifact, Passage)]
-    broken = gate.judge(PASSAGES_TABLE, [_passage_row(passage) for passage in passages], limits)
+    broken = contract_gate.judge(PASSAGES_TABLE, [_passage_row(passage) for passage in passages], limits)
     withheld = {passages[place].artifact_id: why for place, why in broken.items()}
     # What must not be found must not lie in a table either: the passage's source goes with it, and all its passages.
     sources = {passages[place].source_artifact_id for place in broken}

@@ -5,14 +5,14 @@ from __future__ import annotations
 import pytest
 from confluent_kafka import Consumer, TopicPartition
 
-from mmplatform.ingest.producer import LogProducer
-from mmplatform.ingest.topics import ensure_topics
-from mmplatform.land.index import ChromaIndex
-from mmplatform.land.lakehouse import Lakehouse
-from mmplatform.land.rows import row_of
+from mmplatform.kafka.producer import LogProducer
+from mmplatform.kafka.topics import ensure_topics
+from mmplatform.land.index.store import ChromaIndex
+from mmplatform.land.lakehouse.row_codec import row_of
+from mmplatform.land.lakehouse.store import Lakehouse
 from mmplatform.settings import load
-from tests.ingest.broker import any_broker
 from tests.land.making import position
+from tests.servers.broker import any_broker
 from tests.servers.chroma import running_chroma
 
 

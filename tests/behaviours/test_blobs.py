@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from mmplatform.errors import Misconfigured, Rejected, Unavailable
 from mmplatform.events import BlobRef
-from mmplatform.land.blobs import FileBlobs, open_blobs
-from mmplatform.land.blobs_s3 import S3Blobs
+from mmplatform.land.blobs.file_store import FileBlobs
+from mmplatform.land.blobs.open import open_blobs
+from mmplatform.land.blobs.s3_store import S3Blobs
 from mmplatform.settings import load
 from tests.servers.process import free_ports
 

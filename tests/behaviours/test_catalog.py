@@ -9,12 +9,12 @@ from datetime import timedelta
 import pytest
 
 from mmplatform.events import utc_now
-from mmplatform.land.compaction import compact
-from mmplatform.land.expiry import expire
-from mmplatform.land.lakehouse import Lakehouse
-from mmplatform.land.landed import Landed
-from mmplatform.land.orphans import delete_orphans
-from mmplatform.land.rows import row_of
+from mmplatform.land.lakehouse.maintenance.compaction import compact
+from mmplatform.land.lakehouse.maintenance.orphan_files import delete_orphans
+from mmplatform.land.lakehouse.maintenance.snapshot_expiry import expire
+from mmplatform.land.lakehouse.row_codec import row_of
+from mmplatform.land.lakehouse.snapshot_offsets import Landed
+from mmplatform.land.lakehouse.store import Lakehouse
 from mmplatform.modalities import TABLES
 from mmplatform.settings import load
 from tests.builders import chat, message, passage, position

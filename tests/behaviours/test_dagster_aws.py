@@ -10,9 +10,9 @@ import pytest
 from definitions import defs as without_settings
 from mmplatform.errors import Misconfigured
 from mmplatform.events import CallChunk
-from mmplatform.land.blobs import open_blobs
-from mmplatform.land.lakehouse import Lakehouse
-from mmplatform.land.rows import row_of
+from mmplatform.land.blobs.open import open_blobs
+from mmplatform.land.lakehouse.row_codec import row_of
+from mmplatform.land.lakehouse.store import Lakehouse
 from mmplatform.settings import load
 from resources.aws import GlueResource, glue, s3
 from resources.blobs import BlobsResource

@@ -10,7 +10,7 @@ import uuid
 import dagster as dg
 import pytest
 
-from mmplatform.local.dagster_home import aws_environment, prepare
+from mmplatform.local.services.dagster_home import aws_environment, prepare
 from mmplatform.settings import load
 
 ONE_RUN = """

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 from mmplatform.artifacts import CallLocator
+from mmplatform.buckets import BUCKET_NAMES, bucket_of, collection_name
 from mmplatform.errors import Misconfigured, Rejected, Unavailable
-from mmplatform.land import chroma_client
-from mmplatform.land.buckets import BUCKET_NAMES, bucket_of, collection_name
-from mmplatform.land.chroma_collections import SYNC_ROWS
-from mmplatform.land.index import ChromaIndex
+from mmplatform.land.index import chroma_client
+from mmplatform.land.index.chroma_collections import SYNC_ROWS
+from mmplatform.land.index.store import ChromaIndex
 from mmplatform.settings import load
 from tests.doubles.memory_index import MemoryIndex
 from tests.land.making import EMBEDDER, NOON, passage, unit_vector

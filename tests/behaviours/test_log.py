@@ -13,12 +13,12 @@ from confluent_kafka.admin import AdminClient, NewTopic
 
 from mmplatform.errors import Misconfigured
 from mmplatform.events import Position
-from mmplatform.ingest.kafka import client_config
-from mmplatform.ingest.producer import LogProducer, LogRecord
-from mmplatform.ingest.replay_log import ReplayLog, Watermarks
+from mmplatform.kafka.connection import client_config
+from mmplatform.kafka.producer import LogProducer, LogRecord
+from mmplatform.kafka.reader import ReplayLog, Watermarks
 from mmplatform.settings import load
-from tests.ingest.broker import any_broker
-from tests.ingest.memory_log import MemoryLog
+from tests.doubles.memory_log import MemoryLog
+from tests.servers.broker import any_broker
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 

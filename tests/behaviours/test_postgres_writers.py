@@ -6,8 +6,8 @@ import multiprocessing
 import uuid
 from collections import Counter
 
-from mmplatform.land.lakehouse import Lakehouse
-from mmplatform.land.rows import row_of
+from mmplatform.land.lakehouse.row_codec import row_of
+from mmplatform.land.lakehouse.store import Lakehouse
 from mmplatform.settings import load
 from tests.builders import chat, position
 

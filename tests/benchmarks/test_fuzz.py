@@ -6,7 +6,7 @@ import pytest
 
 from benchmarks.fuzz.ledger import is_told_again
 from mmplatform.events import Position, encode, utc_now
-from mmplatform.ingest.replay_log import Entry
+from mmplatform.kafka.reader import Entry
 from mmplatform.modalities import CHAT, SCREENSHOT
 from tests.builders import chat
 

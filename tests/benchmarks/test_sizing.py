@@ -101,14 +101,14 @@ def test_the_log_is_left_out_of_what_we_need():
 
 @pytest.mark.parametrize("number", range(len(SCENARIOS)))
 def test_the_page_shows_what_the_arithmetic_prints(number):
-    page = (ROOT / "docs" / "sizing.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / "explanation" / "sizing.md").read_text(encoding="utf-8")
     measured = json.loads(COSTS.read_text(encoding="utf-8"))
     blocks = re.findall(r"```text\n(.*?)\n```", page, re.DOTALL)
     assert report(size(measured, SCENARIOS[number])) in blocks, "run: python -m benchmarks.sizing"
 
 
 def test_the_page_shows_what_a_unit_costs():
-    page = (ROOT / "docs" / "sizing.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / "explanation" / "sizing.md").read_text(encoding="utf-8")
     measured = json.loads(COSTS.read_text(encoding="utf-8"))
     assert measured["machine"] in page
     for modality, unit in measured["units"].items():

@@ -10,21 +10,21 @@ from typing import Final
 
 from mmplatform.artifacts import Quarantined, Utterance, artifact_id
 from mmplatform.derive.chat import ChatDeriver
-from mmplatform.derive.derived import quarantine
+from mmplatform.derive.passages import quarantine
 from mmplatform.events import utc_now
-from mmplatform.ingest.topics import ensure_topics
-from mmplatform.land.index import ChromaIndex
-from mmplatform.land.lakehouse import Lakehouse
-from mmplatform.land.rows import row_of
+from mmplatform.kafka.topics import ensure_topics
+from mmplatform.land.index.store import ChromaIndex
+from mmplatform.land.lakehouse.row_codec import row_of
+from mmplatform.land.lakehouse.store import Lakehouse
 from mmplatform.memo import MemoryMemo
 from mmplatform.modalities import ARTIFACTS_TOPIC, QUARANTINE_TOPIC
-from mmplatform.pipeline.derivers import open_embedder, open_redactor
+from mmplatform.pipeline.factories import open_embedder, open_redactor
 from mmplatform.settings import Settings, load
 from tests.browser.opened import dagster_ui
 from tests.builders import arrival, chat, chunk, position, stamps
-from tests.ingest.broker import embedded_broker
 from tests.land.making import provenance
 from tests.pipeline.streaming import Stream
+from tests.servers.broker import embedded_broker
 from tests.servers.chroma import running_chroma
 
 CHATS: Final = 6

@@ -7,7 +7,7 @@ import re
 import pytest
 from playwright.sync_api import expect
 
-from assets.live_checks import CROWDED
+from assets.checks.live_checks import CROWDED
 from sensors import all_sensors
 from tests.browser.control_plane import LOST, control_plane
 from tests.browser.opened import WAIT_MS, browser_page, keep, refreshed

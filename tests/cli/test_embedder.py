@@ -5,13 +5,13 @@ from __future__ import annotations
 import pytest
 from typer.testing import CliRunner
 
-from mmplatform.cli.app import app
+from mmplatform.cli.main import app
 from mmplatform.derive.chat import ChatDeriver
 from mmplatform.errors import Misconfigured, Rejected, Unavailable
-from mmplatform.land.spaces import SpaceLog
+from mmplatform.land.index.embedder_registry import SpaceLog
 from mmplatform.memo import MemoryMemo
-from mmplatform.pipeline import swapping
-from mmplatform.pipeline.derivers import space_named
+from mmplatform.pipeline.embedder_swap import swap
+from mmplatform.pipeline.factories import space_named
 from tests.builders import chat
 from tests.land.making import NOON, passage
 from tests.pipeline.conftest import chroma, embedder, in_step, index, lakehouse, redactor, settings
@@ -26,7 +26,7 @@ NEW = "minilm-fp32"
 def call(settings, monkeypatch):
     monkeypatch.setenv("MMPLATFORM_DATA_DIR", str(settings.data_dir))
     monkeypatch.setenv("MMPLATFORM_CHROMA", settings.chroma)
-    monkeypatch.setattr(swapping.Swapping.retire, "__kwdefaults__", {"candidate": False, "grace_s": 0.0})
+    monkeypatch.setattr(swap.Swapping.retire, "__kwdefaults__", {"candidate": False, "grace_s": 0.0})
     return lambda *words: CliRunner().invoke(app, ["embedder", *words])
 
 

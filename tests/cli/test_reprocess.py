@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 from typer.testing import CliRunner
 
-from mmplatform.cli.app import app
+from mmplatform.cli.main import app
 from mmplatform.derive.chat import ChatDeriver
 from mmplatform.errors import Misconfigured, Rejected, Unavailable
-from mmplatform.land.blobs import open_blobs
+from mmplatform.land.blobs.open import open_blobs
 from mmplatform.memo import MemoryMemo
-from mmplatform.pipeline.derivers import screenshot_deriver
+from mmplatform.pipeline.factories import screenshot_deriver
 from tests.builders import chat, screenshot
 from tests.pipeline.conftest import chroma, embedder, index, lakehouse, redactor, settings
 from tests.pipeline.streaming import Stream

@@ -10,16 +10,16 @@ import pytest
 from fastapi import FastAPI
 from typer.testing import CliRunner
 
-from mmplatform.cli.app import app
-from mmplatform.consumers.status import WorkerStatus, serve_status
+from mmplatform.cli.main import app
 from mmplatform.errors import Misconfigured, Rejected, Unavailable
 from mmplatform.events import utc_now
-from mmplatform.ingest.problems import answer_problems
-from mmplatform.local import runfile
-from mmplatform.local.runfile import ServiceRun, StackLock, StackRun
-from mmplatform.retrieve.api import search_router
-from mmplatform.retrieve.freshness import FreshnessTracker
-from mmplatform.retrieve.search import Searcher
+from mmplatform.local import run_file
+from mmplatform.local.run_file import ServiceRun, StackLock, StackRun
+from mmplatform.retrieve.endpoints import search_router
+from mmplatform.retrieve.search.search import Searcher
+from mmplatform.telemetry.freshness import FreshnessTracker
+from mmplatform.telemetry.status_server import WorkerStatus, serve_status
+from mmplatform.web.problems import answer_problems
 from tests.builders import NOW, stamps
 from tests.doubles.embedder import SeededEmbedder
 from tests.doubles.memory_index import MemoryIndex
@@ -86,7 +86,7 @@ def stack(data, gateway, status):
         dagster="",
         services={"index": index},
     )
-    runfile.write(data, run)
+    run_file.write(data, run)
     yield run
     lock.release()
 
@@ -193,7 +193,7 @@ def test_freshness_counts_what_was_shed_and_has_no_gap(stack, data, status):
         )
         for name, server in derivers.items()
     }
-    runfile.write(data, stack.model_copy(update={"services": services}))
+    run_file.write(data, stack.model_copy(update={"services": services}))
     page = json.loads(invoke("freshness", "--json").output)
     assert {modality: found["shed"] for modality, found in page.items()} == {"chat": 7, "screenshot": 2}
     lines = [" ".join(line.split()) for line in invoke("freshness").output.splitlines()]

@@ -5,18 +5,19 @@ import re
 import pytest
 from typer.testing import CliRunner
 
-from mmplatform.cli.app import app
+from mmplatform.cli.main import app
 from mmplatform.errors import Misconfigured, Permanent, Unavailable
 from mmplatform.events import utc_now
-from mmplatform.local import doctor, runfile
-from mmplatform.local.runfile import ServiceRun, StackLock, StackRun
+from mmplatform.local import run_file
+from mmplatform.local.doctor import doctor
+from mmplatform.local.run_file import ServiceRun, StackLock, StackRun
 
 
 @pytest.fixture(autouse=True)
 def data(monkeypatch, tmp_path):
     monkeypatch.setenv("MMPLATFORM_DATA_DIR", str(tmp_path))
     monkeypatch.setenv("COLUMNS", "200")
-    monkeypatch.setattr(runfile, "_LOCK_PATIENCE_S", 0.0)
+    monkeypatch.setattr(run_file, "_LOCK_PATIENCE_S", 0.0)
     return tmp_path
 
 
@@ -41,7 +42,7 @@ def stack(data):
             for (name, state), note in zip(states.items(), ("", "", "disk full"), strict=True)
         },
     )
-    runfile.write(data, run)
+    run_file.write(data, run)
     yield run
     lock.release()
 
@@ -58,7 +59,7 @@ def test_status_of_no_stack_says_how_to_start_one():
 
 
 def test_status_after_a_crash_says_so(data, stack):
-    runfile.write(data, stack.model_copy(update={"pid": 1}))
+    run_file.write(data, stack.model_copy(update={"pid": 1}))
     assert "without stopping cleanly" in str(invoke("status").exception)
 
 

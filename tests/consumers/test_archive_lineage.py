@@ -7,17 +7,17 @@ import time
 import pytest
 
 from mmplatform.consumers.archiver import lander
-from mmplatform.consumers.status import WorkerStatus
-from mmplatform.derive.derived import quarantine
+from mmplatform.derive.passages import quarantine
 from mmplatform.errors import Unavailable
 from mmplatform.events import encode, utc_now
-from mmplatform.ingest.kafka import client_config
-from mmplatform.land.lakehouse import Lakehouse
+from mmplatform.kafka.connection import client_config
+from mmplatform.land.lakehouse.store import Lakehouse
 from mmplatform.lineage.backends import open_backend
 from mmplatform.lineage.emitter import Emitter
 from mmplatform.lineage.landings import StreamLineage
 from mmplatform.pipeline.process import ConsumedRecord
 from mmplatform.settings import load
+from mmplatform.telemetry.status_server import WorkerStatus
 from tests.builders import arrival, chat, message, passage, position
 from tests.lineage.collector import collecting
 from tests.lineage.events import COLUMNS

@@ -6,8 +6,8 @@ from mmplatform.artifacts import ArtifactBase, Retraction
 from mmplatform.consumers.archiver import Upkeep, append, check_same_log, sort_by_table
 from mmplatform.errors import Permanent, Rejected, Unavailable
 from mmplatform.events import encode, utc_now
-from mmplatform.ingest.replay_log import Watermarks
-from mmplatform.land.landed import Landed
+from mmplatform.kafka.reader import Watermarks
+from mmplatform.land.lakehouse.snapshot_offsets import Landed
 from mmplatform.modalities import ARTIFACTS_TOPIC, QUARANTINE_TOPIC
 from mmplatform.pipeline.process import ConsumedRecord
 from mmplatform.settings import load

@@ -8,15 +8,15 @@ from quixstreams.sinks.base import SinkBackpressureError
 from mmplatform.artifacts import DeadLetter, Retraction
 from mmplatform.consumers.indexer import dead_letters, last_word, measure, read, upsert
 from mmplatform.consumers.publish import outgoing
-from mmplatform.consumers.quix import BatchSink
-from mmplatform.consumers.status import WorkerStatus
-from mmplatform.derive.derived import quarantine
+from mmplatform.consumers.quix_app import BatchSink
+from mmplatform.derive.passages import quarantine
 from mmplatform.errors import Busy, Permanent, Rejected, Unavailable
 from mmplatform.events import encode
 from mmplatform.pipeline.process import ConsumedRecord, Outcome
-from mmplatform.pipeline.sizes import LARGEST
-from mmplatform.retrieve.freshness import FreshnessTracker
+from mmplatform.pipeline.record_size import LARGEST
 from mmplatform.settings import load
+from mmplatform.telemetry.freshness import FreshnessTracker
+from mmplatform.telemetry.status_server import WorkerStatus
 from tests.builders import NOW, arrival, chat, message, passage, position
 
 SETTINGS = load(topic_prefix="team-")

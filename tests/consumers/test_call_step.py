@@ -13,15 +13,15 @@ from structlog.testing import capture_logs
 
 from mmplatform.artifacts import Retraction, Utterance, decode_artifact
 from mmplatform.consumers.deriver import CallStep, count
-from mmplatform.consumers.status import WorkerStatus
-from mmplatform.derive.call_state import CallState
-from mmplatform.derive.derived import quarantine
+from mmplatform.derive.call.state import CallState
+from mmplatform.derive.passages import quarantine
 from mmplatform.events import encode
 from mmplatform.modalities import SHED
 from mmplatform.pipeline.process import Outcome
 from mmplatform.settings import load
+from mmplatform.telemetry.status_server import WorkerStatus
 from tests.builders import NOW, arrival, call_end, chat
-from tests.derive.test_call_fold import SPEECH, World, gaps, spoken
+from tests.derive.call.test_fold import SPEECH, World, gaps, spoken
 
 LAST = call_end(ingested_at=NOW + timedelta(seconds=60), event_time=NOW + timedelta(seconds=60), chunks=12)
 

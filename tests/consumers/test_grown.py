@@ -8,15 +8,15 @@ import pytest
 from confluent_kafka import Producer
 from confluent_kafka.admin import NewPartitions
 
-from mmplatform.consumers.quix import BatchSink, check_not_grown, open_app, open_topic
+from mmplatform.consumers.quix_app import BatchSink, check_not_grown, open_app, open_topic
 from mmplatform.errors import Unavailable
 from mmplatform.events import encode
-from mmplatform.ingest.kafka import MANNERS, admin, client_config
-from mmplatform.ingest.topics import count_topic_partitions, ensure_topics, topic_name
+from mmplatform.kafka.connection import MANNERS, admin, client_config
+from mmplatform.kafka.topics import count_topic_partitions, ensure_topics, topic_name
 from mmplatform.modalities import CHAT
 from mmplatform.settings import Settings, load
 from tests.builders import chat
-from tests.ingest.broker import any_broker
+from tests.servers.broker import any_broker
 
 WANTED = 6
 

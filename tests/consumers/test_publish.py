@@ -10,18 +10,18 @@ from confluent_kafka.admin import NewTopic
 
 from mmplatform.artifacts import DeadLetter
 from mmplatform.consumers.publish import outgoing, publish
-from mmplatform.derive.derived import quarantine
+from mmplatform.derive.passages import quarantine
 from mmplatform.errors import Misconfigured
-from mmplatform.ingest.kafka import admin
-from mmplatform.ingest.producer import LogProducer
-from mmplatform.ingest.replay_log import ReplayLog
-from mmplatform.ingest.topics import ensure_topics, topic_name
+from mmplatform.kafka.connection import admin
+from mmplatform.kafka.producer import LogProducer
+from mmplatform.kafka.reader import ReplayLog
+from mmplatform.kafka.topics import ensure_topics, topic_name
 from mmplatform.modalities import CHAT
 from mmplatform.pipeline.process import ConsumedRecord, Outcome, parse
-from mmplatform.pipeline.sizes import LARGEST
+from mmplatform.pipeline.record_size import LARGEST
 from mmplatform.settings import load
 from tests.builders import NOW, arrival, chat, message, position
-from tests.ingest.broker import any_broker
+from tests.servers.broker import any_broker
 
 pytestmark = pytest.mark.broker
 

@@ -8,16 +8,16 @@ import uuid
 import pytest
 from confluent_kafka import Consumer
 
-from mmplatform.consumers.quix import BatchSink, open_app, open_topic
+from mmplatform.consumers.quix_app import BatchSink, open_app, open_topic
 from mmplatform.errors import Busy
 from mmplatform.events import encode
-from mmplatform.ingest.kafka import client_config
-from mmplatform.ingest.producer import LogProducer
-from mmplatform.ingest.topics import ensure_topics, topic_name
+from mmplatform.kafka.connection import client_config
+from mmplatform.kafka.producer import LogProducer
+from mmplatform.kafka.topics import ensure_topics, topic_name
 from mmplatform.modalities import CHAT
 from mmplatform.settings import Settings, load
 from tests.builders import chat
-from tests.ingest.broker import any_broker
+from tests.servers.broker import any_broker
 
 EVENTS = 8
 LONG_S = 3600.0

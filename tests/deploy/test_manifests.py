@@ -13,7 +13,7 @@ import pytest
 import yaml
 from pydantic import SecretStr
 
-from mmplatform.local.dagster_home import aws_environment
+from mmplatform.local.services.dagster_home import aws_environment
 from mmplatform.settings import Settings, load
 from mmplatform.worker import WORKERS
 from tests.deploy.manifests import DEPLOY, OVERLAYS, ROOT, cluster, secret_files, selects
@@ -26,7 +26,7 @@ FOREIGN = {
 """Variables of other programs."""
 
 VERSIONS = ("1.31", "1.34", "1.37")
-"""Of Kubernetes: the least that docs/deploy.md asks for, the newest whose schemas the package has, one between."""
+"""Kubernetes: the minimum of docs/how-to/deploy.md, the newest whose schemas the package has, one between."""
 
 GIVEN = {
     "log": {"MMPLATFORM_KAFKA_SASL_USERNAME": "user", "MMPLATFORM_KAFKA_SASL_PASSWORD": "word"},
@@ -76,7 +76,7 @@ def test_the_schemas_refuse_what_kubernetes_would_refuse():
 def test_every_process_of_the_platform_is_there(found):
     started = {tuple(container["args"][:4]) for _, _, container in found.containers()}
     assert {args[3] for args in started if args[:3] == ("python", "-m", "mmplatform.worker")} == set(WORKERS)
-    assert ("python", "-m", "mmplatform.local.chroma_server", "--path") in started
+    assert ("python", "-m", "mmplatform.local.services.chroma_server", "--path") in started
     assert {args[0] for args in started} == {"python", "dagster", "dagster-webserver", "dagster-daemon"}
 
 

@@ -21,11 +21,11 @@ import httpx
 import pytest
 
 from mmplatform.events import utc_now
-from mmplatform.land.lakehouse import Lakehouse
+from mmplatform.land.lakehouse.store import Lakehouse
 from mmplatform.settings import load
 from resources.stack import StackResource
 from tests.deploy.manifests import cluster
-from tests.ingest.broker import embedded_broker
+from tests.servers.broker import embedded_broker
 from tests.servers.postgres import running_postgres
 from tests.servers.process import free_ports
 from tests.servers.s3 import running_s3
@@ -146,7 +146,7 @@ def serves(port: int, service: str) -> bool:
 
 @contextmanager
 def databases():
-    """Two empty ones, as docs/deploy.md asks for."""
+    """Two empty ones, as docs/how-to/deploy.md asks for."""
     import psycopg2
 
     with running_postgres() as address:

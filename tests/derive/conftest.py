@@ -2,8 +2,8 @@
 
 import pytest
 
-from mmplatform.derive.embed import OnnxEmbedder
-from mmplatform.derive.models import locate
+from mmplatform.derive.adapters.model_files import locate
+from mmplatform.derive.adapters.onnx_embedder import OnnxEmbedder
 from mmplatform.settings import load
 
 
@@ -15,7 +15,7 @@ def embedder():
 
 @pytest.fixture(scope="session")
 def redactor():
-    from mmplatform.derive.redact import PresidioRedactor
+    from mmplatform.derive.pii.redactor import PresidioRedactor
 
     settings = load()
     return PresidioRedactor(locate(settings.ner_model, settings.models_path))

@@ -1,4 +1,4 @@
-"""The index without a server, for unit tests; it passes the suite of :class:`mmplatform.land.index.ChromaIndex`."""
+"""The index without a server, for unit tests; it passes the behaviour suite of ``ChromaIndex``."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from datetime import datetime
 import numpy as np
 
 from mmplatform.artifacts import Passage, Vector
+from mmplatform.buckets import bucket_of
 from mmplatform.errors import Rejected, Unavailable
 from mmplatform.events import Modality
-from mmplatform.land.buckets import bucket_of
-from mmplatform.land.hits import Hit, hit_of, metadata_of
+from mmplatform.land.index.row_codec import Hit, hit_of, metadata_of
 
 
 class MemoryIndex:

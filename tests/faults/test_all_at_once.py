@@ -12,7 +12,7 @@ import pytest
 from benchmarks.faults.ledger import Ledger
 from benchmarks.faults.stack import broken_stack
 from benchmarks.faults.verdict import compare
-from mmplatform.local import runfile
+from mmplatform.local import run_file
 from tests.waiting import eventually
 
 pytestmark = [
@@ -35,7 +35,7 @@ def test_killing_the_whole_stack_loses_nothing(tmp_path):
         for pid in pids:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-        eventually(lambda: not runfile.is_locked(stack.settings.data_dir), within_s=60)
+        eventually(lambda: not run_file.is_locked(stack.settings.data_dir), within_s=60)
         eventually(lambda: not any(alive(pid) for pid in pids), within_s=60)
         ledger.abandon()
     with broken_stack(tmp_path / "data") as again:

@@ -17,9 +17,9 @@ from PIL import Image
 from benchmarks.faults.ledger import Ledger
 from benchmarks.faults.stack import SERVICES, Broken, broken_stack
 from benchmarks.faults.verdict import compare
+from mmplatform.client.client import GatewayClient
 from mmplatform.errors import Unavailable
 from mmplatform.events import utc_now
-from mmplatform.ingest.client import GatewayClient
 from tests.faults.small_disk import fill, small_disk
 from tests.waiting import eventually
 

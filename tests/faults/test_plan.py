@@ -62,7 +62,7 @@ calls = []
 slow_down(lambda: calls.append("late") or 0.0, lakehouse=False)
 from datetime import UTC, datetime
 from mmplatform.consumers.indexer import utc_now
-from mmplatform.land.blobs import FileBlobs
+from mmplatform.land.blobs.file_store import FileBlobs
 assert 7100 < (datetime.now(UTC) - utc_now()).total_seconds() < 7300
 blobs = FileBlobs(Path({str(tmp_path / "blobs")!r}))
 assert blobs.get(blobs.put(b"x", media_type="audio/wav")) == b"x"

@@ -12,17 +12,17 @@ import httpx
 import numpy as np
 from PIL import Image
 
-from mmplatform.derive import audio, image
+from mmplatform.derive.media import audio, image
 from mmplatform.events import decode_event
-from mmplatform.gateway import GatewayParts, create_app
+from mmplatform.gateway.app import GatewayParts, create_app
 from mmplatform.ingest.backpressure import open_gates
-from mmplatform.ingest.budget import Budget
-from mmplatform.ingest.deps import IngestDeps
-from mmplatform.ingest.topics import wanted_topics
-from mmplatform.land.blobs import FileBlobs
+from mmplatform.ingest.dependencies import IngestDeps
+from mmplatform.kafka.topics import wanted_topics
+from mmplatform.land.blobs.file_store import FileBlobs
 from mmplatform.modalities import MODALITIES
 from mmplatform.settings import Settings, load
-from tests.ingest.memory_log import MemoryLog
+from mmplatform.web.body_budget import Budget
+from tests.doubles.memory_log import MemoryLog
 from tests.waiting import eventually
 
 

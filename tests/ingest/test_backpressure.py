@@ -8,10 +8,10 @@ import pytest
 from mmplatform.errors import Busy, Unavailable
 from mmplatform.events import utc_now
 from mmplatform.ingest.backpressure import Gate, keep_watch, marks_of, open_gates, read_depth
-from mmplatform.ingest.policies import Depth, Marks
-from mmplatform.ingest.topics import wanted_topics
+from mmplatform.ingest.backpressure_policy import Depth, Marks
+from mmplatform.kafka.topics import wanted_topics
 from mmplatform.settings import load
-from tests.ingest.memory_log import MemoryLog
+from tests.doubles.memory_log import MemoryLog
 
 
 class Clock:

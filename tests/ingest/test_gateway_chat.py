@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mmplatform.errors import Unavailable
-from mmplatform.ingest.requests import MAX_BATCH
+from mmplatform.ingest.schemas import MAX_BATCH
 from tests.ingest.gateways import chat_body, memory_gateway
 
 SECRET = "4111-1111-1111-1111"

@@ -9,8 +9,8 @@ import pytest
 
 from mmplatform.errors import Unavailable
 from mmplatform.events import CallChunk, CallEnd
+from quality.contract_gate import judge
 from quality.contracts import Limits
-from quality.gate import judge
 from tests.ingest.gateways import memory_gateway, picture, wav
 from tests.ingest.test_gateway_chat import assert_problem
 

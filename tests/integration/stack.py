@@ -12,12 +12,12 @@ from typing import Any
 import httpx
 from pyiceberg.expressions import AlwaysTrue, EqualTo
 
-from mmplatform.consumers.status import LAG_EVERY_S
-from mmplatform.ingest.client import GatewayClient
-from mmplatform.land.lakehouse import Lakehouse
-from mmplatform.local import runfile
+from mmplatform.client.client import GatewayClient
+from mmplatform.land.lakehouse.store import Lakehouse
+from mmplatform.local import run_file
 from mmplatform.modalities import MODALITIES
 from mmplatform.settings import Settings
+from mmplatform.telemetry.status_server import LAG_EVERY_S
 from tests.waiting import eventually
 
 WORKERS = (*(spec.group for spec in MODALITIES.values()), "index", "archive")
@@ -28,7 +28,7 @@ MOST = 100
 @dataclass
 class Stack:
     settings: Settings
-    run: runfile.StackRun
+    run: run_file.StackRun
 
     @property
     def addressed(self) -> Settings:
@@ -91,8 +91,8 @@ class Stack:
 
         eventually(still, within_s, every_s=LAG_EVERY_S + 0.5)
 
-    def now(self) -> runfile.StackRun:
-        run = runfile.running(self.settings.data_dir)
+    def now(self) -> run_file.StackRun:
+        run = run_file.running(self.settings.data_dir)
         assert run is not None
         return run
 

@@ -12,14 +12,14 @@ from typing import Any
 
 import pytest
 
-from assets.reprocessed import HOURS_A_RUN
+from assets.reprocess import HOURS_A_RUN
 from mmplatform.artifacts import artifact_id
 from mmplatform.events import Position, utc_now
-from mmplatform.land.index import ChromaIndex
-from mmplatform.land.lakehouse import Lakehouse
-from mmplatform.land.replacing import Replacement
-from mmplatform.land.rows import artifact_of, row_of
-from mmplatform.pipeline.reprocess import HOUR_FORMAT
+from mmplatform.land.index.store import ChromaIndex
+from mmplatform.land.lakehouse.replace import Replacement
+from mmplatform.land.lakehouse.row_codec import artifact_of, row_of
+from mmplatform.land.lakehouse.store import Lakehouse
+from mmplatform.pipeline.reprocess.reprocess import HOUR_FORMAT
 from tests.integration.conftest import running_stack
 from tests.integration.dagster_ui import ENDED, DagsterUi
 from tests.integration.stack import Stack

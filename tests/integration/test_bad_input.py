@@ -19,7 +19,7 @@ import httpx
 import pytest
 
 from mmplatform.events import Position
-from mmplatform.ingest.replay_log import ReplayLog
+from mmplatform.kafka.reader import ReplayLog
 from mmplatform.modalities import DEAD_LETTERS_TOPIC
 from tests.integration.bad_inputs import ROWS, odd_media
 from tests.integration.bad_inputs.rows import (

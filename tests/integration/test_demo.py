@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from mmplatform.local import runfile
+from mmplatform.local import run_file
 from tests.integration.conftest import QUICK
 
 pytestmark = [pytest.mark.stack, pytest.mark.models, pytest.mark.slow]
@@ -23,4 +23,4 @@ def test_the_demo_answers_its_questions_with_all_three_modalities_and_leaves_not
         assert words in done.stdout
     assert "into the call, which goes on" in done.stdout
     assert "4111 1111" not in done.stdout
-    assert not runfile.is_locked(tmp_path / "data")
+    assert not run_file.is_locked(tmp_path / "data")

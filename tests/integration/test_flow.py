@@ -16,12 +16,12 @@ import pytest
 
 from benchmarks.load import call_chunks, screenshots
 from benchmarks.surge import Surge, run_surge
+from mmplatform.client.client import GatewayClient
 from mmplatform.errors import Busy
 from mmplatform.events import utc_now
-from mmplatform.ingest.client import GatewayClient
-from mmplatform.ingest.requests import ChatBody
-from mmplatform.local.runfile import StackRun
-from mmplatform.pipeline.reprocess import HOUR_FORMAT
+from mmplatform.ingest.schemas import ChatBody
+from mmplatform.local.run_file import StackRun
+from mmplatform.pipeline.reprocess.reprocess import HOUR_FORMAT
 from tests.integration.conftest import running_stack
 from tests.integration.stack import Stack
 from tests.waiting import eventually, eventually_equal

@@ -9,9 +9,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from mmplatform.land.index import ChromaIndex
-from mmplatform.land.spaces import SpaceLog
-from mmplatform.pipeline.derivers import open_swapping, space_named
+from mmplatform.land.index.embedder_registry import SpaceLog
+from mmplatform.land.index.store import ChromaIndex
+from mmplatform.pipeline.factories import open_swapping, space_named
 from tests.waiting import eventually, eventually_equal
 
 pytestmark = [pytest.mark.stack, pytest.mark.models, pytest.mark.slow]

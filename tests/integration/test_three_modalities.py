@@ -12,8 +12,8 @@ import pytest
 
 from mmplatform.demo.case import load_case
 from mmplatform.demo.stream import SOURCE, Stream
-from mmplatform.ingest.producer import LogProducer
-from mmplatform.ingest.replay_log import ReplayLog
+from mmplatform.kafka.producer import LogProducer
+from mmplatform.kafka.reader import ReplayLog
 from mmplatform.modalities import ARTIFACTS_TOPIC, MODALITIES
 from tests.waiting import eventually, eventually_equal
 

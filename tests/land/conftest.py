@@ -2,7 +2,7 @@
 
 import pytest
 
-from mmplatform.land.lakehouse import Lakehouse
+from mmplatform.land.lakehouse.store import Lakehouse
 from mmplatform.settings import load
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from mmplatform.land.rows import row_of
-from mmplatform.land.schemas import SPECS
+from mmplatform.land.lakehouse.row_codec import row_of
+from mmplatform.land.lakehouse.schemas import SPECS
 from mmplatform.lineage.landings import StreamLineage
 from mmplatform.settings import load
 from tests.builders import chat, position

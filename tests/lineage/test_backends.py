@@ -9,14 +9,14 @@ import pytest
 from confluent_kafka import Consumer
 
 from mmplatform.errors import Misconfigured, Rejected, Unavailable
-from mmplatform.ingest.kafka import client_config
-from mmplatform.ingest.topics import ensure_topics
+from mmplatform.kafka.connection import client_config
+from mmplatform.kafka.topics import ensure_topics
 from mmplatform.lineage import backends
 from mmplatform.lineage.backends import open_backend
 from mmplatform.settings import load
-from tests.ingest.broker import embedded_broker
 from tests.lineage.events import an_event
 from tests.lineage.spec import check
+from tests.servers.broker import embedded_broker
 from tests.servers.process import free_ports
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from mmplatform.derive.chat import ChatDeriver
-from mmplatform.derive.derived import quarantine
+from mmplatform.derive.passages import quarantine
 from mmplatform.events import MODALITY_OF_KIND
-from mmplatform.land.rows import row_of
-from mmplatform.land.schemas import SPECS
+from mmplatform.land.lakehouse.row_codec import row_of
+from mmplatform.land.lakehouse.schemas import SPECS
 from mmplatform.lineage.columns import COMES_FROM, OWN
 from mmplatform.memo import SqliteMemo
 from mmplatform.modalities import MODALITIES, QUARANTINE_TABLE, TABLES

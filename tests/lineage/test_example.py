@@ -9,8 +9,8 @@ from pathlib import Path
 from openlineage.client.serde import Serde
 
 from mmplatform import __version__
-from mmplatform.derive.derived import quarantine
-from mmplatform.land.landed import Landed
+from mmplatform.derive.passages import quarantine
+from mmplatform.land.lakehouse.snapshot_offsets import Landed
 from mmplatform.lineage import facets, landings
 from mmplatform.settings import load
 from tests.builders import NOW, arrival, chat
@@ -18,7 +18,7 @@ from tests.lineage.events import COLUMNS, Made, placed
 from tests.lineage.spec import check
 
 DOCS = Path(__file__).parents[2] / "docs"
-PAGE, WHOLE = DOCS / "lineage.md", DOCS / "lineage-example.json"
+PAGE, WHOLE = DOCS / "reference" / "lineage.md", DOCS / "reference" / "lineage-example.json"
 WIDE = 110
 
 
@@ -75,9 +75,9 @@ def of_any_version(text):
 
 def test_the_example_is_what_is_sent(monkeypatch):
     text = of_any_version(shown(example(monkeypatch))) + "\n"
-    assert WHOLE.read_text() == text, f"docs/lineage-example.json must be:\n{text}"
+    assert WHOLE.read_text() == text, f"docs/reference/lineage-example.json must be:\n{text}"
 
 
 def test_the_page_shows_the_example_without_what_is_long(monkeypatch):
     text = of_any_version(shown(without(example(monkeypatch), LEFT_OUT)))
-    assert f"```json\n{text}\n```" in PAGE.read_text(), f"docs/lineage.md must show:\n{text}"
+    assert f"```json\n{text}\n```" in PAGE.read_text(), f"docs/reference/lineage.md must show:\n{text}"

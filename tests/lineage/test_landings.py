@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 from openlineage.client.serde import Serde
 
-from mmplatform.derive.derived import quarantine
+from mmplatform.derive.passages import quarantine
 from mmplatform.errors import Unavailable
-from mmplatform.land.landed import Landed
-from mmplatform.land.schemas import SPECS
+from mmplatform.land.lakehouse.schemas import SPECS
+from mmplatform.land.lakehouse.snapshot_offsets import Landed
 from mmplatform.lineage.columns import COMES_FROM
 from mmplatform.lineage.landings import StreamLineage
 from mmplatform.modalities import TABLES

@@ -4,8 +4,8 @@ import pytest
 
 from assets import all_specs
 from assets.index import INDEX
-from mmplatform.land.catalogs import properties
-from mmplatform.land.lakehouse import Lakehouse
+from mmplatform.land.lakehouse.catalog import properties
+from mmplatform.land.lakehouse.store import Lakehouse
 from mmplatform.lineage import names
 from mmplatform.lineage.names import Name
 from mmplatform.modalities import TABLES

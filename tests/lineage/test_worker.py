@@ -8,12 +8,12 @@ import httpx
 import pytest
 
 from mmplatform.events import encode
-from mmplatform.ingest.producer import LogProducer
-from mmplatform.land.lakehouse import Lakehouse
+from mmplatform.kafka.producer import LogProducer
+from mmplatform.land.lakehouse.store import Lakehouse
 from mmplatform.settings import load
 from tests.builders import chat
-from tests.ingest.broker import embedded_broker
 from tests.lineage.spec import check
+from tests.servers.broker import embedded_broker
 from tests.servers.process import answers, free_ports, running
 from tests.waiting import eventually
 

@@ -5,7 +5,7 @@ import sys
 import pytest
 
 from mmplatform.errors import Permanent, Unavailable
-from mmplatform.local import launch, logs, runfile
+from mmplatform.local import launch, log_files, run_file
 from mmplatform.local.launch import ask_retry, dagster_location, raise_file_limit, run_detached
 from mmplatform.settings import Settings
 
@@ -13,7 +13,7 @@ from mmplatform.settings import Settings
 def test_a_supervisor_that_cannot_start_is_told_with_its_last_words(tmp_path):
     with pytest.raises(Permanent, match=r"exit code 1.*\n.*--derivers: `video=1`"):
         run_detached(Settings(data_dir=tmp_path), ["--derivers", "video=1"], lambda _run: None)
-    assert "video=1" in logs.log_path(tmp_path, "supervisor").read_text()
+    assert "video=1" in log_files.log_path(tmp_path, "supervisor").read_text()
 
 
 def test_retrying_needs_a_running_stack(tmp_path):
@@ -38,7 +38,7 @@ def test_a_stack_that_does_not_stop_in_time_is_told_with_the_mend(tmp_path):
         process.stdout.readline()
         with pytest.raises(Unavailable, match=rf"pid {process.pid}.*down --now.*kill -9 {process.pid}"):
             launch.take_down(tmp_path, hurry=False, patience_s=0.3)
-        assert runfile.is_locked(tmp_path)
+        assert run_file.is_locked(tmp_path)
         process.kill()
 
 

@@ -1,4 +1,4 @@
-"""docs/runbook.md, as something that can be run: recipes with their commands and with what one sees."""
+"""docs/how-to/runbook.md, as something that can be run: recipes with their commands and with what one sees."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-PAGE = Path(__file__).parents[2] / "docs" / "runbook.md"
+PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "runbook.md"
 _BLOCK = re.compile(r"^```(sh|text)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 ANYTHING = "…"
 WHOLE = "MMPLATFORM_TEST_RUNBOOK"

@@ -12,7 +12,7 @@ import pytest
 
 from mmplatform.artifacts import Message, decode_artifact
 from mmplatform.errors import Rejected
-from mmplatform.ingest.replay_log import ReplayLog
+from mmplatform.kafka.reader import ReplayLog
 from mmplatform.modalities import ARTIFACTS_TOPIC
 from tests.operations.page import on_demand
 from tests.waiting import eventually

@@ -14,8 +14,8 @@ import pytest
 from confluent_kafka import Producer
 
 from mmplatform.events import ChatMessage, encode
-from mmplatform.ingest.kafka import client_config
-from mmplatform.ingest.replay_log import ReplayLog
+from mmplatform.kafka.connection import client_config
+from mmplatform.kafka.reader import ReplayLog
 from mmplatform.modalities import ARTIFACTS_TOPIC, CHAT, DEAD_LETTERS_TOPIC, QUARANTINE_TOPIC
 from tests.ingest.gateways import picture
 from tests.waiting import eventually

@@ -1,4 +1,4 @@
-"""docs/metrics.md names every metric that the processes expose, with its labels, and no other."""
+"""docs/reference/metrics.md names every metric that the processes expose, with its labels, and no other."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from pathlib import Path
 import httpx
 import pytest
 
-from mmplatform.consumers.status import WorkerStatus
 from mmplatform.ingest.backpressure import Gate, marks_of
 from mmplatform.ingest.metrics import IngestMetrics
-from mmplatform.retrieve.freshness import FreshnessTracker
 from mmplatform.settings import load
+from mmplatform.telemetry.freshness import FreshnessTracker
+from mmplatform.telemetry.status_server import WorkerStatus
 from tests.builders import NOW, stamps
 from tests.waiting import eventually
 
-PAGE = Path(__file__).parents[2] / "docs" / "metrics.md"
+PAGE = Path(__file__).parents[2] / "docs" / "reference" / "metrics.md"
 WORKERS, GATEWAY = "Workers", "Gateway"
 
 

@@ -1,4 +1,4 @@
-"""The recipes of docs/runbook.md, run as they stand there, against a stack to which it really happens."""
+"""The recipes of docs/how-to/runbook.md, run as they stand there, against a stack to which it really happens."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from mmplatform.ingest.kafka import client_config
-from mmplatform.ingest.replay_log import ReplayLog
-from mmplatform.land.lakehouse import Lakehouse
-from mmplatform.land.schemas import SPECS
+from mmplatform.kafka.connection import client_config
+from mmplatform.kafka.reader import ReplayLog
+from mmplatform.land.lakehouse.schemas import SPECS
+from mmplatform.land.lakehouse.store import Lakehouse
 from mmplatform.modalities import CHAT, DEAD_LETTERS_TOPIC, TABLES
 from tests.operations.page import assert_seen, on_demand, recipes, run
 from tests.waiting import eventually, eventually_equal

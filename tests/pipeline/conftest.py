@@ -2,10 +2,10 @@
 
 import pytest
 
-from mmplatform.land.index import ChromaIndex
-from mmplatform.land.lakehouse import Lakehouse
-from mmplatform.land.spaces import SpaceLog
-from mmplatform.pipeline.derivers import open_embedder, open_in_step, open_redactor
+from mmplatform.land.index.embedder_registry import SpaceLog
+from mmplatform.land.index.store import ChromaIndex
+from mmplatform.land.lakehouse.store import Lakehouse
+from mmplatform.pipeline.factories import open_embedder, open_in_step, open_redactor
 from mmplatform.settings import load
 from tests.servers.chroma import running_chroma
 

@@ -11,14 +11,14 @@ from datetime import datetime
 from pathlib import Path
 
 from mmplatform.derive.chat import ChatDeriver
-from mmplatform.derive.derived import Derived
-from mmplatform.land.index import ChromaIndex
-from mmplatform.land.lakehouse import Lakehouse
-from mmplatform.land.spaces import SpaceLog
+from mmplatform.derive.passages import Derived
+from mmplatform.land.index.embedder_registry import SpaceLog
+from mmplatform.land.index.store import ChromaIndex
+from mmplatform.land.lakehouse.store import Lakehouse
 from mmplatform.memo import MemoryMemo
-from mmplatform.pipeline.derivers import open_in_step
-from mmplatform.pipeline.parts import Parts
-from mmplatform.pipeline.reprocess import reprocess
+from mmplatform.pipeline.factories import open_in_step
+from mmplatform.pipeline.reprocess.inputs import Parts
+from mmplatform.pipeline.reprocess.reprocess import reprocess
 from mmplatform.ports import Redacted
 from mmplatform.settings import load
 from quality.contracts import Limits

@@ -6,11 +6,11 @@ from mmplatform.artifacts import decode_artifact
 from mmplatform.consumers.archiver import append, next_offsets, sort_by_table
 from mmplatform.consumers.indexer import last_word, upsert
 from mmplatform.consumers.publish import outgoing
-from mmplatform.derive.call import CallDeriver
+from mmplatform.derive.call.deriver import CallDeriver
 from mmplatform.events import MODALITY_OF_KIND, Position, encode, utc_now
 from mmplatform.modalities import ARTIFACTS_TOPIC, CALL, MODALITIES, QUARANTINE_TOPIC
 from mmplatform.pipeline.process import ConsumedRecord, process, process_one
-from mmplatform.pipeline.rederive import CallFold
+from mmplatform.pipeline.reprocess.rederive import CallFold
 from quality.contracts import Limits
 
 

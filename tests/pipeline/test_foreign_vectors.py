@@ -9,10 +9,10 @@ from mmplatform.artifacts import pack_vector
 from mmplatform.consumers.indexer import dead_letters, read, upsert
 from mmplatform.errors import Rejected
 from mmplatform.events import encode, utc_now
-from mmplatform.land.spaces import Space, SpaceLog
+from mmplatform.land.index.embedder_registry import Space, SpaceLog
 from mmplatform.memo import MemoryMemo
-from mmplatform.pipeline.derivers import length_of, space_named
-from mmplatform.pipeline.in_step import InStep
+from mmplatform.pipeline.embedder_swap.dual_write import InStep
+from mmplatform.pipeline.factories import length_of, space_named
 from mmplatform.pipeline.process import ConsumedRecord
 from mmplatform.settings import load
 from tests.land.making import passage, position

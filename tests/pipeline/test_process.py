@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from mmplatform.derive.derived import Derived, quarantine
+from mmplatform.derive.passages import Derived, quarantine
 from mmplatform.errors import Busy, Permanent, Rejected, Unavailable
 from mmplatform.events import encode
 from mmplatform.modalities import CALL, CHAT

@@ -9,10 +9,10 @@ import pytest
 from mmplatform.events import encode
 from mmplatform.memo import MemoryMemo
 from mmplatform.modalities import CHAT
-from mmplatform.pipeline.derivers import chat_deriver
+from mmplatform.pipeline.factories import chat_deriver
 from mmplatform.pipeline.process import ConsumedRecord, process
 from mmplatform.settings import load
-from quality.cards import passes_luhn
+from quality.card_numbers import passes_luhn
 from quality.contracts import Limits
 from tests.builders import NOW, chat, position
 

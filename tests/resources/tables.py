@@ -4,7 +4,7 @@ from collections import Counter
 
 import pyarrow as pa
 
-from resources.commits import LogReader
+from resources.iceberg_commits import LogReader
 
 FIELDS = pa.schema([pa.field("event_hour", pa.int32()), pa.field("event_time", pa.timestamp("us", "UTC"))])
 

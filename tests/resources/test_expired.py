@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from resources.commits import LogReader
+from resources.iceberg_commits import LogReader
 from tests.resources.tables import append, read_log, rows_of, total
 
 NINE = datetime(2026, 3, 1, 9, tzinfo=UTC)

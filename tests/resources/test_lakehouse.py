@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from mmplatform.events import Position
-from mmplatform.land.lakehouse import Lakehouse
+from mmplatform.land.lakehouse.store import Lakehouse
 from mmplatform.settings import load
 from resources.lakehouse import LakehouseResource
 from tests.resources.tables import total

@@ -2,9 +2,9 @@
 
 import pytest
 
-from mmplatform.consumers.status import WorkerStatus, serve_status
 from mmplatform.errors import Unavailable
-from mmplatform.retrieve.freshness import FreshnessTracker
+from mmplatform.telemetry.freshness import FreshnessTracker
+from mmplatform.telemetry.status_server import WorkerStatus, serve_status
 from resources.stack import StackResource
 
 

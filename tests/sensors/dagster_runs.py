@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import dagster as dg
 
-from mmplatform.land.schemas import SPECS
+from mmplatform.land.lakehouse.schemas import SPECS
 from mmplatform.lineage.datasets import Datasets
 from mmplatform.settings import load
-from sensors.ran import Words
+from sensors.lineage_events import Words
 
 HOURLY = dg.HourlyPartitionsDefinition(start_date="2026-03-01-00:00")
 WAREHOUSE = "s3://lake"

@@ -6,18 +6,19 @@ from datetime import UTC, datetime, timedelta
 import dagster as dg
 import pytest
 
+from mmplatform.buckets import bucket_of
 from mmplatform.consumers.indexer import measure
-from mmplatform.consumers.status import WorkerStatus, serve_status
 from mmplatform.events import utc_now
-from mmplatform.land.buckets import bucket_of
-from mmplatform.land.index import ChromaIndex
-from mmplatform.land.spaces import Space, SpaceLog
-from mmplatform.local import runfile, statuses
-from mmplatform.retrieve.by_bucket import BucketCounts
-from mmplatform.retrieve.freshness import FreshnessTracker
+from mmplatform.land.index.embedder_registry import Space, SpaceLog
+from mmplatform.land.index.store import ChromaIndex
+from mmplatform.local import run_file
+from mmplatform.local.status import worker_status
+from mmplatform.telemetry.freshness import FreshnessTracker
+from mmplatform.telemetry.index_counts import BucketCounts
+from mmplatform.telemetry.status_server import WorkerStatus, serve_status
 from resources.stack import StackResource
-from sensors.bucketed import Cursor, bucket_landings
 from sensors.index_landings import index_sensor
+from sensors.index_landings_diff import Cursor, bucket_landings
 from tests.land.making import EMBEDDER, passage, retraction
 
 SINCE = datetime(2026, 3, 1, 9, tzinfo=UTC)
@@ -37,13 +38,13 @@ class Worker:
         self._status = WorkerStatus("index", freshness=FreshnessTracker())
         self._server = serve_status(self._status, 0)
         url = f"http://127.0.0.1:{self._server.server_address[1]}"
-        service = runfile.ServiceRun(pid=1, state="ready", restarts=0, metrics_url=url, log="")
+        service = run_file.ServiceRun(pid=1, state="ready", restarts=0, metrics_url=url, log="")
         data_dir = self._stores.settings.data_dir
-        found = runfile.StackRun(
+        found = run_file.StackRun(
             pid=os.getpid(), started_at=utc_now(), data_dir=str(data_dir), gateway="", kafka="", chroma="", dagster="",
             services={"index": service},
         )  # fmt: skip
-        runfile.write(data_dir, found)
+        run_file.write(data_dir, found)
 
     def stop(self):
         if self._server is not None:
@@ -61,7 +62,7 @@ class Worker:
 
 @pytest.fixture
 def worker(stores):
-    lock = runfile.StackLock(stores.settings.data_dir)
+    lock = run_file.StackLock(stores.settings.data_dir)
     lock.acquire()
     found = Worker(stores)
     yield found
@@ -152,8 +153,8 @@ def test_without_a_stack_it_says_so(tmp_path, monkeypatch):
 
 
 def status(since=SINCE, **upserted):
-    buckets = {name: statuses.Bucket(upserted=count) for name, count in upserted.items()}
-    return statuses.WorkerStatus(measured_since=since, buckets=buckets)
+    buckets = {name: worker_status.Bucket(upserted=count) for name, count in upserted.items()}
+    return worker_status.WorkerStatus(measured_since=since, buckets=buckets)
 
 
 def test_an_update_that_leaves_the_count_as_it_was_is_news():

@@ -6,13 +6,13 @@ import dagster as dg
 import pytest
 
 from mmplatform.events import utc_now
-from mmplatform.land.compaction import compact
-from mmplatform.land.lakehouse import Lakehouse
-from mmplatform.land.replacing import Replacement
-from mmplatform.land.rows import row_of
+from mmplatform.land.lakehouse.maintenance.compaction import compact
+from mmplatform.land.lakehouse.replace import Replacement
+from mmplatform.land.lakehouse.row_codec import row_of
+from mmplatform.land.lakehouse.store import Lakehouse
 from mmplatform.settings import load
-from resources.gaps import gaps_of
 from resources.lakehouse import LakehouseResource
+from resources.readers.freshness_gaps import gaps_of
 from resources.stack import StackResource
 from sensors.landings import landings_sensor
 from tests.assets.conftest import Stores

@@ -6,7 +6,7 @@ import dagster as dg
 import pytest
 
 from mmplatform.events import Position
-from mmplatform.land.lakehouse import Lakehouse
+from mmplatform.land.lakehouse.store import Lakehouse
 from mmplatform.settings import load
 from resources.lakehouse import LakehouseResource
 from resources.stack import StackResource

@@ -96,7 +96,7 @@ def test_a_run_that_cannot_be_told_of_does_not_hide_the_next(instance, collector
     _, cursor = tick(instance)
     execute(instance, "reports")
     with monkeypatch.context() as patch:
-        patch.setattr("sensors.ran.lineage_of", lambda *_: 1 / 0)
+        patch.setattr("sensors.lineage_events.lineage_of", lambda *_: 1 / 0)
         said, cursor = tick(instance, cursor)
     assert "told of 0 events" in said
     assert "no run started" in tick(instance, cursor)[0]

@@ -7,10 +7,10 @@ from datetime import timedelta
 import dagster as dg
 import pytest
 
-from mmplatform.derive.derived import quarantine
+from mmplatform.derive.passages import quarantine
 from mmplatform.events import utc_now
-from mmplatform.land.lakehouse import Lakehouse
-from mmplatform.land.rows import row_of
+from mmplatform.land.lakehouse.row_codec import row_of
+from mmplatform.land.lakehouse.store import Lakehouse
 from mmplatform.settings import load
 from quality.slas import MOST_SET_ASIDE
 from resources.lakehouse import LakehouseResource

@@ -11,13 +11,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from mmplatform.derive.models import quiet_transformers
+from mmplatform.derive.adapters.model_files import quiet_transformers
 from mmplatform.derive.pii.cards import find_cards
 from mmplatform.derive.pii.emails import find_emails
 from mmplatform.derive.pii.identifiers import find_addresses, find_socials
 from mmplatform.derive.pii.names import find_names
+from mmplatform.derive.pii.normalise import plain
 from mmplatform.derive.pii.phones import find_phones
-from mmplatform.derive.pii.views import plain
 from mmplatform.errors import Misconfigured
 
 ENTITIES: Final = ("CARD", "IBAN", "SSN", "EMAIL", "PHONE", "IP", "PERSON")

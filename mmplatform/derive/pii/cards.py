@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from typing import Final
 
 from mmplatform.derive.pii import context
-from mmplatform.derive.pii.clusters import Cluster, blotted, clusters
-from quality.cards import passes_luhn
+from mmplatform.derive.pii.digit_groups import Cluster, blotted, clusters
+from quality.card_numbers import passes_luhn
 
 _SHORTEST, _LONGEST = 13, 19
 _SPOKEN_SHORTEST: Final = 12

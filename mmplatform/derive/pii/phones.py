@@ -9,7 +9,7 @@ from typing import Final
 import phonenumbers
 
 from mmplatform.derive.pii import context
-from mmplatform.derive.pii.clusters import Cluster, blotted, clusters
+from mmplatform.derive.pii.digit_groups import Cluster, blotted, clusters
 
 _NORTH_AMERICA: Final = re.compile(r"1?[2-9]\d\d[2-9]\d{6}")
 _SHAPES: Final = frozenset(

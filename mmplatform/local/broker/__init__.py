@@ -2,7 +2,8 @@
 
 It is the default replay log of `mmplatform up` and never the answer for two machines: that is Kafka, and nothing in
 the platform asks for more than the public protocol. What is not implemented is not advertised, and refused with the
-protocol's own error. Why it exists: docs/adr/0004-embedded-broker.md. What it promises: docs/broker.md.
+protocol's own error. Why it exists: docs/adr/0004-embedded-broker.md. What it promises:
+docs/explanation/embedded-broker.md.
 
     socket ─▶ server      frames in, answers out in order; one connection's trouble stays its own
                 │ wire    bytes ⇄ kio's typed messages         versions: any version ⇄ the one the handlers speak

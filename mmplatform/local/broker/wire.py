@@ -12,7 +12,7 @@ from kio.index import KioIndexError, load_request_schema, load_response_schema
 from kio.serial import entity_reader, entity_writer
 from kio.serial.errors import SerialError
 
-from mmplatform.local.broker.claims import Walk, walker
+from mmplatform.local.broker.array_bounds import Walk, walker
 
 LENGTH: Final = struct.Struct(">i")
 # Kafka's socket.request.max.bytes: a frame that claims more is not read.

@@ -1,4 +1,4 @@
-"""The table of bad inputs: what it is called, how it is sent, how it ends. docs/bad-input.md tells it to readers."""
+"""The table of bad inputs: what it is called, how it is sent, how it ends. docs/reference/bad-input.md shows it."""
 
 from tests.integration.bad_inputs import media, poison, texts
 

@@ -16,7 +16,7 @@ from mmplatform.modalities import (
     QUARANTINE_TOPIC,
     SCREENSHOT,
 )
-from mmplatform.pipeline.derivers import space_named
+from mmplatform.pipeline.factories import space_named
 from mmplatform.settings import load
 from tests import builders
 from tests.integration.bad_inputs.rows import (

@@ -13,7 +13,7 @@ from confluent_kafka import KafkaException, Producer
 from confluent_kafka.admin import NewTopic
 
 from mmplatform.events import Position, encode, utc_now
-from mmplatform.ingest.kafka import admin, client_config
+from mmplatform.kafka.connection import admin, client_config
 from mmplatform.settings import Settings
 from tests import builders
 

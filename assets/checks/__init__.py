@@ -1,0 +1,1 @@
+"""Asset checks: thin Dagster shells over :mod:`quality.checks`."""

@@ -1,0 +1,152 @@
+"""A call whose source fell silent: an idle ``call_end`` goes onto the log, so that what is pending is derived.
+
+The timeout is itself an event on the log. So the fold over a call stays a function of its events: a replay hears the
+same silence at the same place and derives the same utterances. The watch keeps no state of its own: at its start it
+reads the last day of the topic. Two watches say the same thing with the same event id, which lands once.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Collection
+from contextlib import suppress
+from datetime import datetime
+from typing import Any, Final
+
+import structlog
+from confluent_kafka import Consumer, KafkaError, TopicPartition
+
+from mmplatform.artifacts import artifact_id
+from mmplatform.errors import Rejected
+from mmplatform.events import CallChunk, CallEnd, Event, decode_event, encode, utc_now
+from mmplatform.kafka.connection import client_config
+from mmplatform.kafka.producer import LogProducer
+from mmplatform.kafka.topics import topic_name
+from mmplatform.modalities import CALL
+from mmplatform.settings import Settings
+
+_log = structlog.get_logger(__name__)
+LOOK_BACK_S: Final = 86_400.0
+"""A stack that was down for a day still finds the calls that nobody ended."""
+
+RESTART_S: Final = 5.0
+JUDGE_S: Final = 0.5
+RECENT_S: Final = 2.0
+_END_OF_PARTITION: Final = KafkaError._PARTITION_EOF  # noqa: SLF001 - the underscore marks a client-side code
+
+
+class IdleCalls:
+    """Which calls are open, and since when nothing came. Pure: time is given.
+
+    A chunk comes when its last sample was recorded, and the next one as much later as it lasts: only what passes after
+    that is silence of the source.
+    """
+
+    def __init__(self, idle_s: float) -> None:
+        self._idle_s = idle_s
+        self._open: dict[str, tuple[int, CallChunk]] = {}
+
+    def see(self, event: Event, topic_partition: int) -> None:
+        """Take one event of the log in."""
+        if isinstance(event, CallChunk):
+            self._open[event.call_id] = (topic_partition, event)
+        elif isinstance(event, CallEnd):
+            self._open.pop(event.conversation_id, None)
+
+    def due(self, now: datetime, caught_up: Collection[int]) -> list[CallEnd]:
+        """The ends to put on the log; each call is named once for each time that it falls silent.
+
+        Args:
+            now: the present.
+            caught_up: topic partitions that were read to their end: in the others, everyone only looks silent.
+        """
+        silent = [
+            call
+            for topic_partition, call in self._open.values()
+            if topic_partition in caught_up
+            and (now - call.ingested_at).total_seconds() >= self._idle_s + call.duration_s
+        ]
+        for call in silent:
+            del self._open[call.call_id]
+        return [_idle_end(call, now) for call in silent]
+
+
+def _idle_end(last: CallChunk, now: datetime) -> CallEnd:
+    return CallEnd(
+        # The same silence has the same id, whoever notices it.
+        event_id=f"idle-{artifact_id('call_end', last.event_id, 0)}",
+        conversation_id=last.conversation_id,
+        subject_id=last.subject_id,
+        event_time=last.event_time,
+        ingested_at=now,
+        source="idle-watch",
+        reason="idle",
+    )
+
+
+def watch_idle_calls(settings: Settings, producer: LogProducer) -> threading.Thread:
+    """Follow the calls' topic on a daemon thread; a broker that goes away is waited for."""
+
+    def loop() -> None:
+        while True:
+            try:
+                _follow(settings, producer)
+            except Exception as error:  # noqa: BLE001 - without the watch, silent calls would stay pending for ever
+                _log.warning("idle watch starts again", error=type(error).__name__)
+            time.sleep(RESTART_S)
+
+    thread = threading.Thread(target=loop, name="idle-calls", daemon=True)
+    thread.start()
+    return thread
+
+
+def _follow(settings: Settings, producer: LogProducer) -> None:
+    topic = topic_name(settings, CALL.topic)
+    consumer = Consumer(
+        client_config(settings)
+        | {"group.id": f"{settings.topic_prefix}idle-watch", "enable.auto.commit": False, "enable.partition.eof": True}
+    )
+    try:
+        consumer.assign(_since(consumer, topic, time.time() - LOOK_BACK_S))
+        _watch(consumer, IdleCalls(settings.call_idle_s), lambda end: _say(producer, topic, end))
+    finally:
+        consumer.close()
+
+
+def _since(consumer: Any, topic: str, moment: float) -> list[TopicPartition]:
+    parts = consumer.list_topics(topic, timeout=10).topics[topic].partitions
+    asked = [TopicPartition(topic, part, int(moment * 1000)) for part in parts]
+    return list(consumer.offsets_for_times(asked, timeout=10))
+
+
+def _watch(consumer: Any, calls: IdleCalls, say: Callable[[CallEnd], None]) -> None:
+    judged = time.monotonic()
+    caught_up: set[int] = set()
+    while True:
+        message = consumer.poll(JUDGE_S)
+        if message is not None:
+            _see(calls, message, caught_up)
+        if time.monotonic() - judged < JUDGE_S:
+            continue
+        judged = time.monotonic()
+        for end in calls.due(utc_now(), caught_up):
+            say(end)
+            _log.info("call idle", call_id=end.conversation_id)
+
+
+def _see(calls: IdleCalls, message: Any, caught_up: set[int]) -> None:
+    if message.error() is not None:
+        if message.error().code() == _END_OF_PARTITION:
+            caught_up.add(message.partition())
+        else:
+            caught_up.clear()  # the broker went away: who knows what we have not read
+        return
+    if message.timestamp()[1] / 1000 < time.time() - RECENT_S:
+        caught_up.discard(message.partition())
+    with suppress(Rejected):  # the deriver names what does not parse
+        calls.see(decode_event(message.value()), message.partition())
+
+
+def _say(producer: LogProducer, topic: str, end: CallEnd) -> None:
+    producer.send(topic, end.conversation_id, encode(end)).result(timeout=30)

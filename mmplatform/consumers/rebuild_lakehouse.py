@@ -1,0 +1,155 @@
+"""The lakehouse from the log again, when it was lost: what the archiver had landed is read and landed once more.
+
+The stream goes on meanwhile. Up to where the archiver had committed when we began, the records are ours; behind that
+they are its own. So each is landed by one of the two. What the table has already, or has of a later place on the log,
+is left alone: run again, it goes on, and where nothing is missing it changes nothing.
+
+1. Read our part of the artifacts for what was retracted in it. What lies before its retraction is not landed, and is
+   taken out where a run that ended half-way has left it.
+2. Read our part of every topic, and land what is missing.
+3. The archiver may have taken up a retraction before we landed its row, and found nothing. So the artifacts that came
+   since are read to their end, and what they retract is taken out. What comes later finds our rows.
+
+What reprocessing runs made anew or took out is on no log: those hours must be run again.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Final, TypeVar
+
+import structlog
+
+from mmplatform.artifacts import Retraction, decode_artifact
+from mmplatform.consumers.archiver import TOPICS, Sorted, sort_by_table
+from mmplatform.errors import Rejected
+from mmplatform.events import utc_now
+from mmplatform.kafka.reader import Bound, ReplayLog
+from mmplatform.kafka.topics import topic_name
+from mmplatform.land.lakehouse.row_codec import tables_of_retraction
+from mmplatform.land.lakehouse.schemas import SPECS
+from mmplatform.land.lakehouse.snapshot_offsets import Placed
+from mmplatform.land.lakehouse.store import Lakehouse
+from mmplatform.modalities import ARCHIVE_GROUP, ARTIFACTS_TOPIC
+from mmplatform.pipeline.process import ConsumedRecord
+from mmplatform.settings import Settings
+
+_BATCH: Final = 5_000
+_log = structlog.get_logger(__name__)
+
+T = TypeVar("T")
+Gone = Mapping[str, Mapping[str, int]]
+Told = Callable[[str, int, int], None]
+"""Called with a topic, its records that were read, and all of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Relanded:
+    """What became of the log: records read, rows landed, and records from the beginning that the log has no more."""
+
+    read: int = 0
+    rows: int = 0
+    expired: int = 0
+
+    def __add__(self, other: Relanded) -> Relanded:
+        return Relanded(self.read + other.read, self.rows + other.rows, self.expired + other.expired)
+
+
+def reland(
+    settings: Settings,
+    lakehouse: Lakehouse,
+    log: ReplayLog,
+    told: Told = lambda topic, done, of: None,  # noqa: ARG005 - names say what it is told
+) -> Relanded:
+    """Land everything that the archiver has committed.
+
+    Raises:
+        Unavailable: the log or the lakehouse does not answer; what was landed stays, and it can be run again.
+        Misconfigured: a topic is not there.
+    """
+    lakehouse.ensure_tables()
+    group = f"{settings.topic_prefix}{ARCHIVE_GROUP}"
+    names = {topic: topic_name(settings, topic) for topic in TOPICS}
+    marks = log.watermarks(names.values())
+    ends = {
+        name: {number: place.next for number, place in found.items()}
+        for name, found in log.progress(group, names.values()).items()
+    }
+    artifacts = names[ARTIFACTS_TOPIC]
+    # 1.
+    gone = _retracted(_records(settings, log, artifacts, None, ends[artifacts]))
+    _take_out(lakehouse, gone)
+    # 2.
+    done = Relanded(expired=sum(mark.low for found in marks.values() for mark in found.values()))
+    for topic, name in names.items():
+        records = sum(max(end - marks[name][number].low, 0) for number, end in ends[name].items())
+        seen = 0
+        for batch in _lots(_records(settings, log, name, None, ends[name]), _BATCH):
+            seen += len(batch)
+            done += Relanded(read=len(batch), rows=_land(lakehouse, sort_by_table(batch), gone))
+            told(topic, seen, records)
+    # 3.
+    _take_out(lakehouse, _retracted(_records(settings, log, artifacts, ends[artifacts], None)))
+    return done
+
+
+def _records(settings: Settings, log: ReplayLog, name: str, since: Bound, until: Bound) -> Iterator[ConsumedRecord]:
+    now = utc_now()
+    bare = name.removeprefix(settings.topic_prefix)
+    for entry in log.read(name, since, until):
+        yield ConsumedRecord(entry.position.model_copy(update={"topic": bare}), entry.value, now)
+
+
+def _lots(found: Iterable[T], size: int) -> Iterator[list[T]]:
+    rest = iter(found)
+    while some := list(islice(rest, size)):
+        yield some
+
+
+def _retracted(records: Iterable[ConsumedRecord]) -> Gone:
+    """By table the ids that were retracted, each with the place of its last retraction."""
+    gone: dict[str, dict[str, int]] = defaultdict(dict)
+    for record in records:
+        try:
+            found = decode_artifact(record.value)
+        except Rejected:  # the indexer has named it
+            continue
+        if isinstance(found, Retraction):
+            for table in tables_of_retraction(found):
+                gone[table][found.artifact_id] = max(gone[table].get(found.artifact_id, -1), record.position.offset)
+    return gone
+
+
+def _take_out(lakehouse: Lakehouse, gone: Gone) -> None:
+    for table, places in gone.items():
+        column = SPECS[table].id_column
+        for ids in _lots(places, _BATCH):
+            there = lakehouse.scan(table, ids=ids, columns=(column, "log_offset")).to_pylist()
+            before = {row[column]: places[row[column]] for row in there}
+            # What a reprocessing run made has no place, and stays.
+            older = {row[column] for row in there if 0 <= row["log_offset"] < before[row[column]]}
+            lakehouse.remove(table, {each: at for each, at in before.items() if each in older})
+
+
+def _land(lakehouse: Lakehouse, batch: Sorted, gone: Gone) -> int:
+    """As the archiver lands a batch, but for what was retracted since, and for what has a row already."""
+    rows = 0
+    for table, placed in batch.rows.items():
+        column, retracted = SPECS[table].id_column, gone.get(table, {})
+        rows += _restore(
+            lakehouse, table, [each for each in placed if retracted.get(each[1][column], -1) < each[0].offset]
+        )
+    return rows
+
+
+def _restore(lakehouse: Lakehouse, table: str, rows: Sequence[Placed]) -> int:
+    try:
+        return lakehouse.restore(table, rows)
+    except Rejected as error:
+        unfit = {position for position, _ in lakehouse.unfit(table, rows)}
+        # The archiver has written dead letters for them, the first time.
+        _log.warning("rows that do not fit are left out", table=table, rows=len(unfit), reason=str(error))
+    return lakehouse.restore(table, [placed for placed in rows if placed[0] not in unfit])

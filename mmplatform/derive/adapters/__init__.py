@@ -1,0 +1,1 @@
+"""Adapters: one module for each library or model that a deriver uses."""

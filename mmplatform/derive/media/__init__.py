@@ -1,0 +1,1 @@
+"""Media: bytes of audio and images, probed and decoded."""

@@ -1,0 +1,1 @@
+"""Screenshots: OCR, redaction, a caption, passages."""

@@ -1,0 +1,1 @@
+"""The gateway process: the HTTP application, its health, its sockets."""

@@ -1,0 +1,222 @@
+"""The one writer of the replay log: idempotent, acknowledged by all replicas, usable from asyncio and from plain code.
+
+``send`` hands a record to librdkafka and returns a future; a thread of ours serves the acknowledgements. A future that
+has a result is a record that the broker has on disk. The record's timestamp is the time of ingestion, never the event's
+own: retention and replay by time go by it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Iterable, Mapping
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Final
+
+import structlog
+from confluent_kafka import KafkaError, KafkaException, Message, Producer
+
+from mmplatform.errors import Busy, Unavailable
+from mmplatform.events import Position, utc_now
+from mmplatform.kafka.connection import client_config, made, platform_error
+from mmplatform.settings import Settings
+
+_POLL_S: Final = 0.1
+_FULL_S: Final = 0.005
+_QUEUE_RECORDS: Final = 50_000
+_QUEUE_KB: Final = 128 * 1024
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class LogRecord:
+    """A record to be written; ``topic`` is the name on the broker, ``timestamp`` defaults to now."""
+
+    topic: str
+    key: str | bytes | None
+    value: bytes
+    timestamp: datetime | None = None
+    headers: Mapping[str, bytes] = field(default_factory=dict)
+
+
+class LogProducer:
+    """Writes records. Thread-safe; close it when done, so that what is queued gets out.
+
+    Args:
+        settings: where the broker is.
+        timeout_s: how long a record is tried before its future fails with ``Unavailable``. The record may then still
+            lie on the log (its acknowledgement got lost): a repeated send must be idempotent by event id.
+        linger_s: how long a record waits for company.
+    """
+
+    def __init__(self, settings: Settings, *, timeout_s: float = 10.0, linger_s: float = 0.001) -> None:
+        self._config = client_config(settings) | {
+            "enable.idempotence": True,
+            "acks": "all",
+            "linger.ms": linger_s * 1000,
+            "delivery.timeout.ms": int(timeout_s * 1000),
+            "request.timeout.ms": int(min(timeout_s, 30.0) * 1000),
+            "compression.type": "lz4",
+            # As Java's and Quix's producers do, so that a conversation has one topic partition whoever writes.
+            "partitioner": "murmur2_random",
+            "queue.buffering.max.messages": _QUEUE_RECORDS,
+            "queue.buffering.max.kbytes": _QUEUE_KB,
+            # A topic of ours always exists (ensure_topics); one that does not is told within this time.
+            "topic.metadata.propagation.max.ms": int(min(timeout_s, 5.0) * 1000),
+        }
+        self._timeout_s = timeout_s
+        self._renewal = threading.Lock()
+        self._producer: Any = made(Producer, self._config)
+        self._retired: list[Any] = []
+        self._closed = threading.Event()
+        self._thread = threading.Thread(target=self._serve, name="log-producer", daemon=True)
+        self._thread.start()
+
+    def send(
+        self,
+        topic: str,
+        key: str | bytes | None,
+        value: bytes,
+        *,
+        timestamp: datetime | None = None,
+        headers: Mapping[str, bytes] | None = None,
+    ) -> Future[Position]:
+        """Queue a record; the future yields its position once every replica has it, or raises what went wrong.
+
+        From asyncio: ``await asyncio.wrap_future(producer.send(...))``, or :meth:`publish`.
+
+        Raises:
+            Busy: the queue is full (the broker is slower than the sources).
+            Unavailable: the producer is closed.
+        """
+        if self._closed.is_set():
+            raise Unavailable(f"writing to {topic}: this producer is closed")
+        future: Future[Position] = Future()
+        # A running future cannot be cancelled: the record is on its way whatever its sender does.
+        future.set_running_or_notify_cancel()
+        producer = self._producer
+
+        def acknowledged(error: KafkaError | None, message: Message) -> None:
+            self._resolve(future, producer, topic, error, message)
+
+        try:
+            producer.produce(
+                topic,
+                key=key.encode() if isinstance(key, str) else key,
+                value=value,
+                timestamp=_millis(timestamp or utc_now()),
+                headers=list(headers.items()) if headers else None,
+                on_delivery=acknowledged,
+            )
+        except BufferError:
+            raise platform_error(KafkaError(KafkaError._QUEUE_FULL), f"writing to {topic}") from None  # noqa: SLF001
+        except KafkaException as error:
+            self._renew_if_fatal(error.args[0], producer)
+            raise platform_error(error, f"writing to {topic}") from error
+        return future
+
+    async def publish(
+        self,
+        topic: str,
+        key: str | None,
+        value: bytes,
+        *,
+        timestamp: datetime | None = None,
+        headers: Mapping[str, bytes] | None = None,
+    ) -> Position:
+        """:meth:`send` and await. Raises Busy, Unavailable, TooLarge, Misconfigured."""
+        return await asyncio.wrap_future(self.send(topic, key, value, timestamp=timestamp, headers=headers))
+
+    def send_all(self, records: Iterable[LogRecord]) -> list[Position]:
+        """Write records, in order, and wait until all are acknowledged; for plain (not asyncio) code.
+
+        A full queue is waited for. When some fail, others may be on the log: repeat the whole call.
+
+        Raises:
+            Unavailable: the broker did not acknowledge in time.
+            TooLarge: a record is larger than the broker takes.
+            Misconfigured: a topic does not exist, or may not be written.
+        """
+        pending: list[Future[Position]] = []
+        for record in records:
+            pending.append(self._queued(record, pending))
+        return [self._settled(future) for future in pending]
+
+    def flush(self, timeout_s: float | None = None) -> bool:
+        """Wait until all that is queued is acknowledged or failed; False when some still is not."""
+        return bool(self._producer.flush(self._timeout_s if timeout_s is None else timeout_s) == 0)
+
+    def close(self) -> None:
+        """Flush, stop the thread, fail what is left with ``Unavailable``. Closing twice is harmless."""
+        if self._closed.is_set():
+            return
+        self._closed.set()
+        if not self.flush():
+            _log.warning("log_producer_closed_with_records_left", records=len(self._producer))
+            self._producer.purge()
+            self._producer.flush(_POLL_S)
+        self._thread.join()
+        self._bury()
+
+    def _queued(self, record: LogRecord, pending: list[Future[Position]]) -> Future[Position]:
+        give_up = time.monotonic() + self._timeout_s
+        while True:
+            try:
+                return self.send(
+                    record.topic, record.key, record.value, timestamp=record.timestamp, headers=record.headers
+                )
+            except Busy:
+                oldest = next((future for future in pending if not future.done()), None)
+                if oldest is not None:
+                    self._settled(oldest)
+                elif time.monotonic() > give_up:
+                    raise
+                else:
+                    # Others fill it, or ours are acknowledged and librdkafka has not yet counted them out.
+                    time.sleep(_FULL_S)
+
+    def _settled(self, future: Future[Position]) -> Position:
+        # librdkafka fails the record itself after timeout_s; the margin only guards against a dead thread.
+        try:
+            return future.result(self._timeout_s + 5.0)
+        except TimeoutError:
+            raise Unavailable("writing to the log: no answer from the producer's thread") from None
+
+    def _resolve(
+        self, future: Future[Position], producer: Any, topic: str, error: KafkaError | None, message: Message
+    ) -> None:
+        if error is None:
+            future.set_result(Position(topic=topic, topic_partition=message.partition(), offset=message.offset()))
+            return
+        self._renew_if_fatal(error, producer)
+        future.set_exception(platform_error(error, f"writing to {topic}"))
+
+    def _renew_if_fatal(self, error: KafkaError, failed: Any) -> None:
+        """A fatal error (a broker that lost its data, a fenced epoch) ends a producer for good: take a new one."""
+        if not error.fatal() and error.code() != KafkaError._FATAL:  # noqa: SLF001
+            return
+        with self._renewal:
+            if self._producer is failed:
+                _log.error("log_producer_renewed", reason=error.str())
+                self._retired.append(failed)
+                self._producer = made(Producer, self._config)
+
+    def _serve(self) -> None:
+        while not self._closed.is_set():
+            self._producer.poll(_POLL_S)
+            self._bury()
+
+    def _bury(self) -> None:
+        """Tell the senders of what a retired producer still holds; it fails all of it by itself."""
+        for retired in list(self._retired):
+            retired.poll(0)
+            if not len(retired):
+                self._retired.remove(retired)
+
+
+def _millis(moment: datetime) -> int:
+    return round(moment.timestamp() * 1000)

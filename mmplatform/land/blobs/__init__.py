@@ -1,0 +1,1 @@
+"""Blobs: the bytes behind the claim check, in files or in an S3 bucket."""

@@ -1,0 +1,147 @@
+"""Raw bytes at rest: content-addressed, written once, checked at every read (the other half of the claim check).
+
+The gateway puts, the derivers and ``trace`` get, erasure and tiering delete. A blob's key is ``ab/abcdef…`` (two hex
+digits, then the whole SHA-256) in every store, so that bytes can be moved between stores without touching an event.
+
+Guarantees of ``put``, in this order: the bytes are on disk before their name exists, and the name is on disk before
+``put`` returns. So a reader sees all of a blob or none of it, whatever dies in between.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from mmplatform.errors import Misconfigured, Rejected, Unavailable
+from mmplatform.events import BlobRef
+from mmplatform.land.blobs.addressing import blob_key, blob_ref, checked
+
+_INCOMING = ".incoming"
+_STALE_S = 3600.0  # a torn temporary file of a writer that died; no put takes an hour
+_OPERATOR_MUST_ACT = frozenset({errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.EEXIST})
+
+
+class FileBlobs:
+    """Blobs as files under one folder; any number of processes may put and get at once."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    def put(self, data: bytes, *, media_type: str) -> BlobRef:
+        """Store and return the pointer; durable on return. A present blob is not written again, a damaged one is.
+
+        Raises:
+            Unavailable: the disk is full or failing.
+            Misconfigured: the folder cannot be written.
+        """
+        ref = blob_ref(data, media_type)
+        path = self._path(ref)
+        with _file_errors(path):
+            if not self._is_intact(path, ref):
+                self._write(path, data)
+            _sync_folder(path.parent)  # also when another writer renamed it just now: durable on return
+        return ref
+
+    def get(self, ref: BlobRef) -> bytes:
+        """The bytes, checked against ``sha256``.
+
+        Raises:
+            Rejected: missing or damaged.
+            Unavailable: the disk fails.
+        """
+        path = self._path(ref)
+        with _file_errors(path):
+            try:
+                data = path.read_bytes()
+            except FileNotFoundError:
+                raise Rejected(f"blob {ref.sha256} is not in {self._root}: erased, tiered away or never put") from None
+        return checked(data, ref)
+
+    def exists(self, ref: BlobRef) -> bool:
+        """Whether the bytes are there (their content is checked by ``get``)."""
+        path = self._path(ref)
+        with _file_errors(path):
+            return path.is_file()
+
+    def size(self, ref: BlobRef) -> int | None:
+        """How many bytes lie there; ``None`` where there are none."""
+        path = self._path(ref)
+        with _file_errors(path):
+            try:
+                return path.stat().st_size
+            except FileNotFoundError:
+                return None
+
+    def delete(self, ref: BlobRef) -> None:
+        """Remove the bytes; nothing happens when they are gone already."""
+        path = self._path(ref)
+        with _file_errors(path), suppress(FileNotFoundError):
+            path.unlink()
+            _sync_folder(path.parent)
+
+    def sweep(self) -> int:
+        """Remove what writers that died left half-written over an hour ago; how many files went."""
+        swept = 0
+        for torn in (self._root / _INCOMING).glob("*"):
+            with _file_errors(torn), suppress(FileNotFoundError):
+                if time.time() - torn.stat().st_mtime > _STALE_S:
+                    torn.unlink()
+                    swept += 1
+        return swept
+
+    def _path(self, ref: BlobRef) -> Path:
+        return self._root / blob_key(ref.sha256)  # never ``ref.key``: a forged key must not walk the file system
+
+    @staticmethod
+    def _is_intact(path: Path, ref: BlobRef) -> bool:
+        try:
+            if path.stat().st_size != ref.size:
+                return False
+            with path.open("rb") as file:
+                return hashlib.file_digest(file, "sha256").hexdigest() == ref.sha256
+        except FileNotFoundError:
+            return False
+
+    def _write(self, path: Path, data: bytes) -> None:
+        """1. bytes on disk under a private name · 2. rename (the caller then syncs the folder)."""
+        incoming = self._root / _INCOMING
+        for folder in (incoming, path.parent):
+            if not folder.is_dir():
+                folder.mkdir(parents=True, exist_ok=True)
+                _sync_folder(folder.parent)
+        torn = incoming / f"{path.name}.{uuid.uuid4().hex}"
+        try:
+            with torn.open("xb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            torn.replace(path)
+        finally:
+            torn.unlink(missing_ok=True)
+
+
+def _sync_folder(folder: Path) -> None:
+    if os.name == "nt":  # Windows has no handle on folders to sync
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+@contextmanager
+def _file_errors(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        if error.errno in _OPERATOR_MUST_ACT:
+            raise Misconfigured(f"the blob store cannot use {path}: {reason}; mend MMPLATFORM_DATA_DIR") from error
+        raise Unavailable(f"the blob store failed at {path}: {reason}") from error

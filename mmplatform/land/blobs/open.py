@@ -1,0 +1,45 @@
+"""Opens the blob store that the settings name: files under the data directory, or an S3 bucket."""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+from mmplatform.errors import Misconfigured
+from mmplatform.land.blobs.file_store import FileBlobs
+from mmplatform.ports import Blobs
+from mmplatform.settings import Settings
+
+
+def open_blobs(settings: Settings) -> Blobs:
+    """The blob store that the settings name. An object store is not contacted yet; torn local files are swept.
+
+    Raises:
+        Misconfigured: ``MMPLATFORM_BLOBS`` is no ``s3://bucket/prefix``.
+    """
+    if not settings.blobs:
+        files = FileBlobs(settings.blobs_dir)
+        files.sweep()
+        return files
+    from mmplatform.land.blobs.s3_store import S3Blobs
+
+    bucket, prefix = bucket_and_prefix(settings)
+    return S3Blobs(
+        bucket,
+        prefix,
+        settings.s3_endpoint,
+        region=settings.s3_region,
+        access_key=settings.s3_access_key,
+        secret_key=settings.s3_secret_key.get_secret_value(),
+    )
+
+
+def bucket_and_prefix(settings: Settings) -> tuple[str, str]:
+    """Where blobs lie in an object store.
+
+    Raises:
+        Misconfigured: ``MMPLATFORM_BLOBS`` is no ``s3://bucket/prefix``.
+    """
+    address = urlsplit(settings.blobs)
+    if address.scheme != "s3" or not address.netloc:
+        raise Misconfigured("MMPLATFORM_BLOBS must look like s3://bucket/prefix, or be empty for files")
+    return address.netloc, address.path.strip("/")

@@ -1,0 +1,1 @@
+"""The Iceberg lakehouse: tables, rows, offsets in snapshots, replacement of an hour, maintenance."""

@@ -1,0 +1,1 @@
+"""Maintenance of the lakehouse: compaction, snapshot expiry, orphan files."""

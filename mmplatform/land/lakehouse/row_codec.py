@@ -1,0 +1,93 @@
+"""A record as a row of its table, and a row as the record again."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import orjson
+
+from mmplatform.artifacts import (
+    Artifact,
+    Caption,
+    Message,
+    Passage,
+    Quarantined,
+    Retraction,
+    Utterance,
+    decode_artifact,
+    pack_vector,
+)
+from mmplatform.events import MODALITY_OF_KIND, Event, Position, Record, decode_event
+from mmplatform.land.lakehouse.schemas import SPECS
+from mmplatform.modalities import MODALITIES, QUARANTINE_TABLE, TABLE_OF_ARTIFACT
+
+Row = dict[str, Any]
+
+
+def row_of(
+    record: Event | Message | Utterance | Caption | Passage | Quarantined, position: Position
+) -> tuple[str, Row]:
+    """The table of a record and its row.
+
+    Args:
+        record: what lies on the log.
+        position: where it lies. An artifact's own position, in its provenance, is that of the event it came from.
+    """
+    if isinstance(record, Quarantined):
+        return QUARANTINE_TABLE, _row(
+            QUARANTINE_TABLE, {**vars(record), "reasons": list(record.reasons)}, record, position
+        )
+    if isinstance(record, Message | Utterance | Caption | Passage):
+        return TABLE_OF_ARTIFACT[record.kind], _artifact(record, position)
+    table = MODALITIES[MODALITY_OF_KIND[record.kind]].raw_table
+    blob = getattr(record, "blob", None)
+    flat = {f"blob_{name}": value for name, value in vars(blob).items()} if blob is not None else {}
+    return table, _row(table, {**vars(record), **flat}, record, position)
+
+
+def tables_of_retraction(retraction: Retraction) -> tuple[str, ...]:
+    """Where the row that a retraction takes away may lie."""
+    return (MODALITIES[retraction.modality].derived_table, TABLE_OF_ARTIFACT["passage"])
+
+
+def event_of(row: Row) -> Event:
+    """The event of a raw table's row, exactly as it was."""
+    return decode_event(row["record"])
+
+
+def artifact_of(row: Row) -> Artifact:
+    """The artifact of a derived table's row, exactly as it was."""
+    record = row["record"]
+    if row.get("vector") is not None:
+        known = orjson.loads(record)
+        known["vector_f32"] = pack_vector(np.asarray(row["vector"], dtype=np.float32))
+        record = orjson.dumps(known)
+    return decode_artifact(record)
+
+
+def _artifact(record: Message | Utterance | Caption | Passage, position: Position) -> Row:
+    table = TABLE_OF_ARTIFACT[record.kind]
+    made = record.provenance
+    flat = {
+        **vars(record),
+        **vars(record.stamps),
+        **{name: getattr(made, name) for name in ("deriver", "deriver_version", "model", "model_version")},
+        "seconds": made.seconds,
+        "memo_hit": made.memo_hit,
+        "event_ids": list(made.event_ids),
+    }
+    if isinstance(record, Passage):
+        flat["vector"] = record.vector.tolist()
+    return _row(table, flat, record, position)
+
+
+def _row(table: str, flat: Row, record: Record, position: Position) -> Row:
+    flat |= {
+        "topic": position.topic,
+        "topic_partition": position.topic_partition,
+        "log_offset": position.offset,
+        # The vector has a column of its own; twice would double the largest table.
+        "record": record.model_dump_json(exclude={"vector_f32"} if isinstance(record, Passage) else None),
+    }
+    return {name: flat.get(name) for name, _ in SPECS[table].columns}

@@ -1,0 +1,194 @@
+"""The tables of the lakehouse: columns, in an order that is permanent, and how they are partitioned.
+
+A column's place gives its Iceberg field id in a new table; one that is added to a table later gets the next free id
+there. Ids are never changed and never used again, so columns are only ever added at the end; a test holds the order.
+What analysts ask for stands in columns of its own; ``record`` is the whole record as JSON, to rebuild it from.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from mmplatform.buckets import BUCKETS
+
+if TYPE_CHECKING:
+    from pyiceberg.partitioning import PartitionSpec
+    from pyiceberg.schema import Schema
+
+_PARTITION_IDS: Final = 1000
+
+Columns = tuple[tuple[str, str], ...]
+
+_WHO: Final[Columns] = (("conversation_id", "string"), ("subject_id", "string"))
+_PLACE: Final[Columns] = (("topic", "string"), ("topic_partition", "long"), ("log_offset", "long"))
+_BLOB: Final[Columns] = (
+    ("blob_key", "string"),
+    ("blob_sha256", "string"),
+    ("blob_size", "long"),
+    ("blob_media_type", "string"),
+)
+_EVENT: Final[Columns] = (
+    ("event_id", "string"),
+    *_WHO,
+    ("event_time", "timestamptz"),
+    ("ingested_at", "timestamptz"),
+    ("kind", "string"),
+    ("source", "string"),
+    ("schema_version", "long"),
+    *_PLACE,
+    ("record", "string"),
+)
+_ARTIFACT: Final[Columns] = (
+    ("artifact_id", "string"),
+    *_WHO,
+    ("event_time", "timestamptz"),
+    ("ingested_at", "timestamptz"),
+    ("taken_at", "timestamptz"),
+    ("derived_at", "timestamptz"),
+    ("modality", "string"),
+    ("event_ids", "list<string>"),
+    ("deriver", "string"),
+    ("deriver_version", "string"),
+    ("model", "string"),
+    ("model_version", "string"),
+    ("seconds", "double"),
+    ("memo_hit", "boolean"),
+    ("schema_version", "long"),
+    *_PLACE,
+    ("record", "string"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class TableSpec:
+    """One table; ``id_column`` is what makes a row the same row."""
+
+    name: str
+    id_column: str
+    columns: Columns
+
+    def schema(self) -> Schema:
+        """As Iceberg wants it, with field ids by place."""
+        from pyiceberg.schema import Schema
+        from pyiceberg.types import (
+            BooleanType,
+            DoubleType,
+            FloatType,
+            ListType,
+            LongType,
+            NestedField,
+            StringType,
+            TimestamptzType,
+        )
+
+        simple = {
+            "string": StringType(),
+            "long": LongType(),
+            "double": DoubleType(),
+            "boolean": BooleanType(),
+            "timestamptz": TimestamptzType(),
+        }
+        fields = []
+        for place, (name, kind) in enumerate(self.columns, start=1):
+            elements = {"list<string>": StringType(), "list<float>": FloatType()}
+            found = (
+                ListType(element_id=500 + place, element=elements[kind], element_required=False)
+                if kind in elements
+                else simple[kind]
+            )
+            fields.append(NestedField(field_id=place, name=name, field_type=found, required=False))
+        return Schema(*fields)
+
+    def partitioning(self) -> PartitionSpec:
+        """By hour of the event and by bucket of the person: what reprocessing reads, and what erasure touches."""
+        from pyiceberg.partitioning import PartitionField, PartitionSpec
+        from pyiceberg.transforms import BucketTransform, HourTransform
+
+        ids = {name: place for place, (name, _) in enumerate(self.columns, start=1)}
+        return PartitionSpec(
+            PartitionField(ids["event_time"], _PARTITION_IDS, HourTransform(), "event_hour"),
+            PartitionField(ids["subject_id"], _PARTITION_IDS + 1, BucketTransform(BUCKETS), "subject_bucket"),
+        )
+
+
+_SPECS: Final = (
+    TableSpec("raw_chats", "event_id", (*_EVENT, ("role", "string"), ("text", "string"))),
+    TableSpec(
+        "raw_calls",
+        "event_id",
+        (
+            *_EVENT,
+            ("chunk_index", "long"),
+            ("start_s", "double"),
+            ("duration_s", "double"),
+            ("sample_rate", "long"),
+            ("channels", "long"),
+            ("reason", "string"),
+            *_BLOB,
+        ),
+    ),
+    TableSpec("raw_screenshots", "event_id", (*_EVENT, ("width", "long"), ("height", "long"), *_BLOB)),
+    TableSpec("messages", "artifact_id", (*_ARTIFACT, ("role", "string"), ("text", "string"))),
+    TableSpec(
+        "transcripts",
+        "artifact_id",
+        (
+            *_ARTIFACT,
+            ("call_id", "string"),
+            ("channel", "long"),
+            ("speaker", "string"),
+            ("start_s", "double"),
+            ("end_s", "double"),
+            ("text", "string"),
+            ("language", "string"),
+            ("confidence", "double"),
+            ("no_speech", "double"),
+            ("status", "string"),
+        ),
+    ),
+    TableSpec(
+        "captions",
+        "artifact_id",
+        (
+            *_ARTIFACT,
+            ("text", "string"),
+            ("captioner", "string"),
+            ("image_sha256", "string"),
+            ("width", "long"),
+            ("height", "long"),
+            ("duplicate_of", "string"),
+        ),
+    ),
+    TableSpec(
+        "passages",
+        "artifact_id",
+        (
+            *_ARTIFACT,
+            ("source_artifact_id", "string"),
+            ("source_kind", "string"),
+            ("ordinal", "long"),
+            ("text", "string"),
+            ("embedder", "string"),
+            ("vector", "list<float>"),
+        ),
+    ),
+    TableSpec(
+        "quarantine",
+        "quarantine_id",
+        (
+            ("quarantine_id", "string"),
+            *_WHO,
+            ("event_time", "timestamptz"),
+            ("quarantined_at", "timestamptz"),
+            ("modality", "string"),
+            ("event_id", "string"),
+            ("contract", "string"),
+            ("reasons", "list<string>"),
+            ("schema_version", "long"),
+            *_PLACE,
+            ("record", "string"),
+        ),
+    ),
+)
+SPECS: Final[dict[str, TableSpec]] = {spec.name: spec for spec in _SPECS}

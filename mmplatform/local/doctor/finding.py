@@ -1,0 +1,18 @@
+"""The result of one check of ``mmplatform doctor``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Verdict = Literal["ok", "warning", "failed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """The result of one check; ``mend`` says what to do and is empty when all is well."""
+
+    check: str
+    verdict: Verdict
+    detail: str
+    mend: str = ""

@@ -1,0 +1,37 @@
+"""Derivers that find no work: more processes of a modality than its topic has topic partitions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from mmplatform.errors import PlatformError
+from mmplatform.events import Modality
+from mmplatform.kafka.partitions import stands
+from mmplatform.kafka.reader import ReplayLog
+from mmplatform.local.run_file import StackRun
+from mmplatform.modalities import MODALITIES
+from mmplatform.settings import Settings
+
+
+def derivers_of(services: Iterable[str]) -> dict[Modality, int]:
+    """How many derivers each modality has, by the names of services, such as ``derive-chat-1``."""
+    names = list(services)
+    return {
+        modality: sum(name == spec.group or name.startswith(f"{spec.group}-") for name in names)
+        for modality, spec in MODALITIES.items()
+    }
+
+
+def shares(settings: Settings, run: StackRun) -> dict[Modality, tuple[int, int]]:
+    """Derivers and topic partitions of each modality of a running stack; empty while its log does not answer."""
+    try:
+        log = ReplayLog(settings.model_copy(update={"kafka": run.kafka}), timeout_s=3.0)
+        there = {stand.modality: stand.topic_partitions for stand in stands(settings, log)}
+    except PlatformError:
+        return {}
+    return {modality: (count, there[modality]) for modality, count in derivers_of(run.services).items()}
+
+
+def idle(found: Mapping[Modality, tuple[int, int]]) -> dict[Modality, int]:
+    """How many derivers of each modality have no topic partition, where any have none."""
+    return {modality: derivers - parts for modality, (derivers, parts) in found.items() if derivers > parts}

@@ -1,0 +1,172 @@
+"""Dagster's own configuration, ``dagster.yaml``: written from the settings, and looked at by ``doctor``.
+
+``python -m mmplatform.local.services.dagster_home`` writes it into ``dagster/`` of the data directory and ends, for
+those who start Dagster's processes themselves. Nothing secret is in it: the database is named by its variable, and
+S3's keys come from the process's environment, which :func:`aws_environment` makes of ours. Dagster itself is not
+loaded here.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from mmplatform.errors import Misconfigured, PlatformError
+from mmplatform.settings import Settings, load
+
+OURS: Final = "# Written by `mmplatform up` at each start. Take this line away, and what you change here stays."
+_ALWAYS: Final = """\
+telemetry:
+  enabled: false
+# One run of a pool at a time: two that derive at once would wait for each other's processor and hold models twice.
+# By the run, so that one which waits does so in the queue, and not as a process.
+concurrency:
+  pools:
+    default_limit: 1
+    granularity: run
+# Days for which Dagster keeps what its sensors and schedules did; without this it keeps all but skipped ticks for ever.
+retention:
+  sensor:
+    purge_after_days: {skipped: 1, started: 7, success: 7, failure: 30}
+  schedule:
+    purge_after_days: {skipped: 30, started: 30, success: 90, failure: 90}
+"""
+_POSTGRES: Final = """\
+storage:
+  postgres:
+    postgres_url:
+      env: MMPLATFORM_DAGSTER_POSTGRES
+"""
+_ONCE: Final = "# Written once by `mmplatform up`; yours to change.\ntelemetry:\n  enabled: false\n"
+_ONCE_LIMITED: Final = f"""\
+{_ONCE}# One step of a pool at a time: two runs that derive the same hour would do each other's work.
+concurrency:
+  pools:
+    default_limit: 1
+"""
+_EARLIER: Final = frozenset({_ONCE, _ONCE_LIMITED})
+"""Whole files as earlier releases wrote them, once: one that is still so has nothing of the user's in it."""
+_PARTIAL_S: Final = 30
+"""How often the log of a step that is still running is uploaded: what a machine takes with it when it dies."""
+
+
+def prepare(home: Path, settings: Settings) -> None:
+    """Make the folder and write ``dagster.yaml``; one whose first line the user took away is left as it is.
+
+    So is one of an earlier release that the user has changed; one that nobody touched is written anew.
+
+    Raises:
+        Misconfigured: the settings want Postgres, and the package for it is not installed.
+        OSError: the folder cannot be written.
+    """
+    if settings.dagster_postgres.get_secret_value() and importlib.util.find_spec("dagster_postgres") is None:
+        raise Misconfigured("MMPLATFORM_DAGSTER_POSTGRES needs a package: pip install 'mmplatform[postgres]'")
+    home.mkdir(parents=True, exist_ok=True)
+    file = home / "dagster.yaml"
+    if not file.exists() or _is_ours(file.read_text(encoding="utf-8")):
+        file.write_text(written(home, settings), encoding="utf-8")
+
+
+def written(home: Path, settings: Settings) -> str:
+    """The text of ``dagster.yaml``."""
+    parts = [f"{OURS}\n", _ALWAYS]
+    if settings.dagster_postgres.get_secret_value():
+        parts.append(_POSTGRES)
+    if settings.dagster_logs:
+        parts.append(_logs(home, settings))
+    return "".join(parts)
+
+
+def aws_environment(settings: Settings) -> dict[str, str]:
+    """The S3 settings as the AWS libraries look for them, for what Dagster opens by itself; what is empty is left out.
+
+    Raises nothing; without keys here the default chain of AWS is asked.
+    """
+    if not settings.dagster_logs:
+        return {}
+    found = {
+        "AWS_ACCESS_KEY_ID": settings.s3_access_key,
+        "AWS_SECRET_ACCESS_KEY": settings.s3_secret_key.get_secret_value(),
+        "AWS_DEFAULT_REGION": settings.s3_region,
+        # Trailing checksums are AWS's own; other stores refuse or store them.
+        "AWS_REQUEST_CHECKSUM_CALCULATION": "when_required" if settings.s3_endpoint else "",
+        "AWS_RESPONSE_CHECKSUM_VALIDATION": "when_required" if settings.s3_endpoint else "",
+    }
+    return {name: value for name, value in found.items() if value}
+
+
+def lacking(home: Path, settings: Settings) -> list[str]:
+    """What the ``dagster.yaml`` that is there does not say although the platform or its settings want it.
+
+    Raises:
+        Misconfigured: it cannot be read.
+    """
+    given = _read(home / "dagster.yaml")
+    found = []
+    if not isinstance(_at(given, "concurrency", "pools", "default_limit"), int):
+        found.append("concurrency.pools.default_limit: two runs could derive the same hour at once")
+    if _at(given, "concurrency", "pools", "granularity") != "run":
+        found.append("concurrency.pools.granularity: a run that waits for its pool would wait as a process")
+    if without := [each for each in ("sensor", "schedule") if not _at(given, "retention", each, "purge_after_days")]:
+        found.append(f"retention: what each {' and '.join(without)} did would be kept for ever")
+    if settings.dagster_postgres.get_secret_value() and not _at(given, "storage", "postgres"):
+        found.append("storage.postgres: MMPLATFORM_DAGSTER_POSTGRES is not used")
+    if settings.dagster_logs and _at(given, "compute_logs", "class") != "S3ComputeLogManager":
+        found.append("compute_logs: MMPLATFORM_DAGSTER_LOGS is not used")
+    return found
+
+
+def _is_ours(text: str) -> bool:
+    return text.startswith(OURS) or text in _EARLIER
+
+
+def _logs(home: Path, settings: Settings) -> str:
+    address = urlsplit(settings.dagster_logs)
+    config: dict[str, object] = {
+        "bucket": address.netloc,
+        "prefix": address.path.strip("/") or "dagster",
+        "local_dir": str(home / "storage"),
+        "endpoint_url": settings.s3_endpoint,
+        "region": settings.s3_region,
+        "upload_interval": _PARTIAL_S,
+        "skip_empty_files": True,
+    }
+    lines = [f"    {name}: {json.dumps(value)}\n" for name, value in config.items() if value]
+    head = "compute_logs:\n  module: dagster_aws.s3.compute_log_manager\n  class: S3ComputeLogManager\n  config:\n"
+    return head + "".join(lines)
+
+
+def _read(file: Path) -> Any:
+    from omegaconf import OmegaConf
+    from yaml import YAMLError
+
+    try:
+        return OmegaConf.to_container(OmegaConf.load(file)) if file.exists() else {}
+    except (YAMLError, OSError, ValueError) as error:
+        raise Misconfigured(f"{file} cannot be read ({type(error).__name__}): mend it or delete it") from error
+
+
+def _at(given: Any, *path: str) -> Any:
+    for name in path:
+        given = given.get(name) if isinstance(given, Mapping) else None
+    return given
+
+
+def main() -> int:
+    """Write the file; the exit code is 1, with one line on standard error, where that cannot be."""
+    try:
+        settings = load()
+        prepare(settings.data_dir.absolute() / "dagster", settings)
+    except (PlatformError, OSError) as error:
+        sys.stderr.write(f"{type(error).__name__}: {error}\n")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

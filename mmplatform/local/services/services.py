@@ -1,0 +1,242 @@
+"""The table of services: what `mmplatform up` starts, what each one waits for, and how it shows that it is ready.
+
+Pure but for the claiming of ports, which is passed in: settings in, table out. A server whose address the user
+configured (``settings.kafka``, ``settings.chroma``) is not in the table, and its users get that address.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from mmplatform.errors import Misconfigured
+from mmplatform.events import Modality
+from mmplatform.local.run_file import DAGSTER
+from mmplatform.local.services.dagster_home import aws_environment
+from mmplatform.local.services.environment import FEW_ARENAS, Addresses, worker_environment
+from mmplatform.local.services.probes import HttpProbe, Probe, TcpProbe
+from mmplatform.modalities import MODALITIES
+from mmplatform.settings import Settings
+
+HOST: Final = "127.0.0.1"
+_GRACE_S: Final = 15.0
+_GATEWAY_GRACE_S: Final = 25.0
+"""Open requests have 10 s, and an acknowledgement of the log may take 8 s more."""
+
+KAFKA_PORT: Final = 19092
+CHROMA_PORT: Final = 18000
+METRICS_PORT: Final = 19100
+_MOST_DERIVERS: Final = 64
+_SHARED: Final = {"MMPLATFORM_GATEWAY_SHARE_PORT": "true"}
+"""Its successor listens beside it for a moment."""
+
+Claim = Callable[[int, str], int]
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """One row: a process of the stack.
+
+    Attributes:
+        needs: services that must be ready before each of its starts.
+        after: services that are waited for at its first start only, until they are ready or given up.
+        metrics_url: base URL of ``/metrics``, ``/healthz``, ``/livez`` and ``/status``; empty for foreign programs.
+        heartbeat_url: what a foreign program answers for as long as it lives; empty: nobody looks.
+        hold_stdin: give it a standard input that ends when the supervisor ends.
+        spare_port: where its successor answers ``/healthz`` during a rolling restart; 0: it has none.
+        takes_turns: its successor waits until it is gone; else both serve at once for a moment.
+        family: it starts processes of its own: count them in its CPU and memory.
+        start_s: seconds until it must be ready.
+        grace_s: seconds between SIGTERM and SIGKILL.
+    """
+
+    name: str
+    command: tuple[str, ...]
+    environment: Mapping[str, str]
+    probe: Probe
+    needs: tuple[str, ...] = ()
+    after: tuple[str, ...] = ()
+    metrics_url: str = ""
+    heartbeat_url: str = ""
+    cwd: Path | None = None
+    hold_stdin: bool = False
+    spare_port: int = 0
+    takes_turns: bool = True
+    family: bool = False
+    start_s: float = 180.0
+    grace_s: float = _GRACE_S
+
+    @property
+    def alive_url(self) -> str:
+        """The page whose silence means that it hangs; empty when it has none."""
+        return f"{self.metrics_url}/livez" if self.metrics_url else self.heartbeat_url
+
+
+@dataclass(frozen=True, slots=True)
+class Stack:
+    """All rows, and the addresses under which the stack is used; an address is empty for what is not part of it."""
+
+    services: tuple[Service, ...]
+    gateway: str
+    kafka: str
+    chroma: str
+    dagster: str
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the user chose for this run. ``dagster``: the arguments that name the code location; empty: without it."""
+
+    derivers: Mapping[Modality, int] = field(default_factory=lambda: dict.fromkeys(MODALITIES, 1))
+    dagster: tuple[str, ...] = ()
+    dagster_cwd: Path | None = None
+
+
+def parse_derivers(text: str) -> dict[Modality, int]:
+    """Read ``chat=1,call=2``: what is not named gets one process; 0 leaves it out.
+
+    Raises:
+        Misconfigured: an unknown modality or a wrong number.
+    """
+    counts: dict[Modality, int] = dict.fromkeys(MODALITIES, 1)
+    known = {str(modality): modality for modality in MODALITIES}
+    for part in filter(None, (piece.strip() for piece in text.split(","))):
+        name, _, number = part.partition("=")
+        modality = known.get(name.strip())
+        if modality is None or not _is_number(number.strip()) or int(number) > _MOST_DERIVERS:
+            raise Misconfigured(
+                f"--derivers: `{part}` is not one of {', '.join(known)} with a number from 0 to {_MOST_DERIVERS}:"
+                " write for example `chat=1,call=2`"
+            )
+        counts[modality] = int(number)
+    return counts
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdecimal()
+
+
+def plan(settings: Settings, options: Options, claim: Claim) -> Stack:
+    """Lay out the stack; ``claim(preferred_port, host)`` gives the ports."""
+    data_dir = settings.data_dir.absolute()
+    servers: list[Service] = []
+    kafka, chroma = settings.kafka, settings.chroma
+    if not kafka:
+        port = claim(KAFKA_PORT, HOST)
+        kafka = f"{HOST}:{port}"
+        servers.append(_broker(data_dir, port))
+    if not chroma:
+        port = claim(CHROMA_PORT, HOST)
+        chroma = f"http://{HOST}:{port}"
+        servers.append(_chroma(data_dir, port))
+    gateway_port = claim(settings.gateway_port, settings.gateway_host)
+    workers = _workers(settings, options, Addresses(kafka, chroma, gateway_port), claim, servers)
+    dagster: list[Service] = []
+    dagster_url = ""
+    if options.dagster:
+        port = claim(settings.dagster_port, HOST)
+        dagster_url = f"http://{HOST}:{port}"
+        addresses = Addresses(kafka, chroma, gateway_port)
+        environment = worker_environment(settings, addresses) | aws_environment(settings)
+        # Last: its start takes a core for several seconds, and nothing in the hot path waits for it.
+        after = tuple(service.name for service in (*servers, *workers))
+        dagster.append(_dagster(data_dir, port, options, environment, after))
+    return Stack(
+        services=(*servers, *workers, *dagster),
+        gateway=f"http://{_reachable(settings.gateway_host)}:{gateway_port}",
+        kafka=kafka,
+        chroma=chroma,
+        dagster=dagster_url,
+    )
+
+
+def _workers(
+    settings: Settings, options: Options, addresses: Addresses, claim: Claim, servers: Sequence[Service]
+) -> list[Service]:
+    own = {service.name for service in servers}
+    log_only = tuple(name for name in ("broker",) if name in own)
+    log_and_index = tuple(name for name in ("broker", "chroma") if name in own)
+    wanted = [("gateway", "gateway", "0", log_only)]
+    for modality, count in options.derivers.items():
+        wanted += [
+            (f"derive-{modality}{f'-{number}' if number else ''}", f"derive-{modality}", str(number), log_only)
+            for number in range(count)
+        ]
+    wanted += [("index", "index", "0", log_and_index), ("archive", "archive", "0", log_only)]
+    # Static membership goes by instance: two hosts that share one Kafka would fence each other off.
+    prefix = f"{settings.instance}-" if "instance" in settings.model_fields_set else ""
+    workers = []
+    preferred = settings.metrics_port or METRICS_PORT
+    for name, worker, instance, needs in wanted:
+        port = claim(preferred, settings.metrics_host)
+        spare = claim(port + 1, settings.metrics_host)
+        preferred = spare + 1
+        url = f"http://{_reachable(settings.metrics_host)}:{port}"
+        workers.append(
+            Service(
+                name=name,
+                command=(sys.executable, "-m", "mmplatform.worker", worker),
+                environment=worker_environment(settings, addresses, instance=f"{prefix}{instance}", metrics_port=port)
+                | (_SHARED if worker == "gateway" else {}),
+                probe=HttpProbe(f"{url}/healthz"),
+                needs=needs,
+                metrics_url=url,
+                spare_port=spare,
+                takes_turns=worker != "gateway",
+                grace_s=_GATEWAY_GRACE_S if worker == "gateway" else _GRACE_S,
+            )
+        )
+    return workers
+
+
+def _broker(data_dir: Path, port: int) -> Service:
+    command = (sys.executable, "-m", "mmplatform.local.broker", "--data", str(data_dir / "broker"))
+    return Service(
+        name="broker",
+        command=(*command, "--host", HOST, "--port", str(port), "--exit-with-stdin"),
+        environment={"PYTHONUNBUFFERED": "1", **FEW_ARENAS},
+        probe=TcpProbe(HOST, port),
+        hold_stdin=True,
+        start_s=60.0,
+        grace_s=10.0,
+    )
+
+
+def _chroma(data_dir: Path, port: int) -> Service:
+    command = (sys.executable, "-m", "mmplatform.local.services.chroma_server", "--path", str(data_dir / "chroma"))
+    heartbeat = f"http://{HOST}:{port}/api/v2/heartbeat"
+    return Service(
+        name="chroma",
+        command=(*command, "--host", HOST, "--port", str(port)),
+        environment={"PYTHONUNBUFFERED": "1", "ANONYMIZED_TELEMETRY": "False", "NO_COLOR": "1", **FEW_ARENAS},
+        probe=HttpProbe(heartbeat),
+        heartbeat_url=heartbeat,
+        start_s=60.0,
+        grace_s=10.0,
+    )
+
+
+def _dagster(
+    data_dir: Path, port: int, options: Options, environment: Mapping[str, str], after: tuple[str, ...]
+) -> Service:
+    command = (sys.executable, "-m", "dagster", "dev", "--host", HOST, "--port", str(port), *options.dagster)
+    return Service(
+        name=DAGSTER,
+        command=command,
+        environment={**environment, "DAGSTER_HOME": str(data_dir / "dagster"), "NO_COLOR": "1"},
+        probe=HttpProbe(f"http://{HOST}:{port}/server_info"),
+        after=after,
+        cwd=options.dagster_cwd,
+        family=True,
+        start_s=300.0,
+    )
+
+
+def _reachable(host: str) -> str:
+    """The address under which this machine reaches a server that listens on ``host``."""
+    if host in {"0.0.0.0", "::", ""}:  # noqa: S104 - compared, not bound
+        return HOST
+    return f"[{host}]" if ":" in host else host

@@ -1,0 +1,117 @@
+"""The live table: one row for each service; under it the freshness gap, the addresses, and what is wrong in red."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from mmplatform.local.status.freshness_table import CAPTION, gap_table, seconds
+from mmplatform.local.status.worker_status import Freshness, Usage, WorkerStatus
+
+_STYLES: Final = {
+    "ready": "green",
+    "starting": "yellow",
+    "restarting": "yellow",
+    "waiting": "dim",
+    "stopping": "dim",
+    "stopped": "dim",
+    "blocked": "bold red",
+    "crash-loop": "bold red",
+    "gone": "bold red",
+}
+_COLUMNS: Final = ("service", "state", "restarts", "pid", "CPU", "memory", "lag", "rate/s")
+_LEFT: Final = ("service", "state")
+_WIDE: Final = 100
+_ORDINARY: Final = {"", "ready", "running", "ok"}
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What is known of one service."""
+
+    name: str
+    state: str
+    restarts: int
+    pid: int | None
+    usage: Usage | None = None
+    status: WorkerStatus | None = None
+    trouble: str = ""
+
+    @property
+    def shown_state(self) -> str:
+        """The supervisor's word, and the worker's own where it says more (``paused``, ``loading`` …)."""
+        own = self.status.state if self.status and self.state == "ready" else ""
+        return self.state if own in _ORDINARY else f"{self.state} ({own})"
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """The stack at one moment. ``urls``: what to call, by name; ``notes``: what happened last."""
+
+    rows: Sequence[Row]
+    urls: Mapping[str, str]
+    notes: Sequence[str] = field(default_factory=tuple)
+
+    @property
+    def freshness(self) -> Mapping[str, Freshness]:
+        """What was measured, by modality; empty while nothing was."""
+        told = (row.status.freshness for row in self.rows if row.status)
+        return {modality: found for freshness in told for modality, found in freshness.items()}
+
+
+def render(picture: Picture, width: int = 120) -> RenderableType:
+    """The whole picture for a terminal of ``width`` columns, 80 or more; a narrow one goes without the pid."""
+    columns = [column for column in _COLUMNS if width >= _WIDE or column != "pid"]
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for title in columns:
+        table.add_column(title, justify="left" if title in _LEFT else "right", no_wrap=True)
+    for row in picture.rows:
+        cells = _cells(row)
+        table.add_row(*(cells[column] for column in columns))
+    parts: list[RenderableType] = [table, Text()]
+    if picture.freshness:
+        parts += [Text(CAPTION, style="dim"), gap_table(picture.freshness), Text()]
+    parts += [Text.assemble((f"{name:<8} ", "bold"), url, no_wrap=True) for name, url in picture.urls.items() if url]
+    parts += [_trouble(row) for row in picture.rows if row.trouble]
+    if picture.notes:
+        parts += [Text(), *(Text(note, style="dim", overflow="ellipsis", no_wrap=True) for note in picture.notes)]
+    return Group(*parts)
+
+
+def line(picture: Picture) -> str:
+    """The picture in one line, for output that is no terminal."""
+    ready = sum(row.state == "ready" for row in picture.rows)
+    words = [f"{ready}/{len(picture.rows)} ready"]
+    words += [f"{row.name}: {row.shown_state}" for row in picture.rows if row.shown_state != "ready"]
+    words += [f"{row.name} lag {row.status.lag}" for row in picture.rows if row.status and row.status.lag]
+    words += [
+        f"{modality} gap {seconds(found.gap.p50)} / {seconds(found.gap.p99)}"
+        for modality, found in sorted(picture.freshness.items())
+        if found.gap.p50 is not None and found.gap.p99 is not None
+    ]
+    memory = sum(row.usage.rss for row in picture.rows if row.usage)
+    return " · ".join([*words, f"{memory / 1e6:.0f} MB"])
+
+
+def _cells(row: Row) -> dict[str, RenderableType]:
+    status = row.status or WorkerStatus()
+    return {
+        "service": row.name,
+        "state": Text(row.shown_state, style=_STYLES.get(row.state, "")),
+        "restarts": Text(str(row.restarts), style="yellow" if row.restarts else ""),
+        "pid": "" if row.pid is None else str(row.pid),
+        "CPU": "" if row.usage is None else f"{row.usage.cpu * 100:.0f}%",
+        "memory": "" if row.usage is None else f"{row.usage.rss / 1e6:.0f} MB",
+        "lag": "" if status.lag is None else str(status.lag),
+        "rate/s": "" if status.rate is None else f"{status.rate:.1f}",
+    }
+
+
+def _trouble(row: Row) -> Text:
+    style = "red" if row.state in {"blocked", "crash-loop", "gone"} else "yellow"
+    return Text(f"\n{row.name}: {row.trouble}", style=style)

@@ -1,0 +1,272 @@
+"""The supervisor: runs every child of the stack, in order, until it is asked to stop.
+
+Who calls it: ``mmplatform.local.launch``, with the lock held and the ports claimed. It guarantees:
+
+1. Children start when what they need is ready, side by side otherwise.
+2. What dies is started again, with growing waits; what keeps dying is given up, and the others go on.
+3. The run file tells how things stand, within a tick of every change.
+4. A disk that is full, and whatever else its own bookkeeping meets, is told and stops nothing.
+5. At the end (SIGINT, SIGTERM, SIGHUP) children stop in the reverse order; a second signal hurries; none is left.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import time
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+import httpx
+
+from mmplatform.events import utc_now
+from mmplatform.local import log_files, run_file
+from mmplatform.local.services.environment import COOKIE
+from mmplatform.local.services.probes import local_client
+from mmplatform.local.services.services import Service, Stack
+from mmplatform.local.status import worker_status
+from mmplatform.local.status.live_table import Picture, Row
+from mmplatform.local.status.views import Guarded, View
+from mmplatform.local.supervisor import processes
+from mmplatform.local.supervisor.child import Child
+from mmplatform.local.supervisor.journal import Journal
+from mmplatform.local.supervisor.orphan_reaper import Leash
+from mmplatform.local.supervisor.restart_policy import RestartPolicy
+from mmplatform.local.supervisor.rolling_restart import Rolling
+
+TICK_S: Final = 1.0
+_STOP_TICK_S: Final = 0.2
+_ROTATE_EVERY: Final = 10
+_ASK_EVERY: Final = 2
+_SELF: Final = "supervisor"
+_RUN_FILE: Final = "write the run file"
+
+
+class Supervisor:
+    """One run of one stack."""
+
+    def __init__(
+        self, stack: Stack, *, data_dir: Path, token: str, pid: int, view: View, policy: RestartPolicy
+    ) -> None:
+        self._stack = stack
+        self._data_dir = data_dir
+        self._cookie = processes.cookie_for(data_dir, token)
+        self._pid = pid
+        self._view = Guarded(view)
+        self._policy = policy
+        self._journal = Journal(log_files.log_path(data_dir, _SELF), self._view.note)
+        self._leash = Leash(self._cookie)
+        self._children: dict[str, Child] = {}
+        self._rolling = Rolling(self._children, data_dir, self._changed_now)
+        self._statuses: dict[str, worker_status.WorkerStatus] = {}
+        self._meter = worker_status.Meter()
+        self._started_at: datetime = utc_now()
+        self._stop = asyncio.Event()
+        self._hurry = asyncio.Event()
+        self._changed = asyncio.Event()
+        self._failing: set[str] = set()
+
+    async def run(self) -> None:
+        """Start everything, watch until a signal comes, stop everything.
+
+        Raises:
+            OSError: the run file cannot be written or no process be started; nothing was.
+        """
+        self._on_signals()
+        self._leash.hold()
+        self._view.open()
+        try:
+            async with local_client() as client:
+                runs = self._start(client)
+                try:
+                    await self._watch(client, runs)
+                finally:
+                    await self._stop_all(runs)
+        finally:
+            self._view.close()
+            self._leash.let_go()
+            self._keep("remove the run file", lambda: run_file.remove(self._data_dir))
+            self._journal.close()
+
+    def stop(self) -> None:
+        """Ask for the end; asked again, hurry."""
+        if self._stop.is_set():
+            self._hurry.set()
+        self._stop.set()
+
+    def retry(self) -> None:
+        """Start again what was given up."""
+        for child in self._children.values():
+            child.retry()
+
+    def picture(self) -> Picture:
+        """How the stack stands now."""
+        urls = {
+            "gateway": self._stack.gateway,
+            "dagster": self._stack.dagster,
+            "kafka": self._stack.kafka,
+            "chroma": self._stack.chroma,
+            "logs": str(log_files.log_path(self._data_dir, _SELF).parent),
+        }
+        return Picture([self._row(child) for child in self._children.values()], urls, tuple(self._journal.recent))
+
+    def _on_signals(self) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            loop.add_signal_handler(number, self.stop)
+        loop.add_signal_handler(signal.SIGUSR1, self.retry)
+        loop.add_signal_handler(signal.SIGUSR2, self._rolling.ask)
+
+    def _start(self, client: httpx.AsyncClient) -> list[asyncio.Task[None]]:
+        for service in self._stack.services:
+            self._children[service.name] = Child(
+                service,
+                log=log_files.log_path(self._data_dir, service.name),
+                cookie={COOKIE: self._cookie},
+                leash=self._leash,
+                client=client,
+                policy=self._policy,
+                note=self._note,
+            )
+        self._write()  # nothing is started where nobody could find it
+        return [
+            asyncio.create_task(child.run(self._named(child.service.needs), self._named(child.service.after)))
+            for child in self._children.values()
+        ]
+
+    async def _watch(self, client: httpx.AsyncClient, runs: Sequence[asyncio.Task[None]]) -> None:
+        began, told, ticks = time.monotonic(), False, 0
+        while not self._stop.is_set():
+            for run in runs:
+                if run.done():
+                    run.result()  # it never ends of itself: raises what went wrong in us
+            self._keep("hold the leash", self._leash.hold)
+            if ticks % _ASK_EVERY == 0:
+                self._statuses = await worker_status.ask(client, self._metrics_urls())
+            if ticks % _ROTATE_EVERY == 0:
+                self._rotate()
+            if not told and self._settled():
+                told = True
+                self._journal.note(_SELF, f"the stack stands after {time.monotonic() - began:.1f} s")
+            self._keep("draw the picture", self._draw)
+            ticks += 1
+            await self._tick()
+
+    async def _tick(self) -> None:
+        """Wait a tick; write the run file at once when something changed, end at once when asked to stop.
+
+        A run file that could not be written is written at the next tick.
+        """
+        if _RUN_FILE in self._failing:
+            self._save()
+        end = time.monotonic() + TICK_S
+        while (left := end - time.monotonic()) > 0 and not self._stop.is_set():
+            stop = asyncio.create_task(self._stop.wait())
+            changed = asyncio.create_task(self._changed.wait())
+            _, pending = await asyncio.wait({stop, changed}, timeout=left, return_when=asyncio.FIRST_COMPLETED)
+            for task in pending:
+                task.cancel()
+            if self._changed.is_set():
+                self._save()
+
+    async def _stop_all(self, runs: Sequence[asyncio.Task[None]]) -> None:
+        self._journal.note(_SELF, "stopping; once more to hurry")
+        failures: list[BaseException | None] = []
+        self._rolling.stop()
+        for run in runs:
+            run.cancel()
+        await asyncio.gather(*runs, return_exceptions=True)
+        for level in stop_order(self._stack.services):
+            stops = [asyncio.create_task(self._children[name].stop(self._hurry)) for name in level]
+            while stops:
+                done, waiting = await asyncio.wait(stops, timeout=_STOP_TICK_S)
+                failures += [task.exception() for task in done]
+                stops = list(waiting)
+                self._save()
+                self._keep("draw the picture", self._draw)
+        self._journal.note(_SELF, "stopped")
+        for failure in failures:
+            if failure is not None:
+                raise failure
+
+    def _settled(self) -> bool:
+        return all(child.settled.is_set() for name, child in self._children.items() if name != run_file.DAGSTER)
+
+    def _rotate(self) -> None:
+        for name in (_SELF, *self._children):
+            path = log_files.log_path(self._data_dir, name)
+            self._keep(f"keep the old lines of {path.name}", partial(log_files.rotate, path))
+
+    def _draw(self) -> None:
+        self._view.show(self.picture())
+
+    def _keep(self, what: str, act: Callable[[], object]) -> None:
+        """Do a part of the bookkeeping. What fails is told when it begins to, and stops none of the services."""
+        try:
+            act()
+        except OSError as error:
+            if what not in self._failing:
+                self._failing.add(what)
+                self._journal.note(_SELF, f"cannot {what}: {error.strerror or type(error).__name__}", "error")
+        else:
+            self._failing.discard(what)
+
+    def _note(self, service: str, what: str, level: str) -> None:
+        self._journal.note(service, what, level)
+        self._changed_now()
+
+    def _changed_now(self) -> None:
+        self._changed.set()
+
+    def _named(self, names: Sequence[str]) -> list[Child]:
+        return [self._children[name] for name in names]
+
+    def _metrics_urls(self) -> dict[str, str]:
+        ready = (child.service for child in self._children.values() if child.state == "ready")
+        return {service.name: service.metrics_url for service in ready if service.metrics_url}
+
+    def _row(self, child: Child) -> Row:
+        usage = self._meter.measure(child.pid, family=child.service.family) if child.pid else None
+        status = self._statuses.get(child.service.name) if child.state == "ready" else None
+        return Row(child.service.name, child.state, child.restarts, child.pid, usage, status, child.trouble)
+
+    def _save(self) -> None:
+        self._changed.clear()
+        self._keep(_RUN_FILE, self._write)
+
+    def _write(self) -> None:
+        services = {
+            name: run_file.ServiceRun(
+                pid=child.pid,
+                state=child.state,
+                restarts=child.restarts,
+                metrics_url=child.service.metrics_url,
+                log=str(child.log),
+                note=child.trouble,
+                replaceable=bool(child.service.spare_port),
+            )
+            for name, child in self._children.items()
+        }
+        run = run_file.StackRun(
+            pid=self._pid,
+            started_at=self._started_at,
+            data_dir=str(self._data_dir),
+            gateway=self._stack.gateway,
+            kafka=self._stack.kafka,
+            chroma=self._stack.chroma,
+            dagster=self._stack.dagster,
+            services=services,
+            rolling=self._rolling.run,
+        )
+        run_file.write(self._data_dir, run)
+
+
+def stop_order(services: Sequence[Service]) -> list[list[str]]:
+    """Names in the order of stopping, level by level: nothing stops before what needs it has stopped."""
+    depth: dict[str, int] = {}
+    for service in services:  # the table names what is needed before what needs it
+        depth[service.name] = 1 + max((depth[name] for name in (*service.needs, *service.after)), default=0)
+    return [[name for name in depth if depth[name] == level] for level in sorted(set(depth.values()), reverse=True)]

@@ -1,0 +1,183 @@
+"""Which models a modality needs, opened and warm: the one place where settings become derivers and limits.
+
+The stream's workers and a reprocessing run both come here, so that they cannot differ in a model or a parameter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from functools import partial
+from pathlib import Path
+
+from mmplatform.derive.adapters.model_files import described_width, fingerprint, is_hub_name, locate
+from mmplatform.derive.call.deriver import CallDeriver
+from mmplatform.derive.chat import ChatDeriver
+from mmplatform.derive.screenshot.deriver import ScreenshotDeriver
+from mmplatform.errors import Misconfigured
+from mmplatform.land.index.embedder_registry import Space, SpaceLog
+from mmplatform.land.index.store import ChromaIndex
+from mmplatform.memo import SqliteMemo
+from mmplatform.pipeline.embedder_swap.dual_write import InStep
+from mmplatform.pipeline.embedder_swap.swap import Swapping
+from mmplatform.ports import Blobs, Captioner, Embedder, Memo, Redactor, ScreenReader, Transcriber
+from mmplatform.settings import Settings
+
+
+def open_memo(settings: Settings) -> SqliteMemo:
+    """The memo that all workers of one data directory share."""
+    return SqliteMemo(settings.data_dir / "memo" / "memo.sqlite")
+
+
+def open_embedder(settings: Settings) -> Embedder:
+    """The text embedder. Raises Misconfigured when the model is not there."""
+    from mmplatform.derive.adapters.onnx_embedder import OnnxEmbedder
+
+    return OnnxEmbedder(locate(settings.embedder, settings.models_path), threads=settings.embed_threads)
+
+
+def space_named(settings: Settings, embedder: str = "") -> Space:
+    """The space of an embedder, by default that of the settings, without loading it.
+
+    Raises:
+        Misconfigured: the model is not there.
+    """
+    model = embedder or settings.embedder
+    directory = locate(model, settings.models_path)
+    pulled = directory == settings.models_path / model
+    name = f"{directory.name}@{fingerprint(directory / 'model.onnx')}"
+    return Space(model=model if pulled else str(directory.absolute()), name=name)
+
+
+def open_space(settings: Settings, space: Space) -> Embedder:
+    """The embedder of a space.
+
+    Raises:
+        Misconfigured: the model is not there, or makes other vectors than that space's.
+    """
+    here = space_named(settings, space.model)
+    if here.name != space.name:
+        raise Misconfigured(
+            f"the index has vectors of {space.name}, and the embedder {space.model} is {here.name} on this machine: "
+            "bring that version here, or build the index anew with `mmplatform embedder build`"
+        )
+    return open_embedder(settings.model_copy(update={"embedder": space.model}))
+
+
+def length_of(settings: Settings, space: Space, seen: int) -> int | None:
+    """How many parts the vectors of a space have; ``None`` where its model is not on this machine.
+
+    What the model's description says is believed where it agrees with what was ``seen``; else the model is loaded for
+    the question, since a projection behind the encoder may have changed the width.
+    """
+    try:
+        if described_width(locate(space.model, settings.models_path)) == seen:
+            return seen
+        return open_space(settings, space).dimensions
+    except Misconfigured:
+        return None
+
+
+def open_in_step(settings: Settings, index: ChromaIndex, log: SpaceLog) -> InStep:
+    """The index for those who write to it; no model is loaded before a passage needs it."""
+    return InStep(index, log, partial(open_space, settings), partial(open_memo, settings), partial(length_of, settings))
+
+
+def open_redactor(settings: Settings) -> Redactor:
+    """The redactor with its names model. Raises Misconfigured when the model is not there."""
+    from mmplatform.derive.pii.redactor import PresidioRedactor
+
+    return PresidioRedactor(locate(settings.ner_model, settings.models_path))
+
+
+def open_captioner(settings: Settings) -> Captioner:
+    """The configured image-text-to-text model, or the reading of OCR and layout when none is configured."""
+    if settings.caption_model:
+        from mmplatform.derive.adapters.transformers_captioner import TransformersCaptioner
+
+        captioner = TransformersCaptioner(settings.caption_model)
+        captioner.warm_up()  # a wrong model shows at the start, not at the first screenshot
+        return captioner
+    from mmplatform.derive.layout.captioner import LayoutCaptioner
+
+    return LayoutCaptioner()
+
+
+def open_reader(settings: Settings) -> ScreenReader:
+    """The OCR."""
+    from mmplatform.derive.adapters.rapidocr import RapidReader
+
+    reader = RapidReader(settings.ocr_threads)
+    reader.warm_up()
+    return reader
+
+
+def open_transcriber(settings: Settings) -> Transcriber:
+    """The ASR. Raises Misconfigured when the model is not there."""
+    from mmplatform.derive.adapters.whisper import WhisperTranscriber
+
+    return WhisperTranscriber(
+        _speech_model(settings),
+        beam=settings.asr_beam,
+        threads=settings.asr_threads,
+        language=settings.asr_language or None,
+    )
+
+
+def _speech_model(settings: Settings) -> Path:
+    """Pulled, a directory, or for those who have a model hub a name there (``owner/name``), downloaded once."""
+    name = settings.asr_model
+    if not is_hub_name(name):
+        return locate(name, settings.models_path)
+    from faster_whisper import download_model
+
+    try:
+        return Path(download_model(name, cache_dir=str(settings.models_path / "hub")))
+    except Exception as error:
+        raise Misconfigured(
+            f"MMPLATFORM_ASR_MODEL={name} cannot be had from the model hub ({type(error).__name__}); "
+            "name a pulled model (`mmplatform models list`) or a directory"
+        ) from error
+
+
+def chat_deriver(settings: Settings, memo: Memo) -> ChatDeriver:
+    """Text → message → passages."""
+    return ChatDeriver(open_embedder(settings), open_redactor(settings), memo)
+
+
+def screenshot_deriver(settings: Settings, memo: Memo, blobs: Blobs) -> ScreenshotDeriver:
+    """Image → caption → passages."""
+    return ScreenshotDeriver(
+        open_reader(settings),
+        open_captioner(settings),
+        open_embedder(settings),
+        open_redactor(settings),
+        memo,
+        blobs,
+        max_pixels=settings.max_image_pixels,
+    )
+
+
+def call_deriver(settings: Settings, memo: Memo, blobs: Blobs) -> CallDeriver:
+    """Audio → utterances → passages."""
+    return CallDeriver(
+        open_transcriber(settings),
+        open_embedder(settings),
+        open_redactor(settings),
+        memo,
+        blobs,
+        gap_s=settings.call_gap_s,
+    )
+
+
+@contextmanager
+def open_swapping(settings: Settings) -> Iterator[Swapping]:
+    """What an embedder is swapped with; closed at the end.
+
+    Raises:
+        Misconfigured: the settings' embedder is not there, or the index has no address.
+        Unavailable: the memo does not open.
+    """
+    index = ChromaIndex.open(settings)
+    with closing(open_memo(settings)) as memo, closing(index):
+        yield Swapping(index, SpaceLog(index), space_named(settings), partial(open_space, settings), memo)

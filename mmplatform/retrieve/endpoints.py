@@ -1,0 +1,78 @@
+"""``POST /v1/search``: the public search. ``GET /readyz/search``: whether it can answer now.
+
+Answers other than 200 are the gateway's problems (RFC 9457): 413 too large, 415 no JSON, 422 wrong fields, 503 with
+Retry-After while the index is away.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+import structlog
+from fastapi import APIRouter, Request
+from fastapi.concurrency import run_in_threadpool
+from fastapi.responses import JSONResponse
+from pydantic import ValidationError
+
+from mmplatform.errors import PlatformError, Unavailable
+from mmplatform.retrieve.search.search import SearchAnswer, Searcher, SearchQuery
+from mmplatform.web.bodies import read_json
+from mmplatform.web.problems import Away
+from mmplatform.web.validation import invalid
+
+_log = structlog.get_logger(__name__)
+LARGEST_BODY: Final = 65_536
+"""Bytes. The longest question is 24 kB when each of its characters is an escaped surrogate pair."""
+
+
+def search_router(searcher: Callable[[], Searcher], ready: Callable[[], object] = lambda: None) -> APIRouter:
+    """The router; ``searcher`` is called once for each request, so that it may be opened after the application.
+
+    ``ready`` returns when a question could be answered, and raises what is in its way otherwise.
+
+    The application must use ``problems.answer_problems``.
+    """
+    router = APIRouter(tags=["search"])
+    # We parse the body ourselves, so that its size is known before it is read; so we describe it ourselves too.
+    described = {"required": True, "content": {"application/json": {"schema": SearchQuery.model_json_schema()}}}
+
+    @router.post("/v1/search", openapi_extra={"requestBody": described})
+    async def search(request: Request) -> SearchAnswer:
+        """Find passages, best first, each with its source, its times and its age."""
+        query = parse_query(await read_json(request, LARGEST_BODY))
+        # On a thread: the model and the index take their time, and the event loop stays free for ingest.
+        return await run_in_threadpool(_answer, searcher, query)
+
+    @router.get("/readyz/search", tags=["health"])
+    async def readyz() -> JSONResponse:
+        """Whether questions can be answered now; 503 with the reason when not. Events may be taken all the same."""
+        reasons = await run_in_threadpool(_in_the_way, ready)
+        return JSONResponse({"ready": not reasons, "reasons": reasons}, 503 if reasons else 200)
+
+    return router
+
+
+def _in_the_way(ready: Callable[[], object]) -> dict[str, str]:
+    try:
+        ready()
+    except PlatformError as error:
+        # The reason may name addresses: it is for the log, not for whoever asks.
+        _log.debug("search_not_ready", error=type(error).__name__, reason=str(error))
+        return {"index": type(error).__name__.lower()}
+    return {}
+
+
+def parse_query(body: bytes) -> SearchQuery:
+    """The JSON of a question. Raises Invalid."""
+    try:
+        return SearchQuery.model_validate_json(body)
+    except ValidationError as error:
+        raise invalid(error) from None
+
+
+def _answer(searcher: Callable[[], Searcher], query: SearchQuery) -> SearchAnswer:
+    try:
+        return searcher().search(query)
+    except Unavailable as error:
+        raise Away(str(error), said="the search index does not answer just now; ask again") from error

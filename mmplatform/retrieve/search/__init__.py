@@ -1,0 +1,1 @@
+"""Search: a question to the passages that answer it."""

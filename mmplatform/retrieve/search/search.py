@@ -1,0 +1,167 @@
+"""Search: a question to the passages that answer it, each with its source, its time and its age.
+
+Dense retrieval over the hot index. A question about one subject touches that subject's bucket only.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from functools import lru_cache, partial
+from typing import Final, Protocol
+
+from pydantic import AwareDatetime, Field
+
+from mmplatform.artifacts import CallLocator, ChatLocator, Locator, Vector
+from mmplatform.derive.passages import space_of
+from mmplatform.events import Identifier, Modality, Record, utc_now
+from mmplatform.land.index.row_codec import Hit
+from mmplatform.ports import Embedder
+
+REMEMBERED: Final = 1024
+"""Questions whose vectors are kept."""
+
+
+class SearchQuery(Record):
+    """What a copilot asks."""
+
+    query: str = Field(min_length=1, max_length=2_000)
+    subject_id: Identifier | None = Field(default=None, description="only passages about this person")
+    modalities: tuple[Modality, ...] = Field(default=(), max_length=3, description="empty: all")
+    since: AwareDatetime | None = Field(default=None, description="event time from here on")
+    until: AwareDatetime | None = Field(default=None, description="event time before this")
+    k: int = Field(default=10, ge=1, le=100)
+
+
+class Cited(Record):
+    """A passage that was found, and where it comes from."""
+
+    passage_id: str
+    text: str
+    score: float = Field(description="cosine similarity, 1 is the same direction")
+    modality: Modality
+    subject_id: str
+    conversation_id: str
+    source: str = Field(description="the place in words: call second, image box, chat message")
+    locator: Locator
+    event_ids: tuple[str, ...]
+    source_artifact_id: str
+    event_time: datetime
+    ingested_at: datetime = Field(description="when the gateway accepted it")
+    derived_at: datetime = Field(description="when the models were done with it")
+    indexed_at: datetime = Field(description="just before the index was asked to keep it")
+    gap_s: float = Field(description="indexed_at - event_time; the index acknowledged it a little later")
+    age_s: float = Field(description="now - event_time")
+
+
+class SearchAnswer(Record):
+    """Hits, best first."""
+
+    hits: tuple[Cited, ...]
+    searched_at: datetime
+    took_ms: float
+
+
+class Index(Protocol):
+    """What search asks of the hot index."""
+
+    def search(
+        self,
+        vector: Vector,
+        *,
+        embedder: str,
+        subject_id: str | None = None,
+        modalities: Sequence[Modality] = (),
+        since: datetime | None = None,
+        until: datetime | None = None,
+        k: int = 10,
+    ) -> list[Hit]:
+        """The nearest passages, best first. Raises Unavailable."""
+
+
+class Searcher:
+    """Answers each question with the embedder that serves at that moment, from that embedder's own collections.
+
+    Thread-safe when index and embedder are.
+    """
+
+    def __init__(self, index: Index, serving: Callable[[], Embedder]) -> None:
+        self._index = index
+        self._serving = serving
+        self._asked: tuple[Embedder, Callable[[str], Vector]] | None = None
+
+    def search(self, query: SearchQuery) -> SearchAnswer:
+        """Embed the question and look it up.
+
+        Raises:
+            Unavailable: the index does not answer.
+            Misconfigured: the model of the embedder that serves is not on this machine.
+        """
+        started = time.perf_counter()
+        embedder = self._serving()  # once: vector and collections are of the same one, whoever serves a moment later
+        hits = self._index.search(
+            self._remembered(embedder)(query.query),
+            subject_id=query.subject_id,
+            modalities=query.modalities,
+            since=query.since,
+            until=query.until,
+            k=query.k,
+            embedder=space_of(embedder),
+        )
+        now = utc_now()
+        return SearchAnswer(
+            hits=tuple(_cite(hit, now) for hit in hits),
+            searched_at=now,
+            took_ms=round((time.perf_counter() - started) * 1000, 2),
+        )
+
+    def _remembered(self, embedder: Embedder) -> Callable[[str], Vector]:
+        """A copilot asks the same thing again and again while it waits for news."""
+        asked = self._asked
+        if asked is None or asked[0] is not embedder:
+            asked = (embedder, lru_cache(maxsize=REMEMBERED)(partial(_embed, embedder)))
+            self._asked = asked
+        return asked[1]
+
+
+def _embed(embedder: Embedder, text: str) -> Vector:
+    vector: Vector = embedder.embed([text])[0]
+    return vector
+
+
+def _cite(hit: Hit, now: datetime) -> Cited:
+    return Cited(
+        passage_id=hit.passage_id,
+        text=hit.text,
+        score=round(hit.score, 4),
+        modality=hit.modality,
+        subject_id=hit.subject_id,
+        conversation_id=hit.conversation_id,
+        source=place_of(hit.locator),
+        locator=hit.locator,
+        event_ids=hit.event_ids,
+        source_artifact_id=hit.source_artifact_id,
+        event_time=hit.event_time,
+        ingested_at=hit.ingested_at,
+        derived_at=hit.derived_at,
+        indexed_at=hit.indexed_at,
+        gap_s=round((hit.indexed_at - hit.event_time).total_seconds(), 3),
+        age_s=round((now - hit.event_time).total_seconds(), 3),
+    )
+
+
+def place_of(locator: Locator) -> str:
+    """A locator in words, as a copilot would cite it."""
+    if isinstance(locator, ChatLocator):
+        return f"chat message {locator.event_id} ({locator.role})"
+    if isinstance(locator, CallLocator):
+        return f"call {locator.call_id} {_clock(locator.start_s)}-{_clock(locator.end_s)} ({locator.speaker})"
+    box = locator.box
+    return f"screenshot {locator.event_id} at ({box.x0:.0f},{box.y0:.0f})-({box.x1:.0f},{box.y1:.0f})"
+
+
+def _clock(seconds: float) -> str:
+    """Minutes and seconds; rounded before it is parted, so that 59.97 s are a minute and not 60 seconds."""
+    minutes, tenths = divmod(round(seconds * 10), 600)
+    return f"{minutes:02d}:{tenths / 10:04.1f}"

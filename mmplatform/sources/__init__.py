@@ -1,0 +1,1 @@
+"""Sources: other systems' formats made into events."""

@@ -1,0 +1,100 @@
+"""Answers on a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from rich.console import Console
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from mmplatform.events import utc_now
+from mmplatform.local.status.freshness_table import CAPTION, gap_table, seconds
+from mmplatform.local.status.worker_status import Freshness
+from mmplatform.telemetry.freshness import WINDOW_S
+from quality.slas import MODALITY_SLAS
+
+__all__ = ["moment", "print_freshness", "print_hit", "print_hits", "seconds", "shorten"]
+
+_WINDOW: Final = f"{WINDOW_S / 60:.0f} minutes"
+
+
+def print_hits(answer: Mapping[str, Any], console: Console | None = None) -> None:
+    """Each hit with its place; an empty answer says so."""
+    console = console or Console()
+    if not answer["hits"]:
+        console.print("nothing found", style="yellow")
+        return
+    for hit in answer["hits"]:
+        print_hit(hit, console)
+    console.print(f"{len(answer['hits'])} passages in {answer['took_ms']:.0f} ms", style="dim")
+
+
+def print_hit(hit: Mapping[str, Any], console: Console) -> None:
+    """The passage, and under it where it comes from, when it happened, and when it was indexed."""
+    console.print(Text(f"{hit['score']:.2f}  ", style="cyan").append(shorten(hit["text"], 160), style="default"))
+    happened = f"{moment(hit['event_time'])}, {seconds(hit['age_s'])} ago"
+    indexed = f"indexed {moment(hit['indexed_at'])}, after {seconds(hit['gap_s'])}"
+    console.print(Padding(Text(f"{hit['source']} · {happened} · {indexed}", style="dim"), (0, 0, 0, 6)))
+
+
+def print_freshness(
+    found: Mapping[str, Any], console: Console | None = None, *, measured_since: str | None = None
+) -> None:
+    """The gap of each modality and where its time goes; below it the budget, and the newest event of each.
+
+    ``measured_since`` is when the indexer started: what was measured before went with its process.
+    """
+    console = console or Console()
+    if not found:
+        console.print(f"no passage became retrievable {_window(measured_since)}: nothing to measure", style="yellow")
+        return
+    rows = {modality: Freshness.model_validate(row) for modality, row in found.items()}
+    console.print(f"measured {_window(measured_since)}", style="dim")
+    console.print(CAPTION, style="dim")
+    console.print(gap_table(rows))
+    console.print()
+    console.print(_budgets(rows))
+
+
+def moment(value: str | datetime, now: datetime | None = None) -> str:
+    """A time in UTC; the day only when it is not today."""
+    told = _parsed(value)
+    today = told.date() == (now or utc_now()).date()
+    return f"{told:%H:%M:%S} UTC" if today else f"{told:%Y-%m-%d %H:%M:%S} UTC"
+
+
+def shorten(text: str, width: int = 110) -> str:
+    """One line of a passage."""
+    line = " ".join(text.split())
+    return line if len(line) <= width else f"{line[: width - 1]}…"
+
+
+def _window(measured_since: str | None) -> str:
+    """Over what the figures are: the window, or the life of an indexer that is younger than that."""
+    if measured_since is None:
+        return "while this indexer was measuring"
+    measured_s = (utc_now() - _parsed(measured_since)).total_seconds()
+    if measured_s >= WINDOW_S:
+        return f"in the last {_WINDOW}"
+    return f"in the {seconds(measured_s)} since this indexer started, at {moment(measured_since)}"
+
+
+def _budgets(rows: Mapping[str, Freshness]) -> Table:
+    table = Table(
+        "modality", "passages", "shed", "budget", "newest event", box=None, pad_edge=False, header_style="bold"
+    )
+    for modality, row in sorted(rows.items()):
+        promised = MODALITY_SLAS.get(modality)
+        budget = f"{promised.gap_s:g} s" if promised else ""
+        newest = moment(row.watermark) if row.watermark else ""
+        table.add_row(modality, str(row.gap.count), str(row.shed), budget, newest)
+    return table
+
+
+def _parsed(value: str | datetime) -> datetime:
+    found = datetime.fromisoformat(value) if isinstance(value, str) else value
+    return found.astimezone(UTC)

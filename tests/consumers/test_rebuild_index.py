@@ -1,0 +1,142 @@
+"""An index that was lost, from the lakehouse and the end of the log: real stores; a model only where a test says so."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from mmplatform.cli.main import app
+from mmplatform.consumers import rebuild_index
+from mmplatform.consumers.rebuild_index import Reindexing
+from mmplatform.errors import Unavailable
+from mmplatform.events import utc_now
+from mmplatform.kafka.reader import ReplayLog
+from mmplatform.land.index.store import ChromaIndex
+from mmplatform.land.lakehouse.replace import Replacement
+from mmplatform.land.lakehouse.row_codec import row_of
+from mmplatform.modalities import ARCHIVE_GROUP, ARTIFACTS_TOPIC
+from mmplatform.pipeline.factories import space_named
+from mmplatform.pipeline.reprocess.hour_lock import turn, turns_of
+from mmplatform.settings import load
+from tests.consumers.test_rebuild_lakehouse import World
+from tests.land.making import NOON, passage, retraction
+from tests.servers.broker import any_broker
+from tests.servers.chroma import running_chroma
+
+pytestmark = pytest.mark.broker
+
+
+@pytest.fixture
+def world(tmp_path):
+    with any_broker(tmp_path / "broker") as kafka, running_chroma(tmp_path / "chroma") as chroma:
+        settings = load(kafka=kafka, chroma=chroma, data_dir=tmp_path, models_dir=tmp_path, topic_partitions=1)
+        yield World(settings)
+
+
+@pytest.fixture
+def index(world):
+    opened = ChromaIndex.open(world.settings)
+    yield opened
+    opened.close()
+
+
+def test_an_empty_index_has_again_what_is_in_the_table_and_what_is_only_on_the_log(world, index):
+    landed = [passage(1), passage(2), passage(3, at=NOON.replace(hour=9))]
+    places = world.write(ARTIFACTS_TOPIC, *landed)
+    rows = [(place, row_of(each, place)[1]) for place, each in zip(places, landed, strict=True)]
+    world.lakehouse.append("passages", rows, offsets={}, source=ARCHIVE_GROUP)
+    world.archived(places[-1])
+    world.write(ARTIFACTS_TOPIC, passage(4), retraction(passage(2)))
+
+    def as_it_goes(_done, _of):
+        """The stream goes on: one that is written already is taken back, and the indexer takes it out."""
+        if not taken:
+            taken.append(world.write(ARTIFACTS_TOPIC, retraction(passage(3)))[0])
+            index.delete([passage(3).artifact_id])
+
+    taken = []
+    done = Reindexing(world.settings, world.lakehouse, index, world.log).run(as_it_goes)
+    assert set(index.ids()) == {passage(1).artifact_id, passage(4).artifact_id}
+    assert (done.passages, done.embedded, done.refused) == (3, 0, 0)
+    (hit,) = index.search(passage(1).vector, embedder=passage(1).embedder, subject_id=passage(1).subject_id, k=1)
+    assert hit.passage_id == passage(1).artifact_id
+    assert hit.score == pytest.approx(1.0, abs=1e-3)
+
+
+def test_run_again_it_changes_nothing(world, index):
+    (place,) = world.write(ARTIFACTS_TOPIC, passage(1))
+    world.lakehouse.append("passages", [(place, row_of(passage(1), place)[1])], offsets={}, source=ARCHIVE_GROUP)
+    world.archived(place)
+    index.upsert([passage(1)], utc_now())
+    for _ in range(2):
+        assert Reindexing(world.settings, world.lakehouse, index, world.log).run().passages == 1
+        assert list(index.ids()) == [passage(1).artifact_id]
+
+
+def test_beside_a_reprocessing_run_each_has_an_hour_to_itself_and_what_the_run_made_stays(world, index):
+    (place,) = world.write(ARTIFACTS_TOPIC, passage(1, text="as it was"))
+    row = row_of(passage(1, text="as it was"), place)[1]
+    world.lakehouse.append("passages", [(place, row)], offsets={}, source=ARCHIVE_GROUP)
+    world.archived(place)
+    folder = turns_of(world.settings)
+    assert folder == world.settings.data_dir / "run" / "reprocess"
+    made = passage(1, text="made anew")
+
+    def run():
+        """Table first, then the index, as a reprocessing run does."""
+        new = row_of(made, place)[1]
+        world.lakehouse.replace("passages", Replacement(NOON, [new], [], {made.artifact_id: place.offset}))
+        index.upsert([made], utc_now())
+
+    def refused(_done, _of):
+        for table in ("messages", "transcripts", "captions"):
+            with pytest.raises(Unavailable), turn(folder, table, NOON, at_most_s=0):
+                pass
+        asked.append(True)
+
+    asked = []
+    rebuilding = Reindexing(world.settings, world.lakehouse, index, world.log)
+    with ThreadPoolExecutor(1) as beside:
+        with turn(folder, "messages", NOON):
+            rebuilt = beside.submit(rebuilding.run, refused)
+            run()
+        assert rebuilt.result(60).passages == 1
+    assert asked
+    (hit,) = index.search(made.vector, embedder=made.embedder, subject_id=made.subject_id, k=1)
+    assert hit.text == "made anew"
+
+
+def test_a_stream_that_is_quicker_than_every_round_is_no_success(world, index, monkeypatch):
+    monkeypatch.setattr(rebuild_index, "_ROUNDS", 3)
+    (place,) = world.write(ARTIFACTS_TOPIC, passage(1))
+    world.lakehouse.append("passages", [(place, row_of(passage(1), place)[1])], offsets={}, source=ARCHIVE_GROUP)
+    world.archived(place)
+
+    class Busy(ReplayLog):
+        def read(self, *where):
+            yield from super().read(*where)
+            world.write(ARTIFACTS_TOPIC, passage(1))
+
+    with pytest.raises(Unavailable, match="in each of 3 rounds"):
+        Reindexing(world.settings, world.lakehouse, index, Busy(world.settings)).run()
+
+
+@pytest.mark.models
+def test_a_vector_of_another_length_in_the_oldest_hour_is_refused_and_the_verb_fails(world, index, monkeypatch):
+    space = space_named(load()).name
+    wide = {n: np.eye(384, dtype=np.float32)[n] for n in (2, 3)}
+    short = passage(1, embedder=space, at=NOON.replace(hour=1))
+    landed = [short, *(passage(n, embedder=space, vector=vector) for n, vector in wide.items())]
+    places = world.write(ARTIFACTS_TOPIC, *landed)
+    rows = [(place, row_of(each, place)[1]) for place, each in zip(places, landed, strict=True)]
+    world.lakehouse.append("passages", rows, offsets={}, source=ARCHIVE_GROUP)
+    world.archived(places[-1])
+    for name in ("kafka", "chroma", "data_dir", "topic_partitions"):
+        monkeypatch.setenv(f"MMPLATFORM_{name.upper()}", str(getattr(world.settings, name)))
+    answer = CliRunner().invoke(app, ["index", "rebuild"])
+    assert set(index.ids()) == {each.artifact_id for each in landed[1:]}
+    assert answer.exit_code == 1
+    assert "1 passages were refused" in answer.output

@@ -1,0 +1,106 @@
+import re
+
+import numpy as np
+import pytest
+
+from mmplatform.derive.adapters.rapidocr import RapidReader
+from mmplatform.derive.media.image import decode
+from tests.derive.screens import Canvas, error_dialog
+
+pytestmark = pytest.mark.models
+
+
+@pytest.fixture(scope="module")
+def reader():
+    reader = RapidReader(threads=1)
+    reader.warm_up()
+    return reader
+
+
+def words(lines):
+    return re.findall(r"\w+", " ".join(line.text for line in lines).lower())
+
+
+def recall(truth, read):
+    found = words(read)
+    wanted = words(truth)
+    return sum(word in found for word in wanted) / len(wanted)
+
+
+def test_it_reads_nearly_every_word_of_a_rendered_screen(reader):
+    screen = error_dialog()
+    read = reader.read(screen.pixels)
+    assert recall(screen.lines, read) >= 0.95
+    assert all(0 < line.confidence <= 1 for line in read)
+
+
+def test_boxes_lie_where_the_words_were_drawn(reader):
+    screen = Canvas.blank(600, 300)
+    screen.text(60, 40, "Payment failed", size=28)
+    screen.text(300, 200, "Contact support", size=22)
+    read = {line.text: line.box for line in reader.read(screen.pixels)}
+    for line in screen.lines:
+        box = read[line.text]
+        for side in ("x0", "y0", "x1", "y1"):
+            assert abs(getattr(box, side) - getattr(line.box, side)) <= 12
+
+
+def test_a_dialog_is_read_before_the_page_behind_it(reader):
+    said = [line.text for line in reader.read(error_dialog().pixels)]
+    assert said[0] == "Payment failed"
+    assert said.index("Try again") < said.index("Northwind Garden")
+
+
+def test_a_large_image_is_read_smaller_and_its_boxes_are_mapped_back(reader):
+    screen = Canvas.blank(4800, 2400)
+    screen.text(3000, 1500, "Something went wrong", size=90)
+    (line,) = reader.read(screen.pixels)
+    assert line.text == "Something went wrong"
+    assert abs(line.box.x0 - 3000) < 40
+    assert abs((line.box.y0 + line.box.y1) / 2 - 1550) < 40
+
+
+def test_a_tall_image_is_read_in_bands_and_no_line_is_lost_or_doubled(reader):
+    screen = Canvas.blank(500, 4000)
+    for k in range(20):
+        screen.text(40, 60 + 197 * k, f"Entry number {k}", size=24)
+    read = reader.read(screen.pixels)
+    assert [line.text for line in read] == [line.text for line in screen.lines]
+    assert all(abs(a.box.y0 - b.box.y0) < 15 for a, b in zip(read, screen.lines, strict=True))
+
+
+def test_the_smallest_images_give_no_lines_and_no_error(reader):
+    for height, width in ((1, 1), (5, 400), (400, 5), (7, 7), (9, 900), (900, 9), (20, 60)):
+        lines = reader.read(np.full((height, width, 3), 255, dtype=np.uint8))
+        assert lines == []
+
+
+def test_a_short_strip_with_one_word_is_read(reader):
+    screen = Canvas.blank(130, 30)
+    screen.text(8, 4, "Declined", size=20)
+    (line,) = reader.read(screen.pixels)
+    assert line.text == "Declined"
+    assert 0 <= line.box.x0 < line.box.x1 <= 130
+    assert 0 <= line.box.y0 < line.box.y1 <= 30
+
+
+def test_noise_and_pictures_without_text_raise_nothing(reader):
+    rng = np.random.default_rng(3)
+    for shape in ((120, 200), (300, 90)):
+        reader.read(rng.integers(0, 255, (*shape, 3), dtype=np.uint8))
+
+
+def test_reading_writes_nothing_to_the_terminal(reader, capfd):
+    reader.read(error_dialog().pixels[:200])
+    reader.read(np.zeros((80, 80, 3), dtype=np.uint8))
+    out, err = capfd.readouterr()
+    assert out == ""
+    assert err == ""
+
+
+def test_the_example_checkout_is_read(reader, request):
+    path = request.config.rootpath / "examples/payment-failed/screenshots/checkout-error.png"
+    read = reader.read(decode(path.read_bytes(), 10_000_000))
+    said = " ".join(line.text for line in read)
+    for phrase in ("Payment failed", "PMT-402", "3-D Secure timeout", "Try again", "Use another card"):
+        assert phrase in said

@@ -1,0 +1,366 @@
+"""The composed gateway: health, metrics, a broker that goes and comes, and a process that stops when it is told."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import subprocess
+import sys
+import threading
+
+import httpx
+import pytest
+from fastapi import APIRouter
+
+from mmplatform.errors import Misconfigured, Unavailable
+from mmplatform.gateway.app import AT_FIRST, GatewayParts, Judge, create_app, serve
+from mmplatform.kafka.reader import ReplayLog
+from mmplatform.settings import load
+from mmplatform.telemetry.readiness import Readiness
+from tests.ingest.gateways import chat_body, memory_gateway, memory_parts, picture
+from tests.servers.broker import FOREIGN, embedded_broker
+from tests.servers.process import answers, free_ports, running
+
+ours_alone = pytest.mark.skipif(bool(FOREIGN), reason="stops and starts its broker, so it needs the embedded one")
+
+
+@pytest.fixture
+async def gateway(tmp_path):
+    async with memory_gateway(tmp_path) as made:
+        yield made
+
+
+async def until(check, seconds=20.0):
+    async with asyncio.timeout(seconds):
+        while not await check():  # noqa: ASYNC110 - a process elsewhere has no event to wait for
+            await asyncio.sleep(0.05)
+
+
+def says(http, status):
+    async def check():
+        return (await http.get("/readyz")).status_code == status
+
+    return check
+
+
+async def test_a_gateway_is_healthy_at_once_and_ready_when_it_knows_the_lag(gateway):
+    assert (await gateway.http.get("/healthz")).text == "ok"
+    await until(says(gateway.http, 200))
+    ready = (await gateway.http.get("/readyz")).json()
+    assert ready == {"ready": True, "checks": {"broker": "ok", "blobs": "ok", "lag": "ok"}}
+
+
+async def test_a_gateway_without_its_broker_is_not_ready_and_does_not_say_where_it_was(gateway):
+    await until(says(gateway.http, 200))
+    gateway.log.failure = Unavailable("nobody at secret-host:9092")
+    answer = await gateway.http.get("/readyz")
+    assert answer.status_code == 503
+    assert answer.json()["checks"]["broker"] == "unavailable"
+    assert "secret-host" not in answer.text
+    assert (await gateway.http.get("/healthz")).status_code == 200
+
+
+async def test_metrics_count_by_route_template_and_never_by_path(gateway):
+    await gateway.http.post("/v1/events/chat", json=chat_body())
+    await gateway.http.post("/v1/events/chat", json=chat_body())
+    await gateway.http.post("/v1/events/chat", json=chat_body(text="other"))
+    await gateway.http.post("/v1/calls/secret-call/end", json={"subject_id": "s"})
+    await gateway.http.get("/secret-path")
+    params = {"conversation_id": "c", "subject_id": "s"}
+    image = picture()
+    await gateway.http.post(
+        "/v1/events/screenshot", content=image, params=params, headers={"Content-Type": "image/png"}
+    )
+    gateway.deps.gates["chat"].observe(10**9)
+    await gateway.http.post("/v1/events/chat", json=chat_body())
+    page = await gateway.http.get("/metrics")
+    assert page.headers["content-type"].startswith("text/plain")
+    lines = set(page.text.splitlines())
+    expected = {
+        'mmplatform_gateway_requests_total{route="/v1/events/chat",status="202"} 2.0',
+        'mmplatform_gateway_requests_total{route="/v1/events/chat",status="409"} 1.0',
+        'mmplatform_gateway_requests_total{route="/v1/events/chat",status="429"} 1.0',
+        'mmplatform_gateway_requests_total{route="/v1/calls/{call_id}/end",status="202"} 1.0',
+        'mmplatform_gateway_requests_total{route="unmatched",status="404"} 1.0',
+        'mmplatform_gateway_events_total{modality="chat",outcome="accepted"} 1.0',
+        'mmplatform_gateway_events_total{modality="chat",outcome="duplicate"} 1.0',
+        'mmplatform_gateway_bytes_total{modality="chat"} 5.0',
+        f'mmplatform_gateway_bytes_total{{modality="screenshot"}} {float(len(image))}',
+        'mmplatform_gateway_busy_total{modality="chat"} 1.0',
+        'mmplatform_gateway_lag{modality="chat"} 1e+09',
+        'mmplatform_gateway_request_seconds_count{route="/v1/events/chat"} 4.0',
+    }
+    assert expected <= lines
+    assert "secret" not in page.text
+
+
+async def test_what_a_source_can_send_is_described(gateway):
+    described = (await gateway.http.get("/openapi.json")).json()
+    chat = described["paths"]["/v1/events/chat"]["post"]["requestBody"]["content"]["application/json"]["schema"]
+    assert {"conversation_id", "role", "text"} <= set(chat["anyOf"][0]["properties"])
+    chunk = described["paths"]["/v1/calls/{call_id}/chunks"]["post"]
+    assert {"audio/wav", "audio/flac", "multipart/form-data"} <= set(chunk["requestBody"]["content"])
+    assert {"index", "start_s", "subject_id"} <= {parameter["name"] for parameter in chunk["parameters"]}
+
+
+async def test_routers_of_other_rooms_join_with_the_same_errors(tmp_path):
+    router = APIRouter()
+
+    @router.get("/v1/other")
+    def other(number: int) -> int:
+        return number
+
+    parts, _ = memory_parts(tmp_path)
+    app = create_app(parts.ingest.settings, parts, routers=[router])
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://g") as http:
+        assert (await http.get("/v1/other?number=4")).json() == 4
+        answer = await http.get("/v1/other?number=4111-1111")
+        assert answer.status_code == 422
+        assert answer.headers["content-type"] == "application/problem+json"
+        assert answer.json()["errors"][0]["field"] == "query.number"
+        assert "4111" not in answer.text
+
+
+async def test_stopping_answers_what_is_open_before_the_log_is_closed(tmp_path):
+    closed_with = []
+    parts, log = memory_parts(tmp_path)
+    parts = type(parts)(
+        parts.ingest,
+        parts.view,
+        parts.prepare,
+        close=lambda: closed_with.append(len(list(log.read("interactions.chat")))),
+    )
+    app = create_app(parts.ingest.settings, parts)
+    log.held = []
+    async with app.router.lifespan_context(app):
+        http = httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://g")
+        gone = asyncio.create_task(http.post("/v1/events/chat", json=chat_body()))
+        await asyncio.to_thread(log.sent.wait, 10)
+        gone.cancel()
+        asyncio.get_running_loop().call_later(0.2, log.release)
+    assert closed_with == [1]
+    assert log.held is None
+    await http.aclose()
+
+
+async def test_beside_an_old_one_it_does_not_begin_before_it_knows_the_lag(tmp_path):
+    parts, _ = memory_parts(tmp_path, gateway_share_port=True)
+    prepared = threading.Event()
+    parts = GatewayParts(parts.ingest, parts.view, lambda: prepared.wait(20), parts.close)
+    app = create_app(parts.ingest.settings, parts)
+    asyncio.get_running_loop().call_later(0.3, prepared.set)
+    async with app.router.lifespan_context(app):
+        assert all(gate.lag is not None for gate in parts.ingest.gates.values())
+
+
+async def test_the_workers_page_is_not_ready_before_anybody_has_looked(tmp_path):
+    parts, _ = memory_parts(tmp_path)
+    parts = GatewayParts(parts.ingest, parts.view, parts.prepare, parts.close, Readiness(AT_FIRST))
+    for gate in parts.ingest.gates.values():
+        gate.observe(3)
+    assert set(parts.readiness.reasons()) == set(AT_FIRST)
+    assert set((await Judge(parts).look()).values()) == {"ok"}
+    assert set(parts.readiness.reasons()) == {"gateway"}, "it listens when its server does"
+
+
+async def test_a_loop_that_stands_still_is_told_to_whoever_kills_what_hangs(tmp_path, monkeypatch):
+    monkeypatch.setattr("mmplatform.gateway.app._LOOK_S", 0.01)
+    clock = [0.0]
+    parts, _ = memory_parts(tmp_path)
+    readiness = Readiness({}, clock=lambda: clock[0])
+    parts = GatewayParts(parts.ingest, parts.view, parts.prepare, parts.close, readiness)
+
+    async def beats():
+        return not readiness.hangs()
+
+    async with create_app(parts.ingest.settings, parts).router.lifespan_context(None):
+        await asyncio.sleep(0.05)
+        assert readiness.hangs() == ""
+        clock[0] += 31.0  # and the loop takes nothing up meanwhile: nothing is awaited here
+        assert readiness.hangs() == "takes up nothing (for 31 s)"
+        await until(beats)
+    clock[0] += 1000.0
+    assert readiness.hangs() == "", "while it drains nothing is expected of it"
+
+
+async def test_its_tasks_survive_the_unforeseen_and_the_log_is_closed_all_the_same(tmp_path):
+    parts, _ = memory_parts(tmp_path)
+    prepared, looked, closed = [], [], []
+
+    def prepare():
+        prepared.append(1)
+        if len(prepared) == 1:
+            raise RuntimeError("SECRET")
+
+    def reachable():
+        looked.append(1)
+        if len(looked) == 1:
+            raise RuntimeError("SECRET")
+
+    parts.view.reachable = reachable
+    parts = GatewayParts(parts.ingest, parts.view, prepare, close=lambda: closed.append(1))
+    app = create_app(parts.ingest.settings, parts)
+    transport = httpx.ASGITransport(app=app)
+    async with app.router.lifespan_context(app), httpx.AsyncClient(transport=transport, base_url="http://g") as http:
+        await until(says(http, 200))
+    assert len(prepared) == 2
+    assert closed == [1]
+
+
+async def test_a_blob_store_that_hangs_is_told_soon_and_holds_one_thread_only(tmp_path, monkeypatch):
+    monkeypatch.setattr("mmplatform.gateway.app._PROBE_S", 0.05)
+    parts, _ = memory_parts(tmp_path)
+    asked, back = [], threading.Event()
+
+    def exists(_):
+        asked.append(1)
+        return back.wait(20)
+
+    monkeypatch.setattr(parts.ingest.blobs, "exists", exists)
+    judge = Judge(parts)
+    try:
+        found = [(await asyncio.wait_for(judge.look(), 10))["blobs"] for _ in range(3)]
+        assert found == ["does not answer"] * 3
+        assert len(asked) == 1
+        assert "blobs" in parts.readiness.reasons()
+    finally:
+        back.set()
+
+    async def answers_again():
+        return (await judge.look())["blobs"] == "ok"
+
+    await until(answers_again)
+    assert "blobs" not in parts.readiness.reasons()
+
+
+def test_no_broker_address_is_told_before_anything_listens(tmp_path):
+    with pytest.raises(Misconfigured, match="MMPLATFORM_KAFKA"):
+        serve(load(kafka="", gateway_port=0, data_dir=tmp_path))
+
+
+def test_a_port_in_use_is_told_with_its_mend(tmp_path):
+    import socket
+
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(Unavailable, match=f"{port}.*MMPLATFORM_GATEWAY"):
+            serve(load(kafka="127.0.0.1:1", gateway_port=port, data_dir=tmp_path))
+
+
+@pytest.mark.broker
+@ours_alone
+async def test_a_broker_that_goes_away_is_503_and_one_that_comes_back_is_202(tmp_path):
+    port = free_ports(1)[0]
+    settings = load(kafka=f"127.0.0.1:{port}", data_dir=tmp_path / "data", topic_prefix="eu.")
+    app = create_app(settings)
+    transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
+    async with (
+        app.router.lifespan_context(app),
+        httpx.AsyncClient(transport=transport, base_url="http://g", timeout=30) as http,
+    ):
+        assert (await http.get("/readyz")).status_code == 503
+        with embedded_broker(tmp_path / "broker", port):
+            await until(says(http, 200))
+            first = await http.post("/v1/events/chat", json=chat_body())
+            assert first.status_code == 202
+            assert first.json()["position"]["topic"] == "interactions.chat"
+        away = await http.post("/v1/events/chat", json=chat_body(event_id="e2"))
+        assert away.status_code == 503
+        assert away.headers["retry-after"]
+        with embedded_broker(tmp_path / "broker", port):
+            await until(says(http, 200))
+            assert (await http.post("/v1/events/chat", json=chat_body())).json() == first.json() | {"duplicate": True}
+            back = await http.post("/v1/events/chat", json=chat_body(event_id="e2"))
+            assert back.status_code == 202
+            assert not back.json()["duplicate"]
+            on_log = [entry.headers["event_id"] for entry in ReplayLog(settings).read("eu.interactions.chat")]
+            assert on_log[0] == b"e1"
+            assert set(on_log) == {b"e1", b"e2"}
+
+
+STUMBLING = """
+import sys
+from pathlib import Path
+import uvicorn
+from fastapi import APIRouter
+from starlette.responses import StreamingResponse
+from mmplatform.gateway.app import create_app
+from mmplatform.settings import load
+from mmplatform.telemetry.logs import configure_logging
+from tests.ingest.gateways import memory_parts
+
+configure_logging(load(), worker="gateway")
+parts, log = memory_parts(Path(sys.argv[1]))
+
+def explode(*_args, **_kwargs):
+    raise RuntimeError("SECRET 4111 1111")
+
+log.send = explode
+router = APIRouter()
+
+@router.get("/half")
+async def half():
+    async def pieces():
+        yield b"half"
+        explode()
+    return StreamingResponse(pieces())
+
+app = create_app(parts.ingest.settings, parts, routers=[router])
+uvicorn.run(app, port=int(sys.argv[2]), log_config=None)
+"""
+
+
+def test_an_unforeseen_error_is_answered_and_logged_without_its_message_by_a_real_server(tmp_path):
+    port, log = free_ports(1)[0], tmp_path / "gateway.log"
+    command = [sys.executable, "-c", STUMBLING, str(tmp_path / "data"), str(port)]
+    with running(command, log=log, ready=answers(port, "/healthz")):
+        answer = httpx.post(f"http://127.0.0.1:{port}/v1/events/chat", json=chat_body(), timeout=20)
+        assert answer.status_code == 500
+        assert answer.headers["content-type"] == "application/problem+json"
+        with pytest.raises(httpx.RemoteProtocolError):
+            httpx.get(f"http://127.0.0.1:{port}/half", timeout=20)
+        again = httpx.post(f"http://127.0.0.1:{port}/v1/events/chat", json=chat_body(), timeout=20)
+        assert again.status_code == 500
+        counted = httpx.get(f"http://127.0.0.1:{port}/metrics", timeout=20).text
+    text = log.read_text()
+    assert "SECRET" not in text + answer.text + counted
+    assert text.count("unexpected_error") == 3
+    assert "RuntimeError" in text
+    assert " explode" in text
+    assert 'mmplatform_gateway_requests_total{route="/v1/events/chat",status="500"} 2.0' in counted
+
+
+SERVE = (
+    "from mmplatform.gateway.app import serve; from mmplatform.settings import load; serve(load()); print('drained')"
+)
+
+
+@pytest.mark.broker
+@pytest.mark.models  # search joins the process, with its embedder
+@ours_alone
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_gateway_process_drains_and_ends_with_zero(tmp_path, number):
+    port = free_ports(1)[0]
+    with embedded_broker(tmp_path / "broker") as address:
+        env = {
+            "MMPLATFORM_KAFKA": address,
+            "MMPLATFORM_GATEWAY_PORT": str(port),
+            "MMPLATFORM_DATA_DIR": str(tmp_path / "data"),
+        }
+        log = tmp_path / "gateway.log"
+        with running([sys.executable, "-c", SERVE], log=log, ready=answers(port, "/healthz"), env=env) as process:
+            url = f"http://127.0.0.1:{port}"
+            assert httpx.post(f"{url}/v1/events/chat", json=chat_body(), timeout=20).status_code == 202
+            large = httpx.post(
+                f"{url}/v1/calls/c/chunks?index=0&start_s=0&subject_id=s",
+                content=bytes(9_000_000),
+                headers={"Content-Type": "audio/wav"},
+                timeout=20,
+            )
+            assert large.status_code == 413
+            process.send_signal(number)
+            try:
+                assert process.wait(20) == 0
+            except subprocess.TimeoutExpired:
+                pytest.fail(f"it did not end:\n{log.read_text()}")
+        assert "drained" in log.read_text()

@@ -1,0 +1,97 @@
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from mmplatform.errors import Conflict, Unavailable
+from mmplatform.events import Position
+from mmplatform.ingest.idempotency import RecentEvents
+
+
+def position(offset):
+    return Position(topic="t", topic_partition=0, offset=offset)
+
+
+class Writes:
+    """Writes that end when told to; ``started`` counts them."""
+
+    def __init__(self):
+        self.started = 0
+        self.go = asyncio.Event()
+        self.failure = None
+
+    async def __call__(self):
+        self.started += 1
+        mine = self.started
+        await self.go.wait()
+        if self.failure is not None:
+            raise self.failure
+        return position(mine)
+
+
+async def test_memory_is_bounded_and_forgets_the_oldest():
+    recent, writes = RecentEvents(capacity=3), Writes()
+    writes.go.set()
+    for name in "abcd":
+        await recent.once(name, b"1", writes)
+    assert (await recent.once("d", b"1", writes))[1]
+    assert not (await recent.once("a", b"1", writes))[1]
+
+
+async def test_what_is_asked_for_again_is_remembered_longer():
+    recent, writes = RecentEvents(capacity=2), Writes()
+    writes.go.set()
+    for name in ("a", "b", "a", "c"):
+        await recent.once(name, b"1", writes)
+    assert (await recent.once("a", b"1", writes))[1]
+    assert not (await recent.once("b", b"1", writes))[1]
+
+
+async def test_a_write_under_way_is_never_forgotten():
+    recent, slow, quick = RecentEvents(capacity=1), Writes(), Writes()
+    quick.go.set()
+    first = asyncio.create_task(recent.once("slow", b"1", slow))
+    await asyncio.sleep(0)
+    for name in "abc":
+        await recent.once(name, b"1", quick)
+    second = asyncio.create_task(recent.once("slow", b"1", slow))
+    await asyncio.sleep(0)
+    slow.go.set()
+    assert (await first, await second) == ((position(1), False), (position(1), True))
+    assert slow.started == 1
+
+
+async def test_a_duplicate_under_way_shares_the_failure_and_the_next_try_writes():
+    recent, writes = RecentEvents(), Writes()
+    writes.failure = Unavailable("away")
+    tries = [asyncio.create_task(recent.once("a", b"1", writes)) for _ in range(3)]
+    await asyncio.sleep(0)
+    writes.go.set()
+    failed = await asyncio.gather(*tries, return_exceptions=True)
+    assert failed == [writes.failure] * 3
+    writes.failure = None
+    assert await recent.once("a", b"1", writes) == (position(2), False)
+
+
+async def test_other_content_conflicts_even_while_the_first_is_under_way():
+    recent, writes = RecentEvents(), Writes()
+    first = asyncio.create_task(recent.once("a", b"1", writes))
+    await asyncio.sleep(0)
+    with pytest.raises(Conflict, match="a"):
+        await recent.once("a", b"2", writes)
+    writes.go.set()
+    await first
+
+
+async def test_draining_waits_for_writes_whose_callers_are_gone():
+    recent, writes = RecentEvents(), Writes()
+    gone = asyncio.create_task(recent.once("a", b"1", writes))
+    await asyncio.sleep(0)
+    gone.cancel()
+    draining = asyncio.create_task(recent.drain())
+    await asyncio.sleep(0)
+    assert not draining.done()
+    writes.go.set()
+    await draining
+    assert await recent.once("a", b"1", writes) == (position(1), True)

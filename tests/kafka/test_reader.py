@@ -1,0 +1,134 @@
+"""The read side of the replay log on a broker that dies: whoever asks for the lag outlives it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from contextlib import closing, contextmanager
+
+import pytest
+from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka.admin import NewTopic
+
+from mmplatform.errors import PlatformError, Unavailable
+from mmplatform.kafka.connection import admin, client_config
+from mmplatform.kafka.reader import ReplayLog
+from mmplatform.settings import load
+from tests.servers.broker import broker_process
+from tests.servers.process import free_ports, running
+
+TOPIC, GROUP = "interactions.chat", "derive-chat"
+# A process of its own, because what is tested is that it lives: it asks 200 times a second until its input ends.
+ASKING = f"""
+import select, sys, time
+from mmplatform.errors import PlatformError
+from mmplatform.kafka.reader import ReplayLog
+from mmplatform.settings import load
+log = ReplayLog(load(kafka=sys.argv[1]), timeout_s=1.0)
+while not select.select([sys.stdin], [], [], 0.005)[0]:
+    try:
+        print("lag", sum(log.lag("{GROUP}", ["{TOPIC}"])["{TOPIC}"].values()), flush=True)
+    except PlatformError:
+        print("away", flush=True)
+"""
+
+pytestmark = pytest.mark.broker
+
+
+def create_and_commit(settings):
+    client = admin(settings)
+    if TOPIC not in client.list_topics(timeout=10).topics:
+        [created] = client.create_topics([NewTopic(TOPIC, num_partitions=2, replication_factor=1)]).values()
+        created.result(10)
+    with closing(Consumer(client_config(settings) | {"group.id": GROUP})) as consumer:
+        consumer.commit(offsets=[TopicPartition(TOPIC, 0, 0)], asynchronous=False)
+
+
+def next_line(child, wanted, patience_s=20.0):
+    until = time.monotonic() + patience_s
+    while time.monotonic() < until:
+        line = child.stdout.readline().strip()
+        assert line, f"the asking process ended with {child.wait(5)}"
+        if line.startswith(wanted):
+            return line
+    raise AssertionError(f"{wanted!r} did not come within {patience_s} s")
+
+
+@contextmanager
+def asking(address):
+    """A process that asks for the lag until the block ends; it must live until then."""
+    command = [sys.executable, "-c", ASKING, address]
+    child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    try:
+        yield child
+        child.communicate("", timeout=20)
+        assert child.returncode == 0
+    finally:
+        child.kill()
+        child.communicate()
+
+
+def test_a_process_that_asks_for_the_lag_outlives_three_kills_of_the_broker(tmp_path):
+    [port] = free_ports(1)
+    address = f"127.0.0.1:{port}"
+    with asking(address) as child:
+        for _ in range(3):
+            next_line(child, "away")
+            with broker_process(tmp_path, port) as broker:
+                create_and_commit(load(kafka=address))
+                assert next_line(child, "lag") == "lag 0"
+                broker.kill()
+        next_line(child, "away")
+
+
+def test_asking_for_a_groups_lag_joins_no_group(tmp_path):
+    [port] = free_ports(1)
+    settings = load(kafka=f"127.0.0.1:{port}")
+    with broker_process(tmp_path, port):
+        create_and_commit(settings)
+        log = ReplayLog(settings)
+        assert log.lag(GROUP, [TOPIC]) == {TOPIC: {0: 0, 1: 0}}
+        client = admin(settings)
+        described = client.describe_consumer_groups([GROUP])[GROUP].result(10)
+        assert list(described.members) == []
+
+
+def test_the_lag_of_a_broker_that_is_away_is_unavailable_and_says_so():
+    [port] = free_ports(1)
+    log = ReplayLog(load(kafka=f"127.0.0.1:{port}"), timeout_s=0.5)
+    with pytest.raises(Unavailable, match="asking the broker"):
+        log.lag(GROUP, [TOPIC])
+
+
+# The embedded broker, but the group's coordinator has moved at every other look, as Kafka's has after a failover.
+MOVING = """
+import dataclasses, itertools, sys
+from kio.schema.errors import ErrorCode
+from mmplatform.local.broker import dispatch
+from mmplatform.local.broker.__main__ import main
+fetch = dispatch.APIS[9]
+errors = itertools.cycle([ErrorCode.not_coordinator, ErrorCode.none])
+async def moving(node, call, request):
+    return dataclasses.replace(await fetch.handler(node, call, request), error_code=next(errors))
+dispatch.APIS[9] = dataclasses.replace(fetch, handler=moving)
+sys.exit(main())
+"""
+
+
+def test_a_coordinator_that_has_moved_ends_no_process_that_asks(tmp_path):
+    """Librdkafka 2.12 dereferences the group of an admin client, which has none, at just this answer."""
+    [port] = free_ports(1)
+    settings = load(kafka=f"127.0.0.1:{port}")
+    broker = [sys.executable, "-c", MOVING, "--data", str(tmp_path / "data"), "--port", str(port)]
+    with running(broker, log=tmp_path / "broker.log", ready=lambda: answers(settings)), asking(settings.kafka) as child:
+        create_and_commit(settings)
+        assert [next_line(child, "lag") for _ in range(5)] == ["lag 0"] * 5
+
+
+def answers(settings):
+    try:
+        ReplayLog(settings, timeout_s=1.0).reachable()
+    except PlatformError:
+        return False
+    return True

@@ -1,0 +1,117 @@
+from __future__ import annotations
+
+import uuid
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from confluent_kafka.admin import ConfigResource, NewTopic, ResourceType
+
+from mmplatform.errors import Unavailable
+from mmplatform.kafka.connection import admin
+from mmplatform.kafka.topics import deriver_group, ensure_topics, topic_name, wanted_topics
+from mmplatform.settings import load
+from tests.servers.broker import any_broker
+from tests.servers.process import free_ports
+
+ALL = {
+    "interactions.chat",
+    "interactions.call",
+    "interactions.screenshot",
+    "artifacts",
+    "quarantine",
+    "dead-letters",
+}
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory):
+    with any_broker(tmp_path_factory.mktemp("broker")) as found:
+        yield found
+
+
+@pytest.fixture
+def settings(address):
+    return load(kafka=address, topic_prefix=f"t{uuid.uuid4().hex[:8]}.", topic_partitions=3)
+
+
+def config_of(settings, topic):
+    client, resource = admin(settings), ConfigResource(ResourceType.TOPIC, topic)
+    return {name: entry.value for name, entry in client.describe_configs([resource])[resource].result().items()}
+
+
+def test_the_prefix_is_put_before_topics_and_groups():
+    settings = load(kafka="x", topic_prefix="eu.")
+    assert topic_name(settings, "artifacts") == "eu.artifacts"
+    assert deriver_group(settings, "call") == "eu.derive-call"
+    assert {spec.name for spec in wanted_topics(settings)} == {f"eu.{name}" for name in ALL}
+
+
+@pytest.mark.broker
+def test_every_topic_is_made_with_its_retention_spelled_out(settings):
+    report = ensure_topics(settings)
+    assert set(report.created) == {topic_name(settings, name) for name in ALL}
+    assert (report.existing, report.mismatches) == ((), ())
+    metadata = admin(settings).list_topics(timeout=10).topics
+    for spec in wanted_topics(settings):
+        config = config_of(settings, spec.name)
+        assert (config["retention.ms"], config["cleanup.policy"]) == ("-1", "delete")
+        assert config["max.message.bytes"] == "1048588"
+        assert len(metadata[spec.name].partitions) == spec.topic_partitions
+    assert len(metadata[topic_name(settings, "interactions.chat")].partitions) == 3
+
+
+@pytest.mark.broker
+def test_a_second_time_changes_nothing(settings):
+    ensure_topics(settings)
+    report = ensure_topics(settings)
+    assert report.created == ()
+    assert set(report.existing) == {topic_name(settings, name) for name in ALL}
+    assert report.mismatches == ()
+
+
+@pytest.mark.broker
+def test_several_processes_may_make_them_at_once(settings):
+    with ThreadPoolExecutor(4) as pool:
+        reports = list(pool.map(lambda _: ensure_topics(settings), range(4)))
+    created = [name for report in reports for name in report.created]
+    assert sorted(created) == sorted(topic_name(settings, name) for name in ALL)
+
+
+@pytest.mark.broker
+def test_what_differs_is_left_alone_and_told(settings):
+    chat = topic_name(settings, "interactions.chat")
+    other = NewTopic(
+        chat, num_partitions=1, replication_factor=1, config={"retention.ms": "60000", "max.message.bytes": "5000"}
+    )
+    compacted = NewTopic(
+        topic_name(settings, "artifacts"),
+        num_partitions=8,
+        replication_factor=1,
+        config={"retention.ms": "-1", "cleanup.policy": "compact"},
+    )
+    client = admin(settings)  # futures fail when their client is collected
+    for future in client.create_topics([other, compacted]).values():
+        future.result()
+    report = ensure_topics(settings)
+    assert chat in report.existing
+    told = "\n".join(report.mismatches)
+    assert f"{chat} has 1 topic partitions instead of 3" in told
+    assert f"{chat} has retention.ms=60000 instead of -1" in told
+    assert "cleanup.policy=compact" in told
+    assert f"{chat} has max.message.bytes=5000 instead of 1048588" in told
+    assert len(report.mismatches) == 4
+    assert config_of(settings, chat)["retention.ms"] == "60000"
+
+
+@pytest.mark.broker
+def test_a_wish_for_finite_retention_reaches_the_replay_log_only(settings):
+    finite = settings.model_copy(update={"log_retention_ms": 86_400_000})
+    assert ensure_topics(finite).mismatches == ()
+    assert config_of(finite, topic_name(finite, "interactions.call"))["retention.ms"] == "86400000"
+    assert config_of(finite, topic_name(finite, "dead-letters"))["retention.ms"] == "-1"
+    assert len([m for m in ensure_topics(settings).mismatches if "retention.ms=86400000" in m]) == 4
+
+
+def test_a_broker_that_is_away_is_unavailable():
+    with pytest.raises(Unavailable, match="MMPLATFORM_KAFKA"):
+        ensure_topics(load(kafka=f"127.0.0.1:{free_ports(1)[0]}"), timeout_s=0.5)

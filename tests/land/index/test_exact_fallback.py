@@ -1,0 +1,83 @@
+"""One person's search finds all their passages, also those that the server's graph does not lead to."""
+
+from __future__ import annotations
+
+import pytest
+
+from mmplatform.buckets import bucket_of, collection_name
+from mmplatform.events import utc_now
+from mmplatform.land.index.store import ChromaIndex
+from mmplatform.settings import load
+from tests.land.making import EMBEDDER, passage, unit_vector
+from tests.servers.chroma import running_chroma
+
+ROWS = [passage(number) for number in range(12)]
+WHERE = collection_name(EMBEDDER, bucket_of("ann"))
+
+
+class Hiding:
+    """A real collection whose graph does not lead to some of its rows; counts what it is asked."""
+
+    def __init__(self, collection, hidden: set[str]) -> None:
+        self._collection = collection
+        self._hidden = hidden
+        self.calls: list[str] = []
+
+    def query(self, n_results, **asked):
+        self.calls.append("query")
+        found = self._collection.query(n_results=100, **asked)
+        seen = [place for place, each in enumerate(found["ids"][0]) if each not in self._hidden][:n_results]
+        return {
+            part: [[found[part][0][place] for place in seen]] for part in ("ids", "documents", "metadatas", "distances")
+        }
+
+    def get(self, **asked):
+        self.calls.append("get")
+        return self._collection.get(**asked)
+
+
+@pytest.fixture(scope="module")
+def landed(tmp_path_factory):
+    with running_chroma(tmp_path_factory.mktemp("chroma")) as address:
+        index = ChromaIndex.open(load(chroma=address))
+        index.upsert([*ROWS, passage(99, subject="zoe")], utc_now())
+        yield index
+        index.close()
+
+
+def search(index, k=100, **asked):
+    found = index.search(unit_vector("passage number 3"), embedder=EMBEDDER, k=k, **asked)
+    return [(hit.passage_id, hit.text, pytest.approx(hit.score, abs=1e-5), hit.event_ids) for hit in found]
+
+
+@pytest.fixture
+def hiding(landed):
+    """The collection, with its nearest row and two others out of the graph's reach."""
+    collection = landed._collections[WHERE]
+    hidden = Hiding(collection, {ROWS[n].artifact_id for n in (3, 7, 8)})
+    yield lambda: landed._collections.update({WHERE: hidden}) or hidden
+    landed._collections[WHERE] = collection
+
+
+def test_what_no_walk_leads_to_is_found_with_the_score_that_it_has(landed, hiding):
+    whole = search(landed, subject_id="ann")
+    assert len(whole) == len(ROWS)
+    assert whole[0][0] == ROWS[3].artifact_id
+    hiding()
+    assert search(landed, subject_id="ann") == whole
+    assert search(landed, subject_id="ann", modalities=["chat"]) == whole
+    assert search(landed, subject_id="ann", modalities=["call"]) == []
+    assert search(landed, k=10, subject_id="ann") == whole[:10]
+
+
+def test_a_search_that_is_not_short_asks_once(landed, hiding):
+    collection = hiding()
+    assert len(search(landed, k=5, subject_id="ann")) == 5
+    assert collection.calls == ["query"]
+
+
+def test_a_search_that_is_whole_reads_no_vector(landed, hiding):
+    collection = hiding()
+    collection._hidden = set()
+    assert len(search(landed, subject_id="ann")) == len(ROWS)
+    assert collection.calls == ["query", "get"]

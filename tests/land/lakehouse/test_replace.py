@@ -1,0 +1,103 @@
+"""Rows put in the place of others, while somebody else writes the same hour."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+
+import pytest
+
+from mmplatform.errors import Rejected
+from mmplatform.land.lakehouse.replace import Replacement
+from mmplatform.land.lakehouse.row_codec import row_of
+from mmplatform.land.lakehouse.store import Lakehouse
+from tests.builders import NOW, chat, message, position
+
+GROUP = "archive"
+
+
+def row(number, text="said", offset=None, **when):
+    place = position(number if offset is None else offset)
+    return place, row_of(message(chat(number, text=text, **when), place), place)[1]
+
+
+def land(lakehouse, *rows):
+    end = {("interactions.chat", 0): max(place.offset for place, _ in rows) + 1}
+    return lakehouse.append("messages", list(rows), offsets=end, source=GROUP)
+
+
+def instead(*rows, gone=(), read=None):
+    known = {each["artifact_id"]: place.offset for place, each in rows} if read is None else read
+    return Replacement(NOW, [each for _, each in rows], [each["artifact_id"] for _, each in gone], known)
+
+
+def texts(lakehouse):
+    rows = lakehouse.table("messages").scan().to_arrow().to_pylist()
+    return sorted((each["event_ids"][0], each["text"]) for each in rows)
+
+
+def test_one_commit_replaces_takes_out_and_adds(lakehouse):
+    land(lakehouse, row(0), row(1), row(2))
+    read = {row(n)[1]["artifact_id"]: n for n in (0, 1)}
+    versions = len(lakehouse.table("messages").metadata.metadata_log)
+    done = lakehouse.replace("messages", instead(row(0, "new"), row(3, "added"), gone=[row(1)], read=read))
+    assert texts(lakehouse) == [("chat-0", "new"), ("chat-2", "said"), ("chat-3", "added")]
+    assert (len(done.written), len(done.gone), done.overtaken) == (2, 1, frozenset())
+    assert len(lakehouse.table("messages").metadata.metadata_log) == versions + 1
+    assert lakehouse.landed_offsets("messages", GROUP) == {("interactions.chat", 0): 3}
+
+
+def test_nothing_to_change_is_no_commit(lakehouse):
+    land(lakehouse, row(0))
+    before = lakehouse.table("messages").metadata.current_snapshot_id
+    assert lakehouse.replace("messages", instead()).snapshot_id is None
+    assert lakehouse.table("messages").metadata.current_snapshot_id == before
+
+
+def test_what_is_not_as_it_was_read_is_left_and_named(lakehouse):
+    land(lakehouse, row(0), row(1), row(2))
+    land(lakehouse, row(0, "the stream's", offset=9))
+    lakehouse.remove("messages", {row(1)[1]["artifact_id"]: 50})
+    land(lakehouse, row(3, "new of the stream", offset=10))
+    read = {row(n)[1]["artifact_id"]: n for n in (0, 1, 2)}
+    done = lakehouse.replace("messages", instead(*(row(n, "mine") for n in range(4)), read=read))
+    assert texts(lakehouse) == [("chat-0", "the stream's"), ("chat-2", "mine"), ("chat-3", "new of the stream")]
+    assert done.overtaken == {row(n)[1]["artifact_id"] for n in (0, 1, 3)}
+
+
+def test_other_hours_are_not_touched(lakehouse):
+    later = {"event_time": NOW + timedelta(hours=1)}
+    land(lakehouse, row(0, **later))
+    done = lakehouse.replace("messages", instead(gone=[row(0)], read={row(0)[1]["artifact_id"]: 0}))
+    assert (texts(lakehouse), len(done.overtaken)) == ([("chat-0", "said")], 1)
+
+
+def test_a_row_that_fits_no_column_changes_nothing(lakehouse):
+    land(lakehouse, row(0))
+    place, bad = row(0)
+    with pytest.raises(Rejected, match="does not fit the columns of messages"):
+        lakehouse.replace("messages", instead((place, bad | {"schema_version": 2**80})))
+    assert texts(lakehouse) == [("chat-0", "said")]
+
+
+def test_a_run_and_an_archiver_at_the_same_hour_lose_nothing_of_each_other(settings, lakehouse):
+    land(lakehouse, *(row(n) for n in range(6)))
+    other = Lakehouse.open(settings)
+    with ThreadPoolExecutor(2) as pool:
+        streaming = pool.submit(lambda: [land(lakehouse, row(n)) for n in range(6, 16)])
+        running = pool.submit(lambda: [other.replace("messages", instead(row(n, "mine"))) for n in range(6)])
+        streaming.result()
+        running.result()
+    assert dict(texts(lakehouse)) == {f"chat-{n}": "mine" if n < 6 else "said" for n in range(16)}
+    assert len(texts(lakehouse)) == 16
+    assert lakehouse.landed_offsets("messages", GROUP) == {("interactions.chat", 0): 16}
+
+
+def test_a_writer_that_remembers_what_was_taken_out_lands_it_again(settings, lakehouse):
+    """Without a look at the commits of others it would leave it out as known."""
+    land(lakehouse, row(0))
+    read = {row(0)[1]["artifact_id"]: 0}
+    Lakehouse.open(settings).replace("messages", instead(gone=[row(0)], read=read))
+    assert land(lakehouse, row(0, offset=7)) == 1
+    assert land(lakehouse, row(0, offset=8)) == 0
+    assert texts(lakehouse) == [("chat-0", "said")]

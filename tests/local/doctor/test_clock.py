@@ -1,0 +1,40 @@
+import ctypes
+import sys
+
+import pytest
+
+from mmplatform.local.doctor.clock import kept_right
+
+# Where Linux on 64 bits has the status word in struct timex: after modes (padded), offset, freq, maxerror, esterror.
+STATUS_AT = 40
+pytestmark = pytest.mark.skipif(sys.maxsize < 2**32, reason="another layout")
+
+
+def kernel(state: int, status: int):
+    def adjtimex(pointer) -> int:
+        modes = ctypes.c_uint.from_address(ctypes.addressof(pointer._obj))
+        assert modes.value == 0, "asks, and sets nothing"
+        ctypes.c_int.from_address(ctypes.addressof(pointer._obj) + STATUS_AT).value = status
+        return state
+
+    return adjtimex
+
+
+@pytest.mark.parametrize(
+    ("state", "status", "right"),
+    [(0, 0x2001, True), (5, 0x40, False), (5, 0x2001, False), (1, 0x2001, True), (0, 0x40, False), (-1, 0, None)],
+    ids=["synchronised", "not", "in error", "a leap second comes", "marked", "refused"],
+)
+def test_the_kernel_says_whether_something_keeps_the_clock_right(state, status, right):
+    assert kept_right(lambda: kernel(state, status)) is right
+
+
+def test_where_the_kernel_cannot_be_asked_it_is_not_known():
+    assert kept_right(lambda: None) is None
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="asks Linux")
+def test_the_real_kernel_is_asked_by_its_own_name():
+    """Some sandboxes do not let it be asked; that must look like not knowing, and not like an error."""
+    assert ctypes.CDLL(None).adjtimex
+    assert kept_right() in {True, False, None}

@@ -1,0 +1,71 @@
+import socket
+import subprocess
+import sys
+
+import pytest
+
+from mmplatform.errors import Unavailable
+from mmplatform.local.services import port_leases
+from mmplatform.local.services.port_leases import PortClaims, any_free, is_free
+
+
+@pytest.fixture
+def claims(tmp_path):
+    with PortClaims(tmp_path) as claims:
+        yield claims
+
+
+def test_the_preferred_port_is_taken_when_it_is_free(claims):
+    port = any_free()
+    assert claims.claim(port) == port
+
+
+def test_the_next_port_is_taken_when_somebody_listens(claims):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        taken = server.getsockname()[1]
+        port = claims.claim(taken)
+    assert taken < port < taken + 300
+
+
+def test_zero_means_any_port(claims):
+    port = claims.claim(0)
+    assert port > 0
+    assert is_free(port)
+
+
+def test_no_port_is_given_twice(claims):
+    port = any_free()
+    assert len({claims.claim(port) for _ in range(5)}) == 5
+
+
+def test_a_port_that_another_stack_picked_but_does_not_use_yet_is_passed_over(claims, tmp_path):
+    port = claims.claim(any_free())
+    with PortClaims(tmp_path) as other:
+        assert other.claim(port) != port
+
+
+def test_a_released_port_can_be_claimed_again(claims, tmp_path):
+    port = claims.claim(any_free())
+    claims.release()
+    with PortClaims(tmp_path) as other:
+        assert other.claim(port) == port
+
+
+def test_the_claims_of_a_killed_process_are_void(claims, tmp_path):
+    port = any_free()
+    code = (
+        "import sys, time, pathlib; from mmplatform.local.services.port_leases import PortClaims\n"
+        f"c = PortClaims(pathlib.Path({str(tmp_path)!r})); print(c.claim({port}), flush=True); time.sleep(60)"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert int(process.stdout.readline()) == port
+        assert claims.claim(port) != port
+        process.kill()
+    assert claims.claim(port) == port
+
+
+def test_no_free_port_is_told_with_the_address(claims, monkeypatch):
+    monkeypatch.setattr(port_leases, "is_free", lambda _port, _host: False)
+    with pytest.raises(Unavailable, match=r"no free port on 127\.0\.0\.1 near 8080"):
+        claims.claim(8080)

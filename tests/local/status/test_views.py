@@ -1,0 +1,32 @@
+import io
+import sys
+
+import pytest
+from rich.console import Console
+
+from mmplatform.local.status.live_table import Picture, Row
+from mmplatform.local.status.views import Guarded, LiveView, PlainView
+
+PICTURE = Picture([Row("index", "ready", 0, None)], {}, ("12:00:00 index: … 你好",))
+
+
+def latin_1_terminal() -> Console:
+    return Console(file=io.TextIOWrapper(io.BytesIO(), encoding="latin-1", write_through=True), force_terminal=True)
+
+
+@pytest.mark.parametrize("kind", [LiveView, PlainView])
+def test_a_terminal_that_cannot_write_a_sign_does_not_take_the_stack_with_it(kind):
+    view = Guarded(kind(latin_1_terminal()))
+    view.open()
+    view.note(PICTURE.notes[0])
+    view.show(PICTURE)
+    view.close()
+
+
+def test_a_broken_view_lets_go_of_standard_output():
+    before = sys.stdout, sys.stderr
+    view = Guarded(LiveView(latin_1_terminal()))
+    view.open()
+    assert sys.stdout is not before[0]
+    view.show(PICTURE)
+    assert (sys.stdout, sys.stderr) == before

@@ -1,0 +1,288 @@
+"""One child under supervision, with tiny real programs."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psutil
+import pytest
+
+from mmplatform.errors import Unavailable
+from mmplatform.local.services.port_leases import any_free
+from mmplatform.local.services.probes import HttpProbe, TcpProbe, local_client
+from mmplatform.local.services.services import Service
+from mmplatform.local.supervisor.child import Child
+from mmplatform.local.supervisor.orphan_reaper import Leash
+from mmplatform.local.supervisor.restart_policy import RestartPolicy
+
+QUICK = RestartPolicy(first_s=0.02, most_s=0.1, deaths=3, window_s=30)
+SERVE = "import socket, time; s = socket.create_server(('127.0.0.1', {port})); time.sleep(60)"
+DIE = "import sys; print('the last word', flush=True); sys.exit(3)"
+STUBBORN = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); " + SERVE
+
+
+@dataclass
+class Scene:
+    """Children of one test and what was told of them."""
+
+    folder: Path
+    client: object
+    told: list[tuple[str, str, str]] = field(default_factory=list)
+    tasks: list[asyncio.Task] = field(default_factory=list)
+    children: list[Child] = field(default_factory=list)
+    hurry: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def start(self, code: str, *, name: str = "worker", needs=(), after=(), policy=QUICK, **service) -> Child:
+        port = any_free()
+        child = Child(
+            Service(
+                name=name,
+                command=(sys.executable, "-S", "-c", code.format(port=port)),
+                environment={"GREETING": "hello"},
+                **{"probe": TcpProbe("127.0.0.1", port), **service},
+            ),
+            log=self.folder / f"{name}.log",
+            cookie={},
+            leash=Leash("no leash in these tests"),
+            client=self.client,
+            policy=policy,
+            note=lambda *told: self.told.append(told),
+        )
+        self.children.append(child)
+        self.tasks.append(asyncio.create_task(child.run(needs, after)))
+        return child
+
+    async def stop(self) -> None:
+        for task in self.tasks:
+            task.cancel()
+        await asyncio.gather(*self.tasks, return_exceptions=True)
+        for child in self.children:
+            await child.stop(self.hurry)
+
+
+@asynccontextmanager
+async def scene_in(folder: Path) -> AsyncIterator[Scene]:
+    async with local_client() as client:
+        scene = Scene(folder, client)
+        try:
+            yield scene
+        finally:
+            scene.hurry.set()
+            await scene.stop()
+
+
+@pytest.fixture
+async def scene(tmp_path):
+    async with scene_in(tmp_path) as scene:
+        yield scene
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    async with asyncio.timeout(20):
+        while not holds():  # noqa: ASYNC110 - the state of another process
+            await asyncio.sleep(0.02)
+
+
+def is_alive(pid: int) -> bool:
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    return False
+
+
+async def test_a_child_is_ready_once_its_port_answers(scene):
+    child = scene.start("import time; time.sleep(0.3); " + SERVE)
+    await until(lambda: child.state == "starting")
+    assert not child.ready.is_set()
+    await until(lambda: child.state == "ready")
+
+
+async def test_an_http_child_is_ready_once_it_answers_without_an_error(scene):
+    port = any_free()
+    code = f"""
+import http.server, time
+began = time.monotonic()
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200 if time.monotonic() > began + 0.5 else 503)
+        self.end_headers()
+    def log_message(self, *args): print(*args)
+http.server.HTTPServer(('127.0.0.1', {port}), Handler).serve_forever()
+"""
+    child = scene.start(code.replace("{", "{{").replace("}", "}}"), probe=HttpProbe(f"http://127.0.0.1:{port}/healthz"))
+    await until(lambda: child.state == "ready")
+    assert " 503 " in child.log.read_text()
+
+
+async def test_a_killed_child_comes_back_and_is_counted(scene):
+    child = scene.start(SERVE)
+    await until(lambda: child.state == "ready")
+    first = child.pid
+    os.kill(first, signal.SIGKILL)
+    await until(lambda: child.restarts == 1 and child.state == "ready")
+    assert child.pid != first
+    assert any("SIGKILL" in what for _, what, _ in scene.told)
+
+
+async def test_a_child_that_keeps_dying_is_given_up_with_its_last_words_and_a_mend(scene):
+    child = scene.start(DIE)
+    await until(lambda: child.state == "crash-loop")
+    assert child.restarts == QUICK.deaths - 1
+    assert child.pid is None
+    assert "exit code 3" in child.trouble
+    assert "the last word" in child.trouble
+    assert "mmplatform logs worker" in child.trouble
+
+
+async def test_a_given_up_child_can_be_retried(scene, tmp_path):
+    mended = tmp_path / "mended"
+    child = scene.start(f"import os, sys; os.path.exists({str(mended)!r}) or sys.exit(1); " + SERVE)
+    await until(lambda: child.state == "crash-loop")
+    mended.touch()
+    child.retry()
+    await until(lambda: child.state == "ready")
+    assert child.trouble == ""
+
+
+async def test_a_program_that_does_not_exist_is_given_up_like_any_other(scene):
+    child = scene.start("")
+    child.service = Service("worker", ("/no/such/program",), {}, child.service.probe)
+    await until(lambda: child.state == "crash-loop")
+    assert "No such file" in child.trouble
+
+
+async def test_a_child_whose_log_has_no_room_dies_like_any_other(scene, tmp_path):
+    (tmp_path / "worker.log").symlink_to("/dev/full")
+    child = scene.start(SERVE)
+    await until(lambda: child.state == "crash-loop")
+    assert "No space left on device" in child.trouble
+    assert "make room" in child.trouble
+
+
+async def test_a_child_that_is_never_ready_is_killed_and_counted_as_dead(scene):
+    child = scene.start("import time; time.sleep(60)", start_s=0.2)
+    await until(lambda: child.restarts == 1)
+    assert any("was not ready after" in what for _, what, _ in scene.told)
+
+
+async def test_a_child_waits_for_what_it_needs_and_waits_again_after_both_died(scene):
+    broker = scene.start(SERVE, name="broker", policy=RestartPolicy(first_s=1.0))
+    worker = scene.start(SERVE, needs=[broker])
+    await until(lambda: worker.state == "ready")
+    os.kill(broker.pid, signal.SIGKILL)
+    await until(lambda: broker.state == "restarting")
+    os.kill(worker.pid, signal.SIGKILL)
+    await until(lambda: worker.state == "waiting")
+    assert worker.pid is None
+    await until(lambda: worker.state == "ready")
+    assert (broker.restarts, worker.restarts) == (1, 1)
+
+
+async def test_what_comes_after_a_hopeless_child_starts_all_the_same(scene):
+    hopeless = scene.start(DIE, name="hopeless")
+    later = scene.start(SERVE, name="later", after=[hopeless])
+    await until(lambda: later.state == "ready")
+    assert hopeless.state == "crash-loop"
+
+
+async def test_a_child_whose_need_is_given_up_is_settled_and_says_what_holds_it_up(scene):
+    broker = scene.start(DIE, name="broker")
+    worker = scene.start(SERVE, name="worker", needs=[broker])
+    behind = scene.start(SERVE, name="behind", needs=[worker])
+    ui = scene.start(SERVE, name="ui", after=[broker, worker, behind])
+    await until(lambda: ui.state == "ready")
+    assert (broker.state, worker.state, behind.state) == ("crash-loop", "blocked", "blocked")
+    assert "broker" in worker.trouble
+    assert "worker" in behind.trouble
+    assert worker.pid is None
+
+
+async def test_a_blocked_child_goes_on_once_its_need_is_retried(scene, tmp_path):
+    mended = tmp_path / "mended"
+    broker = scene.start(
+        f"import os, sys; os.path.exists({str(mended)!r}) or sys.exit(1); " + SERVE, name="broker", policy=QUICK
+    )
+    worker = scene.start(SERVE, needs=[broker])
+    await until(lambda: worker.state == "blocked")
+    mended.touch()
+    broker.retry()
+    await until(lambda: worker.state == "ready")
+    assert (worker.restarts, worker.trouble) == (0, "")
+
+
+async def test_a_stopped_child_may_finish_what_it_has_in_hand(scene):
+    code = (
+        "import signal, sys, time\n"
+        "def drain(*_): time.sleep(0.3); print('drained', flush=True); sys.exit(0)\n"
+        "signal.signal(signal.SIGTERM, drain)\n"
+    )
+    child = scene.start(code + SERVE)
+    await until(lambda: child.state == "ready")
+    await scene.stop()
+    assert child.state == "stopped"
+    assert "drained" in child.log.read_text()
+
+
+async def test_a_child_that_will_not_stop_is_killed_after_its_grace(scene):
+    child = scene.start(STUBBORN, grace_s=0.2)
+    await until(lambda: child.state == "ready")
+    pid = child.pid
+    await scene.stop()
+    assert not is_alive(pid)
+    assert any("did not stop within" in what for _, what, _ in scene.told)
+
+
+async def test_hurry_cuts_the_grace_short(scene):
+    child = scene.start(STUBBORN, grace_s=3600)
+    await until(lambda: child.state == "ready")
+    pid = child.pid
+    scene.hurry.set()
+    await scene.stop()
+    assert not is_alive(pid)
+
+
+async def test_grandchildren_go_when_their_parent_dies(scene):
+    family = (
+        "import subprocess, sys\n"
+        "grandchild = subprocess.Popen([sys.executable, '-S', '-c', 'import time; time.sleep(60)'])\n"
+        "print('grandchild', grandchild.pid, flush=True)\n"
+    )
+    child = scene.start(family + SERVE)
+    await until(lambda: child.state == "ready")
+    grandchild = int(child.log.read_text().rsplit("grandchild ", 1)[1].split()[0])
+    assert is_alive(grandchild)
+    os.kill(child.pid, signal.SIGKILL)
+    await until(lambda: child.restarts == 1)
+    assert not is_alive(grandchild)
+
+
+async def test_a_child_gets_its_environment_over_ours_and_no_terminal(scene, monkeypatch):
+    monkeypatch.setenv("OURS", "kept")
+    child = scene.start("import os, sys; print(os.environ['OURS'], os.environ['GREETING'], repr(sys.stdin.read()))")
+    await until(lambda: child.restarts == 1)
+    assert "kept hello ''" in child.log.read_text()
+
+
+async def test_a_held_standard_input_stays_open_until_the_child_is_buried(scene):
+    child = scene.start(
+        "import sys, threading; " + SERVE.replace("time.sleep(60)", "sys.stdin.read()"), hold_stdin=True
+    )
+    await until(lambda: child.state == "ready")
+    await asyncio.sleep(0.3)
+    assert child.state == "ready"
+
+
+async def test_whatever_goes_wrong_with_a_successor_the_child_is_supervised_on(scene):
+    child = scene.start(SERVE, metrics_url="http://[no-address", spare_port=1)
+    await until(lambda: child.state == "ready")
+    first = child.pid
+    with pytest.raises(Unavailable, match="worker: ValueError"):
+        await asyncio.wait_for(child.restart(), 20)
+    assert child.pid == first
+    os.kill(first, signal.SIGKILL)
+    await until(lambda: child.restarts == 1 and child.state == "ready")

@@ -1,0 +1,317 @@
+"""Bad days of a reprocessing run: ended half-way, two at once, a locked catalog, a clock that is put back, damage."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+
+import pytest
+import sqlalchemy as sa
+
+from mmplatform.derive.chat import ChatDeriver
+from mmplatform.errors import Unavailable
+from mmplatform.land.file_lock import held
+from mmplatform.memo import MemoryMemo
+from mmplatform.pipeline.reprocess.reprocess import reprocess
+from mmplatform.settings import load
+from tests.builders import NOW, chat
+from tests.pipeline.stopping import POINTS, THERE, Loud, chats, parts_of
+from tests.pipeline.streaming import Stream
+
+HOUR = timedelta(hours=1)
+ENDS = dict(zip(POINTS, (signal.SIGINT, signal.SIGTERM, signal.SIGKILL, signal.SIGKILL, signal.SIGKILL), strict=True))
+LONG = " ".join(f"parcel number {n} has not come, although it was promised for monday." for n in range(40))
+
+
+def events_of(hour, count=3):
+    moments = {"event_time": hour + timedelta(minutes=1), "ingested_at": hour + timedelta(minutes=2)}
+    name = f"{hour:%m%d%H}"
+    return [chat(f"{name}-{n}", text=f"{n}: {LONG}", conversation_id=name, **moments) for n in range(count)]
+
+
+@pytest.fixture
+def stream(lakehouse, index):
+    return Stream(lakehouse, index)
+
+
+def run(settings, hour=NOW, kind=Loud, **how):
+    parts = parts_of(settings, chats(kind))
+    try:
+        return reprocess("messages", hour, parts, **how)
+    finally:
+        parts.index.close()
+
+
+def texts(lakehouse, table, hour):
+    """As they lie there, doubled ones too."""
+    from mmplatform.land.lakehouse.arrow import within_hour
+
+    scan = lakehouse.table(table).scan(row_filter=within_hour(hour), selected_fields=("artifact_id", "text"))
+    return sorted((row["artifact_id"], row["text"]) for row in scan.to_arrow().to_pylist())
+
+
+def indexed(index, hour):
+    return sorted((each, text) for each, text, _ in index.rows(modality="chat", since=hour, until=hour + HOUR))
+
+
+def voice(rows):
+    """``new`` where all of them shout, ``old`` where none does."""
+    loud = {text == text.upper() for _, text in rows}
+    return {frozenset({True}): "new", frozenset({False}): "old"}.get(frozenset(loud), "mixed")
+
+
+@pytest.mark.slow
+def test_a_run_that_is_ended_at_any_point_leaves_each_table_old_or_new_and_the_next_one_mends(
+    settings, stream, lakehouse, index
+):
+    hours = {point: NOW + HOUR * number for number, point in enumerate(POINTS)}
+    for hour in hours.values():
+        stream.send(events_of(hour), chats())
+    sizes = {hour: len(texts(lakehouse, "passages", hour)) for hour in hours.values()}
+    # The one that stands still as it writes holds the others up: it is the last.
+    first = [_start(settings, hours[point], point) for point in POINTS[:-1]]
+    for child in first:
+        _wait(child)
+    last = _start(settings, hours[POINTS[-1]], POINTS[-1])
+    _wait(last)
+    for child, point in zip((*first, last), POINTS, strict=True):
+        child.send_signal(ENDS[point])
+        assert child.wait(30) != 0
+        child.stdout.close()
+        child.stderr.close()
+    found = {
+        point: (
+            voice(texts(lakehouse, "messages", hour)),
+            voice(texts(lakehouse, "passages", hour)),
+            voice(indexed(index, hour)),
+        )
+        for point, hour in hours.items()
+    }
+    assert found == {
+        "derived": ("old", "old", "old"),
+        "writing": ("old", "old", "old"),
+        "messages": ("new", "old", "old"),
+        "tables": ("new", "new", "old"),
+        "upserting": ("new", "new", "mixed"),
+    }
+    for hour in hours.values():
+        assert run(settings, hour).changed
+        assert voice(texts(lakehouse, "messages", hour)) == "new"
+        assert len(texts(lakehouse, "messages", hour)) == 3
+        assert texts(lakehouse, "passages", hour) == indexed(index, hour)
+        assert len(indexed(index, hour)) == sizes[hour]
+        assert run(settings, hour).changed is False
+
+
+def _start(settings, hour, point):
+    command = (sys.executable, "-m", "tests.pipeline.stopping", str(settings.data_dir), settings.chroma)
+    return subprocess.Popen(
+        [*command, hour.isoformat(), point], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+def _wait(child):
+    assert any(THERE in line for line in child.stdout), child.stderr.read()[-2000:]
+
+
+@pytest.mark.slow
+@pytest.mark.models
+def test_two_runs_on_one_hour_at_once_both_end_and_come_to_what_one_does(
+    settings, stream, lakehouse, index, embedder, redactor, tmp_path
+):
+    from mmplatform.land.lakehouse.arrow import within_hour
+
+    stream.send(events_of(NOW), ChatDeriver(embedder, redactor, MemoryMemo()))
+    before = texts(lakehouse, "passages", NOW)
+    for table in ("messages", "passages"):
+        lakehouse.table(table).delete(within_hour(NOW))
+    index.delete(list(index.ids()))
+    command = [sys.executable, "-m", "mmplatform", "reprocess", "messages", "2026-08-01-10:00"]
+    where = {"MMPLATFORM_DATA_DIR": str(settings.data_dir), "MMPLATFORM_CHROMA": settings.chroma}
+    children, outputs = [], [tmp_path / "first.out", tmp_path / "second.out"]
+    for output in outputs:
+        with output.open("wb") as out:
+            children.append(subprocess.Popen(command, env=os.environ | where, stdout=out, stderr=out))
+    codes = [child.wait(240) for child in children]
+    said = [output.read_text() for output in outputs]
+    assert codes == [0, 0], said
+    # Whoever was first made all of it, and the second found nothing to do.
+    assert len([text for text in said if "index: 0 upserted, 0 deleted" in text]) == 1, said
+    assert texts(lakehouse, "passages", NOW) == indexed(index, NOW) == before
+    assert len(texts(lakehouse, "messages", NOW)) == 3
+
+
+def test_a_run_waits_for_another_one_on_its_hour_and_not_for_one_on_the_next(settings, stream, lakehouse):
+    from mmplatform.pipeline.reprocess.hour_lock import turn
+
+    stream.send(events_of(NOW), chats())
+    script = (
+        "import sys, time\nfrom datetime import datetime\nfrom pathlib import Path\n"
+        "from mmplatform.pipeline.reprocess.hour_lock import turn\n"
+        "with turn(Path(sys.argv[1]), 'messages', datetime.fromisoformat(sys.argv[2])):\n"
+        "    print('there', flush=True)\n    sys.stdin.read()\n"
+    )
+    folder = settings.data_dir / "run" / "reprocess"
+    with subprocess.Popen(
+        [sys.executable, "-c", script, str(folder), NOW.isoformat()],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as child:
+        _wait(child)
+        with turn(folder, "messages", NOW + HOUR):  # free at once
+            pass
+        done = threading.Thread(target=run, args=(settings,))
+        done.start()
+        done.join(1.5)
+        assert done.is_alive()
+        assert voice(texts(lakehouse, "messages", NOW)) == "old"
+        child.stdin.close()
+        done.join(60)
+    assert voice(texts(lakehouse, "messages", NOW)) == "new"
+
+
+def test_a_lock_that_cannot_be_opened_is_said_with_its_path(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(Unavailable, match=r"file/x\.lock"), held(tmp_path / "file" / "x.lock"):
+        pytest.fail("held")
+
+
+def test_a_catalog_that_is_locked_for_a_while_is_waited_for(settings, stream, lakehouse, index):
+    stream.send(events_of(NOW), chats())
+    asked, order = threading.Event(), []
+
+    def free():
+        assert asked.wait(60)
+        time.sleep(0.5)  # a catalog that is not locked would answer meanwhile
+        order.append("freed")
+        locked.rollback()
+
+    with _locked(settings) as locked, _listening(asked.set, lambda: order.append("answered")):
+        freeing = threading.Thread(target=free)
+        freeing.start()
+        assert run(settings).changed
+        freeing.join()
+    assert order[:2] == ["freed", "answered"]
+    assert texts(lakehouse, "passages", NOW) == indexed(index, NOW)
+
+
+def test_a_catalog_that_stays_locked_ends_the_run_with_nothing_written(settings, stream, lakehouse, index):
+    stream.send(events_of(NOW), chats())
+    before = texts(lakehouse, "messages", NOW), indexed(index, NOW)
+    catalog = f"sqlite:///{settings.data_dir / 'lakehouse' / 'catalog.sqlite'}?timeout=0.5"
+    hasty = load(data_dir=settings.data_dir, chroma=settings.chroma, catalog=catalog)
+    with _Locking(settings) as locking, pytest.raises(Unavailable, match="catalog"):
+        run(hasty, progress=locking.take)
+    assert (texts(lakehouse, "messages", NOW), indexed(index, NOW)) == before
+    assert run(hasty).changed
+    assert voice(texts(lakehouse, "messages", NOW)) == voice(indexed(index, NOW)) == "new"
+
+
+class _Locking:
+    """The catalog's file, locked by somebody else from a moment on."""
+
+    def __init__(self, settings):
+        self._path = settings.data_dir / "lakehouse" / "catalog.sqlite"
+        self._db = None
+
+    def take(self, *_):
+        self._db = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False)
+        self._db.execute("BEGIN EXCLUSIVE")
+
+    def rollback(self):
+        self._db.rollback()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self._db.close()
+
+
+def _locked(settings):
+    locking = _Locking(settings)
+    locking.take()
+    return locking
+
+
+@contextmanager
+def _listening(asked, answered):
+    """Hears of each statement that is sent to a catalog, and of each that is answered."""
+    heard = {"before_cursor_execute": lambda *_: asked(), "after_cursor_execute": lambda *_: answered()}
+    for name, tell in heard.items():
+        sa.event.listen(sa.Engine, name, tell)
+    try:
+        yield
+    finally:
+        for name, tell in heard.items():
+            sa.event.remove(sa.Engine, name, tell)
+
+
+@pytest.mark.parametrize("day", [datetime(2026, 3, 29, tzinfo=UTC), datetime(2026, 10, 25, tzinfo=UTC)])
+def test_an_hour_is_the_same_one_where_the_clocks_are_changed(settings, stream, lakehouse, index, monkeypatch, day):
+    """In Berlin there was no 02:30 in the first night, and two in the other: hours of UTC know nothing of it."""
+    from mmplatform.pipeline.reprocess.reprocess import parse_hour
+
+    hours = [day + HOUR * number for number in range(4)]
+    monkeypatch.setenv("TZ", "Europe/Berlin")
+    time.tzset()
+    try:
+        for hour in hours:
+            stream.send(events_of(hour, 2), chats())
+        for done, hour in enumerate(hours, start=1):
+            summary = run(settings, parse_hour(f"{hour:%Y-%m-%d-%H:%M}"))
+            assert (summary.read, summary.tables["messages"].replaced) == (2, 2)
+            voices = [voice(texts(lakehouse, "messages", each)) for each in hours]
+            assert voices == ["new"] * done + ["old"] * (len(hours) - done)
+            assert [voice(indexed(index, each)) for each in hours] == voices
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+
+
+def test_a_raw_row_whose_record_is_damaged_is_set_aside_by_name_and_the_others_land(settings, stream, lakehouse, index):
+    good, bad, _ = events_of(NOW)
+    stream.send(events_of(NOW), chats())
+    [row] = [row for row in lakehouse.scan("raw_chats", hour=NOW).to_pylist() if row["event_id"] == bad.event_id]
+    from pyiceberg.expressions import EqualTo
+
+    from mmplatform.land.lakehouse.arrow import arrow_of
+
+    raw = lakehouse.table("raw_chats")
+    raw.delete(EqualTo("event_id", bad.event_id))
+    raw.append(arrow_of(raw, [row | {"record": row["record"][:40]}]))
+    before = texts(lakehouse, "messages", NOW)
+    summary = run(settings)
+    assert summary.lost == (bad.event_id,)
+    assert (summary.tables["messages"].replaced, summary.tables["messages"].left) == (2, 1)
+    assert len(texts(lakehouse, "messages", NOW)) == len(before)
+    aside = lakehouse.scan("quarantine", hour=NOW).to_pylist()
+    assert [(each["event_id"], each["contract"]) for each in aside] == [(bad.event_id, "raw_chats")]
+    assert good.text not in str(aside)
+    assert run(settings).changed is False
+    assert {each for each, _ in indexed(index, NOW)} == {each for each, _ in texts(lakehouse, "passages", NOW)}
+
+
+def test_chroma_that_goes_away_behind_the_tables_is_mended_by_the_next_run(settings, stream, lakehouse, index):
+    stream.send(events_of(NOW), chats())
+    parts = parts_of(settings, chats(Loud))
+
+    def away(*_):
+        raise Unavailable("index: away")
+
+    parts.index.upsert = away
+    with pytest.raises(Unavailable):
+        reprocess("messages", NOW, parts)
+    parts.index.close()
+    assert (voice(texts(lakehouse, "passages", NOW)), voice(indexed(index, NOW))) == ("new", "old")
+    summary = run(settings)
+    assert summary.tables["passages"].replaced == 0
+    assert texts(lakehouse, "passages", NOW) == indexed(index, NOW)

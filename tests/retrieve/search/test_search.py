@@ -1,0 +1,124 @@
+"""Search over the index's double: what is found, how it is cited, and what a filter leaves out."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from mmplatform.artifacts import Box, CallLocator, ChatLocator, ImageLocator
+from mmplatform.errors import Unavailable
+from mmplatform.events import utc_now
+from mmplatform.retrieve.search.search import Searcher, SearchQuery, place_of
+from tests.builders import blob
+from tests.doubles.embedder import SeededEmbedder
+from tests.doubles.memory_index import MemoryIndex
+from tests.land.making import NOON, passage
+
+LATER = NOON + timedelta(seconds=3)
+
+
+@pytest.fixture
+def index():
+    return MemoryIndex()
+
+
+@pytest.fixture
+def embedder():
+    return SeededEmbedder()
+
+
+@pytest.fixture
+def ask(index, embedder):
+    searcher = Searcher(index, lambda: embedder)
+    return lambda query, **filters: searcher.search(SearchQuery(query=query, **filters))
+
+
+def numbers(answer):
+    return sorted(int(hit.text.split()[-1]) for hit in answer.hits)
+
+
+def test_a_hit_cites_its_source_its_times_its_gap_and_its_age(index, ask):
+    landed = passage(1, text="the payment failed")
+    index.upsert([landed], LATER)
+    before = utc_now()
+    answer = ask("the payment failed")
+    (hit,) = answer.hits
+    assert (hit.passage_id, hit.text, hit.score) == (landed.artifact_id, "the payment failed", 1.0)
+    assert (hit.modality, hit.subject_id, hit.conversation_id) == ("chat", "ann", "conversation-ann")
+    assert (hit.source, hit.locator) == ("chat message event-1 (customer)", landed.locator)
+    assert (hit.event_ids, hit.source_artifact_id) == (("event-1",), landed.source_artifact_id)
+    assert (hit.event_time, hit.indexed_at, hit.gap_s) == (NOON, LATER, 3.0)
+    assert (hit.ingested_at, hit.derived_at) == (landed.stamps.ingested_at, landed.stamps.derived_at)
+    assert before <= answer.searched_at <= utc_now()
+    assert hit.age_s == pytest.approx((answer.searched_at - NOON).total_seconds(), abs=0.001)
+    assert answer.took_ms >= 0
+
+
+def test_the_best_come_first_and_no_more_than_asked(index, ask):
+    index.upsert([passage(n) for n in range(20)], LATER)
+    hits = ask("passage number 7", k=4).hits
+    assert (len(hits), hits[0].text) == (4, "passage number 7")
+    assert [hit.score for hit in hits] == sorted((hit.score for hit in hits), reverse=True)
+
+
+def test_subject_modality_and_time_filter_and_together_they_all_hold(index, ask):
+    index.upsert(
+        [
+            passage(1, modality="chat", at=NOON),
+            passage(2, modality="call", at=NOON + timedelta(minutes=1)),
+            passage(3, modality="screenshot", at=NOON + timedelta(minutes=2)),
+            passage(4, modality="call", at=NOON + timedelta(minutes=1), subject="zoe"),
+        ],
+        LATER,
+    )
+    assert numbers(ask("x")) == [1, 2, 3, 4]
+    assert numbers(ask("x", subject_id="ann")) == [1, 2, 3]
+    assert numbers(ask("x", modalities=["call", "screenshot"])) == [2, 3, 4]
+    assert numbers(ask("x", since=NOON + timedelta(minutes=1))) == [2, 3, 4], "since is the first that counts"
+    assert numbers(ask("x", until=NOON + timedelta(minutes=1))) == [1], "until is the first that does not"
+    minute = timedelta(minutes=1)
+    both = {"since": NOON + minute, "until": NOON + minute * 2, "modalities": ["call"]}
+    assert numbers(ask("x", subject_id="zoe", **both)) == [4]
+    assert ask("x", subject_id="nobody").hits == ()
+
+
+def test_a_question_that_is_asked_again_is_embedded_once(ask, embedder):
+    for question in ("why", "why", "when", "why"):
+        ask(question)
+    assert embedder.asked == ["why", "when"]
+
+
+def test_vectors_of_another_embedder_are_not_compared(index, ask):
+    index.upsert([passage(1, embedder="minilm@2"), passage(2)], LATER)
+    assert numbers(ask("x")) == [2]
+
+
+def test_an_index_that_is_away_is_told(index, ask):
+    index.down = True
+    with pytest.raises(Unavailable):
+        ask("x")
+
+
+def test_each_kind_of_source_is_said_in_words():
+    image = ImageLocator(event_id="shot-1", blob=blob(), box=Box(x0=1.4, y0=2, x1=30.6, y1=40))
+    assert place_of(image) == "screenshot shot-1 at (1,2)-(31,40)"
+    assert place_of(ChatLocator(event_id="e", role="bot", start=0, end=4)) == "chat message e (bot)"
+    call = CallLocator(call_id="c", channel=1, speaker="agent", start_s=1.5, end_s=64.0)
+    assert place_of(call) == "call c 00:01.5-01:04.0 (agent)"
+
+
+@pytest.mark.parametrize(
+    ("second", "clock"),
+    [
+        (0, "00:00.0"),
+        (59.94, "00:59.9"),
+        (59.97, "01:00.0"),
+        (119.99, "02:00.0"),
+        (3599.96, "60:00.0"),
+        (4513.2, "75:13.2"),
+    ],
+)
+def test_a_second_of_a_call_is_rounded_before_it_is_parted(second, clock):
+    locator = CallLocator(call_id="c", channel=0, speaker="agent", start_s=second, end_s=second)
+    assert place_of(locator) == f"call c {clock}-{clock} (agent)"

@@ -1,0 +1,200 @@
+"""The ``late_data`` sensor over real tables and a real log, and its pure half."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import dagster as dg
+import pytest
+
+from assets.partitions import hour_key
+from definitions import defs
+from mmplatform.derive.passages import quarantine
+from mmplatform.events import utc_now
+from quality.checks.late_data import owes, unfilled
+from quality.checks.verdict import Verdict
+from resources.iceberg_commits import Commit, TableLog
+from resources.lakehouse import LakehouseResource
+from resources.stack import StackResource
+from sensors import late_data
+from sensors.late_data_hours import CLOSES, MOST_WAITING, SETTLES, Cursor, arrived
+from tests.assets.checks.test_hour_checks import utterance
+from tests.builders import arrival, chunk
+from tests.land.making import NOON, chat, message
+
+HOUR = timedelta(hours=1)
+NOW = datetime(2026, 3, 5, 20, tzinfo=UTC)
+TARGET = "messages"
+
+
+def tick(cursor=None):
+    resources = {"lakehouse": LakehouseResource(), "stack": StackResource()}
+    with dg.build_sensor_context(cursor=cursor, resources=resources, definitions=defs) as context:
+        return late_data.late_sensor(context)
+
+
+@pytest.fixture
+def later(monkeypatch):
+    """Ticks happen when what landed has settled."""
+    monkeypatch.setattr(late_data, "utc_now", lambda: utc_now() + SETTLES)
+
+
+def observed(result):
+    return {
+        event.asset_key.to_user_string(): {name: value.value for name, value in event.metadata.items()}
+        for event in result.asset_events or []
+    }
+
+
+@pytest.mark.broker
+def test_an_event_that_became_nothing_has_its_hour_made_again_once(stores, later):
+    stores.land(chat(1), topic="interactions.chat", offset=0)
+    stores.send("interactions.chat", 1)
+    stores.commit("derive-chat", "interactions.chat", 1)
+    result = tick()
+    assert observed(result)["raw_chats"]["late_rows"] == 1
+    (request,) = result.run_requests
+    snapshot = stores.lakehouse.table("raw_chats").current_snapshot().snapshot_id
+    assert request.run_key == f"late:messages:{hour_key(NOON)}:{snapshot}"
+    assert request.partition_key == "2026-03-05-12:00"
+    assert request.asset_selection == [dg.AssetKey(TARGET)]
+    again = tick(result.cursor)
+    assert not again.run_requests
+    assert not again.asset_events
+    del later
+
+
+@pytest.mark.broker
+def test_what_the_stream_has_derived_or_set_aside_starts_nothing(stores, later):
+    events = [chat(1), chat(2)]
+    for offset, event in enumerate(events):
+        stores.land(event, topic="interactions.chat", offset=offset)
+    stores.land(message(1), quarantine(arrival(events[1]), contract="raw_chats", reasons=("text: not blank",)))
+    stores.send("interactions.chat", 2)
+    stores.commit("derive-chat", "interactions.chat", 2)
+    result = tick()
+    assert observed(result)["raw_chats"]["late_rows"] == 2
+    assert not result.run_requests
+    del later
+
+
+@pytest.mark.broker
+def test_what_waits_for_its_deriver_is_left_to_the_stream(stores, later):
+    stores.land(chat(1), topic="interactions.chat", offset=0)
+    stores.send("interactions.chat", 1)
+    assert not tick().run_requests
+    del later
+
+
+@pytest.mark.broker
+def test_a_mark_of_missing_audio_that_stands_over_audio_has_its_hour_made_again(stores, later):
+    mark = utterance(0, status="gap", text="", confidence=0.0)
+    stores.land(chunk(0), chunk(1), topic="interactions.call")
+    stores.land(mark, utterance(1))
+    (request,) = tick().run_requests
+    assert request.asset_selection == [dg.AssetKey("transcripts")]
+    stores.land(quarantine(arrival(chunk(0)), contract="blob", reasons=("audio: not there",)))
+    assert not tick().run_requests, "its audio was refused"
+    del later
+
+
+@pytest.mark.broker
+def test_hours_wait_until_rows_have_settled(stores):
+    stores.land(chat(1), topic="interactions.chat", offset=0)
+    stores.send("interactions.chat", 1)
+    stores.commit("derive-chat", "interactions.chat", 1)
+    first = tick()
+    assert not first.run_requests
+    assert Cursor.parse(first.cursor).tables["raw_chats"].waiting
+
+
+@pytest.mark.broker
+def test_a_log_that_does_not_answer_leaves_the_hours_waiting(stores, later, monkeypatch):
+    stores.land(chat(1), topic="interactions.chat", offset=0)
+    stores.send("interactions.chat", 1)
+    stores.commit("derive-chat", "interactions.chat", 1)
+    there = stores.settings.kafka
+    monkeypatch.setenv("MMPLATFORM_KAFKA", "127.0.0.1:1")
+    result = tick()
+    assert observed(result)["raw_chats"]["late_rows"] == 1, "what came is told all the same"
+    assert not result.run_requests
+    again = tick(result.cursor)
+    assert "late hours cannot be looked at: Unavailable" in again.skip_reason.skip_message
+    monkeypatch.setenv("MMPLATFORM_KAFKA", there)
+    assert len(tick(again.cursor).run_requests) == 1
+    del later
+
+
+def test_a_lakehouse_that_cannot_be_read_keeps_the_place(tmp_path, monkeypatch):
+    monkeypatch.setenv("MMPLATFORM_DATA_DIR", str(tmp_path))
+    monkeypatch.setenv("MMPLATFORM_CATALOG", "postgresql+psycopg2://nobody@127.0.0.1:1/none")
+    result = tick()
+    assert "the lakehouse cannot be read: Unavailable" in result.skip_reason.skip_message
+    assert result.cursor is None
+
+
+def log(*hours, at=NOW, sequence=1):
+    return TableLog("u", sequence, (Commit(9, sequence, at, dict.fromkeys(hours, 2), None),))
+
+
+def test_an_hour_is_late_once_it_has_closed():
+    open_still, closed = NOW - HOUR, NOW - HOUR - CLOSES
+    found, _ = arrived({"raw_chats": log(open_still)}, Cursor(), NOW)
+    assert found == {}
+    found, _ = arrived({"raw_chats": log(closed)}, Cursor(), NOW)
+    assert found["raw_chats"].rows == {closed: 2}
+
+
+def test_an_import_of_years_waits_for_few_hours_and_tells_of_the_rest():
+    history = [NOW - 2 * HOUR - HOUR * number for number in range(9_000)]
+    found, cursor = arrived({"raw_chats": log(*history)}, Cursor(), NOW)
+    assert len(cursor.tables["raw_chats"].waiting) == MOST_WAITING
+    assert found["raw_chats"].left_out == 9_000 - MOST_WAITING
+    assert len(cursor.model_dump_json()) < 10_000
+    later = NOW + SETTLES
+    assert len(cursor.settled(later, most=4)) == 4
+
+
+def test_the_first_tick_takes_no_old_commit_for_news():
+    found, cursor = arrived({"raw_chats": log(NOW - 9 * HOUR, at=NOW - 2 * HOUR)}, Cursor(), NOW)
+    assert found == {}
+    later, _ = arrived({"raw_chats": log(NOW - 9 * HOUR, at=NOW - 2 * HOUR, sequence=2)}, cursor, NOW)
+    assert later["raw_chats"].rows == {NOW - 9 * HOUR: 2}, "after a pause it is"
+
+
+def test_rows_that_were_only_replaced_are_not_late():
+    commit = replace(log(NOW - 9 * HOUR).commits[0], rows={NOW - 9 * HOUR: 0}, replaced={NOW - 9 * HOUR: 2})
+    found, _ = arrived({"raw_chats": TableLog("u", 1, (commit,))}, Cursor(), NOW)
+    assert found == {}
+
+
+def test_rows_that_keep_coming_put_the_look_off_and_a_look_takes_the_hour_out():
+    hour = NOW - 9 * HOUR
+    _, cursor = arrived({"raw_chats": log(hour)}, Cursor(), NOW)
+    _, cursor = arrived({"raw_chats": log(hour, at=NOW + HOUR / 60, sequence=2)}, cursor, NOW + HOUR / 60)
+    cursor = Cursor.parse(cursor.model_dump_json())
+    assert cursor.settled(NOW + SETTLES, most=4) == []
+    ((table, found, _),) = cursor.settled(NOW + SETTLES + HOUR / 60, most=4)
+    assert (table, found) == ("raw_chats", hour)
+    assert cursor.without([(table, hour)]).tables["raw_chats"].waiting == {}
+
+
+def test_a_mark_is_unfilled_where_audio_of_its_own_call_overlaps_it():
+    mark = {"artifact_id": "m", "conversation_id": "c", "start_s": 2.0, "end_s": 3.0}
+
+    def piece(call, start):
+        return {"conversation_id": call, "start_s": start, "duration_s": 1.0}
+
+    assert unfilled([mark], [piece("c", 2.5)]) == ["m"]
+    assert unfilled([mark], [piece("c", 1.0), piece("c", 3.0), piece("other", 2.0)]) == []
+    assert unfilled([mark], [{"conversation_id": "c", "start_s": None, "duration_s": None}]) == []
+
+
+def test_something_is_owed_when_an_event_became_nothing_or_a_mark_stands():
+    well = Verdict(holds=True, words="", figures={"missing": 0})
+    assert not owes(well, [])
+    assert owes(well, ["m"])
+    assert owes(Verdict(holds=False, words="", figures={"missing": 1}), [])
+
+
+def test_a_cursor_that_cannot_be_read_begins_anew():
+    assert Cursor.parse("nonsense") == Cursor.parse(None) == Cursor()

@@ -1,0 +1,346 @@
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from mmplatform.sources.files.chat_records import ChatFile, ChatLine
+from mmplatform.sources.files.discovery import Origin, Refusal, Work, plan
+from tests.ingest.gateways import picture, wav
+
+LINE = {"conversation_id": "c1", "subject_id": "s1", "role": "customer", "text": "hello"}
+SECRET = "4111-1111"
+
+
+def names(paths):
+    return [path.name for path in paths]
+
+
+def chats(tmp_path, content, name="chats.jsonl", origin=None):
+    path = tmp_path / name
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    [work] = plan([path]).work
+    found = list(ChatFile(work, origin or Origin()))
+    return [f for f in found if isinstance(f, ChatLine)], [f for f in found if isinstance(f, Refusal)]
+
+
+def jsonl(*rows):
+    return "".join(json.dumps(row) + "\n" for row in rows)
+
+
+def test_a_folder_is_planned_with_the_quick_kinds_first_and_the_rest_left_alone(tmp_path):
+    for name in ("b.wav", "sub/a.MP3", "x.png", "sub/deep/y.jpeg", "z.webp", "chat.csv", "chat.jsonl", "call.opus"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"x")
+    for name in ("README.md", "truth.json", ".hidden.png", ".git/logo.png"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"x")
+    planned = plan([tmp_path])
+    kinds = [work.kind for work in planned.work]
+    assert kinds == ["chats"] * 2 + ["screenshot"] * 3 + ["call"] * 3
+    assert {work.path.name: work.media_type for work in planned.work if work.kind == "call"} == {
+        "b.wav": "audio/wav",
+        "a.MP3": "audio/mpeg",
+        "call.opus": "audio/ogg",
+    }
+    assert planned.refused == ()
+    assert names(planned.skipped) == ["README.md", "truth.json"]
+    assert planned.size == 8
+
+
+def test_what_was_named_and_cannot_be_taken_is_refused_with_a_reason(tmp_path):
+    (tmp_path / "notes.txt").write_text("x")
+    (tmp_path / "empty.wav").touch()
+    planned = plan([tmp_path / "notes.txt", tmp_path / "nowhere.png", tmp_path / "empty.wav"])
+    reasons = {refusal.path.name: refusal.reason for refusal in planned.refused}
+    assert "kind is not taken" in reasons["notes.txt"]
+    assert "no such file" in reasons["nowhere.png"]
+    assert "empty" in reasons["empty.wav"]
+    assert planned.work == ()
+
+
+def test_an_empty_file_in_a_folder_is_refused_too(tmp_path):
+    (tmp_path / "empty.png").touch()
+    assert names(refusal.path for refusal in plan([tmp_path]).refused) == ["empty.png"]
+
+
+def test_a_file_named_twice_is_sent_once(tmp_path):
+    (tmp_path / "a.png").write_bytes(picture())
+    (tmp_path / "link.png").symlink_to(tmp_path / "a.png")
+    assert len(plan([tmp_path, tmp_path / "a.png", tmp_path / "link.png"]).work) == 1
+
+
+UNREADABLE = """
+import os, sys
+from pathlib import Path
+from mmplatform.sources.files.discovery import plan
+if os.geteuid() == 0:
+    os.setuid(65534)  # nobody: root may read everything
+found = plan([Path(name) for name in sys.argv[1:]])
+print([work.path.name for work in found.work])
+for refusal in found.refused:
+    print(refusal.path.name, "|", refusal.reason)
+"""
+
+
+@pytest.fixture
+def locked():
+    """A folder that others may read, and in it one that nobody may; pytest's own folders are closed to others."""
+    folder = Path(tempfile.mkdtemp())
+    folder.chmod(0o755)
+    (folder / "a.png").write_bytes(picture())
+    (folder / "locked").mkdir()
+    (folder / "locked" / "b.png").write_bytes(picture())
+    (folder / "locked").chmod(0)
+    yield folder
+    (folder / "locked").chmod(0o755)
+    shutil.rmtree(folder)
+
+
+def planned_by_somebody(*paths):
+    command = [sys.executable, "-c", UNREADABLE, *map(str, paths)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()
+
+
+def test_a_folder_that_may_not_be_read_is_refused_by_name_and_its_neighbours_taken(locked):
+    told = ["['a.png']", "locked | the folder cannot be read: Permission denied"]
+    assert planned_by_somebody(locked) == told
+    assert planned_by_somebody(locked / "locked") == ["[]", told[1]]
+
+
+def test_a_file_in_a_folder_that_may_not_be_read_is_refused_by_name(locked):
+    told = ["[]", "b.png | it cannot be read: Permission denied"]
+    assert planned_by_somebody(locked / "locked" / "b.png") == told
+
+
+def test_a_name_that_no_file_can_have_is_refused(tmp_path):
+    [refusal] = plan([tmp_path / ("x" * 300 + ".png")]).refused
+    assert "name too long" in refusal.reason
+
+
+def test_a_link_to_a_folder_is_not_followed_but_counted(tmp_path):
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub" / "a.png").write_bytes(picture())
+    (tmp_path / "sub" / "again").symlink_to(tmp_path)
+    planned = plan([tmp_path])
+    assert names(work.path for work in planned.work) == ["a.png"]
+    assert names(planned.skipped) == ["again"]
+
+
+def test_a_broken_link_is_refused(tmp_path):
+    (tmp_path / "gone.wav").symlink_to(tmp_path / "nowhere.wav")
+    [refusal] = plan([tmp_path]).refused
+    assert "no such file" in refusal.reason
+
+
+def test_lines_keep_their_order_and_their_own_facts(tmp_path):
+    rows = [
+        LINE | {"event_id": "e1", "event_time": "2026-03-01T12:00:00+01:00", "source": "crm"},
+        LINE | {"text": "second", "role": "bot"},
+    ]
+    taken, refused = chats(tmp_path, jsonl(*rows), origin=Origin(source="files"))
+    assert refused == []
+    assert [each.line for each in taken] == [1, 2]
+    assert taken[0].body.event_time == datetime(2026, 3, 1, 11, tzinfo=UTC)
+    assert [each.body.source for each in taken] == ["crm", "files"]
+    assert taken[0].body.event_id == "e1"
+
+
+def test_what_is_said_for_the_whole_file_fills_what_a_line_leaves_out(tmp_path):
+    at = datetime(2026, 1, 1, tzinfo=UTC)
+    row = {"role": "agent", "text": "x"}
+    origin = Origin(subject_id="s9", conversation_id="c9", at=at)
+    [line], [] = chats(tmp_path, jsonl(row), origin=origin)
+    assert (line.body.subject_id, line.body.conversation_id, line.body.event_time) == ("s9", "c9", at)
+    [line], [] = chats(tmp_path, jsonl(row | {"subject_id": "own"}), origin=origin)
+    assert line.body.subject_id == "own"
+
+
+def test_bad_lines_are_named_by_number_and_the_others_taken(tmp_path):
+    content = b"\n".join(
+        [
+            json.dumps(LINE).encode(),
+            b"nonsense " + SECRET.encode(),
+            b"",
+            json.dumps(LINE | {"role": SECRET}).encode(),
+            b"[1, 2]",
+            b'{"text": "\xff\xfe"}',
+            json.dumps(LINE | {"text": "\x00"}).encode(),
+            json.dumps(LINE | {"event_time": "2026-03-01T12:00:00"}).encode(),
+            b'{"conversation_id":"c","subject_id":"s","role":"bot","text":"\\ud800"}',
+            json.dumps(LINE | {SECRET: 1}).encode(),
+            b"[" * 100_000,
+            json.dumps({"role": "bot", "text": "no subject"}).encode(),
+            json.dumps(LINE | {"text": "last"}).encode(),
+        ]
+    )
+    taken, refused = chats(tmp_path, content)
+    assert [each.line for each in taken] == [1, 13]
+    assert [each.line for each in refused] == [2, 4, 5, 6, 7, 8, 9, 10, 11, 12]
+    assert not any(SECRET in each.reason for each in refused)
+    assert "timezone" in refused[5].reason
+    assert "subject_id" in refused[-1].reason
+
+
+def test_a_line_too_long_to_hold_is_refused_and_the_next_one_taken(tmp_path):
+    content = jsonl(LINE | {"text": "x" * 5_000_000}, LINE)
+    taken, [refusal] = chats(tmp_path, content)
+    assert [each.line for each in taken] == [2]
+    assert (refusal.line, "longer" in refusal.reason) == (1, True)
+
+
+def test_csv_has_a_header_quotes_and_line_breaks_in_fields(tmp_path):
+    content = (
+        "\ufeffconversation_id,subject_id,role,text,event_time\r\n"
+        'c1,s1,customer,"a ""quoted"", long\r\ntext",2026-03-01T12:00:00Z\r\n'
+        "c1,s1,bot,second,\r\n"
+        "c1,s1,bot\r\n"
+        "c1,s1,nobody,third,\r\n"
+        "c1,s1,bot,fourth,\r\n"
+    )
+    taken, refused = chats(tmp_path, content, "chats.csv")
+    assert [each.body.text for each in taken] == ['a "quoted", long\r\ntext', "second", "fourth"]
+    assert [each.line for each in taken] == [2, 4, 7]
+    assert [(each.line, each.reason.split(":")[0]) for each in refused] == [
+        (5, "3 fields where the header has 5"),
+        (6, "role"),
+    ]
+
+
+def test_csv_bytes_that_are_no_utf8_lose_their_line_only(tmp_path):
+    content = b"conversation_id,subject_id,role,text\nc,s,bot,\xff\xfe\nc,s,bot,fine\n"
+    taken, refused = chats(tmp_path, content, "chats.csv")
+    assert [each.body.text for each in taken] == ["fine"]
+    assert [each.line for each in refused] == [2]
+
+
+@pytest.mark.parametrize(
+    "header", ["a,b,c", "conversation_id,subject_id,text", "role,text,text", f"role,text,{SECRET}", "role;text"]
+)
+def test_a_csv_without_a_usable_header_is_refused_whole(tmp_path, header):
+    taken, [refusal] = chats(tmp_path, f"{header}\n1,2,3\n", "chats.csv")
+    assert taken == []
+    assert refusal.line == 1
+    assert "role" in refusal.reason
+    assert SECRET not in refusal.reason
+
+
+CSV_HEAD = "conversation_id,subject_id,role,text\n"
+
+
+def csv_lines(*texts):
+    return "".join(f"c,s,bot,{text}\n" for text in texts)
+
+
+def test_all_that_a_quote_swallows_is_told_with_its_lines_and_their_number(tmp_path):
+    before, after = (f"m{n}" for n in range(10)), (f"m{n}" for n in range(10, 1000))
+    content = CSV_HEAD + csv_lines(*before, '"5 inch screen', *after)
+    taken, [refusal] = chats(tmp_path, content, "chats.csv")
+    assert [each.body.text for each in taken] == [f"m{n}" for n in range(10)]
+    assert (refusal.line, refusal.lines) == (12, 991)
+    assert refusal.reason.startswith("lines 12 to 1002: no CSV: a quote that is not closed")
+
+
+def test_a_quote_that_a_later_one_closes_costs_what_lies_between_and_no_more(tmp_path):
+    content = CSV_HEAD + csv_lines("first", '"5 inch screen', "lost", "lost", '"7 inch screen', "last")
+    taken, [refusal] = chats(tmp_path, content, "chats.csv")
+    assert [(each.line, each.body.text) for each in taken] == [(2, "first"), (7, "last")]
+    assert (refusal.line, refusal.lines, refusal.reason[:12]) == (3, 4, "lines 3 to 6")
+
+
+def test_a_record_over_several_lines_with_too_many_fields_is_told_with_all_of_them(tmp_path):
+    content = CSV_HEAD + csv_lines('"a\nb\nc",surplus', "last")
+    taken, [refusal] = chats(tmp_path, content, "chats.csv")
+    assert [each.line for each in taken] == [5]
+    assert (refusal.line, refusal.lines) == (2, 3)
+    assert refusal.reason == "lines 2 to 4: 5 fields where the header has 4"
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_a_csv_may_end_its_lines_as_any_system_does(tmp_path, end):
+    content = (CSV_HEAD + csv_lines("one", "two", "three")).replace("\n", end)
+    taken, refused = chats(tmp_path, content, "chats.csv")
+    assert [(each.line, each.body.text) for each in taken] == [(2, "one"), (3, "two"), (4, "three")]
+    assert refused == []
+
+
+@pytest.mark.parametrize("text", ["x" * 5_000_000, "x" * 1_900_000 + "," * 200_000, '"' + "x" * 5_000_000 + '"'])
+def test_a_csv_line_too_long_to_hold_is_refused_and_never_cut_short(tmp_path, text):
+    taken, refused = chats(tmp_path, CSV_HEAD + csv_lines("first", text, "last"), "chats.csv")
+    assert taken[0].body.text == "first"
+    assert all(len(each.body.text) < 10 for each in taken)
+    assert refused[0].line == 3
+    assert len(taken) + sum(each.lines for each in refused) == 3
+
+
+def test_what_says_no_time_has_the_files_and_the_same_one_every_time(tmp_path):
+    path = tmp_path / "a.jsonl"
+    path.write_text(jsonl(LINE, LINE | {"event_time": "2026-03-01T12:00:00Z"}, LINE | {"event_time": None}))
+    os.utime(path, (1_700_000_000.25, 1_700_000_000.25))
+    found = [each.body.event_time for each in ChatFile(plan([path]).work[0], Origin())]
+    written = datetime(2023, 11, 14, 22, 13, 20, 250_000, tzinfo=UTC)
+    assert found == [written, datetime(2026, 3, 1, 12, tzinfo=UTC), written]
+
+
+def test_a_file_whose_time_cannot_be_when_it_was_said_asks_for_one(tmp_path):
+    path = tmp_path / "a.jsonl"
+    path.write_text(jsonl(LINE, LINE | {"event_time": "2026-03-01T12:00:00Z"}))
+    os.utime(path, (0, 0))
+    [work] = plan([path]).work
+    refusal, line = ChatFile(work, Origin())
+    assert (refusal.line, "--at" in refusal.reason) == (1, True)
+    assert line.body.event_time.year == 2026
+    assert all(isinstance(each, ChatLine) for each in ChatFile(work, Origin(at=datetime(2026, 1, 1, tzinfo=UTC))))
+
+
+def test_how_far_the_reading_is_grows_to_the_files_size(tmp_path):
+    for name, content in (("a.jsonl", jsonl(*[LINE] * 5000)), ("a.csv", CSV_HEAD + csv_lines(*["x" * 90] * 5000))):
+        (tmp_path / name).write_text(content)
+        [work] = plan([tmp_path / name]).work
+        file = ChatFile(work, Origin("s", "c"))
+        seen = [file.bytes_read for _ in file]
+        assert seen == sorted(seen)
+        assert len(set(seen)) > 20
+        assert file.bytes_read == work.size
+
+
+def test_ids_are_the_same_every_time_and_equal_texts_stay_apart(tmp_path):
+    rows = [LINE, LINE, LINE | {"text": "x"}, LINE | {"event_time": "2026-03-01T12:00:00Z"}, LINE]
+    first, _ = chats(tmp_path, jsonl(*rows))
+    later, _ = chats(tmp_path, jsonl(*rows), name="copy.jsonl", origin=Origin(at=datetime(2026, 5, 1, tzinfo=UTC)))
+    ids = [each.body.event_id for each in first]
+    assert len(set(ids)) == 5
+    assert ids == [each.body.event_id for each in later]
+
+
+def test_a_file_that_went_away_is_refused(tmp_path):
+    work = Work(tmp_path / "gone.jsonl", "chats", "application/jsonl", 1, None)
+    [refusal] = ChatFile(work, Origin())
+    assert "cannot be read" in refusal.reason
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(content=st.binary(max_size=300), name=st.sampled_from(["a.csv", "a.jsonl"]))
+def test_no_file_whatever_is_in_it_ends_the_reading(tmp_path, content, name):
+    path = tmp_path / name
+    path.write_bytes(b"role,text\n" * name.endswith("csv") + content)
+    work = Work(path, "chats", "text/csv" if name.endswith("csv") else "application/jsonl", 1, datetime.now(UTC))
+    for each in ChatFile(work, Origin("s", "c")):
+        assert isinstance(each, ChatLine | Refusal)
+
+
+def test_media_are_planned_by_name_and_looked_into_by_the_gateway(tmp_path):
+    (tmp_path / "really-audio.png").write_bytes(wav())
+    [work] = plan([tmp_path]).work
+    assert (work.kind, work.media_type) == ("screenshot", "image/png")

@@ -1,0 +1,293 @@
+"""Files through the real client into a gateway over doubles: the ledger must equal what is on the log."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+
+import av
+import httpx
+import numpy as np
+import pytest
+
+from mmplatform.client.client import AsyncGatewayClient
+from mmplatform.derive.media.audio import split
+from mmplatform.sources.files.discovery import Origin, plan
+from mmplatform.sources.files.upload import Pace, Sender
+from tests.ingest.gateways import memory_gateway, picture, wav
+
+CHAT = {"conversation_id": "c1", "subject_id": "s1", "role": "customer", "text": "hello"}
+ORIGIN = Origin(subject_id="s1")
+
+
+@pytest.fixture
+async def gateway(tmp_path):
+    async with memory_gateway(tmp_path / "gateway", max_chat_chars=100) as made:
+        yield made
+
+
+@pytest.fixture
+def folder(tmp_path):
+    folder = tmp_path / "files"
+    folder.mkdir()
+    return folder
+
+
+async def send(gateway, paths, origin=ORIGIN, pace=None, transport=None, **options):
+    client = AsyncGatewayClient("http://gateway", transport=transport or gateway.transport, attempts=1)
+    async with client:
+        return await Sender(client, origin, split, pace=pace or Pace(chunk_s=0.5), **options).send(plan(paths))
+
+
+def written(path, moment):
+    os.utime(path, (moment.timestamp(), moment.timestamp()))
+
+
+def encoded(container, codec, seconds=1.2, rate=16_000):
+    """A tone in a compressed format, by FFmpeg."""
+    out = io.BytesIO()
+    tone = np.sin(np.arange(round(seconds * rate)) * 440 * 2 * np.pi / rate) * 9_000
+    with av.open(out, "w", format=container) as file:
+        stream = file.add_stream(codec, rate=rate, layout="mono")
+        frame = av.AudioFrame.from_ndarray(tone.astype(np.int16)[None, :], format="s16", layout="mono")
+        frame.sample_rate = rate
+        fifo = av.AudioResampler(
+            format=stream.codec_context.format.name, layout="mono", rate=rate, frame_size=stream.frame_size or 1024
+        )
+        for each in [*fifo.resample(frame), *fifo.resample(None)]:
+            file.mux(stream.encode(each))
+        file.mux(stream.encode(None))
+    return out.getvalue()
+
+
+def counts(ledger):
+    return dict(ledger.accepted), dict(ledger.duplicate), len(ledger.refused)
+
+
+async def test_every_kind_of_file_arrives_and_doing_it_again_changes_nothing(gateway, folder):
+    (folder / "chat.jsonl").write_text("".join(json.dumps(CHAT | {"text": f"m{i}"}) + "\n" for i in range(250)))
+    (folder / "shot.png").write_bytes(picture())
+    (folder / "shot.webp").write_bytes(picture("WEBP", seed=2))
+    (folder / "call.wav").write_bytes(wav(seconds=1.2))
+    done = []
+    ledger = await send(gateway, [folder], advance=done.append)
+    assert counts(ledger) == ({"chats": 250, "screenshot": 2, "call": 4}, {}, 0)
+    assert sum(done) == plan([folder]).size
+    assert [event.text for event in gateway.events("chat")] == [f"m{i}" for i in range(250)]
+    assert len(gateway.events("screenshot")) == 2
+    again = await send(gateway, [folder])
+    assert counts(again) == ({}, {"chats": 250, "screenshot": 2, "call": 4}, 0)
+    assert len(gateway.events("chat") + gateway.events("screenshot") + gateway.events("call")) == 256
+
+
+@pytest.mark.parametrize(
+    ("name", "container", "codec"),
+    [("a.mp3", "mp3", "libmp3lame"), ("a.flac", "flac", "flac"), ("a.ogg", "ogg", "libopus"),
+     ("a.opus", "ogg", "libopus"), ("a.m4a", "mp4", "aac")],
+)  # fmt: skip
+async def test_every_kind_of_audio_becomes_chunks_without_holes(gateway, folder, name, container, codec):
+    (folder / name).write_bytes(encoded(container, codec, rate=48_000))
+    ledger = await send(gateway, [folder])
+    assert ledger.refused == []
+    *chunks, end = gateway.events("call")
+    assert [chunk.chunk_index for chunk in chunks] == list(range(len(chunks)))
+    for before, after in pairwise(chunks):
+        assert after.start_s == pytest.approx(before.end_s, abs=1e-3)
+    assert chunks[-1].end_s == pytest.approx(1.2, abs=0.1)
+    assert end.chunks == len(chunks)
+
+
+async def test_the_moment_that_is_said_is_when_the_call_began(gateway, folder):
+    (folder / "call.wav").write_bytes(wav(seconds=1.2))
+    at = datetime(2026, 3, 1, 12, tzinfo=UTC)
+    await send(gateway, [folder], Origin(subject_id="s1", at=at))
+    spans = [event.event_time - at for event in gateway.events("call")]
+    assert spans == [timedelta(seconds=s) for s in (0.5, 1.0, 1.2, 1.2)]
+
+
+async def test_sent_again_to_a_gateway_that_forgot_every_event_is_the_very_same(tmp_path, folder):
+    """The index is written by id: a repeat with another time would move what is there."""
+    at = datetime(2026, 2, 3, 4, 5, 6, 250_000, tzinfo=UTC)
+    (folder / "chat.jsonl").write_text("".join(json.dumps(CHAT | {"text": f"m{i}"}) + "\n" for i in range(3)))
+    (folder / "shot.png").write_bytes(picture())
+    (folder / "call.wav").write_bytes(wav(seconds=1.2))
+    for path in folder.iterdir():
+        written(path, at)
+    said = []
+    for number in range(2):
+        async with memory_gateway(tmp_path / f"gateway{number}") as made:
+            await send(made, [folder])
+            events = made.events("chat") + made.events("screenshot") + made.events("call")
+            said.append([event.model_dump(exclude={"ingested_at"}) for event in events])
+    assert said[0] == said[1]
+    times = [event["event_time"] - at for event in said[0]]
+    # A call's file was last written when it ended, so that none of it lies ahead of the clock.
+    assert times[:4] == [timedelta()] * 4
+    assert times[4:] == [timedelta(seconds=s) for s in (-0.7, -0.2, 0, 0)]
+
+
+async def test_media_whose_file_cannot_tell_when_it_happened_ask_for_it(gateway, folder):
+    (folder / "shot.png").write_bytes(picture())
+    (folder / "call.wav").write_bytes(wav(seconds=1.2))
+    for path in folder.iterdir():
+        written(path, datetime(1980, 1, 1, tzinfo=UTC))  # as an archive without times leaves it
+    ledger = await send(gateway, [folder])
+    assert ["--at" in refusal.reason for _, refusal in ledger.refused] == [True, True]
+    ledger = await send(gateway, [folder], Origin(subject_id="s1", at=datetime(2026, 1, 1, tzinfo=UTC)))
+    assert ledger.refused == []
+
+
+async def test_a_call_in_real_time_is_sent_when_it_was_spoken(gateway, folder):
+    (folder / "call.wav").write_bytes(wav(seconds=1.2))
+    started = datetime.now(UTC)
+    await send(gateway, [folder], pace=Pace(speed=2.0, chunk_s=0.5))
+    *chunks, _ = gateway.events("call")
+    # Never before its last sample was spoken, at twice the speed; how much later depends on the machine.
+    assert all(chunk.event_time - started >= timedelta(seconds=chunk.end_s / 2) for chunk in chunks)
+
+
+async def test_progress_is_told_piece_by_piece_and_comes_to_the_whole(gateway, folder):
+    (folder / "call.wav").write_bytes(wav(seconds=4.0))
+    done = []
+    await send(gateway, [folder], advance=done.append)
+    size = plan([folder]).size
+    assert sum(done) == pytest.approx(size)
+    assert len(done) == 8
+    assert all(step == pytest.approx(size / 8) for step in done)
+    rows = "".join(json.dumps(CHAT | {"text": f"m{i}"}) + "\n" for i in range(1_000))
+    (folder / "call.wav").unlink()
+    (folder / "chat.jsonl").write_text(rows)
+    done.clear()
+    await send(gateway, [folder], advance=done.append)
+    assert len(done) == 10
+    assert sum(done) == plan([folder]).size
+
+
+async def test_what_is_refused_is_done_with_too(gateway, folder):
+    (folder / "a.png").write_bytes(b"no image")
+    (folder / "b.wav").write_bytes(b"no audio")
+    (folder / "c.wav").write_bytes(wav(seconds=1.2)[:9_000])
+    (folder / "d.jsonl").write_text("nonsense\n" * 300)
+    done = []
+    ledger = await send(gateway, [folder], advance=done.append)
+    assert len(ledger.refused) >= 302
+    assert sum(done) == pytest.approx(plan([folder]).size)
+    done.clear()
+    await send(gateway, [folder], Origin(), advance=done.append)
+    assert sum(done) == pytest.approx(plan([folder]).size)
+
+
+class BusyAtFirst(httpx.AsyncBaseTransport):
+    """The gateway, which answers 429 so many times before it takes anything."""
+
+    def __init__(self, gateway, times):
+        self.times = times
+        self._transport = gateway.transport
+
+    async def handle_async_request(self, request):
+        if self.times > 0:
+            self.times -= 1
+            return httpx.Response(429, headers={"Retry-After": "0.001"}, json={"detail": "behind"})
+        return await self._transport.handle_async_request(request)
+
+
+async def test_a_gateway_that_is_busy_is_waited_for_and_nothing_is_left_out(gateway, folder):
+    (folder / "chat.jsonl").write_text(json.dumps(CHAT) + "\n")
+    (folder / "shot.png").write_bytes(picture())
+    (folder / "call.wav").write_bytes(wav(seconds=1.2))
+    ledger = await send(gateway, [folder], transport=BusyAtFirst(gateway, 60))
+    assert counts(ledger) == ({"chats": 1, "screenshot": 1, "call": 4}, {}, 0)
+
+
+async def test_a_gateway_that_takes_nothing_for_too_long_is_given_up(gateway, folder):
+    for number in range(3):
+        (folder / f"{number}.png").write_bytes(picture(seed=number))
+    ledger = await send(gateway, [folder], transport=BusyAtFirst(gateway, 10**9), patience_s=0.05)
+    assert len(ledger.refused) == 3
+    assert all("not sent" in refusal.reason and "behind" in refusal.reason for _, refusal in ledger.refused)
+
+
+async def test_every_refusal_is_a_line_of_json_and_counts_all_that_is_lost(gateway, folder):
+    stray = ['c,s,bot,"5 inch', *(f"c,s,bot,m{i}" for i in range(9))]
+    (folder / "chat.csv").write_text("\n".join(["conversation_id,subject_id,role,text", "c,s,bot,fine", *stray]))
+    (folder / "shot.png").write_bytes(b"no image")
+    ledger = await send(gateway, [folder])
+    assert ledger.refused_of("chats") == 10
+    chats, shot = (json.loads(line) for line in ledger.refusals())
+    assert (chats["kind"], chats["line"], chats["lines"]) == ("chats", 3, 10)
+    assert chats["reason"].startswith("lines 3 to 12: ")
+    assert (shot["path"], shot["line"]) == (str(folder / "shot.png"), None)
+
+
+async def test_bad_lines_are_refused_and_good_ones_of_the_same_batch_taken(gateway, folder):
+    rows = [CHAT | {"text": f"m{i}"} for i in range(8)]
+    rows[2]["text"] = "x" * 101  # the gateway's limit
+    rows[5]["event_time"] = "2999-01-01T00:00:00Z"  # the gateway's clock
+    rows[6]["role"] = "nobody"  # known without the gateway
+    (folder / "chat.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    ledger = await send(gateway, [folder])
+    assert ledger.accepted["chats"] == 5
+    refused = {refusal.line: refusal.reason for _, refusal in ledger.refused}
+    assert set(refused) == {3, 6, 7}
+    assert "413" in refused[3]
+    assert "ahead of our clock" in refused[6]
+    assert [event.text for event in gateway.events("chat")] == ["m0", "m1", "m3", "m4", "m7"]
+
+
+async def test_media_that_is_none_is_refused_with_the_gateways_reason_and_the_rest_goes_on(gateway, folder):
+    (folder / "a.png").write_bytes(b"no image")
+    (folder / "b.wav").write_bytes(b"no audio")
+    (folder / "c.png").write_bytes(picture())
+    ledger = await send(gateway, [folder])
+    assert ledger.accepted == {"screenshot": 1}
+    assert {(kind, refusal.path.name) for kind, refusal in ledger.refused} == {
+        ("screenshot", "a.png"),
+        ("call", "b.wav"),
+    }
+    assert all(refusal.reason for _, refusal in ledger.refused)
+
+
+async def test_media_of_nobody_is_refused(gateway, folder):
+    (folder / "a.png").write_bytes(picture())
+    (folder / "b.wav").write_bytes(wav())
+    ledger = await send(gateway, [folder], Origin())
+    assert ["--subject" in refusal.reason for _, refusal in ledger.refused] == [True, True]
+
+
+async def test_a_conversation_names_one_call_and_any_number_of_pictures(gateway, folder):
+    (folder / "a.png").write_bytes(picture())
+    (folder / "b.png").write_bytes(picture(seed=2))
+    (folder / "call.wav").write_bytes(wav())
+    await send(gateway, [folder], Origin(subject_id="s1", conversation_id="c7"))
+    events = gateway.events("screenshot") + gateway.events("call")
+    assert {event.conversation_id for event in events} == {"c7"}
+    (folder / "other.wav").write_bytes(wav(seed=3))
+    ledger = await send(gateway, [folder], Origin(subject_id="s1", conversation_id="c7"))
+    assert ["one call" in refusal.reason for _, refusal in ledger.refused] == [True, True]
+
+
+async def test_the_same_file_about_somebody_else_is_another_event(gateway, folder):
+    (folder / "a.png").write_bytes(picture())
+    (folder / "call.wav").write_bytes(wav())
+    for subject in ("s1", "s2"):
+        ledger = await send(gateway, [folder], Origin(subject_id=subject))
+        assert not ledger.duplicate
+    assert len({event.event_id for event in gateway.events("screenshot") + gateway.events("call")}) == 6
+
+
+async def test_when_the_gateway_is_away_nothing_more_is_tried_and_all_of_it_is_told(gateway, folder):
+    asked = []
+
+    def away(request):
+        asked.append(request)
+        raise httpx.ConnectError("away")
+
+    for number in range(20):
+        (folder / f"{number}.png").write_bytes(picture(seed=number))
+    ledger = await send(gateway, [folder], transport=httpx.MockTransport(away))
+    assert len(ledger.refused) == 20
+    assert all("not sent" in refusal.reason for _, refusal in ledger.refused)
+    assert len(asked) <= 4
