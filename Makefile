@@ -1,18 +1,18 @@
-# One command sets up and runs the demo, one sets up and passes the tests. `make` alone lists them all.
+# `make demo` sets up and runs the demo, `make test` sets up and runs the tests. `make` alone lists all targets: `##@` begins
+# a group, `##` describes a target.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 VENV ?= .venv
 BIN := $(VENV)/bin
 PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3)
 UV_VERSION := 0.13.9
-# What the demo or the tests are started with besides, for example ARGS="--speed 1 --exit" or ARGS="tests/land -x".
+# More arguments for the demo, the tests or a benchmark, for example ARGS="--speed 1 --exit" or ARGS="tests/land -x".
 ARGS ?=
-# How python runs the tests; `make coverage` sets both anew.
+# How Python runs the tests; `make coverage` overrides both.
 PYTEST := -m pytest
 TRACED :=
 
-help:  ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+##@ Run
 
 demo: $(VENV)/.local models  ## Set up, start the stack, stream the sample case, ask about it; stays up until Ctrl-C
 	$(BIN)/mmplatform demo $(ARGS)
@@ -26,10 +26,12 @@ down: $(VENV)/.local  ## Stop a stack that runs in the background
 models: $(VENV)/.local  ## Pull the pinned models (once; about 230 MB)
 	$(BIN)/mmplatform models pull
 
-test: $(VENV)/.dev models  ## Set up and run all tests
+##@ Test
+
+test: $(VENV)/.dev models  ## Set up and run all tests (about 17 minutes on two cores)
 	$(BIN)/mmplatform models pull whisper-tiny minilm-fp32
 	$(TRACED) $(BIN)/python $(PYTEST) -n 2 --max-worker-restart 2 --dist loadscope --no-loadscope-reorder -m "not caption and not system" $(ARGS) 2> >(tee .test-stderr >&2); \
-	code=$$?; if grep -q 'Fatal Python error' .test-stderr; then echo "a test process was killed; what it said first:"; \
+	code=$$?; if grep -q 'Fatal Python error' .test-stderr; then echo "a test process was killed; its first lines:"; \
 	  grep -v '^Extension modules' .test-stderr | grep -B 8 -A 60 'Fatal Python error' | cut -c1-160; fi; exit $$code
 
 coverage: $(VENV)/.dev  ## The same tests, with the coverage of every process they start (half as long again)
@@ -37,16 +39,15 @@ coverage: $(VENV)/.dev  ## The same tests, with the coverage of every process th
 	$(MAKE) test PYTEST="-m coverage run -m pytest" TRACED="COVERAGE_PROCESS_START=$(CURDIR)/pyproject.toml"; \
 	code=$$?; set -o pipefail; $(BIN)/coverage combine -q && $(BIN)/coverage report --format=total | sed 's/^/coverage, percent: /' || exit 1; exit $$code
 
-test-system: $(VENV)/.dev models  ## A stack under attack, under a surge, in the hands of an operator (about 4 minutes)
+test-system: $(VENV)/.dev models  ## A stack under attack, under a surge, and operated by the runbook (about 4 minutes)
 	$(BIN)/mmplatform models pull whisper-tiny
 	$(BIN)/python -m pytest -m system $(ARGS)
 
+test-flow: $(VENV)/.dev models  ## Every backpressure policy, a rolling restart, more topic partitions (about 4 minutes)
+	MMPLATFORM_TEST_FLOW_WHOLE=1 $(BIN)/python -m pytest tests/integration/test_flow.py $(ARGS)
+
 test-backfill: $(VENV)/.dev models  ## A backfill of 24 hours beside a stream, as the UI starts it (`make test` takes 4)
 	MMPLATFORM_TEST_BACKFILL_HOURS=24 $(BIN)/python -m pytest tests/integration/test_backfill.py $(ARGS)
-
-fuzz: $(VENV)/.dev models  ## Send 100,000 bad and good inputs to a stack of its own and account for each (about 9 minutes)
-	export MMPLATFORM_DATA_DIR=$$(mktemp -d) MMPLATFORM_GATEWAY_PORT=0; $(BIN)/mmplatform up --detach --no-dagster && \
-	  $(BIN)/python -m benchmarks.fuzz --inputs 100000 $(ARGS); code=$$?; $(BIN)/mmplatform down; exit $$code
 
 test-faults: $(VENV)/.dev models  ## Every process killed, servers away for 20 s, a chaos run of 10 kills (about 6 minutes)
 	$(BIN)/mmplatform models pull whisper-tiny
@@ -55,14 +56,14 @@ test-faults: $(VENV)/.dev models  ## Every process killed, servers away for 20 s
 test-runbook: $(VENV)/.dev models  ## Every recipe of docs/how-to/runbook.md against a stack (about 3 minutes)
 	MMPLATFORM_TEST_RUNBOOK=1 $(BIN)/python -m pytest tests/operations $(ARGS)
 
-test-flow: $(VENV)/.dev models  ## Every policy of backpressure, a rolling restart, raised topic partitions (about 4 minutes)
-	MMPLATFORM_TEST_FLOW_WHOLE=1 $(BIN)/python -m pytest tests/integration/test_flow.py $(ARGS)
-
 test-caption: .venv-caption/.ready  ## Set up torch in a venv of its own and drive the transformers captioner
 	.venv-caption/bin/python -m pytest -m caption tests/derive/adapters/test_transformers_captioner.py $(ARGS)
 
-manifests:  ## Render deploy/overlays into deploy/rendered (needs kubectl)
-	for overlay in small production; do kubectl kustomize deploy/overlays/$$overlay > deploy/rendered/$$overlay.yaml || exit 1; done
+fuzz: $(VENV)/.dev models  ## Send 100,000 bad and good inputs to a stack of its own and account for each (about 9 minutes)
+	export MMPLATFORM_DATA_DIR=$$(mktemp -d) MMPLATFORM_GATEWAY_PORT=0; $(BIN)/mmplatform up --detach --no-dagster && \
+	  $(BIN)/python -m benchmarks.fuzz --inputs 100000 $(ARGS); code=$$?; $(BIN)/mmplatform down; exit $$code
+
+##@ Check and measure
 
 check: $(VENV)/.dev  ## Lint, types, layers
 	$(BIN)/ruff check .
@@ -70,7 +71,7 @@ check: $(VENV)/.dev  ## Lint, types, layers
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: $(VENV)/.dev models  ## Print the figures that the docs claim (about 35 minutes)
+bench: $(VENV)/.dev models  ## Print the figures of docs/benchmarks (about 35 minutes)
 	$(BIN)/python -m benchmarks.log
 	$(BIN)/python -m benchmarks.efficiency
 	$(BIN)/mmplatform models pull minilm-fp32
@@ -88,22 +89,32 @@ bench: $(VENV)/.dev models  ## Print the figures that the docs claim (about 35 m
 	$(BIN)/mmplatform up --detach --no-dagster
 	$(BIN)/python -m benchmarks.freshness --out docs/benchmarks; code=$$?; $(BIN)/mmplatform down; exit $$code
 
+bench-accuracy: $(VENV)/.dev models  ## Accuracy of speech recognition, OCR and search on real data (about 20 minutes)
+	$(BIN)/python -m benchmarks.accuracy $(ARGS)
+
+bench-incremental: $(VENV)/.dev models  ## 1% edits and deletes in 100,000 passages, against a complete build (about 40 minutes)
+	$(BIN)/python -m benchmarks.incremental $(ARGS)
+
+bench-peers: $(VENV)/.dev models  ## The same chats in hand-written loops, CocoIndex, Pixeltable and Pathway (about an hour)
+	$(BIN)/python -m benchmarks.peers $(ARGS)
+
 chaos: $(VENV)/.dev models  ## 100 kills and 50 other faults under load, then sets are compared; ARGS="--kills 30 --seed 2"
 	$(BIN)/mmplatform models pull whisper-tiny
 	$(BIN)/python -m benchmarks.chaos $(ARGS)
 
-soak: $(VENV)/.dev models  ## Whether memory stays flat in an hour of steady load; ARGS="--minutes 15"
+soak: $(VENV)/.dev models  ## Memory over an hour of steady load, by process; ARGS="--minutes 15"
 	export MMPLATFORM_DATA_DIR=$$(mktemp -d) MMPLATFORM_GATEWAY_PORT=0; $(BIN)/mmplatform up --detach --no-dagster && \
 	  $(BIN)/python -m benchmarks.soak $(ARGS); code=$$?; $(BIN)/mmplatform down; exit $$code
 
-bench-incremental: $(VENV)/.dev models  ## 1% edits and deletes in 100,000 passages against building anew (about 40 minutes)
-	$(BIN)/python -m benchmarks.incremental $(ARGS)
+##@ Deploy
 
-bench-accuracy: $(VENV)/.dev models  ## Print how well it hears, reads and finds, on real data (about 20 minutes)
-	$(BIN)/python -m benchmarks.accuracy $(ARGS)
+manifests:  ## Render deploy/overlays into deploy/rendered (needs kubectl)
+	for overlay in small production; do kubectl kustomize deploy/overlays/$$overlay > deploy/rendered/$$overlay.yaml || exit 1; done
 
-bench-peers: $(VENV)/.dev models  ## Print the same chats in hand-written loops, CocoIndex, Pixeltable and Pathway beside ours (about an hour)
-	$(BIN)/python -m benchmarks.peers $(ARGS)
+##@ Housekeeping
+
+help:  ## List the targets
+	@awk -F ':.*## ' '/^##@ / {print (n++ ? "\n" : "") substr($$0, 5)} /^[a-z-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 clean:  ## Remove the virtual environments, caches and the stack's data (pulled models stay)
 	-test ! -x $(BIN)/mmplatform || $(BIN)/mmplatform down
@@ -116,7 +127,7 @@ $(VENV)/.uv: constraints.txt
 	-$(BIN)/python -m pip install -q uv==$(UV_VERSION)
 	@touch $@
 
-# uv where it works, because it is ten times as quick; pip where it does not (a mirror that only pip is set up for).
+# uv first, because it is ten times as fast; pip where uv fails (a mirror that only pip is configured for).
 define install
 	$(BIN)/uv pip install --python $(BIN)/python -c constraints.txt -e '.[$(1)]' || $(BIN)/python -m pip install -c constraints.txt -e '.[$(1)]'
 endef
@@ -131,8 +142,8 @@ $(VENV)/.dev: $(VENV)/.local pyproject.toml constraints.txt
 
 comma := ,
 
-# A venv that sees everything in $(VENV) and adds torch alone, which so never gets in there. pip, not uv: pip also looks
-# where a machine keeps its own build of torch.
+# A venv that sees everything in $(VENV) and adds only torch, so that torch never gets into $(VENV). pip, not uv: pip also
+# finds a build of torch that the machine provides.
 .venv-caption/.ready: $(VENV)/.dev
 	$(PYTHON) -m venv .venv-caption
 	$(BIN)/python -c 'import sysconfig; print("import site; site.addsitedir(%r)" % sysconfig.get_path("purelib"))' \
@@ -141,4 +152,4 @@ comma := ,
 	  $$($(BIN)/python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["caption"])')
 	@touch $@
 
-.PHONY: coverage soak bench-incremental help demo up down models test test-system test-backfill fuzz test-caption check bench clean test-faults chaos manifests bench-accuracy bench-peers test-runbook test-flow
+.PHONY: demo up down models test coverage test-system test-flow test-backfill test-faults test-runbook test-caption fuzz check bench bench-accuracy bench-incremental bench-peers chaos soak manifests help clean
