@@ -2,6 +2,7 @@
 
 import json
 import re
+import tomllib
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -15,7 +16,7 @@ from mmplatform.settings import Settings
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted(DOCS.rglob("*.md"))]
+PAGES = [*sorted(ROOT.glob("*.md")), ROOT / "examples" / "README.md", *sorted(DOCS.rglob("*.md"))]
 
 
 def setting_row(name):
@@ -118,17 +119,41 @@ def test_links_lead_somewhere(page):
             assert anchor in anchors(path), f"{page.name} links to {target}"
 
 
-def test_the_walk_through_the_code_names_functions_that_exist():
-    """docs/explanation/architecture.md names functions as [`name`](file): each must be defined in that file."""
-    text = (DOCS / "explanation" / "architecture.md").read_text()
-    named = re.findall(r"\[`([\w.]+)`\]\((?:\.\./)+([\w/]+\.py)\)", text)
-    assert len(named) > 30
-    for function, file in named:
+def named_functions(page):
+    """The functions and files that a page names as [`name`](file), each with its file."""
+    return re.findall(r"\[`([\w.]+)`\]\((?:\.\./)*([\w/]+\.py)\)", page.read_text())
+
+
+def test_the_walk_through_the_code_is_long_enough_to_lead_somewhere():
+    assert len(named_functions(DOCS / "explanation" / "code-walk.md")) > 50
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_a_function_that_a_page_links_is_defined_in_that_file(page):
+    for function, file in named_functions(page):
+        if function.endswith(".py"):
+            assert f"/{file}".endswith(f"/{function}")
+            continue
         name = function.split(".")[-1]
         source = (ROOT / file).read_text()
         assert re.search(rf"^\s*(async def|def|class) {name}\b|^{name}\b.*=", source, re.MULTILINE), (
             f"{function} in {file}"
         )
+
+
+def test_every_page_is_listed_in_the_reading_order():
+    listed = {
+        (DOCS / target).resolve() for target in re.findall(r"\]\(([^)#]+\.md)[)#]", (DOCS / "README.md").read_text())
+    }
+    assert {page for page in PAGES if page != DOCS / "README.md"} - listed == set()
+
+
+def test_the_page_for_contributors_has_the_layers_that_the_linter_holds():
+    linter = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]
+    (contract,) = [row for row in linter["contracts"] if row["name"].startswith("Inside mmplatform")]
+    table = (ROOT / "AGENTS.md").read_text().partition("\n## Layers\n")[2].partition("\n## ")[0]
+    layers = [layer.replace("\\|", "|") for layer in re.findall(r"^\| `(.*?)` \|", table, re.MULTILINE)]
+    assert layers == contract["layers"]
 
 
 def test_the_glossary_has_the_words_that_matter():
