@@ -25,7 +25,7 @@ from mmplatform.events import BlobRef, CallChunk, Position, encode, utc_now
 from mmplatform.kafka.producer import LogProducer, LogRecord
 from mmplatform.kafka.topics import ensure_topics
 from mmplatform.land.lakehouse.store import Lakehouse
-from mmplatform.local.services.port_leases import any_free
+from mmplatform.local.services.port_leases import any_free_port
 from mmplatform.modalities import ARTIFACTS_TOPIC, CALL
 from mmplatform.pipeline.factories import space_named
 from mmplatform.settings import Settings, load
@@ -51,9 +51,13 @@ class Backlog:
 def archiver_costs(folder: Path) -> dict[str, float]:
     """Seconds of processor for a commit and for a row."""
     folder.mkdir(parents=True)
-    port = any_free()
+    port = any_free_port()
     settings = load(
-        data_dir=folder, kafka=f"127.0.0.1:{port}", archive_commit_s=COMMIT_S, metrics_port=any_free(), chroma="unused"
+        data_dir=folder,
+        kafka=f"127.0.0.1:{port}",
+        archive_commit_s=COMMIT_S,
+        metrics_port=any_free_port(),
+        chroma="unused",
     )
     broker = [sys.executable, "-m", "mmplatform.local.broker", "--data", str(folder / "broker"), "--port", str(port)]
     with running(broker, settings):
@@ -76,7 +80,7 @@ def archiver_costs(folder: Path) -> dict[str, float]:
 def index_costs(folder: Path) -> dict[str, float]:
     """Seconds of processor for a passage in full batches: of the indexer, and of Chroma behind it."""
     folder.mkdir(parents=True)
-    ports = [any_free() for _ in range(3)]
+    ports = [any_free_port() for _ in range(3)]
     settings = load(
         data_dir=folder, kafka=f"127.0.0.1:{ports[0]}", chroma=f"http://127.0.0.1:{ports[1]}", metrics_port=ports[2]
     )

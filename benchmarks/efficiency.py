@@ -44,7 +44,7 @@ from mmplatform.kafka.producer import LogProducer, LogRecord
 from mmplatform.kafka.reader import ReplayLog
 from mmplatform.kafka.topics import ensure_topics
 from mmplatform.land.blobs.open import open_blobs
-from mmplatform.local.services.port_leases import any_free
+from mmplatform.local.services.port_leases import any_free_port
 from mmplatform.memo import MemoryMemo
 from mmplatform.modalities import ARTIFACTS_TOPIC, MODALITIES
 from mmplatform.pipeline import factories
@@ -200,7 +200,7 @@ def _recorded(modality: Modality, settings: Settings, blobs: Blobs, calls: Calls
 
 def pipeline_seconds(modality: Modality, events: Sequence[Event], settings: Settings) -> float:
     """Work the events off with one deriver process; from the first event on the log to the last artifact on it."""
-    settings = settings.model_copy(update={"metrics_port": any_free()})
+    settings = settings.model_copy(update={"metrics_port": any_free_port()})
     command = [sys.executable, "-m", "mmplatform.worker", f"derive-{modality}"]
     log = ReplayLog(settings)
     topic = MODALITIES[modality].topic
@@ -287,7 +287,7 @@ def main() -> None:
         f"{'modality':<12}{'inputs':>8}{'bare s':>9}{'pipeline s':>12}{'pipeline/bare throughput':>26}   bare, by call"
     )
     with tempfile.TemporaryDirectory() as folder:
-        port = any_free()
+        port = any_free_port()
         settings = load(data_dir=Path(folder), kafka=f"127.0.0.1:{port}")
         broker = [
             sys.executable,

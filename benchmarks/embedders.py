@@ -22,7 +22,7 @@ from benchmarks.load import chat_texts
 from benchmarks.machine import describe
 from mmplatform.derive.adapters.model_files import locate
 from mmplatform.derive.adapters.onnx_embedder import OnnxEmbedder
-from mmplatform.local.models.minilm_onnx import DELICATE, by_channel, quantise
+from mmplatform.local.models.minilm_onnx import QUANTISED_BY_BLOCKS, quantise, quantise_by_channel
 from mmplatform.settings import load
 
 _EXACT: Final = "minilm-fp32"
@@ -34,8 +34,8 @@ def embedders(home: Path) -> Iterator[dict[str, OnnxEmbedder]]:
     with tempfile.TemporaryDirectory() as folder:
         exact, whole, half, ours = (_beside(Path(folder) / name, home) for name in ("exact", "whole", "half", "ours"))
         exact.symlink_to(home / exact.name)
-        by_channel(exact, whole, [])
-        by_channel(exact, half, DELICATE)
+        quantise_by_channel(exact, whole, [])
+        quantise_by_channel(exact, half, QUANTISED_BY_BLOCKS)
         quantise(exact, ours)
         yield {
             "exact": OnnxEmbedder(exact.parent),

@@ -57,7 +57,7 @@ class Outcome:
 
 def main() -> None:
     arguments = _arguments()
-    run = run_file.running(load().data_dir.absolute())
+    run = run_file.read_running(load().data_dir.absolute())
     if run is None:
         raise SystemExit("start the stack first: mmplatform up --detach")
     print(f"machine: {describe()}")

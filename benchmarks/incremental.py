@@ -32,7 +32,7 @@ from mmplatform.artifacts import Passage, artifact_id
 from mmplatform.derive.chat import ChatDeriver
 from mmplatform.events import Arrival, ChatMessage, Position, utc_now
 from mmplatform.land.index.store import ChromaIndex
-from mmplatform.local.services.port_leases import any_free
+from mmplatform.local.services.port_leases import any_free_port
 from mmplatform.memo import SqliteMemo
 from mmplatform.pipeline.factories import open_embedder, open_redactor
 from mmplatform.ports import Memo
@@ -113,7 +113,7 @@ class Side:
 @contextmanager
 def chroma_server(folder: Path) -> Iterator[tuple[Settings, int]]:
     """A server with its files in the folder: the settings that name it, and its process."""
-    port = any_free()
+    port = any_free_port()
     settings = load(data_dir=folder, chroma=f"http://127.0.0.1:{port}")
     command = [sys.executable, "-m", "mmplatform.local.services.chroma_server", "--path", str(folder / "chroma")]
     with running([*command, "--host", "127.0.0.1", "--port", str(port)], settings) as server:

@@ -27,7 +27,7 @@ from benchmarks.machine import describe
 from mmplatform.events import Event, Modality, Position
 from mmplatform.land.blobs.open import open_blobs
 from mmplatform.land.lakehouse.row_codec import row_of
-from mmplatform.local.services.port_leases import any_free
+from mmplatform.local.services.port_leases import any_free_port
 from mmplatform.modalities import MODALITIES, ModalitySpec
 from mmplatform.pipeline.reprocess.inputs import open_parts
 from mmplatform.pipeline.reprocess.reprocess import reprocess
@@ -126,7 +126,7 @@ def main() -> None:
         f"{'opening s':>10}{'once more s':>12}"
     )
     with tempfile.TemporaryDirectory() as name:
-        folder, port = Path(name), any_free()
+        folder, port = Path(name), any_free_port()
         chroma = str(Path(sys.executable).with_name("chroma"))
         command = [chroma, "run", "--path", f"{name}/chroma", "--host", "127.0.0.1", "--port", str(port)]
         with running(command, load(data_dir=folder)):

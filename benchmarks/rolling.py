@@ -26,8 +26,8 @@ from benchmarks.machine import describe
 from benchmarks.reader import sweep
 from mmplatform.events import utc_now
 from mmplatform.local import run_file
-from mmplatform.local.launch import run_detached, take_down
-from mmplatform.local.supervisor.rolling_restart import ask_restart
+from mmplatform.local.launch import run_detached, stop_stack
+from mmplatform.local.supervisor.rolling_restart import request_restart
 from mmplatform.settings import load
 from mmplatform.telemetry.freshness import Quantiles
 
@@ -97,7 +97,7 @@ def measure(run: run_file.StackRun, rate: float) -> tuple[Seen, dict[str, float]
     for thread in threads:
         thread.start()
     time.sleep(CALM_S)
-    ask_restart(Path(run.data_dir), [], paused.__setitem__)
+    request_restart(Path(run.data_dir), [], paused.__setitem__)
     time.sleep(CALM_S)
     over.set()
     for thread in threads:
@@ -124,7 +124,7 @@ def main() -> None:
         try:
             seen, paused, gaps = measure(run, arguments.rate)
         finally:
-            take_down(Path(folder), hurry=False, patience_s=90)
+            stop_stack(Path(folder), force=False, timeout_s=90)
     for name, seconds in paused.items():
         print(f"{name:<20} nobody worked in its place for {seconds:.2f} s")
     print(f"longest time in which no chat was taken: {longest(seen.taken):.2f} s ({seen.failed_posts} posts failed)")

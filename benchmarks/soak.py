@@ -84,7 +84,7 @@ class Watch(threading.Thread):
     def run(self) -> None:
         """Every few seconds; a process that was restarted begins anew."""
         while not self._done.wait(EVERY_S):
-            now = run_file.running(Path(self._data_dir))
+            now = run_file.read_running(Path(self._data_dir))
             for name, service in now.services.items() if now is not None else ():
                 if service.pid != self._pids.get(name):
                     self._pids[name] = service.pid
@@ -107,7 +107,7 @@ def main() -> None:
     parser.add_argument("--screenshot-every", type=float, default=20, help="seconds; 0 for none")
     parser.add_argument("--calls", type=int, default=1, help="live, one after the other; 0 for none")
     arguments = parser.parse_args()
-    run = run_file.running(load().data_dir.absolute())
+    run = run_file.read_running(load().data_dir.absolute())
     if run is None:
         raise SystemExit("start the stack first: mmplatform up --detach --no-dagster")
     print(f"machine: {describe()}", flush=True)

@@ -22,7 +22,7 @@ from benchmarks.efficiency import running
 from benchmarks.machine import describe
 from benchmarks.reprocess import wait_for_answer
 from mmplatform.kafka.topics import ensure_topics
-from mmplatform.local.services.port_leases import any_free
+from mmplatform.local.services.port_leases import any_free_port
 from mmplatform.settings import Settings, load
 
 AIM_S = 3.0
@@ -31,7 +31,7 @@ PATIENCE_S = 180.0
 
 def seconds_until_ready(worker: str, settings: Settings) -> float:
     """Of one start."""
-    settings = settings.model_copy(update={"metrics_port": any_free()})
+    settings = settings.model_copy(update={"metrics_port": any_free_port()})
     started = time.monotonic()
     with running([sys.executable, "-m", "mmplatform.worker", worker], settings) as child:
         while time.monotonic() - started < PATIENCE_S:
@@ -54,7 +54,7 @@ def main() -> None:
     print(f"machine: {describe()}")
     print("| worker | starts | p50 | p95 | max | aim: max 3 |\n|---|---|---|---|---|---|", flush=True)
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
-        broker, chroma = any_free(), any_free()
+        broker, chroma = any_free_port(), any_free_port()
         settings = load(data_dir=Path(folder), kafka=f"127.0.0.1:{broker}", chroma=f"http://127.0.0.1:{chroma}")
         for module, where, port in (("broker", "--data", broker), ("services.chroma_server", "--path", chroma)):
             command = [sys.executable, "-m", f"mmplatform.local.{module}", where, f"{folder}/{module}"]

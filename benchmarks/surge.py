@@ -36,7 +36,7 @@ from mmplatform.errors import Busy, PlatformError
 from mmplatform.events import utc_now
 from mmplatform.ingest.schemas import MAX_BATCH, ChatBody
 from mmplatform.local import run_file
-from mmplatform.local.launch import run_detached, take_down
+from mmplatform.local.launch import run_detached, stop_stack
 from mmplatform.settings import load
 from mmplatform.telemetry.freshness import Quantiles
 from quality.slas import MODALITY_SLAS
@@ -175,7 +175,7 @@ def main() -> None:
         try:
             outcome = _warm_and_run(run, surge, arguments.seed)
         finally:
-            take_down(Path(folder), hurry=False, patience_s=90)
+            stop_stack(Path(folder), force=False, timeout_s=90)
     _print(surge, outcome)
     if arguments.out is not None:
         _write(arguments, surge, outcome)

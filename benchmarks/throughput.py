@@ -27,7 +27,7 @@ from benchmarks.freshness import drain
 from benchmarks.machine import cpu_by_service, describe
 from benchmarks.surge import Surge, run_surge
 from mmplatform.local import run_file
-from mmplatform.local.launch import run_detached, take_down
+from mmplatform.local.launch import run_detached, stop_stack
 from mmplatform.settings import load
 from mmplatform.telemetry.freshness import Quantiles
 
@@ -130,7 +130,7 @@ def main() -> None:
             for number, rate in enumerate(arguments.rates.split(","), start=1):
                 print(measure(run, float(rate), arguments.seconds, number, idle).row(), flush=True)
         finally:
-            take_down(Path(folder), hurry=False, patience_s=90)
+            stop_stack(Path(folder), force=False, timeout_s=90)
 
 
 if __name__ == "__main__":

@@ -242,7 +242,7 @@ def running_stack(folder: Path) -> Iterator[Stack]:
         process = subprocess.Popen(command, env=os.environ | own, stdout=log, stderr=log)
     try:
         deadline = time.monotonic() + PATIENCE_S
-        while (run := run_file.running(folder)) is None or not run.settled:
+        while (run := run_file.read_running(folder)) is None or not run.settled:
             if process.poll() is not None or time.monotonic() > deadline:
                 raise SystemExit(f"the stack did not start: see {folder / 'supervisor.log'}")
             time.sleep(0.5)

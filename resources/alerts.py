@@ -46,10 +46,10 @@ class AlertsResource(ConfiguredResource):
         return f"{self._ui()}/assets/{asset}"
 
     def _ui(self) -> str:
-        from mmplatform.local.run_file import running
+        from mmplatform.local.run_file import read_running
 
         settings = self.settings()
-        run = running(settings.data_dir)
+        run = read_running(settings.data_dir)
         return run.dagster if run is not None and run.dagster else f"http://127.0.0.1:{settings.dagster_port}"
 
     def send(self, alert: Alert | Notice) -> None:

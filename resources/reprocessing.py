@@ -30,10 +30,10 @@ class ReprocessingResource(ConfiguredResource):
             Misconfigured: a model is unknown, or the table is made without it.
             Unavailable: a store does not answer, or no index is running.
         """
-        from mmplatform.local.run_file import with_index
+        from mmplatform.local.run_file import with_chroma_address
         from mmplatform.pipeline.reprocess.inputs import choose, open_parts
         from mmplatform.pipeline.reprocess.reprocess import spec_of
 
         spec = spec_of(table)
-        with open_parts(choose(self.models.over(with_index(self.settings())), spec, models), spec) as parts:
+        with open_parts(choose(self.models.over(with_chroma_address(self.settings())), spec, models), spec) as parts:
             yield parts

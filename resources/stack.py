@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from mmplatform.kafka.reader import ReplayLog
     from mmplatform.land.index.store import ChromaIndex
     from mmplatform.local.run_file import StackRun
-    from mmplatform.local.status.worker_status import WorkerStatus
+    from mmplatform.local.status.worker_status import WorkerStatusPayload
 
 ANSWER_S: Final = 5.0
 """How long the broker or a worker may take: a sensor asks several and is ended after 60 s."""
@@ -56,9 +56,9 @@ class RunningResource(ConfiguredResource):
 
     @staticmethod
     def _run(settings: Settings) -> StackRun | None:
-        from mmplatform.local.run_file import running
+        from mmplatform.local.run_file import read_running
 
-        return running(settings.data_dir)
+        return read_running(settings.data_dir)
 
 
 class ReplayLogResource(RunningResource):
@@ -137,7 +137,7 @@ class IndexResource(RunningResource):
 class StackResource(ReplayLogResource, IndexResource):
     """Both, and what the running stack measures of itself."""
 
-    def measured(self) -> WorkerStatus:
+    def measured(self) -> WorkerStatusPayload:
         """What the index worker measures: the gap of each modality and each stage's share.
 
         Raises:
@@ -146,7 +146,7 @@ class StackResource(ReplayLogResource, IndexResource):
         import httpx
         from pydantic import ValidationError
 
-        from mmplatform.local.status.worker_status import WorkerStatus
+        from mmplatform.local.status.worker_status import WorkerStatusPayload
         from mmplatform.proxy import direct
 
         settings = self.settings()
@@ -158,7 +158,7 @@ class StackResource(ReplayLogResource, IndexResource):
         url = f"{address}/status"
         try:
             with httpx.Client(timeout=ANSWER_S, mounts=direct(url)) as client:
-                return WorkerStatus.model_validate_json(client.get(url).raise_for_status().content)
+                return WorkerStatusPayload.model_validate_json(client.get(url).raise_for_status().content)
         except (httpx.HTTPError, ValidationError) as error:
             raise Unavailable(
                 f"the index worker does not answer at {url} ({type(error).__name__}): see `mmplatform status`"

@@ -30,8 +30,8 @@ class SwappingResource(ConfiguredResource):
             Misconfigured: the settings' embedder is not there.
             Unavailable: no index is running, or the memo does not open.
         """
-        from mmplatform.local.run_file import with_index
+        from mmplatform.local.run_file import with_chroma_address
         from mmplatform.pipeline.factories import open_swapping
 
-        with open_swapping(with_index(self.settings())) as swapping:
+        with open_swapping(with_chroma_address(self.settings())) as swapping:
             yield swapping

@@ -11,7 +11,7 @@ from typing import Literal
 
 from pydantic import AwareDatetime, Field
 
-from mmplatform.local.status.worker_status import Bucket, Quantiles, WorkerStatus
+from mmplatform.local.status.worker_status import BucketPayload, QuantilesPayload, WorkerStatusPayload
 from sensors.cursors import Frozen, Remembered
 
 
@@ -48,12 +48,12 @@ class BucketLanding(Frozen):
     upserted: int
     deleted: int
     passages: int
-    gap: Quantiles
+    gap: QuantilesPayload
     watermark: AwareDatetime | None
 
 
 def bucket_landings(
-    status: WorkerStatus, passages: Mapping[str, int], cursor: Cursor
+    status: WorkerStatusPayload, passages: Mapping[str, int], cursor: Cursor
 ) -> tuple[list[BucketLanding], Cursor]:
     """What to report, by bucket, and the cursor after it.
 
@@ -65,7 +65,7 @@ def bucket_landings(
     same = cursor.since is not None and cursor.since == status.measured_since
     found, after = [], dict(cursor.buckets)
     for bucket, held in passages.items():
-        known, now = after.get(bucket, Told()), status.buckets.get(bucket, Bucket())
+        known, now = after.get(bucket, Told()), status.buckets.get(bucket, BucketPayload())
         base = known if same else Told(passages=known.passages)
         upserted, deleted = now.upserted - base.upserted, now.deleted - base.deleted
         after[bucket] = Told(upserted=now.upserted, deleted=now.deleted, passages=held)

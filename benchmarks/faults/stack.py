@@ -20,9 +20,9 @@ from benchmarks.faults.board import Board
 from mmplatform.client.client import GatewayClient
 from mmplatform.land.lakehouse.store import Lakehouse
 from mmplatform.local import run_file
-from mmplatform.local.launch import take_down
+from mmplatform.local.launch import stop_stack
 from mmplatform.local.services.environment import Addresses, worker_environment
-from mmplatform.local.services.port_leases import any_free
+from mmplatform.local.services.port_leases import any_free_port
 from mmplatform.local.supervisor import processes
 from mmplatform.modalities import MODALITIES
 from mmplatform.settings import Settings, load
@@ -75,7 +75,7 @@ class Guest:
         with suppress(subprocess.TimeoutExpired):
             self.process.wait(timeout=30)
         processes.kill_group(self.process.pid)
-        processes.release(self.process)
+        processes.collect_exit(self.process)
 
 
 @dataclass
@@ -87,7 +87,7 @@ class Broken:
 
     def now(self) -> run_file.StackRun:
         """What the run file says of its processes."""
-        run = run_file.running(self.settings.data_dir)
+        run = run_file.read_running(self.settings.data_dir)
         if run is None:
             raise RuntimeError("the supervisor is gone")
         return run
@@ -145,7 +145,7 @@ class Broken:
 
     def join(self, worker: str, instance: str) -> Guest:
         """A second worker of a kind, which joins the group once it is ready; call in the main thread."""
-        run, port = self.now(), any_free()
+        run, port = self.now(), any_free_port()
         addresses = Addresses(run.kafka, run.chroma, int(run.gateway.rpartition(":")[2]))
         wrapped = (sys.executable, "-m", "benchmarks.faults.process", str(self.board.folder), f"{worker}-{instance}")
         process = processes.spawn(
@@ -220,12 +220,12 @@ def broken_stack(data_dir: Path, **more: str) -> Iterator[Broken]:
         until(lambda: _is_up(settings, supervisor), START_S, f"the stack is up; see {log}")
         yield stack
     finally:
-        take_down(data_dir, hurry=False, patience_s=90)
+        stop_stack(data_dir, force=False, timeout_s=90)
         supervisor.wait(timeout=30)
 
 
 def _is_up(settings: Settings, supervisor: subprocess.Popen[bytes]) -> bool:
     if supervisor.poll() is not None:
         raise RuntimeError(f"the supervisor ended with {supervisor.returncode}")
-    run = run_file.running(settings.data_dir)
+    run = run_file.read_running(settings.data_dir)
     return run is not None and run.pid == supervisor.pid and run.settled

@@ -12,21 +12,21 @@ from pathlib import Path
 from typing import Final
 
 from mmplatform.local.launch import run_stack
-from mmplatform.local.services.port_leases import PortClaims
-from mmplatform.local.services.services import Options, Service, plan
+from mmplatform.local.services.port_leases import PortLeases
+from mmplatform.local.services.services import Service, StackOptions, plan_stack
 from mmplatform.local.status.views import NoView
 from mmplatform.local.supervisor.restart_policy import RestartPolicy
 from mmplatform.settings import load
 
-PATIENT: Final = RestartPolicy(most_s=2.0, deaths=1_000, in_a_row=1_000)
+PATIENT: Final = RestartPolicy(max_delay_s=2.0, max_exits=1_000, max_consecutive_exits=1_000)
 
 
 def main() -> None:
     settings, board = load(), Path(sys.argv[1])
-    with PortClaims() as claims:
-        table = plan(settings, Options(), claims.claim)
+    with PortLeases() as claims:
+        table = plan_stack(settings, StackOptions(), claims.lease)
         services = tuple(breakable(service, board) for service in table.services)
-        run_stack(settings, Options(), NoView(), stack=replace(table, services=services), policy=PATIENT)
+        run_stack(settings, StackOptions(), NoView(), stack=replace(table, services=services), policy=PATIENT)
 
 
 def breakable(service: Service, board: Path) -> Service:

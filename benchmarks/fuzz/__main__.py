@@ -64,7 +64,7 @@ def fuzz(settings: Settings, run: run_file.StackRun, count: int, seed: int) -> t
 
 
 def _restarts(settings: Settings) -> dict[str, int]:
-    run = run_file.running(settings.data_dir.absolute())
+    run = run_file.read_running(settings.data_dir.absolute())
     return {name: service.restarts for name, service in run.services.items()} if run else {}
 
 
@@ -88,7 +88,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args()
     settings = load()
-    run = run_file.running(settings.data_dir.absolute())
+    run = run_file.read_running(settings.data_dir.absolute())
     if run is None:
         raise SystemExit("start the stack first: mmplatform up --detach --no-dagster")
     print(f"machine: {describe()}")

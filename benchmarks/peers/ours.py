@@ -54,7 +54,7 @@ def _stack() -> Iterator[tuple[Settings, run_file.StackRun]]:
         try:
             yield settings.model_copy(update={"chroma": run.chroma, "kafka": run.kafka}), run
         finally:
-            launch.take_down(settings.data_dir.absolute(), hurry=True, patience_s=60)
+            launch.stop_stack(settings.data_dir.absolute(), force=True, timeout_s=60)
 
 
 def _throughput(settings: Settings, run: run_file.StackRun, found: Outcome, seed: int) -> None:
@@ -112,7 +112,7 @@ def _killed(settings: Settings, run: run_file.StackRun, chats: int, seed: int) -
     with closing(ChromaIndex.open(settings)) as index:
         names = _send(run, texts(chats, seed), "chat")
         _until(lambda: index.count() >= 0.6 * chats)
-        now = run_file.running(settings.data_dir.absolute())
+        now = run_file.read_running(settings.data_dir.absolute())
         assert now is not None
         for service, state in now.services.items():
             if service.startswith(_KILLED) and state.pid:

@@ -107,8 +107,8 @@ def _told(letter: DeadLetter, standing: Mapping[str, Standing]) -> dict[str, obj
 def _opened() -> tuple[Settings, DeadLetters]:
     from mmplatform.kafka.dead_letters import DeadLetters
     from mmplatform.kafka.reader import ReplayLog
-    from mmplatform.local.run_file import with_log
+    from mmplatform.local.run_file import with_kafka_address
     from mmplatform.settings import load
 
-    settings = with_log(load())
+    settings = with_kafka_address(load())
     return settings, DeadLetters(settings, ReplayLog(settings))

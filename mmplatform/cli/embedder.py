@@ -107,11 +107,11 @@ def retire(
 
 @contextmanager
 def _opened() -> Iterator[tuple[Swapping, Settings]]:
-    from mmplatform.local.run_file import with_index
+    from mmplatform.local.run_file import with_chroma_address
     from mmplatform.pipeline.factories import open_swapping
     from mmplatform.settings import load
 
-    settings = with_index(load())
+    settings = with_chroma_address(load())
     with open_swapping(settings) as swapping:
         yield swapping, settings
 

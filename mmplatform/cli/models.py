@@ -20,7 +20,7 @@ def pull_models(
     from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TransferSpeedColumn
 
-    from mmplatform.local.models import needed_by, pull
+    from mmplatform.local.models import download_models, required_models
     from mmplatform.settings import load
 
     settings = load()
@@ -35,7 +35,7 @@ def pull_models(
                 tasks[what] = display.add_task(what, total=total)
             display.update(tasks[what], completed=done)
 
-        made = pull(names or needed_by(settings), path, show)
+        made = download_models(names or required_models(settings), path, show)
     for directory in made:
         console.print(f"ready: {directory.name}", highlight=False)
     console.print(f"models lie in {path}", highlight=False)
@@ -47,13 +47,13 @@ def list_models() -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from mmplatform.local.models import MODELS, present
+    from mmplatform.local.models import MODELS, is_downloaded
     from mmplatform.settings import load
 
     path = load().models_path
     table = Table("name", "use", "MB", "licence", "made by", "packages", "here", caption=f"in {path}")
     for spec in MODELS.values():
-        here = "yes" if present(spec, path) else "no"
+        here = "yes" if is_downloaded(spec, path) else "no"
         packages = "\n".join(f"{wheel.project} {wheel.version}" for wheel in spec.wheels)
         row = (spec.name, spec.use, f"{spec.bytes_on_disk / 1e6:.0f}", spec.licence, spec.source, packages, here)
         table.add_row(*row)

@@ -24,10 +24,10 @@ def rebuild_index() -> None:
     from mmplatform.kafka.reader import ReplayLog
     from mmplatform.land.index.store import ChromaIndex
     from mmplatform.land.lakehouse.store import Lakehouse
-    from mmplatform.local.run_file import with_index, with_log
+    from mmplatform.local.run_file import with_chroma_address, with_kafka_address
     from mmplatform.settings import load
 
-    settings = with_log(with_index(load()))
+    settings = with_kafka_address(with_chroma_address(load()))
     with closing(ChromaIndex.open(settings)) as chroma, _shown() as show:
         work = Reindexing(settings, Lakehouse.open(settings), chroma, ReplayLog(settings))
         done = work.run(lambda written, of: show("passages", written, of))
@@ -48,10 +48,10 @@ def rebuild_lakehouse() -> None:
     from mmplatform.consumers.rebuild_lakehouse import reland
     from mmplatform.kafka.reader import ReplayLog
     from mmplatform.land.lakehouse.store import Lakehouse
-    from mmplatform.local.run_file import with_log
+    from mmplatform.local.run_file import with_kafka_address
     from mmplatform.settings import load
 
-    settings = with_log(load())
+    settings = with_kafka_address(load())
     with _shown() as show:
         done = reland(settings, Lakehouse.open(settings), ReplayLog(settings), show)
     typer.echo(f"{done.read} records read from the log, {done.rows} rows landed")

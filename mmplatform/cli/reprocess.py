@@ -27,7 +27,7 @@ def reprocess_hour(
     from rich.progress import Progress
 
     from mmplatform.events import utc_now
-    from mmplatform.local.run_file import with_index
+    from mmplatform.local.run_file import with_chroma_address
     from mmplatform.pipeline.reprocess.inputs import choose, open_parts
     from mmplatform.pipeline.reprocess.reprocess import check_hour, parse_hour, reprocess, spec_of
     from mmplatform.settings import load
@@ -35,7 +35,9 @@ def reprocess_hour(
     spec, start = spec_of(table), parse_hour(hour)
     check_hour(start, utc_now())
     chosen = choose(
-        with_index(load()), spec, {"asr_model": asr_model, "caption_model": caption_model, "ner_model": ner_model}
+        with_chroma_address(load()),
+        spec,
+        {"asr_model": asr_model, "caption_model": caption_model, "ner_model": ner_model},
     )
     console = Console(stderr=True)
     with open_parts(chosen, spec) as parts, Progress(console=console) as display:

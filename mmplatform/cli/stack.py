@@ -28,8 +28,8 @@ def up(
 ) -> None:
     """Start the local stack; Ctrl-C stops it."""
     from mmplatform.local.launch import dagster_location, run_stack
-    from mmplatform.local.services.services import Options, parse_derivers
-    from mmplatform.local.status.views import LiveView, PlainView, View
+    from mmplatform.local.services.services import StackOptions, parse_derivers
+    from mmplatform.local.status.views import LiveView, PlainView, StackView
 
     counts = parse_derivers(derivers)
     settings = load()
@@ -40,8 +40,8 @@ def up(
     location, cwd = dagster_location(Path.cwd()) if dagster else ((), None)
     if dagster and not location:
         console.print("no workspace.yaml here: the Dagster UI is left out", style="yellow")
-    view: View = LiveView(console) if console.is_terminal else PlainView(console)
-    run_stack(settings, Options(counts, location, cwd), view)
+    view: StackView = LiveView(console) if console.is_terminal else PlainView(console)
+    run_stack(settings, StackOptions(counts, location, cwd), view)
 
 
 def _detach(derivers: str, dagster: bool) -> None:
@@ -64,10 +64,10 @@ def _detach(derivers: str, dagster: bool) -> None:
     for name, address in (("gateway", run.gateway), ("dagster", run.dagster), ("kafka", run.kafka)):
         if address:
             console.print(f"{name:<8} {address}", highlight=False)
-    for name, service in run.down.items():
+    for name, service in run.down_services.items():
         console.print(Text(f"{name}: {service.note}", style="red"))
-    if run.down:
-        raise Unavailable(f"the stack is not whole ({run.what_is_down}): the rest runs on, `mmplatform down` stops it")
+    if run.down_services:
+        raise Unavailable(f"the stack is not whole ({run.down_summary}): the rest runs on, `mmplatform down` stops it")
 
 
 @app.command()
@@ -78,19 +78,19 @@ def down(
     patience: Annotated[float, typer.Option(help="Seconds to wait for the end.")] = 90.0,
 ) -> None:
     """Stop the local stack and wait until it is gone."""
-    from mmplatform.local.launch import take_down
+    from mmplatform.local.launch import stop_stack
 
     data_dir = load().data_dir.absolute()
-    pid = take_down(data_dir, hurry=now, patience_s=patience)
+    pid = stop_stack(data_dir, force=now, timeout_s=patience)
     typer.echo(f"no stack runs on {data_dir}" if pid is None else f"stopped (pid {pid})")
 
 
 @app.command()
 def retry() -> None:
     """Start again the services that were given up after repeated deaths."""
-    from mmplatform.local.launch import ask_retry
+    from mmplatform.local.launch import retry_failed_services
 
-    names = ask_retry(load().data_dir.absolute())
+    names = retry_failed_services(load().data_dir.absolute())
     typer.echo(f"started again: {', '.join(names)}" if names else "nothing was given up")
 
 
@@ -99,12 +99,12 @@ def restart(
     services: Annotated[list[str] | None, typer.Argument(help="Workers; none: all of them.")] = None,
 ) -> None:
     """Replace workers one by one by fresh processes, each warm before the one before it stops: new code, no outage."""
-    from mmplatform.local.supervisor.rolling_restart import ask_restart
+    from mmplatform.local.supervisor.rolling_restart import request_restart
 
     def show(name: str, seconds: float) -> None:
         typer.echo(f"{name}: restarted" + (f", nobody worked in its place for {seconds:.2f} s" if seconds else ""))
 
-    ask_restart(load().data_dir.absolute(), services or [], show)
+    request_restart(load().data_dir.absolute(), services or [], show)
 
 
 @app.command()
@@ -115,24 +115,24 @@ def status(as_json: Annotated[bool, typer.Option("--json", help="For programs.")
     from mmplatform.local.status.live_table import render
 
     data_dir = load().data_dir.absolute()
-    run = run_file.running(data_dir)
+    run = run_file.read_running(data_dir)
     if run is None:
         if as_json:
             typer.echo("null")
             raise typer.Exit(1)
         left = (
             " (one ended without stopping cleanly: `mmplatform up` goes on from there)"
-            if run_file.last(data_dir)
+            if run_file.read(data_dir)
             else ""
         )
         raise Unavailable(f"no stack runs on {data_dir}{left}: start it with `mmplatform up`")
-    picture = overview.look(run)
+    picture = overview.take_snapshot(run)
     if as_json:
-        typer.echo(json.dumps(overview.as_json(run, picture), indent=2))
+        typer.echo(json.dumps(overview.snapshot_to_json(run, picture), indent=2))
     else:
         console = Console()
         console.print(render(picture, console.width))
-    if not run.settled or run.down:
+    if not run.settled or run.down_services:
         raise typer.Exit(1)
 
 
@@ -165,26 +165,26 @@ def doctor(
     ] = False,
 ) -> None:
     """Check what this machine must have, and say how to mend what it lacks; exit code 1 when something failed."""
-    from mmplatform.local.doctor.doctor import examine
+    from mmplatform.local.doctor.doctor import run_checks
     from mmplatform.local.doctor.finding import Finding
-    from mmplatform.local.doctor.models import model_files
+    from mmplatform.local.doctor.models import check_model_files
 
     settings = load()
-    findings = examine(settings)
+    findings = run_checks(settings)
     if deep:
-        from mmplatform.local.run_file import with_index, with_log
+        from mmplatform.local.run_file import with_chroma_address, with_kafka_address
         from mmplatform.pipeline import deep_checks
 
-        tried = deep_checks.examine(with_log(with_index(settings)))
-        findings += model_files(settings)
+        tried = deep_checks.examine(with_kafka_address(with_chroma_address(settings)))
+        findings += check_model_files(settings)
         findings += [Finding(each.check, each.verdict, each.detail, each.mend) for each in tried]
     table = Table(box=None, pad_edge=False, show_header=False)
     for finding in findings:
-        sign, style = _SIGNS[finding.verdict]
+        sign, style = _SIGNS[finding.status]
         told = Text(finding.detail)
-        if finding.mend:
-            told.append(f"\n→ {finding.mend}", style=style)
+        if finding.fix:
+            told.append(f"\n→ {finding.fix}", style=style)
         table.add_row(Text(sign, style=style), finding.check, told)
     Console().print(table)
-    if any(finding.verdict == "failed" for finding in findings):
+    if any(finding.status == "failed" for finding in findings):
         raise typer.Exit(1)

@@ -21,11 +21,11 @@ def topics(
     from mmplatform.kafka.connection import admin
     from mmplatform.kafka.partitions import parse_raise, raise_partitions, stands
     from mmplatform.kafka.reader import ReplayLog
-    from mmplatform.local.run_file import with_log
+    from mmplatform.local.run_file import with_kafka_address
     from mmplatform.settings import load
 
     wanted = parse_raise(raised) if raised else None
-    settings = with_log(load())
+    settings = with_kafka_address(load())
     log = ReplayLog(settings)
     if wanted is not None:
         modality, number = wanted

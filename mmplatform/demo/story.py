@@ -19,11 +19,11 @@ from mmplatform.demo.watch import Watch
 from mmplatform.errors import PlatformError, Unavailable
 from mmplatform.events import MODALITY_OF_KIND
 from mmplatform.local import run_file
-from mmplatform.local.launch import run_detached, take_down
-from mmplatform.local.models import needed_by, pull
+from mmplatform.local.launch import run_detached, stop_stack
+from mmplatform.local.models import download_models, required_models
 from mmplatform.settings import Settings
 from mmplatform.telemetry.freshness import Quantiles
-from mmplatform.terminal.answers import print_freshness, print_hit, seconds, shorten
+from mmplatform.terminal.answers import format_seconds, print_freshness, print_hit, shorten
 from mmplatform.terminal.running import ask, open_client, status_url
 
 SETTLE_S: Final = 240.0
@@ -110,13 +110,13 @@ class Story:
             return
         self._console.print("stopping the stack …", style="dim")
         deadline = time.monotonic() + START_S
-        while run_file.is_locked(data_dir) and run_file.running(data_dir) is None and time.monotonic() < deadline:
+        while run_file.is_locked(data_dir) and run_file.read_running(data_dir) is None and time.monotonic() < deadline:
             time.sleep(0.2)  # it has just begun: it cannot be told to stop before its run file is there
-        take_down(data_dir, hurry=False, patience_s=90)
+        stop_stack(data_dir, force=False, timeout_s=90)
 
     def _stack(self) -> run_file.StackRun:
         data_dir = self._settings.data_dir.absolute()
-        run = run_file.running(data_dir)
+        run = run_file.read_running(data_dir)
         if run is not None:
             self._console.print(f"the stack is running already (pid {run.pid})", highlight=False)
         else:
@@ -134,7 +134,7 @@ def _models(settings: Settings, console: Console) -> None:
             share = f"{done / 1e6:.0f} of {total / 1e6:.0f} MB" if total else ""
             display.update(task, description=f"models: {what} {share}")
 
-        pull(needed_by(settings), settings.models_path, show)
+        download_models(required_models(settings), settings.models_path, show)
     console.print(f"models are in {settings.models_path}", highlight=False)
 
 
@@ -152,15 +152,15 @@ def _start(settings: Settings, telling: Telling, console: Console) -> run_file.S
 def _demand(run: run_file.StackRun, console: Console) -> None:
     """Everything that the story needs is up. Raises Unavailable."""
     wanted = ["gateway", "index", *(f"derive-{modality}" for modality in MODALITIES)]
-    for name, service in run.down.items():
+    for name, service in run.down_services.items():
         console.print(f"{name}: {service.note or service.state}; see {service.log}", style="red", markup=False)
-    missing = [name for name in wanted if name not in run.services or name in run.down]
+    missing = [name for name in wanted if name not in run.services or name in run.down_services]
     if missing:
-        told = f" ({run.what_is_down})" if run.down else ""
+        told = f" ({run.down_summary})" if run.down_services else ""
         raise Unavailable(
             f"the stack runs without {', '.join(missing)}{told}: `mmplatform doctor` says what is lacking"
         )
-    console.print(f"{len(run.services) - len(run.down)} processes are up", highlight=False)
+    console.print(f"{len(run.services) - len(run.down_services)} processes are up", highlight=False)
 
 
 def _stream(stream: Stream, watch: Watch, console: Console) -> None:
@@ -217,8 +217,8 @@ def _gaps(gaps: Mapping[str, list[float]], console: Console) -> None:
             console.print(f"{modality:<10} nothing became retrievable", style="red")
             continue
         console.print(
-            f"{modality:<10} {found.count:>3} passages   p50 {seconds(found.p50):>7}   p95 {seconds(found.p95):>7}"
-            f"   max {seconds(found.max):>7}",
+            f"{modality:<10} {found.count:>3} passages   p50 {format_seconds(found.p50):>7}"
+            f"   p95 {format_seconds(found.p95):>7}   max {format_seconds(found.max):>7}",
             highlight=False,
         )
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from mmplatform.errors import PlatformError
 from mmplatform.local.launch import dagster_location, run_stack
-from mmplatform.local.services.services import Options, parse_derivers
+from mmplatform.local.services.services import StackOptions, parse_derivers
 from mmplatform.local.status.views import NoView
 from mmplatform.settings import load
 
@@ -25,7 +25,7 @@ def main() -> None:
     arguments = parser.parse_args()
     try:
         dagster, cwd = ((), None) if arguments.no_dagster else dagster_location(Path.cwd())
-        run_stack(load(), Options(parse_derivers(arguments.derivers), dagster, cwd), NoView())
+        run_stack(load(), StackOptions(parse_derivers(arguments.derivers), dagster, cwd), NoView())
     except PlatformError as error:
         sys.stderr.write(f"{type(error).__name__}: {error}\n")
         sys.exit(1)

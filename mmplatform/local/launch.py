@@ -24,20 +24,25 @@ from typing import Final
 from mmplatform.errors import Permanent, Unavailable
 from mmplatform.local import log_files, run_file
 from mmplatform.local.services import dagster_home
-from mmplatform.local.services.port_leases import PortClaims
-from mmplatform.local.services.services import Options, Stack, plan
-from mmplatform.local.status.views import View
+from mmplatform.local.services.port_leases import PortLeases
+from mmplatform.local.services.services import Stack, StackOptions, plan_stack
+from mmplatform.local.status.views import StackView
 from mmplatform.local.supervisor import processes
 from mmplatform.local.supervisor.restart_policy import RestartPolicy
 from mmplatform.local.supervisor.supervisor import Supervisor
 from mmplatform.settings import Settings
 
-WANTED_FILES: Final = 65_536
+OPEN_FILES_TARGET: Final = 65_536
 _POLL_S: Final = 0.2
 
 
 def run_stack(
-    settings: Settings, options: Options, view: View, *, stack: Stack | None = None, policy: RestartPolicy | None = None
+    settings: Settings,
+    options: StackOptions,
+    view: StackView,
+    *,
+    stack: Stack | None = None,
+    policy: RestartPolicy | None = None,
 ) -> None:
     """Run the stack in this process until a signal ends it. ``stack``: a table of one's own in place of the usual.
 
@@ -50,10 +55,10 @@ def run_stack(
     lock = run_file.StackLock(data_dir)
     lock.acquire()
     try:
-        processes.sweep_leftovers(data_dir)
+        processes.kill_leftovers(data_dir)
         raise_file_limit()
-        with PortClaims() as claims:
-            table = stack or plan(settings, options, claims.claim)
+        with PortLeases() as claims:
+            table = stack or plan_stack(settings, options, claims.lease)
             if options.dagster:
                 dagster_home.prepare(data_dir / "dagster", settings)
             asyncio.run(_supervise(table, data_dir, view, policy or RestartPolicy()))
@@ -64,13 +69,13 @@ def run_stack(
         lock.release()
 
 
-async def _supervise(table: Stack, data_dir: Path, view: View, policy: RestartPolicy) -> None:
+async def _supervise(table: Stack, data_dir: Path, view: StackView, policy: RestartPolicy) -> None:
     token = secrets.token_hex(8)
     await Supervisor(table, data_dir=data_dir, token=token, pid=os.getpid(), view=view, policy=policy).run()
 
 
 def run_detached(
-    settings: Settings, arguments: list[str], show: Callable[[run_file.StackRun], None]
+    settings: Settings, arguments: list[str], on_change: Callable[[run_file.StackRun], None]
 ) -> run_file.StackRun:
     """Start ``python -m mmplatform.local`` with ``arguments`` in the background; return when every service is settled.
 
@@ -87,16 +92,16 @@ def run_detached(
     process = _start_supervisor(data_dir, arguments, log)
     seen: run_file.StackRun | None = None
     while process.poll() is None:
-        run = run_file.running(data_dir)
+        run = run_file.read_running(data_dir)
         if run is not None and run.pid == process.pid and run != seen:
             seen = run
-            show(run)
+            on_change(run)
             if run.settled:
                 process.returncode = 0  # it lives on without us: no warning that it was not waited for
                 return run
         time.sleep(_POLL_S)
-    words = "\n".join(log_files.tail(log, 8))
-    raise Permanent(f"the supervisor ended with exit code {process.returncode}; its last words in {log}:\n{words}")
+    log_tail = "\n".join(log_files.tail(log, 8))
+    raise Permanent(f"the supervisor ended with exit code {process.returncode}; its last words in {log}:\n{log_tail}")
 
 
 def _start_supervisor(data_dir: Path, arguments: list[str], log: Path) -> subprocess.Popen[bytes]:
@@ -115,38 +120,38 @@ def _start_supervisor(data_dir: Path, arguments: list[str], log: Path) -> subpro
         raise Permanent(f"cannot start the supervisor, which logs to {log}: {error.strerror}") from None
 
 
-def take_down(data_dir: Path, *, hurry: bool, patience_s: float) -> int | None:
+def stop_stack(data_dir: Path, *, force: bool, timeout_s: float) -> int | None:
     """Stop the stack of this data directory and wait until it is gone; return its pid, None when none runs.
 
     Raises:
         Unavailable: it has not stopped within ``patience_s``.
     """
-    run = run_file.running(data_dir)
+    run = run_file.read_running(data_dir)
     if run is None:
         return None
     with suppress(ProcessLookupError):
         os.kill(run.pid, signal.SIGTERM)
-        if hurry:
+        if force:
             time.sleep(_POLL_S)  # two signals of one kind at the same instant would count as one
             os.kill(run.pid, signal.SIGTERM)
-    give_up = time.monotonic() + patience_s
+    give_up = time.monotonic() + timeout_s
     while run_file.is_locked(data_dir):
         if time.monotonic() > give_up:
             raise Unavailable(
-                f"the stack (pid {run.pid}) has not stopped within {patience_s:.0f} s: `mmplatform down --now` hurries"
+                f"the stack (pid {run.pid}) has not stopped within {timeout_s:.0f} s: `mmplatform down --now` hurries"
                 f" it; `kill -9 {run.pid}` is safe too, nothing that was acknowledged is lost"
             )
         time.sleep(_POLL_S)
     return run.pid
 
 
-def ask_retry(data_dir: Path) -> list[str]:
+def retry_failed_services(data_dir: Path) -> list[str]:
     """Have what was given up started again; return its names.
 
     Raises:
         Unavailable: no stack runs.
     """
-    run = run_file.running(data_dir)
+    run = run_file.read_running(data_dir)
     if run is None:
         raise Unavailable(f"no stack runs on {data_dir}: start it with `mmplatform up`")
     os.kill(run.pid, signal.SIGUSR1)
@@ -169,7 +174,7 @@ def dagster_location(near: Path) -> tuple[tuple[str, ...], Path | None]:
 def raise_file_limit() -> int:
     """Raise the limit of open files as far as the system lets us (the children inherit it); return it."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = WANTED_FILES if hard == resource.RLIM_INFINITY else min(WANTED_FILES, hard)
+    wanted = OPEN_FILES_TARGET if hard == resource.RLIM_INFINITY else min(OPEN_FILES_TARGET, hard)
     if soft != resource.RLIM_INFINITY and soft < wanted:
         with suppress(ValueError, OSError):
             resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))

@@ -14,9 +14,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Final
 
-KEPT: Final = 3
+MAX_ROTATED_FILES: Final = 3
 MAX_BYTES: Final = 10_000_000
-START_MARK: Final = "=== "
+START_PREFIX: Final = "=== "
 _TAIL_BYTES: Final = 256_000
 _FOLLOW_S: Final = 0.25
 
@@ -26,14 +26,14 @@ def log_path(data_dir: Path, name: str) -> Path:
     return data_dir / "logs" / f"{name}.log"
 
 
-def mark_start(path: Path, name: str, at: datetime) -> None:
+def write_start_line(path: Path, name: str, started_at: datetime) -> None:
     """Write the line that divides one life of a process from the next."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a", encoding="utf-8") as log:
-        log.write(f"{START_MARK}{name} started at {at.isoformat(timespec='milliseconds')}\n")
+        log.write(f"{START_PREFIX}{name} started at {started_at.isoformat(timespec='milliseconds')}\n")
 
 
-def rotate(path: Path, *, max_bytes: int = MAX_BYTES, kept: int = KEPT) -> bool:
+def rotate(path: Path, *, max_bytes: int = MAX_BYTES, max_files: int = MAX_ROTATED_FILES) -> bool:
     """Move the contents to ``NAME.log.1`` (and that to ``.2`` …) when there are more than ``max_bytes``.
 
     Raises:
@@ -44,7 +44,7 @@ def rotate(path: Path, *, max_bytes: int = MAX_BYTES, kept: int = KEPT) -> bool:
             return False
     except FileNotFoundError:
         return False
-    for number in range(kept - 1, 0, -1):
+    for number in range(max_files - 1, 0, -1):
         older = path.with_name(f"{path.name}.{number}")
         if older.exists():
             older.replace(path.with_name(f"{path.name}.{number + 1}"))
@@ -66,28 +66,28 @@ def tail(path: Path, lines: int) -> list[str]:
     return _tail_from(path, lines)[0]
 
 
-def last_words(path: Path, lines: int) -> list[str]:
+def tail_since_start(path: Path, lines: int) -> list[str]:
     """The last lines of the present life of a process only; nothing when they cannot be read."""
     try:
         found = tail(path, 500)
     except OSError:
         return []
-    starts = [number for number, line in enumerate(found) if line.startswith(START_MARK)]
+    starts = [number for number, line in enumerate(found) if line.startswith(START_PREFIX)]
     # Not the lines with which a traceback underlines its sources.
-    words = [line for line in found[starts[-1] + 1 if starts else 0 :] if line.strip("^~ \t")]
-    return words[-lines:]
+    shown = [line for line in found[starts[-1] + 1 if starts else 0 :] if line.strip("^~ \t")]
+    return shown[-lines:]
 
 
 def follow(paths: Mapping[str, Path], lines: int, *, wait: bool) -> Iterator[tuple[str, str]]:
     """Yield ``(name, line)``: the last lines of each file, then, with ``wait``, what is appended, for ever."""
-    at: dict[str, int] = {}
+    positions: dict[str, int] = {}
     for name, path in paths.items():
-        found, at[name] = _tail_from(path, lines)
+        found, positions[name] = _tail_from(path, lines)
         yield from ((name, line) for line in found)
     while wait:
         time.sleep(_FOLLOW_S)
         for name, path in paths.items():
-            found, at[name] = _read_on(path, at[name])
+            found, positions[name] = _read_from(path, positions[name])
             yield from ((name, line) for line in found)
 
 
@@ -105,14 +105,14 @@ def _tail_from(path: Path, lines: int) -> tuple[list[str], int]:
     return (found[-lines:] if lines > 0 else []), end
 
 
-def _read_on(path: Path, at: int) -> tuple[list[str], int]:
+def _read_from(path: Path, position: int) -> tuple[list[str], int]:
     try:
         with path.open("rb") as log:
-            if log.seek(0, 2) < at:  # rotated meanwhile
-                at = 0
-            log.seek(at)
+            if log.seek(0, 2) < position:  # rotated meanwhile
+                position = 0
+            log.seek(position)
             data = log.read()
     except FileNotFoundError:
         return [], 0
-    whole = data.rfind(b"\n") + 1  # a half-written line waits for its end
-    return data[:whole].decode(errors="replace").splitlines(), at + whole
+    complete = data.rfind(b"\n") + 1  # a half-written line waits for its end
+    return data[:complete].decode(errors="replace").splitlines(), position + complete

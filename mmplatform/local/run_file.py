@@ -20,8 +20,8 @@ from mmplatform.settings import Settings
 DAGSTER: Final = "dagster"
 """The name of the service that comes last."""
 
-_DOWN: Final = {"crash-loop": "given up", "blocked": "blocked by that"}
-_LOCK_PATIENCE_S: Final = 1.0
+_DOWN_STATES: Final = {"crash-loop": "given up", "blocked": "blocked by that"}
+_LOCK_TIMEOUT_S: Final = 1.0
 
 
 class ServiceRun(BaseModel):
@@ -56,7 +56,7 @@ class RollingRun(BaseModel):
     failed: str = ""
 
     @property
-    def under_way(self) -> bool:
+    def in_progress(self) -> bool:
         """Whether more is to come."""
         return bool(self.todo) and not self.failed
 
@@ -79,19 +79,19 @@ class StackRun(BaseModel):
     @property
     def settled(self) -> bool:
         """Whether every service is ready or down; the Dagster UI, for which nothing waits, may still be coming."""
-        return all(run.state in {"ready", *_DOWN} for name, run in self.services.items() if name != DAGSTER)
+        return all(run.state in {"ready", *_DOWN_STATES} for name, run in self.services.items() if name != DAGSTER)
 
     @property
-    def down(self) -> dict[str, ServiceRun]:
+    def down_services(self) -> dict[str, ServiceRun]:
         """The services that come back only when they are retried, and those that wait for one of them."""
-        return {name: run for name, run in self.services.items() if run.state in _DOWN}
+        return {name: run for name, run in self.services.items() if run.state in _DOWN_STATES}
 
     @property
-    def what_is_down(self) -> str:
+    def down_summary(self) -> str:
         """Who is down, in words; empty when nobody is."""
         words = [
             f"{told}: {', '.join(names)}"
-            for state, told in _DOWN.items()
+            for state, told in _DOWN_STATES.items()
             if (names := [name for name, run in self.services.items() if run.state == state])
         ]
         return "; ".join(words)
@@ -115,7 +115,7 @@ def remove(data_dir: Path) -> None:
     (run_dir(data_dir) / "stack.json").unlink(missing_ok=True)
 
 
-def last(data_dir: Path) -> StackRun | None:
+def read(data_dir: Path) -> StackRun | None:
     """What the run file says, be it of a running stack or left behind by a crash; None when there is none."""
     try:
         return StackRun.model_validate_json((run_dir(data_dir) / "stack.json").read_bytes())
@@ -123,38 +123,38 @@ def last(data_dir: Path) -> StackRun | None:
         return None
 
 
-def running(data_dir: Path) -> StackRun | None:
+def read_running(data_dir: Path) -> StackRun | None:
     """The stack that runs on this data directory now, or None, also while one is only about to write its run file."""
-    run = last(data_dir)
+    run = read(data_dir)
     # The pid in the lock tells a run file of this run from one that a crash left behind.
-    return run if run is not None and is_locked(data_dir) and _holder(data_dir) == run.pid else None
+    return run if run is not None and is_locked(data_dir) and _owner_pid(data_dir) == run.pid else None
 
 
-def with_index(settings: Settings) -> Settings:
+def with_chroma_address(settings: Settings) -> Settings:
     """The settings with the address of the running stack's index, where none is configured.
 
     Raises:
         Unavailable: none is configured, and no stack runs.
     """
-    return _with(settings, "chroma", "index")
+    return _with_address(settings, "chroma", "index")
 
 
-def with_log(settings: Settings) -> Settings:
+def with_kafka_address(settings: Settings) -> Settings:
     """The settings with the address of the running stack's log, where none is configured.
 
     Raises:
         Unavailable: none is configured, and no stack runs.
     """
-    return _with(settings, "kafka", "log")
+    return _with_address(settings, "kafka", "log")
 
 
-def _with(settings: Settings, setting: Literal["chroma", "kafka"], what: str) -> Settings:
+def _with_address(settings: Settings, setting: Literal["chroma", "kafka"], server: str) -> Settings:
     if getattr(settings, setting):
         return settings
-    run = running(settings.data_dir)
+    run = read_running(settings.data_dir)
     address = getattr(run, setting) if run is not None else ""
     if not address:
-        raise Unavailable(f"no {what} is running on {settings.data_dir}: start the stack with `mmplatform up`")
+        raise Unavailable(f"no {server} is running on {settings.data_dir}: start the stack with `mmplatform up`")
     return settings.model_copy(update={setting: address})
 
 
@@ -173,7 +173,7 @@ def is_locked(data_dir: Path) -> bool:
     return False
 
 
-def _holder(data_dir: Path) -> int | None:
+def _owner_pid(data_dir: Path) -> int | None:
     """The pid that the last holder wrote into the lock."""
     try:
         text = (run_dir(data_dir) / "stack.lock").read_text()
@@ -204,7 +204,7 @@ class StackLock:
                 f"cannot write {path.parent}: {error.strerror}; set MMPLATFORM_DATA_DIR to a directory of yours"
             ) from None
         # A little patience: `mmplatform status` holds the lock for an instant when it looks whether somebody does.
-        give_up = time.monotonic() + _LOCK_PATIENCE_S
+        give_up = time.monotonic() + _LOCK_TIMEOUT_S
         while True:
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -212,7 +212,7 @@ class StackLock:
             except OSError:
                 if time.monotonic() > give_up:
                     os.close(descriptor)
-                    raise Permanent(self._who()) from None
+                    raise Permanent(self._owner_message()) from None
                 time.sleep(0.05)
         try:
             os.ftruncate(descriptor, 0)
@@ -228,9 +228,9 @@ class StackLock:
             os.close(self._descriptor)
             self._descriptor = None
 
-    def _who(self) -> str:
-        run = running(self._data_dir)
-        who = f"pid {_holder(self._data_dir)}, starting"
+    def _owner_message(self) -> str:
+        run = read_running(self._data_dir)
+        who = f"pid {_owner_pid(self._data_dir)}, starting"
         if run is not None:
             who = f"pid {run.pid} since {run.started_at:%Y-%m-%d %H:%M:%S} UTC, gateway {run.gateway}"
         return (

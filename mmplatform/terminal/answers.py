@@ -12,12 +12,12 @@ from rich.table import Table
 from rich.text import Text
 
 from mmplatform.events import utc_now
-from mmplatform.local.status.freshness_table import CAPTION, gap_table, seconds
-from mmplatform.local.status.worker_status import Freshness
+from mmplatform.local.status.freshness_table import CAPTION, format_seconds, freshness_table
+from mmplatform.local.status.worker_status import FreshnessPayload
 from mmplatform.telemetry.freshness import WINDOW_S
 from quality.slas import MODALITY_SLAS
 
-__all__ = ["moment", "print_freshness", "print_hit", "print_hits", "seconds", "shorten"]
+__all__ = ["format_seconds", "moment", "print_freshness", "print_hit", "print_hits", "shorten"]
 
 _WINDOW: Final = f"{WINDOW_S / 60:.0f} minutes"
 
@@ -36,8 +36,8 @@ def print_hits(answer: Mapping[str, Any], console: Console | None = None) -> Non
 def print_hit(hit: Mapping[str, Any], console: Console) -> None:
     """The passage, and under it where it comes from, when it happened, and when it was indexed."""
     console.print(Text(f"{hit['score']:.2f}  ", style="cyan").append(shorten(hit["text"], 160), style="default"))
-    happened = f"{moment(hit['event_time'])}, {seconds(hit['age_s'])} ago"
-    indexed = f"indexed {moment(hit['indexed_at'])}, after {seconds(hit['gap_s'])}"
+    happened = f"{moment(hit['event_time'])}, {format_seconds(hit['age_s'])} ago"
+    indexed = f"indexed {moment(hit['indexed_at'])}, after {format_seconds(hit['gap_s'])}"
     console.print(Padding(Text(f"{hit['source']} · {happened} · {indexed}", style="dim"), (0, 0, 0, 6)))
 
 
@@ -52,10 +52,10 @@ def print_freshness(
     if not found:
         console.print(f"no passage became retrievable {_window(measured_since)}: nothing to measure", style="yellow")
         return
-    rows = {modality: Freshness.model_validate(row) for modality, row in found.items()}
+    rows = {modality: FreshnessPayload.model_validate(row) for modality, row in found.items()}
     console.print(f"measured {_window(measured_since)}", style="dim")
     console.print(CAPTION, style="dim")
-    console.print(gap_table(rows))
+    console.print(freshness_table(rows))
     console.print()
     console.print(_budgets(rows))
 
@@ -80,10 +80,10 @@ def _window(measured_since: str | None) -> str:
     measured_s = (utc_now() - _parsed(measured_since)).total_seconds()
     if measured_s >= WINDOW_S:
         return f"in the last {_WINDOW}"
-    return f"in the {seconds(measured_s)} since this indexer started, at {moment(measured_since)}"
+    return f"in the {format_seconds(measured_s)} since this indexer started, at {moment(measured_since)}"
 
 
-def _budgets(rows: Mapping[str, Freshness]) -> Table:
+def _budgets(rows: Mapping[str, FreshnessPayload]) -> Table:
     table = Table(
         "modality", "passages", "shed", "budget", "newest event", box=None, pad_edge=False, header_style="bold"
     )

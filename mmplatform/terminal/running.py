@@ -17,7 +17,7 @@ def gateway_url(given: str = "") -> str:
     from mmplatform.settings import load
 
     settings = load()
-    run = run_file.running(settings.data_dir)
+    run = run_file.read_running(settings.data_dir)
     return given.rstrip("/") or (run.gateway if run else f"http://{settings.gateway_host}:{settings.gateway_port}")
 
 
@@ -29,7 +29,7 @@ def status_url(service: str) -> str:
     settings = load()
     if service == "index" and settings.index_status:
         return f"{settings.index_status}/status"
-    run = run_file.running(settings.data_dir)
+    run = run_file.read_running(settings.data_dir)
     found = run.services.get(service) if run else None
     if found is None:
         raise Unavailable(f"no {service} is running on {settings.data_dir}: start the stack with `mmplatform up`")
@@ -41,12 +41,12 @@ def shed_by_modality() -> dict[str, int]:
     import asyncio
 
     from mmplatform.local import run_file
-    from mmplatform.local.status.overview import ask_workers
+    from mmplatform.local.status.overview import query_ready_workers
     from mmplatform.modalities import MODALITIES
     from mmplatform.settings import load
 
-    run = run_file.running(load().data_dir)
-    told = asyncio.run(ask_workers(run)) if run else {}
+    run = run_file.read_running(load().data_dir)
+    told = asyncio.run(query_ready_workers(run)) if run else {}
     return {
         modality: sum(status.shed for name, status in told.items() if name.startswith(spec.group))
         for modality, spec in MODALITIES.items()

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.faults.stack import QUICK
-from mmplatform.local.launch import run_detached, take_down
+from mmplatform.local.launch import run_detached, stop_stack
 from mmplatform.settings import load
 from tests.integration.stack import Stack
 
@@ -27,7 +27,7 @@ def running_stack(data_dir: Path, *, arguments=("--no-dagster",), **more: str):
     try:
         yield Stack(settings, run)
     finally:
-        take_down(data_dir, hurry=False, patience_s=90)
+        stop_stack(data_dir, force=False, timeout_s=90)
 
 
 @pytest.fixture(scope="package")

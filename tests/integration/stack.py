@@ -92,7 +92,7 @@ class Stack:
         eventually(still, within_s, every_s=LAG_EVERY_S + 0.5)
 
     def now(self) -> run_file.StackRun:
-        run = run_file.running(self.settings.data_dir)
+        run = run_file.read_running(self.settings.data_dir)
         assert run is not None
         return run
 

@@ -13,7 +13,7 @@ def test_a_large_log_is_rotated_and_the_oldest_is_dropped(tmp_path):
     log.parent.mkdir()
     for number in range(5):
         log.write_text(f"{number}" * 100)
-        assert log_files.rotate(log, max_bytes=99, kept=3)
+        assert log_files.rotate(log, max_bytes=99, max_files=3)
     assert log.read_text() == ""
     kept = {path.name: path.read_text()[0] for path in log.parent.iterdir() if path != log}
     assert kept == {"index.log.1": "4", "index.log.2": "3", "index.log.3": "2"}
@@ -32,7 +32,7 @@ def test_a_log_that_cannot_be_kept_is_emptied_all_the_same_and_the_failure_is_to
     log.write_text("x" * 100)
     copy.symlink_to("/dev/full")
     with pytest.raises(OSError, match="No space left"):
-        log_files.rotate(log, max_bytes=99, kept=1)
+        log_files.rotate(log, max_bytes=99, max_files=1)
     assert log.read_text() == ""
     assert not copy.is_symlink(), "half a copy takes room"
 
@@ -66,13 +66,13 @@ def test_the_tail_gives_the_last_lines(tmp_path):
 
 def test_last_words_are_of_the_present_life_only(tmp_path):
     log = tmp_path / "a.log"
-    log_files.mark_start(log, "a", utc_now())
+    log_files.write_start_line(log, "a", utc_now())
     with log.open("a") as file:
         file.write("old life\n")
-    log_files.mark_start(log, "a", utc_now())
+    log_files.write_start_line(log, "a", utc_now())
     with log.open("a") as file:
         file.write("first\n    ^^^^^\n\nlast\n")
-    assert log_files.last_words(log, 5) == ["first", "last"]
+    assert log_files.tail_since_start(log, 5) == ["first", "last"]
 
 
 def test_following_sees_what_is_appended_across_a_rotation_and_no_half_lines(tmp_path):

@@ -28,7 +28,7 @@ def a_run(**services: str) -> StackRun:
 
 @pytest.fixture
 def lock(tmp_path, monkeypatch):
-    monkeypatch.setattr(run_file, "_LOCK_PATIENCE_S", 0.0)
+    monkeypatch.setattr(run_file, "_LOCK_TIMEOUT_S", 0.0)
     lock = StackLock(tmp_path)
     lock.acquire()
     yield lock
@@ -41,17 +41,17 @@ def test_the_run_file_has_the_agreed_keys(tmp_path):
     found = json.loads((tmp_path / "run" / "stack.json").read_text())
     assert {"pid", "started_at", "gateway", "kafka", "chroma", "dagster", "services"} <= found.keys()
     assert {"pid", "state", "restarts", "metrics_url", "log"} <= found["services"]["broker"].keys()
-    assert run_file.running(tmp_path) == a_run(broker="ready").model_copy(
-        update={"started_at": run_file.running(tmp_path).started_at}
+    assert run_file.read_running(tmp_path) == a_run(broker="ready").model_copy(
+        update={"started_at": run_file.read_running(tmp_path).started_at}
     )
 
 
 def test_a_run_file_without_a_lock_is_stale(tmp_path, lock):
     run_file.write(tmp_path, a_run())
-    assert run_file.running(tmp_path) is not None
+    assert run_file.read_running(tmp_path) is not None
     lock.release()
-    assert run_file.running(tmp_path) is None
-    assert run_file.last(tmp_path) is not None
+    assert run_file.read_running(tmp_path) is None
+    assert run_file.read(tmp_path) is not None
 
 
 @pytest.mark.usefixtures("lock")
@@ -64,7 +64,7 @@ def test_a_second_stack_is_told_who_runs_the_first(tmp_path):
 @pytest.mark.usefixtures("lock")
 def test_what_a_crash_left_behind_is_not_taken_for_a_stack_that_is_just_starting(tmp_path):
     run_file.write(tmp_path, a_run().model_copy(update={"pid": 1}))
-    assert run_file.running(tmp_path) is None
+    assert run_file.read_running(tmp_path) is None
     with pytest.raises(Permanent, match=rf"pid {os.getpid()}, starting"):
         StackLock(tmp_path).acquire()
 
@@ -90,8 +90,8 @@ def test_a_directory_that_cannot_be_made_is_told_with_the_setting(tmp_path):
 
 
 def test_nothing_runs_where_nothing_ever_ran(tmp_path):
-    assert run_file.running(tmp_path) is None
-    assert run_file.last(tmp_path) is None
+    assert run_file.read_running(tmp_path) is None
+    assert run_file.read(tmp_path) is None
     run_file.remove(tmp_path)
 
 
@@ -112,7 +112,7 @@ def test_a_stack_is_settled_when_all_but_the_ui_are_ready_or_given_up(states, se
 
 def test_who_is_down_is_told_with_what_is_blocked_by_it():
     run = a_run(broker="crash-loop", gateway="blocked", index="blocked", chroma="ready", dagster="starting")
-    assert set(run.down) == {"broker", "gateway", "index"}
-    assert run.what_is_down == "given up: broker; blocked by that: gateway, index"
-    assert a_run(broker="crash-loop", chroma="ready").what_is_down == "given up: broker"
-    assert a_run(broker="ready").what_is_down == ""
+    assert set(run.down_services) == {"broker", "gateway", "index"}
+    assert run.down_summary == "given up: broker; blocked by that: gateway, index"
+    assert a_run(broker="crash-loop", chroma="ready").down_summary == "given up: broker"
+    assert a_run(broker="ready").down_summary == ""

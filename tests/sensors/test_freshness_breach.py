@@ -151,7 +151,7 @@ def test_without_a_running_stack_it_says_what_is_unreachable_and_keeps_what_it_k
 
 
 def test_an_index_worker_that_does_not_answer_is_no_quiet_hour(stack, tmp_path):
-    run = run_file.running(tmp_path)
+    run = run_file.read_running(tmp_path)
     gone = run.services["index"].model_copy(update={"metrics_url": "http://127.0.0.1:1"})
     run_file.write(tmp_path, run.model_copy(update={"services": {"index": gone}}))
     assert "the index worker does not answer" in tick().skip_reason.skip_message

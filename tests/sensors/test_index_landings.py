@@ -153,8 +153,8 @@ def test_without_a_stack_it_says_so(tmp_path, monkeypatch):
 
 
 def status(since=SINCE, **upserted):
-    buckets = {name: worker_status.Bucket(upserted=count) for name, count in upserted.items()}
-    return worker_status.WorkerStatus(measured_since=since, buckets=buckets)
+    buckets = {name: worker_status.BucketPayload(upserted=count) for name, count in upserted.items()}
+    return worker_status.WorkerStatusPayload(measured_since=since, buckets=buckets)
 
 
 def test_an_update_that_leaves_the_count_as_it_was_is_news():

@@ -45,13 +45,13 @@ def main() -> int:
     # Thousands of message classes are made at import; nothing there is garbage, so it is never looked through.
     gc.disable()
     from mmplatform.local.broker.logs import configure
-    from mmplatform.local.broker.options import Options
+    from mmplatform.local.broker.options import BrokerOptions
     from mmplatform.local.broker.process import CannotStart, serve
 
     gc.freeze()
     gc.enable()
     configure()
-    options = Options(
+    options = BrokerOptions(
         data=arguments.data,
         host=arguments.host,
         port=arguments.port,

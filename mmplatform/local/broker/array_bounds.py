@@ -49,7 +49,7 @@ class Shape:
     """How to pass over a value, and the fewest bytes that it can take."""
 
     walk: Walk
-    least: int
+    min_bytes: int
 
 
 @cache
@@ -82,7 +82,7 @@ def _entity(schema: Any) -> Shape:
             at = step(data, at)
         return at
 
-    return Shape(walk, sum(shape.least for shape in shapes) + flexible)
+    return Shape(walk, sum(shape.min_bytes for shape in shapes) + flexible)
 
 
 def _field(field: dataclasses.Field[Any], *, flexible: bool) -> Shape:
@@ -119,7 +119,7 @@ def _array(item: Shape, *, flexible: bool) -> Shape:
             count -= 1
         else:
             count, at = _INT32.unpack_from(data, at)[0], at + _INT32.size
-        if count * item.least > len(data) - at:
+        if count * item.min_bytes > len(data) - at:
             raise OverclaimError(f"{count} items are claimed at byte {at}, {len(data) - at} bytes are left")
         for _ in range(count):
             at = item.walk(data, at)

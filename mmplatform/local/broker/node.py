@@ -8,10 +8,10 @@ import uuid
 
 from mmplatform.local.broker.groups.coordinator import Coordinator
 from mmplatform.local.broker.groups.offsets import Offsets
-from mmplatform.local.broker.log.catalog import Catalog
+from mmplatform.local.broker.log.catalog import TopicCatalog
 from mmplatform.local.broker.log.cleaner import Cleaner
 from mmplatform.local.broker.log.flusher import Flusher
-from mmplatform.local.broker.options import Options
+from mmplatform.local.broker.options import BrokerOptions
 from mmplatform.local.broker.producer_ids import ProducerIds
 from mmplatform.local.broker.store import Store
 
@@ -21,13 +21,13 @@ NODE_ID = 1
 class Node:
     """One open data directory. `port` is set once the socket listens."""
 
-    def __init__(self, options: Options) -> None:
+    def __init__(self, options: BrokerOptions) -> None:
         self.options = options
         self.port = options.port
         self.store = Store(options.data / "broker.sqlite")
         self.cluster_id = self.store.fact("cluster_id", base64.urlsafe_b64encode(uuid.uuid4().bytes).decode()[:22])
         self.flusher = Flusher()
-        self.catalog = Catalog(options.data, self.store, self.flusher)
+        self.catalog = TopicCatalog(options.data, self.store, self.flusher)
         self.offsets = Offsets(self.store)
         self.coordinator = Coordinator(self.store, self.offsets, options.initial_rebalance_delay_s)
         self.producer_ids = ProducerIds(self.store)

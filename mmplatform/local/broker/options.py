@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
+class BrokerOptions:
     """`data` is the directory that this process owns; port 0 takes a free one, written to `port_file` if given."""
 
     data: Path

@@ -22,7 +22,7 @@ import structlog
 
 from mmplatform.errors import Misconfigured
 from mmplatform.local.broker.node import Node
-from mmplatform.local.broker.options import Options
+from mmplatform.local.broker.options import BrokerOptions
 from mmplatform.local.broker.server import Connection, listen
 
 _log = structlog.get_logger(__name__)
@@ -67,7 +67,7 @@ def lock_directory(data: Path) -> IO[str]:
     return file
 
 
-async def serve(options: Options) -> None:
+async def serve(options: BrokerOptions) -> None:
     """Run until a signal, the end of standard input, or the parent's death; raises CannotStart."""
     check_loopback(options.host)
     _allow_open_files()
@@ -125,15 +125,15 @@ def _allow_open_files() -> None:
 
 def _publish(path: Path, port: int) -> None:
     """Write the port in one step, so that a reader never sees half of it; raises CannotStart."""
-    fresh = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        fresh.write_text(str(port))
-        fresh.replace(path)
+        temporary.write_text(str(port))
+        temporary.replace(path)
     except OSError as error:
         raise CannotStart(f"cannot write the port to {path}: {error.strerror}; choose another --port-file") from error
 
 
-def _stop_on(stop: asyncio.Event, options: Options) -> None:
+def _stop_on(stop: asyncio.Event, options: BrokerOptions) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)

@@ -19,7 +19,7 @@ class ProducerIds:
         self._reserved = self._next
         self._lock = asyncio.Lock()
 
-    async def take(self) -> int:
+    async def allocate(self) -> int:
         """A producer id that nobody ever had; raises StorageFailedError."""
         async with self._lock:
             if self._next >= self._reserved:

@@ -106,7 +106,7 @@ class Store:
         try:
             self._database.execute("begin immediate")
             for statements, done in waiting:
-                outcome.append((done, self._apply_one(statements)))
+                outcome.append((done, self._apply_in_savepoint(statements)))
             self._database.execute("commit")
         except sqlite3.Error as error:
             if self._database.in_transaction:
@@ -117,7 +117,7 @@ class Store:
         if self._loop is not None and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(_settle, outcome)
 
-    def _apply_one(self, statements: Sequence[Statement]) -> Exception | None:
+    def _apply_in_savepoint(self, statements: Sequence[Statement]) -> Exception | None:
         self._database.execute("savepoint one")
         try:
             for sql, parameters in statements:

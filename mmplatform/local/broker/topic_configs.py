@@ -50,7 +50,7 @@ class ConfigKey:
     documentation: str
 
 
-def _whole(low: int, high: int) -> Callable[[str], None]:
+def _between(low: int, high: int) -> Callable[[str], None]:
     def check(value: str) -> None:
         if not low <= int(value) <= high:
             raise ValueError(f"must lie between {low} and {high}")
@@ -58,7 +58,7 @@ def _whole(low: int, high: int) -> Callable[[str], None]:
     return check
 
 
-def _share(value: str) -> None:
+def _ratio(value: str) -> None:
     if not 0.0 <= float(value) <= 1.0:
         raise ValueError("must lie between 0 and 1")
 
@@ -83,11 +83,11 @@ def _boolean(value: str) -> None:
 
 
 def _int(name: str, default: int, low: int, documentation: str) -> ConfigKey:
-    return ConfigKey(name, ConfigType.INT, str(default), _whole(low, MAX_INT), documentation)
+    return ConfigKey(name, ConfigType.INT, str(default), _between(low, MAX_INT), documentation)
 
 
 def _long(name: str, default: int, low: int, documentation: str) -> ConfigKey:
-    return ConfigKey(name, ConfigType.LONG, str(default), _whole(low, MAX_LONG), documentation)
+    return ConfigKey(name, ConfigType.LONG, str(default), _between(low, MAX_LONG), documentation)
 
 
 def _fixed(name: str, kind: ConfigType, value: str, reason: str) -> ConfigKey:
@@ -95,7 +95,7 @@ def _fixed(name: str, kind: ConfigType, value: str, reason: str) -> ConfigKey:
 
 
 _DAY_MS: Final = 24 * 3600 * 1000
-_ONE_NODE = "there is one node"
+_SINGLE_NODE = "there is one node"
 _NO_TIERS = "there is no remote storage"
 
 _KEYS: Final = (
@@ -109,7 +109,7 @@ _KEYS: Final = (
         "min.cleanable.dirty.ratio",
         ConfigType.DOUBLE,
         "0.5",
-        _share,
+        _ratio,
         "Compact when this share of the closed segments is not yet compacted.",
     ),
     _long("min.compaction.lag.ms", 0, 0, "A segment is not compacted before its newest record has this age."),
@@ -127,9 +127,9 @@ _KEYS: Final = (
     _fixed("message.timestamp.type", ConfigType.STRING, "CreateTime", "timestamps are the producer's"),
     _long("message.timestamp.before.max.ms", MAX_LONG, 0, "Accepted for compatibility; any timestamp is taken."),
     _long("message.timestamp.after.max.ms", MAX_LONG, 0, "Accepted for compatibility; any timestamp is taken."),
-    _fixed("min.insync.replicas", ConfigType.INT, "1", _ONE_NODE),
-    _fixed("leader.replication.throttled.replicas", ConfigType.LIST, "", _ONE_NODE),
-    _fixed("follower.replication.throttled.replicas", ConfigType.LIST, "", _ONE_NODE),
+    _fixed("min.insync.replicas", ConfigType.INT, "1", _SINGLE_NODE),
+    _fixed("leader.replication.throttled.replicas", ConfigType.LIST, "", _SINGLE_NODE),
+    _fixed("follower.replication.throttled.replicas", ConfigType.LIST, "", _SINGLE_NODE),
     _fixed("remote.storage.enable", ConfigType.BOOLEAN, "false", _NO_TIERS),
     _fixed("local.retention.ms", ConfigType.LONG, "-2", _NO_TIERS),
     _fixed("local.retention.bytes", ConfigType.LONG, "-2", _NO_TIERS),
@@ -139,7 +139,7 @@ KEYS: Final[Mapping[str, ConfigKey]] = {key.name: key for key in _KEYS}
 
 def validated(overrides: Mapping[str, str | None]) -> dict[str, str]:
     """The overrides that are set (None means: take the default); raises InvalidConfigError."""
-    sound: dict[str, str] = {}
+    valid: dict[str, str] = {}
     for name, value in overrides.items():
         key = KEYS.get(name)
         if key is None:
@@ -150,8 +150,8 @@ def validated(overrides: Mapping[str, str | None]) -> dict[str, str]:
             key.check(value)
         except ValueError as error:
             raise InvalidConfigError(f"invalid value {value!r} for topic config {name!r}: {error}") from error
-        sound[name] = value
-    return sound
+        valid[name] = value
+    return valid
 
 
 class TopicConfig:

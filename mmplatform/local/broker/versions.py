@@ -59,7 +59,7 @@ def _value_converter(source: dataclasses.Field[Any], target: dataclasses.Field[A
     if dataclasses.is_dataclass(item):
         inner = _converter(from_item, item)
         if is_array:
-            return lambda value: None if value is None else tuple(inner(one) for one in value)
+            return lambda value: None if value is None else tuple(inner(element) for element in value)
         return lambda value: None if value is None else inner(value)
     if from_nullable and not nullable:
         empty = _default(target)

@@ -34,7 +34,7 @@ def _adjtimex() -> Callable[[Any], int] | None:
         return None
 
 
-def kept_right(find: Callable[[], Callable[[Any], int] | None] = _adjtimex) -> bool | None:
+def is_synchronised(find: Callable[[], Callable[[Any], int] | None] = _adjtimex) -> bool | None:
     """Whether time synchronisation (NTP, PTP) holds the clock; None where the kernel does not say."""
     adjtimex = find()
     if adjtimex is None:

@@ -20,7 +20,7 @@ _DEFAULT_PORTS: Final = {**_HTTP, "postgresql": 5432, "rest": 443}
 
 
 @dataclass(frozen=True, slots=True)
-class External:
+class ExternalServer:
     """One configured server.
 
     Attributes:
@@ -30,19 +30,21 @@ class External:
 
     setting: str
     address: str
-    trouble: str
+    error: str
 
 
-def external_services(settings: Settings) -> list[External]:
+def probe_external_servers(settings: Settings) -> list[ExternalServer]:
     """Try each configured address; one of several Kafka bootstrap servers is enough."""
-    return [_try(setting, addresses) for setting, addresses in _configured(settings)]
+    return [_probe(setting, addresses) for setting, addresses in _configured(settings)]
 
 
-def _try(setting: str, addresses: list[tuple[str, int]]) -> External:
+def _probe(setting: str, addresses: list[tuple[str, int]]) -> ExternalServer:
     if not addresses:
         like = "host:port" if setting == "kafka" else "http://host:port"
-        return External(setting, "", f"no address in it; one looks like {like}")
-    return External(setting, ", ".join(f"{host}:{port}" for host, port in addresses), _trouble(addresses))
+        return ExternalServer(setting, "", f"no address in it; one looks like {like}")
+    return ExternalServer(
+        setting, ", ".join(f"{host}:{port}" for host, port in addresses), _connection_error(addresses)
+    )
 
 
 def _configured(settings: Settings) -> Iterator[tuple[str, list[tuple[str, int]]]]:
@@ -70,15 +72,15 @@ def _addresses(urls: list[str], default_ports: Mapping[str, int]) -> list[tuple[
         except ValueError:
             return []
         # `postgresql+psycopg2://`, `rest+https://`: the last known word of the scheme says the port.
-        words = parts.scheme.split("+")
-        default = next((default_ports[word] for word in reversed(words) if word in default_ports), None)
+        schemes = parts.scheme.split("+")
+        default = next((default_ports[scheme] for scheme in reversed(schemes) if scheme in default_ports), None)
         if not host or default is None:
             return []
         found.append((host, port or default))
     return found
 
 
-def _trouble(addresses: list[tuple[str, int]]) -> str:
+def _connection_error(addresses: list[tuple[str, int]]) -> str:
     trouble = ""
     for host, port in addresses:
         try:

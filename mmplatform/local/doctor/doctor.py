@@ -23,56 +23,56 @@ from mmplatform.land.lakehouse.catalog import properties
 from mmplatform.local import run_file
 from mmplatform.local.doctor import idle_derivers
 from mmplatform.local.doctor.cgroups import memory_left
-from mmplatform.local.doctor.clock import kept_right
-from mmplatform.local.doctor.connectivity import external_services
+from mmplatform.local.doctor.clock import is_synchronised
+from mmplatform.local.doctor.connectivity import probe_external_servers
 from mmplatform.local.doctor.finding import Finding
-from mmplatform.local.doctor.models import models
-from mmplatform.local.launch import WANTED_FILES
+from mmplatform.local.doctor.models import check_models
+from mmplatform.local.launch import OPEN_FILES_TARGET
 from mmplatform.local.services import dagster_home, port_leases
 from mmplatform.local.services.services import CHROMA_PORT, HOST, KAFKA_PORT
-from mmplatform.local.status.worker_status import Meter
+from mmplatform.local.status.worker_status import ProcessMeter
 from mmplatform.settings import Settings
 
-_DISK_LEAST: Final = 2_000_000_000
-_DISK_GOOD: Final = 10_000_000_000
-_MEMORY_LEAST: Final = 2_000_000_000
-_MEMORY_GOOD: Final = 4_000_000_000
-_FILES_LEAST: Final = 1_024
-_FILES_GOOD: Final = 4_096
-_CLOCK_S: Final = 0.3
-_CLOCK_ERROR_S: Final = 0.05
-_YEARS: Final = range(2025, 2100)
-_PYTHONS: Final = ((3, 11), (3, 12))
+_MIN_DISK_BYTES: Final = 2_000_000_000
+_GOOD_DISK_BYTES: Final = 10_000_000_000
+_MIN_MEMORY_BYTES: Final = 2_000_000_000
+_GOOD_MEMORY_BYTES: Final = 4_000_000_000
+_MIN_OPEN_FILES: Final = 1_024
+_GOOD_OPEN_FILES: Final = 4_096
+_CLOCK_SAMPLE_S: Final = 0.3
+_MAX_CLOCK_JUMP_S: Final = 0.05
+_PLAUSIBLE_YEARS: Final = range(2025, 2100)
+_SUPPORTED_PYTHONS: Final = ((3, 11), (3, 12))
 
 
-def examine(settings: Settings) -> list[Finding]:
+def run_checks(settings: Settings) -> list[Finding]:
     """Make every check; none raises."""
     checks: tuple[Callable[[Settings], list[Finding]], ...] = (
-        _python, _packages, _data_dir, _disk, _memory, _open_files, _ports, models, _clock,
-        _stores, _dagster, _derivers, external_services_findings
+        _python, _packages, _data_dir, _disk, _memory, _open_files, _ports, check_models, _clock,
+        _stores, _dagster, _derivers, external_servers
     )  # fmt: skip
     return [finding for check in checks for finding in check(settings)]
 
 
-def external_services_findings(settings: Settings) -> list[Finding]:
+def external_servers(settings: Settings) -> list[Finding]:
     """Every configured address, reached over the network."""
     return [
         Finding(
             f"reach {service.setting}",
-            "failed" if service.trouble else "ok",
-            ": ".join(filter(None, (service.address, service.trouble or "answers"))),
+            "failed" if service.error else "ok",
+            ": ".join(filter(None, (service.address, service.error or "answers"))),
             f"start it, or correct MMPLATFORM_{service.setting.upper()} (unset: the embedded one)"
-            if service.trouble
+            if service.error
             else "",
         )
-        for service in external_services(settings)
+        for service in probe_external_servers(settings)
     ]
 
 
 def _python(_: Settings) -> list[Finding]:
     found = sys.version_info[:2]
     detail = f"{sys.version.split()[0]} at {sys.executable}"
-    if found in _PYTHONS:
+    if found in _SUPPORTED_PYTHONS:
         return [Finding("python", "ok", detail)]
     return [Finding("python", "failed", detail, "install Python 3.11 or 3.12 and make a new environment with it")]
 
@@ -88,8 +88,8 @@ def _packages(settings: Settings) -> list[Finding]:
     missing = [name for name in wanted if importlib.util.find_spec(name) is None]
     if not missing:
         return [Finding("packages", "ok", ", ".join(wanted))]
-    mend = "pip install " + " ".join(sorted({f"'{wanted[name]}'" for name in missing}))
-    return [Finding("packages", "failed", f"missing: {', '.join(missing)}", mend)]
+    fix = "pip install " + " ".join(sorted({f"'{wanted[name]}'" for name in missing}))
+    return [Finding("packages", "failed", f"missing: {', '.join(missing)}", fix)]
 
 
 def _data_dir(settings: Settings) -> list[Finding]:
@@ -103,11 +103,11 @@ def _data_dir(settings: Settings) -> list[Finding]:
             os.fsync(file.fileno())
         probe.unlink()
     except OSError as error:
-        mend = (
+        fix = (
             "give yourself the right to write there (chown, chmod), or set MMPLATFORM_DATA_DIR to a directory of yours"
         )
-        return [Finding("data directory", "failed", f"{data_dir}: {error.strerror}", mend)]
-    run = run_file.running(data_dir)
+        return [Finding("data directory", "failed", f"{data_dir}: {error.strerror}", fix)]
+    run = run_file.read_running(data_dir)
     return [Finding("data directory", "ok", f"{data_dir}" + (f", in use by pid {run.pid}" if run else ""))]
 
 
@@ -123,8 +123,8 @@ def _disk(settings: Settings) -> list[Finding]:
     for name, path in (("disk for data", settings.data_dir), ("disk for models", settings.models_path)):
         free = shutil.disk_usage(_existing(path)).free
         detail = f"{free / 1e9:.1f} GB free for {path.absolute()}"
-        mend = f"make room, or put {path.name} on a larger disk (MMPLATFORM_DATA_DIR, MMPLATFORM_MODELS_DIR)"
-        findings.append(_graded(name, free, _DISK_LEAST, _DISK_GOOD, detail, mend))
+        fix = f"make room, or put {path.name} on a larger disk (MMPLATFORM_DATA_DIR, MMPLATFORM_MODELS_DIR)"
+        findings.append(_graded_finding(name, free, _MIN_DISK_BYTES, _GOOD_DISK_BYTES, detail, fix))
     return findings
 
 
@@ -134,62 +134,66 @@ def _memory(settings: Settings) -> list[Finding]:
     if left is not None and left < free:
         free, detail = left, f"{left / 1e9:.1f} GB available under the limit of the control group (a container's, say)"
     # What a running stack uses is there for a stack.
-    run = run_file.running(settings.data_dir.absolute())
+    run = run_file.read_running(settings.data_dir.absolute())
     used = _used_by(run) if run else 0
     if run:
         detail += f", {used / 1e9:.1f} GB in use by the running stack"
-    mend = "stop other programs, or leave parts out: `mmplatform up --no-dagster --derivers call=0`"
-    return [_graded("memory", free + used, _MEMORY_LEAST, _MEMORY_GOOD, detail, mend)]
+    fix = "stop other programs, or leave parts out: `mmplatform up --no-dagster --derivers call=0`"
+    return [_graded_finding("memory", free + used, _MIN_MEMORY_BYTES, _GOOD_MEMORY_BYTES, detail, fix)]
 
 
 def _used_by(run: run_file.StackRun) -> int:
-    meter = Meter()
-    found = (meter.measure(service.pid, family=True) for service in run.services.values() if service.pid is not None)
+    meter = ProcessMeter()
+    found = (
+        meter.measure(service.pid, include_children=True)
+        for service in run.services.values()
+        if service.pid is not None
+    )
     return sum(usage.rss for usage in found if usage is not None)
 
 
 def _open_files(_: Settings) -> list[Finding]:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     # `up` raises the soft limit itself, so the hard one counts.
-    reach = WANTED_FILES if hard == resource.RLIM_INFINITY else hard
-    detail = f"{soft} now, up to {reach}"
-    mend = "raise the hard limit: `ulimit -Hn 65536` as root, or nofile in /etc/security/limits.conf"
-    return [_graded("open files", reach, _FILES_LEAST, _FILES_GOOD, detail, mend)]
+    reachable = OPEN_FILES_TARGET if hard == resource.RLIM_INFINITY else hard
+    detail = f"{soft} now, up to {reachable}"
+    fix = "raise the hard limit: `ulimit -Hn 65536` as root, or nofile in /etc/security/limits.conf"
+    return [_graded_finding("open files", reachable, _MIN_OPEN_FILES, _GOOD_OPEN_FILES, detail, fix)]
 
 
-def _graded(check: str, value: int, least: int, good: int, detail: str, mend: str) -> Finding:
-    if value < least:
-        return Finding(check, "failed", detail, mend)
-    return Finding(check, "warning", detail, mend) if value < good else Finding(check, "ok", detail)
+def _graded_finding(check: str, value: int, minimum: int, good: int, detail: str, fix: str) -> Finding:
+    if value < minimum:
+        return Finding(check, "failed", detail, fix)
+    return Finding(check, "warning", detail, fix) if value < good else Finding(check, "ok", detail)
 
 
 def _ports(settings: Settings) -> list[Finding]:
-    if run_file.running(settings.data_dir.absolute()) is not None:
+    if run_file.read_running(settings.data_dir.absolute()) is not None:
         return [Finding("ports", "ok", "held by the running stack, see `mmplatform status`")]
     wanted = [("gateway", settings.gateway_port, settings.gateway_host), ("dagster", settings.dagster_port, HOST)]
     wanted += [] if settings.kafka else [("broker", KAFKA_PORT, HOST)]
     wanted += [] if settings.chroma else [("chroma", CHROMA_PORT, HOST)]
-    taken = [f"{name} {port}" for name, port, host in wanted if port and not port_leases.is_free(port, host)]
-    if not taken:
+    occupied = [f"{name} {port}" for name, port, host in wanted if port and not port_leases.is_free(port, host)]
+    if not occupied:
         return [Finding("ports", "ok", ", ".join(f"{name} {port or 'any'}" for name, port, _ in wanted))]
-    mend = "nothing must be done: `mmplatform up` takes the next free port; or stop what listens there"
-    return [Finding("ports", "warning", f"taken: {', '.join(taken)}", mend)]
+    fix = "nothing must be done: `mmplatform up` takes the next free port; or stop what listens there"
+    return [Finding("ports", "warning", f"taken: {', '.join(occupied)}", fix)]
 
 
 def _stores(settings: Settings) -> list[Finding]:
     """What the settings name is of a kind that we know, before a worker finds out; nothing is contacted."""
-    looks: dict[str, Callable[[Settings], object]] = {
+    checks: dict[str, Callable[[Settings], object]] = {
         "blobs": open_blobs,
         "catalog": properties,
         "kafka": client_config,
         "caption_model": _caption_model,
     }
     found = []
-    for name, look in looks.items():
+    for name, check in checks.items():
         if not getattr(settings, name):
             continue
         try:
-            look(settings)
+            check(settings)
             found.append(Finding(f"settings {name}", "ok", "well-formed"))
         except PlatformError as error:
             found.append(Finding(f"settings {name}", "failed", str(error), f"correct MMPLATFORM_{name.upper()}"))
@@ -206,25 +210,25 @@ def _dagster(settings: Settings) -> list[Finding]:
     if not (home / "dagster.yaml").exists():
         return [Finding(check, "ok", f"written to {home} by `mmplatform up`")]
     try:
-        lacking = dagster_home.lacking(home, settings)
+        missing = dagster_home.missing_settings(home, settings)
     except Misconfigured as error:
-        detail, _, mend = str(error).partition(": ")
-        return [Finding(check, "failed", detail, mend)]
-    if not lacking:
+        detail, _, fix = str(error).partition(": ")
+        return [Finding(check, "failed", detail, fix)]
+    if not missing:
         return [Finding(check, "ok", str(home))]
-    mend = "delete it, and `mmplatform up` writes it anew; or add this (docs/how-to/dagster.md)"
-    return [Finding(check, "warning", f"{home}: {'; '.join(lacking)}", mend)]
+    fix = "delete it, and `mmplatform up` writes it anew; or add this (docs/how-to/dagster.md)"
+    return [Finding(check, "warning", f"{home}: {'; '.join(missing)}", fix)]
 
 
 def _derivers(settings: Settings) -> list[Finding]:
     """Whether every deriver of the running stack has a topic partition to read."""
-    run = run_file.running(settings.data_dir.absolute())
-    found = idle_derivers.shares(settings, run) if run else {}
-    told = ", ".join(f"{modality} {n} for {parts} topic partitions" for modality, (n, parts) in found.items())
-    if not (spare := idle_derivers.idle(found)):
-        return [Finding("derivers", "ok", told)] if told else []
-    mend = f"start fewer of {', '.join(spare)}, or `mmplatform topics --raise` (docs/how-to/scaling.md)"
-    return [Finding("derivers", "warning", told, mend)]
+    run = run_file.read_running(settings.data_dir.absolute())
+    found = idle_derivers.count_derivers_and_partitions(settings, run) if run else {}
+    detail = ", ".join(f"{modality} {n} for {parts} topic partitions" for modality, (n, parts) in found.items())
+    if not (spare := idle_derivers.idle_derivers(found)):
+        return [Finding("derivers", "ok", detail)] if detail else []
+    fix = f"start fewer of {', '.join(spare)}, or `mmplatform topics --raise` (docs/how-to/scaling.md)"
+    return [Finding("derivers", "warning", detail, fix)]
 
 
 def _caption_model(settings: Settings) -> None:
@@ -237,21 +241,21 @@ def _caption_model(settings: Settings) -> None:
 
 def _clock(_: Settings) -> list[Finding]:
     """The clock is of our time and steady; how far it is off cannot be seen here, only whether something holds it."""
-    wall, steady = time.time(), time.monotonic()
-    time.sleep(_CLOCK_S)
-    error = abs((time.time() - wall) - (time.monotonic() - steady))
+    wall, monotonic = time.time(), time.monotonic()
+    time.sleep(_CLOCK_SAMPLE_S)
+    error = abs((time.time() - wall) - (time.monotonic() - monotonic))
     now = utc_now()
-    mend = "set the clock: turn on time synchronisation (chrony, systemd-timesyncd); event times are refused otherwise"
-    if now.year not in _YEARS:
-        return [Finding("clock", "failed", f"it says {now:%Y-%m-%d %H:%M} UTC", mend)]
-    if error > _CLOCK_ERROR_S:
-        return [Finding("clock", "failed", f"it jumped by {error:.2f} s within {_CLOCK_S} s", mend)]
-    detail, held = f"{now:%Y-%m-%d %H:%M:%S} UTC, steady", kept_right()
-    if held is None:
+    fix = "set the clock: turn on time synchronisation (chrony, systemd-timesyncd); event times are refused otherwise"
+    if now.year not in _PLAUSIBLE_YEARS:
+        return [Finding("clock", "failed", f"it says {now:%Y-%m-%d %H:%M} UTC", fix)]
+    if error > _MAX_CLOCK_JUMP_S:
+        return [Finding("clock", "failed", f"it jumped by {error:.2f} s within {_CLOCK_SAMPLE_S} s", fix)]
+    detail, synchronised = f"{now:%Y-%m-%d %H:%M:%S} UTC, steady", is_synchronised()
+    if synchronised is None:
         return [Finding("clock", "ok", f"{detail}; how far it is off is not checked on this system")]
-    if not held:
+    if not synchronised:
         detail += "; the kernel has it that nothing synchronises it, so it may be off by any amount"
         return [
-            Finding("clock", "warning", detail, f"{mend}; where a host keeps it (a container), nothing must be done")
+            Finding("clock", "warning", detail, f"{fix}; where a host keeps it (a container), nothing must be done")
         ]
     return [Finding("clock", "ok", f"{detail}, synchronised")]

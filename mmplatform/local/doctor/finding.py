@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-Verdict = Literal["ok", "warning", "failed"]
+CheckStatus = Literal["ok", "warning", "failed"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,6 +13,6 @@ class Finding:
     """The result of one check; ``mend`` says what to do and is empty when all is well."""
 
     check: str
-    verdict: Verdict
+    status: CheckStatus
     detail: str
-    mend: str = ""
+    fix: str = ""

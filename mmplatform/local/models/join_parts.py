@@ -18,12 +18,12 @@ def join_parts(name: str, *, size: int) -> Callable[[Path], None]:
 
     def join(directory: Path) -> None:
         parts = sorted(directory.glob(f"{name}.part*"), key=lambda part: int(part.suffix.removeprefix(".part")))
-        whole = directory / name
-        with whole.open("wb") as out:
+        joined = directory / name
+        with joined.open("wb") as out:
             for part in parts:
                 with part.open("rb") as piece:
                     shutil.copyfileobj(piece, out, 1 << 20)
-        found = whole.stat().st_size
+        found = joined.stat().st_size
         if found != size:
             raise Permanent(f"{name} joined from {len(parts)} parts has {found} bytes, not {size}: pull it again")
         for part in parts:

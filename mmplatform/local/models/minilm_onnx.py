@@ -21,10 +21,10 @@ import structlog
 
 Floats = npt.NDArray[np.float32]
 
-FAITHFUL: Final = 0.99
+MIN_COSINE: Final = 0.99
 """Least mean cosine between the quantised and the exact vectors of the probe sentences."""
 
-DELICATE: Final = [f"matmul_encoder.layer.{layer}.output.dense" for layer in range(4)]
+QUANTISED_BY_BLOCKS: Final = [f"matmul_encoder.layer.{layer}.output.dense" for layer in range(4)]
 """The narrowing products whose inputs differ most in size."""
 
 _OPSET: Final = 17
@@ -77,22 +77,22 @@ def build_minilm(directory: Path) -> None:
     config = json.loads((directory / "config.json").read_text())
     exact, quantised, final = (directory / name for name in ("exact.onnx", "int8.onnx", "model.onnx"))
     _write_encoder(directory / "model.safetensors", config, exact)
-    kept, other = (quantised, exact) if _faithful(exact, quantised, directory) else (exact, quantised)
-    kept.replace(final)
-    other.unlink(missing_ok=True)
+    chosen, rejected = (quantised, exact) if _quantised_is_accurate(exact, quantised, directory) else (exact, quantised)
+    chosen.replace(final)
+    rejected.unlink(missing_ok=True)
     (directory / "model.safetensors").unlink()
 
 
-def _faithful(exact: Path, quantised: Path, tokenizer: Path) -> bool:
+def _quantised_is_accurate(exact: Path, quantised: Path, tokenizer: Path) -> bool:
     """Write the quantised graph; whether it is to serve."""
     log = structlog.get_logger(__name__)
     try:
         quantise(exact, quantised)
-        likeness = cosine(exact, quantised, tokenizer)
+        likeness = mean_cosine(exact, quantised, tokenizer)
     except Exception as error:  # noqa: BLE001 - whatever this machine's onnxruntime cannot do: the exact graph serves
         log.warning("the embedder cannot be quantised here; keeping float32", error=type(error).__name__)
         return False
-    if likeness < FAITHFUL:
+    if likeness < MIN_COSINE:
         log.warning("int8 vectors differ too much on this processor; keeping float32", cosine=round(likeness, 4))
         return False
     log.debug("embedder quantised", cosine=round(likeness, 4))
@@ -103,13 +103,13 @@ def quantise(exact: Path, out: Path) -> None:
     """Write the quantised graph of an exact one."""
     coarse = out.with_name("coarse.onnx")
     try:
-        by_channel(exact, coarse, DELICATE)
+        quantise_by_channel(exact, coarse, QUANTISED_BY_BLOCKS)
         _quantise_by_blocks(coarse, out)
     finally:
         coarse.unlink(missing_ok=True)
 
 
-def by_channel(exact: Path, out: Path, left: list[str]) -> None:
+def quantise_by_channel(exact: Path, out: Path, excluded: list[str]) -> None:
     """Quantise the matrices dynamically, but for the products of these names."""
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
@@ -121,7 +121,7 @@ def by_channel(exact: Path, out: Path, left: list[str]) -> None:
         # Seven bits: processors without VNNI add pairs of products in 16 bits, which overflow with eight.
         reduce_range=True,
         weight_type=QuantType.QInt8,
-        nodes_to_exclude=left,
+        nodes_to_exclude=excluded,
     )
 
 
@@ -142,19 +142,19 @@ def _quantise_by_blocks(graph: Path, out: Path) -> None:
     quantiser.model.save_model_to_file(str(out))
 
 
-def cosine(one: Path, other: Path, tokenizer: Path) -> float:
+def mean_cosine(first: Path, second: Path, tokenizer: Path) -> float:
     """Mean cosine between the vectors that two graphs give to the probe sentences."""
     import onnxruntime
     from tokenizers import Tokenizer
 
-    words = Tokenizer.from_file(str(tokenizer / "tokenizer.json"))
-    words.no_truncation()
-    words.no_padding()
+    encoder = Tokenizer.from_file(str(tokenizer / "tokenizer.json"))
+    encoder.no_truncation()
+    encoder.no_padding()
     feeds = [
         {"input_ids": np.array([e.ids], np.int64), "attention_mask": np.array([e.attention_mask], np.int64)}
-        for e in words.encode_batch(list(_PROBES))
+        for e in encoder.encode_batch(list(_PROBES))
     ]
-    sessions = [onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"]) for path in (one, other)]
+    sessions = [onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"]) for path in (first, second)]
     a, b = (np.concatenate([session.run(None, feed)[0] for feed in feeds]) for session in sessions)
     return float((a * b).sum(axis=1).mean())
 
@@ -202,12 +202,12 @@ def _dense(graph: _Graph, name: str, value: str, weight: Floats, bias: Floats) -
 def _embed_tokens(graph: _Graph, tensors: dict[str, Floats], eps: float) -> str:
     """Word + position + token type; every text is one segment, so type 0 is folded into the positions."""
     words = graph.constant("words", tensors["embeddings.word_embeddings.weight"])
-    places = tensors["embeddings.position_embeddings.weight"] + tensors["embeddings.token_type_embeddings.weight"][0]
+    positions = tensors["embeddings.position_embeddings.weight"] + tensors["embeddings.token_type_embeddings.weight"][0]
     length = graph.op("Shape", "input_ids", start=1, end=2)
     zero = graph.constant("zero", np.array([0], dtype=np.int64))
-    here = graph.op("Slice", graph.constant("places", places), zero, length, zero)
+    sliced = graph.op("Slice", graph.constant("places", positions), zero, length, zero)
     return _norm(
-        graph, tensors, "embeddings.LayerNorm", graph.op("Add", graph.op("Gather", words, "input_ids"), here), eps
+        graph, tensors, "embeddings.LayerNorm", graph.op("Add", graph.op("Gather", words, "input_ids"), sliced), eps
     )
 
 

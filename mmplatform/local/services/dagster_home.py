@@ -19,8 +19,10 @@ from urllib.parse import urlsplit
 from mmplatform.errors import Misconfigured, PlatformError
 from mmplatform.settings import Settings, load
 
-OURS: Final = "# Written by `mmplatform up` at each start. Take this line away, and what you change here stays."
-_ALWAYS: Final = """\
+GENERATED_HEADER: Final = (
+    "# Written by `mmplatform up` at each start. Take this line away, and what you change here stays."
+)
+_BASE_CONFIG: Final = """\
 telemetry:
   enabled: false
 # One run of a pool at a time: two that derive at once would wait for each other's processor and hold models twice.
@@ -36,7 +38,7 @@ retention:
   schedule:
     purge_after_days: {skipped: 30, started: 30, success: 90, failure: 90}
 """
-_POSTGRES: Final = """\
+_POSTGRES_CONFIG: Final = """\
 storage:
   postgres:
     postgres_url:
@@ -49,9 +51,9 @@ concurrency:
   pools:
     default_limit: 1
 """
-_EARLIER: Final = frozenset({_ONCE, _ONCE_LIMITED})
+_EARLIER_FILES: Final = frozenset({_ONCE, _ONCE_LIMITED})
 """Whole files as earlier releases wrote them, once: one that is still so has nothing of the user's in it."""
-_PARTIAL_S: Final = 30
+_UPLOAD_INTERVAL_S: Final = 30
 """How often the log of a step that is still running is uploaded: what a machine takes with it when it dies."""
 
 
@@ -68,17 +70,17 @@ def prepare(home: Path, settings: Settings) -> None:
         raise Misconfigured("MMPLATFORM_DAGSTER_POSTGRES needs a package: pip install 'mmplatform[postgres]'")
     home.mkdir(parents=True, exist_ok=True)
     file = home / "dagster.yaml"
-    if not file.exists() or _is_ours(file.read_text(encoding="utf-8")):
-        file.write_text(written(home, settings), encoding="utf-8")
+    if not file.exists() or _is_generated(file.read_text(encoding="utf-8")):
+        file.write_text(dagster_yaml(home, settings), encoding="utf-8")
 
 
-def written(home: Path, settings: Settings) -> str:
+def dagster_yaml(home: Path, settings: Settings) -> str:
     """The text of ``dagster.yaml``."""
-    parts = [f"{OURS}\n", _ALWAYS]
+    parts = [f"{GENERATED_HEADER}\n", _BASE_CONFIG]
     if settings.dagster_postgres.get_secret_value():
-        parts.append(_POSTGRES)
+        parts.append(_POSTGRES_CONFIG)
     if settings.dagster_logs:
-        parts.append(_logs(home, settings))
+        parts.append(_compute_logs(home, settings))
     return "".join(parts)
 
 
@@ -100,7 +102,7 @@ def aws_environment(settings: Settings) -> dict[str, str]:
     return {name: value for name, value in found.items() if value}
 
 
-def lacking(home: Path, settings: Settings) -> list[str]:
+def missing_settings(home: Path, settings: Settings) -> list[str]:
     """What the ``dagster.yaml`` that is there does not say although the platform or its settings want it.
 
     Raises:
@@ -108,24 +110,26 @@ def lacking(home: Path, settings: Settings) -> list[str]:
     """
     given = _read(home / "dagster.yaml")
     found = []
-    if not isinstance(_at(given, "concurrency", "pools", "default_limit"), int):
+    if not isinstance(_nested(given, "concurrency", "pools", "default_limit"), int):
         found.append("concurrency.pools.default_limit: two runs could derive the same hour at once")
-    if _at(given, "concurrency", "pools", "granularity") != "run":
+    if _nested(given, "concurrency", "pools", "granularity") != "run":
         found.append("concurrency.pools.granularity: a run that waits for its pool would wait as a process")
-    if without := [each for each in ("sensor", "schedule") if not _at(given, "retention", each, "purge_after_days")]:
+    if without := [
+        each for each in ("sensor", "schedule") if not _nested(given, "retention", each, "purge_after_days")
+    ]:
         found.append(f"retention: what each {' and '.join(without)} did would be kept for ever")
-    if settings.dagster_postgres.get_secret_value() and not _at(given, "storage", "postgres"):
+    if settings.dagster_postgres.get_secret_value() and not _nested(given, "storage", "postgres"):
         found.append("storage.postgres: MMPLATFORM_DAGSTER_POSTGRES is not used")
-    if settings.dagster_logs and _at(given, "compute_logs", "class") != "S3ComputeLogManager":
+    if settings.dagster_logs and _nested(given, "compute_logs", "class") != "S3ComputeLogManager":
         found.append("compute_logs: MMPLATFORM_DAGSTER_LOGS is not used")
     return found
 
 
-def _is_ours(text: str) -> bool:
-    return text.startswith(OURS) or text in _EARLIER
+def _is_generated(text: str) -> bool:
+    return text.startswith(GENERATED_HEADER) or text in _EARLIER_FILES
 
 
-def _logs(home: Path, settings: Settings) -> str:
+def _compute_logs(home: Path, settings: Settings) -> str:
     address = urlsplit(settings.dagster_logs)
     config: dict[str, object] = {
         "bucket": address.netloc,
@@ -133,7 +137,7 @@ def _logs(home: Path, settings: Settings) -> str:
         "local_dir": str(home / "storage"),
         "endpoint_url": settings.s3_endpoint,
         "region": settings.s3_region,
-        "upload_interval": _PARTIAL_S,
+        "upload_interval": _UPLOAD_INTERVAL_S,
         "skip_empty_files": True,
     }
     lines = [f"    {name}: {json.dumps(value)}\n" for name, value in config.items() if value]
@@ -151,7 +155,7 @@ def _read(file: Path) -> Any:
         raise Misconfigured(f"{file} cannot be read ({type(error).__name__}): mend it or delete it") from error
 
 
-def _at(given: Any, *path: str) -> Any:
+def _nested(given: Any, *path: str) -> Any:
     for name in path:
         given = given.get(name) if isinstance(given, Mapping) else None
     return given

@@ -14,10 +14,10 @@ from pydantic import SecretStr
 
 from mmplatform.settings import DETECT_LANGUAGE, Settings
 
-COOKIE: Final = "MMPLATFORM_STACK"
+COOKIE_VARIABLE: Final = "MMPLATFORM_STACK"
 """Every process of one run carries this variable, so that descendants are recognised whatever session they are in."""
 
-_ONE_THREAD: Final = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "POLARS_MAX_THREADS": "1"}
+_SINGLE_THREADED: Final = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "POLARS_MAX_THREADS": "1"}
 """Libraries that would each start a thread for every core. What gains by threads has a setting of its own."""
 
 FEW_ARENAS: Final = {"MALLOC_ARENA_MAX": "2"}
@@ -55,7 +55,7 @@ def worker_environment(
     }
     values = {name: getattr(settings, name) for name in type(settings).model_fields} | own
     # Line by line into a log file: without this a worker's last words before a crash stay in its buffer.
-    return {"PYTHONUNBUFFERED": "1", **_ONE_THREAD, **FEW_ARENAS} | {
+    return {"PYTHONUNBUFFERED": "1", **_SINGLE_THREADED, **FEW_ARENAS} | {
         f"MMPLATFORM_{name.upper()}": _text(name, value) for name, value in values.items() if value is not None
     }
 

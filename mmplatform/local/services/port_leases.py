@@ -18,11 +18,11 @@ from typing import Final, Self
 
 from mmplatform.errors import Unavailable
 
-_TRIES: Final = 300
+_MAX_TRIES: Final = 300
 _LAST_PORT: Final = 65535
 
 
-def claims_dir() -> Path:
+def leases_dir() -> Path:
     """The directory of port locks, shared by all stacks of one user on this machine."""
     return Path(tempfile.gettempdir()) / f"mmplatform-ports-{os.getuid()}"
 
@@ -40,7 +40,7 @@ def is_free(port: int, host: str = "127.0.0.1") -> bool:
     return True
 
 
-def any_free(host: str = "127.0.0.1") -> int:
+def any_free_port(host: str = "127.0.0.1") -> int:
     """A port that the system picks."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as probe:
@@ -48,12 +48,12 @@ def any_free(host: str = "127.0.0.1") -> int:
         return int(probe.getsockname()[1])
 
 
-class PortClaims:
+class PortLeases:
     """The ports that one stack holds; a context manager that lets go of them at its end."""
 
     def __init__(self, directory: Path | None = None) -> None:
-        self._directory = directory or claims_dir()
-        self._held: dict[int, int] = {}
+        self._directory = directory or leases_dir()
+        self._leased: dict[int, int] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -63,7 +63,7 @@ class PortClaims:
     ) -> None:
         self.release()
 
-    def claim(self, preferred: int, host: str = "127.0.0.1") -> int:
+    def lease(self, preferred: int, host: str = "127.0.0.1") -> int:
         """Pick and hold a port: ``preferred``, else the next free one above it; 0 means any.
 
         Raises:
@@ -71,24 +71,24 @@ class PortClaims:
         """
         if preferred:
             # Upwards and not at random: the system hands out random ports (32768 and up) to outgoing connections.
-            for port in range(preferred, min(preferred + _TRIES, _LAST_PORT + 1)):
-                if self._take(port, host):
+            for port in range(preferred, min(preferred + _MAX_TRIES, _LAST_PORT + 1)):
+                if self._try_lease(port, host):
                     return port
-        for _ in range(_TRIES):
-            port = any_free(host)
-            if self._take(port, host):
+        for _ in range(_MAX_TRIES):
+            port = any_free_port(host)
+            if self._try_lease(port, host):
                 return port
         raise Unavailable(f"no free port on {host} near {preferred}: stop what listens there, or set another port")
 
     def release(self) -> None:
         """Let go of every port."""
-        for descriptor in self._held.values():
+        for descriptor in self._leased.values():
             with suppress(OSError):
                 os.close(descriptor)
-        self._held.clear()
+        self._leased.clear()
 
-    def _take(self, port: int, host: str) -> bool:
-        if port in self._held or not is_free(port, host):
+    def _try_lease(self, port: int, host: str) -> bool:
+        if port in self._leased or not is_free(port, host):
             return False
         self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         descriptor = os.open(self._directory / str(port), os.O_RDWR | os.O_CREAT, 0o600)
@@ -97,5 +97,5 @@ class PortClaims:
         except OSError:
             os.close(descriptor)
             return False
-        self._held[port] = descriptor
+        self._leased[port] = descriptor
         return True

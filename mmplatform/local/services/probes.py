@@ -49,11 +49,11 @@ class HttpProbe:
 
 
 @dataclass(frozen=True, slots=True)
-class WordProbe:
+class StatusTextProbe:
     """Ready when a worker says this of itself on its ``/healthz``, well or not."""
 
     url: str
-    word: str
+    text: str
 
     async def ready(self, client: httpx.AsyncClient) -> bool:
         """Try once."""
@@ -61,10 +61,10 @@ class WordProbe:
             answer = await client.get(self.url, timeout=PROBE_TIMEOUT_S)
         except httpx.HTTPError:
             return False
-        return answer.text == self.word
+        return answer.text == self.text
 
 
-Probe = TcpProbe | HttpProbe | WordProbe
+Probe = TcpProbe | HttpProbe | StatusTextProbe
 
 
 def local_client() -> httpx.AsyncClient:

@@ -29,11 +29,11 @@ _GATEWAY_GRACE_S: Final = 25.0
 KAFKA_PORT: Final = 19092
 CHROMA_PORT: Final = 18000
 METRICS_PORT: Final = 19100
-_MOST_DERIVERS: Final = 64
-_SHARED: Final = {"MMPLATFORM_GATEWAY_SHARE_PORT": "true"}
+_MAX_DERIVERS: Final = 64
+_REUSE_PORT: Final = {"MMPLATFORM_GATEWAY_SHARE_PORT": "true"}
 """Its successor listens beside it for a moment."""
 
-Claim = Callable[[int, str], int]
+LeasePort = Callable[[int, str], int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,15 +62,15 @@ class Service:
     metrics_url: str = ""
     heartbeat_url: str = ""
     cwd: Path | None = None
-    hold_stdin: bool = False
-    spare_port: int = 0
-    takes_turns: bool = True
-    family: bool = False
-    start_s: float = 180.0
+    pipe_stdin: bool = False
+    successor_port: int = 0
+    exclusive: bool = True
+    has_children: bool = False
+    start_timeout_s: float = 180.0
     grace_s: float = _GRACE_S
 
     @property
-    def alive_url(self) -> str:
+    def liveness_url(self) -> str:
         """The page whose silence means that it hangs; empty when it has none."""
         return f"{self.metrics_url}/livez" if self.metrics_url else self.heartbeat_url
 
@@ -87,7 +87,7 @@ class Stack:
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
+class StackOptions:
     """What the user chose for this run. ``dagster``: the arguments that name the code location; empty: without it."""
 
     derivers: Mapping[Modality, int] = field(default_factory=lambda: dict.fromkeys(MODALITIES, 1))
@@ -102,13 +102,13 @@ def parse_derivers(text: str) -> dict[Modality, int]:
         Misconfigured: an unknown modality or a wrong number.
     """
     counts: dict[Modality, int] = dict.fromkeys(MODALITIES, 1)
-    known = {str(modality): modality for modality in MODALITIES}
+    by_name = {str(modality): modality for modality in MODALITIES}
     for part in filter(None, (piece.strip() for piece in text.split(","))):
         name, _, number = part.partition("=")
-        modality = known.get(name.strip())
-        if modality is None or not _is_number(number.strip()) or int(number) > _MOST_DERIVERS:
+        modality = by_name.get(name.strip())
+        if modality is None or not _is_number(number.strip()) or int(number) > _MAX_DERIVERS:
             raise Misconfigured(
-                f"--derivers: `{part}` is not one of {', '.join(known)} with a number from 0 to {_MOST_DERIVERS}:"
+                f"--derivers: `{part}` is not one of {', '.join(by_name)} with a number from 0 to {_MAX_DERIVERS}:"
                 " write for example `chat=1,call=2`"
             )
         counts[modality] = int(number)
@@ -119,25 +119,25 @@ def _is_number(text: str) -> bool:
     return text.isascii() and text.isdecimal()
 
 
-def plan(settings: Settings, options: Options, claim: Claim) -> Stack:
+def plan_stack(settings: Settings, options: StackOptions, lease_port: LeasePort) -> Stack:
     """Lay out the stack; ``claim(preferred_port, host)`` gives the ports."""
     data_dir = settings.data_dir.absolute()
     servers: list[Service] = []
     kafka, chroma = settings.kafka, settings.chroma
     if not kafka:
-        port = claim(KAFKA_PORT, HOST)
+        port = lease_port(KAFKA_PORT, HOST)
         kafka = f"{HOST}:{port}"
         servers.append(_broker(data_dir, port))
     if not chroma:
-        port = claim(CHROMA_PORT, HOST)
+        port = lease_port(CHROMA_PORT, HOST)
         chroma = f"http://{HOST}:{port}"
         servers.append(_chroma(data_dir, port))
-    gateway_port = claim(settings.gateway_port, settings.gateway_host)
-    workers = _workers(settings, options, Addresses(kafka, chroma, gateway_port), claim, servers)
+    gateway_port = lease_port(settings.gateway_port, settings.gateway_host)
+    workers = _workers(settings, options, Addresses(kafka, chroma, gateway_port), lease_port, servers)
     dagster: list[Service] = []
     dagster_url = ""
     if options.dagster:
-        port = claim(settings.dagster_port, HOST)
+        port = lease_port(settings.dagster_port, HOST)
         dagster_url = f"http://{HOST}:{port}"
         addresses = Addresses(kafka, chroma, gateway_port)
         environment = worker_environment(settings, addresses) | aws_environment(settings)
@@ -146,7 +146,7 @@ def plan(settings: Settings, options: Options, claim: Claim) -> Stack:
         dagster.append(_dagster(data_dir, port, options, environment, after))
     return Stack(
         services=(*servers, *workers, *dagster),
-        gateway=f"http://{_reachable(settings.gateway_host)}:{gateway_port}",
+        gateway=f"http://{_connect_host(settings.gateway_host)}:{gateway_port}",
         kafka=kafka,
         chroma=chroma,
         dagster=dagster_url,
@@ -154,7 +154,7 @@ def plan(settings: Settings, options: Options, claim: Claim) -> Stack:
 
 
 def _workers(
-    settings: Settings, options: Options, addresses: Addresses, claim: Claim, servers: Sequence[Service]
+    settings: Settings, options: StackOptions, addresses: Addresses, lease_port: LeasePort, servers: Sequence[Service]
 ) -> list[Service]:
     own = {service.name for service in servers}
     log_only = tuple(name for name in ("broker",) if name in own)
@@ -171,21 +171,21 @@ def _workers(
     workers = []
     preferred = settings.metrics_port or METRICS_PORT
     for name, worker, instance, needs in wanted:
-        port = claim(preferred, settings.metrics_host)
-        spare = claim(port + 1, settings.metrics_host)
+        port = lease_port(preferred, settings.metrics_host)
+        spare = lease_port(port + 1, settings.metrics_host)
         preferred = spare + 1
-        url = f"http://{_reachable(settings.metrics_host)}:{port}"
+        url = f"http://{_connect_host(settings.metrics_host)}:{port}"
         workers.append(
             Service(
                 name=name,
                 command=(sys.executable, "-m", "mmplatform.worker", worker),
                 environment=worker_environment(settings, addresses, instance=f"{prefix}{instance}", metrics_port=port)
-                | (_SHARED if worker == "gateway" else {}),
+                | (_REUSE_PORT if worker == "gateway" else {}),
                 probe=HttpProbe(f"{url}/healthz"),
                 needs=needs,
                 metrics_url=url,
-                spare_port=spare,
-                takes_turns=worker != "gateway",
+                successor_port=spare,
+                exclusive=worker != "gateway",
                 grace_s=_GATEWAY_GRACE_S if worker == "gateway" else _GRACE_S,
             )
         )
@@ -199,8 +199,8 @@ def _broker(data_dir: Path, port: int) -> Service:
         command=(*command, "--host", HOST, "--port", str(port), "--exit-with-stdin"),
         environment={"PYTHONUNBUFFERED": "1", **FEW_ARENAS},
         probe=TcpProbe(HOST, port),
-        hold_stdin=True,
-        start_s=60.0,
+        pipe_stdin=True,
+        start_timeout_s=60.0,
         grace_s=10.0,
     )
 
@@ -214,13 +214,13 @@ def _chroma(data_dir: Path, port: int) -> Service:
         environment={"PYTHONUNBUFFERED": "1", "ANONYMIZED_TELEMETRY": "False", "NO_COLOR": "1", **FEW_ARENAS},
         probe=HttpProbe(heartbeat),
         heartbeat_url=heartbeat,
-        start_s=60.0,
+        start_timeout_s=60.0,
         grace_s=10.0,
     )
 
 
 def _dagster(
-    data_dir: Path, port: int, options: Options, environment: Mapping[str, str], after: tuple[str, ...]
+    data_dir: Path, port: int, options: StackOptions, environment: Mapping[str, str], after: tuple[str, ...]
 ) -> Service:
     command = (sys.executable, "-m", "dagster", "dev", "--host", HOST, "--port", str(port), *options.dagster)
     return Service(
@@ -230,12 +230,12 @@ def _dagster(
         probe=HttpProbe(f"http://{HOST}:{port}/server_info"),
         after=after,
         cwd=options.dagster_cwd,
-        family=True,
-        start_s=300.0,
+        has_children=True,
+        start_timeout_s=300.0,
     )
 
 
-def _reachable(host: str) -> str:
+def _connect_host(host: str) -> str:
     """The address under which this machine reaches a server that listens on ``host``."""
     if host in {"0.0.0.0", "::", ""}:  # noqa: S104 - compared, not bound
         return HOST

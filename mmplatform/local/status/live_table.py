@@ -10,8 +10,8 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from mmplatform.local.status.freshness_table import CAPTION, gap_table, seconds
-from mmplatform.local.status.worker_status import Freshness, Usage, WorkerStatus
+from mmplatform.local.status.freshness_table import CAPTION, format_seconds, freshness_table
+from mmplatform.local.status.worker_status import FreshnessPayload, ProcessUsage, WorkerStatusPayload
 
 _STYLES: Final = {
     "ready": "green",
@@ -31,16 +31,16 @@ _ORDINARY: Final = {"", "ready", "running", "ok"}
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class ServiceRow:
     """What is known of one service."""
 
     name: str
     state: str
     restarts: int
     pid: int | None
-    usage: Usage | None = None
-    status: WorkerStatus | None = None
-    trouble: str = ""
+    usage: ProcessUsage | None = None
+    status: WorkerStatusPayload | None = None
+    problem: str = ""
 
     @property
     def shown_state(self) -> str:
@@ -50,56 +50,56 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
-class Picture:
+class StackSnapshot:
     """The stack at one moment. ``urls``: what to call, by name; ``notes``: what happened last."""
 
-    rows: Sequence[Row]
+    rows: Sequence[ServiceRow]
     urls: Mapping[str, str]
     notes: Sequence[str] = field(default_factory=tuple)
 
     @property
-    def freshness(self) -> Mapping[str, Freshness]:
+    def freshness(self) -> Mapping[str, FreshnessPayload]:
         """What was measured, by modality; empty while nothing was."""
-        told = (row.status.freshness for row in self.rows if row.status)
-        return {modality: found for freshness in told for modality, found in freshness.items()}
+        reported = (row.status.freshness for row in self.rows if row.status)
+        return {modality: found for freshness in reported for modality, found in freshness.items()}
 
 
-def render(picture: Picture, width: int = 120) -> RenderableType:
+def render(snapshot: StackSnapshot, width: int = 120) -> RenderableType:
     """The whole picture for a terminal of ``width`` columns, 80 or more; a narrow one goes without the pid."""
     columns = [column for column in _COLUMNS if width >= _WIDE or column != "pid"]
     table = Table(box=None, pad_edge=False, header_style="bold")
     for title in columns:
         table.add_column(title, justify="left" if title in _LEFT else "right", no_wrap=True)
-    for row in picture.rows:
+    for row in snapshot.rows:
         cells = _cells(row)
         table.add_row(*(cells[column] for column in columns))
     parts: list[RenderableType] = [table, Text()]
-    if picture.freshness:
-        parts += [Text(CAPTION, style="dim"), gap_table(picture.freshness), Text()]
-    parts += [Text.assemble((f"{name:<8} ", "bold"), url, no_wrap=True) for name, url in picture.urls.items() if url]
-    parts += [_trouble(row) for row in picture.rows if row.trouble]
-    if picture.notes:
-        parts += [Text(), *(Text(note, style="dim", overflow="ellipsis", no_wrap=True) for note in picture.notes)]
+    if snapshot.freshness:
+        parts += [Text(CAPTION, style="dim"), freshness_table(snapshot.freshness), Text()]
+    parts += [Text.assemble((f"{name:<8} ", "bold"), url, no_wrap=True) for name, url in snapshot.urls.items() if url]
+    parts += [_problem_text(row) for row in snapshot.rows if row.problem]
+    if snapshot.notes:
+        parts += [Text(), *(Text(note, style="dim", overflow="ellipsis", no_wrap=True) for note in snapshot.notes)]
     return Group(*parts)
 
 
-def line(picture: Picture) -> str:
+def summary_line(snapshot: StackSnapshot) -> str:
     """The picture in one line, for output that is no terminal."""
-    ready = sum(row.state == "ready" for row in picture.rows)
-    words = [f"{ready}/{len(picture.rows)} ready"]
-    words += [f"{row.name}: {row.shown_state}" for row in picture.rows if row.shown_state != "ready"]
-    words += [f"{row.name} lag {row.status.lag}" for row in picture.rows if row.status and row.status.lag]
-    words += [
-        f"{modality} gap {seconds(found.gap.p50)} / {seconds(found.gap.p99)}"
-        for modality, found in sorted(picture.freshness.items())
+    ready = sum(row.state == "ready" for row in snapshot.rows)
+    parts = [f"{ready}/{len(snapshot.rows)} ready"]
+    parts += [f"{row.name}: {row.shown_state}" for row in snapshot.rows if row.shown_state != "ready"]
+    parts += [f"{row.name} lag {row.status.lag}" for row in snapshot.rows if row.status and row.status.lag]
+    parts += [
+        f"{modality} gap {format_seconds(found.gap.p50)} / {format_seconds(found.gap.p99)}"
+        for modality, found in sorted(snapshot.freshness.items())
         if found.gap.p50 is not None and found.gap.p99 is not None
     ]
-    memory = sum(row.usage.rss for row in picture.rows if row.usage)
-    return " · ".join([*words, f"{memory / 1e6:.0f} MB"])
+    memory = sum(row.usage.rss for row in snapshot.rows if row.usage)
+    return " · ".join([*parts, f"{memory / 1e6:.0f} MB"])
 
 
-def _cells(row: Row) -> dict[str, RenderableType]:
-    status = row.status or WorkerStatus()
+def _cells(row: ServiceRow) -> dict[str, RenderableType]:
+    status = row.status or WorkerStatusPayload()
     return {
         "service": row.name,
         "state": Text(row.shown_state, style=_STYLES.get(row.state, "")),
@@ -112,6 +112,6 @@ def _cells(row: Row) -> dict[str, RenderableType]:
     }
 
 
-def _trouble(row: Row) -> Text:
+def _problem_text(row: ServiceRow) -> Text:
     style = "red" if row.state in {"blocked", "crash-loop", "gone"} else "yellow"
-    return Text(f"\n{row.name}: {row.trouble}", style=style)
+    return Text(f"\n{row.name}: {row.problem}", style=style)

@@ -9,36 +9,38 @@ from typing import Any, Final
 
 from mmplatform.local.run_file import DAGSTER, StackRun
 from mmplatform.local.services.probes import local_client
-from mmplatform.local.status.live_table import Picture, Row
-from mmplatform.local.status.worker_status import Meter, Usage, WorkerStatus, ask
+from mmplatform.local.status.live_table import ServiceRow, StackSnapshot
+from mmplatform.local.status.worker_status import ProcessMeter, ProcessUsage, WorkerStatusPayload, query_workers
 
 _CPU_WINDOW_S: Final = 0.3
 
 
-def look(run: StackRun) -> Picture:
+def take_snapshot(run: StackRun) -> StackSnapshot:
     """Ask every worker and measure every process."""
-    statuses = asyncio.run(ask_workers(run))
+    statuses = asyncio.run(query_ready_workers(run))
     usage = _measure(run)
     rows = [
-        Row(name, service.state, service.restarts, service.pid, usage.get(name), statuses.get(name), service.note)
+        ServiceRow(
+            name, service.state, service.restarts, service.pid, usage.get(name), statuses.get(name), service.note
+        )
         for name, service in run.services.items()
     ]
     urls = {"gateway": run.gateway, "dagster": run.dagster, "kafka": run.kafka, "chroma": run.chroma}
-    return Picture(rows, urls)
+    return StackSnapshot(rows, urls)
 
 
-def as_json(run: StackRun, picture: Picture) -> dict[str, Any]:
+def snapshot_to_json(run: StackRun, snapshot: StackSnapshot) -> dict[str, Any]:
     """The run file, with what each service said and uses under its name."""
-    found = run.model_dump(mode="json")
-    for row in picture.rows:
-        service = found["services"][row.name]
+    document = run.model_dump(mode="json")
+    for row in snapshot.rows:
+        service = document["services"][row.name]
         service["status"] = row.status.model_dump(mode="json") if row.status else None
         service["cpu"] = round(row.usage.cpu, 3) if row.usage else None
         service["rss"] = row.usage.rss if row.usage else None
-    return found
+    return document
 
 
-async def ask_workers(run: StackRun) -> dict[str, WorkerStatus]:
+async def query_ready_workers(run: StackRun) -> dict[str, WorkerStatusPayload]:
     """What every ready worker says of itself."""
     urls = {
         name: service.metrics_url
@@ -46,14 +48,14 @@ async def ask_workers(run: StackRun) -> dict[str, WorkerStatus]:
         if service.metrics_url and service.state == "ready"
     }
     async with local_client() as client:
-        return await ask(client, urls)
+        return await query_workers(client, urls)
 
 
-def _measure(run: StackRun) -> Mapping[str, Usage]:
-    meter = Meter()
+def _measure(run: StackRun) -> Mapping[str, ProcessUsage]:
+    meter = ProcessMeter()
     pids = {name: service.pid for name, service in run.services.items() if service.pid is not None}
     for name, pid in pids.items():
-        meter.measure(pid, family=name == DAGSTER)
+        meter.measure(pid, include_children=name == DAGSTER)
     time.sleep(_CPU_WINDOW_S)  # CPU is the mean since the measurement before
-    measured = {name: meter.measure(pid, family=name == DAGSTER) for name, pid in pids.items()}
+    measured = {name: meter.measure(pid, include_children=name == DAGSTER) for name, pid in pids.items()}
     return {name: usage for name, usage in measured.items() if usage is not None}

@@ -10,12 +10,12 @@ from typing import Final, Protocol
 from rich.console import Console
 from rich.live import Live
 
-from mmplatform.local.status.live_table import Picture, line, render
+from mmplatform.local.status.live_table import StackSnapshot, render, summary_line
 
 _PLAIN_S: Final = 10.0
 
 
-class View(Protocol):
+class StackView(Protocol):
     """Who looks at the stack."""
 
     def open(self) -> None:
@@ -24,7 +24,7 @@ class View(Protocol):
     def note(self, text: str) -> None:
         """Something happened."""
 
-    def show(self, picture: Picture) -> None:
+    def show(self, snapshot: StackSnapshot) -> None:
         """This is how it stands; called about once a second."""
 
     def close(self) -> None:
@@ -45,9 +45,9 @@ class LiveView:
     def note(self, text: str) -> None:
         """The picture's last lines tell."""
 
-    def show(self, picture: Picture) -> None:
+    def show(self, snapshot: StackSnapshot) -> None:
         """Redraw."""
-        self._live.update(render(picture, self._live.console.width), refresh=True)
+        self._live.update(render(snapshot, self._live.console.width), refresh=True)
 
     def close(self) -> None:
         """Give the terminal back."""
@@ -68,11 +68,11 @@ class PlainView:
         """Print it."""
         self._console.print(text, markup=False, highlight=False, soft_wrap=True)
 
-    def show(self, picture: Picture) -> None:
+    def show(self, snapshot: StackSnapshot) -> None:
         """Print one line when it is time."""
         if time.monotonic() >= self._next:
             self._next = time.monotonic() + _PLAIN_S
-            self.note(line(picture))
+            self.note(summary_line(snapshot))
 
     def close(self) -> None:
         """Nothing to give back."""
@@ -87,21 +87,21 @@ class NoView:
     def note(self, text: str) -> None:
         """Nothing."""
 
-    def show(self, picture: Picture) -> None:
+    def show(self, snapshot: StackSnapshot) -> None:
         """Nothing."""
 
     def close(self) -> None:
         """Nothing."""
 
 
-class Guarded:
+class GuardedView:
     """A view that may break without taking the stack with it; a broken one shows nothing more.
 
     A terminal is closed, the reader of a pipe ends, an encoding lacks a sign.
     """
 
-    def __init__(self, view: View) -> None:
-        self._view: View = view
+    def __init__(self, view: StackView) -> None:
+        self._view: StackView = view
 
     def open(self) -> None:
         """As the view does."""
@@ -111,17 +111,17 @@ class Guarded:
         """As the view does."""
         self._try(lambda: self._view.note(text))
 
-    def show(self, picture: Picture) -> None:
+    def show(self, snapshot: StackSnapshot) -> None:
         """As the view does."""
-        self._try(lambda: self._view.show(picture))
+        self._try(lambda: self._view.show(snapshot))
 
     def close(self) -> None:
         """As the view does."""
         self._try(self._view.close)
 
-    def _try(self, act: Callable[[], None]) -> None:
+    def _try(self, action: Callable[[], None]) -> None:
         try:
-            act()
+            action()
         except (Exception, SystemExit):  # noqa: BLE001 - whatever it is; rich turns a broken pipe into SystemExit
             broken, self._view = self._view, NoView()
             with suppress(Exception, SystemExit):  # it may hold standard output

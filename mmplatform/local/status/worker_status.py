@@ -12,7 +12,7 @@ import psutil
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
 
-class Quantiles(BaseModel):
+class QuantilesPayload(BaseModel):
     """A distribution in seconds, of ``count`` passages; None where nothing was measured."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -24,7 +24,7 @@ class Quantiles(BaseModel):
     max: float | None = None
 
 
-class Freshness(BaseModel):
+class FreshnessPayload(BaseModel):
     """One modality over the indexer's rolling window.
 
     Attributes:
@@ -37,25 +37,25 @@ class Freshness(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
-    gap: Quantiles = Quantiles()
-    stages: dict[str, Quantiles] = Field(default_factory=dict)
+    gap: QuantilesPayload = QuantilesPayload()
+    stages: dict[str, QuantilesPayload] = Field(default_factory=dict)
     slowest: str = ""
     watermark: AwareDatetime | None = None
     shed: int = 0
 
 
-class Bucket(BaseModel):
+class BucketPayload(BaseModel):
     """What the indexer did to one bucket since it started, and the gaps of its rolling window."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     upserted: int = 0
     deleted: int = 0
-    gap: Quantiles = Quantiles()
+    gap: QuantilesPayload = QuantilesPayload()
     watermark: AwareDatetime | None = None
 
 
-class WorkerStatus(BaseModel):
+class WorkerStatusPayload(BaseModel):
     """A worker's answer: ``lag`` in positions behind (None: not known), ``rate`` in events per second, ``shed`` events.
 
     ``freshness`` and ``buckets`` are told by the indexer alone; it has measured since ``measured_since``, when its
@@ -68,47 +68,47 @@ class WorkerStatus(BaseModel):
     lag: int | None = None
     rate: float | None = None
     shed: int = 0
-    freshness: dict[str, Freshness] = Field(default_factory=dict)
+    freshness: dict[str, FreshnessPayload] = Field(default_factory=dict)
     measured_since: AwareDatetime | None = None
-    buckets: dict[str, Bucket] = Field(default_factory=dict)
+    buckets: dict[str, BucketPayload] = Field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
-class Usage:
+class ProcessUsage:
     """CPU in cores, resident memory in bytes."""
 
     cpu: float
     rss: int
 
 
-async def ask(client: httpx.AsyncClient, metrics_urls: Mapping[str, str]) -> dict[str, WorkerStatus]:
+async def query_workers(client: httpx.AsyncClient, metrics_urls: Mapping[str, str]) -> dict[str, WorkerStatusPayload]:
     """Ask all workers at once; who does not answer, or not in the agreed form, is left out."""
-    answers = await asyncio.gather(*(_ask(client, url) for url in metrics_urls.values()))
+    answers = await asyncio.gather(*(_query_worker(client, url) for url in metrics_urls.values()))
     return {name: answer for name, answer in zip(metrics_urls, answers, strict=True) if answer is not None}
 
 
-async def _ask(client: httpx.AsyncClient, url: str) -> WorkerStatus | None:
+async def _query_worker(client: httpx.AsyncClient, url: str) -> WorkerStatusPayload | None:
     try:
         answer = await client.get(f"{url}/status")
         answer.raise_for_status()
-        return WorkerStatus.model_validate_json(answer.content)
+        return WorkerStatusPayload.model_validate_json(answer.content)
     except (httpx.HTTPError, ValidationError):
         return None
 
 
-class Meter:
+class ProcessMeter:
     """Measures processes; CPU is the mean since the last measurement of the same process."""
 
     def __init__(self) -> None:
-        self._known: dict[int, psutil.Process] = {}
+        self._processes: dict[int, psutil.Process] = {}
 
-    def measure(self, pid: int, *, family: bool = False) -> Usage | None:
+    def measure(self, pid: int, *, include_children: bool = False) -> ProcessUsage | None:
         """One process, with ``family`` its descendants too; None when it has ended."""
         try:
             leader = self._process(pid)
-            pids = [pid, *(child.pid for child in leader.children(recursive=True))] if family else [pid]
+            pids = [pid, *(child.pid for child in leader.children(recursive=True))] if include_children else [pid]
         except psutil.Error:
-            self._known.pop(pid, None)
+            self._processes.pop(pid, None)
             return None
         cpu, rss = 0.0, 0
         for member in pids:
@@ -116,10 +116,10 @@ class Meter:
                 process = self._process(member)
                 cpu += process.cpu_percent(interval=None) / 100
                 rss += process.memory_info().rss
-        return Usage(cpu, rss)
+        return ProcessUsage(cpu, rss)
 
     def _process(self, pid: int) -> psutil.Process:
-        known = self._known.get(pid)
-        if known is None or not known.is_running():
-            known = self._known[pid] = psutil.Process(pid)
-        return known
+        process = self._processes.get(pid)
+        if process is None or not process.is_running():
+            process = self._processes[pid] = psutil.Process(pid)
+        return process

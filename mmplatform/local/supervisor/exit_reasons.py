@@ -21,7 +21,7 @@ _HINTS: Final[tuple[tuple[str, str], ...]] = (
 )
 
 
-def explain(code: int) -> str:
+def describe_exit(code: int) -> str:
     """Say how a process ended, from its exit status as Python gives it (negative: a signal)."""
     if code >= 0:
         return f"ended with exit code {code}"
@@ -34,9 +34,9 @@ def explain(code: int) -> str:
     return f"was ended by {name}"
 
 
-def hint(name: str, words: Sequence[str]) -> str:
+def suggest_fix(name: str, log_lines: Sequence[str]) -> str:
     """What to do, from the last words of the process ``name``, and how it ended."""
-    text = "\n".join(words)
-    found = next((mend for pattern, mend in _HINTS if re.search(pattern, text)), "")
-    first = found or f"Read `mmplatform logs {name}` and mend the cause."
-    return f"{first} Then `mmplatform retry`."
+    text = "\n".join(log_lines)
+    fix = next((remedy for pattern, remedy in _HINTS if re.search(pattern, text)), "")
+    instruction = fix or f"Read `mmplatform logs {name}` and mend the cause."
+    return f"{instruction} Then `mmplatform retry`."

@@ -23,21 +23,21 @@ from urllib.parse import urlsplit
 import httpx
 
 from mmplatform.errors import Unavailable
-from mmplatform.local.services.probes import STANDBY, STOPPED, HttpProbe, Probe, WordProbe
+from mmplatform.local.services.probes import STANDBY, STOPPED, HttpProbe, Probe, StatusTextProbe
 from mmplatform.local.services.services import Service
 from mmplatform.local.supervisor import processes
-from mmplatform.local.supervisor.exit_reasons import explain
+from mmplatform.local.supervisor.exit_reasons import describe_exit
 
 _POLL_S: Final = 0.02
 _STEADY_S: Final = 1.0
 """Code that fails at its first record does so within this: then it must not come into the next one's place, too."""
 
-_PORT: Final = "MMPLATFORM_METRICS_PORT"
-_STANDBY: Final = "MMPLATFORM_STANDBY"
+_PORT_VARIABLE: Final = "MMPLATFORM_METRICS_PORT"
+_STANDBY_VARIABLE: Final = "MMPLATFORM_STANDBY"
 
 
 @dataclass(frozen=True, slots=True)
-class Handover:
+class HandoverResult:
     """What came of it: the new process, the row of the table that it runs by, and the seconds in which none worked.
 
     ``trouble`` says why the new one, whose turn it is, does not work; empty when it does.
@@ -46,18 +46,18 @@ class Handover:
     process: processes.Process
     service: Service
     pause_s: float
-    trouble: str = ""
+    problem: str = ""
 
 
-def successor_of(service: Service) -> Service:
+def successor_service(service: Service) -> Service:
     """The row by which a successor runs, and its own successor after it: the two ports change places."""
     parts = urlsplit(service.metrics_url)
     port = parts.port or 0
     host = parts.netloc.rpartition(":")[0]  # not `hostname`: that drops the brackets of an IPv6 address
-    url = f"http://{host}:{service.spare_port}"
-    environment = {**service.environment, _PORT: str(service.spare_port)}
+    url = f"http://{host}:{service.successor_port}"
+    environment = {**service.environment, _PORT_VARIABLE: str(service.successor_port)}
     return replace(
-        service, environment=environment, probe=HttpProbe(f"{url}/healthz"), metrics_url=url, spare_port=port
+        service, environment=environment, probe=HttpProbe(f"{url}/healthz"), metrics_url=url, successor_port=port
     )
 
 
@@ -68,9 +68,9 @@ async def hand_over(
     client: httpx.AsyncClient,
     log: Path,
     cookie: dict[str, str],
-    bury: Callable[[processes.Process], None],
-    born: Callable[[processes.Process], None],
-) -> Handover:
+    reap: Callable[[processes.Process], None],
+    on_started: Callable[[processes.Process], None],
+) -> HandoverResult:
     """Start a successor, wait until it is warm, let it take over, and see it work.
 
     Args:
@@ -79,81 +79,85 @@ async def hand_over(
         client: asks the successor how it is.
         log: where both write.
         cookie: by which every process of the stack is known.
-        bury: called with the old one when it ended.
-        born: called with the new one as soon as it is there.
+        reap: called with the old process when it ended.
+        on_started: called with the new process as soon as it was started.
 
     Raises:
         Unavailable: the successor did not get so far; the old one runs on, unless it died meanwhile.
     """
-    after = successor_of(service)
-    turn = {_STANDBY: "true"} if service.takes_turns else {}
-    fresh = processes.spawn(after.command, environment={**after.environment, **turn, **cookie}, log=log, cwd=after.cwd)
-    born(fresh)
+    successor = successor_service(service)
+    standby = {_STANDBY_VARIABLE: "true"} if service.exclusive else {}
+    new = processes.spawn(
+        successor.command, environment={**successor.environment, **standby, **cookie}, log=log, cwd=successor.cwd
+    )
+    on_started(new)
     # Of two gateways each gets some of the connections: one that does not know the lag yet would take all it gets.
-    ready = HttpProbe(f"{after.metrics_url}/readyz")
-    warm: Probe = WordProbe(f"{after.metrics_url}/healthz", STANDBY) if service.takes_turns else ready
-    gone = WordProbe(f"{service.metrics_url}/healthz", STOPPED)
+    ready = HttpProbe(f"{successor.metrics_url}/readyz")
+    warm: Probe = StatusTextProbe(f"{successor.metrics_url}/healthz", STANDBY) if service.exclusive else ready
+    stopped = StatusTextProbe(f"{service.metrics_url}/healthz", STOPPED)
     try:
-        since = await _until(fresh, warm, client, service.start_s, old)
+        idle_since = await _wait_until_warm(new, warm, client, service.start_timeout_s, old)
         processes.send(old, signal.SIGTERM)
-        await _done(old, gone, client, service.grace_s)
-        pause_s, trouble = 0.0, ""
-        if service.takes_turns:
-            processes.send(fresh, signal.SIGUSR1)
-            at_work, trouble = await _at_work(fresh, ready, client, service.start_s)
-            pause_s = at_work - since
-        await _end(old, service.grace_s)
+        await _wait_until_committed(old, stopped, client, service.grace_s)
+        pause_s, problem = 0.0, ""
+        if service.exclusive:
+            processes.send(new, signal.SIGUSR1)
+            working_since, problem = await _wait_until_working(new, ready, client, service.start_timeout_s)
+            pause_s = working_since - idle_since
+        await _wait_until_ended(old, service.grace_s)
     except BaseException:  # the stack ends meanwhile, too
-        bury(fresh)
+        reap(new)
         raise
-    bury(old)
-    return Handover(fresh, after, pause_s, trouble)
+    reap(old)
+    return HandoverResult(new, successor, pause_s, problem)
 
 
-async def _until(
-    fresh: processes.Process, warm: Probe, client: httpx.AsyncClient, within_s: float, old: processes.Process
+async def _wait_until_warm(
+    new: processes.Process, warm: Probe, client: httpx.AsyncClient, timeout_s: float, old: processes.Process
 ) -> float:
     """Until it is warm; returns since when nobody works: from now on, or since the old one died meanwhile."""
-    give_up, died = time.monotonic() + within_s, None
+    give_up, died = time.monotonic() + timeout_s, None
     while not await warm.ready(client):
         if died is None and old.poll() is not None:
             died = time.monotonic()  # the new one comes sooner than another one that would have to begin now
         fate = "runs on" if died is None else "died meanwhile"
-        if (code := fresh.poll()) is not None:
-            raise Unavailable(f"the successor {explain(code)}; the one before it {fate}")
+        if (code := new.poll()) is not None:
+            raise Unavailable(f"the successor {describe_exit(code)}; the one before it {fate}")
         if time.monotonic() > give_up:
-            raise Unavailable(f"the successor was not warm after {within_s:.0f} s; the one before it {fate}")
+            raise Unavailable(f"the successor was not warm after {timeout_s:.0f} s; the one before it {fate}")
         await asyncio.sleep(_POLL_S)
     return died if died is not None else time.monotonic()
 
 
-async def _at_work(
-    fresh: processes.Process, ready: Probe, client: httpx.AsyncClient, within_s: float
+async def _wait_until_working(
+    new: processes.Process, ready: Probe, client: httpx.AsyncClient, timeout_s: float
 ) -> tuple[float, str]:
     """Until it works and does so for a moment: since when, and what is wrong when it does not."""
-    give_up, since = time.monotonic() + within_s, None
+    give_up, since = time.monotonic() + timeout_s, None
     while since is None or time.monotonic() < since + _STEADY_S:
-        if (code := fresh.poll()) is not None:
-            return since or time.monotonic(), f"the successor {explain(code)} when its turn had come"
+        if (code := new.poll()) is not None:
+            return since or time.monotonic(), f"the successor {describe_exit(code)} when its turn had come"
         if since is None and await ready.ready(client):
             since = time.monotonic()
         if since is None and time.monotonic() > give_up:
-            return time.monotonic(), f"the successor was not at work {within_s:.0f} s after its turn had come"
+            return time.monotonic(), f"the successor was not at work {timeout_s:.0f} s after its turn had come"
         await asyncio.sleep(_POLL_S)
     return since, ""
 
 
-async def _done(process: processes.Process, gone: Probe, client: httpx.AsyncClient, grace_s: float) -> None:
+async def _wait_until_committed(
+    process: processes.Process, stopped: Probe, client: httpx.AsyncClient, grace_s: float
+) -> None:
     """Until it says that its work is committed and its consumer closed, or is no more."""
     give_up = time.monotonic() + grace_s
-    while process.poll() is None and not await gone.ready(client):
+    while process.poll() is None and not await stopped.ready(client):
         if time.monotonic() > give_up:
             processes.kill_group(process.pid)  # what was not committed the successor reads again
             return
         await asyncio.sleep(_POLL_S)
 
 
-async def _end(process: processes.Process, grace_s: float) -> None:
+async def _wait_until_ended(process: processes.Process, grace_s: float) -> None:
     """Until it is no more; SIGKILL after the grace."""
     give_up = time.monotonic() + grace_s
     while process.poll() is None and time.monotonic() < give_up:  # noqa: ASYNC110 - a process has no event of its own

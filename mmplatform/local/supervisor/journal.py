@@ -16,24 +16,24 @@ _RECENT: Final = 4
 class Journal:
     """Appends a line for each event, and passes it on. A file that cannot be written is told, and stops nobody."""
 
-    def __init__(self, path: Path, passed_to: Callable[[str], None]) -> None:
+    def __init__(self, path: Path, on_line: Callable[[str], None]) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         # Opened for appending, so that the rotation by truncation does not leave a hole.
         self._file = path.open("a", encoding="utf-8", buffering=1)
-        self._passed_to = passed_to
+        self._on_line = on_line
         self._failing = False
         self.recent: deque[str] = deque(maxlen=_RECENT)
 
-    def note(self, service: str, what: str, level: str = "info") -> None:
+    def note(self, service: str, message: str, level: str = "info") -> None:
         """Write down what happened to ``service``."""
         now = utc_now()
-        self._pass_on(f"{now.astimezone():%H:%M:%S} {service}: {what}")
+        self._publish(f"{now.astimezone():%H:%M:%S} {service}: {message}")
         try:
-            self._file.write(f"{now.isoformat(timespec='milliseconds')} {level:<7} {service}: {what}\n")
+            self._file.write(f"{now.isoformat(timespec='milliseconds')} {level:<7} {service}: {message}\n")
         except OSError as error:
             if not self._failing:
                 self._failing = True
-                self._pass_on(f"{now.astimezone():%H:%M:%S} cannot write {self._file.name}: {error.strerror}")
+                self._publish(f"{now.astimezone():%H:%M:%S} cannot write {self._file.name}: {error.strerror}")
         else:
             self._failing = False
 
@@ -42,6 +42,6 @@ class Journal:
         with suppress(OSError):  # what it could not write before
             self._file.close()
 
-    def _pass_on(self, text: str) -> None:
+    def _publish(self, text: str) -> None:
         self.recent.append(text)
-        self._passed_to(text)
+        self._on_line(text)

@@ -18,44 +18,44 @@ import httpx
 
 from mmplatform.local.services.probes import PROBE_TIMEOUT_S
 
-LOOK_EVERY_S: Final = 5.0
-HANGS_LOOKS: Final = 3
+CHECK_INTERVAL_S: Final = 5.0
+MAX_HUNG_CHECKS: Final = 3
 """So many looks in a row at which it says that it hangs."""
 
-SILENT_LOOKS: Final = 20
+MAX_SILENT_CHECKS: Final = 20
 """So many looks in a row without an answer, and :data:`SILENCE_S` since the last one."""
 
-SILENCE_S: Final = 120.0
-_MOST_WORDS: Final = 200
+MAX_SILENCE_S: Final = 120.0
+_MAX_REASON_CHARS: Final = 200
 
 
-class Liveness:
+class LivenessProbe:
     """Looks at one process now and then; a new process needs a new one."""
 
-    def __init__(self, page: str, *, says_so: bool = True, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, url: str, *, reports_hangs: bool = True, clock: Callable[[], float] = time.monotonic) -> None:
         """``page`` is the URL of its ``/livez``, or of a heartbeat, which does not say so when it hangs.
 
         Without a page it always lives.
         """
-        self._page = page
-        self._says_so = says_so
+        self._url = url
+        self._reports_hangs = reports_hangs
         self._clock = clock
-        self._heard = self._looked = clock()
+        self._answered_at = self._checked_at = clock()
         self._hung = self._silent = 0
 
-    async def hangs(self, client: httpx.AsyncClient) -> str:
+    async def hang_reason(self, client: httpx.AsyncClient) -> str:
         """Why it is to be killed; empty when it lives, or when it is not time to look again."""
-        if not self._page or self._clock() - self._looked < LOOK_EVERY_S:
+        if not self._url or self._clock() - self._checked_at < CHECK_INTERVAL_S:
             return ""
-        self._looked = self._clock()
+        self._checked_at = self._clock()
         try:
-            answer = await client.get(self._page, timeout=PROBE_TIMEOUT_S)
+            answer = await client.get(self._url, timeout=PROBE_TIMEOUT_S)
         except httpx.HTTPError:
             self._silent += 1
-            silent_s = self._clock() - self._heard
-            lasts = self._silent >= SILENT_LOOKS and silent_s > SILENCE_S
+            silent_s = self._clock() - self._answered_at
+            lasts = self._silent >= MAX_SILENT_CHECKS and silent_s > MAX_SILENCE_S
             return f"its page has not answered for {silent_s:.0f} s" if lasts else ""
-        self._heard, self._silent = self._clock(), 0
-        hangs = self._says_so and answer.status_code == httpx.codes.SERVICE_UNAVAILABLE
-        self._hung = self._hung + 1 if hangs else 0
-        return answer.text[:_MOST_WORDS] if self._hung >= HANGS_LOOKS else ""
+        self._answered_at, self._silent = self._clock(), 0
+        hung = self._reports_hangs and answer.status_code == httpx.codes.SERVICE_UNAVAILABLE
+        self._hung = self._hung + 1 if hung else 0
+        return answer.text[:_MAX_REASON_CHARS] if self._hung >= MAX_HUNG_CHECKS else ""

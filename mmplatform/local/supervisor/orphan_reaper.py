@@ -15,12 +15,12 @@ from typing import IO, Final
 
 import psutil
 
-from mmplatform.local.supervisor.processes import groups_of, release, sweep, with_cookie
+from mmplatform.local.supervisor.processes import collect_exit, find_by_cookie, find_in_groups, terminate_all
 
 GRACE_S: Final = 3.0
 
 
-class Leash:
+class OrphanReaper:
     """The supervisor's end: keeps the leash process alive and informed."""
 
     def __init__(self, cookie: str) -> None:
@@ -33,12 +33,12 @@ class Leash:
         """The leash process."""
         return self._process.pid if self._process else None
 
-    def hold(self) -> None:
+    def ensure_running(self) -> None:
         """Start it, or start it again when it died."""
         if self._process is not None:
             if self._process.poll() is None:
                 return
-            release(self._process)
+            collect_exit(self._process)
         self._process = subprocess.Popen(
             [sys.executable, "-m", "mmplatform.local.supervisor.orphan_reaper", self._cookie],
             stdin=subprocess.PIPE,
@@ -47,19 +47,19 @@ class Leash:
             start_new_session=True,
         )
         for group in self._groups:
-            self._tell(f"+{group}")
+            self._send(f"+{group}")
 
-    def add(self, group: int) -> None:
+    def add_group(self, group: int) -> None:
         """A child was started."""
         self._groups.add(group)
-        self._tell(f"+{group}")
+        self._send(f"+{group}")
 
-    def drop(self, group: int) -> None:
+    def drop_group(self, group: int) -> None:
         """A child and its group are gone: its number may belong to another soon."""
         self._groups.discard(group)
-        self._tell(f"-{group}")
+        self._send(f"-{group}")
 
-    def let_go(self) -> None:
+    def close(self) -> None:
         """Close it; it looks once whether anything is left, and ends."""
         process, self._process = self._process, None
         if process is None:
@@ -73,7 +73,7 @@ class Leash:
             process.kill()
             process.wait()
 
-    def _tell(self, line: str) -> None:
+    def _send(self, line: str) -> None:
         # A broken pipe: it died; the next hold() starts it again and repeats all groups.
         with suppress(OSError):
             if self._process is not None and self._process.stdin is not None:
@@ -81,7 +81,7 @@ class Leash:
                 self._process.stdin.flush()
 
 
-def groups_at_end(lines: IO[bytes]) -> set[int]:
+def read_groups(lines: IO[bytes]) -> set[int]:
     """Read until the supervisor is gone; return the groups that it had not dropped."""
     groups: set[int] = set()
     for line in lines:
@@ -100,14 +100,14 @@ def main() -> None:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     cookie = sys.argv[1]
-    groups = groups_at_end(sys.stdin.buffer)
+    groups = read_groups(sys.stdin.buffer)
 
-    def left() -> list[psutil.Process]:
-        carriers = with_cookie(lambda found: found == cookie)
-        known = {process.pid for process in carriers}
-        return carriers + [process for process in groups_of(groups) if process.pid not in known]
+    def find_orphans() -> list[psutil.Process]:
+        carriers = find_by_cookie(lambda found: found == cookie)
+        pids = {process.pid for process in carriers}
+        return carriers + [process for process in find_in_groups(groups) if process.pid not in pids]
 
-    sweep(left, grace_s=GRACE_S)
+    terminate_all(find_orphans, grace_s=GRACE_S)
 
 
 if __name__ == "__main__":

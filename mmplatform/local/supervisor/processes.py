@@ -22,9 +22,9 @@ from typing import Final
 
 import psutil
 
-from mmplatform.local.services.environment import COOKIE
+from mmplatform.local.services.environment import COOKIE_VARIABLE
 
-_TETHER: Final = """
+_PDEATHSIG_SCRIPT: Final = """
 import ctypes, os, signal, sys
 ctypes.CDLL(None).prctl(1, signal.SIGTERM, 0, 0, 0)  # PR_SET_PDEATHSIG
 for ignored in (signal.SIGPIPE, signal.SIGXFSZ):  # by Python, at its own start
@@ -43,7 +43,7 @@ def spawn(
     environment: Mapping[str, str],
     log: Path,
     cwd: Path | None = None,
-    hold_stdin: bool = False,
+    pipe_stdin: bool = False,
 ) -> Process:
     """Start a child that appends its output to ``log``. ``hold_stdin``: its standard input ends when we end.
 
@@ -57,24 +57,24 @@ def spawn(
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as output:
         return subprocess.Popen(
-            [*_tether(), *command],
+            [*_pdeathsig_command(), *command],
             env={**os.environ, **environment},
             cwd=cwd,
-            stdin=subprocess.PIPE if hold_stdin else subprocess.DEVNULL,
+            stdin=subprocess.PIPE if pipe_stdin else subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
 
 
-def _tether() -> list[str]:
+def _pdeathsig_command() -> list[str]:
     """What a command is started with on Linux: it asks for the parent-death signal, then becomes the command.
 
     Not ``preexec_fn``: that forks the whole of us, which threads make unsafe and a large address space impossible.
     """
     if not sys.platform.startswith("linux"):
         return []
-    return [sys.executable, "-I", "-S", "-c", _TETHER, str(os.getpid())]
+    return [sys.executable, "-I", "-S", "-c", _PDEATHSIG_SCRIPT, str(os.getpid())]
 
 
 def send(process: Process, number: signal.Signals) -> None:
@@ -89,7 +89,7 @@ def kill_group(leader: int) -> None:
         os.killpg(leader, signal.SIGKILL)
 
 
-def release(process: Process) -> None:
+def collect_exit(process: Process) -> None:
     """Close our end of its standard input and collect its exit status."""
     if process.stdin is not None:
         with suppress(OSError):
@@ -98,12 +98,12 @@ def release(process: Process) -> None:
         process.wait(timeout=5)
 
 
-def cookie_for(data_dir: Path, token: str) -> str:
+def cookie_value(data_dir: Path, token: str) -> str:
     """The value of the cookie variable: which data directory, and which run of it."""
     return f"{data_dir}#{token}"
 
 
-def with_cookie(matches: Callable[[str], bool]) -> list[psutil.Process]:
+def find_by_cookie(matches: Callable[[str], bool]) -> list[psutil.Process]:
     """The processes whose cookie satisfies ``matches``, ourselves left out."""
     found = []
     for process in psutil.process_iter():
@@ -111,13 +111,13 @@ def with_cookie(matches: Callable[[str], bool]) -> list[psutil.Process]:
             continue
         # Other users' processes, and those that end meanwhile, cannot be read and are none of ours.
         with suppress(psutil.Error, OSError):
-            cookie = process.environ().get(COOKIE)
+            cookie = process.environ().get(COOKIE_VARIABLE)
             if cookie is not None and matches(cookie):
                 found.append(process)
     return found
 
 
-def groups_of(leaders: Iterable[int]) -> list[psutil.Process]:
+def find_in_groups(leaders: Iterable[int]) -> list[psutil.Process]:
     """The processes in the groups that ``leaders`` lead or led."""
     wanted = set(leaders)
     found: list[psutil.Process] = []
@@ -130,29 +130,29 @@ def groups_of(leaders: Iterable[int]) -> list[psutil.Process]:
     return found
 
 
-def sweep(find: Callable[[], list[psutil.Process]], *, grace_s: float, patience_s: float = 10.0) -> list[int]:
+def terminate_all(find: Callable[[], list[psutil.Process]], *, grace_s: float, timeout_s: float = 10.0) -> list[int]:
     """End what ``find`` finds: SIGTERM, and SIGKILL after ``grace_s``, until nothing is found; return the pids seen."""
-    began = time.monotonic()
+    started_at = time.monotonic()
     seen: dict[int, None] = {}
-    asked: set[int] = set()
-    while time.monotonic() < began + grace_s + patience_s:
+    terminated: set[int] = set()
+    while time.monotonic() < started_at + grace_s + timeout_s:
         found = [process for process in find() if process.is_running()]
         if not found:
             break
-        late = time.monotonic() >= began + grace_s
+        overdue = time.monotonic() >= started_at + grace_s
         for process in found:
             seen[process.pid] = None
             with suppress(psutil.Error):
-                if late:
+                if overdue:
                     process.kill()
-                elif process.pid not in asked:
-                    asked.add(process.pid)
+                elif process.pid not in terminated:
+                    terminated.add(process.pid)
                     process.terminate()
         time.sleep(_POLL_S)
     return list(seen)
 
 
-def sweep_leftovers(data_dir: Path) -> list[int]:
+def kill_leftovers(data_dir: Path) -> list[int]:
     """Kill what earlier runs on this data directory left behind; the caller holds the stack's lock."""
-    prefix = cookie_for(data_dir, "")
-    return sweep(lambda: with_cookie(lambda cookie: cookie.startswith(prefix)), grace_s=0.0)
+    prefix = cookie_value(data_dir, "")
+    return terminate_all(lambda: find_by_cookie(lambda cookie: cookie.startswith(prefix)), grace_s=0.0)

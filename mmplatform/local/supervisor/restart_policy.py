@@ -15,34 +15,34 @@ from dataclasses import dataclass
 class RestartPolicy:
     """How patient the supervisor is; all times in seconds. ``in_a_row``: deaths without a window of being ready."""
 
-    first_s: float = 0.5
-    most_s: float = 30.0
-    deaths: int = 5
+    first_delay_s: float = 0.5
+    max_delay_s: float = 30.0
+    max_exits: int = 5
     window_s: float = 60.0
-    in_a_row: int = 8
+    max_consecutive_exits: int = 8
 
 
-class Deaths:
+class ExitHistory:
     """The deaths of one child."""
 
     def __init__(self, policy: RestartPolicy) -> None:
         self._policy = policy
-        self._recent: deque[float] = deque(maxlen=policy.deaths)
-        self._in_a_row = 0
+        self._recent: deque[float] = deque(maxlen=policy.max_exits)
+        self._consecutive = 0
 
-    def died(self, now: float, *, ready_for_s: float) -> float | None:
+    def record_exit(self, now: float, *, ready_for_s: float) -> float | None:
         """Count a death; return the seconds to wait before the next start, or None for a crash loop."""
         if ready_for_s >= self._policy.window_s:
-            self.forget()
+            self.reset()
         self._recent.append(now)
-        self._in_a_row += 1
-        quickly = len(self._recent) == self._policy.deaths and now - self._recent[0] <= self._policy.window_s
-        if quickly or self._in_a_row >= self._policy.in_a_row:
+        self._consecutive += 1
+        quickly = len(self._recent) == self._policy.max_exits and now - self._recent[0] <= self._policy.window_s
+        if quickly or self._consecutive >= self._policy.max_consecutive_exits:
             return None
         # The exponent is bounded: 2.0 ** 1100 would overflow after a month of deaths.
-        return min(self._policy.most_s, self._policy.first_s * 2.0 ** min(self._in_a_row - 1, 30))
+        return min(self._policy.max_delay_s, self._policy.first_delay_s * 2.0 ** min(self._consecutive - 1, 30))
 
-    def forget(self) -> None:
+    def reset(self) -> None:
         """Start afresh."""
         self._recent.clear()
-        self._in_a_row = 0
+        self._consecutive = 0

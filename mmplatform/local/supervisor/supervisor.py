@@ -24,48 +24,48 @@ import httpx
 
 from mmplatform.events import utc_now
 from mmplatform.local import log_files, run_file
-from mmplatform.local.services.environment import COOKIE
+from mmplatform.local.services.environment import COOKIE_VARIABLE
 from mmplatform.local.services.probes import local_client
 from mmplatform.local.services.services import Service, Stack
 from mmplatform.local.status import worker_status
-from mmplatform.local.status.live_table import Picture, Row
-from mmplatform.local.status.views import Guarded, View
+from mmplatform.local.status.live_table import ServiceRow, StackSnapshot
+from mmplatform.local.status.views import GuardedView, StackView
 from mmplatform.local.supervisor import processes
 from mmplatform.local.supervisor.child import Child
 from mmplatform.local.supervisor.journal import Journal
-from mmplatform.local.supervisor.orphan_reaper import Leash
+from mmplatform.local.supervisor.orphan_reaper import OrphanReaper
 from mmplatform.local.supervisor.restart_policy import RestartPolicy
-from mmplatform.local.supervisor.rolling_restart import Rolling
+from mmplatform.local.supervisor.rolling_restart import RollingRestart
 
 TICK_S: Final = 1.0
 _STOP_TICK_S: Final = 0.2
-_ROTATE_EVERY: Final = 10
-_ASK_EVERY: Final = 2
+_ROTATE_EVERY_TICKS: Final = 10
+_STATUS_EVERY_TICKS: Final = 2
 _SELF: Final = "supervisor"
-_RUN_FILE: Final = "write the run file"
+_WRITE_RUN_FILE: Final = "write the run file"
 
 
 class Supervisor:
     """One run of one stack."""
 
     def __init__(
-        self, stack: Stack, *, data_dir: Path, token: str, pid: int, view: View, policy: RestartPolicy
+        self, stack: Stack, *, data_dir: Path, token: str, pid: int, view: StackView, policy: RestartPolicy
     ) -> None:
         self._stack = stack
         self._data_dir = data_dir
-        self._cookie = processes.cookie_for(data_dir, token)
+        self._cookie = processes.cookie_value(data_dir, token)
         self._pid = pid
-        self._view = Guarded(view)
+        self._view = GuardedView(view)
         self._policy = policy
         self._journal = Journal(log_files.log_path(data_dir, _SELF), self._view.note)
-        self._leash = Leash(self._cookie)
+        self._reaper = OrphanReaper(self._cookie)
         self._children: dict[str, Child] = {}
-        self._rolling = Rolling(self._children, data_dir, self._changed_now)
-        self._statuses: dict[str, worker_status.WorkerStatus] = {}
-        self._meter = worker_status.Meter()
+        self._rolling = RollingRestart(self._children, data_dir, self._set_changed)
+        self._statuses: dict[str, worker_status.WorkerStatusPayload] = {}
+        self._meter = worker_status.ProcessMeter()
         self._started_at: datetime = utc_now()
         self._stop = asyncio.Event()
-        self._hurry = asyncio.Event()
+        self._force = asyncio.Event()
         self._changed = asyncio.Event()
         self._failing: set[str] = set()
 
@@ -76,7 +76,7 @@ class Supervisor:
             OSError: the run file cannot be written or no process be started; nothing was.
         """
         self._on_signals()
-        self._leash.hold()
+        self._reaper.ensure_running()
         self._view.open()
         try:
             async with local_client() as client:
@@ -87,14 +87,14 @@ class Supervisor:
                     await self._stop_all(runs)
         finally:
             self._view.close()
-            self._leash.let_go()
-            self._keep("remove the run file", lambda: run_file.remove(self._data_dir))
+            self._reaper.close()
+            self._attempt("remove the run file", lambda: run_file.remove(self._data_dir))
             self._journal.close()
 
     def stop(self) -> None:
         """Ask for the end; asked again, hurry."""
         if self._stop.is_set():
-            self._hurry.set()
+            self._force.set()
         self._stop.set()
 
     def retry(self) -> None:
@@ -102,7 +102,7 @@ class Supervisor:
         for child in self._children.values():
             child.retry()
 
-    def picture(self) -> Picture:
+    def snapshot(self) -> StackSnapshot:
         """How the stack stands now."""
         urls = {
             "gateway": self._stack.gateway,
@@ -111,47 +111,49 @@ class Supervisor:
             "chroma": self._stack.chroma,
             "logs": str(log_files.log_path(self._data_dir, _SELF).parent),
         }
-        return Picture([self._row(child) for child in self._children.values()], urls, tuple(self._journal.recent))
+        return StackSnapshot([self._row(child) for child in self._children.values()], urls, tuple(self._journal.recent))
 
     def _on_signals(self) -> None:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             loop.add_signal_handler(number, self.stop)
         loop.add_signal_handler(signal.SIGUSR1, self.retry)
-        loop.add_signal_handler(signal.SIGUSR2, self._rolling.ask)
+        loop.add_signal_handler(signal.SIGUSR2, self._rolling.begin)
 
     def _start(self, client: httpx.AsyncClient) -> list[asyncio.Task[None]]:
         for service in self._stack.services:
             self._children[service.name] = Child(
                 service,
                 log=log_files.log_path(self._data_dir, service.name),
-                cookie={COOKIE: self._cookie},
-                leash=self._leash,
+                cookie={COOKIE_VARIABLE: self._cookie},
+                reaper=self._reaper,
                 client=client,
                 policy=self._policy,
                 note=self._note,
             )
-        self._write()  # nothing is started where nobody could find it
+        self._write_run_file()  # nothing is started where nobody could find it
         return [
-            asyncio.create_task(child.run(self._named(child.service.needs), self._named(child.service.after)))
+            asyncio.create_task(
+                child.run(self._children_named(child.service.needs), self._children_named(child.service.after))
+            )
             for child in self._children.values()
         ]
 
     async def _watch(self, client: httpx.AsyncClient, runs: Sequence[asyncio.Task[None]]) -> None:
-        began, told, ticks = time.monotonic(), False, 0
+        started_at, announced, ticks = time.monotonic(), False, 0
         while not self._stop.is_set():
             for run in runs:
                 if run.done():
                     run.result()  # it never ends of itself: raises what went wrong in us
-            self._keep("hold the leash", self._leash.hold)
-            if ticks % _ASK_EVERY == 0:
-                self._statuses = await worker_status.ask(client, self._metrics_urls())
-            if ticks % _ROTATE_EVERY == 0:
+            self._attempt("hold the leash", self._reaper.ensure_running)
+            if ticks % _STATUS_EVERY_TICKS == 0:
+                self._statuses = await worker_status.query_workers(client, self._metrics_urls())
+            if ticks % _ROTATE_EVERY_TICKS == 0:
                 self._rotate()
-            if not told and self._settled():
-                told = True
-                self._journal.note(_SELF, f"the stack stands after {time.monotonic() - began:.1f} s")
-            self._keep("draw the picture", self._draw)
+            if not announced and self._settled():
+                announced = True
+                self._journal.note(_SELF, f"the stack stands after {time.monotonic() - started_at:.1f} s")
+            self._attempt("draw the picture", self._draw)
             ticks += 1
             await self._tick()
 
@@ -160,8 +162,8 @@ class Supervisor:
 
         A run file that could not be written is written at the next tick.
         """
-        if _RUN_FILE in self._failing:
-            self._save()
+        if _WRITE_RUN_FILE in self._failing:
+            self._save_run_file()
         end = time.monotonic() + TICK_S
         while (left := end - time.monotonic()) > 0 and not self._stop.is_set():
             stop = asyncio.create_task(self._stop.wait())
@@ -170,7 +172,7 @@ class Supervisor:
             for task in pending:
                 task.cancel()
             if self._changed.is_set():
-                self._save()
+                self._save_run_file()
 
     async def _stop_all(self, runs: Sequence[asyncio.Task[None]]) -> None:
         self._journal.note(_SELF, "stopping; once more to hurry")
@@ -180,13 +182,13 @@ class Supervisor:
             run.cancel()
         await asyncio.gather(*runs, return_exceptions=True)
         for level in stop_order(self._stack.services):
-            stops = [asyncio.create_task(self._children[name].stop(self._hurry)) for name in level]
+            stops = [asyncio.create_task(self._children[name].stop(self._force)) for name in level]
             while stops:
                 done, waiting = await asyncio.wait(stops, timeout=_STOP_TICK_S)
                 failures += [task.exception() for task in done]
                 stops = list(waiting)
-                self._save()
-                self._keep("draw the picture", self._draw)
+                self._save_run_file()
+                self._attempt("draw the picture", self._draw)
         self._journal.note(_SELF, "stopped")
         for failure in failures:
             if failure is not None:
@@ -198,46 +200,46 @@ class Supervisor:
     def _rotate(self) -> None:
         for name in (_SELF, *self._children):
             path = log_files.log_path(self._data_dir, name)
-            self._keep(f"keep the old lines of {path.name}", partial(log_files.rotate, path))
+            self._attempt(f"keep the old lines of {path.name}", partial(log_files.rotate, path))
 
     def _draw(self) -> None:
-        self._view.show(self.picture())
+        self._view.show(self.snapshot())
 
-    def _keep(self, what: str, act: Callable[[], object]) -> None:
+    def _attempt(self, task: str, action: Callable[[], object]) -> None:
         """Do a part of the bookkeeping. What fails is told when it begins to, and stops none of the services."""
         try:
-            act()
+            action()
         except OSError as error:
-            if what not in self._failing:
-                self._failing.add(what)
-                self._journal.note(_SELF, f"cannot {what}: {error.strerror or type(error).__name__}", "error")
+            if task not in self._failing:
+                self._failing.add(task)
+                self._journal.note(_SELF, f"cannot {task}: {error.strerror or type(error).__name__}", "error")
         else:
-            self._failing.discard(what)
+            self._failing.discard(task)
 
-    def _note(self, service: str, what: str, level: str) -> None:
-        self._journal.note(service, what, level)
-        self._changed_now()
+    def _note(self, service: str, message: str, level: str) -> None:
+        self._journal.note(service, message, level)
+        self._set_changed()
 
-    def _changed_now(self) -> None:
+    def _set_changed(self) -> None:
         self._changed.set()
 
-    def _named(self, names: Sequence[str]) -> list[Child]:
+    def _children_named(self, names: Sequence[str]) -> list[Child]:
         return [self._children[name] for name in names]
 
     def _metrics_urls(self) -> dict[str, str]:
         ready = (child.service for child in self._children.values() if child.state == "ready")
         return {service.name: service.metrics_url for service in ready if service.metrics_url}
 
-    def _row(self, child: Child) -> Row:
-        usage = self._meter.measure(child.pid, family=child.service.family) if child.pid else None
+    def _row(self, child: Child) -> ServiceRow:
+        usage = self._meter.measure(child.pid, include_children=child.service.has_children) if child.pid else None
         status = self._statuses.get(child.service.name) if child.state == "ready" else None
-        return Row(child.service.name, child.state, child.restarts, child.pid, usage, status, child.trouble)
+        return ServiceRow(child.service.name, child.state, child.restarts, child.pid, usage, status, child.problem)
 
-    def _save(self) -> None:
+    def _save_run_file(self) -> None:
         self._changed.clear()
-        self._keep(_RUN_FILE, self._write)
+        self._attempt(_WRITE_RUN_FILE, self._write_run_file)
 
-    def _write(self) -> None:
+    def _write_run_file(self) -> None:
         services = {
             name: run_file.ServiceRun(
                 pid=child.pid,
@@ -245,8 +247,8 @@ class Supervisor:
                 restarts=child.restarts,
                 metrics_url=child.service.metrics_url,
                 log=str(child.log),
-                note=child.trouble,
-                replaceable=bool(child.service.spare_port),
+                note=child.problem,
+                replaceable=bool(child.service.successor_port),
             )
             for name, child in self._children.items()
         }

@@ -11,7 +11,7 @@ from mmplatform.local.broker.api.call import Call
 from mmplatform.local.broker.log.batch import check
 from mmplatform.local.broker.log.partition import PartitionLog
 from mmplatform.local.broker.node import Node
-from mmplatform.local.broker.options import Options
+from mmplatform.local.broker.options import BrokerOptions
 
 CALL = Call("test", "127.0.0.1", 0)
 
@@ -19,7 +19,7 @@ CALL = Call("test", "127.0.0.1", 0)
 @asynccontextmanager
 async def running(data: Path, *, cleanup_interval_s: float = 3600.0) -> AsyncIterator[Node]:
     """A node on the directory `data`, which is there."""
-    node = Node(Options(data=data, cleanup_interval_s=cleanup_interval_s))
+    node = Node(BrokerOptions(data=data, cleanup_interval_s=cleanup_interval_s))
     node.open()
     yield node
     await node.close()

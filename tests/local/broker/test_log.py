@@ -38,7 +38,7 @@ def values(log, offset=0):
     """(first offset, records) of every batch from `offset` on."""
     found = []
     while offset < log.high_watermark:
-        header = read_header(log.read(offset, 1, at_least_one=True))
+        header = read_header(log.read(offset, 1, min_one_batch=True))
         found.append((header.base_offset, header.record_count))
         offset = header.next_offset
     return found
@@ -233,11 +233,11 @@ def test_nothing_is_read_before_it_is_on_disk(tmp_path):
     data = batch([b"x"])
     log.append(data, check(data))
     assert (log.end_offset, log.high_watermark) == (1, 0)
-    assert log.read(0, 1000, at_least_one=True) == b""
+    assert log.read(0, 1000, min_one_batch=True) == b""
     with pytest.raises(OffsetOutOfRangeError):
-        log.read(1, 1000, at_least_one=True)
+        log.read(1, 1000, min_one_batch=True)
     log.flushed(log.flush_target())
-    assert log.read(0, 1000, at_least_one=True) != b""
+    assert log.read(0, 1000, min_one_batch=True) != b""
 
 
 def test_a_batch_is_kept_verbatim_but_for_its_offset(tmp_path):
@@ -245,7 +245,7 @@ def test_a_batch_is_kept_verbatim_but_for_its_offset(tmp_path):
     data = batch([b"one", None], keys=[b"a", b"b"])
     append(log, data)
     append(log, data)
-    kept = log.read(2, 10_000, at_least_one=True)
+    kept = log.read(2, 10_000, min_one_batch=True)
     assert kept[8:] == data[8:]
     assert check(kept).base_offset == 2
 
@@ -328,7 +328,7 @@ def test_a_start_inside_a_segment_outlives_a_restart(tmp_path):
     log = opened(tmp_path, mark)
     assert log.log_start == 11
     with pytest.raises(OffsetOutOfRangeError):
-        log.read(10, 100, at_least_one=True)
+        log.read(10, 100, min_one_batch=True)
     assert log.find_time(0) == (11, 1_600_000_000_000)
 
 
@@ -348,7 +348,7 @@ def numbered(sequence, count=2, epoch=0):
 def test_each_of_the_last_five_batches_is_recognised_when_it_is_repeated():
     producers = Producers()
     for at in range(8):
-        producers.record(numbered(at * 2).at(100 + at * 2), 0)
+        producers.record(numbered(at * 2).with_base_offset(100 + at * 2), 0)
     assert [producers.check(numbered(at * 2)).base_offset for at in range(3, 8)] == [106, 108, 110, 112, 114]
     with pytest.raises(SequenceError) as older:
         producers.check(numbered(2))
@@ -365,7 +365,7 @@ def test_each_of_the_last_five_batches_is_recognised_when_it_is_repeated():
 )
 def test_a_batch_out_of_turn_is_refused(sequence, epoch, code):
     producers = Producers()
-    producers.record(numbered(0, epoch=1).at(0), 0)
+    producers.record(numbered(0, epoch=1).with_base_offset(0), 0)
     with pytest.raises(SequenceError) as refusal:
         producers.check(numbered(sequence, epoch=epoch))
     assert refusal.value.code is code
@@ -373,14 +373,14 @@ def test_a_batch_out_of_turn_is_refused(sequence, epoch, code):
 
 def test_sequence_numbers_wrap_around():
     producers = Producers()
-    producers.record(numbered(2**31 - 2).at(0), 0)
+    producers.record(numbered(2**31 - 2).with_base_offset(0), 0)
     assert producers.check(numbered(0)) is None
 
 
 def test_producers_are_kept_over_a_restart_and_forgotten_after_a_day():
     producers = Producers()
-    producers.record(numbered(0).at(0), 1000)
-    producers.record(numbered(2).at(2), 1000)
+    producers.record(numbered(0).with_base_offset(0), 1000)
+    producers.record(numbered(2).with_base_offset(2), 1000)
     assert json.loads(producers.snapshot(1000, 2)) == [[5, 0, 1000, [[0, 1, 0, 1]]]]
     restored = Producers.restore(producers.snapshot(1000, 4))
     assert restored.check(numbered(2)).base_offset == 2

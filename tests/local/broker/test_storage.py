@@ -114,7 +114,7 @@ async def cut(node, offset):
 
 
 def committed(node):
-    return {place: at.offset for place, at in node.offsets.of("g").items()}
+    return {place: at.offset for place, at in node.offsets.for_group("g").items()}
 
 
 # --- topics ------------------------------------------------------------------------------------------------------
@@ -242,7 +242,7 @@ async def test_a_deletion_of_records_that_could_not_be_kept_leaves_them_readable
     with refusing_store(node):
         assert await cut(node, 10) is ErrorCode.kafka_storage_error
     assert (log.log_start, len(log.segments)) == (0, files)
-    assert read_header(log.read(0, 1, at_least_one=True)).base_offset == 0
+    assert read_header(log.read(0, 1, min_one_batch=True)).base_offset == 0
     assert await asyncio.gather(cut(node, 10), cut(node, 12)) == [ErrorCode.none, ErrorCode.none]
     assert (log.log_start, len(list(tmp_path.glob("topics/*/0/*.log")))) == (12, files - 12)
 

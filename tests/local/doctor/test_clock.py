@@ -3,7 +3,7 @@ import sys
 
 import pytest
 
-from mmplatform.local.doctor.clock import kept_right
+from mmplatform.local.doctor.clock import is_synchronised
 
 # Where Linux on 64 bits has the status word in struct timex: after modes (padded), offset, freq, maxerror, esterror.
 STATUS_AT = 40
@@ -26,15 +26,15 @@ def kernel(state: int, status: int):
     ids=["synchronised", "not", "in error", "a leap second comes", "marked", "refused"],
 )
 def test_the_kernel_says_whether_something_keeps_the_clock_right(state, status, right):
-    assert kept_right(lambda: kernel(state, status)) is right
+    assert is_synchronised(lambda: kernel(state, status)) is right
 
 
 def test_where_the_kernel_cannot_be_asked_it_is_not_known():
-    assert kept_right(lambda: None) is None
+    assert is_synchronised(lambda: None) is None
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="asks Linux")
 def test_the_real_kernel_is_asked_by_its_own_name():
     """Some sandboxes do not let it be asked; that must look like not knowing, and not like an error."""
     assert ctypes.CDLL(None).adjtimex
-    assert kept_right() in {True, False, None}
+    assert is_synchronised() in {True, False, None}

@@ -11,7 +11,7 @@ from pydantic import SecretStr
 
 from mmplatform.local import run_file
 from mmplatform.local.doctor import doctor
-from mmplatform.local.doctor.doctor import Finding, _stores, examine
+from mmplatform.local.doctor.doctor import Finding, _stores, run_checks
 from mmplatform.local.run_file import ServiceRun, StackLock, StackRun
 from mmplatform.local.services import port_leases
 from mmplatform.settings import Settings, load
@@ -19,7 +19,7 @@ from mmplatform.settings import Settings, load
 
 @pytest.fixture
 def settings(tmp_path, monkeypatch):
-    monkeypatch.setattr(doctor, "_CLOCK_S", 0.01)
+    monkeypatch.setattr(doctor, "_CLOCK_SAMPLE_S", 0.01)
     for name in ("whisper-base", "minilm", "en-sm"):
         model = tmp_path / "models" / name
         model.mkdir(parents=True)
@@ -28,87 +28,87 @@ def settings(tmp_path, monkeypatch):
 
 
 def found(settings: Settings, check: str) -> Finding:
-    return next(finding for finding in examine(settings) if finding.check == check)
+    return next(finding for finding in run_checks(settings) if finding.check == check)
 
 
 @pytest.fixture
 def ample(monkeypatch):
     """Whatever this machine has is enough."""
-    for limit in ("_DISK_LEAST", "_MEMORY_LEAST", "_FILES_LEAST"):
+    for limit in ("_MIN_DISK_BYTES", "_MIN_MEMORY_BYTES", "_MIN_OPEN_FILES"):
         monkeypatch.setattr(doctor, limit, 0)
 
 
 @pytest.mark.usefixtures("ample")
 def test_nothing_fails_on_a_machine_that_can_run_the_stack(settings):
-    assert [finding for finding in examine(settings) if finding.verdict == "failed"] == []
+    assert [finding for finding in run_checks(settings) if finding.status == "failed"] == []
 
 
 def test_every_finding_that_is_not_well_says_how_to_mend(settings, monkeypatch):
-    monkeypatch.setattr(doctor, "_PYTHONS", ())
-    monkeypatch.setattr(doctor, "_DISK_LEAST", 10**18)
-    monkeypatch.setattr(doctor, "_MEMORY_LEAST", 10**18)
-    monkeypatch.setattr(doctor, "_FILES_LEAST", 10**18)
-    monkeypatch.setattr(doctor, "_YEARS", ())
+    monkeypatch.setattr(doctor, "_SUPPORTED_PYTHONS", ())
+    monkeypatch.setattr(doctor, "_MIN_DISK_BYTES", 10**18)
+    monkeypatch.setattr(doctor, "_MIN_MEMORY_BYTES", 10**18)
+    monkeypatch.setattr(doctor, "_MIN_OPEN_FILES", 10**18)
+    monkeypatch.setattr(doctor, "_PLAUSIBLE_YEARS", ())
     monkeypatch.setattr(doctor.importlib.util, "find_spec", lambda _name: None)
     broken = settings.model_copy(update={"asr_model": "nowhere", "kafka": "127.0.0.1:1"})
-    failed = [finding for finding in examine(broken) if finding.verdict == "failed"]
+    failed = [finding for finding in run_checks(broken) if finding.status == "failed"]
     assert {finding.check for finding in failed} >= {
         "python", "disk for data", "disk for models", "memory", "open files", "clock", "packages", "model asr_model",
         "reach kafka",
     }  # fmt: skip
-    assert all(finding.mend for finding in failed)
+    assert all(finding.fix for finding in failed)
 
 
 def test_a_missing_model_is_mended_by_pulling_it(settings):
     (settings.models_path / "minilm" / "COMPLETE").unlink()
     (settings.models_path / "minilm").rename(settings.models_path / "gone")
     finding = found(settings, "model embedder")
-    assert finding.verdict == "failed"
-    assert "mmplatform models pull" in finding.mend
+    assert finding.status == "failed"
+    assert "mmplatform models pull" in finding.fix
 
 
 def test_a_model_of_a_hub_is_a_warning_only(settings):
     hub = settings.model_copy(update={"asr_model": "someone/whisper-large"})
-    assert found(hub, "model asr_model").verdict == "warning"
+    assert found(hub, "model asr_model").status == "warning"
 
 
 def test_a_taken_port_is_a_warning_because_another_is_found(settings):
     with socket.create_server(("127.0.0.1", 0)) as server:
         taken = server.getsockname()[1]
         finding = found(settings.model_copy(update={"gateway_port": taken}), "ports")
-    assert finding.verdict == "warning"
+    assert finding.status == "warning"
     assert f"gateway {taken}" in finding.detail
 
 
 def test_a_data_directory_that_cannot_be_written_fails(settings, tmp_path):
     (tmp_path / "file").touch()
     finding = found(settings.model_copy(update={"data_dir": tmp_path / "file" / "data"}), "data directory")
-    assert finding.verdict == "failed"
-    assert "MMPLATFORM_DATA_DIR" in finding.mend
+    assert finding.status == "failed"
+    assert "MMPLATFORM_DATA_DIR" in finding.fix
 
 
 def test_a_clock_that_jumps_fails(settings, monkeypatch):
     true_time, calls = time.time, iter((0.0, 5.0))
     monkeypatch.setattr(doctor.time, "time", lambda: true_time() + next(calls, 0.0))
-    assert found(settings, "clock").verdict == "failed"
+    assert found(settings, "clock").status == "failed"
 
 
 def test_a_clock_in_another_age_fails(settings, monkeypatch):
     monkeypatch.setattr(doctor, "utc_now", lambda: datetime(1970, 1, 1, tzinfo=UTC))
-    assert found(settings, "clock").verdict == "failed"
+    assert found(settings, "clock").status == "failed"
 
 
 def test_a_clock_that_nothing_keeps_right_is_a_warning_for_steady_is_not_right(settings, monkeypatch):
-    monkeypatch.setattr(doctor, "kept_right", lambda: False)
+    monkeypatch.setattr(doctor, "is_synchronised", lambda: False)
     finding = found(settings, "clock")
-    assert finding.verdict == "warning"
-    assert "time synchronisation" in finding.mend
-    monkeypatch.setattr(doctor, "kept_right", lambda: None)
+    assert finding.status == "warning"
+    assert "time synchronisation" in finding.fix
+    monkeypatch.setattr(doctor, "is_synchronised", lambda: None)
     finding = found(settings, "clock")
-    assert (finding.verdict, "not checked" in finding.detail) == ("ok", True)
-    monkeypatch.setattr(doctor, "kept_right", lambda: True)
+    assert (finding.status, "not checked" in finding.detail) == ("ok", True)
+    monkeypatch.setattr(doctor, "is_synchronised", lambda: True)
     finding = found(settings, "clock")
-    assert (finding.verdict, "synchronised" in finding.detail) == ("ok", True)
+    assert (finding.status, "synchronised" in finding.detail) == ("ok", True)
 
 
 @pytest.fixture
@@ -124,18 +124,18 @@ def machine(monkeypatch):
 
 def test_memory_that_a_control_group_withholds_is_not_there(settings, machine):
     machine(16e9)
-    assert found(settings, "memory").verdict == "ok"
+    assert found(settings, "memory").status == "ok"
     machine(16e9, 20e9)
     assert found(settings, "memory") == Finding("memory", "ok", "16.0 GB available")
     machine(16e9, 1e9)
     finding = found(settings, "memory")
-    assert finding.verdict == "failed"
+    assert finding.status == "failed"
     assert "1.0 GB available under the limit of the control group" in finding.detail
 
 
 def test_memory_that_the_running_stack_uses_is_there_for_it(settings, machine):
     machine(1.9e9)
-    assert found(settings, "memory").verdict == "failed"
+    assert found(settings, "memory").status == "failed"
     with subprocess.Popen([sys.executable, "-c", "held = b'x' * 200_000_000; print(flush=True); input()"],
                           stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:  # fmt: skip
         assert process.stdout is not None
@@ -151,7 +151,7 @@ def test_memory_that_the_running_stack_uses_is_there_for_it(settings, machine):
         finding = found(settings, "memory")
         lock.release()
         process.kill()
-    assert finding.verdict == "warning"
+    assert finding.status == "warning"
     assert "0.2 GB in use by the running stack" in finding.detail
 
 
@@ -169,17 +169,17 @@ def test_memory_that_the_running_stack_uses_is_there_for_it(settings, machine):
     ],
 )
 def test_an_address_that_is_none_is_a_finding(settings, setting, value):
-    findings = examine(settings.model_copy(update={setting: value}))
+    findings = run_checks(settings.model_copy(update={setting: value}))
     finding = next(finding for finding in findings if finding.check == f"reach {setting}")
-    assert finding.verdict == "failed"
+    assert finding.status == "failed"
     assert "no address" in finding.detail
-    assert f"MMPLATFORM_{setting.upper()}" in finding.mend
-    assert not [finding for finding in findings if "hunter2" in finding.detail + finding.mend]
+    assert f"MMPLATFORM_{setting.upper()}" in finding.fix
+    assert not [finding for finding in findings if "hunter2" in finding.detail + finding.fix]
 
 
 def test_configured_servers_are_reached_and_no_password_is_shown(settings):
     with socket.create_server(("127.0.0.1", 0)) as server:
-        open_port, closed_port = server.getsockname()[1], port_leases.any_free()
+        open_port, closed_port = server.getsockname()[1], port_leases.any_free_port()
         own = settings.model_copy(
             update={
                 "kafka": f"127.0.0.1:{closed_port},127.0.0.1:{open_port}",
@@ -187,11 +187,11 @@ def test_configured_servers_are_reached_and_no_password_is_shown(settings):
                 "catalog": f"postgresql+psycopg2://user:hunter2@127.0.0.1:{open_port}/catalog",
             }
         )
-        findings = {finding.check: finding for finding in examine(own)}
-    assert findings["reach kafka"].verdict == "ok"
-    assert findings["reach chroma"].verdict == "failed"
-    assert "MMPLATFORM_CHROMA" in findings["reach chroma"].mend
-    assert findings["reach catalog"].verdict == "ok"
+        findings = {finding.check: finding for finding in run_checks(own)}
+    assert findings["reach kafka"].status == "ok"
+    assert findings["reach chroma"].status == "failed"
+    assert "MMPLATFORM_CHROMA" in findings["reach chroma"].fix
+    assert findings["reach catalog"].status == "ok"
     assert not [finding for finding in findings.values() if "hunter2" in finding.detail]
 
 
@@ -211,21 +211,21 @@ def test_the_python_in_use_is_named(settings):
 )
 def test_a_setting_of_an_unknown_kind_fails_before_a_worker_does(tmp_path, wrong, check):
     found = {finding.check: finding for finding in _stores(load(data_dir=tmp_path, **wrong))}
-    assert found[check].verdict == "failed"
-    assert found[check].mend
+    assert found[check].status == "failed"
+    assert found[check].fix
 
 
 def test_a_dagster_home_of_the_users_own_that_lacks_what_is_needed_is_a_warning(settings):
     home = settings.data_dir / "dagster"
-    assert found(settings, "dagster.yaml").verdict == "ok"
+    assert found(settings, "dagster.yaml").status == "ok"
     home.mkdir(parents=True)
     (home / "dagster.yaml").write_text("telemetry: {enabled: false}\n")
     finding = found(settings, "dagster.yaml")
-    assert finding.verdict == "warning"
+    assert finding.status == "warning"
     assert "default_limit" in finding.detail
-    assert finding.mend
+    assert finding.fix
     (home / "dagster.yaml").write_text("a: [")
-    assert found(settings, "dagster.yaml").verdict == "failed"
+    assert found(settings, "dagster.yaml").status == "failed"
 
 
 def test_dagsters_database_is_reached_and_its_password_never_shown(settings):
@@ -235,7 +235,7 @@ def test_dagsters_database_is_reached_and_its_password_never_shown(settings):
         there = settings.model_copy(
             update={"dagster_postgres": SecretStr(f"postgresql+psycopg2://dagster:very-secret@{address}/dagster")}
         )
-        assert found(there, "reach dagster_postgres").verdict == "failed"  # bound, and not listening yet
+        assert found(there, "reach dagster_postgres").status == "failed"  # bound, and not listening yet
         listening.listen()
         finding = found(there, "reach dagster_postgres")
-    assert (finding.verdict, finding.detail) == ("ok", f"{address}: answers")
+    assert (finding.status, finding.detail) == ("ok", f"{address}: answers")

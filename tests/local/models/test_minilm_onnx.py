@@ -91,7 +91,7 @@ def built(folder, monkeypatch, likeness):
 
     config, _ = random_bert(folder, layers=6)
     (folder / "config.json").write_text(json.dumps(config))
-    monkeypatch.setattr(minilm_onnx, "cosine", lambda *_: likeness)
+    monkeypatch.setattr(minilm_onnx, "mean_cosine", lambda *_: likeness)
     minilm_onnx.build_minilm(folder)
     return {path.name for path in folder.iterdir()}, onnx.load(folder / "model.onnx").graph
 

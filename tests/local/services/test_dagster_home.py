@@ -7,7 +7,13 @@ from dagster._core.scheduler.instigation import TickStatus
 
 from mmplatform.errors import Misconfigured
 from mmplatform.local.services import dagster_home
-from mmplatform.local.services.dagster_home import OURS, aws_environment, lacking, prepare, written
+from mmplatform.local.services.dagster_home import (
+    GENERATED_HEADER,
+    aws_environment,
+    dagster_yaml,
+    missing_settings,
+    prepare,
+)
 from mmplatform.settings import load
 
 # Word for word what earlier releases wrote.
@@ -27,13 +33,13 @@ def settings(**given):
 
 
 def test_no_secret_is_written_down(tmp_path):
-    text = written(tmp_path, settings())
+    text = dagster_yaml(tmp_path, settings())
     assert "env: MMPLATFORM_DAGSTER_POSTGRES" in text
     assert not any(secret in text for secret in ("very-secret", "db.example", "hidden"))
 
 
 def test_what_is_not_set_stays_with_dagsters_defaults(tmp_path):
-    text = written(tmp_path, load())
+    text = dagster_yaml(tmp_path, load())
     assert "default_limit: 1" in text
     assert "storage:" not in text
     assert "compute_logs:" not in text
@@ -43,8 +49,8 @@ def test_the_file_follows_the_settings_until_its_first_line_is_taken_away(tmp_pa
     prepare(tmp_path, load())
     prepare(tmp_path, settings())
     file = tmp_path / "dagster.yaml"
-    assert file.read_text() == written(tmp_path, settings())
-    own = file.read_text().removeprefix(OURS) + "nux: {enabled: false}\n"
+    assert file.read_text() == dagster_yaml(tmp_path, settings())
+    own = file.read_text().removeprefix(GENERATED_HEADER) + "nux: {enabled: false}\n"
     file.write_text(own)
     prepare(tmp_path, load())
     assert file.read_text() == own
@@ -54,10 +60,10 @@ def test_the_file_follows_the_settings_until_its_first_line_is_taken_away(tmp_pa
 def test_a_file_that_an_earlier_release_wrote_and_nobody_touched_is_written_anew(tmp_path, earlier):
     file = tmp_path / "dagster.yaml"
     file.write_text(earlier)
-    assert lacking(tmp_path, load()) != []
+    assert missing_settings(tmp_path, load()) != []
     prepare(tmp_path, load())
-    assert file.read_text() == written(tmp_path, load())
-    assert lacking(tmp_path, load()) == []
+    assert file.read_text() == dagster_yaml(tmp_path, load())
+    assert missing_settings(tmp_path, load()) == []
 
 
 def test_a_file_of_an_earlier_release_that_the_user_changed_stays_and_what_it_lacks_is_named(tmp_path):
@@ -66,7 +72,7 @@ def test_a_file_of_an_earlier_release_that_the_user_changed_stays_and_what_it_la
     file.write_text(own)
     prepare(tmp_path, load())
     assert file.read_text() == own
-    assert lacking(tmp_path, load()) == [
+    assert missing_settings(tmp_path, load()) == [
         "concurrency.pools.granularity: a run that waits for its pool would wait as a process",
         "retention: what each schedule did would be kept for ever",
     ]
@@ -74,15 +80,15 @@ def test_a_file_of_an_earlier_release_that_the_user_changed_stays_and_what_it_la
 
 def test_what_a_file_of_the_users_own_lacks_is_named(tmp_path):
     (tmp_path / "dagster.yaml").write_text("telemetry: {enabled: false}\n")
-    assert [each.partition(":")[0] for each in lacking(tmp_path, settings())] == [
+    assert [each.partition(":")[0] for each in missing_settings(tmp_path, settings())] == [
         "concurrency.pools.default_limit",
         "concurrency.pools.granularity",
         "retention",
         "storage.postgres",
         "compute_logs",
     ]
-    (tmp_path / "dagster.yaml").write_text(written(tmp_path, settings()))
-    assert lacking(tmp_path, settings()) == []
+    (tmp_path / "dagster.yaml").write_text(dagster_yaml(tmp_path, settings()))
+    assert missing_settings(tmp_path, settings()) == []
 
 
 @pytest.mark.parametrize("text", ["a: [", "- a\n- b\n", ""])
@@ -90,9 +96,9 @@ def test_a_file_that_says_nothing_is_a_finding_and_no_crash(tmp_path, text):
     (tmp_path / "dagster.yaml").write_text(text)
     if text == "a: [":
         with pytest.raises(Misconfigured, match=r"dagster\.yaml cannot be read"):
-            lacking(tmp_path, settings())
+            missing_settings(tmp_path, settings())
     else:
-        assert len(lacking(tmp_path, settings())) == 5
+        assert len(missing_settings(tmp_path, settings())) == 5
 
 
 def test_postgres_without_its_package_is_said_at_once(tmp_path, monkeypatch):
@@ -136,7 +142,7 @@ def test_the_file_is_written_for_those_who_start_dagster_themselves(tmp_path, mo
     monkeypatch.setenv("MMPLATFORM_DAGSTER_POSTGRES", DATABASE)
     assert dagster_home.main() == 0
     home = tmp_path / "dagster"
-    assert (home / "dagster.yaml").read_text() == written(home, load())
+    assert (home / "dagster.yaml").read_text() == dagster_yaml(home, load())
     monkeypatch.setenv("MMPLATFORM_DAGSTER_POSTGRES", "mysql://elsewhere")
     assert dagster_home.main() == 1
     assert "MMPLATFORM_DAGSTER_POSTGRES" in capsys.readouterr().err

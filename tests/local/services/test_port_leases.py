@@ -6,17 +6,17 @@ import pytest
 
 from mmplatform.errors import Unavailable
 from mmplatform.local.services import port_leases
-from mmplatform.local.services.port_leases import PortClaims, any_free, is_free
+from mmplatform.local.services.port_leases import PortLeases, any_free_port, is_free
 
 
 @pytest.fixture
 def claims(tmp_path):
-    with PortClaims(tmp_path) as claims:
+    with PortLeases(tmp_path) as claims:
         yield claims
 
 
 def test_the_preferred_port_is_taken_when_it_is_free(claims):
-    port = any_free()
+    port = any_free_port()
     assert claims.claim(port) == port
 
 
@@ -34,28 +34,28 @@ def test_zero_means_any_port(claims):
 
 
 def test_no_port_is_given_twice(claims):
-    port = any_free()
+    port = any_free_port()
     assert len({claims.claim(port) for _ in range(5)}) == 5
 
 
 def test_a_port_that_another_stack_picked_but_does_not_use_yet_is_passed_over(claims, tmp_path):
-    port = claims.claim(any_free())
-    with PortClaims(tmp_path) as other:
-        assert other.claim(port) != port
+    port = claims.claim(any_free_port())
+    with PortLeases(tmp_path) as other:
+        assert other.lease(port) != port
 
 
 def test_a_released_port_can_be_claimed_again(claims, tmp_path):
-    port = claims.claim(any_free())
+    port = claims.claim(any_free_port())
     claims.release()
-    with PortClaims(tmp_path) as other:
-        assert other.claim(port) == port
+    with PortLeases(tmp_path) as other:
+        assert other.lease(port) == port
 
 
 def test_the_claims_of_a_killed_process_are_void(claims, tmp_path):
-    port = any_free()
+    port = any_free_port()
     code = (
-        "import sys, time, pathlib; from mmplatform.local.services.port_leases import PortClaims\n"
-        f"c = PortClaims(pathlib.Path({str(tmp_path)!r})); print(c.claim({port}), flush=True); time.sleep(60)"
+        "import sys, time, pathlib; from mmplatform.local.services.port_leases import PortLeases\n"
+        f"c = PortLeases(pathlib.Path({str(tmp_path)!r})); print(c.lease({port}), flush=True); time.sleep(60)"
     )
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as process:
         assert process.stdout is not None

@@ -4,16 +4,16 @@ import asyncio
 
 import pytest
 
-from mmplatform.local.services.port_leases import any_free
+from mmplatform.local.services.port_leases import any_free_port
 from mmplatform.local.services.probes import local_client
-from mmplatform.local.services.services import Options, Service, plan
+from mmplatform.local.services.services import Service, StackOptions, plan_stack
 from mmplatform.local.supervisor import processes
 from mmplatform.settings import Settings
 
 
 def row(name: str, tmp_path) -> Service:
     settings = Settings(data_dir=tmp_path, kafka="", chroma="")
-    stack = plan(settings, Options(), lambda _port, _host: any_free())
+    stack = plan_stack(settings, StackOptions(), lambda _port, _host: any_free_port())
     return next(service for service in stack.services if service.name == name)
 
 
@@ -24,7 +24,7 @@ async def test_an_embedded_server_gets_ready_keeps_its_files_under_the_data_dire
 ):
     service = row(name, tmp_path)
     process = processes.spawn(
-        service.command, environment=service.environment, log=tmp_path / "log", hold_stdin=service.hold_stdin
+        service.command, environment=service.environment, log=tmp_path / "log", pipe_stdin=service.pipe_stdin
     )
     try:
         async with local_client() as client, asyncio.timeout(30):
@@ -39,4 +39,4 @@ async def test_an_embedded_server_gets_ready_keeps_its_files_under_the_data_dire
         assert process.returncode in {0, -15}  # Chroma installs its handler late: either way it ended when asked
     finally:
         processes.kill_group(process.pid)
-        processes.release(process)
+        processes.collect_exit(process)

@@ -3,13 +3,13 @@ from itertools import count
 import pytest
 
 from mmplatform.errors import Misconfigured
-from mmplatform.local.services.services import Options, Stack, parse_derivers, plan
+from mmplatform.local.services.services import Stack, StackOptions, parse_derivers, plan_stack
 from mmplatform.local.supervisor.supervisor import stop_order
 from mmplatform.modalities import MODALITIES
 from mmplatform.settings import Settings
 
 
-def planned(options: Options | None = None, **settings) -> Stack:
+def planned(options: StackOptions | None = None, **settings) -> Stack:
     above = count(0)
     taken: set[int] = set()
 
@@ -20,7 +20,7 @@ def planned(options: Options | None = None, **settings) -> Stack:
         taken.add(port)
         return port
 
-    return plan(Settings(**{"kafka": "", "chroma": "", **settings}), options or Options(), claim)
+    return plan_stack(Settings(**{"kafka": "", "chroma": "", **settings}), options or StackOptions(), claim)
 
 
 def by_name(stack: Stack) -> dict:
@@ -66,7 +66,7 @@ def test_every_worker_and_chroma_are_looked_after_while_they_run():
 
 
 def test_several_derivers_of_one_modality_are_told_apart_by_instance():
-    stack = planned(Options(parse_derivers("chat=0,call=3")))
+    stack = planned(StackOptions(parse_derivers("chat=0,call=3")))
     calls = {name: service for name, service in by_name(stack).items() if name.startswith("derive-call")}
     assert list(calls) == ["derive-call", "derive-call-1", "derive-call-2"]
     assert [service.environment["MMPLATFORM_INSTANCE"] for service in calls.values()] == ["0", "1", "2"]
@@ -75,7 +75,7 @@ def test_several_derivers_of_one_modality_are_told_apart_by_instance():
 
 
 def test_the_users_own_instance_stands_before_the_numbers_so_that_two_hosts_can_share_a_kafka():
-    stack = planned(Options(parse_derivers("call=2")), instance="host-b")
+    stack = planned(StackOptions(parse_derivers("call=2")), instance="host-b")
     assert {
         name: service.environment["MMPLATFORM_INSTANCE"]
         for name, service in by_name(stack).items()
@@ -90,7 +90,7 @@ def test_workers_wait_for_the_log_and_only_the_indexer_for_the_index():
 
 
 def test_dagster_comes_last_with_a_home_of_its_own(tmp_path):
-    stack = planned(Options(dagster=("-w", "workspace.yaml"), dagster_cwd=tmp_path), data_dir=tmp_path)
+    stack = planned(StackOptions(dagster=("-w", "workspace.yaml"), dagster_cwd=tmp_path), data_dir=tmp_path)
     dagster = stack.services[-1]
     assert dagster.name == "dagster"
     assert set(dagster.after) == {service.name for service in stack.services[:-1]}
@@ -106,7 +106,7 @@ def test_a_gateway_on_every_interface_is_reached_over_loopback():
 
 
 def test_the_stack_stops_in_the_reverse_order():
-    levels = stop_order(planned(Options(dagster=("-m", "definitions"))).services)
+    levels = stop_order(planned(StackOptions(dagster=("-m", "definitions"))).services)
     assert levels[0] == ["dagster"]
     assert levels[-1] == ["broker", "chroma"]
     assert set(levels[1]) == {"gateway", "derive-chat", "derive-call", "derive-screenshot", "index", "archive"}
@@ -123,7 +123,7 @@ def test_what_is_not_named_gets_one_deriver():
 
 
 def test_the_keys_of_the_object_store_reach_dagster_and_nobody_else_under_awss_names(tmp_path):
-    options = Options(dagster=("-m", "definitions"))
+    options = StackOptions(dagster=("-m", "definitions"))
     services = planned(options, dagster_logs="s3://logs", s3_access_key="key", data_dir=tmp_path).services
     assert [service.name for service in services if "AWS_ACCESS_KEY_ID" in service.environment] == ["dagster"]
 

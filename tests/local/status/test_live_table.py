@@ -3,20 +3,20 @@ from io import StringIO
 import pytest
 from rich.console import Console
 
-from mmplatform.local.status.freshness_table import gap_table, seconds
-from mmplatform.local.status.live_table import Picture, Row, line, render
-from mmplatform.local.status.worker_status import Freshness, Usage, WorkerStatus
+from mmplatform.local.status.freshness_table import format_seconds, freshness_table
+from mmplatform.local.status.live_table import ServiceRow, StackSnapshot, render, summary_line
+from mmplatform.local.status.worker_status import FreshnessPayload, ProcessUsage, WorkerStatusPayload
 
 STAGES = {"ingest": {"p95": 0.05}, "log": {"p95": 0.2}, "derive": {"p95": 0.5}, "index": {"p95": 0.1}}
 CHAT = {"gap": {"count": 4, "p50": 0.123, "p95": 0.7, "p99": 0.9, "max": 1.25}, "stages": STAGES, "slowest": "derive"}
-STATUS = WorkerStatus.model_validate(
+STATUS = WorkerStatusPayload.model_validate(
     {"state": "running", "lag": 12, "rate": 3.25, "freshness": {"chat": CHAT, "call": {}}, "more": 1}
 )
-PICTURE = Picture(
+PICTURE = StackSnapshot(
     [
-        Row("index", "ready", 2, 4711, Usage(0.25, 120_000_000), STATUS),
-        Row("derive-call", "crash-loop", 4, None, trouble="ended with exit code 1\nMemoryError"),
-        Row("derive-chat", "ready", 0, 4712, status=WorkerStatus(state="loading")),
+        ServiceRow("index", "ready", 2, 4711, ProcessUsage(0.25, 120_000_000), STATUS),
+        ServiceRow("derive-call", "crash-loop", 4, None, problem="ended with exit code 1\nMemoryError"),
+        ServiceRow("derive-chat", "ready", 0, 4712, status=WorkerStatusPayload(state="loading")),
     ],
     {"gateway": "http://127.0.0.1:8080", "dagster": ""},
     ("12:00:00 index: ready",),
@@ -30,7 +30,7 @@ def drawn(width: int) -> str:
 
 
 def row(text: str, name: str) -> list[str]:
-    return next(line for line in text.splitlines() if line.startswith(name)).split()
+    return next(summary_line for summary_line in text.splitlines() if summary_line.startswith(name)).split()
 
 
 def test_the_table_shows_state_restarts_usage_lag_and_rate():
@@ -49,14 +49,14 @@ def test_under_it_stands_the_gap_of_each_modality_and_the_p95_of_each_stage_with
 
 def test_without_a_measurement_there_is_no_table_of_gaps():
     console = Console(file=StringIO(), width=100)
-    console.print(render(Picture([Row("index", "ready", 0, 1, status=WorkerStatus())], {}), 100))
+    console.print(render(StackSnapshot([ServiceRow("index", "ready", 0, 1, status=WorkerStatusPayload())], {}), 100))
     assert "modality" not in console.file.getvalue()
 
 
 def test_a_gap_over_its_budget_is_red():
     def colours(p99: float) -> str:
         console = Console(file=StringIO(), width=100, force_terminal=True, color_system="standard")
-        console.print(gap_table({"chat": Freshness.model_validate({"gap": {"p50": 0.1, "p99": p99}})}))
+        console.print(freshness_table({"chat": FreshnessPayload.model_validate({"gap": {"p50": 0.1, "p99": p99}})}))
         return console.file.getvalue()
 
     assert ("\x1b[31m" in colours(2.1), "\x1b[31m" in colours(1.9)) == (True, False)
@@ -67,12 +67,16 @@ def test_the_table_of_gaps_fits_eighty_columns_however_old_the_events_are(slow):
     quantiles = {"count": 20_000, "p50": slow, "p95": slow, "p99": slow, "max": slow}
     stages = dict.fromkeys(STAGES, quantiles)
     page = {"screenshot": {"gap": quantiles, "stages": stages, "slowest": "index"}}
-    status = WorkerStatus.model_validate({"freshness": page})
+    status = WorkerStatusPayload.model_validate({"freshness": page})
     console = Console(file=StringIO(), width=80)
-    console.print(render(Picture([Row("index", "ready", 0, 1, status=status)], {}), 80))
+    console.print(render(StackSnapshot([ServiceRow("index", "ready", 0, 1, status=status)], {}), 80))
     text = console.file.getvalue()
     assert "…" not in text
-    assert row(text, "screenshot") == ["screenshot", *f"{seconds(slow)} ".split() * 7, *f"{seconds(slow)}*".split()]
+    assert row(text, "screenshot") == [
+        "screenshot",
+        *f"{format_seconds(slow)} ".split() * 7,
+        *f"{format_seconds(slow)}*".split(),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -91,7 +95,7 @@ def test_the_table_of_gaps_fits_eighty_columns_however_old_the_events_are(slow):
     ],
 )
 def test_a_duration_is_rounded_before_it_is_parted(value, told):
-    assert seconds(value) == told
+    assert format_seconds(value) == told
 
 
 def test_addresses_and_troubles_stand_under_the_table():
@@ -114,7 +118,7 @@ def test_a_narrow_terminal_goes_without_the_pid_and_cuts_nothing_off():
 
 
 def test_the_line_says_what_is_not_ready_and_the_gaps():
-    assert line(PICTURE) == (
+    assert summary_line(PICTURE) == (
         "2/3 ready · derive-call: crash-loop · derive-chat: ready (loading) · index lag 12"
         " · chat gap 123 ms / 900 ms · 120 MB"
     )

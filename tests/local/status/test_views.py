@@ -4,10 +4,10 @@ import sys
 import pytest
 from rich.console import Console
 
-from mmplatform.local.status.live_table import Picture, Row
-from mmplatform.local.status.views import Guarded, LiveView, PlainView
+from mmplatform.local.status.live_table import ServiceRow, StackSnapshot
+from mmplatform.local.status.views import GuardedView, LiveView, PlainView
 
-PICTURE = Picture([Row("index", "ready", 0, None)], {}, ("12:00:00 index: … 你好",))
+PICTURE = StackSnapshot([ServiceRow("index", "ready", 0, None)], {}, ("12:00:00 index: … 你好",))
 
 
 def latin_1_terminal() -> Console:
@@ -16,7 +16,7 @@ def latin_1_terminal() -> Console:
 
 @pytest.mark.parametrize("kind", [LiveView, PlainView])
 def test_a_terminal_that_cannot_write_a_sign_does_not_take_the_stack_with_it(kind):
-    view = Guarded(kind(latin_1_terminal()))
+    view = GuardedView(kind(latin_1_terminal()))
     view.open()
     view.note(PICTURE.notes[0])
     view.show(PICTURE)
@@ -25,7 +25,7 @@ def test_a_terminal_that_cannot_write_a_sign_does_not_take_the_stack_with_it(kin
 
 def test_a_broken_view_lets_go_of_standard_output():
     before = sys.stdout, sys.stderr
-    view = Guarded(LiveView(latin_1_terminal()))
+    view = GuardedView(LiveView(latin_1_terminal()))
     view.open()
     assert sys.stdout is not before[0]
     view.show(PICTURE)

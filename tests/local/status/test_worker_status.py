@@ -7,9 +7,9 @@ import threading
 
 import pytest
 
-from mmplatform.local.services.port_leases import any_free
+from mmplatform.local.services.port_leases import any_free_port
 from mmplatform.local.services.probes import local_client
-from mmplatform.local.status.worker_status import Meter, WorkerStatus, ask
+from mmplatform.local.status.worker_status import ProcessMeter, WorkerStatusPayload, query_workers
 
 GOOD = {"state": "running", "lag": None, "rate": 2.5, "freshness": {"chat": {"gap": {"p50": 0.1}}}}
 ANSWERS = {
@@ -45,11 +45,11 @@ async def test_a_worker_that_does_not_answer_properly_spoils_nobody_elses_row(ur
         "good": f"{url}/good",
         "broken": f"{url}/broken",
         "failing": f"{url}/failing",
-        "silent": f"http://127.0.0.1:{any_free()}",
+        "silent": f"http://127.0.0.1:{any_free_port()}",
     }
     async with local_client() as client:
-        found = await ask(client, urls)
-    assert found == {"good": WorkerStatus.model_validate(GOOD)}
+        found = await query_workers(client, urls)
+    assert found == {"good": WorkerStatusPayload.model_validate(GOOD)}
 
 
 def test_a_family_is_measured_with_its_children():
@@ -61,16 +61,19 @@ def test_a_family_is_measured_with_its_children():
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         process.stdout.readline()
-        alone, together = Meter().measure(process.pid), Meter().measure(process.pid, family=True)
+        alone, together = (
+            ProcessMeter().measure(process.pid),
+            ProcessMeter().measure(process.pid, include_children=True),
+        )
         process.kill()
     assert alone is not None
     assert together is not None
     assert together.rss > alone.rss > 0
-    assert Meter().measure(process.pid) is None
+    assert ProcessMeter().measure(process.pid) is None
 
 
 def test_cpu_is_counted_since_the_last_measurement():
-    meter = Meter()
+    meter = ProcessMeter()
     first = meter.measure(os.getpid())
     assert first is not None
     assert first.cpu == 0

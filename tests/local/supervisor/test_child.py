@@ -14,14 +14,14 @@ import psutil
 import pytest
 
 from mmplatform.errors import Unavailable
-from mmplatform.local.services.port_leases import any_free
+from mmplatform.local.services.port_leases import any_free_port
 from mmplatform.local.services.probes import HttpProbe, TcpProbe, local_client
 from mmplatform.local.services.services import Service
 from mmplatform.local.supervisor.child import Child
-from mmplatform.local.supervisor.orphan_reaper import Leash
+from mmplatform.local.supervisor.orphan_reaper import OrphanReaper
 from mmplatform.local.supervisor.restart_policy import RestartPolicy
 
-QUICK = RestartPolicy(first_s=0.02, most_s=0.1, deaths=3, window_s=30)
+QUICK = RestartPolicy(first_delay_s=0.02, max_delay_s=0.1, max_exits=3, window_s=30)
 SERVE = "import socket, time; s = socket.create_server(('127.0.0.1', {port})); time.sleep(60)"
 DIE = "import sys; print('the last word', flush=True); sys.exit(3)"
 STUBBORN = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); " + SERVE
@@ -39,7 +39,7 @@ class Scene:
     hurry: asyncio.Event = field(default_factory=asyncio.Event)
 
     def start(self, code: str, *, name: str = "worker", needs=(), after=(), policy=QUICK, **service) -> Child:
-        port = any_free()
+        port = any_free_port()
         child = Child(
             Service(
                 name=name,
@@ -49,7 +49,7 @@ class Scene:
             ),
             log=self.folder / f"{name}.log",
             cookie={},
-            leash=Leash("no leash in these tests"),
+            reaper=OrphanReaper("no leash in these tests"),
             client=self.client,
             policy=policy,
             note=lambda *told: self.told.append(told),
@@ -103,7 +103,7 @@ async def test_a_child_is_ready_once_its_port_answers(scene):
 
 
 async def test_an_http_child_is_ready_once_it_answers_without_an_error(scene):
-    port = any_free()
+    port = any_free_port()
     code = f"""
 import http.server, time
 began = time.monotonic()
@@ -132,11 +132,11 @@ async def test_a_killed_child_comes_back_and_is_counted(scene):
 async def test_a_child_that_keeps_dying_is_given_up_with_its_last_words_and_a_mend(scene):
     child = scene.start(DIE)
     await until(lambda: child.state == "crash-loop")
-    assert child.restarts == QUICK.deaths - 1
+    assert child.restarts == QUICK.max_exits - 1
     assert child.pid is None
-    assert "exit code 3" in child.trouble
-    assert "the last word" in child.trouble
-    assert "mmplatform logs worker" in child.trouble
+    assert "exit code 3" in child.problem
+    assert "the last word" in child.problem
+    assert "mmplatform logs worker" in child.problem
 
 
 async def test_a_given_up_child_can_be_retried(scene, tmp_path):
@@ -146,22 +146,22 @@ async def test_a_given_up_child_can_be_retried(scene, tmp_path):
     mended.touch()
     child.retry()
     await until(lambda: child.state == "ready")
-    assert child.trouble == ""
+    assert child.problem == ""
 
 
 async def test_a_program_that_does_not_exist_is_given_up_like_any_other(scene):
     child = scene.start("")
     child.service = Service("worker", ("/no/such/program",), {}, child.service.probe)
     await until(lambda: child.state == "crash-loop")
-    assert "No such file" in child.trouble
+    assert "No such file" in child.problem
 
 
 async def test_a_child_whose_log_has_no_room_dies_like_any_other(scene, tmp_path):
     (tmp_path / "worker.log").symlink_to("/dev/full")
     child = scene.start(SERVE)
     await until(lambda: child.state == "crash-loop")
-    assert "No space left on device" in child.trouble
-    assert "make room" in child.trouble
+    assert "No space left on device" in child.problem
+    assert "make room" in child.problem
 
 
 async def test_a_child_that_is_never_ready_is_killed_and_counted_as_dead(scene):
@@ -171,7 +171,7 @@ async def test_a_child_that_is_never_ready_is_killed_and_counted_as_dead(scene):
 
 
 async def test_a_child_waits_for_what_it_needs_and_waits_again_after_both_died(scene):
-    broker = scene.start(SERVE, name="broker", policy=RestartPolicy(first_s=1.0))
+    broker = scene.start(SERVE, name="broker", policy=RestartPolicy(first_delay_s=1.0))
     worker = scene.start(SERVE, needs=[broker])
     await until(lambda: worker.state == "ready")
     os.kill(broker.pid, signal.SIGKILL)
@@ -197,8 +197,8 @@ async def test_a_child_whose_need_is_given_up_is_settled_and_says_what_holds_it_
     ui = scene.start(SERVE, name="ui", after=[broker, worker, behind])
     await until(lambda: ui.state == "ready")
     assert (broker.state, worker.state, behind.state) == ("crash-loop", "blocked", "blocked")
-    assert "broker" in worker.trouble
-    assert "worker" in behind.trouble
+    assert "broker" in worker.problem
+    assert "worker" in behind.problem
     assert worker.pid is None
 
 
@@ -212,7 +212,7 @@ async def test_a_blocked_child_goes_on_once_its_need_is_retried(scene, tmp_path)
     mended.touch()
     broker.retry()
     await until(lambda: worker.state == "ready")
-    assert (worker.restarts, worker.trouble) == (0, "")
+    assert (worker.restarts, worker.problem) == (0, "")
 
 
 async def test_a_stopped_child_may_finish_what_it_has_in_hand(scene):

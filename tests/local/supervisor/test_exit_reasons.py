@@ -1,6 +1,6 @@
 import pytest
 
-from mmplatform.local.supervisor.exit_reasons import explain, hint
+from mmplatform.local.supervisor.exit_reasons import describe_exit, suggest_fix
 
 
 @pytest.mark.parametrize(
@@ -8,7 +8,7 @@ from mmplatform.local.supervisor.exit_reasons import explain, hint
     [(0, "exit code 0"), (3, "exit code 3"), (-9, "SIGKILL"), (-11, "SIGSEGV"), (-200, "signal 200")],
 )
 def test_an_end_is_told_in_words(code, words):
-    assert words in explain(code)
+    assert words in describe_exit(code)
 
 
 @pytest.mark.parametrize(
@@ -22,6 +22,6 @@ def test_an_end_is_told_in_words(code, words):
     ],
 )
 def test_every_death_comes_with_a_mend(last_line, mend):
-    found = hint("derive-chat", ["Traceback", last_line])
+    found = suggest_fix("derive-chat", ["Traceback", last_line])
     assert mend.lower() in found.lower()
     assert found.endswith("Then `mmplatform retry`.")

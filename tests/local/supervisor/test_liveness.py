@@ -8,10 +8,16 @@ import signal
 import httpx
 import pytest
 
-from mmplatform.local.services.port_leases import any_free
+from mmplatform.local.services.port_leases import any_free_port
 from mmplatform.local.services.probes import HttpProbe
 from mmplatform.local.supervisor import liveness
-from mmplatform.local.supervisor.liveness import HANGS_LOOKS, LOOK_EVERY_S, SILENCE_S, SILENT_LOOKS, Liveness
+from mmplatform.local.supervisor.liveness import (
+    CHECK_INTERVAL_S,
+    MAX_HUNG_CHECKS,
+    MAX_SILENCE_S,
+    MAX_SILENT_CHECKS,
+    LivenessProbe,
+)
 from tests.local.supervisor.test_child import scene, until  # noqa: F401 - a fixture
 
 PAGE = "http://127.0.0.1:1/livez"
@@ -43,7 +49,7 @@ class Page:
         self.answers: tuple[int, str] | None = (200, "ok")
         self.asked = 0
         self._clock = clock
-        self._liveness = Liveness(PAGE, says_so=says_so, clock=clock)
+        self._liveness = LivenessProbe(PAGE, reports_hangs=says_so, clock=clock)
 
     def _answer(self, request: httpx.Request) -> httpx.Response:
         self.asked += 1
@@ -54,7 +60,7 @@ class Page:
     async def after(self, seconds: float) -> str:
         self._clock.now += seconds
         async with httpx.AsyncClient(transport=httpx.MockTransport(self._answer)) as client:
-            return await self._liveness.hangs(client)
+            return await self._liveness.hang_reason(client)
 
 
 @pytest.fixture
@@ -63,48 +69,54 @@ def page():
 
 
 async def test_what_goes_on_is_left_alone_and_asked_now_and_then_only(page):
-    assert [await page.after(seconds) for seconds in (0.1, LOOK_EVERY_S, 0.1)] == ["", "", ""]
+    assert [await page.after(seconds) for seconds in (0.1, CHECK_INTERVAL_S, 0.1)] == ["", "", ""]
     assert page.asked == 1
 
 
 async def test_what_says_at_several_looks_that_its_loop_hangs_is_told_with_its_words(page):
     page.answers = (503, "takes up nothing (for 700 s)")
-    told = [await page.after(LOOK_EVERY_S) for _ in range(HANGS_LOOKS)]
-    assert told == [*[""] * (HANGS_LOOKS - 1), "takes up nothing (for 700 s)"]
+    told = [await page.after(CHECK_INTERVAL_S) for _ in range(MAX_HUNG_CHECKS)]
+    assert told == [*[""] * (MAX_HUNG_CHECKS - 1), "takes up nothing (for 700 s)"]
 
 
 async def test_a_loop_that_goes_on_after_everything_stood_still_is_left_alone(page):
     page.answers = (503, "takes up nothing (for 3600 s)")
     assert await page.after(3600) == ""
     page.answers = (200, "ok")
-    assert await page.after(LOOK_EVERY_S) == ""
+    assert await page.after(CHECK_INTERVAL_S) == ""
     page.answers = (503, "takes up nothing (for 700 s)")
-    assert [await page.after(LOOK_EVERY_S) for _ in range(HANGS_LOOKS - 1)] == [""] * (HANGS_LOOKS - 1)
+    assert [await page.after(CHECK_INTERVAL_S) for _ in range(MAX_HUNG_CHECKS - 1)] == [""] * (MAX_HUNG_CHECKS - 1)
 
 
 @pytest.mark.parametrize("status", [404, 500])
 async def test_a_page_of_another_release_kills_nobody(page, status):
     page.answers = (status, "")
-    assert await page.after(SILENCE_S + LOOK_EVERY_S) == ""
+    assert await page.after(MAX_SILENCE_S + CHECK_INTERVAL_S) == ""
 
 
 async def test_a_heartbeat_that_fails_kills_nobody_and_one_that_is_silent_does():
     page = Page(Clock(), says_so=False)
     page.answers = (503, "starting up")
-    assert [await page.after(LOOK_EVERY_S) for _ in range(3 * HANGS_LOOKS)] == [""] * (3 * HANGS_LOOKS)
+    assert [await page.after(CHECK_INTERVAL_S) for _ in range(3 * MAX_HUNG_CHECKS)] == [""] * (3 * MAX_HUNG_CHECKS)
     page.answers = None
-    silence = [await page.after(SILENCE_S / SILENT_LOOKS) for _ in range(SILENT_LOOKS)]
-    assert [*silence, await page.after(LOOK_EVERY_S)] == [*[""] * SILENT_LOOKS, "its page has not answered for 125 s"]
+    silence = [await page.after(MAX_SILENCE_S / MAX_SILENT_CHECKS) for _ in range(MAX_SILENT_CHECKS)]
+    assert [*silence, await page.after(CHECK_INTERVAL_S)] == [
+        *[""] * MAX_SILENT_CHECKS,
+        "its page has not answered for 125 s",
+    ]
 
 
 async def test_silence_counts_only_when_it_lasts_and_from_the_last_answer_on(page):
     page.answers = None
-    nearly = [await page.after(SILENCE_S / SILENT_LOOKS) for _ in range(SILENT_LOOKS)]
+    nearly = [await page.after(MAX_SILENCE_S / MAX_SILENT_CHECKS) for _ in range(MAX_SILENT_CHECKS)]
     page.answers = (200, "ok")
-    assert [*nearly, await page.after(LOOK_EVERY_S)] == [""] * (SILENT_LOOKS + 1)
+    assert [*nearly, await page.after(CHECK_INTERVAL_S)] == [""] * (MAX_SILENT_CHECKS + 1)
     page.answers = None
-    again = [await page.after(SILENCE_S / SILENT_LOOKS) for _ in range(SILENT_LOOKS)]
-    assert [*again, await page.after(LOOK_EVERY_S)] == [*[""] * SILENT_LOOKS, "its page has not answered for 125 s"]
+    again = [await page.after(MAX_SILENCE_S / MAX_SILENT_CHECKS) for _ in range(MAX_SILENT_CHECKS)]
+    assert [*again, await page.after(CHECK_INTERVAL_S)] == [
+        *[""] * MAX_SILENT_CHECKS,
+        "its page has not answered for 125 s",
+    ]
 
 
 async def test_one_look_without_an_answer_after_everything_stood_still_kills_nobody(page):
@@ -114,15 +126,15 @@ async def test_one_look_without_an_answer_after_everything_stood_still_kills_nob
 
 async def test_a_program_without_a_page_always_lives():
     async with httpx.AsyncClient() as client:
-        assert await Liveness("").hangs(client) == ""
+        assert await LivenessProbe("").hang_reason(client) == ""
 
 
 @pytest.mark.parametrize("how", ["says so", "is silent", "is a silent server of others"])
 async def test_a_worker_that_hangs_is_killed_and_comes_back(scene, tmp_path, monkeypatch, how):  # noqa: F811
-    monkeypatch.setattr(liveness, "LOOK_EVERY_S", 0.1)
-    monkeypatch.setattr(liveness, "SILENCE_S", 1.0)
-    monkeypatch.setattr(liveness, "SILENT_LOOKS", 2)
-    url, mark = f"http://127.0.0.1:{(port := any_free())}", tmp_path / "hangs"
+    monkeypatch.setattr(liveness, "CHECK_INTERVAL_S", 0.1)
+    monkeypatch.setattr(liveness, "MAX_SILENCE_S", 1.0)
+    monkeypatch.setattr(liveness, "MAX_SILENT_CHECKS", 2)
+    url, mark = f"http://127.0.0.1:{(port := any_free_port())}", tmp_path / "hangs"
     code = WORKER.replace("{port}", str(port)).replace("{mark}", str(mark)).replace("{", "{{").replace("}", "}}")
     page = {"heartbeat_url": f"{url}/beat"} if how == "is a silent server of others" else {"metrics_url": url}
     child = scene.start(code, probe=HttpProbe(f"{url}/healthz"), **page)

@@ -14,7 +14,7 @@ from mmplatform.events import utc_now
 from mmplatform.local import run_file
 from mmplatform.local.run_file import RollingRun, ServiceRun, StackRun
 from mmplatform.local.supervisor import rolling_restart
-from mmplatform.local.supervisor.rolling_restart import Rolling, ask_restart
+from mmplatform.local.supervisor.rolling_restart import RollingRestart, request_restart
 
 
 def written(data, asked=None, *, replaceable=True):
@@ -45,7 +45,7 @@ def signals():
 
 
 def ask(data):
-    ask_restart(data, [], lambda *_: None)
+    request_restart(data, [], lambda *_: None)
 
 
 def test_a_supervisor_of_an_older_release_is_not_sent_a_signal_that_would_kill_it(data, signals):
@@ -56,7 +56,7 @@ def test_a_supervisor_of_an_older_release_is_not_sent_a_signal_that_would_kill_i
 
 
 def test_who_is_not_heard_is_told(data, signals, monkeypatch):
-    monkeypatch.setattr(rolling_restart._steps, "__kwdefaults__", {"heard_s": 0.3})
+    monkeypatch.setattr(rolling_restart._follow, "__kwdefaults__", {"accept_timeout_s": 0.3})
     written(data, RollingRun(asked="the one before"))
     with pytest.raises(Unavailable, match="has not begun"):
         ask(data)
@@ -81,9 +81,9 @@ async def test_an_unexpected_error_ends_the_restart_as_failed(tmp_path):
     run_file.run_dir(tmp_path).mkdir()
     (run_file.run_dir(tmp_path) / "restart.json").write_text('{"asked": "me", "names": ["index", "archive"]}')
     told = asyncio.Event()
-    asked = Rolling({"index": Broken(), "archive": Broken()}, tmp_path, told.set)
-    asked.ask()
+    asked = RollingRestart({"index": Broken(), "archive": Broken()}, tmp_path, told.set)
+    asked.begin()
     told.clear()
     await asyncio.wait_for(told.wait(), 10)
     assert asked.run == RollingRun(asked="me", todo=("archive",), failed="index: ValueError")
-    assert not asked.run.under_way
+    assert not asked.run.in_progress

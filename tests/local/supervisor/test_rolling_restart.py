@@ -13,10 +13,10 @@ import pytest
 
 from mmplatform.errors import Misconfigured, Unavailable
 from mmplatform.local import run_file
-from mmplatform.local.doctor.idle_derivers import derivers_of, idle
-from mmplatform.local.services.services import Options, parse_derivers, plan
-from mmplatform.local.supervisor.handover import successor_of
-from mmplatform.local.supervisor.rolling_restart import ask_restart
+from mmplatform.local.doctor.idle_derivers import count_derivers, idle_derivers
+from mmplatform.local.services.services import StackOptions, parse_derivers, plan_stack
+from mmplatform.local.supervisor.handover import successor_service
+from mmplatform.local.supervisor.rolling_restart import request_restart
 from mmplatform.settings import load
 from mmplatform.worker import STANDBY, STOPPED
 from tests.waiting import eventually
@@ -29,7 +29,7 @@ from pathlib import Path
 from mmplatform.local.launch import run_stack
 from mmplatform.local.services.port_leases import any_free
 from mmplatform.local.services.probes import HttpProbe, TcpProbe
-from mmplatform.local.services.services import Options, Service, Stack
+from mmplatform.local.services.services import StackOptions, Service, Stack
 from mmplatform.local.status.views import NoView
 from mmplatform.settings import Settings
 
@@ -88,7 +88,7 @@ lone = any_free()
 command = (sys.executable, "-m", "http.server", "--bind", "127.0.0.1", str(lone))
 server = Service("server", command, {}, TcpProbe("127.0.0.1", lone))
 stack = Stack((server, worker("both", takes_turns=False), worker("turns")), "", "", "", "")
-run_stack(Settings(data_dir=data), Options(), NoView(), stack=stack)
+run_stack(Settings(data_dir=data), StackOptions(), NoView(), stack=stack)
 """
 
 
@@ -98,7 +98,7 @@ def data(tmp_path_factory):
     folder = tmp_path_factory.mktemp("rolling")
     process = subprocess.Popen([sys.executable, "-c", textwrap.dedent(SUPERVISOR), str(folder)])
     try:
-        eventually(lambda: (run := run_file.running(folder)) is not None and run.settled, within_s=180)
+        eventually(lambda: (run := run_file.read_running(folder)) is not None and run.settled, within_s=180)
         yield folder
     finally:
         with contextlib.suppress(ProcessLookupError):
@@ -107,7 +107,7 @@ def data(tmp_path_factory):
 
 
 def pids(data):
-    return {name: service.pid for name, service in run_file.running(data).services.items()}
+    return {name: service.pid for name, service in run_file.read_running(data).services.items()}
 
 
 def told(data):
@@ -116,8 +116,8 @@ def told(data):
 
 def test_each_worker_is_replaced_and_only_one_of_a_name_works(data):
     before, shown = pids(data), {}
-    ask_restart(data, [], shown.__setitem__)
-    after = run_file.running(data)
+    request_restart(data, [], shown.__setitem__)
+    after = run_file.read_running(data)
     assert list(shown) == ["turns", "both"], "from the end of the way to its beginning"
     assert shown["both"] == 0.0, "both served meanwhile"
     assert after.services["server"].pid == before["server"], "who has no successor is left alone"
@@ -130,7 +130,7 @@ def test_each_worker_is_replaced_and_only_one_of_a_name_works(data):
     words = [(word, int(pid)) for name, word, pid in told(data) if name == "both"]
     first, fresh = before["both"], after.services["both"].pid
     assert words == [("works", first), ("works", fresh), ("ready", fresh), ("ends", first)]
-    ask_restart(data, ["turns"], shown.__setitem__)
+    request_restart(data, ["turns"], shown.__setitem__)
     assert pids(data)["turns"] not in {old, new}
     assert pids(data)["both"] == after.services["both"].pid
 
@@ -139,11 +139,11 @@ def test_a_sick_successor_leaves_the_old_one_at_work(data):
     before, words = pids(data), told(data)
     (data / "sick").touch()
     with pytest.raises(Unavailable, match=r"turns: the successor .*runs on.*; not restarted: turns, both"):
-        ask_restart(data, [], lambda *_: None)
+        request_restart(data, [], lambda *_: None)
     assert pids(data) == before
     assert told(data) == words
     (data / "sick").unlink()
-    ask_restart(data, ["both"], lambda *_: None)
+    request_restart(data, ["both"], lambda *_: None)
     assert pids(data)["both"] != before["both"]
 
 
@@ -153,52 +153,54 @@ def test_a_successor_that_fails_at_its_work_is_the_last(data):
     with pytest.raises(
         Unavailable, match=r"turns: the successor .* when its turn had come; not restarted: turns, both"
     ):
-        ask_restart(data, [], lambda *_: None)
+        request_restart(data, [], lambda *_: None)
     (data / "fails").unlink()
     assert pids(data)["both"] == before["both"]
-    eventually(lambda: (s := run_file.running(data).services["turns"]).state == "ready" and s.restarts == 1, 120)
-    ask_restart(data, ["turns"], lambda *_: None)
+    eventually(lambda: (s := run_file.read_running(data).services["turns"]).state == "ready" and s.restarts == 1, 120)
+    request_restart(data, ["turns"], lambda *_: None)
 
 
 def test_a_successor_that_is_killed_is_started_again(data):
-    ask_restart(data, ["turns"], lambda *_: None)
-    fresh, deaths = pids(data)["turns"], run_file.running(data).services["turns"].restarts
+    request_restart(data, ["turns"], lambda *_: None)
+    fresh, deaths = pids(data)["turns"], run_file.read_running(data).services["turns"].restarts
     os.kill(fresh, signal.SIGKILL)
-    eventually(lambda: (s := run_file.running(data).services["turns"]).state == "ready" and s.restarts > deaths, 120)
+    eventually(
+        lambda: (s := run_file.read_running(data).services["turns"]).state == "ready" and s.restarts > deaths, 120
+    )
     assert pids(data)["turns"] != fresh
 
 
 def test_what_cannot_be_restarted_so_is_told(data, tmp_path):
     with pytest.raises(Misconfigured, match="server cannot be restarted beside itself: there are turns, both"):
-        ask_restart(data, ["server"], lambda *_: None)
+        request_restart(data, ["server"], lambda *_: None)
     with pytest.raises(Unavailable, match="no stack runs"):
-        ask_restart(tmp_path / "other", [], lambda *_: None)
+        request_restart(tmp_path / "other", [], lambda *_: None)
 
 
 def test_every_worker_of_the_stack_has_a_successor_with_a_port_of_its_own():
     counted = iter(range(20_000, 30_000))
-    stack = plan(load(), Options(parse_derivers("chat=2,call=2")), lambda *_: next(counted))
-    workers = {service.name: service for service in stack.services if service.spare_port}
+    stack = plan_stack(load(), StackOptions(parse_derivers("chat=2,call=2")), lambda *_: next(counted))
+    workers = {service.name: service for service in stack.services if service.successor_port}
     assert set(workers) == {service.name for service in stack.services} - {"broker", "chroma"}
-    assert {name for name, service in workers.items() if not service.takes_turns} == {"gateway"}
+    assert {name for name, service in workers.items() if not service.exclusive} == {"gateway"}
     assert workers["gateway"].grace_s > 18, "it drains for 10 s, and the log may take 8 s to acknowledge"
-    ports = [port for s in workers.values() for port in (s.spare_port, int(s.metrics_url.rpartition(":")[2]))]
+    ports = [port for s in workers.values() for port in (s.successor_port, int(s.metrics_url.rpartition(":")[2]))]
     assert len(set(ports)) == len(ports)
     service = workers["derive-chat-1"]
-    after = successor_of(service)
-    assert after.environment["MMPLATFORM_METRICS_PORT"] == str(service.spare_port)
+    after = successor_service(service)
+    assert after.environment["MMPLATFORM_METRICS_PORT"] == str(service.successor_port)
     assert after.environment["MMPLATFORM_INSTANCE"] == service.environment["MMPLATFORM_INSTANCE"] == "1"
-    assert successor_of(after) == service, "the two ports change places"
+    assert successor_service(after) == service, "the two ports change places"
 
 
 def test_a_successor_on_an_ipv6_address_keeps_its_brackets():
     counted = iter(range(20_000, 30_000))
-    stack = plan(load(metrics_host="::1"), Options(), lambda *_: next(counted))
-    service = next(service for service in stack.services if service.spare_port)
-    after = successor_of(service)
-    assert after.metrics_url == f"http://[::1]:{service.spare_port}"
+    stack = plan_stack(load(metrics_host="::1"), StackOptions(), lambda *_: next(counted))
+    service = next(service for service in stack.services if service.successor_port)
+    after = successor_service(service)
+    assert after.metrics_url == f"http://[::1]:{service.successor_port}"
     assert after.probe.url == f"{after.metrics_url}/healthz"
-    assert successor_of(after) == service
+    assert successor_service(after) == service
 
 
 def test_the_supervisor_and_the_workers_have_the_same_words():
@@ -209,5 +211,5 @@ def test_the_supervisor_and_the_workers_have_the_same_words():
 
 def test_a_deriver_without_a_topic_partition_is_noticed():
     names = ["broker", "derive-chat", "derive-chat-1", "derive-call", "index"]
-    assert derivers_of(names) == {"chat": 2, "call": 1, "screenshot": 0}
-    assert idle({"chat": (2, 4), "call": (5, 4)}) == {"call": 1}
+    assert count_derivers(names) == {"chat": 2, "call": 1, "screenshot": 0}
+    assert idle_derivers({"chat": (2, 4), "call": (5, 4)}) == {"call": 1}

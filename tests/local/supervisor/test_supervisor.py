@@ -16,7 +16,7 @@ import pytest
 
 from mmplatform.local import launch, run_file
 from mmplatform.local.run_file import StackRun
-from mmplatform.local.supervisor.processes import cookie_for, with_cookie
+from mmplatform.local.supervisor.processes import cookie_value, find_by_cookie
 
 # A stack of three: a server whose standard input is held, a worker that needs it, and one that starts a daemon.
 # Each appends its name to the file `order` when it stops.
@@ -27,7 +27,7 @@ from mmplatform.local.launch import run_stack
 from mmplatform.local.services.port_leases import any_free
 from mmplatform.local.services.probes import TcpProbe
 from mmplatform.local.supervisor.restart_policy import RestartPolicy
-from mmplatform.local.services.services import Options, Service, Stack
+from mmplatform.local.services.services import StackOptions, Service, Stack
 from mmplatform.local.status.views import PlainView
 from mmplatform.settings import Settings
 from rich.console import Console
@@ -56,7 +56,7 @@ def service(name, **more):
 services = (service("server", hold_stdin=True), service("worker", needs=("server",)), service("family"))
 stack = Stack(services, "http://127.0.0.1:1", "127.0.0.1:2", "http://127.0.0.1:3", "")
 settings = Settings(data_dir=data)
-run_stack(settings, Options(), PlainView(Console()), stack=stack, policy=RestartPolicy(first_s=0.05))
+run_stack(settings, StackOptions(), PlainView(Console()), stack=stack, policy=RestartPolicy(first_delay_s=0.05))
 """
 
 
@@ -72,7 +72,7 @@ class Running:
         )
 
     def run(self) -> StackRun:
-        found = run_file.running(self.data)
+        found = run_file.read_running(self.data)
         assert found is not None
         return found
 
@@ -82,14 +82,14 @@ class Running:
         return self
 
     def all_ready(self) -> bool:
-        found = run_file.running(self.data)
+        found = run_file.read_running(self.data)
         return found is not None and {service.state for service in found.services.values()} == {"ready"}
 
     def carriers(self) -> list[psutil.Process]:
-        prefix = cookie_for(self.data, "")
+        prefix = cookie_value(self.data, "")
         return [
             process
-            for process in with_cookie(lambda cookie: cookie.startswith(prefix))
+            for process in find_by_cookie(lambda cookie: cookie.startswith(prefix))
             if process.status() != psutil.STATUS_ZOMBIE
         ]
 
@@ -179,8 +179,8 @@ def test_after_kill_9_of_everything_the_next_up_goes_on(start, tmp_path):
     for process in [*psutil.Process(pid).children(), psutil.Process(pid)]:  # the leash too
         process.kill()
     first.process.wait()
-    assert run_file.running(tmp_path) is None
-    assert run_file.last(tmp_path) is not None
+    assert run_file.read_running(tmp_path) is None
+    assert run_file.read(tmp_path) is not None
     second = start().ready()
     assert second.run().pid == second.process.pid
     # The escaped grandchild of the first run went before the second began.
@@ -268,10 +268,10 @@ def test_the_run_file_tells_where_everything_is_until_the_stack_is_taken_down(st
         assert psutil.pid_exists(service["pid"])
         assert Path(service["log"]) == tmp_path / "logs" / f"{name}.log"
         assert f"=== {name} started at" in Path(service["log"]).read_text()
-    assert launch.take_down(tmp_path, hurry=False, patience_s=30) == supervisor.process.pid
+    assert launch.stop_stack(tmp_path, force=False, timeout_s=30) == supervisor.process.pid
     assert not run_file.is_locked(tmp_path)
     assert supervisor.end()[0] == 0
-    assert launch.take_down(tmp_path, hurry=False, patience_s=30) is None
+    assert launch.stop_stack(tmp_path, force=False, timeout_s=30) is None
 
 
 def test_a_stack_goes_on_when_nobody_reads_its_output_any_more(start):

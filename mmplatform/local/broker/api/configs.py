@@ -141,7 +141,7 @@ async def alter_configs(node: Node, _call: Call, request: AlterConfigsRequest) -
     responses = []
     for resource in request.resources:
         overrides = {config.name: config.value for config in resource.configs}
-        async with node.catalog.changing:
+        async with node.catalog.change_lock:
             error, message = await _replace(
                 node, resource.resource_type, resource.resource_name, overrides, dry=request.validate_only
             )
@@ -163,7 +163,7 @@ async def incremental_alter_configs(
     responses = []
     for resource in request.resources:
         try:
-            async with node.catalog.changing:
+            async with node.catalog.change_lock:
                 topic = node.catalog.get(resource.resource_name)
                 changed = _changed(topic.config.overrides if topic else {}, resource.configs)
                 error, message = await _replace(
@@ -182,8 +182,8 @@ async def incremental_alter_configs(
     return IncrementalAlterConfigsResponse(throttle_time=NO_THROTTLE, responses=tuple(responses))
 
 
-def _changed(have: Mapping[str, str], changes: Iterable[AlterableConfig]) -> dict[str, str | None]:
-    changed: dict[str, str | None] = dict(have)
+def _changed(current: Mapping[str, str], changes: Iterable[AlterableConfig]) -> dict[str, str | None]:
+    changed: dict[str, str | None] = dict(current)
     for change in changes:
         key = KEYS.get(change.name)
         if key is None:
@@ -197,8 +197,8 @@ def _changed(have: Mapping[str, str], changes: Iterable[AlterableConfig]) -> dic
         else:
             parts = [part for part in (changed.get(change.name) or key.default).split(",") if part]
             named = [part for part in (change.value or "").split(",") if part]
-            kept = [part for part in parts if part not in named]
-            changed[change.name] = ",".join(kept if change.config_operation == _SUBTRACT else kept + named)
+            remaining = [part for part in parts if part not in named]
+            changed[change.name] = ",".join(remaining if change.config_operation == _SUBTRACT else remaining + named)
     return changed
 
 

@@ -38,22 +38,22 @@ async def fetch(node: Node, _call: Call, request: FetchRequest) -> FetchResponse
     loop = asyncio.get_running_loop()
     deadline = loop.time() + min(request.max_wait.total_seconds(), _MAX_WAIT_S)
     while True:
-        found = _look(node, request)
-        patience = deadline - loop.time()
-        if found.size >= request.min_bytes or found.has_error or patience <= 0:
+        found = _read_round(node, request)
+        remaining_s = deadline - loop.time()
+        if found.size >= request.min_bytes or found.has_error or remaining_s <= 0:
             return _response(found.topics, ErrorCode.none)
-        await _wait(found.logs, patience)
+        await _wait(found.logs, remaining_s)
 
 
 def _response(topics: list[FetchableTopicResponse], error: ErrorCode) -> FetchResponse:
     return FetchResponse(throttle_time=NO_THROTTLE, error_code=error, responses=tuple(topics))
 
 
-async def _wait(logs: list[PartitionLog], patience: float) -> None:
+async def _wait(logs: list[PartitionLog], timeout_s: float) -> None:
     """Sleep until one of the logs has news, or patience runs out."""
     loop = asyncio.get_running_loop()
     news: asyncio.Future[None] = loop.create_future()
-    timer = loop.call_later(patience, _announce, news)
+    timer = loop.call_later(timeout_s, _announce, news)
     for log in logs:
         log.add_waiter(news)
     try:
@@ -69,7 +69,7 @@ def _announce(news: asyncio.Future[None]) -> None:
         news.set_result(None)
 
 
-def _look(node: Node, request: FetchRequest) -> _Round:
+def _read_round(node: Node, request: FetchRequest) -> _Round:
     found = _Round([], 0, has_error=False, logs=[])
     limit = min(request.max_bytes, _MAX_RESPONSE_BYTES)
     for topic in request.topics:
@@ -94,7 +94,7 @@ def _read(log: PartitionLog | None, wanted: FetchPartition, room: int, *, first:
     try:
         limit = min(room, wanted.partition_max_bytes)
         # The first partition with data gives at least one batch, however large: a consumer must not get stuck.
-        data = log.read(wanted.fetch_offset, limit, at_least_one=first) if first or limit > 0 else b""
+        data = log.read(wanted.fetch_offset, limit, min_one_batch=first) if first or limit > 0 else b""
     except OffsetOutOfRangeError:
         return _refused(wanted, ErrorCode.offset_out_of_range, log)
     except OSError:

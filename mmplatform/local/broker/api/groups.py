@@ -14,7 +14,7 @@ from kio.schema.list_groups.v4.response import ListedGroup, ListGroupsResponse
 from kio.schema.types import GroupId
 
 from mmplatform.local.broker.api.call import NO_THROTTLE, Call
-from mmplatform.local.broker.groups.group import Group, GroupState
+from mmplatform.local.broker.groups.group import ConsumerGroup, GroupState
 from mmplatform.local.broker.node import Node
 
 
@@ -24,7 +24,7 @@ async def describe_groups(node: Node, _call: Call, request: DescribeGroupsReques
     return DescribeGroupsResponse(throttle_time=NO_THROTTLE, groups=groups)
 
 
-def _described(group_id: GroupId, group: Group | None) -> DescribedGroup:
+def _described(group_id: GroupId, group: ConsumerGroup | None) -> DescribedGroup:
     if group is None:
         return DescribedGroup(
             error_code=ErrorCode.none,
@@ -58,7 +58,7 @@ def _described(group_id: GroupId, group: Group | None) -> DescribedGroup:
 
 async def list_groups(node: Node, _call: Call, request: ListGroupsRequest) -> ListGroupsResponse:
     """All groups, or those in the states asked for."""
-    groups: Iterable[Group] = node.coordinator
+    groups: Iterable[ConsumerGroup] = node.coordinator
     listed = tuple(
         ListedGroup(group_id=GroupId(group.id), protocol_type=group.protocol_type, group_state=group.state.value)
         for group in groups

@@ -25,7 +25,7 @@ from mmplatform.local.broker.node import Node
 
 _GROUP = 0
 # From this version on a new member is first given an id, so that a lost answer leaves no ghost behind (KIP-394).
-_ASKS_FOR_ID = 4
+_MEMBER_ID_REQUIRED_FROM = 4
 
 
 async def find_coordinator(node: Node, _call: Call, request: FindCoordinatorRequest) -> FindCoordinatorResponse:
@@ -66,7 +66,7 @@ async def join_group(node: Node, call: Call, request: JoinGroupRequest) -> JoinG
             rebalance_timeout=rebalance.total_seconds(),
             protocol_type=request.protocol_type,
             protocols={protocol.name: protocol.metadata for protocol in request.protocols},
-            must_know_id=call.api_version >= _ASKS_FOR_ID,
+            member_id_required=call.api_version >= _MEMBER_ID_REQUIRED_FROM,
         )
     )
     return _joined(joined, request.protocol_type)

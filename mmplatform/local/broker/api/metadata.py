@@ -30,7 +30,7 @@ async def metadata(node: Node, call: Call, request: MetadataRequest) -> Metadata
     if everything:
         topics = [_described(topic) for topic in node.catalog]
     else:
-        topics = [await _one(node, wanted, request) for wanted in request.topics or ()]
+        topics = [await _topic(node, wanted, request) for wanted in request.topics or ()]
     host, port = node.options.host, i32(node.port)
     return MetadataResponse(
         throttle_time=NO_THROTTLE,
@@ -41,7 +41,7 @@ async def metadata(node: Node, call: Call, request: MetadataRequest) -> Metadata
     )
 
 
-async def _one(node: Node, wanted: MetadataRequestTopic, request: MetadataRequest) -> MetadataResponseTopic:
+async def _topic(node: Node, wanted: MetadataRequestTopic, request: MetadataRequest) -> MetadataResponseTopic:
     if wanted.name is None:
         topic_id = wanted.topic_id or uuid.UUID(int=0)
         found = node.catalog.get_by_id(topic_id)
@@ -56,7 +56,7 @@ async def _one(node: Node, wanted: MetadataRequestTopic, request: MetadataReques
 
 async def _on_demand(node: Node, name: TopicName) -> MetadataResponseTopic:
     try:
-        async with node.catalog.changing:
+        async with node.catalog.change_lock:
             # Another client may have asked first.
             topic = node.catalog.get(name) or await node.catalog.create(name, node.options.default_partitions, {})
     except StorageFailedError:

@@ -28,7 +28,7 @@ from kio.static.primitive import i32, i64
 
 from mmplatform.local.broker.api.call import NO_THROTTLE, Call
 from mmplatform.local.broker.errors import StorageFailedError
-from mmplatform.local.broker.groups.offsets import Committed, Place
+from mmplatform.local.broker.groups.offsets import CommittedOffset, TopicPartition
 from mmplatform.local.broker.node import Node
 
 # Kafka's offset.metadata.max.bytes
@@ -37,17 +37,19 @@ _MAX_METADATA = 4096
 
 async def offset_commit(node: Node, _call: Call, request: OffsetCommitRequest) -> OffsetCommitResponse:
     """Commit what can be committed; answered when it is on disk."""
-    errors: dict[Place, ErrorCode] = {}
-    positions: dict[Place, Committed] = {}
+    errors: dict[TopicPartition, ErrorCode] = {}
+    positions: dict[TopicPartition, CommittedOffset] = {}
     for topic in request.topics:
-        for at in topic.partitions:
-            place = (topic.name, at.partition_index)
-            if node.catalog.partition(topic.name, at.partition_index) is None:
-                errors[place] = ErrorCode.unknown_topic_or_partition
-            elif len(at.committed_metadata or "") > _MAX_METADATA:
-                errors[place] = ErrorCode.offset_metadata_too_large
+        for partition in topic.partitions:
+            topic_partition = (topic.name, partition.partition_index)
+            if node.catalog.partition(topic.name, partition.partition_index) is None:
+                errors[topic_partition] = ErrorCode.unknown_topic_or_partition
+            elif len(partition.committed_metadata or "") > _MAX_METADATA:
+                errors[topic_partition] = ErrorCode.offset_metadata_too_large
             else:
-                positions[place] = Committed(at.committed_offset, at.committed_leader_epoch, at.committed_metadata)
+                positions[topic_partition] = CommittedOffset(
+                    partition.committed_offset, partition.committed_leader_epoch, partition.committed_metadata
+                )
     error = await node.coordinator.commit(
         request.group_id, request.member_id, request.group_instance_id, request.generation_id_or_member_epoch, positions
     )
@@ -56,10 +58,10 @@ async def offset_commit(node: Node, _call: Call, request: OffsetCommitRequest) -
             name=topic.name,
             partitions=tuple(
                 OffsetCommitResponsePartition(
-                    partition_index=at.partition_index,
-                    error_code=errors.get((topic.name, at.partition_index), error),
+                    partition_index=partition.partition_index,
+                    error_code=errors.get((topic.name, partition.partition_index), error),
                 )
-                for at in topic.partitions
+                for partition in topic.partitions
             ),
         )
         for topic in request.topics
@@ -69,28 +71,28 @@ async def offset_commit(node: Node, _call: Call, request: OffsetCommitRequest) -
 
 async def offset_fetch(node: Node, _call: Call, request: OffsetFetchRequest) -> OffsetFetchResponse:
     """The committed offsets asked for (null: all); -1 where nothing was committed."""
-    held = node.offsets.of(request.group_id)
+    committed = node.offsets.for_group(request.group_id)
     if request.topics is None:
         wanted = [
-            (TopicName(name), tuple(i32(number) for _, number in places))
-            for name, places in groupby(sorted(held), key=lambda place: place[0])
+            (TopicName(name), tuple(i32(number) for _, number in partitions))
+            for name, partitions in groupby(sorted(committed), key=lambda partition: partition[0])
         ]
     else:
         wanted = [(topic.name, topic.partition_indexes) for topic in request.topics]
     topics = tuple(
-        OffsetFetchResponseTopic(name=name, partitions=tuple(_fetched(n, held.get((name, n))) for n in numbers))
+        OffsetFetchResponseTopic(name=name, partitions=tuple(_fetched(n, committed.get((name, n))) for n in numbers))
         for name, numbers in wanted
     )
     return OffsetFetchResponse(throttle_time=NO_THROTTLE, topics=topics)
 
 
-def _fetched(number: i32, committed: Committed | None) -> OffsetFetchResponsePartition:
-    at = committed or Committed(-1, -1, "")
+def _fetched(number: i32, committed: CommittedOffset | None) -> OffsetFetchResponsePartition:
+    position = committed or CommittedOffset(-1, -1, "")
     return OffsetFetchResponsePartition(
         partition_index=number,
-        committed_offset=i64(at.offset),
-        committed_leader_epoch=i32(at.leader_epoch),
-        metadata=at.metadata,
+        committed_offset=i64(position.offset),
+        committed_leader_epoch=i32(position.leader_epoch),
+        metadata=position.metadata,
         error_code=ErrorCode.none,
     )
 

@@ -47,7 +47,7 @@ async def produce(node: Node, _call: Call, request: ProduceRequest) -> ProduceRe
         if len(waiting) == 1:
             await _quietly(waiting[0])
         else:
-            await asyncio.gather(*(_quietly(one) for one in waiting))
+            await asyncio.gather(*(_quietly(flush) for flush in waiting))
     if request.acks == 0:
         return None
     responses = tuple(

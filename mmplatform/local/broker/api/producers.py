@@ -22,7 +22,7 @@ async def init_producer_id(node: Node, _call: Call, request: InitProducerIdReque
             producer_epoch=i16(-1),
         )
     try:
-        producer_id = ProducerId(await node.producer_ids.take())
+        producer_id = ProducerId(await node.producer_ids.allocate())
     except StorageFailedError:
         return InitProducerIdResponse(
             throttle_time=NO_THROTTLE, error_code=ErrorCode.kafka_storage_error, producer_epoch=i16(-1)

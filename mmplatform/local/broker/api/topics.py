@@ -42,7 +42,7 @@ async def create_topics(node: Node, _call: Call, request: CreateTopicsRequest) -
         try:
             if names.count(topic.name) > 1:
                 raise _RefusedError(ErrorCode.invalid_request, f"topic {topic.name!r} is named twice in one request")
-            async with node.catalog.changing:
+            async with node.catalog.change_lock:
                 results.append(await _create(node, topic, validate_only=request.validate_only))
         except _RefusedError as refusal:
             results.append(
@@ -119,7 +119,7 @@ async def delete_topics(node: Node, _call: Call, request: DeleteTopicsRequest) -
     """Delete topics with their records and the groups' offsets for them."""
     results = []
     for name in request.topic_names:
-        async with node.catalog.changing:
+        async with node.catalog.change_lock:
             error = await _delete(node, name)
         results.append(DeletableTopicResult(name=name, error_code=error))
     return DeleteTopicsResponse(throttle_time=NO_THROTTLE, responses=tuple(results))
@@ -142,7 +142,7 @@ async def create_partitions(node: Node, _call: Call, request: CreatePartitionsRe
     results = []
     for wanted in request.topics:
         try:
-            async with node.catalog.changing:
+            async with node.catalog.change_lock:
                 topic = _growable(node, wanted)
                 if not request.validate_only:
                     await node.catalog.grow(topic, wanted.count)

@@ -11,8 +11,8 @@ from kio.schema.errors import ErrorCode
 
 from mmplatform.local.broker.errors import StorageFailedError
 from mmplatform.local.broker.groups import persistence
-from mmplatform.local.broker.groups.group import Group, GroupState, Joined, Member, Synced
-from mmplatform.local.broker.groups.offsets import Committed, Offsets, Place
+from mmplatform.local.broker.groups.group import ConsumerGroup, GroupState, Joined, Member, Synced
+from mmplatform.local.broker.groups.offsets import CommittedOffset, Offsets, TopicPartition
 from mmplatform.local.broker.groups.rebalance import Rebalancer, answer_join, answer_sync, current_generation
 from mmplatform.local.broker.store import Store
 
@@ -33,7 +33,7 @@ class JoinRequest:
     rebalance_timeout: float
     protocol_type: str
     protocols: dict[str, bytes]
-    must_know_id: bool
+    member_id_required: bool
 
 
 class Coordinator:
@@ -42,7 +42,7 @@ class Coordinator:
     def __init__(self, store: Store, offsets: Offsets, initial_delay: float) -> None:
         self._store = store
         self._offsets = offsets
-        self._groups: dict[str, Group] = {}
+        self._groups: dict[str, ConsumerGroup] = {}
         self._rebalancer = Rebalancer(store, initial_delay)
 
     def load(self) -> None:
@@ -62,10 +62,10 @@ class Coordinator:
         refusal = self._refusal(request)
         if refusal is not ErrorCode.none:
             return Joined(refusal, request.member_id)
-        group = self._groups.setdefault(request.group_id, Group(request.group_id))
+        group = self._groups.setdefault(request.group_id, ConsumerGroup(request.group_id))
         if not group.accepts(request.protocol_type, set(request.protocols)):
             return Joined(ErrorCode.inconsistent_group_protocol, request.member_id)
-        outcome = self._join_new(group, request) if not request.member_id else self._join_known(group, request)
+        outcome = self._join_new(group, request) if not request.member_id else self._rejoin(group, request)
         return outcome if isinstance(outcome, Joined) else await outcome
 
     @staticmethod
@@ -76,19 +76,19 @@ class Coordinator:
             return ErrorCode.invalid_session_timeout
         return ErrorCode.none
 
-    def _join_new(self, group: Group, request: JoinRequest) -> Joined | asyncio.Future[Joined]:
+    def _join_new(self, group: ConsumerGroup, request: JoinRequest) -> Joined | asyncio.Future[Joined]:
         static = group.by_instance(request.instance_id)
-        fresh_id = f"{request.instance_id or request.client_id}-{uuid.uuid4()}"
+        new_id = f"{request.instance_id or request.client_id}-{uuid.uuid4()}"
         if static is not None:
-            return self._replace_static(group, static, fresh_id, request)
-        if request.must_know_id and request.instance_id is None:
+            return self._replace_static(group, static, new_id, request)
+        if request.member_id_required and request.instance_id is None:
             now = asyncio.get_running_loop().time()
             group.pending = {member: until for member, until in group.pending.items() if until > now}
-            group.pending[fresh_id] = now + request.session_timeout
-            return Joined(ErrorCode.member_id_required, fresh_id)
-        return self._add(group, fresh_id, request)
+            group.pending[new_id] = now + request.session_timeout
+            return Joined(ErrorCode.member_id_required, new_id)
+        return self._add(group, new_id, request)
 
-    def _join_known(self, group: Group, request: JoinRequest) -> Joined | asyncio.Future[Joined]:
+    def _rejoin(self, group: ConsumerGroup, request: JoinRequest) -> Joined | asyncio.Future[Joined]:
         if group.pending.pop(request.member_id, None) is not None:
             return self._add(group, request.member_id, request)
         error = group.check_member(request.member_id, request.instance_id, None)
@@ -104,7 +104,7 @@ class Coordinator:
         _update(member, request)
         return self._wait_to_join(group, member)
 
-    def _add(self, group: Group, member_id: str, request: JoinRequest) -> asyncio.Future[Joined]:
+    def _add(self, group: ConsumerGroup, member_id: str, request: JoinRequest) -> asyncio.Future[Joined]:
         member = Member(
             member_id,
             request.instance_id,
@@ -119,7 +119,7 @@ class Coordinator:
         group.members[member_id] = member
         return self._wait_to_join(group, member)
 
-    def _wait_to_join(self, group: Group, member: Member) -> asyncio.Future[Joined]:
+    def _wait_to_join(self, group: ConsumerGroup, member: Member) -> asyncio.Future[Joined]:
         answer_join(member, Joined(ErrorCode.unknown_member_id, member.id))  # an older request of the same member
         waiting: asyncio.Future[Joined] = asyncio.get_running_loop().create_future()
         member.joining = waiting
@@ -129,7 +129,7 @@ class Coordinator:
         return waiting
 
     def _replace_static(
-        self, group: Group, old: Member, fresh_id: str, request: JoinRequest
+        self, group: ConsumerGroup, old: Member, new_id: str, request: JoinRequest
     ) -> Joined | asyncio.Future[Joined]:
         """A static member came back as a new process: it takes the place, and in a stable group the share, of the old.
 
@@ -137,13 +137,13 @@ class Coordinator:
         """
         answer_join(old, Joined(ErrorCode.fenced_instance_id, old.id))
         answer_sync(old, Synced(ErrorCode.fenced_instance_id))
-        answer = current_generation(group, fresh_id)
+        answer = current_generation(group, new_id)
         same = group.protocol is not None and old.protocols == request.protocols
         order = list(group.members.values())
-        old_id, old.id = old.id, fresh_id
+        old_id, old.id = old.id, new_id
         group.members = {member.id: member for member in order}
         if group.leader == old_id:
-            group.leader = fresh_id
+            group.leader = new_id
         _update(old, request)
         self._rebalancer.refresh(group, old)
         if group.state is GroupState.STABLE and same:
@@ -155,7 +155,7 @@ class Coordinator:
         self, group_id: str, member_id: str, instance_id: str | None, generation: int, assignments: dict[str, bytes]
     ) -> Synced:
         """Fetch this member's share; the leader brings everyone's."""
-        group, error = self._member_of(group_id, member_id, instance_id, generation)
+        group, error = self._find_member(group_id, member_id, instance_id, generation)
         if group is None or error is not ErrorCode.none:
             return Synced(error)
         member = group.members[member_id]
@@ -173,7 +173,7 @@ class Coordinator:
 
     def heartbeat(self, group_id: str, member_id: str, instance_id: str | None, generation: int) -> ErrorCode:
         """The member lives; the answer tells it to join again when a rebalance has begun."""
-        group, error = self._member_of(group_id, member_id, instance_id, generation)
+        group, error = self._find_member(group_id, member_id, instance_id, generation)
         if group is None or error is not ErrorCode.none:
             return error
         self._rebalancer.refresh(group, group.members[member_id])
@@ -194,9 +194,9 @@ class Coordinator:
             self._rebalancer.remove(group, group.members[member_id])
         return error
 
-    def _member_of(
+    def _find_member(
         self, group_id: str, member_id: str, instance_id: str | None, generation: int
-    ) -> tuple[Group | None, ErrorCode]:
+    ) -> tuple[ConsumerGroup | None, ErrorCode]:
         group = self._groups.get(group_id)
         if group is None:
             return None, ErrorCode.unknown_member_id
@@ -205,19 +205,24 @@ class Coordinator:
     # --- offsets and administration ------------------------------------------------------------------------------
 
     async def commit(
-        self, group_id: str, member_id: str, instance_id: str | None, generation: int, positions: dict[Place, Committed]
+        self,
+        group_id: str,
+        member_id: str,
+        instance_id: str | None,
+        generation: int,
+        positions: dict[TopicPartition, CommittedOffset],
     ) -> ErrorCode:
         """Commit offsets for a member of the generation, or (generation -1) for a group without members."""
         group = self._groups.get(group_id)
         if generation >= 0 or member_id:
-            group, error = self._member_of(group_id, member_id, instance_id, generation)
+            group, error = self._find_member(group_id, member_id, instance_id, generation)
             if group is None or error is not ErrorCode.none:
                 return error
             self._rebalancer.refresh(group, group.members[member_id])
         elif group is not None and group.members:
             return ErrorCode.unknown_member_id
         if group is None:
-            group = self._groups[group_id] = Group(group_id)
+            group = self._groups[group_id] = ConsumerGroup(group_id)
             persistence.save(self._store, group)
         try:
             await self._offsets.commit(group_id, positions)
@@ -225,11 +230,11 @@ class Coordinator:
             return ErrorCode.kafka_storage_error
         return ErrorCode.none
 
-    def get(self, group_id: str) -> Group | None:
+    def get(self, group_id: str) -> ConsumerGroup | None:
         """The group of this name, if it has or had members or offsets."""
         return self._groups.get(group_id)
 
-    def __iter__(self) -> Iterator[Group]:
+    def __iter__(self) -> Iterator[ConsumerGroup]:
         return iter(list(self._groups.values()))
 
     async def delete(self, group_id: str) -> ErrorCode:

@@ -62,7 +62,7 @@ class Member:
 
 
 @dataclass(slots=True)
-class Group:
+class ConsumerGroup:
     """A group and its members, in the order in which they joined."""
 
     id: str

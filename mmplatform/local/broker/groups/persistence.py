@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 from base64 import b64decode, b64encode
 
-from mmplatform.local.broker.groups.group import Group, GroupState, Member
+from mmplatform.local.broker.groups.group import ConsumerGroup, GroupState, Member
 from mmplatform.local.broker.store import Statement, Store
 
 _PUT_GROUP = "insert or replace into groups values (?, ?, ?, ?, ?)"
 _PUT_MEMBER = "insert or replace into members values (?, ?, ?, ?, ?, ?, ?, ?, ?)"
 
 
-def save(store: Store, group: Group) -> None:
+def save(store: Store, group: ConsumerGroup) -> None:
     """Write the group as it stands; not waited for, because a lost generation only costs a rebalance."""
     statements: list[Statement] = [
         (_PUT_GROUP, (group.id, group.generation, group.protocol_type, group.protocol, group.leader)),
@@ -27,13 +27,13 @@ def forget(group_id: str) -> list[Statement]:
     return [(f"delete from {table} where group_id = ?", (group_id,)) for table in ("groups", "members", "offsets")]  # noqa: S608 - the names are literals
 
 
-def load(store: Store) -> dict[str, Group]:
+def load(store: Store) -> dict[str, ConsumerGroup]:
     """All groups; those with members are stable in the generation that they had."""
-    groups: dict[str, Group] = {}
+    groups: dict[str, ConsumerGroup] = {}
     for group_id, generation, protocol_type, protocol, leader in store.read(
         "select group_id, generation, protocol_type, protocol, leader from groups"
     ):
-        groups[str(group_id)] = Group(
+        groups[str(group_id)] = ConsumerGroup(
             str(group_id),
             str(protocol_type),
             GroupState.EMPTY,
@@ -50,7 +50,7 @@ def load(store: Store) -> dict[str, Group]:
     return groups
 
 
-def _row(group: Group, member: Member) -> tuple[str | float | bytes | None, ...]:
+def _row(group: ConsumerGroup, member: Member) -> tuple[str | float | bytes | None, ...]:
     protocols = json.dumps([[name, b64encode(data).decode()] for name, data in member.protocols.items()])
     return (
         group.id,

@@ -15,7 +15,7 @@ import structlog
 from kio.schema.errors import ErrorCode
 
 from mmplatform.local.broker.groups import persistence
-from mmplatform.local.broker.groups.group import Group, GroupState, Joined, Member, Synced
+from mmplatform.local.broker.groups.group import ConsumerGroup, GroupState, Joined, Member, Synced
 from mmplatform.local.broker.store import Store
 
 _log = structlog.get_logger(__name__)
@@ -30,14 +30,14 @@ class Rebalancer:
 
     # --- members -------------------------------------------------------------------------------------------------
 
-    def refresh(self, group: Group, member: Member) -> None:
+    def refresh(self, group: ConsumerGroup, member: Member) -> None:
         """The member was heard of: it lives for another session timeout."""
         loop = asyncio.get_running_loop()
         member.deadline = loop.time() + member.session_timeout
         if member.expiry is None:
-            member.expiry = loop.call_at(member.deadline, self._look, group, member)
+            member.expiry = loop.call_at(member.deadline, self._check_expiry, group, member)
 
-    def _look(self, group: Group, member: Member) -> None:
+    def _check_expiry(self, group: ConsumerGroup, member: Member) -> None:
         loop = asyncio.get_running_loop()
         member.expiry = None
         if group.members.get(member.id) is not member:
@@ -46,12 +46,12 @@ class Rebalancer:
             # It waits for us, not we for it.
             member.deadline = loop.time() + member.session_timeout
         if member.deadline > loop.time():
-            member.expiry = loop.call_at(member.deadline, self._look, group, member)
+            member.expiry = loop.call_at(member.deadline, self._check_expiry, group, member)
             return
         _log.info("member_expired", group=group.id, member=member.id)
         self.remove(group, member)
 
-    def remove(self, group: Group, member: Member) -> None:
+    def remove(self, group: ConsumerGroup, member: Member) -> None:
         """Take a member out; the rest of the group is rebalanced."""
         group.members.pop(member.id, None)
         if member.expiry is not None:
@@ -66,38 +66,38 @@ class Rebalancer:
 
     # --- transitions ---------------------------------------------------------------------------------------------
 
-    def prepare(self, group: Group) -> None:
+    def prepare(self, group: ConsumerGroup) -> None:
         """Ask everyone to join again: they learn it from their next heartbeat."""
         for member in group.members.values():
             answer_sync(member, Synced(ErrorCode.rebalance_in_progress))
         loop = asyncio.get_running_loop()
         if group.state is GroupState.EMPTY:
             group.state = GroupState.PREPARING
-            group.rebalance_timer = loop.call_later(self._initial_delay, self._time_is_up, group)
+            group.rebalance_timer = loop.call_later(self._initial_delay, self._on_timeout, group)
             return
         if group.state is not GroupState.PREPARING:
             group.state = GroupState.PREPARING
-            patience = max((member.rebalance_timeout for member in group.members.values()), default=0.0)
-            group.rebalance_timer = loop.call_later(patience, self._time_is_up, group)
+            timeout = max((member.rebalance_timeout for member in group.members.values()), default=0.0)
+            group.rebalance_timer = loop.call_later(timeout, self._on_timeout, group)
             # A gathering with no timer for the first delay is over as soon as all are there.
             self.complete_if_all_joined(group)
 
-    def complete_if_all_joined(self, group: Group) -> None:
+    def complete_if_all_joined(self, group: ConsumerGroup) -> None:
         """End the gathering early when nobody is missing (not during the delay of a new group)."""
         if group.state is not GroupState.PREPARING or self._is_first_delay(group):
             return
         if all(member.joining is not None for member in group.members.values()):
             self._complete(group)
 
-    def _is_first_delay(self, group: Group) -> bool:
+    def _is_first_delay(self, group: ConsumerGroup) -> bool:
         return group.rebalance_timer is not None and group.protocol is None
 
-    def _time_is_up(self, group: Group) -> None:
+    def _on_timeout(self, group: ConsumerGroup) -> None:
         group.rebalance_timer = None
         if group.state is GroupState.PREPARING:
             self._complete(group)
 
-    def _complete(self, group: Group) -> None:
+    def _complete(self, group: ConsumerGroup) -> None:
         if group.rebalance_timer is not None:
             group.rebalance_timer.cancel()
             group.rebalance_timer = None
@@ -107,8 +107,8 @@ class Rebalancer:
         joined = [member for member in group.members.values() if member.joining is not None]
         if group.members and not joined:
             # Only static members that are away: their sessions decide, not this gathering.
-            patience = max(member.rebalance_timeout for member in group.members.values())
-            group.rebalance_timer = asyncio.get_running_loop().call_later(patience, self._time_is_up, group)
+            timeout = max(member.rebalance_timeout for member in group.members.values())
+            group.rebalance_timer = asyncio.get_running_loop().call_later(timeout, self._on_timeout, group)
             return
         group.generation += 1
         if not joined:
@@ -123,11 +123,11 @@ class Rebalancer:
             answer_join(member, current_generation(group, member.id))
             self.refresh(group, member)
 
-    def _become_empty(self, group: Group) -> None:
+    def _become_empty(self, group: ConsumerGroup) -> None:
         group.state, group.protocol, group.leader = GroupState.EMPTY, None, None
         persistence.save(self._store, group)
 
-    def assign(self, group: Group, assignments: dict[str, bytes]) -> None:
+    def assign(self, group: ConsumerGroup, assignments: dict[str, bytes]) -> None:
         """The leader has decided: the generation is stable, and everyone who waits gets a share."""
         for member in group.members.values():
             member.assignment = assignments.get(member.id, b"")
@@ -138,7 +138,7 @@ class Rebalancer:
             self.refresh(group, member)
 
 
-def current_generation(group: Group, member_id: str) -> Joined:
+def current_generation(group: ConsumerGroup, member_id: str) -> Joined:
     """What a member is told of the generation; only its leader is told who else is in it."""
     members: tuple[tuple[str, str | None, bytes], ...] = ()
     if member_id == group.leader and group.protocol is not None:

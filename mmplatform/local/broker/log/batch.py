@@ -18,9 +18,9 @@ _STAMP = struct.Struct(">qii")
 HEADER_SIZE = _LAYOUT.size
 MAGIC = 2
 LEADER_EPOCH = 0
-_LENGTH_FROM = 12  # batchLength counts the bytes after itself
-_CRC_AT = 17
-_CRC_FROM = 21  # the checksum covers everything from the attributes on
+_LENGTH_END = 12  # batchLength counts the bytes after itself
+_CRC_OFFSET = 17
+_CRC_START = 21  # the checksum covers everything from the attributes on
 _CODEC_MASK = 0b111
 _LOG_APPEND_TIME = 1 << 3
 _TRANSACTIONAL = 1 << 4
@@ -52,7 +52,7 @@ class BatchHeader:
     @property
     def size(self) -> int:
         """Bytes of the whole batch, header included."""
-        return self.length + _LENGTH_FROM
+        return self.length + _LENGTH_END
 
     @property
     def last_offset(self) -> int:
@@ -84,7 +84,7 @@ class BatchHeader:
         """Whether all records bear the time at which the broker took them."""
         return bool(self.attributes & _LOG_APPEND_TIME)
 
-    def at(self, base_offset: int) -> BatchHeader:
+    def with_base_offset(self, base_offset: int) -> BatchHeader:
         """The same batch placed at `base_offset`."""
         return replace(self, base_offset=base_offset, leader_epoch=LEADER_EPOCH)
 
@@ -101,9 +101,9 @@ def read_header(data: bytes | memoryview, position: int = 0) -> BatchHeader:
     return header
 
 
-def checksum_holds(batch: bytes | memoryview, header: BatchHeader) -> bool:
+def checksum_matches(batch: bytes | memoryview, header: BatchHeader) -> bool:
     """Whether the stored CRC32C is that of the bytes; `batch` is exactly one batch."""
-    return len(batch) == header.size and int(crc32c(memoryview(batch)[_CRC_FROM:])) == header.crc
+    return len(batch) == header.size and int(crc32c(memoryview(batch)[_CRC_START:])) == header.crc
 
 
 def check(batch: bytes) -> BatchHeader:
@@ -111,7 +111,7 @@ def check(batch: bytes) -> BatchHeader:
     header = read_header(batch)
     if header.size != len(batch):
         raise CorruptBatchError(f"{len(batch)} bytes where the header says {header.size}")
-    if not checksum_holds(batch, header):
+    if not checksum_matches(batch, header):
         raise CorruptBatchError("checksum mismatch")
     return header
 
@@ -124,9 +124,9 @@ def stamped(batch: bytes, base_offset: int) -> tuple[bytes, memoryview]:
 
 def rebuilt(header: BatchHeader, body: bytes, record_count: int, max_timestamp: int) -> bytes:
     """A batch with the offsets and the producer of `header` around the uncompressed records in `body`."""
-    fresh = replace(
+    new = replace(
         header,
-        length=len(body) + HEADER_SIZE - _LENGTH_FROM,
+        length=len(body) + HEADER_SIZE - _LENGTH_END,
         leader_epoch=LEADER_EPOCH,
         attributes=header.attributes & ~_CODEC_MASK,
         max_timestamp=max_timestamp,
@@ -134,21 +134,21 @@ def rebuilt(header: BatchHeader, body: bytes, record_count: int, max_timestamp: 
     )
     packed = bytearray(
         _LAYOUT.pack(
-            fresh.base_offset,
-            fresh.length,
-            fresh.leader_epoch,
-            fresh.magic,
+            new.base_offset,
+            new.length,
+            new.leader_epoch,
+            new.magic,
             0,
-            fresh.attributes,
-            fresh.last_offset_delta,
-            fresh.base_timestamp,
-            fresh.max_timestamp,
-            fresh.producer_id,
-            fresh.producer_epoch,
-            fresh.base_sequence,
-            fresh.record_count,
+            new.attributes,
+            new.last_offset_delta,
+            new.base_timestamp,
+            new.max_timestamp,
+            new.producer_id,
+            new.producer_epoch,
+            new.base_sequence,
+            new.record_count,
         )
     )
     packed += body
-    struct.pack_into(">I", packed, _CRC_AT, crc32c(memoryview(packed)[_CRC_FROM:]))
+    struct.pack_into(">I", packed, _CRC_OFFSET, crc32c(memoryview(packed)[_CRC_START:]))
     return bytes(packed)

@@ -43,7 +43,7 @@ class Topic:
     partitions: list[PartitionLog]
 
 
-class Catalog:
+class TopicCatalog:
     """All topics. Changing methods run on the event loop; reads never wait.
 
     Whoever creates, grows, configures or deletes a topic holds `changing` from the look at what there is until the
@@ -55,7 +55,7 @@ class Catalog:
         self._root = data / "topics"
         self._store = store
         self._flusher = flusher
-        self.changing = asyncio.Lock()
+        self.change_lock = asyncio.Lock()
         self._by_name: dict[str, Topic] = {}
         self._by_id: dict[uuid.UUID, Topic] = {}
 
@@ -76,8 +76,10 @@ class Catalog:
     def _checkpoints(self) -> dict[tuple[str, int], Checkpoint]:
         rows = self._store.read("select topic_id, partition, log_start, segment, position, producers from partitions")
         return {
-            (str(topic_id), int(str(number))): Checkpoint(int(str(start)), int(str(base)), int(str(at)), str(producers))
-            for topic_id, number, start, base, at, producers in rows
+            (str(topic_id), int(str(number))): Checkpoint(
+                int(str(start)), int(str(base)), int(str(position)), str(producers)
+            )
+            for topic_id, number, start, base, position, producers in rows
         }
 
     # --- reading -------------------------------------------------------------------------------------------------
@@ -122,14 +124,14 @@ class Catalog:
         """Add partitions up to the given number."""
         numbers = range(len(topic.partitions), partitions)
         try:
-            fresh = [self._open_new(topic, number) for number in numbers]
+            added = [self._open_new(topic, number) for number in numbers]
             sync_directory(self._directory(topic.name, topic.id))
             await self._store.write([("update topics set partitions = ? where id = ?", (partitions, str(topic.id)))])
         except (OSError, StorageFailedError) as error:
             for number in numbers:
                 shutil.rmtree(self._partition(topic, number), ignore_errors=True)
             raise StorageFailedError(f"topic {topic.name!r} does not grow: {error}") from error
-        topic.partitions.extend(fresh)
+        topic.partitions.extend(added)
 
     async def configure(self, topic: Topic, configs: Mapping[str, str]) -> None:
         """Replace the topic's overrides; validated by the caller."""
@@ -172,26 +174,33 @@ class Catalog:
         Raises OSError or StorageFailedError, with the log as it was.
         """
         log = topic.partitions[number]
-        async with log.cutting:
+        async with log.cut_lock:
             before = log.log_start
-            gone = log.advance_start(offset)
+            removed = log.advance_start(offset)
             self._flusher.request(log)
             try:
                 # The new start is on disk before the files go: a crash in between leaves files to remove, never a gap.
                 await self.checkpoint(topic, number)
             except StorageFailedError:
-                log.put_back(gone, before)
+                log.restore_start(removed, before)
                 raise
-            for segment in gone:
+            for segment in removed:
                 segment.remove()
         log.wake()
-        return len(gone)
+        return len(removed)
 
     def checkpoint(self, topic: Topic, number: int) -> asyncio.Future[None]:
         """Save up to where a partition is on disk, so that the next start need not read what lies before."""
         log = topic.partitions[number]
-        mark = log.checkpoint(now_ms())
-        row = (str(topic.id), number, mark.log_start, mark.segment, mark.position, mark.producers)
+        checkpoint = log.checkpoint(now_ms())
+        row = (
+            str(topic.id),
+            number,
+            checkpoint.log_start,
+            checkpoint.segment,
+            checkpoint.position,
+            checkpoint.producers,
+        )
         return self._store.write([(_SAVE, row)])
 
     async def close(self) -> None:
@@ -217,8 +226,8 @@ class Catalog:
         if len(short) <= _MAX_FILE_NAME:
             return self._root / short
         # The longest names that Kafka allows are cut; the whole id tells them apart.
-        whole = f".{topic_id.hex}"
-        return self._root / f"{name[: _MAX_FILE_NAME - len(whole)]}{whole}"
+        suffix = f".{topic_id.hex}"
+        return self._root / f"{name[: _MAX_FILE_NAME - len(suffix)]}{suffix}"
 
     def _partition(self, topic: Topic, number: int) -> Path:
         return self._directory(topic.name, topic.id) / str(number)

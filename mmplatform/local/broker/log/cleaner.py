@@ -7,7 +7,7 @@ import asyncio
 import structlog
 
 from mmplatform.local.broker.errors import StorageFailedError
-from mmplatform.local.broker.log.catalog import Catalog, Topic
+from mmplatform.local.broker.log.catalog import Topic, TopicCatalog
 from mmplatform.local.broker.log.compaction import Compactor
 from mmplatform.local.broker.log.partition import CHECKPOINT_BYTES, PartitionLog, now_ms
 from mmplatform.local.broker.log.segment import NO_TIMESTAMP
@@ -19,7 +19,7 @@ _log = structlog.get_logger(__name__)
 class Cleaner:
     """Looks at every partition in turn; a partition that fails is logged and tried again in the next round."""
 
-    def __init__(self, catalog: Catalog, store: Store, interval: float) -> None:
+    def __init__(self, catalog: TopicCatalog, store: Store, interval: float) -> None:
         self._catalog = catalog
         self._compactor = Compactor(catalog, store)
         self._interval = interval

@@ -16,12 +16,12 @@ from pathlib import Path
 import structlog
 
 from mmplatform.local.broker.log.batch import BatchHeader, rebuilt
-from mmplatform.local.broker.log.catalog import Catalog, Topic
+from mmplatform.local.broker.log.catalog import Topic, TopicCatalog
 from mmplatform.local.broker.log.flusher import sync_directory
 from mmplatform.local.broker.log.partition import PartitionLog, now_ms
 from mmplatform.local.broker.log.records import RecordView, inflate, walk
 from mmplatform.local.broker.log.recovery import CLEANED_SUFFIX
-from mmplatform.local.broker.log.segment import Segment
+from mmplatform.local.broker.log.segment import LogSegment
 from mmplatform.local.broker.store import Store
 
 _log = structlog.get_logger(__name__)
@@ -33,7 +33,7 @@ _SAVE = """insert into partitions (topic_id, partition, cleaned) values (?, ?, ?
 class _Plan:
     """The closed segments to rewrite, the offset from which they are not compacted yet, and the tombstone horizon."""
 
-    segments: tuple[Segment, ...]
+    segments: tuple[LogSegment, ...]
     dirty_from: int
     end: int
     horizon_ms: int
@@ -41,7 +41,7 @@ class _Plan:
 
 @dataclass(frozen=True, slots=True)
 class _Rewritten:
-    segment: Segment
+    segment: LogSegment
     path: Path
     size: int
 
@@ -49,7 +49,7 @@ class _Rewritten:
 class Compactor:
     """Compacts partitions, and remembers up to where each is compacted."""
 
-    def __init__(self, catalog: Catalog, store: Store) -> None:
+    def __init__(self, catalog: TopicCatalog, store: Store) -> None:
         self._catalog = catalog
         self._store = store
         self._cleaned: dict[tuple[str, int], int] = {}
@@ -91,7 +91,7 @@ class Compactor:
 def _plan(log: PartitionLog, cleaned: int) -> _Plan | None:
     """What to compact now: None while too little is dirty, or nothing dirty is old enough."""
     config, now = log.config, now_ms()
-    closed: list[Segment] = []
+    closed: list[LogSegment] = []
     for segment in log.segments[:-1]:
         too_young = now - segment.largest_timestamp() < config.min_compaction_lag_ms
         if segment.durable_size < segment.size or (too_young and segment.next_offset > cleaned):
@@ -125,16 +125,16 @@ def _last_offsets(plan: _Plan) -> dict[bytes, int]:
     return last
 
 
-def _rewrite(segment: Segment, last: dict[bytes, int], plan: _Plan) -> _Rewritten | None:
+def _rewrite(segment: LogSegment, last: dict[bytes, int], plan: _Plan) -> _Rewritten | None:
     """Write what stays of one segment beside it; None when everything stays."""
     path = segment.path.with_suffix(CLEANED_SUFFIX)
     size = 0
     with path.open("wb") as file:
         for position, header in segment.batches():
             batch = segment.read(position, header.size)
-            kept = _kept(header, batch, last, plan)
-            file.write(kept)
-            size += len(kept)
+            retained = _retained(header, batch, last, plan)
+            file.write(retained)
+            size += len(retained)
         file.flush()
         os.fsync(file.fileno())
     if size == segment.size:
@@ -143,23 +143,23 @@ def _rewrite(segment: Segment, last: dict[bytes, int], plan: _Plan) -> _Rewritte
     return _Rewritten(segment, path, size)
 
 
-def _kept(header: BatchHeader, batch: bytes, last: dict[bytes, int], plan: _Plan) -> bytes:
+def _retained(header: BatchHeader, batch: bytes, last: dict[bytes, int], plan: _Plan) -> bytes:
     body = inflate(header, batch)
     records = list(walk(header, body))
-    kept = [record for record in records if _stays(record, last, plan)]
-    if len(kept) == len(records):
+    retained = [record for record in records if _is_retained(record, last, plan)]
+    if len(retained) == len(records):
         return batch
-    if not kept:
+    if not retained:
         return b""
     return rebuilt(
         header,
-        b"".join(body[record.start : record.end] for record in kept),
-        len(kept),
-        max(record.timestamp for record in kept),
+        b"".join(body[record.start : record.end] for record in retained),
+        len(retained),
+        max(record.timestamp for record in retained),
     )
 
 
-def _stays(record: RecordView, last: dict[bytes, int], plan: _Plan) -> bool:
+def _is_retained(record: RecordView, last: dict[bytes, int], plan: _Plan) -> bool:
     if record.key is None:
         return False  # from before the topic was compacted
     if last.get(record.key, -1) > record.offset:

@@ -33,16 +33,16 @@ class SparseIndex:
         self._positions.append(position)
         self._before.append(largest_timestamp_before)
 
-    def position_of(self, offset: int) -> int:
+    def position_for(self, offset: int) -> int:
         """Where to start looking for `offset`."""
-        at = bisect_right(self._offsets, offset) - 1
-        return self._positions[at] if at >= 0 else 0
+        entry = bisect_right(self._offsets, offset) - 1
+        return self._positions[entry] if entry >= 0 else 0
 
     def position_before_time(self, timestamp: int) -> int:
         """Where to start looking for the first record at or after `timestamp` (ms)."""
         # The column never falls, so every batch before this entry is older than the timestamp.
-        at = bisect_right(self._before, timestamp - 1) - 1
-        return self._positions[at] if at >= 0 else 0
+        entry = bisect_right(self._before, timestamp - 1) - 1
+        return self._positions[entry] if entry >= 0 else 0
 
     def last(self) -> tuple[int, int, int] | None:
         """The last entry: (offset, position, largest timestamp before it)."""
@@ -52,13 +52,13 @@ class SparseIndex:
 
     def save(self, path: Path) -> None:
         """Append the entries that the file lacks; after an OSError the next save writes the file anew."""
-        fresh = array("q")
-        for at in range(self._saved, len(self._positions)):
-            fresh.extend((self._offsets[at], self._positions[at], self._before[at]))
-        if fresh or not self._saved:
+        unsaved = array("q")
+        for entry in range(self._saved, len(self._positions)):
+            unsaved.extend((self._offsets[entry], self._positions[entry], self._before[entry]))
+        if unsaved or not self._saved:
             mode, self._saved = "ab" if self._saved else "wb", 0
             with path.open(mode) as file:
-                file.write(fresh.tobytes())
+                file.write(unsaved.tobytes())
             self._saved = len(self._positions)
 
     @classmethod
@@ -72,17 +72,17 @@ class SparseIndex:
             return index
         flat.frombytes(data[: len(data) - len(data) % (_WIDTH * flat.itemsize)])
         offset, position, before = base_offset - 1, -1, -(2**63)
-        for at in range(0, len(flat), _WIDTH):
-            entry = flat[at], flat[at + 1], flat[at + 2]
+        for start in range(0, len(flat), _WIDTH):
+            entry = flat[start], flat[start + 1], flat[start + 2]
             if entry[1] >= limit:
                 break
-            if entry[0] <= offset or entry[1] <= position or entry[2] < before or (at == 0 and entry[1] != 0):
+            if entry[0] <= offset or entry[1] <= position or entry[2] < before or (start == 0 and entry[1] != 0):
                 return cls()
             offset, position, before = entry
             index._offsets.append(offset)
             index._positions.append(position)
             index._before.append(before)
         # A file with a torn entry, or entries past the limit, is written anew at the next save.
-        whole = len(index._positions) * _WIDTH * flat.itemsize == len(data)
-        index._saved = len(index._positions) if whole else 0
+        complete = len(index._positions) * _WIDTH * flat.itemsize == len(data)
+        index._saved = len(index._positions) if complete else 0
         return index

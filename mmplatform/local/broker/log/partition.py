@@ -17,7 +17,7 @@ from mmplatform.local.broker.errors import StorageFailedError
 from mmplatform.local.broker.log.batch import BatchHeader, CorruptBatchError, read_header, stamped
 from mmplatform.local.broker.log.producers import Producers
 from mmplatform.local.broker.log.records import inflate, walk
-from mmplatform.local.broker.log.segment import NO_TIMESTAMP, Segment
+from mmplatform.local.broker.log.segment import NO_TIMESTAMP, LogSegment
 from mmplatform.local.broker.topic_configs import TopicConfig
 
 _HEADER_BYTES = 61
@@ -48,13 +48,13 @@ class FlushTarget:
     """What a flush makes durable: these segments up to these sizes, and with them everything below `offset`."""
 
     offset: int
-    sizes: tuple[tuple[Segment, int], ...]
+    sizes: tuple[tuple[LogSegment, int], ...]
 
 
 class PartitionLog:
     """The segments of one partition, oldest first; the last one is written."""
 
-    def __init__(self, directory: Path, config: TopicConfig, segments: list[Segment], producers: Producers) -> None:
+    def __init__(self, directory: Path, config: TopicConfig, segments: list[LogSegment], producers: Producers) -> None:
         self.directory = directory
         self.config = config
         self.segments = segments
@@ -66,12 +66,12 @@ class PartitionLog:
         self.closed = False
         self.unsaved_bytes = 0
         # Held while the log is cut at the front: two cuts at once could not be undone one by one.
-        self.cutting = asyncio.Lock()
-        self._unsynced: list[Segment] = []
+        self.cut_lock = asyncio.Lock()
+        self._unsynced: list[LogSegment] = []
         self._waiters: set[asyncio.Future[None]] = set()
 
     @property
-    def active(self) -> Segment:
+    def active(self) -> LogSegment:
         """The segment that is written."""
         return self.segments[-1]
 
@@ -90,7 +90,7 @@ class PartitionLog:
         if self.failed or self.closed:
             raise StorageFailedError(str(self.directory))
         now = now_ms()
-        placed = header.at(self.end_offset)
+        placed = header.with_base_offset(self.end_offset)
         try:
             if self._is_full(header.size, now):
                 self.roll(now)
@@ -100,7 +100,7 @@ class PartitionLog:
         self.end_offset = placed.next_offset
         self.unsaved_bytes += placed.size
         self.producers.record(placed, now)
-        self._mark(self.active)
+        self._add_unsynced(self.active)
         return placed
 
     def roll(self, now: int) -> None:
@@ -108,8 +108,8 @@ class PartitionLog:
         if self.active.size == 0 and self.active.base_offset == self.end_offset:
             return
         full = self.active
-        self.segments.append(Segment.create(self.directory, self.end_offset, now))
-        self._mark(self.active)
+        self.segments.append(LogSegment.create(self.directory, self.end_offset, now))
+        self._add_unsynced(self.active)
         if full.durable_size == full.size and full not in self._unsynced:
             full.close()
 
@@ -119,7 +119,7 @@ class PartitionLog:
             return False
         return active.size + incoming > self.config.segment_bytes or now - active.created_ms > self.config.segment_ms
 
-    def _mark(self, segment: Segment) -> None:
+    def _add_unsynced(self, segment: LogSegment) -> None:
         if segment not in self._unsynced:
             self._unsynced.append(segment)
 
@@ -201,7 +201,7 @@ class PartitionLog:
 
     # --- reading -------------------------------------------------------------------------------------------------
 
-    def read(self, offset: int, max_bytes: int, *, at_least_one: bool) -> bytes:
+    def read(self, offset: int, max_bytes: int, *, min_one_batch: bool) -> bytes:
         """Verbatim batches from the one that holds `offset`; the last may be cut, as the protocol allows.
 
         With `at_least_one` the first batch comes whole even if it is larger than `max_bytes`; without it nothing
@@ -216,13 +216,13 @@ class PartitionLog:
             data = segment.read(position, max(max_bytes, _HEADER_BYTES))
             first = read_header(data).size
             if first > len(data) or first > max_bytes:
-                return segment.read(position, first) if at_least_one else b""
+                return segment.read(position, first) if min_one_batch else b""
             return data
         return b""
 
-    def _from(self, offset: int) -> list[Segment]:
+    def _from(self, offset: int) -> list[LogSegment]:
         """The segments that can hold `offset` or what comes after it."""
-        start = next((at for at, segment in enumerate(self.segments) if segment.next_offset > offset), None)
+        start = next((index for index, segment in enumerate(self.segments) if segment.next_offset > offset), None)
         return [] if start is None else self.segments[start:]
 
     def find_time(self, timestamp: int) -> tuple[int, int] | None:
@@ -252,7 +252,7 @@ class PartitionLog:
 
     # --- cutting -------------------------------------------------------------------------------------------------
 
-    def advance_start(self, offset: int) -> list[Segment]:
+    def advance_start(self, offset: int) -> list[LogSegment]:
         """Forget the records below `offset`, which are on disk; returns the whole segments that can now be removed.
 
         Raises OSError, with the log as it was.
@@ -260,13 +260,13 @@ class PartitionLog:
         if offset >= self.end_offset:
             self.roll(now_ms())
         self.log_start = max(self.log_start, offset)
-        gone: list[Segment] = []
+        removed: list[LogSegment] = []
         while len(self.segments) > 1 and self.segments[0].next_offset <= self.log_start:
-            gone.append(self.segments.pop(0))
-        self._unsynced = [segment for segment in self._unsynced if segment not in gone]
-        return gone
+            removed.append(self.segments.pop(0))
+        self._unsynced = [segment for segment in self._unsynced if segment not in removed]
+        return removed
 
-    def put_back(self, gone: list[Segment], log_start: int) -> None:
+    def restore_start(self, removed: list[LogSegment], log_start: int) -> None:
         """Undo `advance_start`, whose new start could not be kept."""
-        self.segments[:0] = gone
+        self.segments[:0] = removed
         self.log_start = log_start

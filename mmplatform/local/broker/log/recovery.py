@@ -9,7 +9,7 @@ import structlog
 from mmplatform.local.broker.log.flusher import sync_directory
 from mmplatform.local.broker.log.partition import Checkpoint, PartitionLog, now_ms
 from mmplatform.local.broker.log.producers import Producers
-from mmplatform.local.broker.log.segment import LOG_SUFFIX, Segment
+from mmplatform.local.broker.log.segment import LOG_SUFFIX, LogSegment
 from mmplatform.local.broker.topic_configs import TopicConfig
 
 _log = structlog.get_logger(__name__)
@@ -32,21 +32,21 @@ def open_partition(directory: Path, config: TopicConfig, checkpoint: Checkpoint)
         leftover.unlink()
     segments = _list(directory)
     producers = Producers.restore(checkpoint.producers)
-    for at, segment in enumerate(segments):
+    for index, segment in enumerate(segments):
         if segment.base_offset < checkpoint.segment and segment is not segments[-1]:
             continue
         start = checkpoint.position if segment.base_offset == checkpoint.segment else 0
         if not _recover(segment, start, producers):
-            for later in segments[at + 1 :]:
+            for later in segments[index + 1 :]:
                 later.remove()
-            del segments[at + 1 :]
+            del segments[index + 1 :]
             break
-        if at + 1 < len(segments):
+        if index + 1 < len(segments):
             # Compaction may have taken the segment's last batches.
-            segment.next_offset = segments[at + 1].base_offset
+            segment.next_offset = segments[index + 1].base_offset
     if not segments or segments[-1].next_offset < checkpoint.segment:
         # The files are gone, or a power cut took the name of a new one: no offset is given twice even so.
-        segments.append(Segment.create(directory, max(checkpoint.log_start, checkpoint.segment), now_ms()))
+        segments.append(LogSegment.create(directory, max(checkpoint.log_start, checkpoint.segment), now_ms()))
     if segments[-1].base_offset >= checkpoint.segment:
         sync_directory(directory)
     log = PartitionLog(directory, config, segments, producers)
@@ -54,19 +54,19 @@ def open_partition(directory: Path, config: TopicConfig, checkpoint: Checkpoint)
     return log
 
 
-def _list(directory: Path) -> list[Segment]:
+def _list(directory: Path) -> list[LogSegment]:
     paths = sorted(directory.glob(f"*{LOG_SUFFIX}"))
     bases = [int(path.stem) for path in paths]
     segments = []
-    for at, (path, base) in enumerate(zip(paths, bases, strict=True)):
+    for index, (path, base) in enumerate(zip(paths, bases, strict=True)):
         stat = path.stat()
-        next_offset = bases[at + 1] if at + 1 < len(bases) else base
+        next_offset = bases[index + 1] if index + 1 < len(bases) else base
         created = int(stat.st_mtime * 1000)
-        segments.append(Segment(directory, base, next_offset=next_offset, size=stat.st_size, created_ms=created))
+        segments.append(LogSegment(directory, base, next_offset=next_offset, size=stat.st_size, created_ms=created))
     return segments
 
 
-def _recover(segment: Segment, start: int, producers: Producers) -> bool:
+def _recover(segment: LogSegment, start: int, producers: Producers) -> bool:
     """Check the batches from `start`; False when a tail had to be cut off."""
     if _is_stale(segment, start):
         _log.warning("stale_checkpoint", segment=str(segment.path), position=start, bytes=segment.size)
@@ -75,13 +75,13 @@ def _recover(segment: Segment, start: int, producers: Producers) -> bool:
     position = start
     # The index is loaded below the checkpoint only: what it says of the bytes behind is not yet known to be so.
     noted_from = segment.open_index(start)
-    for at, header in segment.batches(noted_from, start):
-        segment.note(header, at)
-    for at, header in segment.sound_batches(start):
-        segment.note(header, at)
+    for batch_position, header in segment.batches(noted_from, start):
+        segment.note(header, batch_position)
+    for batch_position, header in segment.valid_batches(start):
+        segment.note(header, batch_position)
         if header.last_offset > counted:
             producers.record(header, now_ms())
-        position = at + header.size
+        position = batch_position + header.size
     if position < segment.size:
         _log.warning("torn_tail_cut", segment=str(segment.path), kept_bytes=position, cut_bytes=segment.size - position)
         segment.truncate(position)
@@ -91,7 +91,7 @@ def _recover(segment: Segment, start: int, producers: Producers) -> bool:
     return True
 
 
-def _is_stale(segment: Segment, start: int) -> bool:
+def _is_stale(segment: LogSegment, start: int) -> bool:
     """Whether no batch of this file ever ended at `start`: the file was rewritten, or lost its end, since then.
 
     Such a position says nothing of the file, so all of it has to be checked. A tail that was torn right at the
@@ -99,7 +99,7 @@ def _is_stale(segment: Segment, start: int) -> bool:
     """
     if start > segment.size:
         return True
-    if start == segment.size or next(segment.sound_batches(start), None) is not None:
+    if start == segment.size or next(segment.valid_batches(start), None) is not None:
         return False
     ends = [position + header.size for position, header in segment.batches(0, start)]
     return start != (ends[-1] if ends else 0)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import structlog
 
-from mmplatform.local.broker.log.batch import HEADER_SIZE, BatchHeader, CorruptBatchError, checksum_holds, read_header
+from mmplatform.local.broker.log.batch import HEADER_SIZE, BatchHeader, CorruptBatchError, checksum_matches, read_header
 from mmplatform.local.broker.log.index import SparseIndex
 
 _log = structlog.get_logger(__name__)
@@ -18,7 +18,7 @@ _CHUNK = 64 * 1024
 NO_TIMESTAMP = -1
 
 
-class Segment:
+class LogSegment:
     """The batches from `base_offset` up to the next segment; only the last segment of a log is written.
 
     `size` counts the bytes appended, `durable_size` those known to be on disk: readers stop there.
@@ -50,7 +50,7 @@ class Segment:
         self._fd = -1
 
     @classmethod
-    def create(cls, directory: Path, base_offset: int, now_ms: int) -> Segment:
+    def create(cls, directory: Path, base_offset: int, now_ms: int) -> LogSegment:
         """A new, empty segment with its file, so that the end offset outlives the segments before it."""
         segment = cls(directory, base_offset, next_offset=base_offset, size=0, created_ms=now_ms)
         segment.path.touch()
@@ -158,14 +158,14 @@ class Segment:
     def batches(self, start: int = 0, end: int | None = None) -> Iterator[tuple[int, BatchHeader]]:
         """(position, header) of the whole batches from `start` on; stops at the first that does not fit."""
         end = self.durable_size if end is None else end
-        position, chunk, chunk_at = start, b"", start
+        position, chunk, chunk_start = start, b"", start
         while position + HEADER_SIZE <= end:
-            if position + HEADER_SIZE > chunk_at + len(chunk):
-                chunk, chunk_at = self.read(position, _CHUNK), position
+            if position + HEADER_SIZE > chunk_start + len(chunk):
+                chunk, chunk_start = self.read(position, _CHUNK), position
                 if len(chunk) < HEADER_SIZE:
                     return
             try:
-                header = read_header(chunk, position - chunk_at)
+                header = read_header(chunk, position - chunk_start)
             except CorruptBatchError:
                 return
             if position + header.size > end:
@@ -173,18 +173,18 @@ class Segment:
             yield position, header
             position += header.size
 
-    def sound_batches(self, start: int) -> Iterator[tuple[int, BatchHeader]]:
+    def valid_batches(self, start: int) -> Iterator[tuple[int, BatchHeader]]:
         """Like `batches`, but each batch's checksum holds and its offsets follow on: what recovery may keep."""
         expected = self.base_offset
         for position, header in self.batches(start):
-            if header.base_offset < expected or not checksum_holds(self.read(position, header.size), header):
+            if header.base_offset < expected or not checksum_matches(self.read(position, header.size), header):
                 return
             expected = header.next_offset
             yield position, header
 
     def locate(self, offset: int) -> int | None:
         """The position of the first batch that reaches `offset`, or None when this segment ends before it."""
-        for position, header in self.batches(self._loaded().position_of(offset)):
+        for position, header in self.batches(self._loaded().position_for(offset)):
             if header.last_offset >= offset:
                 return position
         return None
