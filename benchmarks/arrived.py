@@ -69,7 +69,9 @@ class Watch(threading.Thread):
                     said = _figures(client.get("/metrics").text)
                 except httpx.HTTPError:
                     continue
-                self._outcome.samples.append(Sample(at, said["lag"], said["oldest_seconds"], said["over"] > 0))
+                self._outcome.samples.append(
+                    Sample(at, said["lag"], said["oldest_event_age_seconds"], said["over"] > 0)
+                )
 
     def stop(self) -> None:
         """No more samples."""
@@ -78,7 +80,7 @@ class Watch(threading.Thread):
 
 
 def _figures(page: str) -> dict[str, float]:
-    found = {"lag": 0.0, "oldest_seconds": 0.0, "over": 0.0}
+    found = {"lag": 0.0, "oldest_event_age_seconds": 0.0, "over": 0.0}
     for line in page.splitlines():
         name, _, value = line.rpartition(" ")
         for figure in found:

@@ -42,7 +42,7 @@ from mmplatform.telemetry.freshness import Quantiles
 from quality.slas import MODALITY_SLAS
 
 SOURCES: Final = 20
-ATTEMPTS: Final = 1000
+MAX_ATTEMPTS: Final = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +82,7 @@ class Source:
 
     def __init__(self, gateway: str, number: int, surge: Surge, outcome: Outcome) -> None:
         self._number, self._surge, self._outcome = number, surge, outcome
-        self._client = AsyncGatewayClient(gateway, attempts=ATTEMPTS, on_wait=self._slowed)
+        self._client = AsyncGatewayClient(gateway, max_attempts=MAX_ATTEMPTS, on_retry=self._slowed)
 
     async def run(self, started: float, mine: list[tuple[int, float]], texts: list[str]) -> None:
         """Send its share, ``(number, seconds after the start)``, until all of it was answered."""

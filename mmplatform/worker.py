@@ -191,12 +191,12 @@ def _lineage(settings: Settings, status: WorkerStatus) -> Iterator[StreamLineage
 
 
 def _gateway(settings: Settings) -> None:
-    from mmplatform.gateway.app import AT_FIRST, serve
+    from mmplatform.gateway.app import INITIAL_OBSTACLES, serve
     from mmplatform.telemetry.readiness import Readiness
 
     # The gateway makes the topics itself, once the broker answers: until then it answers 503, it does not end.
     status = _status(settings, "gateway", topics=False)
-    status.readiness = Readiness(AT_FIRST)
+    status.readiness = Readiness(INITIAL_OBSTACLES)
     serve(settings, on_ready=lambda: setattr(status, "state", "running"), readiness=status.readiness)
 
 

@@ -61,13 +61,13 @@ class AlertsResource(ConfiguredResource):
         """
         import httpx
 
-        from mmplatform.proxy import direct
+        from mmplatform.proxy import loopback_mounts
 
         url = self.settings().alert_webhook.get_secret_value()
         told = f"{alert.job} failed: {alert.error}" if isinstance(alert, Alert) else alert.text
         body = {**asdict(alert), "text": f"{told} {alert.link}"}
         try:
-            with httpx.Client(timeout=ANSWER_S, mounts=direct(url)) as client:
+            with httpx.Client(timeout=ANSWER_S, mounts=loopback_mounts(url)) as client:
                 answer = client.post(url, json=body)
         except (httpx.UnsupportedProtocol, httpx.InvalidURL):
             raise Misconfigured("MMPLATFORM_ALERT_WEBHOOK must look like https://host/path") from None

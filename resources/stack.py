@@ -113,7 +113,7 @@ class ReplayLogResource(RunningResource):
         prefix, log = self.settings().topic_prefix, self.log()
         topic = f"{prefix}{reader.topic}"
         places = log.progress(f"{prefix}{reader.group}", [topic])[topic]
-        return {(reader.topic, number): place.next for number, place in places.items()}
+        return {(reader.topic, number): place.next_offset for number, place in places.items()}
 
 
 class IndexResource(RunningResource):
@@ -147,7 +147,7 @@ class StackResource(ReplayLogResource, IndexResource):
         from pydantic import ValidationError
 
         from mmplatform.local.status.worker_status import WorkerStatusPayload
-        from mmplatform.proxy import direct
+        from mmplatform.proxy import loopback_mounts
 
         settings = self.settings()
         run = None if settings.index_status else self._run(settings)
@@ -157,7 +157,7 @@ class StackResource(ReplayLogResource, IndexResource):
             raise Unavailable(_nowhere("the index worker's status page", "index_status", settings))
         url = f"{address}/status"
         try:
-            with httpx.Client(timeout=ANSWER_S, mounts=direct(url)) as client:
+            with httpx.Client(timeout=ANSWER_S, mounts=loopback_mounts(url)) as client:
                 return WorkerStatusPayload.model_validate_json(client.get(url).raise_for_status().content)
         except (httpx.HTTPError, ValidationError) as error:
             raise Unavailable(
@@ -173,11 +173,11 @@ def _nowhere(what: str, setting: str, settings: Settings) -> str:
 def _backlog(log: ReplayLog, reader: Reader, prefix: str, now: datetime) -> Backlog:
     topic = f"{prefix}{reader.topic}"
     places = log.progress(f"{prefix}{reader.group}", [topic])[topic]
-    behind = {number: place.next for number, place in places.items() if place.next < place.high}
+    behind = {number: place.next_offset for number, place in places.items() if place.next_offset < place.high}
     if not behind:
         return Backlog(lag=0)
     # The first of each topic partition: the log's timestamps are those of ingestion.
     firsts = log.read(topic, behind, {number: offset + 1 for number, offset in behind.items()})
     oldest = min((entry.timestamp for entry in firsts), default=now)
-    lag = sum(place.high - place.next for place in places.values())
+    lag = sum(place.high - place.next_offset for place in places.values())
     return Backlog(lag=lag, waiting_s=max((now - oldest).total_seconds(), 0.0))

@@ -8,7 +8,7 @@ import pytest
 
 from mmplatform.client.client import AsyncGatewayClient, GatewayClient
 from mmplatform.errors import Unavailable
-from mmplatform.proxy import direct
+from mmplatform.proxy import loopback_mounts
 from mmplatform.terminal.running import ask
 from tests.servers.proxy import answering
 
@@ -35,13 +35,13 @@ def proxy(request, monkeypatch):
 
 
 def post(url):
-    with GatewayClient(url, attempts=1) as client:
+    with GatewayClient(url, max_attempts=1) as client:
         return client.chat(**CHAT).event_id
 
 
 async def post_async(url):
-    async with AsyncGatewayClient(url, attempts=1) as client:
-        await client.check()
+    async with AsyncGatewayClient(url, max_attempts=1) as client:
+        await client.check_reachable()
         return (await client.chat(**CHAT)).event_id
 
 
@@ -76,11 +76,11 @@ def test_a_proxy_that_is_away_is_no_matter_on_loopback(gateway, monkeypatch):
     ],
 )
 def test_every_way_to_write_this_machine_is_known(url, mount):
-    assert direct(url) == {mount: None}
+    assert loopback_mounts(url) == {mount: None}
 
 
 @pytest.mark.parametrize(
     "url", ["http://10.0.0.1:8080", "http://platform.example", "http://127.0.0.1.example", "http://[::1", ""]
 )
 def test_everything_else_follows_the_environment(url):
-    assert direct(url) == {}
+    assert loopback_mounts(url) == {}

@@ -105,7 +105,7 @@ class Broken:
 
     def client(self) -> GatewayClient:
         """A patient source."""
-        return GatewayClient(self.now().gateway, attempts=60)
+        return GatewayClient(self.now().gateway, max_attempts=60)
 
     def signal(self, service: str, number: signal.Signals) -> int:
         """Signal a process that is ready (waits until it is); return its pid."""

@@ -17,7 +17,7 @@ from mmplatform.artifacts import Artifact, Caption, DeadLetter, Message, Passage
 from mmplatform.buckets import bucket_of
 from mmplatform.errors import Rejected
 from mmplatform.events import Position, decode_event
-from mmplatform.kafka.reader import Entry, ReplayLog
+from mmplatform.kafka.reader import LogEntry, ReplayLog
 from mmplatform.kafka.topics import topic_name
 from mmplatform.land.index.store import ChromaIndex
 from mmplatform.land.lakehouse.store import Lakehouse
@@ -128,7 +128,7 @@ Told = tuple[str, str]
 """The topic and the id of an event of which something was derived."""
 
 
-def is_told_again(entry: Entry, told: AbstractSet[Told]) -> bool:
+def is_told_again(entry: LogEntry, told: AbstractSet[Told]) -> bool:
     """Whether a record is an event that another one was already: damage gives several the same odd id.
 
     Of two in one micro-batch one message is made, which has the place of the later one.

@@ -126,7 +126,7 @@ def _killed(settings: Settings, run: run_file.StackRun, chats: int, seed: int) -
 
 def _send(run: run_file.StackRun, said: list[str], kind: str) -> list[str]:
     names = [f"{kind}-{n}" for n in range(len(said))]
-    with GatewayClient(run.gateway, attempts=50) as client:
+    with GatewayClient(run.gateway, max_attempts=50) as client:
         for first in range(0, len(said), _AT_ONCE):
             client.chats(
                 [

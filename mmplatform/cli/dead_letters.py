@@ -14,7 +14,7 @@ from mmplatform.errors import Rejected, Unavailable
 
 if TYPE_CHECKING:
     from mmplatform.artifacts import DeadLetter
-    from mmplatform.kafka.dead_letters import DeadLetters, Standing
+    from mmplatform.kafka.dead_letters import DeadLetters, RedriveStatus
     from mmplatform.settings import Settings
 
 letters = typer.Typer(no_args_is_help=True, help="Records of the log that cannot be read.")
@@ -28,8 +28,8 @@ def list_letters(as_json: Annotated[bool, typer.Option("--json", help="For progr
     from rich.table import Table
 
     _, store = _opened()
-    found = store.all()
-    standing = store.standing(found)
+    found = store.read_all()
+    standing = store.statuses(found)
     if as_json:
         typer.echo(json.dumps([_told(each, standing) for each in found], indent=2))
         return
@@ -49,23 +49,26 @@ def redrive(
     everything: Annotated[bool, typer.Option("--all", help="All that were not redriven before and can be.")] = False,
 ) -> None:
     """Write their records to their topics again, each once; exit code 1 when one could not be."""
-    from mmplatform.kafka.dead_letters import Standing, place_of
+    from mmplatform.kafka.dead_letters import RedriveStatus, format_position
     from mmplatform.kafka.producer import LogProducer
 
     settings, store = _opened()
     with _alone(settings), closing(LogProducer(settings)) as producer:
-        found = {place_of(each.position): each for each in store.all()}
+        found = {format_position(each.position): each for each in store.read_all()}
         chosen = _chosen(found, places or [], everything=everything)
         if everything:
-            standing = store.standing(chosen)
-            passed = {Standing.YES, Standing.NEVER}
-            chosen = [each for each in chosen if standing[place_of(each.position)] not in passed]
+            standing = store.statuses(chosen)
+            passed = {RedriveStatus.YES, RedriveStatus.NEVER}
+            chosen = [each for each in chosen if standing[format_position(each.position)] not in passed]
         done = store.redrive(chosen, producer)
     for each in done:
-        typer.echo(f"{each.place}: " + (each.why_not or f"redriven to {place_of(each.to) if each.to else ''}"))
+        typer.echo(
+            f"{each.position}: "
+            + (each.skip_reason or f"redriven to {format_position(each.redriven_to) if each.redriven_to else ''}")
+        )
     if not done:
         typer.echo("nothing to redrive")
-    if any(each.why_not for each in done):
+    if any(each.skip_reason for each in done):
         raise typer.Exit(1)
 
 
@@ -91,10 +94,10 @@ def _chosen(found: dict[str, DeadLetter], places: Sequence[str], *, everything: 
     return [found[place] for place in dict.fromkeys(places)] if places else list(found.values())
 
 
-def _told(letter: DeadLetter, standing: Mapping[str, Standing]) -> dict[str, object]:
-    from mmplatform.kafka.dead_letters import place_of
+def _told(letter: DeadLetter, standing: Mapping[str, RedriveStatus]) -> dict[str, object]:
+    from mmplatform.kafka.dead_letters import format_position
 
-    place = place_of(letter.position)
+    place = format_position(letter.position)
     return {
         "place": place,
         "since": letter.dead_at.isoformat(timespec="seconds"),

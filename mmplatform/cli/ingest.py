@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from mmplatform.sources.files.discovery import Origin, Plan
-    from mmplatform.sources.files.report import Ledger
-    from mmplatform.sources.files.upload import Pace
+    from mmplatform.sources.files.discovery import UploadDefaults, UploadPlan
+    from mmplatform.sources.files.report import UploadReport
+    from mmplatform.sources.files.upload import CallPlayback
 
 _SHOWN = 20
 
@@ -41,35 +41,37 @@ def ingest(
 
     from rich.console import Console
 
-    from mmplatform.sources.files.discovery import Origin, plan
-    from mmplatform.sources.files.upload import Pace
+    from mmplatform.sources.files.discovery import UploadDefaults, plan_upload
+    from mmplatform.sources.files.upload import CallPlayback
     from mmplatform.terminal.running import gateway_url
 
     console = Console()
-    planned = plan(paths)
-    if not planned.work and not planned.refused:
+    planned = plan_upload(paths)
+    if not planned.files and not planned.rejected:
         raise Rejected(
             "nothing to send: the folders hold no audio, image or chat files (wav, flac, png, jsonl, csv, …)"
         )
     if refusals is not None:
         _check(refusals, planned)
     when = at.replace(tzinfo=UTC) if at is not None and at.tzinfo is None else at
-    origin = Origin(subject, conversation, when)
-    pace = Pace(speed or (1.0 if realtime else None), chunk_s)
-    ledger = asyncio.run(_send(gateway_url(url), planned, origin, pace, console))
+    defaults = UploadDefaults(subject, conversation, when)
+    playback = CallPlayback(speed or (1.0 if realtime else None), chunk_s)
+    report = asyncio.run(_send(gateway_url(url), planned, defaults, playback, console))
     if refusals is not None:
-        _write(refusals, ledger.refusals())
-    _summary(planned, ledger, console, refusals)
-    if ledger.refused:
+        _write(refusals, report.rejections_as_json_lines())
+    _summary(planned, report, console, refusals)
+    if report.rejected:
         raise typer.Exit(1)
 
 
-async def _send(url: str, planned: Plan, origin: Origin, pace: Pace, console: Console) -> Ledger:
+async def _send(
+    url: str, planned: UploadPlan, defaults: UploadDefaults, playback: CallPlayback, console: Console
+) -> UploadReport:
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeElapsedColumn
 
     from mmplatform.client.client import AsyncGatewayClient
     from mmplatform.derive.media.audio import split
-    from mmplatform.sources.files.upload import Sender
+    from mmplatform.sources.files.upload import Uploader
 
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeElapsedColumn())
     progress = Progress(*columns, console=console)
@@ -83,15 +85,15 @@ async def _send(url: str, planned: Plan, origin: Origin, pace: Pace, console: Co
     def advance(size: float) -> None:
         progress.update(task, advance=size, description="sending")
 
-    async with AsyncGatewayClient(url, on_wait=waiting) as client:
-        await client.check()  # a wrong address is told at once; a gateway that goes away later is waited for
+    async with AsyncGatewayClient(url, on_retry=waiting) as client:
+        await client.check_reachable()  # a wrong address is told at once; a gateway that goes away later is waited for
         with progress:
-            return await Sender(client, origin, split, pace=pace, advance=advance).send(planned)
+            return await Uploader(client, defaults, split, playback=playback, advance=advance).upload(planned)
 
 
-def _check(refusals: Path, planned: Plan) -> None:
+def _check(refusals: Path, planned: UploadPlan) -> None:
     """Before anything is sent: it can be written, and nothing that is to be sent is written over."""
-    if any(work.path.resolve() == refusals.resolve() for work in planned.work):
+    if any(work.path.resolve() == refusals.resolve() for work in planned.files):
         raise Rejected(f"--refusals {refusals} is one of the files that are to be sent: name another")
     _write(refusals, [], mode="a")
 
@@ -104,26 +106,26 @@ def _write(path: Path, lines: Iterable[str], mode: str = "w") -> None:
         raise Rejected(f"--refusals {path} cannot be written: {error.strerror}") from None
 
 
-def _summary(planned: Plan, ledger: Ledger, console: Console, refusals: Path | None) -> None:
+def _summary(planned: UploadPlan, report: UploadReport, console: Console, refusals: Path | None) -> None:
     from rich.markup import escape
     from rich.table import Table
 
     table = Table("kind", "accepted", "duplicate", "refused")
     for kind in ("chats", "screenshot", "call"):
-        refused = ledger.refused_of(kind)
-        table.add_row(kind, str(ledger.accepted[kind]), str(ledger.duplicate[kind]), str(refused))
-    unknown = ledger.refused_of(None)
+        refused = report.count_rejected(kind)
+        table.add_row(kind, str(report.accepted[kind]), str(report.duplicate[kind]), str(refused))
+    unknown = report.count_rejected(None)
     if unknown:
         table.add_row("other", "", "", str(unknown))
     console.print(table)
-    for _, refusal in ledger.refused[:_SHOWN]:
+    for _, refusal in report.rejected[:_SHOWN]:
         line = f", line {refusal.line}" if refusal.line is not None else ""
         where = f"{escape(_shown(refusal.path))}{line}"
         console.print(f"[red]refused[/red] {where}: {escape(refusal.reason)}", highlight=False, soft_wrap=True)
-    if len(ledger.refused) > _SHOWN:
+    if len(report.rejected) > _SHOWN:
         told = f"all of them are in {refusals}" if refusals is not None else "say --refusals FILE to have all of them"
-        console.print(f"… and {len(ledger.refused) - _SHOWN} more refusals: {told}", highlight=False, markup=False)
-    if shed := ledger.shed.total():
+        console.print(f"… and {len(report.rejected) - _SHOWN} more refusals: {told}", highlight=False, markup=False)
+    if shed := report.shed.total():
         told = "were shed: they are kept, and cannot be found until their hours are reprocessed"
         console.print(f"{shed} of the accepted events {told}", style="yellow")
     if planned.skipped:

@@ -18,18 +18,18 @@ def topics(
     ] = "",
 ) -> None:
     """Show the topics of events, or raise the number of topic partitions of one; it is never lowered."""
-    from mmplatform.kafka.connection import admin
-    from mmplatform.kafka.partitions import parse_raise, raise_partitions, stands
+    from mmplatform.kafka.connection import admin_client
+    from mmplatform.kafka.partitions import increase_partitions, parse_partition_count, topic_states
     from mmplatform.kafka.reader import ReplayLog
     from mmplatform.local.run_file import with_kafka_address
     from mmplatform.settings import load
 
-    wanted = parse_raise(raised) if raised else None
+    wanted = parse_partition_count(raised) if raised else None
     settings = with_kafka_address(load())
     log = ReplayLog(settings)
     if wanted is not None:
         modality, number = wanted
-        before = raise_partitions(settings, modality, number, log, admin(settings))
+        before = increase_partitions(settings, modality, number, log, admin_client(settings))
         if before == number:
             typer.echo(f"{modality} has {number} topic partitions already")
         else:
@@ -38,6 +38,6 @@ def topics(
                 "that every gateway and deriver knows them"
             )
     table = Table("modality", "topic", "topic partitions", "records", "lag", box=None, pad_edge=False)
-    for each in stands(settings, log):
+    for each in topic_states(settings, log):
         table.add_row(each.modality, each.topic, str(each.topic_partitions), str(each.records), str(each.lag))
     Console().print(table)

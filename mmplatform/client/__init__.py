@@ -1,4 +1,4 @@
-"""The client of a source: typed, synchronous or asyncio, with retries that are safe to repeat."""
+"""Client SDK of a source: typed, synchronous or asyncio, with safe retries."""
 
 from mmplatform.client.client import AsyncGatewayClient, GatewayClient
 

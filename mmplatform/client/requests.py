@@ -1,7 +1,7 @@
-"""What a source posts to the gateway, complete before it is sent: a repeat sends the very same request.
+"""Requests to the gateway, complete before they are sent: a retry sends the identical request.
 
-Every post names its event, by an id that is made here when none is given, so a repeat after a lost answer is no second
-event.
+Every request names its event, by an id that is generated here when none is given, so a retry after a lost response
+creates no second event.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ Many = TypeVar("Many")
 
 
 @dataclass(frozen=True, slots=True)
-class Post:
-    """One request. ``body`` is not shown: it holds what people said."""
+class GatewayRequest:
+    """One request. ``body`` is left out of the repr: it contains customer text."""
 
     path: str
     body: bytes = field(repr=False)
@@ -33,19 +33,19 @@ class Post:
     params: Mapping[str, str] = field(default_factory=dict)
 
 
-class Posts(ABC, Generic[One, Many]):
-    """The gateway's calls over any way to send a post: plainly, or awaited.
+class GatewayApi(ABC, Generic[One, Many]):
+    """The gateway's API over any transport, synchronous or awaited.
 
-    ``event_time`` defaults to now, ``event_id`` to a new one (for chunks and ends: the gateway's, made from the call).
+    ``event_time`` defaults to now, ``event_id`` to a new one (for chunks and ends: the gateway's, from the call's id).
     """
 
     @abstractmethod
-    def post(self, post: Post) -> One:
-        """Send a post that is answered with one acceptance."""
+    def send(self, request: GatewayRequest) -> One:
+        """Send a request that returns one acceptance."""
 
     @abstractmethod
-    def post_many(self, post: Post) -> Many:
-        """Send a post that is answered with a list of them."""
+    def send_batch(self, request: GatewayRequest) -> Many:
+        """Send a request that returns a list of acceptances."""
 
     def chat(
         self,
@@ -58,8 +58,8 @@ class Posts(ABC, Generic[One, Many]):
         event_time: datetime | None = None,
         source: str = "",
     ) -> One:
-        """Post one chat message."""
-        said = {
+        """Send one chat message."""
+        fields = {
             "conversation_id": conversation_id,
             "subject_id": subject_id,
             "role": role,
@@ -68,12 +68,12 @@ class Posts(ABC, Generic[One, Many]):
             "event_time": event_time or utc_now(),
             "source": source,
         }
-        return self.post(Post("/v1/events/chat", _json(_given(said)), "application/json"))
+        return self.send(GatewayRequest("/v1/events/chat", _json(_drop_empty(fields)), "application/json"))
 
     def chats(self, messages: Sequence[ChatBody]) -> Many:
-        """Post up to 500 chat messages, which are answered in the same order."""
+        """Send up to 500 chat messages; the acceptances have the same order."""
         dumped = [{"event_id": _new_id()} | message.model_dump(mode="json", exclude_none=True) for message in messages]
-        return self.post_many(Post("/v1/events/chat", _json(dumped), "application/json"))
+        return self.send_batch(GatewayRequest("/v1/events/chat", _json(dumped), "application/json"))
 
     def screenshot(
         self,
@@ -86,15 +86,15 @@ class Posts(ABC, Generic[One, Many]):
         event_time: datetime | None = None,
         source: str = "",
     ) -> One:
-        """Post one image."""
-        said = {
+        """Send one image."""
+        fields = {
             "conversation_id": conversation_id,
             "subject_id": subject_id,
             "event_id": event_id or _new_id(),
             "event_time": event_time or utc_now(),
             "source": source,
         }
-        return self.post(Post("/v1/events/screenshot", data, media_type, _given(said)))
+        return self.send(GatewayRequest("/v1/events/screenshot", data, media_type, _drop_empty(fields)))
 
     def chunk(
         self,
@@ -110,8 +110,8 @@ class Posts(ABC, Generic[One, Many]):
         event_time: datetime | None = None,
         source: str = "",
     ) -> One:
-        """Post a piece of a call; ``event_time`` is when its last sample was captured."""
-        said = {
+        """Send a chunk of a call; ``event_time`` is when its last sample was captured."""
+        fields = {
             "index": str(index),
             "start_s": repr(float(start_s)),
             "subject_id": subject_id,
@@ -120,7 +120,9 @@ class Posts(ABC, Generic[One, Many]):
             "event_time": event_time or utc_now(),
             "source": source,
         }
-        return self.post(Post(f"/v1/calls/{_segment(call_id)}/chunks", data, media_type, _given(said)))
+        return self.send(
+            GatewayRequest(f"/v1/calls/{_path_segment(call_id)}/chunks", data, media_type, _drop_empty(fields))
+        )
 
     def end_call(
         self,
@@ -132,28 +134,30 @@ class Posts(ABC, Generic[One, Many]):
         event_time: datetime | None = None,
         source: str = "",
     ) -> One:
-        """Say that the call is over; ``chunks`` is how many were sent."""
-        said = {
+        """End a call; ``chunks`` is the number of chunks sent."""
+        fields = {
             "subject_id": subject_id,
             "chunks": chunks,
             "event_id": event_id,
             "event_time": event_time or utc_now(),
             "source": source,
         }
-        return self.post(Post(f"/v1/calls/{_segment(call_id)}/end", _json(_given(said)), "application/json"))
+        return self.send(
+            GatewayRequest(f"/v1/calls/{_path_segment(call_id)}/end", _json(_drop_empty(fields)), "application/json")
+        )
 
 
 def _new_id() -> str:
     return uuid.uuid4().hex
 
 
-def _segment(call_id: str) -> str:
+def _path_segment(call_id: str) -> str:
     return quote(call_id, safe="")
 
 
-def _given(said: Mapping[str, Any]) -> dict[str, Any]:
-    """What was said, without what was not; times in ISO 8601."""
-    present = {name: value for name, value in said.items() if value is not None and value != ""}
+def _drop_empty(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Fields without the empty ones; times in ISO 8601."""
+    present = {name: value for name, value in fields.items() if value is not None and value != ""}
     return {name: value.isoformat() if isinstance(value, datetime) else value for name, value in present.items()}
 
 

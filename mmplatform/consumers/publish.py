@@ -11,7 +11,7 @@ from mmplatform.artifacts import Artifact, Quarantined
 from mmplatform.errors import Misconfigured, TooLarge
 from mmplatform.events import encode
 from mmplatform.kafka.producer import LogProducer, LogRecord
-from mmplatform.kafka.topics import MESSAGE_BYTES, topic_name
+from mmplatform.kafka.topics import MAX_MESSAGE_BYTES, topic_name
 from mmplatform.modalities import ARTIFACTS_TOPIC, DEAD_LETTERS_TOPIC, QUARANTINE_TOPIC
 from mmplatform.pipeline.process import Outcome
 from mmplatform.pipeline.record_size import fit, too_large
@@ -76,5 +76,5 @@ def _write_small(some: Iterable[Outgoing], write: Callable[[Iterable[Outgoing]],
     except TooLarge:
         raise Misconfigured(
             f"{QUARANTINE_TOPIC} or {DEAD_LETTERS_TOPIC} refuses records of a few kilobytes: raise its "
-            f"max.message.bytes to {MESSAGE_BYTES}"
+            f"max.message.bytes to {MAX_MESSAGE_BYTES}"
         ) from None

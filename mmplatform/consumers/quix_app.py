@@ -19,7 +19,7 @@ from quixstreams.sinks.base import BaseSink, SinkBackpressureError
 
 from mmplatform.errors import Busy, Misconfigured, Unavailable
 from mmplatform.events import Position, utc_now
-from mmplatform.kafka.connection import MANNERS, connection
+from mmplatform.kafka.connection import COMMON_CLIENT_CONFIG, quix_connection
 from mmplatform.kafka.topics import count_topic_partitions, topic_name
 from mmplatform.modalities import CALL
 from mmplatform.pipeline.process import ConsumedRecord, shed_by
@@ -136,7 +136,7 @@ def open_app(
     member = f"{settings.topic_prefix}{group}-{settings.instance}"
     known = count_topic_partitions(settings, topics)
     app = WorkerApplication(
-        broker_address=connection(settings),
+        broker_address=quix_connection(settings),
         consumer_group=f"{settings.topic_prefix}{group}",
         auto_offset_reset="earliest",
         auto_create_topics=group in _KEEP_STATE,
@@ -145,7 +145,7 @@ def open_app(
         consumer_poll_timeout=min(POLL_S, commit_s),
         state_dir=settings.data_dir / "state" / member,
         consumer_extra_config={
-            **MANNERS,
+            **COMMON_CLIENT_CONFIG,
             "group.instance.id": f"{member}-of-{known}",
             "session.timeout.ms": 6_000,
             "heartbeat.interval.ms": 1_000,
@@ -155,7 +155,7 @@ def open_app(
             "fetch.queue.backoff.ms": 5,
             "fetch.error.backoff.ms": 50,
         },
-        producer_extra_config={**MANNERS, "linger.ms": 0, "enable.idempotence": True, "acks": "all"},
+        producer_extra_config={**COMMON_CLIENT_CONFIG, "linger.ms": 0, "enable.idempotence": True, "acks": "all"},
         loglevel=None,  # our logging shows what it says; its own handler would say it twice, with errors' messages
     )
     app.known = known

@@ -106,7 +106,7 @@ class Reindexing:
         # Before the table is read: what is committed later is in the table or behind this.
         topic = topic_name(self._settings, ARTIFACTS_TOPIC)
         group = f"{self._settings.topic_prefix}{ARCHIVE_GROUP}"
-        since = {number: place.next for number, place in self._log.progress(group, [topic])[topic].items()}
+        since = {number: place.next_offset for number, place in self._log.progress(group, [topic])[topic].items()}
         self._from_lakehouse(told)
         since = self._from_log(topic, since, ours_alone=False)
         for _ in range(_ROUNDS):

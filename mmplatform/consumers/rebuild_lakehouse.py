@@ -27,7 +27,7 @@ from mmplatform.artifacts import Retraction, decode_artifact
 from mmplatform.consumers.archiver import TOPICS, Sorted, sort_by_table
 from mmplatform.errors import Rejected
 from mmplatform.events import utc_now
-from mmplatform.kafka.reader import Bound, ReplayLog
+from mmplatform.kafka.reader import ReadBound, ReplayLog
 from mmplatform.kafka.topics import topic_name
 from mmplatform.land.lakehouse.row_codec import tables_of_retraction
 from mmplatform.land.lakehouse.schemas import SPECS
@@ -75,7 +75,7 @@ def reland(
     names = {topic: topic_name(settings, topic) for topic in TOPICS}
     marks = log.watermarks(names.values())
     ends = {
-        name: {number: place.next for number, place in found.items()}
+        name: {number: place.next_offset for number, place in found.items()}
         for name, found in log.progress(group, names.values()).items()
     }
     artifacts = names[ARTIFACTS_TOPIC]
@@ -96,7 +96,9 @@ def reland(
     return done
 
 
-def _records(settings: Settings, log: ReplayLog, name: str, since: Bound, until: Bound) -> Iterator[ConsumedRecord]:
+def _records(
+    settings: Settings, log: ReplayLog, name: str, since: ReadBound, until: ReadBound
+) -> Iterator[ConsumedRecord]:
     now = utc_now()
     bare = name.removeprefix(settings.topic_prefix)
     for entry in log.read(name, since, until):

@@ -1,8 +1,8 @@
-"""The gateway: the one HTTP process, composed of its routers, its health and its metrics.
+"""The gateway: the one HTTP process, composed of routers, health endpoints and metrics.
 
-``/healthz`` says that the process answers, ``/readyz`` that it can take events (broker, blob store, lag known, not
-draining), ``/readyz/search`` that it can answer questions, ``/metrics`` is for Prometheus. Stopping drains: no new
-requests, the open ones are answered, the log is flushed.
+``/healthz``: the process answers. ``/readyz``: it can accept events (broker and blob store answer, the lag is observed,
+it is not draining). ``/readyz/search``: it can answer searches. ``/metrics`` is for Prometheus. On a signal it drains:
+it refuses new requests, answers the open ones and flushes the log.
 """
 
 from __future__ import annotations
@@ -25,85 +25,86 @@ from fastapi.responses import JSONResponse, PlainTextResponse
 from mmplatform import __version__
 from mmplatform.errors import PlatformError
 from mmplatform.events import BlobRef
-from mmplatform.gateway.health import Look
+from mmplatform.gateway.health import HealthProbe
 from mmplatform.gateway.sockets import listen
-from mmplatform.ingest.backpressure import LagReader, keep_watch, open_gates
+from mmplatform.ingest.backpressure import LagReader, open_gates, watch_lag
 from mmplatform.ingest.dependencies import IngestDeps
 from mmplatform.ingest.endpoints import ingest_router
-from mmplatform.ingest.metrics import RequestMetrics
+from mmplatform.ingest.metrics import RequestMetricsMiddleware
 from mmplatform.kafka.producer import LogProducer
 from mmplatform.kafka.reader import ReplayLog
 from mmplatform.kafka.topics import ensure_topics
 from mmplatform.settings import Settings
 from mmplatform.telemetry.logs import without_words
 from mmplatform.telemetry.readiness import DRAINING, Readiness
-from mmplatform.web.body_budget import Budget
-from mmplatform.web.problems import answer_problems
+from mmplatform.web.body_budget import BodyBudget
+from mmplatform.web.problems import install_problem_handlers
 
-_ACK_S: Final = 8.0
-_DRAIN_S: Final = 10
-_PROBE_S: Final = 2.0
-_RETRY_S: Final = 1.0
-_LOOK_S: Final = 2.0
-_KNOWN_S: Final = 5.0
-_HANGS_S: Final = 30.0  # no request holds the loop for a second: what blocks is done in threads
-LISTENS: Final = "gateway"
-AT_FIRST: Final = {
-    LISTENS: "does not listen yet",
+_ACK_TIMEOUT_S: Final = 8.0
+_DRAIN_TIMEOUT_S: Final = 10
+_PROBE_TIMEOUT_S: Final = 2.0
+_RETRY_INTERVAL_S: Final = 1.0
+_READINESS_INTERVAL_S: Final = 2.0
+_LAG_TIMEOUT_S: Final = 5.0
+_LOOP_TIMEOUT_S: Final = 30.0  # no request blocks the loop for a second: blocking calls run in threads
+LISTENER: Final = "gateway"
+INITIAL_OBSTACLES: Final = {
+    LISTENER: "does not listen yet",
     "broker": "has not been asked yet",
     "blobs": "have not been asked yet",
     "lag": "not known yet",
 }
-"""The obstacles of the worker's own page before anybody has looked."""
+"""Obstacles of the worker's own page before the first check."""
 
+_DRAINING_REASON: Final = "finishes open requests and accepts no more"
 _METRICS_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
-_NO_BLOB: Final = BlobRef(key="probe", sha256="0" * 64, size=0, media_type="application/octet-stream")
+_PROBE_BLOB: Final = BlobRef(key="probe", sha256="0" * 64, size=0, media_type="application/octet-stream")
 
 _log = structlog.get_logger(__name__)
 
 
-class LogView(LagReader, Protocol):
-    """The part of :class:`~mmplatform.kafka.reader.ReplayLog` that the gateway looks with."""
+class GatewayLogReader(LagReader, Protocol):
+    """The part of :class:`~mmplatform.kafka.reader.ReplayLog` that the gateway uses."""
 
-    def reachable(self) -> None:
+    def check_reachable(self) -> None:
         """Return when the broker answers. Raises Unavailable."""
 
 
 @dataclass(frozen=True, slots=True)
 class GatewayParts:
-    """What the gateway is composed of: ``prepare`` makes the topics, ``close`` flushes the log; both block.
+    """Parts of the gateway: ``create_topics`` creates missing topics, ``close`` flushes the log; both block.
 
-    ``readiness`` is kept up to date for whoever asks the worker and not the gateway itself.
+    ``readiness`` is updated for the worker's own page, which the gateway does not serve.
     """
 
     ingest: IngestDeps
-    view: LogView
-    prepare: Callable[[], object]
+    log_reader: GatewayLogReader
+    create_topics: Callable[[], object]
     close: Callable[[], None]
     readiness: Readiness = field(default_factory=lambda: Readiness({}))
 
 
 def open_parts(settings: Settings, readiness: Readiness | None = None) -> GatewayParts:
-    """The real parts. Nothing is contacted yet: a broker that is away is waited for. Raises Misconfigured."""
+    """Open the real parts. No server is contacted yet: an unavailable broker is retried later. Raises Misconfigured."""
     from mmplatform.derive.media import audio, image
     from mmplatform.land.blobs.open import open_blobs
 
-    view = ReplayLog(settings, timeout_s=_PROBE_S)
+    log_reader = ReplayLog(settings, timeout_s=_PROBE_TIMEOUT_S)
     blobs = open_blobs(settings)
-    producer = LogProducer(settings, timeout_s=_ACK_S)
+    producer = LogProducer(settings, timeout_s=_ACK_TIMEOUT_S)
     deps = IngestDeps(
         settings=settings,
         log=producer,
         blobs=blobs,
         gates=open_gates(settings),
-        budget=Budget(settings.max_held_bytes),
+        budget=BodyBudget(settings.max_held_bytes),
         probe_audio=audio.probe,
         probe_image=image.probe,
     )
     return GatewayParts(
         deps,
-        view,
-        prepare=lambda: ensure_topics(settings),
+        log_reader,
+        create_topics=lambda: ensure_topics(settings),
         close=producer.close,
         readiness=readiness or Readiness({}),
     )
@@ -112,17 +113,17 @@ def open_parts(settings: Settings, readiness: Readiness | None = None) -> Gatewa
 def create_app(settings: Settings, parts: GatewayParts | None = None, *, routers: Sequence[APIRouter] = ()) -> FastAPI:
     """The application; its lifespan closes the parts (the real ones when none are given). Raises Misconfigured."""
     composed = parts or open_parts(settings)
-    judge = Judge(composed)
+    checker = ReadinessChecker(composed)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         tasks = [
-            asyncio.create_task(_prepare_and_watch(composed)),
-            asyncio.create_task(_keep_judging(judge, composed.readiness)),
+            asyncio.create_task(_create_topics_and_watch_lag(composed)),
+            asyncio.create_task(_check_readiness_forever(checker, composed.readiness)),
         ]
         try:
             if settings.gateway_share_port:
-                await _knows_the_lag(composed)
+                await _wait_for_lag(composed)
             yield
         finally:
             for task in tasks:
@@ -130,44 +131,44 @@ def create_app(settings: Settings, parts: GatewayParts | None = None, *, routers
             composed.readiness.rests()
             await asyncio.gather(*tasks, return_exceptions=True)
             try:
-                await composed.ingest.recent.drain()
-            finally:  # whatever became of a write: what is in the producer's hands must leave them
+                await composed.ingest.idempotency.drain()
+            finally:  # records in the producer's queue must be flushed, also after a failed write
                 await asyncio.to_thread(composed.close)
 
     app = FastAPI(title="mmplatform", version=__version__, lifespan=lifespan)
-    answer_problems(app)
-    app.add_middleware(RequestMetrics, metrics=composed.ingest.metrics)
+    install_problem_handlers(app)
+    app.add_middleware(RequestMetricsMiddleware, metrics=composed.ingest.metrics)
     app.include_router(ingest_router(composed.ingest))
     for router in routers:
         app.include_router(router)
-    app.include_router(_health_router(composed, judge))
+    app.include_router(_health_router(composed, checker))
     return app
 
 
 def serve(
     settings: Settings, *, on_ready: Callable[[], None] = lambda: None, readiness: Readiness | None = None
 ) -> None:
-    """Answer on ``gateway_host:gateway_port`` until SIGTERM or SIGINT, then drain; ``on_ready`` once it listens.
+    """Serve on ``gateway_host:gateway_port`` until SIGTERM or SIGINT, then drain; ``on_ready`` once it listens.
 
     Raises:
-        Unavailable: the port is in use.
-        Misconfigured: the address is none of this machine's, or a setting of the broker or the blob store is wrong.
+        Unavailable: the port is in use, or the address is not one of this machine.
+        Misconfigured: a setting of the broker or the blob store is wrong.
     """
-    listening = listen(settings.gateway_host, settings.gateway_port, shared=settings.gateway_share_port)
-    with listening:
-        # The parts first: a wrong address is told before an embedder is loaded.
+    listener = listen(settings.gateway_host, settings.gateway_port, reuse_port=settings.gateway_share_port)
+    with listener:
+        # The parts first: a wrong address fails before an embedder is loaded.
         parts = open_parts(settings, readiness)
-        app = create_app(settings, parts, routers=_more_routers(settings))
+        app = create_app(settings, parts, routers=_search_routers(settings))
         config = uvicorn.Config(
-            app, log_config=None, access_log=False, server_header=False, timeout_graceful_shutdown=_DRAIN_S
+            app, log_config=None, access_log=False, server_header=False, timeout_graceful_shutdown=_DRAIN_TIMEOUT_S
         )
-        host, port = listening.getsockname()[:2]
+        host, port = listener.getsockname()[:2]
         _log.info("gateway_listens", host=host, port=port)
-        asyncio.run(_Server(config, on_ready, parts.readiness).serve(sockets=[listening]))
+        asyncio.run(_Server(config, on_ready, parts.readiness).serve(sockets=[listener]))
 
 
-def _more_routers(settings: Settings) -> list[APIRouter]:
-    """Routers of the rooms above ingest: the public search, with the embedder that serves."""
+def _search_routers(settings: Settings) -> list[APIRouter]:
+    """Routers of the public search, with the serving embedder."""
     from mmplatform.land.index.embedder_registry import SpaceLog
     from mmplatform.land.index.store import ChromaIndex
     from mmplatform.pipeline.factories import open_space, space_named
@@ -187,64 +188,65 @@ def _more_routers(settings: Settings) -> list[APIRouter]:
     return [search_router(lambda: searcher, ready)]
 
 
-async def _prepare_and_watch(parts: GatewayParts) -> None:
-    """Make the topics as soon as the broker answers, then watch the lag for ever."""
+async def _create_topics_and_watch_lag(parts: GatewayParts) -> None:
+    """Create the topics as soon as the broker answers, then watch the lag until cancelled."""
     while True:
         try:
-            await asyncio.to_thread(parts.prepare)
+            await asyncio.to_thread(parts.create_topics)
             break
         except PlatformError as error:
             _log.warning("topics_not_ready", error=type(error).__name__, reason=str(error))
-        except Exception as error:  # noqa: BLE001 - a task that ended would leave the gates open for ever
+        except Exception as error:  # noqa: BLE001 - without this task the gates would stay open for ever
             _log.error("topics_not_ready", **without_words(error))
-        await asyncio.sleep(_RETRY_S)
-    await keep_watch(parts.ingest.settings, parts.ingest.gates, parts.view)
+        await asyncio.sleep(_RETRY_INTERVAL_S)
+    await watch_lag(parts.ingest.settings, parts.ingest.gates, parts.log_reader)
 
 
-async def _knows_the_lag(parts: GatewayParts) -> None:
-    """Return when the gates know how far the derivers are; without a broker that answers, after a few seconds.
+async def _wait_for_lag(parts: GatewayParts) -> None:
+    """Return when every gate has observed its lag; after 5 seconds at the latest, if the broker does not answer.
 
-    Beside an old gateway we get some of its connections as soon as we listen, and a gate that knows nothing is open.
+    On a port shared with an old gateway, connections arrive as soon as this one listens, and a gate without an
+    observation is open.
     """
     with suppress(TimeoutError):
-        async with asyncio.timeout(_KNOWN_S):
+        async with asyncio.timeout(_LAG_TIMEOUT_S):
             while any(gate.lag is None for gate in parts.ingest.gates.values()):  # noqa: ASYNC110 - a gate has no event
                 await asyncio.sleep(0.05)
 
 
-class Judge:
-    """Whether an event can be taken now. What it finds is kept in the parts' readiness, too."""
+class ReadinessChecker:
+    """Checks whether the gateway can accept events, and copies the result to the parts' readiness."""
 
     def __init__(self, parts: GatewayParts) -> None:
         self._parts = parts
-        self._broker = Look(parts.view.reachable, within_s=_PROBE_S)
-        self._blobs = Look(lambda: parts.ingest.blobs.exists(_NO_BLOB), within_s=_PROBE_S)
+        self._broker = HealthProbe(parts.log_reader.check_reachable, timeout_s=_PROBE_TIMEOUT_S)
+        self._blobs = HealthProbe(lambda: parts.ingest.blobs.exists(_PROBE_BLOB), timeout_s=_PROBE_TIMEOUT_S)
 
-    async def look(self) -> dict[str, str]:
-        """What taking an event needs, each with ``ok`` or what is wrong with it."""
+    async def check(self) -> dict[str, str]:
+        """Check each dependency of the ingest endpoints; the value is ``ok`` or the failure."""
         unknown = [modality for modality, gate in self._parts.ingest.gates.items() if gate.lag is None]
-        broker, blobs = await asyncio.gather(self._broker.verdict(), self._blobs.verdict())
+        broker, blobs = await asyncio.gather(self._broker.status(), self._blobs.status())
         checks = {"broker": broker, "blobs": blobs, "lag": f"not known yet: {', '.join(unknown)}" if unknown else "ok"}
-        for name, verdict in checks.items():
-            if verdict == "ok":
+        for name, status in checks.items():
+            if status == "ok":
                 self._parts.readiness.gone(name)
             else:
-                self._parts.readiness.stands(name, verdict)
+                self._parts.readiness.stands(name, status)
         return checks
 
 
-async def _keep_judging(judge: Judge, readiness: Readiness) -> None:
-    """Look every two seconds, for those who ask the worker's own page; that it does so shows that the loop goes on."""
+async def _check_readiness_forever(checker: ReadinessChecker, readiness: Readiness) -> None:
+    """Check every two seconds for the worker's own page; the heartbeat shows that the event loop runs."""
     while True:
-        readiness.beats(_HANGS_S)
+        readiness.beats(_LOOP_TIMEOUT_S)
         try:
-            await judge.look()
-        except Exception as error:  # noqa: BLE001 - the page would tell what was found last for ever
-            _log.error("look_stumbled", **without_words(error))
-        await asyncio.sleep(_LOOK_S)
+            await checker.check()
+        except Exception as error:  # noqa: BLE001 - without this task the page would keep its last result for ever
+            _log.error("readiness_check_failed", **without_words(error))
+        await asyncio.sleep(_READINESS_INTERVAL_S)
 
 
-def _health_router(parts: GatewayParts, judge: Judge) -> APIRouter:
+def _health_router(parts: GatewayParts, checker: ReadinessChecker) -> APIRouter:
     router = APIRouter(tags=["health"])
     gates, metrics = parts.ingest.gates, parts.ingest.metrics
 
@@ -255,25 +257,25 @@ def _health_router(parts: GatewayParts, judge: Judge) -> APIRouter:
 
     @router.get("/readyz")
     async def readyz() -> JSONResponse:
-        """Whether events can be taken now; 503 with the reasons when not."""
-        checks = await judge.look()
+        """Readiness for events; 503 with the reasons when not ready."""
+        checks = await checker.check()
         if DRAINING in parts.readiness.reasons():
-            checks[DRAINING] = "answers what it has and takes no more"
-        ready = all(verdict == "ok" for verdict in checks.values())
+            checks[DRAINING] = _DRAINING_REASON
+        ready = all(status == "ok" for status in checks.values())
         return JSONResponse({"ready": ready, "checks": checks}, 200 if ready else 503)
 
     @router.get("/metrics")
     async def prometheus() -> PlainTextResponse:
-        """Counters, in Prometheus' text format."""
-        metrics.look(gates)
-        metrics.held.set(parts.ingest.budget.held)
-        return PlainTextResponse(metrics.page(), media_type=_METRICS_TYPE)
+        """Metrics in Prometheus' text format."""
+        metrics.observe_gates(gates)
+        metrics.inflight_body_bytes.set(parts.ingest.budget.reserved_bytes)
+        return PlainTextResponse(metrics.render(), media_type=_METRICS_TYPE)
 
     return router
 
 
 class _Server(uvicorn.Server):
-    """Uvicorn, with our end: it would raise the signal again after draining and so end the whole process with it."""
+    """Uvicorn that ends normally after draining: it would raise the signal again and so end the whole process."""
 
     def __init__(self, config: uvicorn.Config, on_ready: Callable[[], None], readiness: Readiness) -> None:
         super().__init__(config)
@@ -283,7 +285,7 @@ class _Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         if self.started:
-            self._readiness.gone(LISTENS)
+            self._readiness.gone(LISTENER)
             self._on_ready()
 
     @contextmanager
@@ -294,5 +296,5 @@ class _Server(uvicorn.Server):
         yield
 
     def _stop(self, *_: Any) -> None:
-        self._readiness.stands(DRAINING, "answers what it has and takes no more")
+        self._readiness.stands(DRAINING, _DRAINING_REASON)
         self.should_exit = True

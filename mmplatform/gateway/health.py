@@ -1,4 +1,4 @@
-"""Whether something answers: a blocking question, asked in a thread."""
+"""Health probe: runs a blocking check in a thread, with a timeout."""
 
 from __future__ import annotations
 
@@ -13,27 +13,27 @@ from mmplatform.telemetry.logs import without_words
 _log = structlog.get_logger(__name__)
 
 
-class Look:
-    """One question, asked again and again, and waited for only so long.
+class HealthProbe:
+    """Repeatable blocking check with a timeout.
 
-    Never twice at once: a thread cannot be stopped, and questions that hang would soon hold all the threads that take
-    events. Not thread-safe: for one event loop.
+    At most one check runs at a time: a thread cannot be stopped, and hanging checks would soon occupy all the threads
+    that handle events. Not thread-safe: for one event loop.
     """
 
-    def __init__(self, ask: Callable[[], object], *, within_s: float) -> None:
-        self._ask = ask
-        self._within_s = within_s
-        self._asked: asyncio.Task[object] | None = None
+    def __init__(self, check: Callable[[], object], *, timeout_s: float) -> None:
+        self._check = check
+        self._timeout_s = timeout_s
+        self._running: asyncio.Task[object] | None = None
 
-    async def verdict(self) -> str:
-        """``ok``, or what is wrong, in a word that names no address: it is told to whoever asks."""
-        asked = self._asked = self._asked or asyncio.create_task(asyncio.to_thread(self._ask))
-        done, _ = await asyncio.wait({asked}, timeout=self._within_s)
+    async def status(self) -> str:
+        """Run the check: ``ok``, or the failure in a word without any address, since the endpoint is public."""
+        running = self._running = self._running or asyncio.create_task(asyncio.to_thread(self._check))
+        done, _ = await asyncio.wait({running}, timeout=self._timeout_s)
         if not done:
             return "does not answer"
-        if self._asked is asked:
-            self._asked = None
-        error = None if asked.cancelled() else asked.exception()
+        if self._running is running:
+            self._running = None
+        error = None if running.cancelled() else running.exception()
         if isinstance(error, PlatformError):
             _log.debug("not_ready", error=type(error).__name__, reason=str(error))
         elif isinstance(error, Exception):

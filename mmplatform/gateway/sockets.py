@@ -1,4 +1,4 @@
-"""The socket on which the gateway takes requests, alone or beside its successor."""
+"""Listening socket of the gateway, exclusive or shared with its successor during a rolling restart."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ import socket
 from mmplatform.errors import Permanent, Unavailable
 
 
-def listen(host: str, port: int, *, shared: bool) -> socket.socket:
-    """A listening socket; a shared one is only bound, and may be bound by another process as well.
+def listen(host: str, port: int, *, reuse_port: bool) -> socket.socket:
+    """A listening socket; with ``reuse_port`` it is only bound, and another process may bind the port as well.
 
     Raises:
-        Permanent: the port is not ours to take.
-        Unavailable: the port is in use, or the address none of this machine's.
+        Permanent: the process may not bind the port.
+        Unavailable: the port is in use, or the address is not one of this machine.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        if shared:
-            return _bound(family, host, port)
+        if reuse_port:
+            return _bind_reusable(family, host, port)
         return socket.create_server((host, port), family=family, backlog=2048)
     except PermissionError:
         raise Permanent(f"may not listen on {host}:{port}: set MMPLATFORM_GATEWAY_PORT to one above 1023") from None
@@ -27,13 +27,13 @@ def listen(host: str, port: int, *, shared: bool) -> socket.socket:
         ) from None
 
 
-def _bound(family: socket.AddressFamily, host: str, port: int) -> socket.socket:
-    """Bound, and not listening yet: of connections to a shared port each listener gets some, ready or not.
+def _bind_reusable(family: socket.AddressFamily, host: str, port: int) -> socket.socket:
+    """A bound socket that does not listen yet: every listener of a shared port gets connections, ready or not.
 
     Uvicorn listens on it at the end of its start.
     """
-    made = socket.socket(family, socket.SOCK_STREAM)
-    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-    made.bind((host, port))
-    return made
+    bound = socket.socket(family, socket.SOCK_STREAM)
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    bound.bind((host, port))
+    return bound

@@ -1,11 +1,11 @@
-"""When a modality is behind, and what is done then: pure, so that every case can be asked.
+"""Backpressure policy: decides when a modality is behind and what happens to its events then. Pure functions.
 
-Two things are measured. The *lag* tells of a surge: so many events came that working them off takes minutes. The *age*
-of the oldest event that is not done tells of derivers that stand still, however few events wait. It counts from when an
-event was put onto the log and not from when it happened, so that a backfill of last year is no alarm.
+Two values are measured. The *lag* shows a surge: more events than the derivers can process in minutes. The *age* of the
+oldest pending event shows derivers that stand still, however few events wait. It counts from the write to the log, not
+from the event time, so that a backfill of last year raises no alarm.
 
-A state lasts from a high mark, of either, until both are down to their low marks: without the distance between the two
-sources would be stopped and let go with every event.
+A modality is behind from one high threshold until both values are down to their low ones. Without this hysteresis
+sources would be stopped and released with every event.
 """
 
 from __future__ import annotations
@@ -16,25 +16,25 @@ from typing import Final, Literal
 
 from mmplatform.settings.backpressure import Policy
 
-Over = Literal["lag", "age"]
-Verdict = Literal["take", "slow", "shed"]
+Exceeded = Literal["lag", "age"]
+Decision = Literal["accept", "slow", "shed"]
 
-LEAST_WAIT_S: Final = 1.0
-MOST_WAIT_S: Final = 60.0
-UNKNOWN_RATE_WAIT_S: Final = 5.0
+MIN_RETRY_AFTER_S: Final = 1.0
+MAX_RETRY_AFTER_S: Final = 60.0
+UNKNOWN_RATE_RETRY_AFTER_S: Final = 5.0
 
 
 @dataclass(frozen=True, slots=True)
-class Depth:
-    """How far a modality's derivers are behind: events, and the seconds that the oldest of them has waited."""
+class DeriverBacklog:
+    """Backlog of a modality's derivers: pending events, and the age of the oldest of them in seconds."""
 
     lag: int
     age_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
-class Marks:
-    """Low marks that lie above the high ones count as just below them. An age of 0 is not looked at."""
+class BackpressureThresholds:
+    """Low thresholds above the high ones count as just below them. A ``high_age_s`` of 0 switches the age off."""
 
     high_lag: int
     low_lag: int
@@ -42,41 +42,45 @@ class Marks:
     low_age_s: float = 0.0
 
     @property
-    def low(self) -> Depth:
-        """Down to here a modality stays behind."""
-        return Depth(min(self.low_lag, self.high_lag - 1), min(self.low_age_s, self.high_age_s))
+    def low(self) -> DeriverBacklog:
+        """The backlog down to which a modality stays behind."""
+        return DeriverBacklog(min(self.low_lag, self.high_lag - 1), min(self.low_age_s, self.high_age_s))
 
 
-def over(depth: Depth, marks: Marks) -> tuple[Over, ...]:
-    """Which high marks are reached."""
-    reached: list[Over] = []
-    if depth.lag >= marks.high_lag:
+def exceeded(backlog: DeriverBacklog, thresholds: BackpressureThresholds) -> tuple[Exceeded, ...]:
+    """The high thresholds that are reached."""
+    reached: list[Exceeded] = []
+    if backlog.lag >= thresholds.high_lag:
         reached.append("lag")
-    if marks.high_age_s and depth.age_s >= marks.high_age_s:
+    if thresholds.high_age_s and backlog.age_s >= thresholds.high_age_s:
         reached.append("age")
     return tuple(reached)
 
 
-def behind(depth: Depth, marks: Marks, *, before: bool) -> bool:
-    """Whether the modality is behind now, given whether it was ``before``."""
-    if not before or over(depth, marks):
-        return bool(over(depth, marks))
-    old = bool(marks.high_age_s) and depth.age_s > marks.low.age_s
-    return depth.lag > marks.low.lag or old
+def is_behind(backlog: DeriverBacklog, thresholds: BackpressureThresholds, *, was_behind: bool) -> bool:
+    """True while the modality is behind; between the thresholds the previous state counts."""
+    if not was_behind or exceeded(backlog, thresholds):
+        return bool(exceeded(backlog, thresholds))
+    too_old = bool(thresholds.high_age_s) and backlog.age_s > thresholds.low.age_s
+    return backlog.lag > thresholds.low.lag or too_old
 
 
-def verdict(policy: Policy, *, behind: bool) -> Verdict:
-    """What becomes of an event that arrives now."""
-    if not behind or policy == "buffer":
-        return "take"
+def decide(policy: Policy, *, is_behind: bool) -> Decision:
+    """Decide about an event that arrives now."""
+    if not is_behind or policy == "buffer":
+        return "accept"
     return policy
 
 
-def wait_s(depth: Depth, marks: Marks, drained_per_s: float) -> float:
-    """When a source should come back: once low water is expected, in 1 to 60 s."""
+def retry_after_s(backlog: DeriverBacklog, thresholds: BackpressureThresholds, drained_per_s: float) -> float:
+    """Seconds until a source should retry: the expected time to low water, 1 to 60 s."""
     if drained_per_s <= 0:
-        return UNKNOWN_RATE_WAIT_S
-    # The lag is down and something old is still in hand: no rate says how long that takes.
-    if depth.lag <= marks.low.lag:
-        return UNKNOWN_RATE_WAIT_S if marks.high_age_s and depth.age_s > marks.low.age_s else LEAST_WAIT_S
-    return max(math.ceil(min((depth.lag - marks.low.lag) / drained_per_s, MOST_WAIT_S)), LEAST_WAIT_S)
+        return UNKNOWN_RATE_RETRY_AFTER_S
+    # The lag is down but an old event is still pending: no rate predicts its end.
+    if backlog.lag <= thresholds.low.lag:
+        return (
+            UNKNOWN_RATE_RETRY_AFTER_S
+            if thresholds.high_age_s and backlog.age_s > thresholds.low.age_s
+            else MIN_RETRY_AFTER_S
+        )
+    return max(math.ceil(min((backlog.lag - thresholds.low.lag) / drained_per_s, MAX_RETRY_AFTER_S)), MIN_RETRY_AFTER_S)

@@ -9,16 +9,16 @@ from datetime import datetime
 from typing import Protocol
 
 from mmplatform.events import Modality, Position, utc_now
-from mmplatform.ingest.backpressure import Gate
-from mmplatform.ingest.idempotency import RecentEvents
+from mmplatform.ingest.backpressure import BackpressureGate
+from mmplatform.ingest.idempotency import IdempotencyCache
 from mmplatform.ingest.metrics import IngestMetrics
 from mmplatform.ports import Blobs
 from mmplatform.settings import Settings
-from mmplatform.web.body_budget import Budget
+from mmplatform.web.body_budget import BodyBudget
 
 
-class Log(Protocol):
-    """The part of :class:`~mmplatform.kafka.producer.LogProducer` that the gateway writes with."""
+class EventWriter(Protocol):
+    """The part of :class:`~mmplatform.kafka.producer.LogProducer` that the intake uses."""
 
     def send(
         self,
@@ -33,7 +33,7 @@ class Log(Protocol):
 
 
 class AudioFacts(Protocol):
-    """What the probe found in an audio file."""
+    """Properties of an audio file, from the probe."""
 
     @property
     def sample_rate(self) -> int:
@@ -41,7 +41,7 @@ class AudioFacts(Protocol):
 
     @property
     def channels(self) -> int:
-        """How many."""
+        """Number of channels."""
 
     @property
     def duration_s(self) -> float:
@@ -49,7 +49,7 @@ class AudioFacts(Protocol):
 
 
 class ImageFacts(Protocol):
-    """What the probe found in an image file."""
+    """Properties of an image file, from the probe."""
 
     @property
     def width(self) -> int:
@@ -61,22 +61,22 @@ class ImageFacts(Protocol):
 
 
 ProbeAudio = Callable[[bytes, str], AudioFacts]
-"""(data, media type) → facts. Raises Rejected for what cannot be decoded."""
+"""(data, media type) → facts. Raises Rejected for undecodable audio."""
 ProbeImage = Callable[[bytes, str, int], ImageFacts]
-"""(data, media type, most pixels) → facts. Raises Rejected for what cannot be decoded, TooLarge for too many pixels."""
+"""(data, media type, max pixels) → facts. Raises Rejected for an undecodable image, TooLarge for too many pixels."""
 
 
 @dataclass(frozen=True, slots=True)
 class IngestDeps:
-    """Everything that the endpoints need. ``clock`` gives the present, aware of UTC."""
+    """Dependencies of the ingest endpoints. ``clock`` returns the current time, aware of UTC."""
 
     settings: Settings
-    log: Log
+    log: EventWriter
     blobs: Blobs
-    gates: Mapping[Modality, Gate]
-    budget: Budget
+    gates: Mapping[Modality, BackpressureGate]
+    budget: BodyBudget
     probe_audio: ProbeAudio
     probe_image: ProbeImage
     metrics: IngestMetrics = field(default_factory=IngestMetrics)
-    recent: RecentEvents = field(default_factory=RecentEvents)
+    idempotency: IdempotencyCache = field(default_factory=IdempotencyCache)
     clock: Callable[[], datetime] = utc_now

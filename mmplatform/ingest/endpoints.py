@@ -1,9 +1,9 @@
 """The ingest endpoints. 202 means: the bytes are in the blob store and the event is on the log, on disk.
 
-Answers other than 202 are problems (RFC 9457, see ``problems.py``): 409 the id came with other content, 413 too large,
-415 a media type that is not taken, 422 wrong fields or undecodable bytes, 429 with Retry-After while the derivers are
-behind or too many bytes are in hand, 503 while the broker or the blob store is away. A source that gives event ids may
-repeat any request safely.
+Other responses are problems (RFC 9457, see ``problems.py``): 409 the id arrived with other content, 413 too large, 415
+an unsupported media type, 422 invalid fields or undecodable bytes, 429 with Retry-After while the derivers are behind
+or the body budget is used up, 503 while the broker or the blob store is unavailable. A source that sends event ids may
+safely repeat any request.
 """
 
 from __future__ import annotations
@@ -17,12 +17,11 @@ from pydantic import TypeAdapter
 from mmplatform.errors import TooLarge
 from mmplatform.ingest.dependencies import IngestDeps
 from mmplatform.ingest.intake import (
-    Candidate,
     Intake,
-    chat_candidate,
-    chunk_candidate,
-    end_candidate,
-    screenshot_candidate,
+    pending_chat,
+    pending_chunk,
+    pending_end,
+    pending_screenshot,
 )
 from mmplatform.ingest.schemas import (
     AUDIO_TYPES,
@@ -39,60 +38,63 @@ from mmplatform.ingest.schemas import (
 )
 from mmplatform.web.bodies import parse_fields, parse_query, read_json, read_upload
 
-_SMALL_BODY: Final = 65_536
-_LEAST_CHAT_LIMIT: Final = 8_000_000
-_ESCAPED_CHAR: Final = 12
-"""Bytes of one character at the most: a surrogate pair, escaped."""
+_MAX_SMALL_BODY_BYTES: Final = 65_536
+_MIN_CHAT_BODY_LIMIT: Final = 8_000_000
+_MAX_ESCAPED_CHAR_BYTES: Final = 12
+"""A surrogate pair, escaped."""
 
 
 def ingest_router(deps: IngestDeps) -> APIRouter:
-    """The endpoints over these dependencies. The application must use ``problems.answer_problems``."""
+    """The endpoints over these dependencies. The application must use ``problems.install_problem_handlers``."""
     router = APIRouter(tags=["ingest"])
     intake = Intake(deps)
 
     @router.post("/v1/events/chat", status_code=202, openapi_extra=_json_body(ChatBody | list[ChatBody]))
     async def chat(request: Request) -> Accepted | list[Accepted]:
-        """One message as JSON, or a list of up to 500, which are answered with a list in the same order."""
-        with intake.room("chat") as held:
-            limit = max(_LEAST_CHAT_LIMIT, _ESCAPED_CHAR * deps.settings.max_chat_chars + _SMALL_BODY)
-            parsed = parse_chats(await read_json(request, limit, held))
+        """One message as JSON, or a list of up to 500; the response to a list is a list in the same order."""
+        with intake.reserve("chat") as reservation:
+            limit = max(
+                _MIN_CHAT_BODY_LIMIT, _MAX_ESCAPED_CHAR_BYTES * deps.settings.max_chat_chars + _MAX_SMALL_BODY_BYTES
+            )
+            parsed = parse_chats(await read_json(request, limit, reservation))
             bodies = parsed if isinstance(parsed, list) else [parsed]
             if len(bodies) > MAX_BATCH:
                 raise TooLarge(f"the list has {len(bodies)} messages, over the limit of {MAX_BATCH}")
             for body in bodies:
                 intake.check_time(body.event_time)
-            candidates = [chat_candidate(deps, body, body.event_id or _new_id()) for body in bodies]
-            accepted = await intake.accept_all(candidates, held)
+            pending = [pending_chat(deps, body, body.event_id or _new_id()) for body in bodies]
+            accepted = await intake.accept_all(pending, reservation)
             return accepted if isinstance(parsed, list) else accepted[0]
 
     @router.post("/v1/events/screenshot", status_code=202, openapi_extra=_upload(ScreenshotFields, IMAGE_TYPES))
     async def screenshot(request: Request) -> Accepted:
         """One image: multipart with the fields beside it, or the raw body with fields as query or X- headers."""
-        with intake.room("screenshot") as held:
-            upload = await read_upload(request, IMAGE_TYPES, deps.settings.max_image_bytes, held)
-            said = parse_fields(ScreenshotFields, upload.fields)
-            intake.check_time(said.event_time)
-            return await intake.accept(await screenshot_candidate(deps, said, upload, said.event_id or _new_id()), held)
+        with intake.reserve("screenshot") as reservation:
+            upload = await read_upload(request, IMAGE_TYPES, deps.settings.max_image_bytes, reservation)
+            fields = parse_fields(ScreenshotFields, upload.fields)
+            intake.check_time(fields.event_time)
+            return await intake.accept(
+                await pending_screenshot(deps, fields, upload, fields.event_id or _new_id()), reservation
+            )
 
     @router.post("/v1/calls/{call_id}/chunks", status_code=202, openapi_extra=_upload(ChunkFields, AUDIO_TYPES))
     async def chunk(request: Request, call_id: str) -> Accepted:
-        """One piece of a call's audio, decodable by itself; ``event_time`` is when its last sample was captured."""
-        with intake.room("call") as held:
+        """One chunk of a call's audio, decodable by itself; ``event_time`` is when its last sample was captured."""
+        with intake.reserve("call") as reservation:
             call_id = parse_call_id(call_id)
-            upload = await read_upload(request, AUDIO_TYPES, deps.settings.max_chunk_bytes, held)
-            said = parse_fields(ChunkFields, upload.fields)
-            intake.check_time(said.event_time)
-            event_id = said.event_id or f"{call_id}:{said.index}"
-            return await intake.accept(await chunk_candidate(deps, call_id, said, upload, event_id), held)
+            upload = await read_upload(request, AUDIO_TYPES, deps.settings.max_chunk_bytes, reservation)
+            fields = parse_fields(ChunkFields, upload.fields)
+            intake.check_time(fields.event_time)
+            event_id = fields.event_id or f"{call_id}:{fields.index}"
+            return await intake.accept(await pending_chunk(deps, call_id, fields, upload, event_id), reservation)
 
     @router.post("/v1/calls/{call_id}/end", status_code=202, openapi_extra=_json_body(EndFields))
     async def end(request: Request, call_id: str) -> Accepted:
-        """The call is over; fields as JSON, or as query with an empty body. Taken even while calls are slowed."""
+        """End of a call; fields as JSON, or as query with an empty body. Accepted even while calls are slowed."""
         call_id = parse_call_id(call_id)
-        said = await _end_fields(request)
-        intake.check_time(said.event_time)
-        candidate: Candidate = end_candidate(deps, call_id, said, said.event_id or f"{call_id}:end")
-        return await intake.accept(candidate)
+        fields = await _end_fields(request)
+        intake.check_time(fields.event_time)
+        return await intake.accept(pending_end(deps, call_id, fields, fields.event_id or f"{call_id}:end"))
 
     return router
 
@@ -100,7 +102,7 @@ def ingest_router(deps: IngestDeps) -> APIRouter:
 async def _end_fields(request: Request) -> EndFields:
     if request.headers.get("content-type") is None:
         return parse_fields(EndFields, parse_query(request))
-    return parse_end(await read_json(request, _SMALL_BODY))
+    return parse_end(await read_json(request, _MAX_SMALL_BODY_BYTES))
 
 
 def _new_id() -> str:
@@ -108,7 +110,7 @@ def _new_id() -> str:
 
 
 def _json_body(model: Any) -> dict[str, Any]:
-    """The OpenAPI description of a body that we parse ourselves, so that its size is known before it is read."""
+    """OpenAPI description of a body that FastAPI does not parse: the endpoint limits its size while it reads."""
     schema = TypeAdapter(model).json_schema(ref_template="#/components/schemas/{model}")
     definitions = schema.pop("$defs", {})
     if "anyOf" in schema and definitions:
@@ -117,13 +119,13 @@ def _json_body(model: Any) -> dict[str, Any]:
     return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
 
 
-def _upload(model: Any, taken: dict[str, str]) -> dict[str, Any]:
-    """Likewise for a file, raw or in a form."""
+def _upload(model: Any, accepted_types: dict[str, str]) -> dict[str, Any]:
+    """OpenAPI description of a file, raw or in a form."""
     schema = TypeAdapter(model).json_schema()
     required = set(schema.get("required", ()))
     file = {"type": "string", "format": "binary"}
     form = {**schema, "properties": {"file": file, **schema["properties"]}, "required": ["file", *sorted(required)]}
-    content = {media_type: {"schema": file} for media_type in sorted(set(taken.values()))}
+    content = {media_type: {"schema": file} for media_type in sorted(set(accepted_types.values()))}
     parameters = [
         {"name": name, "in": "query", "required": False, "schema": part} for name, part in schema["properties"].items()
     ]

@@ -1,7 +1,7 @@
-"""Which events came just now, so that a source that repeats itself gets the first answer and the log one record.
+"""Idempotency cache of recent events: a repeated request gets the first response, and the log gets one record.
 
-The memory is bounded and dies with the process: an event that comes again after that lies on the log twice, and
-everything behind the log is idempotent by id.
+The cache is bounded and ends with the process: an event repeated later is on the log twice, and every consumer of the
+log is idempotent by id.
 """
 
 from __future__ import annotations
@@ -16,79 +16,79 @@ from typing import Final
 from mmplatform.errors import Conflict, PlatformError
 from mmplatform.events import Position
 
-REMEMBERED: Final = 50_000
+MAX_CACHED_EVENTS: Final = 50_000
 """Events; about 20 MB."""
 
 
 @dataclass(slots=True)
-class _Remembered:
-    """What an event contained, and where it lies once its write is done: a task that is over is four times as large."""
+class _CachedEvent:
+    """Digest of an event, and its position after the write: a finished task would be four times as large."""
 
     digest: bytes
     write: asyncio.Task[Position] | None
-    place: tuple[str, int, int] = ("", 0, 0)
+    position: tuple[str, int, int] = ("", 0, 0)
 
 
-class RecentEvents:
-    """Event id → what it contained and the write that put it onto the log. For one event loop."""
+class IdempotencyCache:
+    """Event id → digest of its content and the write that puts it onto the log. For one event loop."""
 
-    def __init__(self, capacity: int = REMEMBERED) -> None:
+    def __init__(self, capacity: int = MAX_CACHED_EVENTS) -> None:
         self._capacity = capacity
-        self._events: OrderedDict[str, _Remembered] = OrderedDict()
+        self._events: OrderedDict[str, _CachedEvent] = OrderedDict()
 
     def check(self, event_id: str, digest: bytes) -> None:
-        """Return when the id is new, or came with this content.
+        """Return when the id is new, or is cached with this content.
 
         Raises:
-            Conflict: it came with other content.
+            Conflict: it is cached with other content.
         """
-        known = self._events.get(event_id)
-        if known is not None and known.digest != digest:
-            raise Conflict(f"event {event_id} came before with other content: give what is new an id of its own")
+        cached = self._events.get(event_id)
+        if cached is not None and cached.digest != digest:
+            raise Conflict(f"event {event_id} arrived before with other content: give a new event its own id")
 
-    async def once(
+    async def write_once(
         self, event_id: str, digest: bytes, write: Callable[[], Awaitable[Position]]
     ) -> tuple[Position, bool]:
-        """Write the event unless it came before; its position, and whether it was a duplicate.
+        """Write the event unless it is cached; returns its position, and True for a duplicate.
 
-        A duplicate that comes while the first is being written waits for it and shares its fate. A failed write is
-        forgotten, so that it can be tried again. The write goes on when its caller is cancelled.
+        A duplicate of an event whose write is in progress waits for it and shares its outcome. A failed write is
+        removed, so that it can be retried. The write continues when its caller is cancelled.
 
         Raises:
-            Conflict: the id came before with other content.
-            PlatformError: whatever ``write`` raises.
+            Conflict: the id is cached with other content.
+            PlatformError: raised by ``write``.
         """
         self.check(event_id, digest)
-        known = self._events.get(event_id)
-        if known is not None:
+        cached = self._events.get(event_id)
+        if cached is not None:
             self._events.move_to_end(event_id)
-            if known.write is not None:
-                return await asyncio.shield(known.write), True
-            topic, number, offset = known.place
+            if cached.write is not None:
+                return await asyncio.shield(cached.write), True
+            topic, number, offset = cached.position
             return Position(topic=topic, topic_partition=number, offset=offset), True
         task = asyncio.ensure_future(_run(write))
-        self._events[event_id] = _Remembered(digest, task)
-        task.add_done_callback(lambda done: self._written(event_id, done))
+        self._events[event_id] = _CachedEvent(digest, task)
+        task.add_done_callback(lambda finished: self._on_written(event_id, finished))
         return await asyncio.shield(task), False
 
     async def drain(self) -> None:
-        """Wait until no write is under way."""
-        for write in [known.write for known in self._events.values() if known.write is not None]:
+        """Wait until no write is in progress."""
+        for write in [cached.write for cached in self._events.values() if cached.write is not None]:
             with suppress(PlatformError):
                 await asyncio.shield(write)
 
-    def _written(self, event_id: str, task: asyncio.Task[Position]) -> None:
-        # Asking for the exception also marks it as seen, when no caller is left to see it.
+    def _on_written(self, event_id: str, task: asyncio.Task[Position]) -> None:
+        # Reading the exception also marks it as retrieved, in case every caller was cancelled.
         if task.cancelled() or task.exception() is not None:
             self._events.pop(event_id, None)
-        elif (mine := self._events.get(event_id)) is not None and mine.write is task:
-            done = task.result()
-            mine.place, mine.write = (done.topic, done.topic_partition, done.offset), None
+        elif (cached := self._events.get(event_id)) is not None and cached.write is task:
+            written = task.result()
+            cached.position, cached.write = (written.topic, written.topic_partition, written.offset), None
         while len(self._events) > self._capacity:
-            oldest, known = next(iter(self._events.items()))
-            if known.write is not None:
+            oldest_id, oldest = next(iter(self._events.items()))
+            if oldest.write is not None:
                 break
-            del self._events[oldest]
+            del self._events[oldest_id]
 
 
 async def _run(write: Callable[[], Awaitable[Position]]) -> Position:

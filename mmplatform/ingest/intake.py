@@ -1,10 +1,10 @@
-"""From a request that was read to an event on the log: once for each event id, the bytes before the pointer.
+"""Writes a parsed request onto the log as an event: once for each event id, the bytes before the pointer.
 
-In this order, and nothing is answered before the last:
+The steps run in this order, and the response follows the last:
 
-1. is the id new, or the same content again? (:class:`~mmplatform.ingest.idempotency.RecentEvents`)
-2. can the bytes be decoded? 3. the bytes are durable in the blob store 4. ``ingested_at`` is stamped
-5. the log has acknowledged the event.
+1. check that the id is new, or repeats its content (:class:`~mmplatform.ingest.idempotency.IdempotencyCache`)
+2. decode the bytes 3. store the bytes durably in the blob store 4. stamp ``ingested_at``
+5. wait until the log has acknowledged the event.
 """
 
 from __future__ import annotations
@@ -28,103 +28,105 @@ from mmplatform.events import (
     Screenshot,
     encode,
 )
-from mmplatform.ingest.backpressure_policy import Over
+from mmplatform.ingest.backpressure_policy import Exceeded
 from mmplatform.ingest.dependencies import IngestDeps
 from mmplatform.ingest.schemas import MAX_CHUNK_S, Accepted, ChatBody, ChunkFields, EndFields, ScreenshotFields
 from mmplatform.kafka.topics import topic_name
 from mmplatform.modalities import MODALITIES, SHED
 from mmplatform.web.bodies import Upload
-from mmplatform.web.body_budget import Held
+from mmplatform.web.body_budget import BodyReservation
 
 
 @dataclass(frozen=True, slots=True)
-class Candidate:
-    """An event about to be written. ``make`` builds it, after its bytes are safe.
+class PendingEvent:
+    """An event to be written. ``build`` stores its bytes and returns it.
 
-    ``sheddable``: it costs a model something. The end of a call does not, and without it the call would stay open.
+    ``sheddable``: deriving it costs model time. The end of a call costs none, and without it the call would stay open.
     """
 
     event_id: str
     modality: Modality
     digest: bytes
     size: int
-    make: Callable[[], Awaitable[Event]]
+    build: Callable[[], Awaitable[Event]]
     sheddable: bool = True
 
 
 class Intake:
-    """Writes candidates onto the log."""
+    """Writes pending events onto the log."""
 
     def __init__(self, deps: IngestDeps) -> None:
         self._deps = deps
 
     @contextmanager
-    def room(self, modality: Modality) -> Iterator[Held]:
-        """Hold a request's bytes while it is answered; every Busy within is counted.
+    def reserve(self, modality: Modality) -> Iterator[BodyReservation]:
+        """Reserve a request's bytes while it is handled; every Busy within counts as throttled.
 
         Raises:
-            Busy: the modality takes no more just now.
+            Busy: the modality accepts no more right now.
         """
         try:
             self._deps.gates[modality].check()
-            with self._deps.budget.hold() as held:
-                yield held
+            with self._deps.budget.reserve() as reservation:
+                yield reservation
         except Busy:
-            self._deps.metrics.busy.labels(modality).inc()
+            self._deps.metrics.throttled_requests.labels(modality).inc()
             raise
 
     def check_time(self, event_time: datetime | None) -> None:
-        """Return when the time can be. Raises Rejected for one that lies too far ahead of our clock."""
+        """Return when the time is plausible. Raises Rejected for one too far ahead of the gateway's clock."""
         if event_time is None:
             return
         ahead = (event_time - self._deps.clock()).total_seconds()
         limit = self._deps.settings.max_future_s
         if ahead > limit:
-            raise Rejected(f"event_time lies {ahead:.0f} s ahead of our clock, over the limit of {limit:.0f} s")
+            raise Rejected(f"event_time is {ahead:.0f} s ahead of the gateway's clock, over the limit of {limit:.0f} s")
 
-    async def accept(self, candidate: Candidate, held: Held | None = None) -> Accepted:
-        """Write the event unless it is there; ``held`` are its bytes, which the write may need longer than its caller.
+    async def accept(self, pending: PendingEvent, reservation: BodyReservation | None = None) -> Accepted:
+        """Write the event unless it is a duplicate; the write keeps ``reservation`` even if its caller is cancelled.
 
         Raises:
-            Conflict: its id came before with other content.
+            Conflict: its id arrived before with other content.
             Rejected: its bytes cannot be decoded, or are too large.
-            Busy: the log's writer is full.
+            Busy: the producer's queue is full.
             Unavailable: the blob store or the broker does not answer.
         """
-        deps, gate = self._deps, self._deps.gates[candidate.modality]
-        why = gate.check() if candidate.sheddable and gate.policy == "shed" else ()
-        position, duplicate = await deps.recent.once(
-            candidate.event_id, candidate.digest, lambda: self._write(candidate, held, why)
+        deps, gate = self._deps, self._deps.gates[pending.modality]
+        shed_reasons = gate.check() if pending.sheddable and gate.policy == "shed" else ()
+        position, duplicate = await deps.idempotency.write_once(
+            pending.event_id, pending.digest, lambda: self._write(pending, reservation, shed_reasons)
         )
-        deps.metrics.events.labels(candidate.modality, "duplicate" if duplicate else "accepted").inc()
+        deps.metrics.events.labels(pending.modality, "duplicate" if duplicate else "accepted").inc()
         if not duplicate:
-            deps.metrics.bytes.labels(candidate.modality).inc(candidate.size)
-            if why:
-                deps.metrics.shed.labels(candidate.modality).inc()
+            deps.metrics.bytes.labels(pending.modality).inc(pending.size)
+            if shed_reasons:
+                deps.metrics.shed.labels(pending.modality).inc()
             elif gate.closed and gate.policy == "buffer":
-                deps.metrics.buffered.labels(candidate.modality).inc()
+                deps.metrics.buffered.labels(pending.modality).inc()
         return Accepted(
-            event_id=candidate.event_id, position=position, duplicate=duplicate, shed=bool(why) and not duplicate
+            event_id=pending.event_id, position=position, duplicate=duplicate, shed=bool(shed_reasons) and not duplicate
         )
 
-    async def accept_all(self, candidates: list[Candidate], held: Held) -> list[Accepted]:
+    async def accept_all(self, pending: list[PendingEvent], reservation: BodyReservation) -> list[Accepted]:
         """Write events, in order within a conversation; all ids are checked for conflicts before the first is written.
 
         Raises:
-            As :meth:`accept`; the others may then be on the log, and the same call again finds them as duplicates.
+            As :meth:`accept`; the others may then be on the log, and a repeated call finds them as duplicates.
         """
         digests: dict[str, bytes] = {}
-        for candidate in candidates:
-            self._deps.recent.check(candidate.event_id, candidate.digest)
-            if digests.setdefault(candidate.event_id, candidate.digest) != candidate.digest:
-                raise Conflict(f"event {candidate.event_id} is in the list twice, with different content")
-        # Each write queues its record before it awaits anything, so that the log has the order of the list.
-        return list(await asyncio.gather(*(self.accept(candidate, held) for candidate in candidates)))
+        for event in pending:
+            self._deps.idempotency.check(event.event_id, event.digest)
+            if digests.setdefault(event.event_id, event.digest) != event.digest:
+                raise Conflict(f"event {event.event_id} is in the list twice, with different content")
+        # Each write queues its record before its first await, so the log has the order of the list.
+        return list(await asyncio.gather(*(self.accept(event, reservation) for event in pending)))
 
-    async def _write(self, candidate: Candidate, held: Held | None, why: tuple[Over, ...]) -> Position:
-        with held or nullcontext():
-            event = await candidate.make()
-            shed = {SHED: ",".join(why).encode()} if why else {}
+    async def _write(
+        self, pending: PendingEvent, reservation: BodyReservation | None, shed_reasons: tuple[Exceeded, ...]
+    ) -> Position:
+        with reservation or nullcontext():
+            event = await pending.build()
+            shed = {SHED: ",".join(shed_reasons).encode()} if shed_reasons else {}
             spec = MODALITIES[MODALITY_OF_KIND[event.kind]]
             written = await asyncio.wrap_future(
                 self._deps.log.send(
@@ -135,102 +137,102 @@ class Intake:
                     headers={"event_id": event.event_id.encode(), "kind": event.kind.encode()} | shed,
                 )
             )
-        self._deps.gates[candidate.modality].took()  # here, since a caller that gave up does not take it back
-        # A position names the topic as the platform does: without this Kafka's prefix.
+        self._deps.gates[pending.modality].record_accepted()  # here: the event stays if its caller is cancelled
+        # A position names the platform's topic, without the prefix of this Kafka.
         return written.model_copy(update={"topic": spec.topic})
 
 
-def chat_candidate(deps: IngestDeps, body: ChatBody, event_id: str) -> Candidate:
-    """A chat message; there are no bytes to keep. Raises TooLarge."""
+def pending_chat(deps: IngestDeps, body: ChatBody, event_id: str) -> PendingEvent:
+    """A chat message; it has no bytes for the blob store. Raises TooLarge."""
     limit = deps.settings.max_chat_chars
     if len(body.text) > limit:
         raise TooLarge(f"event {event_id}: the text has {len(body.text)} characters, over the limit of {limit}")
 
-    async def make() -> Event:
+    async def build() -> Event:
         now = deps.clock()
-        said = body.model_dump(exclude={"event_id", "event_time"})
-        return ChatMessage(event_id=event_id, event_time=body.event_time or now, ingested_at=now, **said)
+        fields = body.model_dump(exclude={"event_id", "event_time"})
+        return ChatMessage(event_id=event_id, event_time=body.event_time or now, ingested_at=now, **fields)
 
-    return Candidate(event_id, "chat", body.content_digest("chat_message"), len(body.text.encode()), make)
+    return PendingEvent(event_id, "chat", body.content_digest("chat_message"), len(body.text.encode()), build)
 
 
-async def screenshot_candidate(deps: IngestDeps, said: ScreenshotFields, upload: Upload, event_id: str) -> Candidate:
+async def pending_screenshot(deps: IngestDeps, fields: ScreenshotFields, upload: Upload, event_id: str) -> PendingEvent:
     """An image."""
     arrived = deps.clock()
 
-    async def make() -> Event:
-        most = deps.settings.max_image_pixels
-        facts = await asyncio.to_thread(deps.probe_image, upload.data, upload.media_type, most)
-        blob = await _kept(deps, upload)
+    async def build() -> Event:
+        max_pixels = deps.settings.max_image_pixels
+        facts = await asyncio.to_thread(deps.probe_image, upload.data, upload.media_type, max_pixels)
+        blob = await _store_blob(deps, upload)
         return Screenshot(
             event_id=event_id,
-            conversation_id=said.conversation_id,
-            subject_id=said.subject_id,
-            source=said.source,
-            event_time=said.event_time or arrived,
+            conversation_id=fields.conversation_id,
+            subject_id=fields.subject_id,
+            source=fields.source,
+            event_time=fields.event_time or arrived,
             ingested_at=deps.clock(),
             width=facts.width,
             height=facts.height,
             blob=blob,
         )
 
-    digest = await asyncio.to_thread(said.content_digest, "screenshot", upload.data)
-    return Candidate(event_id, "screenshot", digest, len(upload.data), make)
+    digest = await asyncio.to_thread(fields.content_digest, "screenshot", upload.data)
+    return PendingEvent(event_id, "screenshot", digest, len(upload.data), build)
 
 
-async def chunk_candidate(
-    deps: IngestDeps, call_id: str, said: ChunkFields, upload: Upload, event_id: str
-) -> Candidate:
-    """A piece of a call."""
+async def pending_chunk(
+    deps: IngestDeps, call_id: str, fields: ChunkFields, upload: Upload, event_id: str
+) -> PendingEvent:
+    """A chunk of a call."""
     arrived = deps.clock()
 
-    async def make() -> Event:
+    async def build() -> Event:
         facts = await asyncio.to_thread(deps.probe_audio, upload.data, upload.media_type)
         if facts.duration_s > MAX_CHUNK_S:
             raise TooLarge(f"the chunk lasts {facts.duration_s:.0f} s, over the limit of {MAX_CHUNK_S:.0f} s: split it")
-        if said.speakers and len(said.speakers) != facts.channels:
+        if fields.speakers and len(fields.speakers) != facts.channels:
             raise Rejected(
-                f"{len(said.speakers)} speakers are named for {facts.channels} channels: one for each, or none"
+                f"{len(fields.speakers)} speakers are named for {facts.channels} channels: one for each, or none"
             )
-        blob = await _kept(deps, upload)
+        blob = await _store_blob(deps, upload)
         return CallChunk(
             event_id=event_id,
             conversation_id=call_id,
-            subject_id=said.subject_id,
-            source=said.source,
-            event_time=said.event_time or arrived,
+            subject_id=fields.subject_id,
+            source=fields.source,
+            event_time=fields.event_time or arrived,
             ingested_at=deps.clock(),
-            chunk_index=said.index,
-            start_s=said.start_s,
+            chunk_index=fields.index,
+            start_s=fields.start_s,
             duration_s=facts.duration_s,
             sample_rate=facts.sample_rate,
             channels=facts.channels,
-            speakers=said.speakers,
+            speakers=fields.speakers,
             blob=blob,
         )
 
-    digest = await asyncio.to_thread(said.content_digest, f"call_chunk/{call_id}", upload.data)
-    return Candidate(event_id, "call", digest, len(upload.data), make)
+    digest = await asyncio.to_thread(fields.content_digest, f"call_chunk/{call_id}", upload.data)
+    return PendingEvent(event_id, "call", digest, len(upload.data), build)
 
 
-def end_candidate(deps: IngestDeps, call_id: str, said: EndFields, event_id: str) -> Candidate:
+def pending_end(deps: IngestDeps, call_id: str, fields: EndFields, event_id: str) -> PendingEvent:
     """The end of a call."""
 
-    async def make() -> Event:
+    async def build() -> Event:
         now = deps.clock()
         return CallEnd(
             event_id=event_id,
             conversation_id=call_id,
-            subject_id=said.subject_id,
-            source=said.source,
-            event_time=said.event_time or now,
+            subject_id=fields.subject_id,
+            source=fields.source,
+            event_time=fields.event_time or now,
             ingested_at=now,
             reason="ended",
-            chunks=said.chunks,
+            chunks=fields.chunks,
         )
 
-    return Candidate(event_id, "call", said.content_digest(f"call_end/{call_id}"), 0, make, sheddable=False)
+    return PendingEvent(event_id, "call", fields.content_digest(f"call_end/{call_id}"), 0, build, sheddable=False)
 
 
-async def _kept(deps: IngestDeps, upload: Upload) -> BlobRef:
+async def _store_blob(deps: IngestDeps, upload: Upload) -> BlobRef:
     return await asyncio.to_thread(lambda: deps.blobs.put(upload.data, media_type=upload.media_type))

@@ -1,4 +1,4 @@
-"""What the gateway counts, for ``/metrics``. A registry of its own: two applications in one process do not mix."""
+"""Metrics of the gateway, for ``/metrics``. Each has its own registry: two applications in one process do not mix."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mmplatform.events import Modality
-from mmplatform.ingest.backpressure import Gate
+from mmplatform.ingest.backpressure import BackpressureGate
 
 _BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
-_UNSEEN_STATUS: Final = 500
+_UNANSWERED_STATUS: Final = 500
 
 
 class IngestMetrics:
@@ -22,88 +22,96 @@ class IngestMetrics:
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         self.requests = Counter(
-            "mmplatform_gateway_requests", "Answers, by route and status", ["route", "status"], registry=self.registry
+            "mmplatform_gateway_requests", "Responses by route and status", ["route", "status"], registry=self.registry
         )
-        self.seconds = Histogram(
+        self.request_seconds = Histogram(
             "mmplatform_gateway_request_seconds",
-            "From a request's first byte to its answer",
+            "Time from a request's first byte to its response",
             ["route"],
             buckets=_BUCKETS,
             registry=self.registry,
         )
         self.events = Counter(
-            "mmplatform_gateway_events", "Events taken, by outcome", ["modality", "outcome"], registry=self.registry
+            "mmplatform_gateway_events", "Accepted events by outcome", ["modality", "outcome"], registry=self.registry
         )
         self.bytes = Counter(
-            "mmplatform_gateway_bytes", "Bytes of texts, audio and images taken", ["modality"], registry=self.registry
+            "mmplatform_gateway_bytes", "Accepted bytes of text, audio and images", ["modality"], registry=self.registry
         )
-        self.busy = Counter(
-            "mmplatform_gateway_busy", "Requests answered with 429", ["modality"], registry=self.registry
+        self.throttled_requests = Counter(
+            "mmplatform_gateway_throttled_requests", "Requests answered with 429", ["modality"], registry=self.registry
         )
         self.shed = Counter(
-            "mmplatform_gateway_shed", "Events kept but shed: nothing is derived", ["modality"], registry=self.registry
+            "mmplatform_gateway_shed", "Events stored but shed, so not derived", ["modality"], registry=self.registry
         )
         self.buffered = Counter(
-            "mmplatform_gateway_buffered", "Events taken over high water", ["modality"], registry=self.registry
+            "mmplatform_gateway_buffered", "Events accepted over high water", ["modality"], registry=self.registry
         )
-        self.closings = Gauge(
-            "mmplatform_gateway_high_waters", "Times that high water was reached", ["modality"], registry=self.registry
+        self.high_water_reached = Counter(
+            "mmplatform_gateway_high_water_reached",
+            "Times that high water was reached",
+            ["modality"],
+            registry=self.registry,
         )
-        self.over = Gauge(
+        self._high_water_counts: dict[Modality, int] = {}
+        self.over_high_water = Gauge(
             "mmplatform_gateway_over_high_water",
             "1 from high water until low water",
             ["modality", "policy"],
             registry=self.registry,
         )
-        self.oldest = Gauge(
-            "mmplatform_gateway_oldest_seconds",
-            "Age of the oldest event that no deriver is done with",
+        self.oldest_event_age = Gauge(
+            "mmplatform_gateway_oldest_event_age_seconds",
+            "Age of the oldest event that is not derived yet",
             ["modality"],
             registry=self.registry,
         )
-        self.held = Gauge("mmplatform_gateway_held_bytes", "Bytes of request bodies in hand", registry=self.registry)
+        self.inflight_body_bytes = Gauge(
+            "mmplatform_gateway_inflight_body_bytes", "Bytes of request bodies in flight", registry=self.registry
+        )
         self.lag = Gauge(
             "mmplatform_gateway_lag", "Events that the derivers are behind", ["modality"], registry=self.registry
         )
 
-    def look(self, gates: Mapping[Modality, Gate]) -> None:
-        """Take down how the gates stand; one whose lag is not known yet is left out."""
+    def observe_gates(self, gates: Mapping[Modality, BackpressureGate]) -> None:
+        """Copy the state of the gates; one without an observation is left out."""
         for modality, gate in gates.items():
-            if gate.depth is None:
+            if gate.backlog is None:
                 continue
-            self.lag.labels(modality).set(gate.depth.lag)
-            self.oldest.labels(modality).set(gate.depth.age_s)
-            self.over.labels(modality, gate.policy).set(gate.closed)
-            self.closings.labels(modality).set(gate.closings)
+            self.lag.labels(modality).set(gate.backlog.lag)
+            self.oldest_event_age.labels(modality).set(gate.backlog.age_s)
+            self.over_high_water.labels(modality, gate.policy).set(gate.closed)
+            counted = self._high_water_counts.get(modality, 0)
+            self.high_water_reached.labels(modality).inc(gate.high_water_count - counted)
+            self._high_water_counts[modality] = gate.high_water_count
 
-    def page(self) -> bytes:
-        """All of it, in Prometheus' text format."""
+    def render(self) -> bytes:
+        """All metrics in Prometheus' text format."""
         return generate_latest(self.registry)
 
 
-class RequestMetrics:
-    """ASGI middleware: counts and times each answer under its route's template, never under the path that was asked."""
+class RequestMetricsMiddleware:
+    """ASGI middleware: counts and times each response under its route's template, never under the requested path."""
 
     def __init__(self, app: ASGIApp, metrics: IngestMetrics) -> None:
         self._app = app
         self._metrics = metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass one request on."""
+        """Forward one request."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        status, started = _UNSEEN_STATUS, time.perf_counter()
+        status, started = _UNANSWERED_STATUS, time.perf_counter()
 
-        async def noting(message: Message) -> None:
+        async def send_and_track(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
             await send(message)
 
         try:
-            await self._app(scope, receive, noting)
+            await self._app(scope, receive, send_and_track)
         finally:
             route = getattr(scope.get("route"), "path", "unmatched")
             self._metrics.requests.labels(route, status).inc()
-            self._metrics.seconds.labels(route).observe(time.perf_counter() - started)
+            self._metrics.request_seconds.labels(route).observe(time.perf_counter() - started)

@@ -1,7 +1,7 @@
-"""What sources send and what they are answered: one closed record for each endpoint, shared with the client.
+"""Request and response records: one closed record for each endpoint, shared with the client.
 
-Texts and ids are refused when they hold NUL or half a surrogate pair: neither survives every store behind us. So is
-what the contract of its table would set aside (:mod:`quality.contracts`): the source is still there to mend it.
+Texts and ids with NUL or half a surrogate pair are refused: not every store can hold them. So are values that the
+contract of their table would quarantine (:mod:`quality.contracts`): here the source can still fix them.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field, TypeAdapter, ValidationError
 
 from mmplatform.events import MOST_SPEAKERS, Identifier, Position, Record, SpeakerName
-from mmplatform.web.validation import invalid
+from mmplatform.web.validation import invalid_request
 from quality.contracts import EARLIEST, MOST_CALL_S, VISIBLE, Limits
 
 MAX_BATCH: Final = 500
 MAX_CHUNK_S: Final = Limits().max_chunk_s
-_SEEN: Final = re.compile(VISIBLE)
+_VISIBLE: Final = re.compile(VISIBLE)
 
 AUDIO_TYPES: Final[dict[str, str]] = {
     "audio/wav": "audio/wav",
@@ -44,11 +44,11 @@ IMAGE_TYPES: Final[dict[str, str]] = {
     "image/jpg": "image/jpeg",
     "image/webp": "image/webp",
 }
-"""Media types that are taken, and the one name that each goes by from here on."""
+"""Accepted media types → the canonical name of each."""
 
 
 def _to_utc(moment: datetime) -> datetime:
-    # Compared before it is converted: the conversion of the first and last days of the calendar overflows.
+    # Compare before the conversion, which overflows on the first and last days of the calendar.
     if moment < EARLIEST:
         raise ValueError(f"lies before {EARLIEST:%Y-%m-%d}: a wrong clock")
     try:
@@ -58,7 +58,7 @@ def _to_utc(moment: datetime) -> datetime:
 
 
 def _not_blank(text: str) -> str:
-    if _SEEN.search(text) is None:
+    if _VISIBLE.search(text) is None:
         raise ValueError("is blank")
     return text
 
@@ -69,34 +69,34 @@ def _split_names(value: Any) -> Any:
     return value
 
 
-Moment = Annotated[AwareDatetime, AfterValidator(_to_utc)]
+EventTime = Annotated[AwareDatetime, AfterValidator(_to_utc)]
 Text = Annotated[str, Field(min_length=1, pattern=r"^[^\x00]*$"), AfterValidator(_not_blank)]
 Speaker = Annotated[SpeakerName, Field(min_length=1, pattern=r"^[^\x00-\x1f\x7f]+$")]
 CallId = Annotated[str, Field(min_length=1, max_length=180, pattern=r"^[^\x00-\x1f\x7f\ufffd]+$")]
-"""A call's id: shorter than an identifier, since chunks' ids are made from it. U+FFFD is what a broken one becomes."""
+"""A call's id: shorter than an identifier, since chunk ids contain it. U+FFFD marks an id with broken encoding."""
 
 
 class _FromSource(Record):
     """Fields that every source may send. ``event_time`` defaults to now, at the gateway."""
 
     subject_id: Identifier
-    event_time: Moment | None = None
+    event_time: EventTime | None = None
     source: str = Field(default="", max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")
 
     def content_digest(self, kind: str, data: bytes = b"") -> bytes:
-        """What is compared when an event id comes again.
+        """Digest that is compared when an event id arrives again.
 
-        All that the source says and the bytes, without ``event_time``: a source that stamps when it sends repeats
-        itself with another one, and the first stamp stands.
+        It covers all fields and the bytes, but not ``event_time``: a source that stamps at sending repeats a request
+        with another time, and the first one counts.
         """
-        said = self.model_dump(mode="json", exclude={"event_time"})
-        digest = hashlib.sha256(json.dumps([kind, said], sort_keys=True).encode())
+        fields = self.model_dump(mode="json", exclude={"event_time"})
+        digest = hashlib.sha256(json.dumps([kind, fields], sort_keys=True).encode())
         digest.update(hashlib.sha256(data).digest())
         return digest.digest()
 
 
 class ChatBody(_FromSource):
-    """One chat message. Without ``event_id`` a repeated post is a second message."""
+    """One chat message. Without ``event_id`` a repeated request is a second message."""
 
     event_id: Identifier | None = None
     conversation_id: Identifier
@@ -105,14 +105,14 @@ class ChatBody(_FromSource):
 
 
 class ScreenshotFields(_FromSource):
-    """What is said about one image: form fields, query parameters or ``X-`` headers."""
+    """Fields of one image: form fields, query parameters or ``X-`` headers."""
 
     event_id: Identifier | None = None
     conversation_id: Identifier
 
 
 class ChunkFields(_FromSource):
-    """What is said about one audio chunk. ``event_id`` defaults to ``call_id:index``."""
+    """Fields of one audio chunk. ``event_id`` defaults to ``call_id:index``."""
 
     event_id: Identifier | None = None
     index: int = Field(ge=0, le=10_000_000)
@@ -121,16 +121,16 @@ class ChunkFields(_FromSource):
 
 
 class EndFields(_FromSource):
-    """A call ended. ``event_id`` defaults to ``call_id:end``."""
+    """Fields of a call's end. ``event_id`` defaults to ``call_id:end``."""
 
     event_id: Identifier | None = None
     chunks: int | None = Field(default=None, ge=0, le=10_000_001)
 
 
 class Accepted(Record):
-    """The answer 202: where the event lies on the log. ``duplicate``: it was there already, at this position.
+    """Response 202: the event's position on the log. ``duplicate``: it was on the log already, at this position.
 
-    ``shed``: it is kept, and nothing is derived from it until its hour is reprocessed. A duplicate does not say.
+    ``shed``: it is stored, and not derived until its hour is reprocessed; always false for a duplicate.
     """
 
     event_id: str
@@ -142,30 +142,30 @@ class Accepted(Record):
 _ONE_CHAT: TypeAdapter[ChatBody] = TypeAdapter(ChatBody)
 _MANY_CHATS: TypeAdapter[list[ChatBody]] = TypeAdapter(Annotated[list[ChatBody], Field(min_length=1)])
 _CALL_ID: TypeAdapter[str] = TypeAdapter(CallId)
-_ENDS: TypeAdapter[EndFields] = TypeAdapter(EndFields)
+_CALL_END: TypeAdapter[EndFields] = TypeAdapter(EndFields)
 
 
 def parse_chats(body: bytes) -> ChatBody | list[ChatBody]:
-    """One message, or a list of them. Raises Invalid."""
+    """One message, or a list of them. Raises InvalidRequest."""
     adapter: TypeAdapter[Any] = _MANY_CHATS if body.lstrip()[:1] == b"[" else _ONE_CHAT
     try:
         parsed: ChatBody | list[ChatBody] = adapter.validate_json(body)
     except ValidationError as error:
-        raise invalid(error) from None
+        raise invalid_request(error) from None
     return parsed
 
 
 def parse_end(body: bytes) -> EndFields:
-    """The JSON body of a call's end. Raises Invalid."""
+    """The JSON body of a call's end. Raises InvalidRequest."""
     try:
-        return _ENDS.validate_json(body)
+        return _CALL_END.validate_json(body)
     except ValidationError as error:
-        raise invalid(error) from None
+        raise invalid_request(error) from None
 
 
 def parse_call_id(call_id: str) -> str:
-    """A call's id, from the path. Raises Invalid."""
+    """A call's id, from the path. Raises InvalidRequest."""
     try:
         return _CALL_ID.validate_python(call_id)
     except ValidationError as error:
-        raise invalid(error, at="call_id") from None
+        raise invalid_request(error, at="call_id") from None

@@ -1,1 +1,1 @@
-"""The replay log: how clients connect, the one writer, the read side, topics and their partitions, dead letters."""
+"""The replay log: client connection, producer, reader, topics and their partitions, dead letters."""

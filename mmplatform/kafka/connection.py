@@ -1,6 +1,6 @@
-"""How every Kafka client of the platform connects: one place for addresses, SASL, TLS and what Kafka's errors mean.
+"""Connection settings of every Kafka client: addresses, SASL, TLS, and the mapping of Kafka's errors.
 
-Callers: the producer, the topics, the read side of the log, and the Quix shells (through :func:`connection`).
+Callers: the producer, the topics, the reader, and the Quix shells (through :func:`quix_connection`).
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from mmplatform.settings import Settings
 if TYPE_CHECKING:
     from quixstreams.kafka.configuration import ConnectionConfig
 
-MANNERS: Final[Mapping[str, Any]] = {
-    # A broker that comes back is found within a second (librdkafka's own ceiling is ten).
+COMMON_CLIENT_CONFIG: Final[Mapping[str, Any]] = {
+    # Reconnect to a restarted broker within a second (librdkafka's own maximum is ten).
     "reconnect.backoff.max.ms": 1_000,
-    # Topic partitions that are new are known within a minute (librdkafka's own interval is five).
+    # Discover new topic partitions within a minute (librdkafka's own interval is five).
     "topic.metadata.refresh.interval.ms": 60_000,
-    # librdkafka writes to stderr on its own; what matters reaches us as errors and is logged once, by us.
+    # Silences librdkafka's own lines on stderr: relevant errors reach the platform, which logs each once.
     "log_level": 2,
 }
-"""How every client behaves whatever it connects to. Quix takes these apart from the connection."""
+"""Settings that are independent of the address. Quix takes these apart from the connection."""
 
 _MISCONFIGURED: Final = frozenset(
     {
@@ -52,7 +52,7 @@ def client_config(settings: Settings) -> dict[str, Any]:
     """The librdkafka settings that every client shares; a fresh dict, to which a client adds its own.
 
     Raises:
-        Misconfigured: no address, a certificate file that is not there, or half a SASL login.
+        Misconfigured: no address, a missing certificate file, or an incomplete SASL login.
     """
     if not settings.kafka:
         raise Misconfigured(
@@ -63,46 +63,46 @@ def client_config(settings: Settings) -> dict[str, Any]:
         "bootstrap.servers": settings.kafka,
         "security.protocol": settings.kafka_security_protocol.lower(),
         "client.id": f"mmplatform-{settings.instance}",
-        **MANNERS,
+        **COMMON_CLIENT_CONFIG,
         **_sasl(settings),
         **_tls(settings),
     }
 
 
-def connection(settings: Settings) -> ConnectionConfig:
+def quix_connection(settings: Settings) -> ConnectionConfig:
     """The same connection for Quix Streams: its ``Application(broker_address=...)``. Raises Misconfigured.
 
-    It takes where and how to connect and drops the rest, :data:`MANNERS` too.
+    Quix keeps the address, SASL and TLS and drops the rest, :data:`COMMON_CLIENT_CONFIG` too.
     """
     from quixstreams.kafka.configuration import ConnectionConfig
 
     return ConnectionConfig.from_librdkafka_dict(client_config(settings), ignore_extras=True)
 
 
-def admin(settings: Settings) -> AdminClient:
-    """An admin client. Keep the object alive while its futures are awaited. Raises Misconfigured."""
-    return made(AdminClient, client_config(settings))
+def admin_client(settings: Settings) -> AdminClient:
+    """Create an admin client. Keep the object alive while its futures are awaited. Raises Misconfigured."""
+    return create_client(AdminClient, client_config(settings))
 
 
-def made(client: Any, config: dict[str, Any]) -> Any:
-    """Construct a Kafka client. Raises Misconfigured for a setting that librdkafka does not take."""
+def create_client(client: Any, config: dict[str, Any]) -> Any:
+    """Construct a Kafka client. Raises Misconfigured for a setting that librdkafka rejects."""
     try:
         return client(config)
     except KafkaException as error:
         raise Misconfigured(f"Kafka settings: {error.args[0].str()} (see MMPLATFORM_KAFKA_*)") from None
 
 
-def platform_error(error: KafkaError | KafkaException, doing: str) -> PlatformError:
-    """What a Kafka error means to the platform; ``doing`` says what we were at, e.g. ``"writing to artifacts"``."""
+def platform_error(error: KafkaError | KafkaException, action: str) -> PlatformError:
+    """Map a Kafka error to the platform's error tree; ``action`` names the operation: ``"writing to artifacts"``."""
     cause: KafkaError = error.args[0] if isinstance(error, KafkaException) else error
-    code, said = cause.code(), f"{doing}: {cause.name()}: {cause.str()}"
+    code, message = cause.code(), f"{action}: {cause.name()}: {cause.str()}"
     if code == KafkaError._QUEUE_FULL:  # noqa: SLF001
-        return Busy(f"{doing}: the producer's queue is full", retry_after=1.0)
+        return Busy(f"{action}: the producer's queue is full", retry_after=1.0)
     if code == KafkaError.MSG_SIZE_TOO_LARGE:
-        return TooLarge(f"{doing}: the record is larger than the broker takes (max.message.bytes)")
+        return TooLarge(f"{action}: the record is larger than the broker accepts (max.message.bytes)")
     if code in _MISCONFIGURED:
-        return Misconfigured(f"{said} (check MMPLATFORM_KAFKA_* and that the topics exist)")
-    return Unavailable(f"{said} (is the broker at MMPLATFORM_KAFKA up?)")
+        return Misconfigured(f"{message} (check MMPLATFORM_KAFKA_* and that the topics exist)")
+    return Unavailable(f"{message} (is the broker at MMPLATFORM_KAFKA up?)")
 
 
 def _sasl(settings: Settings) -> dict[str, str]:
@@ -113,7 +113,7 @@ def _sasl(settings: Settings) -> dict[str, str]:
         "kafka_sasl_username": settings.kafka_sasl_username,
         "kafka_sasl_password": settings.kafka_sasl_password.get_secret_value(),
     }
-    _all_set(login, settings.kafka_security_protocol)
+    _require_all(login, settings.kafka_security_protocol)
     return {name.removeprefix("kafka_").replace("_", "."): value for name, value in login.items()}
 
 
@@ -131,7 +131,7 @@ def _tls(settings: Settings) -> dict[str, str]:
     return {key: path for key, (_, path) in files.items() if path}
 
 
-def _all_set(values: dict[str, str], protocol: str) -> None:
+def _require_all(values: dict[str, str], protocol: str) -> None:
     missing: Iterable[str] = [f"MMPLATFORM_{name.upper()}" for name, value in values.items() if not value]
     if missing:
         raise Misconfigured(f"{', '.join(missing)} must be set for the protocol {protocol}")

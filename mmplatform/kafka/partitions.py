@@ -1,13 +1,13 @@
-"""How many topic partitions each modality has, and more of them for a modality.
+"""Topic partitions of each modality: their state, and an increase of their count.
 
-As many derivers of a modality can work at once as its topic has topic partitions. A record's topic partition is the
-hash of its conversation, modulo their number: with another number nearly every conversation moves. What lies in the old
-one stays there, and nobody keeps two topic partitions in step. So a number is raised only while nothing of the modality
-waits, and for calls only while none is open: the state of a call lies by topic partition, and does not move with it.
-Nobody can hold the sources from here, so what came between the look and the growth is told afterwards.
+A modality's topic can have as many active derivers as topic partitions. A conversation's topic partition is
+``hash(id) % count``. Changing the count moves nearly every conversation, while its old records stay, and topic
+partitions are not consumed in step. So the count is increased only while the modality has no lag, and for calls only
+while no call is open: call state belongs to a topic partition and does not move. The sources cannot be paused from
+here, so events that arrive between the check and the increase are reported afterwards.
 
-Only the topics of events are raised. On ``artifacts`` a retraction counts by its offset against that of what it takes
-back, which must lie in one topic partition for ever.
+Only topics of events are increased. On ``artifacts`` a retraction counts by its offset against that of the retracted
+record, so both must stay in one topic partition.
 """
 
 from __future__ import annotations
@@ -30,18 +30,18 @@ from mmplatform.modalities import MODALITIES
 from mmplatform.settings import Settings
 from quality.contracts import Limits
 
-MOST: Final = 1000
+MAX_TOPIC_PARTITIONS: Final = 1000
 _MARGIN_S: Final = 5.0
-"""After the silence that ends a call: its end is put onto the log, and derived."""
+"""Added to the idle timeout of a call: time to write its end onto the log, and to derive it."""
 
-_LONGEST_CHUNK_S: Final = Limits().max_chunk_s
-"""Only what passes after this is silence of the source: the next piece comes as much later as it lasts."""
+_MAX_CHUNK_S: Final = Limits().max_chunk_s
+"""Added to the idle timeout of a call: a chunk is sent when its audio is over, so this pause is no silence yet."""
 
 _TIMEOUT_S: Final = 30.0
 
 
-class LogView(Protocol):
-    """The part of :class:`~mmplatform.kafka.reader.ReplayLog` that is asked here."""
+class TopicReader(Protocol):
+    """The part of :class:`~mmplatform.kafka.reader.ReplayLog` that this module uses."""
 
     def lag(self, group: str, topics: list[str]) -> Mapping[str, Mapping[int, int]]:
         """Records behind, by topic and topic partition. Raises Unavailable, Misconfigured."""
@@ -49,13 +49,13 @@ class LogView(Protocol):
     def watermarks(self, topics: list[str]) -> Mapping[str, Mapping[int, Watermarks]]:
         """First and next offsets. Raises Unavailable, Misconfigured."""
 
-    def newest(self, topic: str) -> datetime | None:
-        """When the newest record was written; None: there is none. Raises Unavailable, Misconfigured."""
+    def newest_record_at(self, topic: str) -> datetime | None:
+        """Timestamp of the newest record; None: the topic is empty. Raises Unavailable, Misconfigured."""
 
 
 @dataclass(frozen=True, slots=True)
-class Stand:
-    """One modality's topic: its topic partitions, the records in them, and how many its derivers are behind."""
+class TopicState:
+    """One modality's topic: the number of topic partitions, the records in them, and the lag of its derivers."""
 
     modality: Modality
     topic: str
@@ -64,103 +64,110 @@ class Stand:
     lag: int
 
 
-def stands(settings: Settings, log: LogView) -> list[Stand]:
-    """How the topics of events stand. Raises Unavailable, Misconfigured."""
-    found = []
+def topic_states(settings: Settings, log: TopicReader) -> list[TopicState]:
+    """State of each topic of events. Raises Unavailable, Misconfigured."""
+    states = []
     for modality, spec in MODALITIES.items():
         topic = topic_name(settings, spec.topic)
-        marks = log.watermarks([topic])[topic]
+        watermarks = log.watermarks([topic])[topic]
         lag = sum(log.lag(deriver_group(settings, modality), [topic])[topic].values())
-        records = sum(mark.high - mark.low for mark in marks.values())
-        found.append(Stand(modality, topic, len(marks), records, lag))
-    return found
+        records = sum(high - low for low, high in watermarks.values())
+        states.append(TopicState(modality, topic, len(watermarks), records, lag))
+    return states
 
 
-def parse_raise(text: str) -> tuple[Modality, int]:
-    """Read ``chat=16``. Raises Misconfigured."""
+def parse_partition_count(text: str) -> tuple[Modality, int]:
+    """Parse ``chat=16``. Raises Misconfigured."""
     name, _, number = text.partition("=")
-    known = {str(modality): modality for modality in MODALITIES}
-    modality = known.get(name.strip())
-    if modality is None or not number.strip().isdecimal() or not 1 <= int(number) <= MOST:
+    modalities = {str(modality): modality for modality in MODALITIES}
+    modality = modalities.get(name.strip())
+    if modality is None or not number.strip().isdecimal() or not 1 <= int(number) <= MAX_TOPIC_PARTITIONS:
         raise Misconfigured(
-            f"--raise: `{text}` is not one of {', '.join(known)} with a number from 1 to {MOST}: write `chat=16`"
+            f"--raise: `{text}` is not one of {', '.join(modalities)} with a number from 1 to {MAX_TOPIC_PARTITIONS}: "
+            "write `chat=16`"
         )
     return modality, int(number)
 
 
-def raise_partitions(settings: Settings, modality: Modality, wanted: int, log: LogView, client: AdminClient) -> int:
-    """Give a modality's topic so many topic partitions; how many it had.
+def increase_partitions(
+    settings: Settings, modality: Modality, wanted: int, log: TopicReader, client: AdminClient
+) -> int:
+    """Increase the topic partitions of a modality's topic to ``wanted``; returns the count before.
 
     Raises:
-        Rejected: it has more: their number is never lowered.
-        Unavailable: something of the modality waits, or a call may be open; or the broker does not answer.
-        Permanent: it was raised, and events came meanwhile.
-        Misconfigured: there is no such topic, or the broker refuses.
+        Rejected: the topic has more: the count is never lowered.
+        Unavailable: the modality has lag, or a call may be open; or the broker does not answer.
+        Permanent: the count was increased, and events arrived meanwhile.
+        Misconfigured: the topic does not exist, or the broker refuses.
     """
-    before = _written(settings, modality, log)
-    stand = next(each for each in stands(settings, log) if each.modality == modality)
-    if wanted < stand.topic_partitions:
+    written_before = _count_written(settings, modality, log)
+    state = next(state for state in topic_states(settings, log) if state.modality == modality)
+    if wanted < state.topic_partitions:
         raise Rejected(
-            f"{stand.topic} has {stand.topic_partitions} topic partitions, and their number is never lowered: what lies"
-            " in the last ones would be lost"
+            f"{state.topic} has {state.topic_partitions} topic partitions, and their number is never lowered: the "
+            "records in the last ones would be lost"
         )
-    if wanted == stand.topic_partitions:
+    if wanted == state.topic_partitions:
         return wanted
-    _at_rest(settings, stand, log)
-    # The state first: a deriver that gets a new topic partition looks for its state at once.
-    _grow(client, [*_states(settings, stand, client), stand.topic], wanted)
-    # Of a topic partition that is new, a cluster may say for a moment that nobody leads it.
-    asking = Retrying(
+    _check_idle(settings, state, log)
+    # Changelogs first: a deriver opens the state of a new topic partition at once.
+    _create_partitions(client, [*_changelog_topics(settings, state, client), state.topic], wanted)
+    # A cluster may briefly report no leader for a new topic partition.
+    retrying = Retrying(
         retry=retry_if_exception_type((Unavailable, Misconfigured)),
         wait=wait_fixed(0.5),
         stop=stop_after_delay(_TIMEOUT_S),
         reraise=True,
     )
-    if came := asking(_written, settings, modality, log) - before:
+    if arrived := retrying(_count_written, settings, modality, log) - written_before:
         raise Permanent(
-            f"{stand.topic} has {wanted} topic partitions now, but {came} events came while it was raised: of their "
-            "conversations, what is new may be derived before what is old, and a call that was open is begun anew "
-            "behind a gap. Hold the sources, let the derivers catch up, run `mmplatform restart`, and reprocess this "
-            "hour; hold them before the next time"
+            f"{state.topic} has {wanted} topic partitions now, but {arrived} events arrived during the increase. New "
+            "events of their conversations may be derived before older ones, and an open call starts again after a "
+            "gap. Pause the sources, let the derivers catch up, run `mmplatform restart`, and reprocess this hour. "
+            "Pause the sources before the next increase"
         )
-    return stand.topic_partitions
+    return state.topic_partitions
 
 
-def _written(settings: Settings, modality: Modality, log: LogView) -> int:
-    """Events that were ever written to a modality's topic: what expires does not lower it."""
+def _count_written(settings: Settings, modality: Modality, log: TopicReader) -> int:
+    """Number of events ever written to a modality's topic: expiry does not lower it."""
     topic = topic_name(settings, MODALITIES[modality].topic)
-    return sum(mark.high for mark in log.watermarks([topic])[topic].values())
+    return sum(high for _, high in log.watermarks([topic])[topic].values())
 
 
-def _at_rest(settings: Settings, stand: Stand, log: LogView) -> None:
-    if stand.lag:
+def _check_idle(settings: Settings, state: TopicState, log: TopicReader) -> None:
+    if state.lag:
         raise Unavailable(
-            f"{stand.lag} events of {stand.topic} are not derived yet, and later ones of the same conversations would "
-            "overtake them: hold the sources, let the derivers catch up, and run this again"
+            f"{state.lag} events of {state.topic} are not derived yet, and later ones of the same conversations would "
+            "overtake them: pause the sources, let the derivers catch up, and run this again"
         )
-    newest = log.newest(stand.topic) if stand.modality == "call" else None
-    quiet_s = settings.call_idle_s + _LONGEST_CHUNK_S + _MARGIN_S
+    newest = log.newest_record_at(state.topic) if state.modality == "call" else None
+    quiet_s = settings.call_idle_s + _MAX_CHUNK_S + _MARGIN_S
     if newest is not None and (utc_now() - newest).total_seconds() < quiet_s:
         raise Unavailable(
             "a call may be open, and its state would stay behind in its old topic partition: run this again when "
-            f"{quiet_s:.0f} s have passed without a piece or an end of one"
+            f"{quiet_s:.0f} s have passed without a chunk or an end of a call"
         )
 
 
-def _states(settings: Settings, stand: Stand, client: AdminClient) -> list[str]:
-    """The changelogs of the derivers' state, which have as many topic partitions as the topic."""
-    prefix = f"changelog__{deriver_group(settings, stand.modality)}--{stand.topic}--"
+def _changelog_topics(settings: Settings, state: TopicState, client: AdminClient) -> list[str]:
+    """Changelogs of the derivers' state, which have as many topic partitions as the topic."""
+    prefix = f"changelog__{deriver_group(settings, state.modality)}--{state.topic}--"
     try:
-        there = client.list_topics(timeout=_TIMEOUT_S).topics
+        existing = client.list_topics(timeout=_TIMEOUT_S).topics
     except KafkaException as error:
         raise platform_error(error, "asking the broker for its topics") from error
-    return [name for name in there if name.startswith(prefix) and len(there[name].partitions) == stand.topic_partitions]
+    return [
+        name
+        for name, topic in existing.items()
+        if name.startswith(prefix) and len(topic.partitions) == state.topic_partitions
+    ]
 
 
-def _grow(client: AdminClient, topics: list[str], wanted: int) -> None:
+def _create_partitions(client: AdminClient, topics: list[str], wanted: int) -> None:
     for topic in topics:
         try:
             futures = client.create_partitions([NewPartitions(topic, wanted)], request_timeout=_TIMEOUT_S)
             futures[topic].result()
         except KafkaException as error:
-            raise platform_error(error, f"raising the topic partitions of {topic}") from error
+            raise platform_error(error, f"increasing the topic partitions of {topic}") from error

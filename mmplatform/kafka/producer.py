@@ -1,8 +1,8 @@
-"""The one writer of the replay log: idempotent, acknowledged by all replicas, usable from asyncio and from plain code.
+"""Producer of the replay log: idempotent, acknowledged by all replicas, usable from asyncio and from plain code.
 
-``send`` hands a record to librdkafka and returns a future; a thread of ours serves the acknowledgements. A future that
-has a result is a record that the broker has on disk. The record's timestamp is the time of ingestion, never the event's
-own: retention and replay by time go by it.
+``send`` queues a record in librdkafka and returns a future; the producer's own thread serves the acknowledgements. A
+future with a result is a record that the broker has on disk. The record's timestamp is the ingestion time, never the
+event time: retention and replay by time use it.
 """
 
 from __future__ import annotations
@@ -21,20 +21,20 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from mmplatform.errors import Busy, Unavailable
 from mmplatform.events import Position, utc_now
-from mmplatform.kafka.connection import client_config, made, platform_error
+from mmplatform.kafka.connection import client_config, create_client, platform_error
 from mmplatform.settings import Settings
 
-_POLL_S: Final = 0.1
-_FULL_S: Final = 0.005
-_QUEUE_RECORDS: Final = 50_000
-_QUEUE_KB: Final = 128 * 1024
+_POLL_INTERVAL_S: Final = 0.1
+_QUEUE_FULL_WAIT_S: Final = 0.005
+_MAX_QUEUE_RECORDS: Final = 50_000
+_MAX_QUEUE_KB: Final = 128 * 1024
 
 _log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class LogRecord:
-    """A record to be written; ``topic`` is the name on the broker, ``timestamp`` defaults to now."""
+    """A record to write; ``topic`` is the name on the broker, ``timestamp`` defaults to now."""
 
     topic: str
     key: str | bytes | None
@@ -44,13 +44,13 @@ class LogRecord:
 
 
 class LogProducer:
-    """Writes records. Thread-safe; close it when done, so that what is queued gets out.
+    """Writes records. Thread-safe; close it when done, which flushes the queue.
 
     Args:
-        settings: where the broker is.
-        timeout_s: how long a record is tried before its future fails with ``Unavailable``. The record may then still
-            lie on the log (its acknowledgement got lost): a repeated send must be idempotent by event id.
-        linger_s: how long a record waits for company.
+        settings: the broker's address and login.
+        timeout_s: delivery timeout of a record; then its future fails with ``Unavailable``. The record may still be on
+            the log (its acknowledgement got lost): a repeated send must be idempotent by event id.
+        linger_s: wait for further records before a batch is sent.
     """
 
     def __init__(self, settings: Settings, *, timeout_s: float = 10.0, linger_s: float = 0.001) -> None:
@@ -61,16 +61,16 @@ class LogProducer:
             "delivery.timeout.ms": int(timeout_s * 1000),
             "request.timeout.ms": int(min(timeout_s, 30.0) * 1000),
             "compression.type": "lz4",
-            # As Java's and Quix's producers do, so that a conversation has one topic partition whoever writes.
+            # The partitioner of Java's and Quix's producers: a conversation has one topic partition for every writer.
             "partitioner": "murmur2_random",
-            "queue.buffering.max.messages": _QUEUE_RECORDS,
-            "queue.buffering.max.kbytes": _QUEUE_KB,
-            # A topic of ours always exists (ensure_topics); one that does not is told within this time.
+            "queue.buffering.max.messages": _MAX_QUEUE_RECORDS,
+            "queue.buffering.max.kbytes": _MAX_QUEUE_KB,
+            # The platform's topics exist (ensure_topics); a missing one is reported within this time.
             "topic.metadata.propagation.max.ms": int(min(timeout_s, 5.0) * 1000),
         }
         self._timeout_s = timeout_s
-        self._renewal = threading.Lock()
-        self._producer: Any = made(Producer, self._config)
+        self._renewal_lock = threading.Lock()
+        self._producer: Any = create_client(Producer, self._config)
         self._retired: list[Any] = []
         self._closed = threading.Event()
         self._thread = threading.Thread(target=self._serve, name="log-producer", daemon=True)
@@ -85,7 +85,7 @@ class LogProducer:
         timestamp: datetime | None = None,
         headers: Mapping[str, bytes] | None = None,
     ) -> Future[Position]:
-        """Queue a record; the future yields its position once every replica has it, or raises what went wrong.
+        """Queue a record; the future yields its position once every replica has it, or raises the error.
 
         From asyncio: ``await asyncio.wrap_future(producer.send(...))``, or :meth:`publish`.
 
@@ -96,7 +96,7 @@ class LogProducer:
         if self._closed.is_set():
             raise Unavailable(f"writing to {topic}: this producer is closed")
         future: Future[Position] = Future()
-        # A running future cannot be cancelled: the record is on its way whatever its sender does.
+        # A running future cannot be cancelled: the record is sent even if its sender is cancelled.
         future.set_running_or_notify_cancel()
         producer = self._producer
 
@@ -134,36 +134,36 @@ class LogProducer:
     def send_all(self, records: Iterable[LogRecord]) -> list[Position]:
         """Write records, in order, and wait until all are acknowledged; for plain (not asyncio) code.
 
-        A full queue is waited for. When some fail, others may be on the log: repeat the whole call.
+        Waits while the queue is full. When some fail, others may be on the log: repeat the whole call.
 
         Raises:
             Unavailable: the broker did not acknowledge in time.
-            TooLarge: a record is larger than the broker takes.
+            TooLarge: a record is larger than the broker accepts.
             Misconfigured: a topic does not exist, or may not be written.
         """
         pending: list[Future[Position]] = []
         for record in records:
-            pending.append(self._queued(record, pending))
-        return [self._settled(future) for future in pending]
+            pending.append(self._enqueue(record, pending))
+        return [self._wait_for(future) for future in pending]
 
     def flush(self, timeout_s: float | None = None) -> bool:
-        """Wait until all that is queued is acknowledged or failed; False when some still is not."""
+        """Wait until every queued record is acknowledged or failed; False when some are still pending."""
         return bool(self._producer.flush(self._timeout_s if timeout_s is None else timeout_s) == 0)
 
     def close(self) -> None:
-        """Flush, stop the thread, fail what is left with ``Unavailable``. Closing twice is harmless."""
+        """Flush, stop the thread, fail the remaining records with ``Unavailable``. Idempotent."""
         if self._closed.is_set():
             return
         self._closed.set()
         if not self.flush():
             _log.warning("log_producer_closed_with_records_left", records=len(self._producer))
             self._producer.purge()
-            self._producer.flush(_POLL_S)
+            self._producer.flush(_POLL_INTERVAL_S)
         self._thread.join()
-        self._bury()
+        self._poll_retired()
 
-    def _queued(self, record: LogRecord, pending: list[Future[Position]]) -> Future[Position]:
-        give_up = time.monotonic() + self._timeout_s
+    def _enqueue(self, record: LogRecord, pending: list[Future[Position]]) -> Future[Position]:
+        deadline = time.monotonic() + self._timeout_s
         while True:
             try:
                 return self.send(
@@ -172,15 +172,15 @@ class LogProducer:
             except Busy:
                 oldest = next((future for future in pending if not future.done()), None)
                 if oldest is not None:
-                    self._settled(oldest)
-                elif time.monotonic() > give_up:
+                    self._wait_for(oldest)
+                elif time.monotonic() > deadline:
                     raise
                 else:
-                    # Others fill it, or ours are acknowledged and librdkafka has not yet counted them out.
-                    time.sleep(_FULL_S)
+                    # Other senders fill it, or librdkafka has not yet removed the acknowledged records.
+                    time.sleep(_QUEUE_FULL_WAIT_S)
 
-    def _settled(self, future: Future[Position]) -> Position:
-        # librdkafka fails the record itself after timeout_s; the margin only guards against a dead thread.
+    def _wait_for(self, future: Future[Position]) -> Position:
+        # librdkafka fails the record itself after timeout_s; the margin guards against a dead thread.
         try:
             return future.result(self._timeout_s + 5.0)
         except TimeoutError:
@@ -196,22 +196,22 @@ class LogProducer:
         future.set_exception(platform_error(error, f"writing to {topic}"))
 
     def _renew_if_fatal(self, error: KafkaError, failed: Any) -> None:
-        """A fatal error (a broker that lost its data, a fenced epoch) ends a producer for good: take a new one."""
+        """Replace the producer after a fatal error (a broker that lost its data, a fenced epoch)."""
         if not error.fatal() and error.code() != KafkaError._FATAL:  # noqa: SLF001
             return
-        with self._renewal:
+        with self._renewal_lock:
             if self._producer is failed:
                 _log.error("log_producer_renewed", reason=error.str())
                 self._retired.append(failed)
-                self._producer = made(Producer, self._config)
+                self._producer = create_client(Producer, self._config)
 
     def _serve(self) -> None:
         while not self._closed.is_set():
-            self._producer.poll(_POLL_S)
-            self._bury()
+            self._producer.poll(_POLL_INTERVAL_S)
+            self._poll_retired()
 
-    def _bury(self) -> None:
-        """Tell the senders of what a retired producer still holds; it fails all of it by itself."""
+    def _poll_retired(self) -> None:
+        """Serve the delivery reports of retired producers; librdkafka fails their pending records itself."""
         for retired in list(self._retired):
             retired.poll(0)
             if not len(retired):

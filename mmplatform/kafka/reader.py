@@ -1,7 +1,7 @@
-"""The read side of the replay log: how far each group is, what is there, and any stretch of it read again.
+"""Reader of the replay log: lag and progress of consumer groups, watermarks, and records by offset or time.
 
 Callers: backpressure and the live table (lag), freshness receipts (watermarks), reprocessing, dead letters and tests
-(reading). Nothing here commits an offset or joins a group, so looking never disturbs a worker. Topics are given by
+(records). The reader never commits an offset or joins a group, so it cannot disturb a worker. Topics are given by
 their names on the broker (``topics.topic_name``).
 """
 
@@ -19,34 +19,33 @@ from confluent_kafka.admin import OffsetSpec
 
 from mmplatform.errors import Misconfigured, Unavailable
 from mmplatform.events import Position
-from mmplatform.kafka.connection import admin as open_admin
-from mmplatform.kafka.connection import client_config, made, platform_error
+from mmplatform.kafka.connection import admin_client, client_config, create_client, platform_error
 from mmplatform.settings import Settings
 
 _EOF: Final = KafkaError._PARTITION_EOF  # noqa: SLF001 - the underscore is librdkafka's mark of a client-side code
 _FETCH_RECORDS: Final = 500
-_CONSUME_S: Final = 0.05
+_CONSUME_TIMEOUT_S: Final = 0.05
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-Bound = Mapping[int, int] | datetime | None
-"""A place in a topic: an offset for each topic partition, or a record time; None is the beginning or the end."""
+ReadBound = Mapping[int, int] | datetime | None
+"""Bound of a read: an offset for each topic partition, or a record time; None is the start or the end."""
 
 
 class Watermarks(NamedTuple):
-    """What a topic partition holds: offsets ``low`` (first) to ``high`` (the one that the next record will get)."""
+    """Offsets of a topic partition: ``low`` is the first, ``high`` the one that the next record will get."""
 
     low: int
     high: int
 
 
-class Progress(NamedTuple):
-    """How far a group is in a topic partition: the offset that it reads next, and the one after the last record."""
+class GroupProgress(NamedTuple):
+    """A group's position in a topic partition: the next offset to read, and the high watermark."""
 
-    next: int
+    next_offset: int
     high: int
 
 
-class Entry(NamedTuple):
-    """A record as it lies on the log; ``raw_key`` is its key also where a foreign client's is no UTF-8."""
+class LogEntry(NamedTuple):
+    """A record on the log; ``raw_key`` is its key in bytes, since a foreign client's may not be UTF-8."""
 
     position: Position
     key: str | None
@@ -57,7 +56,7 @@ class Entry(NamedTuple):
 
 
 class ReplayLog:
-    """Looks at the log. Thread-safe; holds one admin client, and one consumer for each group asked about.
+    """Reads the log. Thread-safe; holds one admin client, and one consumer for each queried group.
 
     Every method raises Unavailable when the broker does not answer within ``timeout_s``, Misconfigured when a topic
     does not exist or may not be read.
@@ -66,71 +65,72 @@ class ReplayLog:
     def __init__(self, settings: Settings, *, timeout_s: float = 10.0) -> None:
         self._settings = settings
         self._timeout_s = timeout_s
-        self._admin = open_admin(settings)  # kept: futures fail when their client is collected
+        self._admin = admin_client(settings)  # stored: futures fail when their client is collected
         self._group_consumers: dict[str, Any] = {}
-        self._opening = threading.Lock()
+        self._consumers_lock = threading.Lock()
 
     def lag(self, group: str, topics: Iterable[str]) -> dict[str, dict[int, int]]:
         """Records behind, by topic and topic partition, for a group that reads from the earliest record.
 
-        A group that never committed is behind by all that is there.
+        A group that never committed is behind by every retained record.
         """
         return {
-            topic: {number: place.high - place.next for number, place in by_number.items()}
+            topic: {number: progress.high - progress.next_offset for number, progress in by_number.items()}
             for topic, by_number in self.progress(group, topics).items()
         }
 
-    def progress(self, group: str, topics: Iterable[str]) -> dict[str, dict[int, Progress]]:
-        """How far a group is, by topic and topic partition, as :meth:`lag` counts it."""
-        there = self.watermarks(topics)
-        committed = self._committed(group, [(topic, number) for topic, marks in there.items() for number in marks])
+    def progress(self, group: str, topics: Iterable[str]) -> dict[str, dict[int, GroupProgress]]:
+        """A group's position by topic and topic partition, as :meth:`lag` counts it."""
+        watermarks = self.watermarks(topics)
+        committed = self._committed_offsets(
+            group, [(topic, number) for topic, by_number in watermarks.items() for number in by_number]
+        )
         return {
             topic: {
-                number: Progress(min(max(committed.get((topic, number), marks.low), marks.low), marks.high), marks.high)
-                for number, marks in by_number.items()
+                number: GroupProgress(min(max(committed.get((topic, number), low), low), high), high)
+                for number, (low, high) in by_number.items()
             }
-            for topic, by_number in there.items()
+            for topic, by_number in watermarks.items()
         }
 
-    def oldest(self, group: str, topic: str) -> datetime | None:
-        """When the oldest record was written that the group is not done with; None: it is done with all."""
+    def oldest_pending_at(self, group: str, topic: str) -> datetime | None:
+        """Timestamp of the group's oldest pending record; None: no record is pending."""
         progress = self.progress(group, [topic])[topic]
-        firsts = {number: (place.next, place.next + 1) for number, place in progress.items() if place.next < place.high}
-        return min((entry.timestamp for entry in self._stretches(topic, firsts)), default=None)
+        firsts = {number: (start, start + 1) for number, (start, high) in progress.items() if start < high}
+        return min((entry.timestamp for entry in self._read_ranges(topic, firsts)), default=None)
 
-    def newest(self, topic: str) -> datetime | None:
-        """When the newest record was written; None: there is none."""
-        marks = self.watermarks([topic])[topic]
-        lasts = {number: (mark.high - 1, mark.high) for number, mark in marks.items() if mark.low < mark.high}
-        return max((entry.timestamp for entry in self._stretches(topic, lasts)), default=None)
+    def newest_record_at(self, topic: str) -> datetime | None:
+        """Timestamp of the newest record; None: the topic is empty."""
+        watermarks = self.watermarks([topic])[topic]
+        lasts = {number: (high - 1, high) for number, (low, high) in watermarks.items() if low < high}
+        return max((entry.timestamp for entry in self._read_ranges(topic, lasts)), default=None)
 
     def watermarks(self, topics: Iterable[str]) -> dict[str, dict[int, Watermarks]]:
         """First and next offsets, by topic and topic partition."""
-        places = self._topic_partitions(topics)
-        lows = self._offsets(places, OffsetSpec.earliest())
-        highs = self._offsets(places, OffsetSpec.latest())
-        found: dict[str, dict[int, Watermarks]] = {}
-        for topic, number in places:
-            marks = Watermarks(lows[topic, number], highs[topic, number])
-            found.setdefault(topic, {})[number] = marks
-        return found
+        topic_partitions = self._topic_partitions(topics)
+        lows = self._list_offsets(topic_partitions, OffsetSpec.earliest())
+        highs = self._list_offsets(topic_partitions, OffsetSpec.latest())
+        watermarks: dict[str, dict[int, Watermarks]] = {}
+        for topic, number in topic_partitions:
+            watermarks.setdefault(topic, {})[number] = Watermarks(lows[topic, number], highs[topic, number])
+        return watermarks
 
-    def read(self, topic: str, since: Bound = None, until: Bound = None) -> Iterator[Entry]:
-        """The records from ``since`` (inclusive) up to ``until`` (exclusive); in order within each topic partition.
+    def read(self, topic: str, since: ReadBound = None, until: ReadBound = None) -> Iterator[LogEntry]:
+        """Records from ``since`` (inclusive) up to ``until`` (exclusive); in order within each topic partition.
 
-        A time means: from, or up to, the first record at or after it. ``until=None`` is the end as it is when reading
-        starts; a topic partition that an offset mapping does not name is left out.
+        A time means: from, or up to, the first record at or after it. ``until=None`` is the end when reading starts;
+        topic partitions that an offset mapping does not name are left out.
         """
-        marks = self.watermarks([topic])[topic]
-        starts = self._bounds(topic, since, {number: mark.low for number, mark in marks.items()})
-        ends = self._bounds(topic, until, {number: mark.high for number, mark in marks.items()})
-        stretches = {
-            number: (max(starts[number], marks[number].low), min(ends[number], marks[number].high))
-            for number in starts.keys() & ends.keys() & marks.keys()
+        watermarks = self.watermarks([topic])[topic]
+        starts = self._resolve_bound(topic, since, {number: low for number, (low, _) in watermarks.items()})
+        ends = self._resolve_bound(topic, until, {number: high for number, (_, high) in watermarks.items()})
+        ranges = {
+            number: (max(starts[number], watermarks[number].low), min(ends[number], watermarks[number].high))
+            for number in starts.keys() & ends.keys() & watermarks.keys()
         }
-        return self._stretches(topic, {n: (low, high) for n, (low, high) in stretches.items() if low < high})
+        return self._read_ranges(topic, {number: (low, high) for number, (low, high) in ranges.items() if low < high})
 
-    def reachable(self) -> None:
+    def check_reachable(self) -> None:
         """Return when the broker answers. Raises Unavailable."""
         try:
             self._admin.list_topics(timeout=self._timeout_s)
@@ -138,86 +138,87 @@ class ReplayLog:
             raise platform_error(error, "asking the broker for its topics") from error
 
     def _topic_partitions(self, topics: Iterable[str]) -> list[tuple[str, int]]:
-        # Asked for by name, a topic that is missing would be created by brokers that do so, with their own retention.
+        # All topics: a request by name would make a broker with auto-creation create it, with the broker's retention.
         try:
-            there = self._admin.list_topics(timeout=self._timeout_s).topics
+            existing = self._admin.list_topics(timeout=self._timeout_s).topics
         except KafkaException as error:
             raise platform_error(error, "asking the broker for its topics") from error
-        places: list[tuple[str, int]] = []
+        topic_partitions: list[tuple[str, int]] = []
         for topic in topics:
-            if topic not in there:
+            if topic not in existing:
                 raise Misconfigured(
-                    f"there is no topic {topic} at {self._settings.kafka}: start the gateway, it makes it"
+                    f"topic {topic} does not exist at {self._settings.kafka}: start the gateway, which creates it"
                 )
-            places += [(topic, number) for number in sorted(there[topic].partitions)]
-        return places
+            topic_partitions += [(topic, number) for number in sorted(existing[topic].partitions)]
+        return topic_partitions
 
-    def _offsets(self, places: list[tuple[str, int]], spec: OffsetSpec) -> dict[tuple[str, int], int]:
-        if not places:
+    def _list_offsets(self, topic_partitions: list[tuple[str, int]], spec: OffsetSpec) -> dict[tuple[str, int], int]:
+        if not topic_partitions:
             return {}
-        request = {TopicPartition(topic, number): spec for topic, number in places}
+        request = {TopicPartition(topic, number): spec for topic, number in topic_partitions}
         try:
-            answers = self._admin.list_offsets(request, request_timeout=self._timeout_s)
-            return {(place.topic, place.partition): future.result().offset for place, future in answers.items()}
+            futures = self._admin.list_offsets(request, request_timeout=self._timeout_s)
+            return {(found.topic, found.partition): future.result().offset for found, future in futures.items()}
         except KafkaException as error:
             raise platform_error(error, "asking the broker for offsets") from error
 
-    def _committed(self, group: str, topic_partitions: list[tuple[str, int]]) -> dict[tuple[str, int], int]:
+    def _committed_offsets(self, group: str, topic_partitions: list[tuple[str, int]]) -> dict[tuple[str, int], int]:
         request = [TopicPartition(topic, number) for topic, number in topic_partitions]
-        doing = f"asking for the offsets of group {group}"
+        action = f"asking for the offsets of group {group}"
         try:
-            answer = self._group_consumer(group).committed(request, timeout=self._timeout_s)
+            committed = self._group_consumer(group).committed(request, timeout=self._timeout_s)
         except KafkaException as error:
-            raise platform_error(error, doing) from error
-        for failed in (place for place in answer if place.error is not None):
-            raise platform_error(failed.error, doing)
-        # A negative offset means: nothing committed here.
-        return {(place.topic, place.partition): place.offset for place in answer if place.offset >= 0}
+            raise platform_error(error, action) from error
+        for failed in (offset for offset in committed if offset.error is not None):
+            raise platform_error(failed.error, action)
+        # A negative offset means: no commit.
+        return {(offset.topic, offset.partition): offset.offset for offset in committed if offset.offset >= 0}
 
     def _group_consumer(self, group: str) -> Any:
-        """A consumer that carries the group's id and never subscribes, so it is no member and disturbs nobody.
+        """Consumer with the group's id that never subscribes: it is no member, so it triggers no rebalance.
 
-        The admin client's ``list_consumer_group_offsets`` would do without, but librdkafka 2.12 dereferences the
-        group of a client that has none when the coordinator is away (SIGSEGV in ``rd_kafka_cgrp_op``, librdkafka
-        #5315): a broker that died took every process that asked with it.
+        Why not the admin client's ``list_consumer_group_offsets``: librdkafka 2.12 dereferences the group of a client
+        without one when the coordinator is away (SIGSEGV in ``rd_kafka_cgrp_op``, librdkafka #5315). A dead broker
+        ended every process that queried it.
         """
-        with self._opening:
+        with self._consumers_lock:
             if group not in self._group_consumers:
-                self._group_consumers[group] = self._consumer(group)
+                self._group_consumers[group] = self._create_consumer(group)
             return self._group_consumers[group]
 
-    def _bounds(self, topic: str, bound: Bound, default: dict[int, int]) -> dict[int, int]:
+    def _resolve_bound(self, topic: str, bound: ReadBound, default: dict[int, int]) -> dict[int, int]:
         if bound is None:
             return default
         if not isinstance(bound, datetime):
             return dict(bound)
         spec = OffsetSpec.for_timestamp(round(bound.timestamp() * 1000))
-        found = self._offsets([(topic, number) for number in default], spec)
-        ends = self._offsets([(topic, number) for number in default], OffsetSpec.latest())
+        found = self._list_offsets([(topic, number) for number in default], spec)
+        ends = self._list_offsets([(topic, number) for number in default], OffsetSpec.latest())
         # No record at or after that time: the end of the topic partition.
         return {number: offset if offset >= 0 else ends[topic, number] for (_, number), offset in found.items()}
 
-    def _stretches(self, topic: str, stretches: dict[int, tuple[int, int]]) -> Iterator[Entry]:
-        if not stretches:
+    def _read_ranges(self, topic: str, ranges: dict[int, tuple[int, int]]) -> Iterator[LogEntry]:
+        if not ranges:
             return
-        consumer = self._consumer(f"{self._settings.topic_prefix}read-{uuid.uuid4().hex}")  # required, never joined
+        group = f"{self._settings.topic_prefix}read-{uuid.uuid4().hex}"  # required, never joined
+        consumer = self._create_consumer(group)
         try:
-            consumer.assign([TopicPartition(topic, number, low) for number, (low, _) in stretches.items()])
-            open_ends = {number: high for number, (_, high) in stretches.items()}
-            heard = time.monotonic()
+            consumer.assign([TopicPartition(topic, number, low) for number, (low, _) in ranges.items()])
+            open_ends = {number: high for number, (_, high) in ranges.items()}
+            last_message_at = time.monotonic()
             while open_ends:
-                # It waits for as many records as it may give, so a long wait here would be waited out at every end.
-                messages = consumer.consume(_FETCH_RECORDS, _CONSUME_S)
-                if not messages and time.monotonic() - heard > self._timeout_s:
+                # `consume` waits until its batch is full: a long timeout would be spent at the end of every read.
+                messages = consumer.consume(_FETCH_RECORDS, _CONSUME_TIMEOUT_S)
+                if not messages and time.monotonic() - last_message_at > self._timeout_s:
                     raise Unavailable(f"reading {topic}: the broker sent nothing for {self._timeout_s:.0f} s")
                 for message in messages:
-                    yield from _within(topic, message, open_ends)
-                heard = time.monotonic() if messages else heard
+                    yield from _entry_before_end(topic, message, open_ends)
+                last_message_at = time.monotonic() if messages else last_message_at
         finally:
             consumer.close()
 
-    def _consumer(self, group: str) -> Any:
-        return made(
+    def _create_consumer(self, group: str) -> Any:
+        return create_client(
             Consumer,
             client_config(self._settings)
             | {
@@ -230,38 +231,38 @@ class ReplayLog:
         )
 
 
-def _within(topic: str, message: Message, open_ends: dict[int, int]) -> Iterator[Entry]:
-    """The message when it lies before its topic partition's end; a reached end is taken out of ``open_ends``."""
+def _entry_before_end(topic: str, message: Message, open_ends: dict[int, int]) -> Iterator[LogEntry]:
+    """Yield the message if it lies before its topic partition's end; remove a reached end from ``open_ends``."""
     error, number = message.error(), message.partition()
     if error is not None and error.code() != _EOF:
         raise platform_error(error, f"reading {topic}")
     end = open_ends.get(number)
     if end is None:
         return
-    if error is not None:  # the end of the topic partition: what is missing up to ``end`` was compacted or aborted
+    if error is not None:  # end of the topic partition: missing records up to ``end`` were compacted or aborted
         del open_ends[number]
         return
     if message.offset() >= end - 1:
         del open_ends[number]
     if message.offset() < end:
-        yield _entry(message)
+        yield _to_entry(message)
 
 
-def _entry(message: Message) -> Entry:
+def _to_entry(message: Message) -> LogEntry:
     key = message.key()
     _, millis = message.timestamp()
-    return Entry(
+    return LogEntry(
         Position(topic=message.topic(), topic_partition=message.partition(), offset=message.offset()),
         key.decode(errors="replace") if key is not None else None,
         message.value() or b"",
         {name: value or b"" for name, value in message.headers() or ()},
-        moment_of(millis),
+        record_time(millis),
         key,
     )
 
 
-def moment_of(millis: int) -> datetime:
-    """A record's time. What a foreign client wrote may lie outside the calendar: then its nearer end is given."""
+def record_time(millis: int) -> datetime:
+    """A record's timestamp, clamped to the calendar: a foreign client may have written any number."""
     try:
         return _EPOCH + timedelta(milliseconds=millis)
     except OverflowError:

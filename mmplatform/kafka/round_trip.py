@@ -1,4 +1,4 @@
-"""One record to the broker and back, on a topic that is there for nothing else."""
+"""Round trip of one record to the broker and back, on a topic of its own."""
 
 from __future__ import annotations
 
@@ -12,66 +12,66 @@ from confluent_kafka.admin import NewTopic
 
 from mmplatform.errors import Unavailable
 from mmplatform.events import utc_now
-from mmplatform.kafka.connection import admin, platform_error
+from mmplatform.kafka.connection import admin_client, platform_error
 from mmplatform.kafka.producer import LogProducer
 from mmplatform.kafka.reader import ReplayLog
 from mmplatform.kafka.topics import topic_name
 from mmplatform.settings import Settings
 
 _TIMEOUT_S: Final = 10.0
-_KEPT: Final = {"retention.ms": "86400000", "cleanup.policy": "delete"}
-_BROKERS_TIME: Final = {"message.timestamp.type": "LogAppendTime"}
-_LONG_AGO: Final = timedelta(hours=1)
+_TOPIC_CONFIG: Final = {"retention.ms": "86400000", "cleanup.policy": "delete"}
+_LOG_APPEND_TIME: Final = {"message.timestamp.type": "LogAppendTime"}
+_BACKDATED_BY: Final = timedelta(hours=1)
 
 
 def round_trip(settings: Settings, name: str) -> tuple[datetime, datetime, datetime | None]:
-    """When a record was sent, when it was read again, and when the broker says that it came.
+    """Times at which a record was sent, was read back, and was appended by the broker's clock.
 
-    The last is ``None`` where the broker leaves records the time of their writer, as the embedded one does: it runs on
-    the clock of this machine.
+    The last is ``None`` where the broker keeps the writer's timestamp, as the embedded one does: it uses the clock of
+    this machine.
 
     Raises:
         Unavailable: the broker does not answer, or the record did not come back as it was sent.
-        Misconfigured: the settings are wrong, or the topic may not be made or written.
+        Misconfigured: the settings are wrong, or the topic may not be created or written.
     """
     topic = topic_name(settings, name)
-    _ensure(settings, topic)
+    _ensure_topic(settings, topic)
     value = uuid.uuid4().hex.encode()
-    told = utc_now() - _LONG_AGO  # what is not this when it comes back is the broker's own
+    backdated = utc_now() - _BACKDATED_BY  # any other timestamp on the log is the broker's own
     with closing(LogProducer(settings, timeout_s=_TIMEOUT_S)) as producer:
-        sent = utc_now()
-        place = producer.send(topic, None, value, timestamp=told).result(timeout=_TIMEOUT_S * 2)
-    number = place.topic_partition
+        sent_at = utc_now()
+        position = producer.send(topic, None, value, timestamp=backdated).result(timeout=_TIMEOUT_S * 2)
+    number, offset = position.topic_partition, position.offset
     log = ReplayLog(settings, timeout_s=_TIMEOUT_S)
-    entry = next(log.read(topic, {number: place.offset}, {number: place.offset + 1}), None)
-    came = utc_now()
+    entry = next(log.read(topic, {number: offset}, {number: offset + 1}), None)
+    read_at = utc_now()
     if entry is None or entry.value != value:
-        raise Unavailable(f"a record was acknowledged at {topic}[{number}] offset {place.offset}, and is not there")
-    ours = abs(entry.timestamp - told) < timedelta(seconds=1)
-    return sent, came, None if ours else entry.timestamp
+        raise Unavailable(f"a record was acknowledged at {topic}[{number}] offset {offset}, but is missing there")
+    writer_time = abs(entry.timestamp - backdated) < timedelta(seconds=1)
+    return sent_at, read_at, None if writer_time else entry.timestamp
 
 
-def _ensure(settings: Settings, topic: str) -> None:
-    """Make the topic, stamped by the broker where it can do that."""
-    client = admin(settings)
+def _ensure_topic(settings: Settings, topic: str) -> None:
+    """Create the topic, with the broker's append time where the broker supports it."""
+    client = admin_client(settings)
     try:
         if topic in client.list_topics(timeout=_TIMEOUT_S).topics:
             return
         try:
-            _make(client, topic, settings.topic_replicas, _KEPT | _BROKERS_TIME)
+            _create_topic(client, topic, settings.topic_replicas, _TOPIC_CONFIG | _LOG_APPEND_TIME)
         except KafkaException as error:
             if error.args[0].code() != KafkaError.INVALID_CONFIG:
                 raise
-            _make(client, topic, settings.topic_replicas, _KEPT)
+            _create_topic(client, topic, settings.topic_replicas, _TOPIC_CONFIG)
     except KafkaException as error:
-        raise platform_error(error, f"making the topic {topic}") from error
+        raise platform_error(error, f"creating the topic {topic}") from error
 
 
-def _make(client: object, topic: str, replicas: int, config: dict[str, str]) -> None:
+def _create_topic(client: object, topic: str, replicas: int, config: dict[str, str]) -> None:
     new = NewTopic(topic, num_partitions=1, replication_factor=replicas, config=config)
-    made = client.create_topics([new], operation_timeout=_TIMEOUT_S, request_timeout=_TIMEOUT_S)  # type: ignore[attr-defined]
+    created = client.create_topics([new], operation_timeout=_TIMEOUT_S, request_timeout=_TIMEOUT_S)  # type: ignore[attr-defined]
     try:
-        made[topic].result(timeout=_TIMEOUT_S * 2)
+        created[topic].result(timeout=_TIMEOUT_S * 2)
     except KafkaException as error:
         if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
             raise

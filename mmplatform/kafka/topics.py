@@ -1,8 +1,8 @@
-"""The topics of the platform: what they are called, and that they exist with the retention that replay needs.
+"""Topics of the platform: their names, and their creation with the retention that replay needs.
 
-Retention goes by *record timestamp*, and a broker's default is days: a topic that was made without a word about it
-throws old events away. So every topic is created with ``retention.ms`` and ``cleanup.policy`` spelled out, and with the
-size of record that everything written here keeps to.
+Retention goes by *record timestamp*, and a broker's default is days: a topic created with defaults loses old events.
+So every topic is created with an explicit ``retention.ms`` and ``cleanup.policy``, and with the record size that all
+writers keep to.
 """
 
 from __future__ import annotations
@@ -16,23 +16,22 @@ from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, Resourc
 
 from mmplatform.errors import Unavailable
 from mmplatform.events import Modality
-from mmplatform.kafka.connection import admin as open_admin
-from mmplatform.kafka.connection import platform_error
+from mmplatform.kafka.connection import admin_client, platform_error
 from mmplatform.lineage.names import lineage_topic
 from mmplatform.modalities import ARTIFACTS_TOPIC, DEAD_LETTERS_TOPIC, MODALITIES, QUARANTINE_TOPIC
 from mmplatform.settings import Settings
 
-KEEP_ALL: Final = -1
-WEEK_MS: Final = 7 * 86_400_000
-"""What lies on the topic of lineage events is read by a collector and kept there, not here."""
+INFINITE_RETENTION: Final = -1
+LINEAGE_RETENTION_MS: Final = 7 * 86_400_000
+"""A week: a collector reads the lineage events and stores them itself."""
 
-MESSAGE_BYTES: Final = 1_048_588
-"""What a topic of ours takes at the least: Kafka's default, spelled out, since a broker may have been given another."""
+MAX_MESSAGE_BYTES: Final = 1_048_588
+"""Minimum ``max.message.bytes`` of every topic: Kafka's default, explicit since a broker may have another."""
 
 
 @dataclass(frozen=True, slots=True)
 class TopicSpec:
-    """A topic as we want it; ``name`` has the prefix, ``retention_ms`` is -1 to keep all."""
+    """Required state of a topic; ``name`` has the prefix, ``retention_ms`` is -1 for infinite retention."""
 
     name: str
     topic_partitions: int
@@ -40,18 +39,18 @@ class TopicSpec:
 
     @property
     def config(self) -> dict[str, str]:
-        """Topic settings, in Kafka's words."""
+        """Topic settings under Kafka's names."""
         return {
             "retention.ms": str(self.retention_ms),
             "retention.bytes": "-1",
             "cleanup.policy": "delete",
-            "max.message.bytes": str(MESSAGE_BYTES),
+            "max.message.bytes": str(MAX_MESSAGE_BYTES),
         }
 
 
 @dataclass(frozen=True, slots=True)
 class TopicsReport:
-    """What :func:`ensure_topics` did. ``mismatches`` are sentences for the operator: nothing was changed."""
+    """Result of :func:`ensure_topics`. ``mismatches`` are sentences for the operator: nothing was changed."""
 
     created: tuple[str, ...]
     existing: tuple[str, ...]
@@ -59,7 +58,7 @@ class TopicsReport:
 
 
 def topic_name(settings: Settings, name: str) -> str:
-    """The name on the broker of one of our topics."""
+    """The name on the broker of one of the platform's topics."""
     return f"{settings.topic_prefix}{name}"
 
 
@@ -68,23 +67,23 @@ def deriver_group(settings: Settings, modality: Modality) -> str:
     return f"{settings.topic_prefix}{MODALITIES[modality].group}"
 
 
-def wanted_topics(settings: Settings) -> list[TopicSpec]:
-    """Every topic of the platform, and the one of lineage events where those go to Kafka.
+def required_topics(settings: Settings) -> list[TopicSpec]:
+    """Every topic of the platform, and the topic of lineage events where those go to Kafka.
 
-    Quarantine and dead letters are rare and must be there when someone comes to redrive them: they are always kept.
+    Quarantine and dead letters are rare and must be present for a later redrive: their retention is infinite.
     """
     wide = [*(spec.topic for spec in MODALITIES.values()), ARTIFACTS_TOPIC]
     narrow = [QUARANTINE_TOPIC, DEAD_LETTERS_TOPIC]
-    told = lineage_topic(settings)
+    lineage = lineage_topic(settings)
     return [
         *(TopicSpec(topic_name(settings, t), settings.topic_partitions, settings.log_retention_ms) for t in wide),
-        *(TopicSpec(topic_name(settings, t), 1, KEEP_ALL) for t in narrow),
-        *([TopicSpec(told, 1, WEEK_MS)] if told else []),
+        *(TopicSpec(topic_name(settings, t), 1, INFINITE_RETENTION) for t in narrow),
+        *([TopicSpec(lineage, 1, LINEAGE_RETENTION_MS)] if lineage else []),
     ]
 
 
 def ensure_topics(settings: Settings, client: AdminClient | None = None, *, timeout_s: float = 30.0) -> TopicsReport:
-    """Create the topics that are missing, leave the others as they are and say where they differ from our wishes.
+    """Create missing topics; leave existing ones unchanged and report their differences from the required state.
 
     Safe to call from several processes at once.
 
@@ -92,11 +91,11 @@ def ensure_topics(settings: Settings, client: AdminClient | None = None, *, time
         Unavailable: the broker did not answer within ``timeout_s``.
         Misconfigured: no address, or the broker refuses (rights, replication factor).
     """
-    client = client or open_admin(settings)
-    specs = wanted_topics(settings)
+    client = client or admin_client(settings)
+    specs = required_topics(settings)
     try:
-        there = client.list_topics(timeout=timeout_s).topics
-        created = _create(client, [s for s in specs if s.name not in there], settings.topic_replicas, timeout_s)
+        found = client.list_topics(timeout=timeout_s).topics
+        created = _create(client, [s for s in specs if s.name not in found], settings.topic_replicas, timeout_s)
         existing = [spec for spec in specs if spec.name not in created]
         mismatches = _mismatches(client, existing, timeout_s)
     except KafkaException as error:
@@ -105,36 +104,36 @@ def ensure_topics(settings: Settings, client: AdminClient | None = None, *, time
 
 
 def count_topic_partitions(settings: Settings, names: Iterable[str], *, timeout_s: float = 30.0) -> int:
-    """How many topic partitions these topics of ours have together. Raises Unavailable, Misconfigured."""
-    full = [topic_name(settings, name) for name in names]
-    if not full:
+    """Total number of topic partitions of these topics. Raises Unavailable, Misconfigured."""
+    full_names = [topic_name(settings, name) for name in names]
+    if not full_names:
         return 0
-    client = open_admin(settings)
+    client = admin_client(settings)
     try:
-        there = client.list_topics(timeout=timeout_s).topics
+        found = client.list_topics(timeout=timeout_s).topics
     except KafkaException as error:
         raise platform_error(error, "counting topic partitions") from error
-    known = [there[name] for name in full if name in there]
-    for topic in known:
-        if topic.error is not None:  # it is being made, or has no leader: its number is not known
+    existing = [found[name] for name in full_names if name in found]
+    for topic in existing:
+        if topic.error is not None:  # under creation, or without a leader: the count is unknown
             raise Unavailable(f"the topic {topic.topic} at {settings.kafka} is not ready: {topic.error.name()}")
-    return sum(len(topic.partitions) for topic in known)
+    return sum(len(topic.partitions) for topic in existing)
 
 
 def _create(client: AdminClient, specs: list[TopicSpec], replicas: int, timeout_s: float) -> list[str]:
     if not specs:
         return []
-    news = [
+    new_topics = [
         NewTopic(spec.name, num_partitions=spec.topic_partitions, replication_factor=replicas, config=spec.config)
         for spec in specs
     ]
     created = []
-    futures = client.create_topics(news, operation_timeout=timeout_s, request_timeout=timeout_s)
+    futures = client.create_topics(new_topics, operation_timeout=timeout_s, request_timeout=timeout_s)
     for name, future in futures.items():
         try:
             future.result()
         except KafkaException as error:
-            if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:  # another process was quicker: just as well
+            if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:  # created by another process meanwhile
                 raise
         else:
             created.append(name)
@@ -147,37 +146,37 @@ def _mismatches(client: AdminClient, specs: list[TopicSpec], timeout_s: float) -
     metadata = client.list_topics(timeout=timeout_s).topics
     resources = {spec.name: ConfigResource(ResourceType.TOPIC, spec.name) for spec in specs}
     answers = client.describe_configs(list(resources.values()), request_timeout=timeout_s)
-    found: list[str] = []
+    mismatches: list[str] = []
     for spec in specs:
         config = answers[resources[spec.name]].result()
         topic_partitions = len(metadata[spec.name].partitions) if spec.name in metadata else spec.topic_partitions
-        found += _differences(spec, topic_partitions, config)
-    return found
+        mismatches += _differences(spec, topic_partitions, config)
+    return mismatches
 
 
 def _differences(spec: TopicSpec, topic_partitions: int, config: dict[str, Any]) -> list[str]:
-    """Sentences; more topic partitions or longer retention than wished are no harm."""
+    """Differences as sentences; more topic partitions or longer retention than required are no mismatch."""
     found = []
     if topic_partitions < spec.topic_partitions:
         found.append(
             f"{spec.name} has {topic_partitions} topic partitions instead of {spec.topic_partitions}: fewer workers "
             "can share it; adding some moves conversations to other topic partitions, so do it while nothing is pending"
         )
-    if _less(_number(config, "retention.ms"), spec.retention_ms):
+    if _is_less(_number(config, "retention.ms"), spec.retention_ms):
         found.append(
             f"{spec.name} has retention.ms={_number(config, 'retention.ms')} instead of {spec.retention_ms}: "
-            "what is older is lost to replay; alter the topic's retention.ms"
+            "older records are lost to replay; alter the topic's retention.ms"
         )
-    if _less(_number(config, "retention.bytes"), KEEP_ALL):
+    if _is_less(_number(config, "retention.bytes"), INFINITE_RETENTION):
         found.append(
-            f"{spec.name} has retention.bytes={_number(config, 'retention.bytes')}: what is beyond it is lost to "
-            "replay; alter the topic's retention.bytes to -1"
+            f"{spec.name} has retention.bytes={_number(config, 'retention.bytes')}: older records beyond it are lost "
+            "to replay; alter the topic's retention.bytes to -1"
         )
-    largest = _number(config, "max.message.bytes")
-    if _less(largest, MESSAGE_BYTES):
+    max_bytes = _number(config, "max.message.bytes")
+    if _is_less(max_bytes, MAX_MESSAGE_BYTES):
         found.append(
-            f"{spec.name} has max.message.bytes={largest} instead of {MESSAGE_BYTES}: what is larger cannot be "
-            "written, and a call that makes it stands still; alter the topic's max.message.bytes"
+            f"{spec.name} has max.message.bytes={max_bytes} instead of {MAX_MESSAGE_BYTES}: a larger record cannot be "
+            "written, and blocks its call; alter the topic's max.message.bytes"
         )
     policy = config["cleanup.policy"].value if "cleanup.policy" in config else "delete"
     if "compact" in policy:
@@ -189,8 +188,8 @@ def _differences(spec: TopicSpec, topic_partitions: int, config: dict[str, Any])
 
 
 def _number(config: dict[str, Any], name: str) -> int:
-    return int(config[name].value) if name in config else KEEP_ALL
+    return int(config[name].value) if name in config else INFINITE_RETENTION
 
 
-def _less(actual: int, wish: int) -> bool:
-    return actual != KEEP_ALL and (wish == KEEP_ALL or actual < wish)
+def _is_less(actual: int, required: int) -> bool:
+    return actual != INFINITE_RETENTION and (required == INFINITE_RETENTION or actual < required)

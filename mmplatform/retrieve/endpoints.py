@@ -18,8 +18,8 @@ from pydantic import ValidationError
 from mmplatform.errors import PlatformError, Unavailable
 from mmplatform.retrieve.search.search import SearchAnswer, Searcher, SearchQuery
 from mmplatform.web.bodies import read_json
-from mmplatform.web.problems import Away
-from mmplatform.web.validation import invalid
+from mmplatform.web.problems import DependencyUnavailable
+from mmplatform.web.validation import invalid_request
 
 _log = structlog.get_logger(__name__)
 LARGEST_BODY: Final = 65_536
@@ -31,7 +31,7 @@ def search_router(searcher: Callable[[], Searcher], ready: Callable[[], object] 
 
     ``ready`` returns when a question could be answered, and raises what is in its way otherwise.
 
-    The application must use ``problems.answer_problems``.
+    The application must use ``problems.install_problem_handlers``.
     """
     router = APIRouter(tags=["search"])
     # We parse the body ourselves, so that its size is known before it is read; so we describe it ourselves too.
@@ -64,15 +64,16 @@ def _in_the_way(ready: Callable[[], object]) -> dict[str, str]:
 
 
 def parse_query(body: bytes) -> SearchQuery:
-    """The JSON of a question. Raises Invalid."""
+    """The JSON of a question. Raises InvalidRequest."""
     try:
         return SearchQuery.model_validate_json(body)
     except ValidationError as error:
-        raise invalid(error) from None
+        raise invalid_request(error) from None
 
 
 def _answer(searcher: Callable[[], Searcher], query: SearchQuery) -> SearchAnswer:
     try:
         return searcher().search(query)
     except Unavailable as error:
-        raise Away(str(error), said="the search index does not answer just now; ask again") from error
+        public_message = "the search index does not answer just now; ask again"
+        raise DependencyUnavailable(str(error), public_message=public_message) from error

@@ -1,1 +1,1 @@
-"""Sources: other systems' formats made into events."""
+"""Sources: convert other systems' formats into events."""

@@ -1,1 +1,1 @@
-"""HTTP plumbing that ingest and retrieve share: problem documents, bodies, and the budget of bytes in flight."""
+"""HTTP plumbing that ingest and retrieve share: problem documents, request bodies, and the in-flight body budget."""

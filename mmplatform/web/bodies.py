@@ -1,4 +1,4 @@
-"""Request bodies read under a limit: what is too large is refused while it comes, never after it was read whole."""
+"""Reads request bodies under a limit: a body that is too large is refused while it arrives, never after a full read."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
 
 from mmplatform.errors import Rejected, TooLarge, UnsupportedMedia
-from mmplatform.web.body_budget import Held
-from mmplatform.web.validation import invalid
+from mmplatform.web.body_budget import BodyReservation
+from mmplatform.web.validation import invalid_request
 
 F = TypeVar("F", bound=BaseModel)
-_FORM_OVERHEAD: Final = 65_536
+_MAX_FORM_OVERHEAD_BYTES: Final = 65_536
 _MAX_FIELDS: Final = 20
-_TYPE_OF_SUFFIX: Final = {
+_TYPE_BY_SUFFIX: Final = {
     ".wav": "audio/wav",
     ".mp3": "audio/mpeg",
     ".flac": "audio/flac",
@@ -37,61 +37,63 @@ _TYPE_OF_SUFFIX: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """Bytes, what they are (one of our media types), and what was said about them."""
+    """An uploaded file: its bytes, its canonical media type, and the fields sent with it."""
 
     data: bytes
     media_type: str
     fields: Mapping[str, str]
 
 
-def media_type_of_name(name: str) -> str | None:
-    """What a file's name says it is; None for what we do not take."""
-    return _TYPE_OF_SUFFIX.get(PurePath(name).suffix.lower())
+def media_type_from_name(name: str) -> str | None:
+    """Media type by a file name's suffix; None for unsupported ones."""
+    return _TYPE_BY_SUFFIX.get(PurePath(name).suffix.lower())
 
 
-async def read_json(request: Request, limit: int, held: Held | None = None) -> bytes:
-    """A JSON body of at most ``limit`` bytes, not parsed. Raises UnsupportedMedia, TooLarge, Busy."""
+async def read_json(request: Request, max_bytes: int, reservation: BodyReservation | None = None) -> bytes:
+    """A JSON body of at most ``max_bytes``, not parsed. Raises UnsupportedMedia, TooLarge, Busy."""
     declared = _declared_type(request)
     if declared != "application/json":
         raise UnsupportedMedia("send application/json")
-    return await _read(request, limit, held)
+    return await _read_body(request, max_bytes, reservation)
 
 
-async def read_upload(request: Request, taken: Mapping[str, str], limit: int, held: Held | None = None) -> Upload:
-    """One file of at most ``limit`` bytes: as the raw body, with fields as query or ``X-`` headers, or as multipart.
+async def read_upload(
+    request: Request, accepted_types: Mapping[str, str], max_bytes: int, reservation: BodyReservation | None = None
+) -> Upload:
+    """One file of at most ``max_bytes``: as the raw body, with fields as query or ``X-`` headers, or as multipart.
 
     Args:
         request: the body must not have been touched.
-        taken: media types that are taken → the name that each goes by.
-        limit: bytes of the file.
-        held: where its bytes are counted as they come.
+        accepted_types: accepted media types → the canonical name of each.
+        max_bytes: limit of the file's size.
+        reservation: counts the bytes as they arrive.
 
     Raises:
-        Busy: no room for its bytes beside those of other requests.
-        UnsupportedMedia: another media type; known before the body is read, unless it is multipart.
-        TooLarge: over the limit; the rest of the body is left unread.
+        Busy: the body budget is used up by other requests.
+        UnsupportedMedia: another media type; raised before the body is read, unless it is multipart.
+        TooLarge: over the limit; the rest of the body stays unread.
         Rejected: no file, an empty one, or a form that cannot be parsed.
     """
     declared = _declared_type(request)
     if declared == "multipart/form-data":
-        return await _read_form(request, taken, limit, held)
-    media_type = _taken(declared, taken)
-    data = await _read(request, limit, held)
+        return await _read_form(request, accepted_types, max_bytes, reservation)
+    media_type = _accepted_type(declared, accepted_types)
+    data = await _read_body(request, max_bytes, reservation)
     if not data:
         raise Rejected("the body is empty: send the file's bytes")
-    return Upload(data, media_type, _said(request))
+    return Upload(data, media_type, _metadata_fields(request))
 
 
 def parse_fields(model: type[F], fields: Mapping[str, str]) -> F:
-    """Fields of a form or query as a record. Raises Invalid."""
+    """Validate the fields of a form or query as a record. Raises InvalidRequest."""
     try:
         return model.model_validate(fields)
     except ValidationError as error:
-        raise invalid(error) from None
+        raise invalid_request(error) from None
 
 
 def parse_query(request: Request) -> dict[str, str]:
-    """The query's fields; strict where the framework would put U+FFFD. Raises Rejected."""
+    """The query's fields; rejects invalid UTF-8, where the framework would insert U+FFFD. Raises Rejected."""
     query: bytes = request.scope.get("query_string", b"")
     try:
         pairs = parse_qsl(query.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=_MAX_FIELDS)
@@ -103,7 +105,7 @@ def parse_query(request: Request) -> dict[str, str]:
     return fields
 
 
-def _said(request: Request) -> dict[str, str]:
+def _metadata_fields(request: Request) -> dict[str, str]:
     headers = {
         name.decode("latin-1").removeprefix("x-").replace("-", "_"): value
         for name, value in request.headers.raw
@@ -124,39 +126,47 @@ def _declared_type(request: Request) -> str:
     return request.headers.get("content-type", "").split(";", 1)[0].strip().lower()
 
 
-def _taken(declared: str, taken: Mapping[str, str]) -> str:
-    if declared not in taken:
-        raise UnsupportedMedia(f"this media type is not taken; send one of {', '.join(sorted(set(taken.values())))}")
-    return taken[declared]
+def _accepted_type(declared: str, accepted_types: Mapping[str, str]) -> str:
+    if declared not in accepted_types:
+        raise UnsupportedMedia(
+            f"this media type is not accepted; send one of {', '.join(sorted(set(accepted_types.values())))}"
+        )
+    return accepted_types[declared]
 
 
-async def _read(request: Request, limit: int, held: Held | None) -> bytes:
-    body = BytesIO()  # gives its bytes away without a copy, as a bytearray cannot
-    async for piece in _limited(request, limit, held):
+async def _read_body(request: Request, max_bytes: int, reservation: BodyReservation | None) -> bytes:
+    body = BytesIO()  # its value needs no copy, unlike a bytearray's
+    async for piece in _stream_limited(request, max_bytes, reservation):
         body.write(piece)
     return body.getvalue()
 
 
-async def _limited(request: Request, limit: int, held: Held | None) -> AsyncGenerator[bytes, None]:
+async def _stream_limited(
+    request: Request, max_bytes: int, reservation: BodyReservation | None
+) -> AsyncGenerator[bytes, None]:
     declared = request.headers.get("content-length", "")
     if declared.isdecimal():
-        if int(declared) > limit:
-            raise TooLarge(f"the body is over the limit of {limit} bytes")
-        if held is not None:
-            held.expect(int(declared))
+        if int(declared) > max_bytes:
+            raise TooLarge(f"the body is over the limit of {max_bytes} bytes")
+        if reservation is not None:
+            reservation.check_fits(int(declared))
     size = 0
     async for piece in request.stream():
         size += len(piece)
-        if size > limit:
-            raise TooLarge(f"the body is over the limit of {limit} bytes")
-        if held is not None:
-            held.grow(len(piece))
+        if size > max_bytes:
+            raise TooLarge(f"the body is over the limit of {max_bytes} bytes")
+        if reservation is not None:
+            reservation.add(len(piece))
         yield piece
 
 
-async def _read_form(request: Request, taken: Mapping[str, str], limit: int, held: Held | None) -> Upload:
-    stream = _limited(request, limit + _FORM_OVERHEAD, held)
-    parser = MultiPartParser(request.headers, stream, max_files=1, max_fields=_MAX_FIELDS, max_part_size=_FORM_OVERHEAD)
+async def _read_form(
+    request: Request, accepted_types: Mapping[str, str], max_bytes: int, reservation: BodyReservation | None
+) -> Upload:
+    stream = _stream_limited(request, max_bytes + _MAX_FORM_OVERHEAD_BYTES, reservation)
+    parser = MultiPartParser(
+        request.headers, stream, max_files=1, max_fields=_MAX_FIELDS, max_part_size=_MAX_FORM_OVERHEAD_BYTES
+    )
     try:
         form = await parser.parse()
     except (MultiPartException, KeyError, UnicodeError, LookupError):
@@ -166,23 +176,25 @@ async def _read_form(request: Request, taken: Mapping[str, str], limit: int, hel
     finally:
         await stream.aclose()
     try:
-        return await _from_form(form, taken, limit, parse_query(request))
+        return await _upload_from_form(form, accepted_types, max_bytes, parse_query(request))
     finally:
         await form.close()
 
 
-async def _from_form(form: FormData, taken: Mapping[str, str], limit: int, query: dict[str, str]) -> Upload:
+async def _upload_from_form(
+    form: FormData, accepted_types: Mapping[str, str], max_bytes: int, query: dict[str, str]
+) -> Upload:
     files = [value for _, value in form.multi_items() if isinstance(value, UploadFile)]
     if len(files) != 1:
         raise Rejected("the form has no file: send one as the field 'file'")
     declared = (files[0].content_type or "").split(";", 1)[0].strip().lower()
     if declared in {"", "application/octet-stream"}:
-        declared = media_type_of_name(files[0].filename or "") or declared
-    media_type = _taken(declared, taken)
+        declared = media_type_from_name(files[0].filename or "") or declared
+    media_type = _accepted_type(declared, accepted_types)
     data = await files[0].read()
-    if len(data) > limit:
-        raise TooLarge(f"the file is over the limit of {limit} bytes")
+    if len(data) > max_bytes:
+        raise TooLarge(f"the file is over the limit of {max_bytes} bytes")
     if not data:
         raise Rejected("the file is empty")
-    said = {name: value for name, value in form.multi_items() if isinstance(value, str)}
-    return Upload(data, media_type, query | said)
+    fields = {name: value for name, value in form.multi_items() if isinstance(value, str)}
+    return Upload(data, media_type, query | fields)

@@ -1,8 +1,8 @@
-"""How many bytes of request bodies the gateway holds at once, over all requests: its memory does not grow with them.
+"""Budget of in-flight request body bytes over all requests: it bounds the gateway's memory.
 
-Bytes are counted as they come and until what is made of them is written, also when the caller has gone by then. Over
-the budget a source is slowed as it is while the derivers are behind: 429 with Retry-After. One request is always taken,
-however small the budget, so that every body within its own limit gets through.
+Bytes count from their arrival until their event is written, also when the caller has disconnected by then. Over the
+budget a source gets 429 with Retry-After, as under backpressure. A request that is alone is always accepted, however
+small the budget, so that every body within its own limit gets through.
 """
 
 from __future__ import annotations
@@ -12,52 +12,54 @@ from typing import Final, Self
 
 from mmplatform.errors import Busy
 
-_WAIT_S: Final = 1.0
+_RETRY_AFTER_S: Final = 1.0
 
 
-class Budget:
-    """For one event loop. ``held`` is how many bytes are held now."""
+class BodyBudget:
+    """Budget of one event loop. ``reserved_bytes`` is the current total."""
 
-    def __init__(self, most: int) -> None:
-        self.held = 0
-        self._most = most
+    def __init__(self, max_bytes: int) -> None:
+        self.reserved_bytes = 0
+        self._max_bytes = max_bytes
 
-    def hold(self) -> Held:
-        """What one request will hold; nothing yet."""
-        return Held(self)
+    def reserve(self) -> BodyReservation:
+        """Open an empty reservation for one request."""
+        return BodyReservation(self)
 
-    def check(self, mine: int, more: int) -> None:
-        """Return when there is room for ``more`` bytes beside those that are ``mine``. Raises Busy."""
-        others = self.held - mine
-        if others > 0 and self.held + more > self._most:
-            raise Busy(f"{others} bytes of other requests are being written", retry_after=_WAIT_S)
+    def check(self, own_bytes: int, extra_bytes: int) -> None:
+        """Return when ``extra_bytes`` fit besides the request's ``own_bytes``. Raises Busy."""
+        others = self.reserved_bytes - own_bytes
+        if others > 0 and self.reserved_bytes + extra_bytes > self._max_bytes:
+            raise Busy(f"{others} bytes of other requests are being written", retry_after=_RETRY_AFTER_S)
 
 
-class Held:
-    """The bytes of one request. They count while anybody uses them: the request, or the write that outlives it."""
+class BodyReservation:
+    """Body bytes of one request. They count while they have a user: the request, or the write that outlives it."""
 
-    def __init__(self, budget: Budget) -> None:
+    def __init__(self, budget: BodyBudget) -> None:
         self._budget = budget
         self._size = 0
         self._users = 0
 
-    def expect(self, size: int) -> None:
-        """Return when so many bytes would find room, before they are read. Raises Busy."""
+    def check_fits(self, size: int) -> None:
+        """Return when ``size`` bytes would fit, before they are read. Raises Busy."""
         self._budget.check(self._size, size)
 
-    def grow(self, size: int) -> None:
-        """Take in more bytes. Raises Busy."""
+    def add(self, size: int) -> None:
+        """Reserve ``size`` more bytes. Raises Busy."""
         self._budget.check(self._size, size)
         self._size += size
-        self._budget.held += size
+        self._budget.reserved_bytes += size
 
     def __enter__(self) -> Self:
         self._users += 1
         if self._users == 1:
-            self._budget.held += self._size
+            self._budget.reserved_bytes += self._size
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
         self._users -= 1
         if self._users == 0:
-            self._budget.held -= self._size
+            self._budget.reserved_bytes -= self._size

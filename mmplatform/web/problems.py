@@ -1,6 +1,6 @@
-"""One shape for every error that the gateway answers: RFC 9457 ``application/problem+json``.
+"""Problem documents (RFC 9457 ``application/problem+json``): the one shape of the gateway's error responses.
 
-Nothing that was sent is repeated: a detail names fields, limits and ids, never values.
+A problem never repeats request content: its detail names fields, limits and ids, never values.
 """
 
 from __future__ import annotations
@@ -20,28 +20,28 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mmplatform.errors import Busy, Permanent, PlatformError, Rejected, Unavailable
 from mmplatform.telemetry.logs import places
-from mmplatform.web.validation import Invalid, described
+from mmplatform.web.validation import InvalidRequest, invalid_request_from_details
 
-_UNAVAILABLE_RETRY_S: Final = 2
-_CLIENT_WENT_AWAY: Final = 400
+_UNAVAILABLE_RETRY_AFTER_S: Final = 2
+_DISCONNECTED_STATUS: Final = 400
 
-_NOT_SAFE: Final = "the platform cannot keep events safe just now; send the same request again"
+_CANNOT_STORE: Final = "the platform cannot store events right now; send the same request again"
 
 _log = structlog.get_logger(__name__)
 
 
-class Away(Unavailable):
-    """An absence whose caller is no source of events: ``said`` tells what is away, and never where it should be."""
+class DependencyUnavailable(Unavailable):
+    """Unavailable store behind a request that sends no event: ``public_message`` names the store, not its address."""
 
-    def __init__(self, reason: str, *, said: str) -> None:
+    def __init__(self, reason: str, *, public_message: str) -> None:
         super().__init__(reason)
-        self.said = said
+        self.public_message = public_message
 
 
 def problem(
     status: int, detail: str, *, kind: str = "", headers: Mapping[str, str] | None = None, **more: Any
 ) -> JSONResponse:
-    """A problem document; ``kind`` names it for programs, ``detail`` says it to people."""
+    """A problem document; ``kind`` identifies it for programs, ``detail`` explains it to people."""
     title = HTTPStatus(status).phrase
     body = {
         "type": f"urn:mmplatform:problem:{kind or title.lower().replace(' ', '-')}",
@@ -53,18 +53,18 @@ def problem(
     return JSONResponse(body, status, headers=dict(headers or {}), media_type="application/problem+json")
 
 
-def answer_problems(app: FastAPI) -> None:
-    """Give every error of the application this shape. Middleware that is added later sees the answers."""
+def install_problem_handlers(app: FastAPI) -> None:
+    """Turn every error of the application into a problem document. Middleware added later sees these responses."""
     app.add_exception_handler(PlatformError, _platform_error)
     app.add_exception_handler(RequestValidationError, _request_invalid)
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(ClientDisconnect, _disconnected)
-    app.add_middleware(Unforeseen)
+    app.add_middleware(UnhandledErrorMiddleware)
 
 
 def _platform_error(request: Request, error: Exception) -> JSONResponse:
     match error:
-        case Invalid():
+        case InvalidRequest():
             return problem(error.status, str(error), kind="invalid", errors=error.errors)
         case Rejected():
             return problem(error.status, str(error), kind=_kebab(type(error).__name__))
@@ -73,19 +73,19 @@ def _platform_error(request: Request, error: Exception) -> JSONResponse:
             return problem(Busy.status, str(error), kind="busy", headers={"Retry-After": wait}, **error.hint)
         case Unavailable():
             _log.warning("unavailable", path=_route(request), reason=str(error))
-            wait = str(_UNAVAILABLE_RETRY_S)
-            # Paths, buckets and addresses are the operator's business, not the source's: the log has them.
-            said = error.said if isinstance(error, Away) else _NOT_SAFE
-            return problem(Unavailable.status, said, kind="unavailable", headers={"Retry-After": wait})
+            wait = str(_UNAVAILABLE_RETRY_AFTER_S)
+            # Paths, buckets and addresses are for the operator only: they are logged, not answered.
+            public_message = error.public_message if isinstance(error, DependencyUnavailable) else _CANNOT_STORE
+            return problem(Unavailable.status, public_message, kind="unavailable", headers={"Retry-After": wait})
         case _:
-            # Addresses and settings are the operator's business, not the source's.
+            # Addresses and settings are for the operator only.
             _log.error("permanent_error", path=_route(request), error=type(error).__name__, reason=str(error))
-            return problem(Permanent.status, "the platform is misconfigured; its log says how", kind="permanent")
+            return problem(Permanent.status, "the platform is misconfigured; see its log", kind="permanent")
 
 
 def _request_invalid(request: Request, error: Exception) -> JSONResponse:
     found = error.errors() if isinstance(error, RequestValidationError) else []
-    return _platform_error(request, described(found))
+    return _platform_error(request, invalid_request_from_details(found))
 
 
 def _http_error(_: Request, error: Exception) -> JSONResponse:
@@ -95,37 +95,37 @@ def _http_error(_: Request, error: Exception) -> JSONResponse:
 
 
 def _disconnected(_: Request, __: Exception) -> JSONResponse:
-    return problem(_CLIENT_WENT_AWAY, "the connection was closed before the body was complete", kind="disconnected")
+    return problem(_DISCONNECTED_STATUS, "the connection was closed before the body was complete", kind="disconnected")
 
 
-class Unforeseen:
-    """ASGI middleware: the last word on an error that nobody foresaw.
+class UnhandledErrorMiddleware:
+    """ASGI middleware: answers an unexpected exception with a problem document, and logs it without its message.
 
-    It is answered here and goes no further: the server would log its message, which may quote what was sent. Of an
-    answer that has begun the rest is left out, and the server closes the connection.
+    An unexpected exception may contain customer text, so only its type and stack locations are logged, and the server,
+    which would log its message, never sees it. A started response is cut, and the server closes the connection.
     """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass one request on."""
-        begun = False
+        """Forward one request."""
+        started = False
 
-        async def noting(message: Message) -> None:
-            nonlocal begun
-            begun = begun or message["type"] == "http.response.start"
+        async def send_and_track(message: Message) -> None:
+            nonlocal started
+            started = started or message["type"] == "http.response.start"
             await send(message)
 
         try:
-            await self._app(scope, receive, noting)
+            await self._app(scope, receive, send_and_track)
         except Exception as error:
             if scope["type"] != "http":
                 raise
             _log.error("unexpected_error", path=_path(scope), error=type(error).__name__, at=places(error))
-            if not begun:
-                said = "something unforeseen went wrong; the gateway's log names it"
-                await problem(500, said, kind="unexpected")(scope, receive, send)
+            if not started:
+                detail = "an unexpected error occurred; the gateway's log names it"
+                await problem(500, detail, kind="unexpected")(scope, receive, send)
 
 
 def _route(request: Request) -> str:
@@ -133,7 +133,7 @@ def _route(request: Request) -> str:
 
 
 def _path(scope: Scope) -> str:
-    """The route's template: the path that was asked may hold anything."""
+    """The route's template: the requested path may contain anything."""
     return str(getattr(scope.get("route"), "path", "unmatched"))
 
 

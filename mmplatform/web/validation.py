@@ -1,4 +1,4 @@
-"""Wrong requests as answers: which field, which rule, never the value (it may be personal data)."""
+"""Validation errors as responses: field and rule, never the value (it may be personal data)."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ from mmplatform.errors import Rejected
 _NAME: Final = re.compile(r"[A-Za-z_]{1,40}")
 
 
-class Invalid(Rejected):
-    """Fields are wrong; ``errors`` says which and how, never with their values."""
+class InvalidRequest(Rejected):
+    """Fields are invalid; ``errors`` names each field and rule, never the value."""
 
     def __init__(self, message: str, errors: list[dict[str, Any]]) -> None:
         super().__init__(message)
         self.errors = errors
 
 
-def invalid(error: ValidationError, at: str = "") -> Invalid:
-    """A validation error as an answer without the input (it may be personal data)."""
-    return described(error.errors(include_input=False, include_url=False, include_context=False), at)
+def invalid_request(error: ValidationError, at: str = "") -> InvalidRequest:
+    """Convert a validation error, without the input (it may be personal data)."""
+    return invalid_request_from_details(error.errors(include_input=False, include_url=False, include_context=False), at)
 
 
-def described(found: Sequence[Any], at: str = "") -> Invalid:
-    """Pydantic's error details as an answer; only where, which rule and its words are taken from them."""
+def invalid_request_from_details(found: Sequence[Any], at: str = "") -> InvalidRequest:
+    """Convert Pydantic's error details; keeps only the location, the rule and its message."""
     errors = [{"field": _field(e["loc"]) or at or "body", "type": e["type"], "detail": e["msg"]} for e in found[:20]]
-    said = "; ".join(f"{e['field']}: {e['detail']}" for e in errors[:5])
-    return Invalid(f"{len(found)} thing(s) wrong with the request: {said}", errors)
+    summary = "; ".join(f"{e['field']}: {e['detail']}" for e in errors[:5])
+    return InvalidRequest(f"{len(found)} invalid field(s) in the request: {summary}", errors)
 
 
 def _field(loc: tuple[int | str, ...]) -> str:
-    """Where in the request. An unknown field's name is the sender's: it is told only when it can be but a name."""
+    """Location in the request. An unknown field's name comes from the sender: only a plain identifier is repeated."""
     return ".".join(str(part) if isinstance(part, int) or _NAME.fullmatch(part) else "(unnamed)" for part in loc)

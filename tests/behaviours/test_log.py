@@ -32,8 +32,8 @@ class RealLog:
         self._reader = ReplayLog(self._settings)
         self.send, self.publish, self.send_all = self._producer.send, self._producer.publish, self._producer.send_all
         self.watermarks, self.lag, self.read = self._reader.watermarks, self._reader.lag, self._reader.read
-        self.oldest, self.newest = self._reader.oldest, self._reader.newest
-        self.reachable, self.close = self._reader.reachable, self._producer.close
+        self.oldest_pending_at, self.newest_record_at = self._reader.oldest_pending_at, self._reader.newest_record_at
+        self.check_reachable, self.close = self._reader.check_reachable, self._producer.close
 
     def create(self, topic):
         admin = AdminClient({"bootstrap.servers": self._settings.kafka})
@@ -201,23 +201,23 @@ def test_a_topic_that_does_not_exist_is_named(log):
 
 
 def test_a_reachable_log_says_so(log):
-    log.reachable()
+    log.check_reachable()
 
 
 def test_the_oldest_undone_record_is_that_of_any_topic_partition(log, topic):
     group = f"g-{uuid.uuid4().hex[:8]}"
-    assert log.oldest(group, topic) is None
-    assert log.newest(topic) is None
+    assert log.oldest_pending_at(group, topic) is None
+    assert log.newest_record_at(topic) is None
     log.send_all(records(topic, 20))
-    assert log.oldest(group, topic) == NOON
-    assert log.newest(topic) == NOON + timedelta(seconds=19)
+    assert log.oldest_pending_at(group, topic) == NOON
+    assert log.newest_record_at(topic) == NOON + timedelta(seconds=19)
     by_number = {}
     for entry in log.read(topic):
         by_number.setdefault(entry.position.topic_partition, []).append(entry)
     number = next(number for number, entries in by_number.items() if entries[0].timestamp == NOON)
     log.commit(group, topic, number, 1)
     left = [entry.timestamp for entries in by_number.values() for entry in entries if entry.timestamp != NOON]
-    assert log.oldest(group, topic) == min(left)
+    assert log.oldest_pending_at(group, topic) == min(left)
     for each, marks in log.watermarks([topic])[topic].items():
         log.commit(group, topic, each, marks.high)
-    assert log.oldest(group, topic) is None
+    assert log.oldest_pending_at(group, topic) is None

@@ -6,7 +6,7 @@ import pytest
 
 from benchmarks.fuzz.ledger import is_told_again
 from mmplatform.events import Position, encode, utc_now
-from mmplatform.kafka.reader import Entry
+from mmplatform.kafka.reader import LogEntry
 from mmplatform.modalities import CHAT, SCREENSHOT
 from tests.builders import chat
 
@@ -24,4 +24,4 @@ EVENT = chat(1)
     ],
 )
 def test_a_record_is_the_same_event_once_more(value, told, again):
-    assert is_told_again(Entry(PLACE, None, value, {}, utc_now()), {told}) is again
+    assert is_told_again(LogEntry(PLACE, None, value, {}, utc_now()), {told}) is again

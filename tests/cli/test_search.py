@@ -19,7 +19,7 @@ from mmplatform.retrieve.endpoints import search_router
 from mmplatform.retrieve.search.search import Searcher
 from mmplatform.telemetry.freshness import FreshnessTracker
 from mmplatform.telemetry.status_server import WorkerStatus, serve_status
-from mmplatform.web.problems import answer_problems
+from mmplatform.web.problems import install_problem_handlers
 from tests.builders import NOW, stamps
 from tests.doubles.embedder import SeededEmbedder
 from tests.doubles.memory_index import MemoryIndex
@@ -50,7 +50,7 @@ def index():
 @pytest.fixture
 def gateway(index):
     made = FastAPI()
-    answer_problems(made)
+    install_problem_handlers(made)
     embedder = SeededEmbedder()
     searcher = Searcher(index, lambda: embedder)
     made.include_router(search_router(lambda: searcher))

@@ -47,7 +47,7 @@ def ask(script, **options):
     with GatewayClient(
         "http://g",
         transport=httpx.MockTransport(script),
-        on_wait=lambda error, seconds: waits.append((type(error), seconds)),
+        on_retry=lambda error, seconds: waits.append((type(error), seconds)),
         **options,
     ) as client:
         return client.chat(**CHAT), waits
@@ -58,7 +58,7 @@ async def ask_async(script, **options):
     async with AsyncGatewayClient(
         "http://g",
         transport=httpx.MockTransport(script),
-        on_wait=lambda error, seconds: waits.append((type(error), seconds)),
+        on_retry=lambda error, seconds: waits.append((type(error), seconds)),
         **options,
     ) as client:
         return await client.chat(**CHAT), waits
@@ -98,7 +98,7 @@ def test_a_busy_gateway_is_not_asked_sooner_than_it_said(chat):
 def test_patience_ends(chat, answer, error):
     script = Scripted(answer)
     with pytest.raises(error, match="why"):
-        chat(script, attempts=3)
+        chat(script, max_attempts=3)
     assert len(script.asked) == 3
 
 
@@ -124,7 +124,7 @@ def test_a_busy_gateway_says_how_far_behind_it_is():
     body = {"detail": "behind", "lag": 31, "oldest_s": 2.5, "low_water": "many", "other": 1}
     busy = httpx.Response(429, headers={"Retry-After": "0"}, json=body)
     with pytest.raises(Busy) as caught:
-        client_module._read(busy)
+        client_module._parse_response(busy)
     assert caught.value.hint == {"lag": 31, "oldest_s": 2.5}
 
 

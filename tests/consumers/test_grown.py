@@ -11,7 +11,7 @@ from confluent_kafka.admin import NewPartitions
 from mmplatform.consumers.quix_app import BatchSink, check_not_grown, open_app, open_topic
 from mmplatform.errors import Unavailable
 from mmplatform.events import encode
-from mmplatform.kafka.connection import MANNERS, admin, client_config
+from mmplatform.kafka.connection import COMMON_CLIENT_CONFIG, admin_client, client_config
 from mmplatform.kafka.topics import count_topic_partitions, ensure_topics, topic_name
 from mmplatform.modalities import CHAT
 from mmplatform.settings import Settings, load
@@ -54,7 +54,7 @@ def test_topic_partitions_that_are_new_are_read_by_a_worker_that_comes_back_behi
         write_everywhere(settings, before)
         assert read_from(settings, before) == set(range(before))
         name = topic_name(settings, CHAT.topic)
-        client = admin(settings)  # kept: its futures end with it
+        client = admin_client(settings)  # kept: its futures end with it
         client.create_partitions([NewPartitions(name, WANTED)])[name].result(timeout=30)
         write_everywhere(settings, WANTED)
         assert read_from(settings, WANTED) == set(range(WANTED))
@@ -68,7 +68,7 @@ def test_a_successor_whose_topics_grew_while_it_stood_by_starts_anew(tmp_path):
         app = open_app(settings, group=CHAT.group, topics=(CHAT.topic,), commit_s=0.1, commit_every=1)
         check_not_grown(app, settings, (CHAT.topic,))
         name = topic_name(settings, CHAT.topic)
-        client = admin(settings)
+        client = admin_client(settings)
         client.create_partitions([NewPartitions(name, WANTED)])[name].result(timeout=30)
         with pytest.raises(Unavailable, match=f"grew from {app.known} to {WANTED}"):
             check_not_grown(app, settings, (CHAT.topic,))
@@ -77,4 +77,4 @@ def test_a_successor_whose_topics_grew_while_it_stood_by_starts_anew(tmp_path):
 def test_a_worker_asks_for_new_topic_partitions_as_often_as_every_client(tmp_path):
     app = open_app(load(kafka="127.0.0.1:1", data_dir=tmp_path), group="g", topics=(), commit_s=0.1, commit_every=1)
     told = app._consumer._consumer_config
-    assert {name: told.get(name) for name in MANNERS} == dict(MANNERS)
+    assert {name: told.get(name) for name in COMMON_CLIENT_CONFIG} == dict(COMMON_CLIENT_CONFIG)

@@ -12,7 +12,7 @@ from mmplatform.artifacts import DeadLetter
 from mmplatform.consumers.publish import outgoing, publish
 from mmplatform.derive.passages import quarantine
 from mmplatform.errors import Misconfigured
-from mmplatform.kafka.connection import admin
+from mmplatform.kafka.connection import admin_client
 from mmplatform.kafka.producer import LogProducer
 from mmplatform.kafka.reader import ReplayLog
 from mmplatform.kafka.topics import ensure_topics, topic_name
@@ -48,7 +48,7 @@ def narrow(settings, topic, most):
     """A topic that somebody made before us, with a limit of their own."""
     config = {"max.message.bytes": str(most), "retention.ms": "-1"}
     name = topic_name(settings, topic)
-    client = admin(settings)
+    client = admin_client(settings)
     for future in client.create_topics([NewTopic(name, 1, 1, config=config)]).values():
         future.result()
 

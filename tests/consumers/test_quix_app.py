@@ -11,7 +11,7 @@ from quixstreams import Application
 
 from mmplatform.consumers.quix_app import BatchSink, open_app, open_topic
 from mmplatform.errors import Misconfigured
-from mmplatform.kafka.connection import admin
+from mmplatform.kafka.connection import admin_client
 from mmplatform.kafka.topics import ensure_topics, topic_name
 from mmplatform.modalities import CALL, CHAT
 from mmplatform.settings import load
@@ -98,6 +98,6 @@ def test_a_topic_that_is_not_there_is_told_and_not_made_with_a_brokers_own_reten
         app = open_app(settings, group=CHAT.group, topics=(), commit_s=0.1, commit_every=1)
         with pytest.raises(Misconfigured, match=CHAT.topic):
             open_topic(app, settings, CHAT.topic)
-        assert topic_name(settings, CHAT.topic) not in admin(settings).list_topics(timeout=10).topics
+        assert topic_name(settings, CHAT.topic) not in admin_client(settings).list_topics(timeout=10).topics
         ensure_topics(settings)
         assert open_topic(app, settings, CHAT.topic).name == topic_name(settings, CHAT.topic)

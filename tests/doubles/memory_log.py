@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 
 from mmplatform.errors import Misconfigured, PlatformError
 from mmplatform.events import Position, utc_now
-from mmplatform.kafka.reader import Entry, Watermarks
+from mmplatform.kafka.reader import LogEntry, Watermarks
 
 
 class MemoryLog:
@@ -18,10 +18,10 @@ class MemoryLog:
 
     def __init__(self, topic_partitions: int = 4):
         self.failure: PlatformError | None = None
-        self.held: list[tuple[Future[Position], Position]] | None = None
+        self.pending_acks: list[tuple[Future[Position], Position]] | None = None
         self.sent = threading.Event()
         self._topic_partitions = topic_partitions
-        self._records: dict[str, dict[int, list[Entry]]] = {}
+        self._records: dict[str, dict[int, list[LogEntry]]] = {}
         self._committed: dict[tuple[str, str, int], int] = {}
 
     def create(self, topic):
@@ -38,13 +38,15 @@ class MemoryLog:
         stamp = timestamp or utc_now()
         millis = round(stamp.timestamp() * 1000) / 1000
         raw_key = key.encode() if key is not None else None
-        entries.append(Entry(position, key, value, dict(headers or {}), datetime.fromtimestamp(millis, UTC), raw_key))
+        entries.append(
+            LogEntry(position, key, value, dict(headers or {}), datetime.fromtimestamp(millis, UTC), raw_key)
+        )
         self.sent.set()
         future: Future[Position] = Future()
-        if self.held is None:
+        if self.pending_acks is None:
             future.set_result(position)
         else:
-            self.held.append((future, position))
+            self.pending_acks.append((future, position))
         return future
 
     async def publish(self, topic, key, value, *, timestamp=None, headers=None):
@@ -54,7 +56,7 @@ class MemoryLog:
         return [self.send(r.topic, r.key, r.value, timestamp=r.timestamp, headers=r.headers).result() for r in records]
 
     def release(self):
-        held, self.held = self.held or [], None
+        held, self.pending_acks = self.pending_acks or [], None
         for future, position in held:
             future.set_result(position)
 
@@ -62,7 +64,7 @@ class MemoryLog:
         self._committed[group, topic, number] = offset
 
     def watermarks(self, topics):
-        self.reachable()
+        self.check_reachable()
         self._known(topics)
         return {t: {n: Watermarks(0, len(e)) for n, e in self._records[t].items()} for t in topics}
 
@@ -72,26 +74,26 @@ class MemoryLog:
             for topic, marks in self.watermarks(topics).items()
         }
 
-    def oldest(self, group, topic):
-        self.reachable()
+    def oldest_pending_at(self, group, topic):
+        self.check_reachable()
         undone = [
             entries[self._committed.get((group, topic, number), 0) :]
             for number, entries in self._records[topic].items()
         ]
         return min((entries[0].timestamp for entries in undone if entries), default=None)
 
-    def newest(self, topic):
-        self.reachable()
+    def newest_record_at(self, topic):
+        self.check_reachable()
         return max((e.timestamp for entries in self._records[topic].values() for e in entries[-1:]), default=None)
 
     def read(self, topic, since=None, until=None):
-        self.reachable()
+        self.check_reachable()
         self._known([topic])
         for number, entries in self._records[topic].items():
             first, end = self._place(entries, number, since, 0), self._place(entries, number, until, len(entries))
             yield from entries[first:end]
 
-    def reachable(self):
+    def check_reachable(self):
         if self.failure is not None:
             raise self.failure
 

@@ -13,7 +13,7 @@ import pytest
 from fastapi import APIRouter
 
 from mmplatform.errors import Misconfigured, Unavailable
-from mmplatform.gateway.app import AT_FIRST, GatewayParts, Judge, create_app, serve
+from mmplatform.gateway.app import INITIAL_OBSTACLES, GatewayParts, ReadinessChecker, create_app, serve
 from mmplatform.kafka.reader import ReplayLog
 from mmplatform.settings import load
 from mmplatform.telemetry.readiness import Readiness
@@ -86,7 +86,7 @@ async def test_metrics_count_by_route_template_and_never_by_path(gateway):
         'mmplatform_gateway_events_total{modality="chat",outcome="duplicate"} 1.0',
         'mmplatform_gateway_bytes_total{modality="chat"} 5.0',
         f'mmplatform_gateway_bytes_total{{modality="screenshot"}} {float(len(image))}',
-        'mmplatform_gateway_busy_total{modality="chat"} 1.0',
+        'mmplatform_gateway_throttled_requests_total{modality="chat"} 1.0',
         'mmplatform_gateway_lag{modality="chat"} 1e+09',
         'mmplatform_gateway_request_seconds_count{route="/v1/events/chat"} 4.0',
     }
@@ -126,12 +126,12 @@ async def test_stopping_answers_what_is_open_before_the_log_is_closed(tmp_path):
     parts, log = memory_parts(tmp_path)
     parts = type(parts)(
         parts.ingest,
-        parts.view,
-        parts.prepare,
+        parts.log_reader,
+        parts.create_topics,
         close=lambda: closed_with.append(len(list(log.read("interactions.chat")))),
     )
     app = create_app(parts.ingest.settings, parts)
-    log.held = []
+    log.pending_acks = []
     async with app.router.lifespan_context(app):
         http = httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://g")
         gone = asyncio.create_task(http.post("/v1/events/chat", json=chat_body()))
@@ -139,14 +139,14 @@ async def test_stopping_answers_what_is_open_before_the_log_is_closed(tmp_path):
         gone.cancel()
         asyncio.get_running_loop().call_later(0.2, log.release)
     assert closed_with == [1]
-    assert log.held is None
+    assert log.pending_acks is None
     await http.aclose()
 
 
 async def test_beside_an_old_one_it_does_not_begin_before_it_knows_the_lag(tmp_path):
     parts, _ = memory_parts(tmp_path, gateway_share_port=True)
     prepared = threading.Event()
-    parts = GatewayParts(parts.ingest, parts.view, lambda: prepared.wait(20), parts.close)
+    parts = GatewayParts(parts.ingest, parts.log_reader, lambda: prepared.wait(20), parts.close)
     app = create_app(parts.ingest.settings, parts)
     asyncio.get_running_loop().call_later(0.3, prepared.set)
     async with app.router.lifespan_context(app):
@@ -155,20 +155,20 @@ async def test_beside_an_old_one_it_does_not_begin_before_it_knows_the_lag(tmp_p
 
 async def test_the_workers_page_is_not_ready_before_anybody_has_looked(tmp_path):
     parts, _ = memory_parts(tmp_path)
-    parts = GatewayParts(parts.ingest, parts.view, parts.prepare, parts.close, Readiness(AT_FIRST))
+    parts = GatewayParts(parts.ingest, parts.log_reader, parts.create_topics, parts.close, Readiness(INITIAL_OBSTACLES))
     for gate in parts.ingest.gates.values():
         gate.observe(3)
-    assert set(parts.readiness.reasons()) == set(AT_FIRST)
-    assert set((await Judge(parts).look()).values()) == {"ok"}
+    assert set(parts.readiness.reasons()) == set(INITIAL_OBSTACLES)
+    assert set((await ReadinessChecker(parts).check()).values()) == {"ok"}
     assert set(parts.readiness.reasons()) == {"gateway"}, "it listens when its server does"
 
 
 async def test_a_loop_that_stands_still_is_told_to_whoever_kills_what_hangs(tmp_path, monkeypatch):
-    monkeypatch.setattr("mmplatform.gateway.app._LOOK_S", 0.01)
+    monkeypatch.setattr("mmplatform.gateway.app._READINESS_INTERVAL_S", 0.01)
     clock = [0.0]
     parts, _ = memory_parts(tmp_path)
     readiness = Readiness({}, clock=lambda: clock[0])
-    parts = GatewayParts(parts.ingest, parts.view, parts.prepare, parts.close, readiness)
+    parts = GatewayParts(parts.ingest, parts.log_reader, parts.create_topics, parts.close, readiness)
 
     async def beats():
         return not readiness.hangs()
@@ -187,18 +187,18 @@ async def test_its_tasks_survive_the_unforeseen_and_the_log_is_closed_all_the_sa
     parts, _ = memory_parts(tmp_path)
     prepared, looked, closed = [], [], []
 
-    def prepare():
+    def create_topics():
         prepared.append(1)
         if len(prepared) == 1:
             raise RuntimeError("SECRET")
 
-    def reachable():
+    def check_reachable():
         looked.append(1)
         if len(looked) == 1:
             raise RuntimeError("SECRET")
 
-    parts.view.reachable = reachable
-    parts = GatewayParts(parts.ingest, parts.view, prepare, close=lambda: closed.append(1))
+    parts.log_reader.check_reachable = check_reachable
+    parts = GatewayParts(parts.ingest, parts.log_reader, create_topics, close=lambda: closed.append(1))
     app = create_app(parts.ingest.settings, parts)
     transport = httpx.ASGITransport(app=app)
     async with app.router.lifespan_context(app), httpx.AsyncClient(transport=transport, base_url="http://g") as http:
@@ -208,7 +208,7 @@ async def test_its_tasks_survive_the_unforeseen_and_the_log_is_closed_all_the_sa
 
 
 async def test_a_blob_store_that_hangs_is_told_soon_and_holds_one_thread_only(tmp_path, monkeypatch):
-    monkeypatch.setattr("mmplatform.gateway.app._PROBE_S", 0.05)
+    monkeypatch.setattr("mmplatform.gateway.app._PROBE_TIMEOUT_S", 0.05)
     parts, _ = memory_parts(tmp_path)
     asked, back = [], threading.Event()
 
@@ -217,9 +217,9 @@ async def test_a_blob_store_that_hangs_is_told_soon_and_holds_one_thread_only(tm
         return back.wait(20)
 
     monkeypatch.setattr(parts.ingest.blobs, "exists", exists)
-    judge = Judge(parts)
+    checker = ReadinessChecker(parts)
     try:
-        found = [(await asyncio.wait_for(judge.look(), 10))["blobs"] for _ in range(3)]
+        found = [(await asyncio.wait_for(checker.check(), 10))["blobs"] for _ in range(3)]
         assert found == ["does not answer"] * 3
         assert len(asked) == 1
         assert "blobs" in parts.readiness.reasons()
@@ -227,7 +227,7 @@ async def test_a_blob_store_that_hangs_is_told_soon_and_holds_one_thread_only(tm
         back.set()
 
     async def answers_again():
-        return (await judge.look())["blobs"] == "ok"
+        return (await checker.check())["blobs"] == "ok"
 
     await until(answers_again)
     assert "blobs" not in parts.readiness.reasons()

@@ -17,11 +17,11 @@ from mmplatform.events import decode_event
 from mmplatform.gateway.app import GatewayParts, create_app
 from mmplatform.ingest.backpressure import open_gates
 from mmplatform.ingest.dependencies import IngestDeps
-from mmplatform.kafka.topics import wanted_topics
+from mmplatform.kafka.topics import required_topics
 from mmplatform.land.blobs.file_store import FileBlobs
 from mmplatform.modalities import MODALITIES
 from mmplatform.settings import Settings, load
-from mmplatform.web.body_budget import Budget
+from mmplatform.web.body_budget import BodyBudget
 from tests.doubles.memory_log import MemoryLog
 from tests.waiting import eventually
 
@@ -43,18 +43,18 @@ class Gateway:
 def memory_parts(tmp_path, **settings):
     loaded = load(kafka="unused", data_dir=tmp_path, **settings)
     log = MemoryLog()
-    for spec in wanted_topics(loaded):
+    for spec in required_topics(loaded):
         log.create(spec.name)
     deps = IngestDeps(
         settings=loaded,
         log=log,
         blobs=FileBlobs(tmp_path / "blobs"),
         gates=open_gates(loaded),
-        budget=Budget(loaded.max_held_bytes),
+        budget=BodyBudget(loaded.max_held_bytes),
         probe_audio=audio.probe,
         probe_image=image.probe,
     )
-    return GatewayParts(deps, log, prepare=lambda: None, close=log.close), log
+    return GatewayParts(deps, log, create_topics=lambda: None, close=log.close), log
 
 
 @asynccontextmanager
@@ -68,7 +68,7 @@ async def memory_gateway(tmp_path, **settings):
     ):
         # The first look at the lag comes with the start: what a test tells a gate must not come before it.
         gates = parts.ingest.gates.values()
-        await asyncio.to_thread(eventually, lambda: all(gate.depth is not None for gate in gates))
+        await asyncio.to_thread(eventually, lambda: all(gate.backlog is not None for gate in gates))
         yield Gateway(http, transport, log, parts.ingest, parts.ingest.settings)
 
 

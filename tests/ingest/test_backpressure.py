@@ -7,9 +7,9 @@ import pytest
 
 from mmplatform.errors import Busy, Unavailable
 from mmplatform.events import utc_now
-from mmplatform.ingest.backpressure import Gate, keep_watch, marks_of, open_gates, read_depth
-from mmplatform.ingest.backpressure_policy import Depth, Marks
-from mmplatform.kafka.topics import wanted_topics
+from mmplatform.ingest.backpressure import BackpressureGate, open_gates, policy_and_thresholds, read_backlog, watch_lag
+from mmplatform.ingest.backpressure_policy import BackpressureThresholds, DeriverBacklog
+from mmplatform.kafka.topics import required_topics
 from mmplatform.settings import load
 from tests.doubles.memory_log import MemoryLog
 
@@ -29,7 +29,7 @@ def clock():
 
 @pytest.fixture
 def gate(clock):
-    return Gate("chat", Marks(100, 40), clock=clock)
+    return BackpressureGate("chat", BackpressureThresholds(100, 40), clock=clock)
 
 
 def observe(gate, clock, *lags):
@@ -62,8 +62,8 @@ def test_between_two_looks_no_more_is_taken_than_high_water_allows(gate, clock):
     observe(gate, clock, 60)
     for _ in range(40):
         gate.check()
-        gate.took()
-    with pytest.raises(Busy, match="60 events behind at the last look and has taken 40") as caught:
+        gate.record_accepted()
+    with pytest.raises(Busy, match="60 events behind at the last check and has accepted 40") as caught:
         gate.check()
     assert (caught.value.retry_after, caught.value.hint["lag"]) == (1.0, 100)
     observe(gate, clock, 60)  # as many were worked off as came: it was never behind
@@ -73,20 +73,20 @@ def test_between_two_looks_no_more_is_taken_than_high_water_allows(gate, clock):
 
 def test_what_was_taken_while_the_log_was_read_counts_until_the_next_look(gate, clock):
     observe(gate, clock, 0)
-    before = gate.taken
+    before = gate.accepted_count
     for _ in range(100):
-        gate.took()
-    gate.observe(0, taken=before)  # the lag was read before they were on the log
+        gate.record_accepted()
+    gate.observe(0, accepted_count=before)  # the lag was read before they were on the log
     with pytest.raises(Busy):
         gate.check()
-    gate.observe(99, taken=gate.taken)
+    gate.observe(99, accepted_count=gate.accepted_count)
     gate.check()
 
 
 def test_while_nobody_can_look_a_gate_stays_as_it_was(gate, clock):
     observe(gate, clock, 60)
     for _ in range(200):
-        gate.took()
+        gate.record_accepted()
     with pytest.raises(Busy):
         gate.check()
     clock.now += 10
@@ -95,9 +95,9 @@ def test_while_nobody_can_look_a_gate_stays_as_it_was(gate, clock):
 
 @pytest.mark.parametrize("policy", ["buffer", "shed"])
 def test_only_a_source_that_is_slowed_waits_for_the_next_look(policy, clock):
-    gate = Gate("chat", Marks(100, 40), policy=policy, clock=clock)
+    gate = BackpressureGate("chat", BackpressureThresholds(100, 40), policy=policy, clock=clock)
     observe(gate, clock, 99)
-    gate.took()
+    gate.record_accepted()
     assert gate.check() == ()
 
 
@@ -124,7 +124,7 @@ def test_a_wait_is_never_zero_or_endless(gate, clock):
 
 
 def test_low_water_above_high_water_still_gives_a_gate_that_opens(clock):
-    gate = Gate("chat", Marks(10, 50), clock=clock)
+    gate = BackpressureGate("chat", BackpressureThresholds(10, 50), clock=clock)
     observe(gate, clock, 10)
     wait_of(gate)
     observe(gate, clock, 9)
@@ -164,14 +164,14 @@ class Reader:
             raise answer
         return {topics[0]: {0: answer, 1: 0}}
 
-    def oldest(self, group, topic):  # noqa: ARG002 - the shape of the real one
+    def oldest_pending_at(self, group, topic):  # noqa: ARG002 - the shape of the real one
         return None
 
 
 async def test_the_watch_tells_each_gate_the_lag_of_its_derivers():
     settings = load(kafka="x", topic_prefix="eu.", chat_high_water=50, call_high_water=60, screenshot_high_water=10)
     gates, reader = open_gates(settings), Reader(60)
-    watch = asyncio.create_task(keep_watch(settings, gates, reader, every_s=0))
+    watch = asyncio.create_task(watch_lag(settings, gates, reader, interval_s=0))
     async with asyncio.timeout(5):
         while any(gate.lag is None for gate in gates.values()):  # noqa: ASYNC110 - the watch has no event of its own
             await asyncio.sleep(0.001)
@@ -184,7 +184,7 @@ async def test_an_unknown_lag_keeps_the_last_state_and_the_watch_goes_on():
     settings = load(kafka="x", chat_high_water=50, chat_low_water=10)
     gates = {"chat": open_gates(settings)["chat"]}
     reader = Reader(60, Unavailable("away"), Unavailable("away"), 5)
-    watch = asyncio.create_task(keep_watch(settings, gates, reader, every_s=0))
+    watch = asyncio.create_task(watch_lag(settings, gates, reader, interval_s=0))
     async with asyncio.timeout(5):
         while len(reader.answers) > 1 or gates["chat"].lag != 5:
             await asyncio.sleep(0)
@@ -196,37 +196,37 @@ async def test_an_unknown_lag_keeps_the_last_state_and_the_watch_goes_on():
 
 def test_the_total_is_over_all_topic_partitions():
     settings, log = load(kafka="x"), MemoryLog()
-    for spec in wanted_topics(settings):
+    for spec in required_topics(settings):
         log.create(spec.name)
     for number in range(40):
         log.send("interactions.chat", f"k{number}", b"v")
-    assert read_depth(settings, "chat", log).lag == 40
-    assert read_depth(settings, "call", log) == Depth(0, 0.0)
+    assert read_backlog(settings, "chat", log).lag == 40
+    assert read_backlog(settings, "call", log) == DeriverBacklog(0, 0.0)
 
 
 def test_the_age_is_that_of_the_oldest_event_that_is_not_done():
     settings, log = load(kafka="x"), MemoryLog(topic_partitions=1)
-    for spec in wanted_topics(settings):
+    for spec in required_topics(settings):
         log.create(spec.name)
     for minutes in (10, 3):
         log.send("interactions.chat", "k", b"v", timestamp=utc_now() - timedelta(minutes=minutes))
-    assert 599 <= read_depth(settings, "chat", log).age_s < 640
+    assert 599 <= read_backlog(settings, "chat", log).age_s < 640
     log.commit("derive-chat", "interactions.chat", 0, 1)
-    assert 179 <= read_depth(settings, "chat", log).age_s < 220
+    assert 179 <= read_backlog(settings, "chat", log).age_s < 220
     log.commit("derive-chat", "interactions.chat", 0, 2)
-    assert read_depth(settings, "chat", log) == Depth(0, 0.0)
+    assert read_backlog(settings, "chat", log) == DeriverBacklog(0, 0.0)
 
 
 def test_a_clock_that_was_set_back_makes_nothing_young_or_negative():
     settings, log = load(kafka="x"), MemoryLog()
-    for spec in wanted_topics(settings):
+    for spec in required_topics(settings):
         log.create(spec.name)
     log.send("interactions.chat", "k", b"v", timestamp=utc_now() + timedelta(hours=1))
-    assert read_depth(settings, "chat", log) == Depth(1, 0.0)
+    assert read_backlog(settings, "chat", log) == DeriverBacklog(1, 0.0)
 
 
 def test_an_old_event_closes_a_gate_although_few_wait(clock):
-    gate = Gate("chat", Marks(100, 40, 60.0, 20.0), clock=clock)
+    gate = BackpressureGate("chat", BackpressureThresholds(100, 40, 60.0, 20.0), clock=clock)
     gate.observe(2, 61.0)
     with pytest.raises(Busy, match="the oldest for 61 s") as caught:
         gate.check()
@@ -235,11 +235,11 @@ def test_an_old_event_closes_a_gate_although_few_wait(clock):
     assert gate.closed
     gate.observe(2, 20.0)
     assert not gate.closed
-    assert gate.closings == 1
+    assert gate.high_water_count == 1
 
 
 def test_a_gate_says_why_it_sheds_and_a_buffering_one_takes_everything(clock):
-    shedding = Gate("chat", Marks(100, 40, 60.0, 20.0), policy="shed", clock=clock)
+    shedding = BackpressureGate("chat", BackpressureThresholds(100, 40, 60.0, 20.0), policy="shed", clock=clock)
     assert shedding.check() == ()
     shedding.observe(100, 61.0)
     assert shedding.check() == ("lag", "age")
@@ -247,7 +247,7 @@ def test_a_gate_says_why_it_sheds_and_a_buffering_one_takes_everything(clock):
     assert shedding.check() == ("lag", "age"), "what began it is the reason until it ends"
     shedding.observe(0)
     assert shedding.check() == ()
-    buffering = Gate("chat", Marks(100, 40), policy="buffer", clock=clock)
+    buffering = BackpressureGate("chat", BackpressureThresholds(100, 40), policy="buffer", clock=clock)
     buffering.observe(10**9)
     assert buffering.check() == ()
     assert buffering.closed
@@ -255,5 +255,5 @@ def test_a_gate_says_why_it_sheds_and_a_buffering_one_takes_everything(clock):
 
 def test_policies_and_marks_are_settings_of_each_modality():
     settings = load(kafka="x", call_policy="shed", call_high_age_s=7.0)
-    assert marks_of(settings, "call") == ("shed", Marks(1_000, 500, 7.0, 300.0))
-    assert marks_of(settings, "chat") == ("slow", Marks(20_000, 10_000, 900.0, 300.0))
+    assert policy_and_thresholds(settings, "call") == ("shed", BackpressureThresholds(1_000, 500, 7.0, 300.0))
+    assert policy_and_thresholds(settings, "chat") == ("slow", BackpressureThresholds(20_000, 10_000, 900.0, 300.0))

@@ -6,12 +6,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mmplatform.ingest.backpressure_policy import Depth, Marks, behind, over, verdict, wait_s
+from mmplatform.ingest.backpressure_policy import (
+    BackpressureThresholds,
+    DeriverBacklog,
+    decide,
+    exceeded,
+    is_behind,
+    retry_after_s,
+)
 
-MARKS = Marks(high_lag=100, low_lag=40, high_age_s=60.0, low_age_s=20.0)
-depths = st.builds(Depth, st.integers(0, 10**6), st.floats(0, 10**5))
-marks = st.builds(
-    Marks,
+THRESHOLDS = BackpressureThresholds(high_lag=100, low_lag=40, high_age_s=60.0, low_age_s=20.0)
+backlogs = st.builds(DeriverBacklog, st.integers(0, 10**6), st.floats(0, 10**5))
+thresholds = st.builds(
+    BackpressureThresholds,
     st.integers(1, 10**5),
     st.integers(0, 10**5),
     st.one_of(st.just(0.0), st.floats(1, 10**4)),
@@ -20,54 +27,62 @@ marks = st.builds(
 
 
 @pytest.mark.parametrize(
-    ("depth", "reached"),
+    ("backlog", "reached"),
     [
-        (Depth(99, 59.9), ()),
-        (Depth(100, 0.0), ("lag",)),
-        (Depth(1, 60.0), ("age",)),
-        (Depth(100, 60.0), ("lag", "age")),
+        (DeriverBacklog(99, 59.9), ()),
+        (DeriverBacklog(100, 0.0), ("lag",)),
+        (DeriverBacklog(1, 60.0), ("age",)),
+        (DeriverBacklog(100, 60.0), ("lag", "age")),
     ],
 )
-def test_high_water_is_reached_by_the_lag_or_by_the_age(depth, reached):
-    assert over(depth, MARKS) == reached
-    assert behind(depth, MARKS, before=False) == bool(reached)
+def test_high_water_is_reached_by_the_lag_or_by_the_age(backlog, reached):
+    assert exceeded(backlog, THRESHOLDS) == reached
+    assert is_behind(backlog, THRESHOLDS, was_behind=False) == bool(reached)
 
 
 @pytest.mark.parametrize(
-    ("depth", "still"),
-    [(Depth(41, 0.0), True), (Depth(40, 20.1), True), (Depth(40, 20.0), False), (Depth(0, 0.0), False)],
+    ("backlog", "still"),
+    [
+        (DeriverBacklog(41, 0.0), True),
+        (DeriverBacklog(40, 20.1), True),
+        (DeriverBacklog(40, 20.0), False),
+        (DeriverBacklog(0, 0.0), False),
+    ],
 )
-def test_it_lasts_until_both_are_down(depth, still):
-    assert behind(depth, MARKS, before=True) == still
+def test_it_lasts_until_both_are_down(backlog, still):
+    assert is_behind(backlog, THRESHOLDS, was_behind=True) == still
 
 
-@given(depths, marks)
-def test_between_the_marks_nothing_changes(depth, given_marks):
+@given(backlogs, thresholds)
+def test_between_the_marks_nothing_changes(backlog, given_thresholds):
     """What begins a state never ends it, whatever the marks are."""
-    if behind(depth, given_marks, before=False):
-        assert behind(depth, given_marks, before=True)
-    assert not behind(Depth(0, 0.0), given_marks, before=True), "what is empty is never behind"
+    if is_behind(backlog, given_thresholds, was_behind=False):
+        assert is_behind(backlog, given_thresholds, was_behind=True)
+    assert not is_behind(DeriverBacklog(0, 0.0), given_thresholds, was_behind=True), "what is empty is never behind"
 
 
 def test_an_age_mark_of_nothing_is_not_looked_at():
-    by_lag = Marks(high_lag=10, low_lag=5)
-    assert over(Depth(9, 10**6), by_lag) == ()
-    assert not behind(Depth(5, 10**6), by_lag, before=True)
+    by_lag = BackpressureThresholds(high_lag=10, low_lag=5)
+    assert exceeded(DeriverBacklog(9, 10**6), by_lag) == ()
+    assert not is_behind(DeriverBacklog(5, 10**6), by_lag, was_behind=True)
 
 
 @pytest.mark.parametrize(
-    ("policy", "calm", "pressed"), [("buffer", "take", "take"), ("slow", "take", "slow"), ("shed", "take", "shed")]
+    ("policy", "calm", "pressed"),
+    [("buffer", "accept", "accept"), ("slow", "accept", "slow"), ("shed", "accept", "shed")],
 )
 def test_a_policy_matters_only_while_derivers_are_behind(policy, calm, pressed):
-    assert verdict(policy, behind=False) == calm
-    assert verdict(policy, behind=True) == pressed
+    assert decide(policy, is_behind=False) == calm
+    assert decide(policy, is_behind=True) == pressed
 
 
-@given(depths, marks, st.floats(-(10**4), 10**4))
-def test_a_wait_is_never_none_and_never_endless(depth, given_marks, rate):
-    assert 1.0 <= wait_s(depth, given_marks, rate) <= 60.0
+@given(backlogs, thresholds, st.floats(-(10**4), 10**4))
+def test_a_wait_is_never_none_and_never_endless(backlog, given_thresholds, rate):
+    assert 1.0 <= retry_after_s(backlog, given_thresholds, rate) <= 60.0
 
 
 def test_a_wait_is_what_draining_takes():
-    assert wait_s(Depth(240, 0.0), MARKS, 10.0) == 20.0
-    assert wait_s(Depth(40, 50.0), MARKS, 10.0) == 5.0, "no rate says how long what is old still takes"
+    assert retry_after_s(DeriverBacklog(240, 0.0), THRESHOLDS, 10.0) == 20.0
+    assert retry_after_s(DeriverBacklog(40, 50.0), THRESHOLDS, 10.0) == 5.0, (
+        "no rate says how long what is old still takes"
+    )

@@ -128,7 +128,7 @@ async def test_a_list_may_repeat_itself_but_not_contradict_itself(gateway):
 
 
 async def test_concurrent_posts_of_one_event_write_one_record(gateway):
-    gateway.log.held = []
+    gateway.log.pending_acks = []
     posts = [asyncio.create_task(post(gateway, chat_body())) for _ in range(20)]
     await asyncio.to_thread(gateway.log.sent.wait, 10)
     await asyncio.sleep(0.05)
@@ -141,7 +141,7 @@ async def test_concurrent_posts_of_one_event_write_one_record(gateway):
 
 
 async def test_a_caller_that_goes_away_does_not_stop_the_write(gateway):
-    gateway.log.held = []
+    gateway.log.pending_acks = []
     gone = asyncio.create_task(post(gateway, chat_body()))
     await asyncio.to_thread(gateway.log.sent.wait, 10)
     gone.cancel()
@@ -206,7 +206,7 @@ async def test_what_is_shed_is_kept_with_a_mark_and_says_so(tmp_path):
         assert marks == {b"e1": None, b"e2": b"lag", b"e3": None}
         page = (await gateway.http.get("/metrics")).text
         assert 'mmplatform_gateway_shed_total{modality="chat"} 1.0' in page
-        assert 'mmplatform_gateway_high_waters{modality="chat"} 1.0' in page
+        assert 'mmplatform_gateway_high_water_reached_total{modality="chat"} 1.0' in page
 
 
 async def test_a_modality_that_buffers_takes_everything_and_counts_it(tmp_path):
@@ -218,7 +218,7 @@ async def test_a_modality_that_buffers_takes_everything_and_counts_it(tmp_path):
         assert page >= {
             'mmplatform_gateway_buffered_total{modality="chat"} 1.0',
             'mmplatform_gateway_over_high_water{modality="chat",policy="buffer"} 1.0',
-            'mmplatform_gateway_oldest_seconds{modality="chat"} 5.0',
+            'mmplatform_gateway_oldest_event_age_seconds{modality="chat"} 5.0',
         }
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from mmplatform.errors import Conflict, Unavailable
 from mmplatform.events import Position
-from mmplatform.ingest.idempotency import RecentEvents
+from mmplatform.ingest.idempotency import IdempotencyCache
 
 
 def position(offset):
@@ -31,31 +31,31 @@ class Writes:
 
 
 async def test_memory_is_bounded_and_forgets_the_oldest():
-    recent, writes = RecentEvents(capacity=3), Writes()
+    cache, writes = IdempotencyCache(capacity=3), Writes()
     writes.go.set()
     for name in "abcd":
-        await recent.once(name, b"1", writes)
-    assert (await recent.once("d", b"1", writes))[1]
-    assert not (await recent.once("a", b"1", writes))[1]
+        await cache.write_once(name, b"1", writes)
+    assert (await cache.write_once("d", b"1", writes))[1]
+    assert not (await cache.write_once("a", b"1", writes))[1]
 
 
 async def test_what_is_asked_for_again_is_remembered_longer():
-    recent, writes = RecentEvents(capacity=2), Writes()
+    cache, writes = IdempotencyCache(capacity=2), Writes()
     writes.go.set()
     for name in ("a", "b", "a", "c"):
-        await recent.once(name, b"1", writes)
-    assert (await recent.once("a", b"1", writes))[1]
-    assert not (await recent.once("b", b"1", writes))[1]
+        await cache.write_once(name, b"1", writes)
+    assert (await cache.write_once("a", b"1", writes))[1]
+    assert not (await cache.write_once("b", b"1", writes))[1]
 
 
 async def test_a_write_under_way_is_never_forgotten():
-    recent, slow, quick = RecentEvents(capacity=1), Writes(), Writes()
+    cache, slow, quick = IdempotencyCache(capacity=1), Writes(), Writes()
     quick.go.set()
-    first = asyncio.create_task(recent.once("slow", b"1", slow))
+    first = asyncio.create_task(cache.write_once("slow", b"1", slow))
     await asyncio.sleep(0)
     for name in "abc":
-        await recent.once(name, b"1", quick)
-    second = asyncio.create_task(recent.once("slow", b"1", slow))
+        await cache.write_once(name, b"1", quick)
+    second = asyncio.create_task(cache.write_once("slow", b"1", slow))
     await asyncio.sleep(0)
     slow.go.set()
     assert (await first, await second) == ((position(1), False), (position(1), True))
@@ -63,35 +63,35 @@ async def test_a_write_under_way_is_never_forgotten():
 
 
 async def test_a_duplicate_under_way_shares_the_failure_and_the_next_try_writes():
-    recent, writes = RecentEvents(), Writes()
+    cache, writes = IdempotencyCache(), Writes()
     writes.failure = Unavailable("away")
-    tries = [asyncio.create_task(recent.once("a", b"1", writes)) for _ in range(3)]
+    tries = [asyncio.create_task(cache.write_once("a", b"1", writes)) for _ in range(3)]
     await asyncio.sleep(0)
     writes.go.set()
     failed = await asyncio.gather(*tries, return_exceptions=True)
     assert failed == [writes.failure] * 3
     writes.failure = None
-    assert await recent.once("a", b"1", writes) == (position(2), False)
+    assert await cache.write_once("a", b"1", writes) == (position(2), False)
 
 
 async def test_other_content_conflicts_even_while_the_first_is_under_way():
-    recent, writes = RecentEvents(), Writes()
-    first = asyncio.create_task(recent.once("a", b"1", writes))
+    cache, writes = IdempotencyCache(), Writes()
+    first = asyncio.create_task(cache.write_once("a", b"1", writes))
     await asyncio.sleep(0)
     with pytest.raises(Conflict, match="a"):
-        await recent.once("a", b"2", writes)
+        await cache.write_once("a", b"2", writes)
     writes.go.set()
     await first
 
 
 async def test_draining_waits_for_writes_whose_callers_are_gone():
-    recent, writes = RecentEvents(), Writes()
-    gone = asyncio.create_task(recent.once("a", b"1", writes))
+    cache, writes = IdempotencyCache(), Writes()
+    gone = asyncio.create_task(cache.write_once("a", b"1", writes))
     await asyncio.sleep(0)
     gone.cancel()
-    draining = asyncio.create_task(recent.drain())
+    draining = asyncio.create_task(cache.drain())
     await asyncio.sleep(0)
     assert not draining.done()
     writes.go.set()
     await draining
-    assert await recent.once("a", b"1", writes) == (position(1), True)
+    assert await cache.write_once("a", b"1", writes) == (position(1), True)

@@ -40,7 +40,7 @@ class Stack:
         return Lakehouse.open(self.addressed)
 
     def client(self) -> GatewayClient:
-        return GatewayClient(self.run.gateway, attempts=30)
+        return GatewayClient(self.run.gateway, max_attempts=30)
 
     def search(self, query: str, **filters: Any) -> list[dict[str, Any]]:
         answer = httpx.post(f"{self.run.gateway}/v1/search", json={"query": query, **filters}, timeout=30)

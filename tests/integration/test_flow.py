@@ -129,7 +129,7 @@ def _send_and_close(client: GatewayClient, bodies: list[ChatBody]) -> None:
 
 def test_a_slowed_source_waits_as_it_is_told_and_nothing_is_lost(flow, client):
     waits: list[Busy] = []
-    patient = GatewayClient(flow.run.gateway, attempts=60, on_wait=lambda error, _: waits.append(error))
+    patient = GatewayClient(flow.run.gateway, max_attempts=60, on_retry=lambda error, _: waits.append(error))
     with standing_still(flow, "chat"):
         client.chats(chats("slow-a", HIGH))
         eventually(lambda: over(flow, "chat"))

@@ -4,7 +4,7 @@ import pytest
 from confluent_kafka import KafkaError, KafkaException
 
 from mmplatform.errors import Busy, Misconfigured, TooLarge, Unavailable
-from mmplatform.kafka.connection import admin, client_config, connection, platform_error
+from mmplatform.kafka.connection import admin_client, client_config, platform_error, quix_connection
 from mmplatform.settings import load
 
 SASL = {
@@ -41,7 +41,7 @@ def test_sasl_and_tls_reach_librdkafka_and_quix_alike(tmp_path):
         "ssl.ca.location": str(ca),
     }
     assert expected.items() <= client_config(settings).items()
-    quix = connection(settings)
+    quix = quix_connection(settings)
     assert expected.items() <= quix.as_librdkafka_dict().items()
     assert "hush" not in repr(quix)
 
@@ -61,7 +61,7 @@ def test_a_certificate_that_is_not_there_is_named(setting, tmp_path):
 def test_what_librdkafka_refuses_is_a_misconfiguration():
     login = SASL | {"kafka_security_protocol": "SASL_PLAINTEXT", "kafka_sasl_mechanism": "NOPE"}
     with pytest.raises(Misconfigured, match="NOPE") as caught:
-        admin(load(**login))
+        admin_client(load(**login))
     assert "hush" not in str(caught.value)
 
 
@@ -69,7 +69,7 @@ def test_a_certificate_that_is_none_is_a_misconfiguration(tmp_path):
     ca = tmp_path / "ca.pem"
     ca.write_text("this is no certificate")
     with pytest.raises(Misconfigured):
-        admin(load(kafka="b", kafka_security_protocol="SSL", kafka_ca_file=str(ca)))
+        admin_client(load(kafka="b", kafka_security_protocol="SSL", kafka_ca_file=str(ca)))
 
 
 @pytest.mark.parametrize(

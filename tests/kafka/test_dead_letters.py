@@ -12,7 +12,7 @@ from mmplatform.artifacts import ArtifactBase, DeadLetter, Retraction, decode_ar
 from mmplatform.cli.dead_letters import _alone, _chosen
 from mmplatform.errors import Unavailable
 from mmplatform.events import Position, encode, utc_now
-from mmplatform.kafka.dead_letters import FROM, DeadLetters, place_of
+from mmplatform.kafka.dead_letters import REDRIVEN_FROM_HEADER, DeadLetters, format_position
 from mmplatform.kafka.producer import LogProducer
 from mmplatform.kafka.reader import ReplayLog
 from mmplatform.kafka.topics import ensure_topics, topic_name
@@ -70,29 +70,29 @@ def test_each_letter_is_listed_once_and_what_is_none_is_left_out(world):
     letter = world.named(world.send(CHAT.topic, b"x", "key"), b"x")
     world.send(DEAD_LETTERS_TOPIC, encode(letter))
     world.send(DEAD_LETTERS_TOPIC, b"no letter")
-    assert world.letters.all() == [letter]
-    assert world.letters.standing([letter]) == {place_of(letter.position): "no"}
+    assert world.letters.read_all() == [letter]
+    assert world.letters.statuses([letter]) == {format_position(letter.position): "no"}
 
 
 def test_a_record_is_redriven_under_its_key_and_only_once(world):
     letter = world.named(world.send(CHAT.topic, b"x", "key"), b"x")
     (done,) = world.letters.redrive([letter], world.producer)
-    assert done.why_not == ""
-    assert done.to.topic == CHAT.topic
-    assert world.letters.standing([letter]) == {place_of(letter.position): "yes"}
+    assert done.skip_reason == ""
+    assert done.redriven_to.topic == CHAT.topic
+    assert world.letters.statuses([letter]) == {format_position(letter.position): "yes"}
     (again,) = world.letters.redrive([letter], world.producer)
-    assert again.to is None
-    assert "before" in again.why_not
+    assert again.redriven_to is None
+    assert "before" in again.skip_reason
     first, second = world.on_log(CHAT.topic)
     assert (second.key, second.value) == (first.key, first.value) == ("key", b"x")
-    assert second.headers[FROM].decode() == place_of(letter.position)
+    assert second.headers[REDRIVEN_FROM_HEADER].decode() == format_position(letter.position)
 
 
 def test_another_record_at_that_place_is_not_redriven_and_neither_is_one_that_is_gone(world):
     place = world.send(CHAT.topic, b"x", "key")
     other = world.named(place, b"y")
     gone = world.named(place.model_copy(update={"offset": place.offset + 10}), b"x")
-    told = [each.why_not for each in world.letters.redrive([other, gone], world.producer)]
+    told = [each.skip_reason for each in world.letters.redrive([other, gone], world.producer)]
     assert "another record" in told[0]
     assert "gone" in told[1]
     assert len(world.on_log(CHAT.topic)) == 1
@@ -100,8 +100,8 @@ def test_another_record_at_that_place_is_not_redriven_and_neither_is_one_that_is
 
 def test_named_twice_a_record_is_redriven_once(world):
     letter = world.named(world.send(CHAT.topic, b"x", "key"), b"x")
-    place = place_of(letter.position)
-    assert [each.place for each in world.letters.redrive([letter, letter], world.producer)] == [place]
+    place = format_position(letter.position)
+    assert [each.position for each in world.letters.redrive([letter, letter], world.producer)] == [place]
     assert len(world.on_log(CHAT.topic)) == 2
     assert _chosen({place: letter}, [place, place], everything=False) == [letter]
 
@@ -112,9 +112,9 @@ def test_letters_about_topics_that_are_not_ours_to_write_leave_the_others_their_
     nowhere = Position(topic="nowhere", topic_partition=0, offset=0)
     others = [world.named(nowhere.model_copy(update={"topic": topic}), b"x") for topic in (CHANGELOG, "nowhere")]
     others.append(world.named(world.send(QUARANTINE_TOPIC, b"x", "key"), b"x"))
-    assert list(world.letters.standing([good, *others]).values()) == ["no", "cannot be", "cannot be", "cannot be"]
+    assert list(world.letters.statuses([good, *others]).values()) == ["no", "cannot be", "cannot be", "cannot be"]
     done = world.letters.redrive([*others, good], world.producer)
-    assert [each.why_not for each in done] == ["only events and artifacts are redriven"] * 3 + [""]
+    assert [each.skip_reason for each in done] == ["only events and artifacts are redriven"] * 3 + [""]
     assert len(world.on_log(QUARANTINE_TOPIC)) == 1
 
 
@@ -137,10 +137,10 @@ def test_a_topic_that_cannot_be_read_leaves_the_others_their_answers(world):
     good = world.named(world.send(CHAT.topic, b"x", "key"), b"x")
     other = world.named(world.send(ARTIFACTS_TOPIC, b"x", "key"), b"x")
     letters = DeadLetters(world.settings, Torn(world.settings))
-    assert list(letters.standing([other, good]).values()) == ["?", "no"]
+    assert list(letters.statuses([other, good]).values()) == ["?", "no"]
     told, done = letters.redrive([other, good], world.producer)
-    assert "cannot be told" in told.why_not
-    assert done.why_not == ""
+    assert "cannot be told" in told.skip_reason
+    assert done.skip_reason == ""
 
 
 def test_a_key_that_is_no_text_stays_as_it_is(world):
@@ -159,7 +159,7 @@ def test_an_artifact_is_redriven_only_when_nothing_newer_of_it_lies_on_the_log(w
     gone = decode_artifact(taken_back).model_dump(include=set(ArtifactBase.model_fields))
     world.send(ARTIFACTS_TOPIC, encode(Retraction(**gone, reason="made anew")), "key")
     world.send(ARTIFACTS_TOPIC, replaced, "key")
-    told = [each.why_not for each in world.letters.redrive([first, second, third, unread], world.producer)]
+    told = [each.skip_reason for each in world.letters.redrive([first, second, third, unread], world.producer)]
     later = "a later record of the same artifact lies on the log"
     assert told == [later, later, "", "it still cannot be read"]
     assert len(world.on_log(ARTIFACTS_TOPIC)) == 7

@@ -11,8 +11,8 @@ from confluent_kafka.admin import NewTopic
 
 from mmplatform.errors import Misconfigured, Permanent, Rejected, Unavailable
 from mmplatform.events import utc_now
-from mmplatform.kafka.connection import admin, client_config
-from mmplatform.kafka.partitions import parse_raise, raise_partitions, stands
+from mmplatform.kafka.connection import admin_client, client_config
+from mmplatform.kafka.partitions import increase_partitions, parse_partition_count, topic_states
 from mmplatform.kafka.producer import LogProducer, LogRecord
 from mmplatform.kafka.reader import ReplayLog
 from mmplatform.kafka.topics import deriver_group, ensure_topics, topic_name
@@ -53,11 +53,11 @@ def done(settings, modality):
 
 
 def numbers(settings):
-    return {stand.modality: stand.topic_partitions for stand in stands(settings, ReplayLog(settings))}
+    return {stand.modality: stand.topic_partitions for stand in topic_states(settings, ReplayLog(settings))}
 
 
 def lift(settings, modality, wanted):
-    return raise_partitions(settings, modality, wanted, ReplayLog(settings), admin(settings))
+    return increase_partitions(settings, modality, wanted, ReplayLog(settings), admin_client(settings))
 
 
 def test_a_modality_gets_more_and_the_others_keep_theirs(settings):
@@ -106,14 +106,14 @@ def test_events_that_came_between_the_look_and_the_growth_are_told(settings):
             return found
 
     with pytest.raises(Permanent, match="has 8 topic partitions now, but 1 events came"):
-        raise_partitions(settings, "chat", 8, Late(settings), admin(settings))
+        increase_partitions(settings, "chat", 8, Late(settings), admin_client(settings))
     assert numbers(settings)["chat"] == 8
 
 
 def test_the_changelog_of_the_state_of_calls_grows_with_the_topic(settings):
     topic, group = topic_name(settings, "interactions.call"), deriver_group(settings, "call")
     changelog, other = f"changelog__{group}--{topic}--default", f"changelog__{group}--{topic}"
-    client = admin(settings)
+    client = admin_client(settings)
     for future in client.create_topics([NewTopic(changelog, 4, 1), NewTopic(other, 4, 1)]).values():
         future.result()
     write(settings, "call", 3600.0)
@@ -130,8 +130,8 @@ def test_the_changelog_of_the_state_of_calls_grows_with_the_topic(settings):
 @pytest.mark.parametrize("text", ["chat", "chat=", "chat=0", "chat=1001", "fax=4", "chat=four", "=4", "chat=-1"])
 def test_what_is_no_modality_with_a_number_is_refused(text):
     with pytest.raises(Misconfigured, match="--raise"):
-        parse_raise(text)
+        parse_partition_count(text)
 
 
 def test_a_modality_with_a_number_is_read():
-    assert parse_raise("call=12") == ("call", 12)
+    assert parse_partition_count("call=12") == ("call", 12)

@@ -41,7 +41,7 @@ def test_a_record_that_nobody_takes_is_unavailable_in_time():
 
 
 def test_a_full_queue_is_busy(monkeypatch):
-    monkeypatch.setattr(producer_module, "_QUEUE_RECORDS", 10)
+    monkeypatch.setattr(producer_module, "_MAX_QUEUE_RECORDS", 10)
     producer = LogProducer(nowhere(), timeout_s=1.0)
     for _ in range(10):
         producer.send(TOPIC, "k", b"v")
@@ -107,7 +107,7 @@ def test_what_was_sent_before_closing_is_on_the_log(tmp_path):
 @pytest.mark.broker
 @ours_alone
 def test_more_than_the_queue_holds_can_be_sent_at_once(tmp_path, monkeypatch):
-    monkeypatch.setattr(producer_module, "_QUEUE_RECORDS", 100)
+    monkeypatch.setattr(producer_module, "_MAX_QUEUE_RECORDS", 100)
     with embedded_broker(tmp_path) as address:
         settings = load(kafka=address)
         ensure_topics(settings)
@@ -126,7 +126,7 @@ def test_a_queue_that_others_fill_is_waited_for(monkeypatch):
             raise error
 
     monkeypatch.setattr(producer, "_producer", SimpleNamespace(produce=produce, poll=lambda _: time.sleep(0.01)))
-    assert not producer._queued(LogRecord(TOPIC, "k", b"v"), []).done()
+    assert not producer._enqueue(LogRecord(TOPIC, "k", b"v"), []).done()
     assert next(answers, "all asked") == "all asked"
     producer._closed.set()
     producer._thread.join()

@@ -12,7 +12,7 @@ from confluent_kafka import Consumer, TopicPartition
 from confluent_kafka.admin import NewTopic
 
 from mmplatform.errors import PlatformError, Unavailable
-from mmplatform.kafka.connection import admin, client_config
+from mmplatform.kafka.connection import admin_client, client_config
 from mmplatform.kafka.reader import ReplayLog
 from mmplatform.settings import load
 from tests.servers.broker import broker_process
@@ -37,7 +37,7 @@ pytestmark = pytest.mark.broker
 
 
 def create_and_commit(settings):
-    client = admin(settings)
+    client = admin_client(settings)
     if TOPIC not in client.list_topics(timeout=10).topics:
         [created] = client.create_topics([NewTopic(TOPIC, num_partitions=2, replication_factor=1)]).values()
         created.result(10)
@@ -89,7 +89,7 @@ def test_asking_for_a_groups_lag_joins_no_group(tmp_path):
         create_and_commit(settings)
         log = ReplayLog(settings)
         assert log.lag(GROUP, [TOPIC]) == {TOPIC: {0: 0, 1: 0}}
-        client = admin(settings)
+        client = admin_client(settings)
         described = client.describe_consumer_groups([GROUP])[GROUP].result(10)
         assert list(described.members) == []
 
@@ -128,7 +128,7 @@ def test_a_coordinator_that_has_moved_ends_no_process_that_asks(tmp_path):
 
 def answers(settings):
     try:
-        ReplayLog(settings, timeout_s=1.0).reachable()
+        ReplayLog(settings, timeout_s=1.0).check_reachable()
     except PlatformError:
         return False
     return True

@@ -7,8 +7,8 @@ import pytest
 from confluent_kafka.admin import ConfigResource, NewTopic, ResourceType
 
 from mmplatform.errors import Unavailable
-from mmplatform.kafka.connection import admin
-from mmplatform.kafka.topics import deriver_group, ensure_topics, topic_name, wanted_topics
+from mmplatform.kafka.connection import admin_client
+from mmplatform.kafka.topics import deriver_group, ensure_topics, required_topics, topic_name
 from mmplatform.settings import load
 from tests.servers.broker import any_broker
 from tests.servers.process import free_ports
@@ -35,7 +35,7 @@ def settings(address):
 
 
 def config_of(settings, topic):
-    client, resource = admin(settings), ConfigResource(ResourceType.TOPIC, topic)
+    client, resource = admin_client(settings), ConfigResource(ResourceType.TOPIC, topic)
     return {name: entry.value for name, entry in client.describe_configs([resource])[resource].result().items()}
 
 
@@ -43,7 +43,7 @@ def test_the_prefix_is_put_before_topics_and_groups():
     settings = load(kafka="x", topic_prefix="eu.")
     assert topic_name(settings, "artifacts") == "eu.artifacts"
     assert deriver_group(settings, "call") == "eu.derive-call"
-    assert {spec.name for spec in wanted_topics(settings)} == {f"eu.{name}" for name in ALL}
+    assert {spec.name for spec in required_topics(settings)} == {f"eu.{name}" for name in ALL}
 
 
 @pytest.mark.broker
@@ -51,8 +51,8 @@ def test_every_topic_is_made_with_its_retention_spelled_out(settings):
     report = ensure_topics(settings)
     assert set(report.created) == {topic_name(settings, name) for name in ALL}
     assert (report.existing, report.mismatches) == ((), ())
-    metadata = admin(settings).list_topics(timeout=10).topics
-    for spec in wanted_topics(settings):
+    metadata = admin_client(settings).list_topics(timeout=10).topics
+    for spec in required_topics(settings):
         config = config_of(settings, spec.name)
         assert (config["retention.ms"], config["cleanup.policy"]) == ("-1", "delete")
         assert config["max.message.bytes"] == "1048588"
@@ -89,7 +89,7 @@ def test_what_differs_is_left_alone_and_told(settings):
         replication_factor=1,
         config={"retention.ms": "-1", "cleanup.policy": "compact"},
     )
-    client = admin(settings)  # futures fail when their client is collected
+    client = admin_client(settings)  # futures fail when their client is collected
     for future in client.create_topics([other, compacted]).values():
         future.result()
     report = ensure_topics(settings)

@@ -8,7 +8,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from mmplatform.ingest.backpressure import Gate, marks_of
+from mmplatform.ingest.backpressure import BackpressureGate, policy_and_thresholds
 from mmplatform.ingest.metrics import IngestMetrics
 from mmplatform.settings import load
 from mmplatform.telemetry.freshness import FreshnessTracker
@@ -53,15 +53,15 @@ def worker():
 def gateway():
     metrics = IngestMetrics()
     metrics.requests.labels("/v1/events/chat", 202).inc()
-    metrics.seconds.labels("/v1/events/chat").observe(0.1)
+    metrics.request_seconds.labels("/v1/events/chat").observe(0.1)
     metrics.events.labels("chat", "accepted").inc()
     metrics.bytes.labels("chat").inc()
-    metrics.busy.labels("chat").inc()
+    metrics.throttled_requests.labels("chat").inc()
     metrics.shed.labels("chat").inc()
     metrics.buffered.labels("chat").inc()
-    gate = Gate("chat", marks_of(load(), "chat")[1])
+    gate = BackpressureGate("chat", policy_and_thresholds(load(), "chat")[1])
     gate.observe(1)
-    metrics.look({"chat": gate})
+    metrics.observe_gates({"chat": gate})
     return exposed(metrics.registry)
 
 

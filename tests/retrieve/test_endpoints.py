@@ -14,7 +14,7 @@ from fastapi import FastAPI
 from mmplatform.errors import Misconfigured, Unavailable
 from mmplatform.retrieve.endpoints import LARGEST_BODY, search_router
 from mmplatform.retrieve.search.search import Searcher
-from mmplatform.web.problems import answer_problems
+from mmplatform.web.problems import install_problem_handlers
 from tests.doubles.embedder import SeededEmbedder
 from tests.doubles.memory_index import MemoryIndex
 from tests.land.making import NOON, passage
@@ -47,7 +47,7 @@ def index():
 @pytest.fixture
 async def http(index):
     app = FastAPI()
-    answer_problems(app)
+    install_problem_handlers(app)
     embedder = SeededEmbedder()
     searcher = Searcher(index, lambda: embedder)
     app.include_router(search_router(lambda: searcher))

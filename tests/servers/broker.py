@@ -24,7 +24,7 @@ def broker_process(folder: Path, port: int):
 
     def ready() -> bool:
         try:
-            view.reachable()
+            view.check_reachable()
         except PlatformError:
             return False
         return True

@@ -10,7 +10,7 @@ from starlette.requests import Request
 
 from mmplatform.errors import Busy
 from mmplatform.web.bodies import read_upload
-from mmplatform.web.body_budget import Budget
+from mmplatform.web.body_budget import BodyBudget
 from tests.ingest.gateways import chat_body, memory_gateway, picture
 from tests.ingest.test_gateway_chat import assert_problem
 from tests.ingest.test_gateway_media import FORM_HEAD, PIECE, SAID, wav
@@ -73,7 +73,7 @@ async def test_over_the_budget_sources_are_slowed_and_nothing_is_lost(gateway):
     first = asyncio.create_task(drive(gateway, bodies[0]))
     second = asyncio.create_task(drive(gateway, bodies[1]))
     await asyncio.gather(bodies[0].begun.wait(), bodies[1].begun.wait())
-    assert 55_000 < gateway.deps.budget.held < MOST
+    assert 55_000 < gateway.deps.budget.reserved_bytes < MOST
     bodies[0].go.set()
     assert (await first)[0] == 202
     third = asyncio.create_task(drive(gateway, bodies[2]))
@@ -83,7 +83,7 @@ async def test_over_the_budget_sources_are_slowed_and_nothing_is_lost(gateway):
     answers = [(await second), (await third)]
     assert sorted(status for status, _ in answers) in ([202, 202], [202, 429])
     assert all(int(headers[b"retry-after"]) >= 1 for status, headers in answers if status == 429)
-    assert gateway.deps.budget.held == 0
+    assert gateway.deps.budget.reserved_bytes == 0
     again = [Slow(body.data) for body in bodies]
     for body in again:
         body.go.set()
@@ -100,8 +100,8 @@ async def test_what_would_not_find_room_is_refused_before_it_is_read(gateway):
     status, headers = await drive(gateway, unread, headers=length)
     assert (status, headers[b"retry-after"], unread.begun.is_set()) == (429, b"1", False)
     page = (await gateway.http.get("/metrics")).text
-    assert 'mmplatform_gateway_busy_total{modality="screenshot"} 1.0' in page
-    assert f"mmplatform_gateway_held_bytes {float(gateway.deps.budget.held)}" in page
+    assert 'mmplatform_gateway_throttled_requests_total{modality="screenshot"} 1.0' in page
+    assert f"mmplatform_gateway_inflight_body_bytes {float(gateway.deps.budget.reserved_bytes)}" in page
     waiting.go.set()
     assert (await task)[0] == 202
 
@@ -119,7 +119,7 @@ async def test_every_endpoint_with_a_large_body_keeps_to_the_budget(gateway, pat
     assert (await drive(gateway, body, path, content_type))[0] == 429
     waiting.go.set()
     assert (await task)[0] == 202
-    assert gateway.deps.budget.held == 0
+    assert gateway.deps.budget.reserved_bytes == 0
 
 
 async def test_a_body_that_is_larger_than_the_budget_is_taken_when_it_is_alone(gateway):
@@ -129,7 +129,7 @@ async def test_a_body_that_is_larger_than_the_budget_is_taken_when_it_is_alone(g
 
 
 async def test_bytes_count_until_they_are_written_also_when_their_sender_is_gone(gateway):
-    gateway.log.held = []
+    gateway.log.pending_acks = []
     params = PIECE | {"event_id": "e"}
     data = wav(seconds=1.0)
     post = gateway.http.post("/v1/calls/c/chunks", content=data, params=params, headers={"Content-Type": "audio/wav"})
@@ -138,11 +138,11 @@ async def test_bytes_count_until_they_are_written_also_when_their_sender_is_gone
     gone.cancel()
     with pytest.raises(asyncio.CancelledError):
         await gone
-    assert gateway.deps.budget.held == len(data)
+    assert gateway.deps.budget.reserved_bytes == len(data)
     gateway.log.release()
-    await gateway.deps.recent.drain()
+    await gateway.deps.idempotency.drain()
     await asyncio.sleep(0)
-    assert gateway.deps.budget.held == 0
+    assert gateway.deps.budget.reserved_bytes == 0
 
 
 async def test_what_is_refused_leaves_nothing_held(gateway):
@@ -150,21 +150,21 @@ async def test_what_is_refused_leaves_nothing_held(gateway):
     await gateway.http.post("/v1/events/chat", json=chat_body(role="nobody"))
     await gateway.http.post("/v1/events/chat", json=chat_body())
     assert_problem(await gateway.http.post("/v1/events/chat", json=chat_body(text="other")), 409)
-    assert gateway.deps.budget.held == 0
+    assert gateway.deps.budget.reserved_bytes == 0
 
 
 def test_a_budget_counts_each_user_once():
-    budget = Budget(10)
-    with budget.hold() as mine:
-        mine.grow(12)  # alone
+    budget = BodyBudget(10)
+    with budget.reserve() as mine:
+        mine.add(12)  # alone
         with mine:
-            mine.grow(1)
-            with budget.hold() as other, pytest.raises(Busy):
-                other.grow(1)
-        assert budget.held == 13
+            mine.add(1)
+            with budget.reserve() as other, pytest.raises(Busy):
+                other.add(1)
+        assert budget.reserved_bytes == 13
     with mine:  # a write that begins after its caller has gone
-        assert budget.held == 13
-    assert budget.held == 0
+        assert budget.reserved_bytes == 13
+    assert budget.reserved_bytes == 0
 
 
 async def test_an_upload_is_held_once():

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import SplitResult, urlsplit
 
 from mmplatform.errors import Misconfigured, PlatformError, Rejected, Unavailable
-from mmplatform.proxy import direct
+from mmplatform.proxy import loopback_mounts
 from mmplatform.settings import Settings
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def connect(settings: Settings) -> Client:
                     limits=server.http_limits,
                     verify=True if verify is None else verify,
                     timeout=_TIMEOUT_S,  # without it a hung server would hang its callers for ever
-                    mounts=direct(settings.chroma),
+                    mounts=loopback_mounts(settings.chroma),
                 )
             )
             theirs.close()

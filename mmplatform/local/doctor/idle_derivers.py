@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 
 from mmplatform.errors import PlatformError
 from mmplatform.events import Modality
-from mmplatform.kafka.partitions import stands
+from mmplatform.kafka.partitions import topic_states
 from mmplatform.kafka.reader import ReplayLog
 from mmplatform.local.run_file import StackRun
 from mmplatform.modalities import MODALITIES
@@ -26,7 +26,7 @@ def count_derivers_and_partitions(settings: Settings, run: StackRun) -> dict[Mod
     """Derivers and topic partitions of each modality of a running stack; empty while its log does not answer."""
     try:
         log = ReplayLog(settings.model_copy(update={"kafka": run.kafka}), timeout_s=3.0)
-        topic_partitions = {stand.modality: stand.topic_partitions for stand in stands(settings, log)}
+        topic_partitions = {stand.modality: stand.topic_partitions for stand in topic_states(settings, log)}
     except PlatformError:
         return {}
     return {modality: (count, topic_partitions[modality]) for modality, count in count_derivers(run.services).items()}

@@ -1,1 +1,1 @@
-"""Files on a disk: discovered, read as calls, screenshots or chats, uploaded, and reported on."""
+"""Files on a disk: discovery, chat records, upload of calls, screenshots and chats, and the report."""

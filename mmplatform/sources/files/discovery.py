@@ -1,7 +1,7 @@
-"""From paths on a disk to what can be sent: which files are calls, screenshots and chats, and what they will be called.
+"""Discovers files to upload: finds calls, screenshots and chats under paths, and derives their ids.
 
-Ids come from what a file holds (and whom it is said to be about), never from its name or the time, and what says no
-time of its own has the file's: ingesting the same file again gives the very same events.
+Ids come from a file's content (and its subject), never from its name or the time of the upload. An event without its
+own time gets the file's: uploading the same file again gives identical events.
 """
 
 from __future__ import annotations
@@ -14,42 +14,42 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, Literal
 
-from mmplatform.web.bodies import media_type_of_name
+from mmplatform.web.bodies import media_type_from_name
 from quality.contracts import EARLIEST
 
-Kind = Literal["chats", "call", "screenshot"]
+FileKind = Literal["chats", "call", "screenshot"]
 
 CHAT_SUFFIXES: Final[dict[str, str]] = {
     ".jsonl": "application/jsonl",
     ".ndjson": "application/jsonl",
     ".csv": "text/csv",
 }
-_ORDER: Final[dict[Kind, int]] = {"chats": 0, "screenshot": 1, "call": 2}
+_ORDER: Final[dict[FileKind, int]] = {"chats": 0, "screenshot": 1, "call": 2}
 
 
 @dataclass(frozen=True, slots=True)
-class Work:
-    """One file to send.
+class SourceFile:
+    """One file to upload.
 
     Attributes:
         size: in bytes.
-        written_at: when it was last written; None where that cannot be when something happened (1970, after year 9999).
+        written_at: modification time; None where it is implausible as an event time (1970, after year 9999).
     """
 
     path: Path
-    kind: Kind
+    kind: FileKind
     media_type: str
     size: int
     written_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
-    """What will not be on the log, and why. Quotes no content.
+class Rejection:
+    """A rejected file or line with the reason; never quotes content.
 
     Attributes:
-        line: where it begins, from 1; None for a whole file.
-        lines: how many lines are lost with it.
+        line: its first line, from 1; None for a whole file.
+        lines: number of lines rejected with it.
     """
 
     path: Path
@@ -59,57 +59,57 @@ class Refusal:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
-    """``refused`` cannot be taken; ``skipped`` lay in a folder and are of no kind that we take, or links to folders."""
+class UploadPlan:
+    """Files to upload; ``skipped`` were found in a folder and are of an unsupported kind, or are links to folders."""
 
-    work: tuple[Work, ...]
-    refused: tuple[Refusal, ...]
+    files: tuple[SourceFile, ...]
+    rejected: tuple[Rejection, ...]
     skipped: tuple[Path, ...]
 
     @property
     def size(self) -> int:
-        """Bytes to send."""
-        return sum(work.size for work in self.work)
+        """Bytes to upload."""
+        return sum(file.size for file in self.files)
 
 
 @dataclass(frozen=True, slots=True)
-class Origin:
-    """What the one who ingests says about all files; a chat line that says it itself is believed.
+class UploadDefaults:
+    """Values for all files, from the caller; a chat line's own values take precedence.
 
     Attributes:
-        subject_id: whom the data is about; needed for calls and screenshots.
-        conversation_id: what they belong to; None: each call and screenshot is a conversation of its own.
-        at: when it happened, for a call when it began; None: when the file was last written, for a call when it ended.
+        subject_id: the person that the data is about; required for calls and screenshots.
+        conversation_id: their conversation; None: each call and screenshot is a conversation of its own.
+        event_time: start of a call, time of anything else; None: the file's modification time, for a call its end.
     """
 
     subject_id: str | None = None
     conversation_id: str | None = None
-    at: datetime | None = None
+    event_time: datetime | None = None
     source: str = "files"
 
 
-def plan(paths: Iterable[Path]) -> Plan:
-    """Look at files and folders (with all that is in them, hidden files left out); nothing is read yet.
+def plan_upload(paths: Iterable[Path]) -> UploadPlan:
+    """Inspect files and folders, recursively and without hidden files; no content is read yet.
 
-    Chats come first, then screenshots, then calls, each in the order of their names: what is quick is there early.
+    Chats come first, then screenshots, then calls, each by name: what is derived quickly is found early.
     """
-    work: dict[Path, Work] = {}
-    refused: list[Refusal] = []
+    files: dict[Path, SourceFile] = {}
+    rejected: list[Rejection] = []
     skipped: list[Path] = []
-    for path, named in _candidates(paths, refused):
-        found = _look(path)
-        if isinstance(found, Work):
-            work.setdefault(path.resolve(), found)
-        elif named or found.reason != _UNKNOWN:
-            refused.append(found)
+    for path, named in _walk(paths, rejected):
+        found = _inspect(path)
+        if isinstance(found, SourceFile):
+            files.setdefault(path.resolve(), found)
+        elif named or found.reason != _UNKNOWN_KIND:
+            rejected.append(found)
         else:
             skipped.append(path)
-    ordered = sorted(work.values(), key=lambda item: (_ORDER[item.kind], str(item.path)))
-    return Plan(tuple(ordered), tuple(refused), tuple(skipped))
+    ordered = sorted(files.values(), key=lambda file: (_ORDER[file.kind], str(file.path)))
+    return UploadPlan(tuple(ordered), tuple(rejected), tuple(skipped))
 
 
 def content_id(prefix: str, *parts: str | bytes) -> str:
-    """The same parts always have the same id, e.g. ``call-0a1b…``."""
+    """Id of these parts, always the same, e.g. ``call-0a1b…``."""
     digest = hashlib.sha256()
     for part in parts:
         data = part if isinstance(part, bytes) else part.encode("utf-8", "surrogatepass")
@@ -123,54 +123,53 @@ def file_digest(path: Path) -> bytes:
         return hashlib.file_digest(file, "sha256").digest()
 
 
-_UNKNOWN: Final = (
-    "its kind is not taken: wav, mp3, flac, ogg, opus, m4a (calls), png, jpg, webp (screenshots), jsonl, csv (chats)"
+_UNKNOWN_KIND: Final = (
+    "its kind is not supported: wav, mp3, flac, ogg, opus, m4a (calls), png, jpg, webp (screenshots), "
+    "jsonl, csv (chats)"
 )
+UNKNOWN_TIME: Final = "its event time is unknown: the file's own time is implausible; add --at"
 
 
-NO_TIME: Final = "when it happened is not known: the file's own time cannot be it; say --at"
-
-
-def _look(path: Path) -> Work | Refusal:
+def _inspect(path: Path) -> SourceFile | Rejection:
     suffix = path.suffix.lower()
-    media_type = CHAT_SUFFIXES.get(suffix) or media_type_of_name(path.name)
+    media_type = CHAT_SUFFIXES.get(suffix) or media_type_from_name(path.name)
     try:
         found = path.stat()
     except FileNotFoundError:
-        return Refusal(path, None, "there is no such file or folder")
+        return Rejection(path, None, "no such file or folder")
     except OSError as error:
-        return Refusal(path, None, f"it cannot be read: {error.strerror}")
+        return Rejection(path, None, f"it cannot be read: {error.strerror}")
     if media_type is None:
-        return Refusal(path, None, _UNKNOWN)
+        return Rejection(path, None, _UNKNOWN_KIND)
     if not path.is_file():
-        return Refusal(path, None, "it is no regular file")
+        return Rejection(path, None, "it is not a regular file")
     if found.st_size == 0:
-        return Refusal(path, None, "it is empty")
-    kind: Kind = "chats" if suffix in CHAT_SUFFIXES else "call" if media_type.startswith("audio/") else "screenshot"
-    return Work(path, kind, media_type, found.st_size, _written_at(found))
+        return Rejection(path, None, "it is empty")
+    kind: FileKind = "chats" if suffix in CHAT_SUFFIXES else "call" if media_type.startswith("audio/") else "screenshot"
+    return SourceFile(path, kind, media_type, found.st_size, _written_at(found))
 
 
 def _written_at(found: os.stat_result) -> datetime | None:
     try:
-        moment = datetime.fromtimestamp(found.st_mtime, UTC)
+        written_at = datetime.fromtimestamp(found.st_mtime, UTC)
     except (ValueError, OverflowError, OSError):
         return None
-    return moment if moment >= EARLIEST else None
+    return written_at if written_at >= EARLIEST else None
 
 
-def _candidates(paths: Iterable[Path], refused: list[Refusal]) -> Iterator[tuple[Path, bool]]:
-    """Files, and whether they were named themselves; folders that cannot be read are added to ``refused``."""
+def _walk(paths: Iterable[Path], rejected: list[Rejection]) -> Iterator[tuple[Path, bool]]:
+    """Files, each with True if the caller named it; unreadable folders are added to ``rejected``."""
 
     def unreadable(error: OSError) -> None:
-        refused.append(Refusal(Path(error.filename), None, f"the folder cannot be read: {error.strerror}"))
+        rejected.append(Rejection(Path(error.filename), None, f"the folder cannot be read: {error.strerror}"))
 
     for path in paths:
         if not os.path.isdir(path):  # noqa: PTH112 - Path.is_dir raises where a folder above may not be read
             yield path, True
             continue
-        for above, folders, files in os.walk(path, onerror=unreadable):
+        for parent, folders, files in os.walk(path, onerror=unreadable):
             folders[:] = sorted(name for name in folders if not name.startswith("."))
-            links = [name for name in folders if (Path(above) / name).is_symlink()]  # not followed: they may go round
+            links = [name for name in folders if (Path(parent) / name).is_symlink()]  # not followed: possible cycles
             for name in sorted([*files, *links]):
                 if not name.startswith("."):
-                    yield Path(above) / name, False
+                    yield Path(parent) / name, False

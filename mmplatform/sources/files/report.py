@@ -1,4 +1,4 @@
-"""The books of an ingest: what became of each event, and how much of each file is done with."""
+"""Report of an upload: the outcome of each event, and the progress of each file."""
 
 from __future__ import annotations
 
@@ -8,46 +8,46 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from mmplatform.ingest.schemas import Accepted
-from mmplatform.sources.files.discovery import Kind, Refusal
+from mmplatform.sources.files.discovery import FileKind, Rejection
 
 
 @dataclass(slots=True)
-class Ledger:
-    """What became of everything: events by kind, and each refusal."""
+class UploadReport:
+    """Events by kind and outcome, and each rejection."""
 
-    accepted: Counter[Kind] = field(default_factory=Counter)
-    duplicate: Counter[Kind] = field(default_factory=Counter)
-    shed: Counter[Kind] = field(default_factory=Counter)
-    refused: list[tuple[Kind | None, Refusal]] = field(default_factory=list)
+    accepted: Counter[FileKind] = field(default_factory=Counter)
+    duplicate: Counter[FileKind] = field(default_factory=Counter)
+    shed: Counter[FileKind] = field(default_factory=Counter)
+    rejected: list[tuple[FileKind | None, Rejection]] = field(default_factory=list)
 
-    def note(self, kind: Kind, answers: list[Accepted]) -> None:
-        """Answers of the gateway."""
-        for answer in answers:
-            (self.duplicate if answer.duplicate else self.accepted)[kind] += 1
-            self.shed[kind] += answer.shed
+    def record(self, kind: FileKind, responses: list[Accepted]) -> None:
+        """Count responses of the gateway."""
+        for response in responses:
+            (self.duplicate if response.duplicate else self.accepted)[kind] += 1
+            self.shed[kind] += response.shed
 
-    def refused_of(self, kind: Kind | None) -> int:
-        """How many of a kind were refused: lines of chats, files and pieces of others."""
-        return sum(refusal.lines for each, refusal in self.refused if each == kind)
+    def count_rejected(self, kind: FileKind | None) -> int:
+        """Number of rejections of a kind: lines of chats, files and chunks of others."""
+        return sum(rejection.lines for rejected_kind, rejection in self.rejected if rejected_kind == kind)
 
-    def refusals(self) -> Iterator[str]:
-        """Every refusal as a line of JSON, for programs."""
-        for kind, refusal in self.refused:
-            said = {"path": str(refusal.path), "kind": kind, "line": refusal.line, "lines": refusal.lines}
-            yield f"{json.dumps(said | {'reason': refusal.reason})}\n"
+    def rejections_as_json_lines(self) -> Iterator[str]:
+        """Every rejection as a line of JSON, for programs."""
+        for kind, rejection in self.rejected:
+            fields = {"path": str(rejection.path), "kind": kind, "line": rejection.line, "lines": rejection.lines}
+            yield f"{json.dumps(fields | {'reason': rejection.reason})}\n"
 
 
-class Done:
-    """How much of a file is done with, in bytes; ``advance`` is told what is added."""
+class FileProgress:
+    """Processed bytes of a file; ``advance`` is called with each increase."""
 
     def __init__(self, size: int, advance: Callable[[float], None]) -> None:
         self._size = size
         self._advance = advance
-        self._done = 0.0
+        self._processed = 0.0
 
-    def up_to(self, done: float) -> None:
-        """So many bytes of the file, or all of it when it has less."""
-        more = min(done, self._size) - self._done
-        if more > 0:
-            self._done += more
-            self._advance(more)
+    def advance_to(self, processed: float) -> None:
+        """Advance to a number of bytes, at most the file's size; never back."""
+        increase = min(processed, self._size) - self._processed
+        if increase > 0:
+            self._processed += increase
+            self._advance(increase)

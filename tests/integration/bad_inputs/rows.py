@@ -13,7 +13,7 @@ from confluent_kafka import KafkaException, Producer
 from confluent_kafka.admin import NewTopic
 
 from mmplatform.events import Position, encode, utc_now
-from mmplatform.kafka.connection import admin, client_config
+from mmplatform.kafka.connection import admin_client, client_config
 from mmplatform.settings import Settings
 from tests import builders
 
@@ -148,7 +148,7 @@ class Doors:
 
     def make(self, topic: str) -> None:
         """A topic that this stack has no use for."""
-        client = admin(self._settings)  # a future fails when its client is collected
+        client = admin_client(self._settings)  # a future fails when its client is collected
         [made] = client.create_topics([NewTopic(topic, 1, 1)]).values()
         with suppress(KafkaException):  # there already
             made.result(10)

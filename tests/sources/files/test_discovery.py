@@ -13,8 +13,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mmplatform.sources.files.chat_records import ChatFile, ChatLine
-from mmplatform.sources.files.discovery import Origin, Refusal, Work, plan
+from mmplatform.sources.files.chat_records import ChatFile, ChatRecord
+from mmplatform.sources.files.discovery import Rejection, SourceFile, UploadDefaults, plan_upload
 from tests.ingest.gateways import picture, wav
 
 LINE = {"conversation_id": "c1", "subject_id": "s1", "role": "customer", "text": "hello"}
@@ -25,12 +25,12 @@ def names(paths):
     return [path.name for path in paths]
 
 
-def chats(tmp_path, content, name="chats.jsonl", origin=None):
+def chats(tmp_path, content, name="chats.jsonl", defaults=None):
     path = tmp_path / name
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
-    [work] = plan([path]).work
-    found = list(ChatFile(work, origin or Origin()))
-    return [f for f in found if isinstance(f, ChatLine)], [f for f in found if isinstance(f, Refusal)]
+    [work] = plan_upload([path]).files
+    found = list(ChatFile(work, defaults or UploadDefaults()))
+    return [f for f in found if isinstance(f, ChatRecord)], [f for f in found if isinstance(f, Rejection)]
 
 
 def jsonl(*rows):
@@ -44,15 +44,15 @@ def test_a_folder_is_planned_with_the_quick_kinds_first_and_the_rest_left_alone(
     for name in ("README.md", "truth.json", ".hidden.png", ".git/logo.png"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_bytes(b"x")
-    planned = plan([tmp_path])
-    kinds = [work.kind for work in planned.work]
+    planned = plan_upload([tmp_path])
+    kinds = [work.kind for work in planned.files]
     assert kinds == ["chats"] * 2 + ["screenshot"] * 3 + ["call"] * 3
-    assert {work.path.name: work.media_type for work in planned.work if work.kind == "call"} == {
+    assert {work.path.name: work.media_type for work in planned.files if work.kind == "call"} == {
         "b.wav": "audio/wav",
         "a.MP3": "audio/mpeg",
         "call.opus": "audio/ogg",
     }
-    assert planned.refused == ()
+    assert planned.rejected == ()
     assert names(planned.skipped) == ["README.md", "truth.json"]
     assert planned.size == 8
 
@@ -60,34 +60,34 @@ def test_a_folder_is_planned_with_the_quick_kinds_first_and_the_rest_left_alone(
 def test_what_was_named_and_cannot_be_taken_is_refused_with_a_reason(tmp_path):
     (tmp_path / "notes.txt").write_text("x")
     (tmp_path / "empty.wav").touch()
-    planned = plan([tmp_path / "notes.txt", tmp_path / "nowhere.png", tmp_path / "empty.wav"])
-    reasons = {refusal.path.name: refusal.reason for refusal in planned.refused}
-    assert "kind is not taken" in reasons["notes.txt"]
+    planned = plan_upload([tmp_path / "notes.txt", tmp_path / "nowhere.png", tmp_path / "empty.wav"])
+    reasons = {refusal.path.name: refusal.reason for refusal in planned.rejected}
+    assert "kind is not supported" in reasons["notes.txt"]
     assert "no such file" in reasons["nowhere.png"]
     assert "empty" in reasons["empty.wav"]
-    assert planned.work == ()
+    assert planned.files == ()
 
 
 def test_an_empty_file_in_a_folder_is_refused_too(tmp_path):
     (tmp_path / "empty.png").touch()
-    assert names(refusal.path for refusal in plan([tmp_path]).refused) == ["empty.png"]
+    assert names(refusal.path for refusal in plan_upload([tmp_path]).rejected) == ["empty.png"]
 
 
 def test_a_file_named_twice_is_sent_once(tmp_path):
     (tmp_path / "a.png").write_bytes(picture())
     (tmp_path / "link.png").symlink_to(tmp_path / "a.png")
-    assert len(plan([tmp_path, tmp_path / "a.png", tmp_path / "link.png"]).work) == 1
+    assert len(plan_upload([tmp_path, tmp_path / "a.png", tmp_path / "link.png"]).files) == 1
 
 
 UNREADABLE = """
 import os, sys
 from pathlib import Path
-from mmplatform.sources.files.discovery import plan
+from mmplatform.sources.files.discovery import plan_upload
 if os.geteuid() == 0:
     os.setuid(65534)  # nobody: root may read everything
-found = plan([Path(name) for name in sys.argv[1:]])
-print([work.path.name for work in found.work])
-for refusal in found.refused:
+found = plan_upload([Path(name) for name in sys.argv[1:]])
+print([file.path.name for file in found.files])
+for refusal in found.rejected:
     print(refusal.path.name, "|", refusal.reason)
 """
 
@@ -125,7 +125,7 @@ def test_a_file_in_a_folder_that_may_not_be_read_is_refused_by_name(locked):
 
 
 def test_a_name_that_no_file_can_have_is_refused(tmp_path):
-    [refusal] = plan([tmp_path / ("x" * 300 + ".png")]).refused
+    [refusal] = plan_upload([tmp_path / ("x" * 300 + ".png")]).rejected
     assert "name too long" in refusal.reason
 
 
@@ -133,14 +133,14 @@ def test_a_link_to_a_folder_is_not_followed_but_counted(tmp_path):
     (tmp_path / "sub").mkdir()
     (tmp_path / "sub" / "a.png").write_bytes(picture())
     (tmp_path / "sub" / "again").symlink_to(tmp_path)
-    planned = plan([tmp_path])
-    assert names(work.path for work in planned.work) == ["a.png"]
+    planned = plan_upload([tmp_path])
+    assert names(work.path for work in planned.files) == ["a.png"]
     assert names(planned.skipped) == ["again"]
 
 
 def test_a_broken_link_is_refused(tmp_path):
     (tmp_path / "gone.wav").symlink_to(tmp_path / "nowhere.wav")
-    [refusal] = plan([tmp_path]).refused
+    [refusal] = plan_upload([tmp_path]).rejected
     assert "no such file" in refusal.reason
 
 
@@ -149,7 +149,7 @@ def test_lines_keep_their_order_and_their_own_facts(tmp_path):
         LINE | {"event_id": "e1", "event_time": "2026-03-01T12:00:00+01:00", "source": "crm"},
         LINE | {"text": "second", "role": "bot"},
     ]
-    taken, refused = chats(tmp_path, jsonl(*rows), origin=Origin(source="files"))
+    taken, refused = chats(tmp_path, jsonl(*rows), defaults=UploadDefaults(source="files"))
     assert refused == []
     assert [each.line for each in taken] == [1, 2]
     assert taken[0].body.event_time == datetime(2026, 3, 1, 11, tzinfo=UTC)
@@ -160,10 +160,10 @@ def test_lines_keep_their_order_and_their_own_facts(tmp_path):
 def test_what_is_said_for_the_whole_file_fills_what_a_line_leaves_out(tmp_path):
     at = datetime(2026, 1, 1, tzinfo=UTC)
     row = {"role": "agent", "text": "x"}
-    origin = Origin(subject_id="s9", conversation_id="c9", at=at)
-    [line], [] = chats(tmp_path, jsonl(row), origin=origin)
+    defaults = UploadDefaults(subject_id="s9", conversation_id="c9", event_time=at)
+    [line], [] = chats(tmp_path, jsonl(row), defaults=defaults)
     assert (line.body.subject_id, line.body.conversation_id, line.body.event_time) == ("s9", "c9", at)
-    [line], [] = chats(tmp_path, jsonl(row | {"subject_id": "own"}), origin=origin)
+    [line], [] = chats(tmp_path, jsonl(row | {"subject_id": "own"}), defaults=defaults)
     assert line.body.subject_id == "own"
 
 
@@ -249,7 +249,7 @@ def test_all_that_a_quote_swallows_is_told_with_its_lines_and_their_number(tmp_p
     taken, [refusal] = chats(tmp_path, content, "chats.csv")
     assert [each.body.text for each in taken] == [f"m{n}" for n in range(10)]
     assert (refusal.line, refusal.lines) == (12, 991)
-    assert refusal.reason.startswith("lines 12 to 1002: no CSV: a quote that is not closed")
+    assert refusal.reason.startswith("lines 12 to 1002: not CSV: a quote that is not closed")
 
 
 def test_a_quote_that_a_later_one_closes_costs_what_lies_between_and_no_more(tmp_path):
@@ -288,7 +288,7 @@ def test_what_says_no_time_has_the_files_and_the_same_one_every_time(tmp_path):
     path = tmp_path / "a.jsonl"
     path.write_text(jsonl(LINE, LINE | {"event_time": "2026-03-01T12:00:00Z"}, LINE | {"event_time": None}))
     os.utime(path, (1_700_000_000.25, 1_700_000_000.25))
-    found = [each.body.event_time for each in ChatFile(plan([path]).work[0], Origin())]
+    found = [each.body.event_time for each in ChatFile(plan_upload([path]).files[0], UploadDefaults())]
     written = datetime(2023, 11, 14, 22, 13, 20, 250_000, tzinfo=UTC)
     assert found == [written, datetime(2026, 3, 1, 12, tzinfo=UTC), written]
 
@@ -297,18 +297,21 @@ def test_a_file_whose_time_cannot_be_when_it_was_said_asks_for_one(tmp_path):
     path = tmp_path / "a.jsonl"
     path.write_text(jsonl(LINE, LINE | {"event_time": "2026-03-01T12:00:00Z"}))
     os.utime(path, (0, 0))
-    [work] = plan([path]).work
-    refusal, line = ChatFile(work, Origin())
+    [work] = plan_upload([path]).files
+    refusal, line = ChatFile(work, UploadDefaults())
     assert (refusal.line, "--at" in refusal.reason) == (1, True)
     assert line.body.event_time.year == 2026
-    assert all(isinstance(each, ChatLine) for each in ChatFile(work, Origin(at=datetime(2026, 1, 1, tzinfo=UTC))))
+    assert all(
+        isinstance(each, ChatRecord)
+        for each in ChatFile(work, UploadDefaults(event_time=datetime(2026, 1, 1, tzinfo=UTC)))
+    )
 
 
 def test_how_far_the_reading_is_grows_to_the_files_size(tmp_path):
     for name, content in (("a.jsonl", jsonl(*[LINE] * 5000)), ("a.csv", CSV_HEAD + csv_lines(*["x" * 90] * 5000))):
         (tmp_path / name).write_text(content)
-        [work] = plan([tmp_path / name]).work
-        file = ChatFile(work, Origin("s", "c"))
+        [work] = plan_upload([tmp_path / name]).files
+        file = ChatFile(work, UploadDefaults("s", "c"))
         seen = [file.bytes_read for _ in file]
         assert seen == sorted(seen)
         assert len(set(seen)) > 20
@@ -318,15 +321,17 @@ def test_how_far_the_reading_is_grows_to_the_files_size(tmp_path):
 def test_ids_are_the_same_every_time_and_equal_texts_stay_apart(tmp_path):
     rows = [LINE, LINE, LINE | {"text": "x"}, LINE | {"event_time": "2026-03-01T12:00:00Z"}, LINE]
     first, _ = chats(tmp_path, jsonl(*rows))
-    later, _ = chats(tmp_path, jsonl(*rows), name="copy.jsonl", origin=Origin(at=datetime(2026, 5, 1, tzinfo=UTC)))
+    later, _ = chats(
+        tmp_path, jsonl(*rows), name="copy.jsonl", defaults=UploadDefaults(event_time=datetime(2026, 5, 1, tzinfo=UTC))
+    )
     ids = [each.body.event_id for each in first]
     assert len(set(ids)) == 5
     assert ids == [each.body.event_id for each in later]
 
 
 def test_a_file_that_went_away_is_refused(tmp_path):
-    work = Work(tmp_path / "gone.jsonl", "chats", "application/jsonl", 1, None)
-    [refusal] = ChatFile(work, Origin())
+    work = SourceFile(tmp_path / "gone.jsonl", "chats", "application/jsonl", 1, None)
+    [refusal] = ChatFile(work, UploadDefaults())
     assert "cannot be read" in refusal.reason
 
 
@@ -335,12 +340,12 @@ def test_a_file_that_went_away_is_refused(tmp_path):
 def test_no_file_whatever_is_in_it_ends_the_reading(tmp_path, content, name):
     path = tmp_path / name
     path.write_bytes(b"role,text\n" * name.endswith("csv") + content)
-    work = Work(path, "chats", "text/csv" if name.endswith("csv") else "application/jsonl", 1, datetime.now(UTC))
-    for each in ChatFile(work, Origin("s", "c")):
-        assert isinstance(each, ChatLine | Refusal)
+    work = SourceFile(path, "chats", "text/csv" if name.endswith("csv") else "application/jsonl", 1, datetime.now(UTC))
+    for each in ChatFile(work, UploadDefaults("s", "c")):
+        assert isinstance(each, ChatRecord | Rejection)
 
 
 def test_media_are_planned_by_name_and_looked_into_by_the_gateway(tmp_path):
     (tmp_path / "really-audio.png").write_bytes(wav())
-    [work] = plan([tmp_path]).work
+    [work] = plan_upload([tmp_path]).files
     assert (work.kind, work.media_type) == ("screenshot", "image/png")

@@ -15,12 +15,12 @@ import pytest
 
 from mmplatform.client.client import AsyncGatewayClient
 from mmplatform.derive.media.audio import split
-from mmplatform.sources.files.discovery import Origin, plan
-from mmplatform.sources.files.upload import Pace, Sender
+from mmplatform.sources.files.discovery import UploadDefaults, plan_upload
+from mmplatform.sources.files.upload import CallPlayback, Uploader
 from tests.ingest.gateways import memory_gateway, picture, wav
 
 CHAT = {"conversation_id": "c1", "subject_id": "s1", "role": "customer", "text": "hello"}
-ORIGIN = Origin(subject_id="s1")
+ORIGIN = UploadDefaults(subject_id="s1")
 
 
 @pytest.fixture
@@ -36,10 +36,12 @@ def folder(tmp_path):
     return folder
 
 
-async def send(gateway, paths, origin=ORIGIN, pace=None, transport=None, **options):
-    client = AsyncGatewayClient("http://gateway", transport=transport or gateway.transport, attempts=1)
+async def send(gateway, paths, defaults=ORIGIN, playback=None, transport=None, **options):
+    client = AsyncGatewayClient("http://gateway", transport=transport or gateway.transport, max_attempts=1)
     async with client:
-        return await Sender(client, origin, split, pace=pace or Pace(chunk_s=0.5), **options).send(plan(paths))
+        return await Uploader(
+            client, defaults, split, playback=playback or CallPlayback(chunk_s=0.5), **options
+        ).upload(plan_upload(paths))
 
 
 def written(path, moment):
@@ -63,8 +65,8 @@ def encoded(container, codec, seconds=1.2, rate=16_000):
     return out.getvalue()
 
 
-def counts(ledger):
-    return dict(ledger.accepted), dict(ledger.duplicate), len(ledger.refused)
+def counts(report):
+    return dict(report.accepted), dict(report.duplicate), len(report.rejected)
 
 
 async def test_every_kind_of_file_arrives_and_doing_it_again_changes_nothing(gateway, folder):
@@ -73,9 +75,9 @@ async def test_every_kind_of_file_arrives_and_doing_it_again_changes_nothing(gat
     (folder / "shot.webp").write_bytes(picture("WEBP", seed=2))
     (folder / "call.wav").write_bytes(wav(seconds=1.2))
     done = []
-    ledger = await send(gateway, [folder], advance=done.append)
-    assert counts(ledger) == ({"chats": 250, "screenshot": 2, "call": 4}, {}, 0)
-    assert sum(done) == plan([folder]).size
+    report = await send(gateway, [folder], advance=done.append)
+    assert counts(report) == ({"chats": 250, "screenshot": 2, "call": 4}, {}, 0)
+    assert sum(done) == plan_upload([folder]).size
     assert [event.text for event in gateway.events("chat")] == [f"m{i}" for i in range(250)]
     assert len(gateway.events("screenshot")) == 2
     again = await send(gateway, [folder])
@@ -90,8 +92,8 @@ async def test_every_kind_of_file_arrives_and_doing_it_again_changes_nothing(gat
 )  # fmt: skip
 async def test_every_kind_of_audio_becomes_chunks_without_holes(gateway, folder, name, container, codec):
     (folder / name).write_bytes(encoded(container, codec, rate=48_000))
-    ledger = await send(gateway, [folder])
-    assert ledger.refused == []
+    report = await send(gateway, [folder])
+    assert report.rejected == []
     *chunks, end = gateway.events("call")
     assert [chunk.chunk_index for chunk in chunks] == list(range(len(chunks)))
     for before, after in pairwise(chunks):
@@ -103,7 +105,7 @@ async def test_every_kind_of_audio_becomes_chunks_without_holes(gateway, folder,
 async def test_the_moment_that_is_said_is_when_the_call_began(gateway, folder):
     (folder / "call.wav").write_bytes(wav(seconds=1.2))
     at = datetime(2026, 3, 1, 12, tzinfo=UTC)
-    await send(gateway, [folder], Origin(subject_id="s1", at=at))
+    await send(gateway, [folder], UploadDefaults(subject_id="s1", event_time=at))
     spans = [event.event_time - at for event in gateway.events("call")]
     assert spans == [timedelta(seconds=s) for s in (0.5, 1.0, 1.2, 1.2)]
 
@@ -134,16 +136,16 @@ async def test_media_whose_file_cannot_tell_when_it_happened_ask_for_it(gateway,
     (folder / "call.wav").write_bytes(wav(seconds=1.2))
     for path in folder.iterdir():
         written(path, datetime(1980, 1, 1, tzinfo=UTC))  # as an archive without times leaves it
-    ledger = await send(gateway, [folder])
-    assert ["--at" in refusal.reason for _, refusal in ledger.refused] == [True, True]
-    ledger = await send(gateway, [folder], Origin(subject_id="s1", at=datetime(2026, 1, 1, tzinfo=UTC)))
-    assert ledger.refused == []
+    report = await send(gateway, [folder])
+    assert ["--at" in refusal.reason for _, refusal in report.rejected] == [True, True]
+    report = await send(gateway, [folder], UploadDefaults(subject_id="s1", event_time=datetime(2026, 1, 1, tzinfo=UTC)))
+    assert report.rejected == []
 
 
 async def test_a_call_in_real_time_is_sent_when_it_was_spoken(gateway, folder):
     (folder / "call.wav").write_bytes(wav(seconds=1.2))
     started = datetime.now(UTC)
-    await send(gateway, [folder], pace=Pace(speed=2.0, chunk_s=0.5))
+    await send(gateway, [folder], playback=CallPlayback(speed=2.0, chunk_s=0.5))
     *chunks, _ = gateway.events("call")
     # Never before its last sample was spoken, at twice the speed; how much later depends on the machine.
     assert all(chunk.event_time - started >= timedelta(seconds=chunk.end_s / 2) for chunk in chunks)
@@ -153,7 +155,7 @@ async def test_progress_is_told_piece_by_piece_and_comes_to_the_whole(gateway, f
     (folder / "call.wav").write_bytes(wav(seconds=4.0))
     done = []
     await send(gateway, [folder], advance=done.append)
-    size = plan([folder]).size
+    size = plan_upload([folder]).size
     assert sum(done) == pytest.approx(size)
     assert len(done) == 8
     assert all(step == pytest.approx(size / 8) for step in done)
@@ -163,7 +165,7 @@ async def test_progress_is_told_piece_by_piece_and_comes_to_the_whole(gateway, f
     done.clear()
     await send(gateway, [folder], advance=done.append)
     assert len(done) == 10
-    assert sum(done) == plan([folder]).size
+    assert sum(done) == plan_upload([folder]).size
 
 
 async def test_what_is_refused_is_done_with_too(gateway, folder):
@@ -172,12 +174,12 @@ async def test_what_is_refused_is_done_with_too(gateway, folder):
     (folder / "c.wav").write_bytes(wav(seconds=1.2)[:9_000])
     (folder / "d.jsonl").write_text("nonsense\n" * 300)
     done = []
-    ledger = await send(gateway, [folder], advance=done.append)
-    assert len(ledger.refused) >= 302
-    assert sum(done) == pytest.approx(plan([folder]).size)
+    report = await send(gateway, [folder], advance=done.append)
+    assert len(report.rejected) >= 302
+    assert sum(done) == pytest.approx(plan_upload([folder]).size)
     done.clear()
-    await send(gateway, [folder], Origin(), advance=done.append)
-    assert sum(done) == pytest.approx(plan([folder]).size)
+    await send(gateway, [folder], UploadDefaults(), advance=done.append)
+    assert sum(done) == pytest.approx(plan_upload([folder]).size)
 
 
 class BusyAtFirst(httpx.AsyncBaseTransport):
@@ -198,25 +200,25 @@ async def test_a_gateway_that_is_busy_is_waited_for_and_nothing_is_left_out(gate
     (folder / "chat.jsonl").write_text(json.dumps(CHAT) + "\n")
     (folder / "shot.png").write_bytes(picture())
     (folder / "call.wav").write_bytes(wav(seconds=1.2))
-    ledger = await send(gateway, [folder], transport=BusyAtFirst(gateway, 60))
-    assert counts(ledger) == ({"chats": 1, "screenshot": 1, "call": 4}, {}, 0)
+    report = await send(gateway, [folder], transport=BusyAtFirst(gateway, 60))
+    assert counts(report) == ({"chats": 1, "screenshot": 1, "call": 4}, {}, 0)
 
 
 async def test_a_gateway_that_takes_nothing_for_too_long_is_given_up(gateway, folder):
     for number in range(3):
         (folder / f"{number}.png").write_bytes(picture(seed=number))
-    ledger = await send(gateway, [folder], transport=BusyAtFirst(gateway, 10**9), patience_s=0.05)
-    assert len(ledger.refused) == 3
-    assert all("not sent" in refusal.reason and "behind" in refusal.reason for _, refusal in ledger.refused)
+    report = await send(gateway, [folder], transport=BusyAtFirst(gateway, 10**9), busy_timeout_s=0.05)
+    assert len(report.rejected) == 3
+    assert all("not sent" in refusal.reason and "behind" in refusal.reason for _, refusal in report.rejected)
 
 
 async def test_every_refusal_is_a_line_of_json_and_counts_all_that_is_lost(gateway, folder):
     stray = ['c,s,bot,"5 inch', *(f"c,s,bot,m{i}" for i in range(9))]
     (folder / "chat.csv").write_text("\n".join(["conversation_id,subject_id,role,text", "c,s,bot,fine", *stray]))
     (folder / "shot.png").write_bytes(b"no image")
-    ledger = await send(gateway, [folder])
-    assert ledger.refused_of("chats") == 10
-    chats, shot = (json.loads(line) for line in ledger.refusals())
+    report = await send(gateway, [folder])
+    assert report.count_rejected("chats") == 10
+    chats, shot = (json.loads(line) for line in report.rejections_as_json_lines())
     assert (chats["kind"], chats["line"], chats["lines"]) == ("chats", 3, 10)
     assert chats["reason"].startswith("lines 3 to 12: ")
     assert (shot["path"], shot["line"]) == (str(folder / "shot.png"), None)
@@ -228,12 +230,12 @@ async def test_bad_lines_are_refused_and_good_ones_of_the_same_batch_taken(gatew
     rows[5]["event_time"] = "2999-01-01T00:00:00Z"  # the gateway's clock
     rows[6]["role"] = "nobody"  # known without the gateway
     (folder / "chat.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    ledger = await send(gateway, [folder])
-    assert ledger.accepted["chats"] == 5
-    refused = {refusal.line: refusal.reason for _, refusal in ledger.refused}
+    report = await send(gateway, [folder])
+    assert report.accepted["chats"] == 5
+    refused = {refusal.line: refusal.reason for _, refusal in report.rejected}
     assert set(refused) == {3, 6, 7}
     assert "413" in refused[3]
-    assert "ahead of our clock" in refused[6]
+    assert "ahead of the gateway's clock" in refused[6]
     assert [event.text for event in gateway.events("chat")] == ["m0", "m1", "m3", "m4", "m7"]
 
 
@@ -241,40 +243,40 @@ async def test_media_that_is_none_is_refused_with_the_gateways_reason_and_the_re
     (folder / "a.png").write_bytes(b"no image")
     (folder / "b.wav").write_bytes(b"no audio")
     (folder / "c.png").write_bytes(picture())
-    ledger = await send(gateway, [folder])
-    assert ledger.accepted == {"screenshot": 1}
-    assert {(kind, refusal.path.name) for kind, refusal in ledger.refused} == {
+    report = await send(gateway, [folder])
+    assert report.accepted == {"screenshot": 1}
+    assert {(kind, refusal.path.name) for kind, refusal in report.rejected} == {
         ("screenshot", "a.png"),
         ("call", "b.wav"),
     }
-    assert all(refusal.reason for _, refusal in ledger.refused)
+    assert all(refusal.reason for _, refusal in report.rejected)
 
 
 async def test_media_of_nobody_is_refused(gateway, folder):
     (folder / "a.png").write_bytes(picture())
     (folder / "b.wav").write_bytes(wav())
-    ledger = await send(gateway, [folder], Origin())
-    assert ["--subject" in refusal.reason for _, refusal in ledger.refused] == [True, True]
+    report = await send(gateway, [folder], UploadDefaults())
+    assert ["--subject" in refusal.reason for _, refusal in report.rejected] == [True, True]
 
 
 async def test_a_conversation_names_one_call_and_any_number_of_pictures(gateway, folder):
     (folder / "a.png").write_bytes(picture())
     (folder / "b.png").write_bytes(picture(seed=2))
     (folder / "call.wav").write_bytes(wav())
-    await send(gateway, [folder], Origin(subject_id="s1", conversation_id="c7"))
+    await send(gateway, [folder], UploadDefaults(subject_id="s1", conversation_id="c7"))
     events = gateway.events("screenshot") + gateway.events("call")
     assert {event.conversation_id for event in events} == {"c7"}
     (folder / "other.wav").write_bytes(wav(seed=3))
-    ledger = await send(gateway, [folder], Origin(subject_id="s1", conversation_id="c7"))
-    assert ["one call" in refusal.reason for _, refusal in ledger.refused] == [True, True]
+    report = await send(gateway, [folder], UploadDefaults(subject_id="s1", conversation_id="c7"))
+    assert ["one call" in refusal.reason for _, refusal in report.rejected] == [True, True]
 
 
 async def test_the_same_file_about_somebody_else_is_another_event(gateway, folder):
     (folder / "a.png").write_bytes(picture())
     (folder / "call.wav").write_bytes(wav())
     for subject in ("s1", "s2"):
-        ledger = await send(gateway, [folder], Origin(subject_id=subject))
-        assert not ledger.duplicate
+        report = await send(gateway, [folder], UploadDefaults(subject_id=subject))
+        assert not report.duplicate
     assert len({event.event_id for event in gateway.events("screenshot") + gateway.events("call")}) == 6
 
 
@@ -287,7 +289,7 @@ async def test_when_the_gateway_is_away_nothing_more_is_tried_and_all_of_it_is_t
 
     for number in range(20):
         (folder / f"{number}.png").write_bytes(picture(seed=number))
-    ledger = await send(gateway, [folder], transport=httpx.MockTransport(away))
-    assert len(ledger.refused) == 20
-    assert all("not sent" in refusal.reason for _, refusal in ledger.refused)
+    report = await send(gateway, [folder], transport=httpx.MockTransport(away))
+    assert len(report.rejected) == 20
+    assert all("not sent" in refusal.reason for _, refusal in report.rejected)
     assert len(asked) <= 4
