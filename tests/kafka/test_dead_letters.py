@@ -139,7 +139,7 @@ def test_a_topic_that_cannot_be_read_leaves_the_others_their_answers(world):
     letters = DeadLetters(world.settings, Torn(world.settings))
     assert list(letters.statuses([other, good]).values()) == ["?", "no"]
     told, done = letters.redrive([other, good], world.producer)
-    assert "cannot be told" in told.skip_reason
+    assert "cannot be excluded" in told.skip_reason
     assert done.skip_reason == ""
 
 
@@ -160,7 +160,7 @@ def test_an_artifact_is_redriven_only_when_nothing_newer_of_it_lies_on_the_log(w
     world.send(ARTIFACTS_TOPIC, encode(Retraction(**gone, reason="made anew")), "key")
     world.send(ARTIFACTS_TOPIC, replaced, "key")
     told = [each.skip_reason for each in world.letters.redrive([first, second, third, unread], world.producer)]
-    later = "a later record of the same artifact lies on the log"
+    later = "a later record of the same artifact is on the log"
     assert told == [later, later, "", "it still cannot be read"]
     assert len(world.on_log(ARTIFACTS_TOPIC)) == 7
 

@@ -105,7 +105,7 @@ def test_events_that_came_between_the_look_and_the_growth_are_told(settings):
                 write(settings, "chat", 0.0)
             return found
 
-    with pytest.raises(Permanent, match="has 8 topic partitions now, but 1 events came"):
+    with pytest.raises(Permanent, match="has 8 topic partitions now, but 1 events arrived"):
         increase_partitions(settings, "chat", 8, Late(settings), admin_client(settings))
     assert numbers(settings)["chat"] == 8
 
