@@ -27,7 +27,7 @@ import httpx
 from benchmarks.load import CHUNK_S, call_chunks, chat_texts, screenshots
 from benchmarks.machine import describe
 from mmplatform.artifacts import decode_artifact
-from mmplatform.derive.passages import Derived
+from mmplatform.derive.passages import DerivedBatch
 from mmplatform.events import (
     Arrival,
     CallChunk,
@@ -158,7 +158,7 @@ def record_calls(modality: Modality, events: Sequence[Event], settings: Settings
             states[key], _ = deriver.advance(states.get(key), arrival)
     else:
         for start in range(0, len(arrivals), settings.derive_batch):
-            derived: Derived = deriver.derive(arrivals[start : start + settings.derive_batch])
+            derived: DerivedBatch = deriver.derive(arrivals[start : start + settings.derive_batch])
             assert derived.artifacts
     return calls
 

@@ -20,7 +20,7 @@ from typing import Final
 
 from benchmarks.load import chat_texts
 from benchmarks.machine import describe
-from mmplatform.derive.adapters.model_files import locate
+from mmplatform.derive.adapters.model_files import locate_model
 from mmplatform.derive.adapters.onnx_embedder import OnnxEmbedder
 from mmplatform.local.models.minilm_onnx import QUANTISED_BY_BLOCKS, quantise, quantise_by_channel
 from mmplatform.settings import load
@@ -55,7 +55,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5)
     arguments = parser.parse_args()
-    home = locate(_EXACT, load().models_path)
+    home = locate_model(_EXACT, load().models_path)
     texts = [f"{text} (ticket {number})" for number, text in enumerate(chat_texts())]
     print(f"machine: {describe()}")
     with embedders(home) as made:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from benchmarks.fuzz.damage import PLANTED, Damage
 from benchmarks.fuzz.inputs import Input, Inputs
 from mmplatform.artifacts import Retraction, decode_artifact
-from mmplatform.derive.passages import Derived
+from mmplatform.derive.passages import DerivedBatch
 from mmplatform.errors import Rejected
 from mmplatform.events import decode_event, encode
 from mmplatform.land.lakehouse.row_codec import row_of
@@ -73,7 +73,7 @@ class Takes:
 
     def derive(self, arrivals):
         self.taken += len(arrivals)
-        return Derived()
+        return DerivedBatch()
 
 
 @settings(max_examples=60)

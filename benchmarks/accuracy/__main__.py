@@ -28,7 +28,7 @@ import structlog
 from benchmarks.accuracy import corpora, finding, sounds, speech
 from benchmarks.accuracy.score import NONE, Errors, recall_at
 from benchmarks.machine import describe
-from mmplatform.derive.media.audio import RATE
+from mmplatform.derive.media.audio import SAMPLE_RATE
 from mmplatform.pipeline.factories import open_embedder
 from mmplatform.ports import Audio
 from mmplatform.settings import Settings, load
@@ -71,7 +71,7 @@ def hearing_one(models: speech.Hearing, line: Callable[[Audio], Audio], what: st
     recordings = corpora.speech()
     joined = speech.in_one([speech.read(recording.path) for recording in recordings], SEED)
     pair = speech.compare(models, line(joined), speech.texts_of(recordings))
-    yield _heard(f"hears: all in one call of {joined.size / RATE:.0f} s{what}", [pair])
+    yield _heard(f"hears: all in one call of {joined.size / SAMPLE_RATE:.0f} s{what}", [pair])
 
 
 def _heard(what: str, pairs: list[tuple[Errors, Errors]], *, judged: bool = True) -> Row:

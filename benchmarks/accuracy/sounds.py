@@ -8,7 +8,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from mmplatform.derive.media.audio import RATE
+from mmplatform.derive.media.audio import SAMPLE_RATE
 from mmplatform.ports import Audio
 
 Samples = npt.NDArray[np.float64]
@@ -28,7 +28,7 @@ def noise(seconds: float, seed: int) -> Audio:
         lambda n, chance: chance.uniform(0.01, 0.2) * _coloured(n, 0.5, chance),
         lambda n, chance: chance.uniform(0.01, 0.2) * _coloured(n, 1.0, chance),
         lambda n, chance: 0.1 * _coloured(n, 0.5, chance) * _swelling(n, chance.uniform(2, 6)),
-        lambda n, chance: 0.5 * np.where(chance.uniform(size=n) > 1 - 3 / RATE, chance.choice([-1, 1], n), 0.0),
+        lambda n, chance: 0.5 * np.where(chance.uniform(size=n) > 1 - 3 / SAMPLE_RATE, chance.choice([-1, 1], n), 0.0),
     ]
     return _of(seconds, seed, kinds)
 
@@ -40,17 +40,17 @@ def music(seconds: float, seed: int) -> Audio:
         _melody,
         _drums,
         lambda n, chance: 0.5 * (_plucked(n, chance) + _melody(n, chance) + _drums(n, chance)),
-        lambda n, chance: 0.1 * _tones(np.arange(n) / RATE, [_pitch(chance) for _ in range(3)], 4),
+        lambda n, chance: 0.1 * _tones(np.arange(n) / SAMPLE_RATE, [_pitch(chance) for _ in range(3)], 4),
     ]
     return _of(seconds, seed, kinds)
 
 
 def _of(seconds: float, seed: int, kinds: list[Callable[[int, np.random.Generator], Samples]]) -> Audio:
     chance = np.random.default_rng(seed)
-    left = round(seconds * RATE)
+    left = round(seconds * SAMPLE_RATE)
     parts = []
     for turn in range(10**6):
-        size = min(left, round(_STRETCH_S * RATE))
+        size = min(left, round(_STRETCH_S * SAMPLE_RATE))
         if size <= 0:
             break
         parts.append(kinds[turn % len(kinds)](size, chance))
@@ -66,7 +66,7 @@ def _coloured(size: int, slope: float, chance: np.random.Generator) -> Samples:
 
 
 def _swelling(size: int, times_a_second: float) -> Samples:
-    return 0.5 + 0.5 * np.sin(2 * np.pi * times_a_second * np.arange(size) / RATE)
+    return 0.5 + 0.5 * np.sin(2 * np.pi * times_a_second * np.arange(size) / SAMPLE_RATE)
 
 
 def _pitch(chance: np.random.Generator) -> float:
@@ -78,9 +78,9 @@ def _tones(t: Samples, pitches: list[float], harmonics: int) -> Samples:
 
 
 def _notes(size: int, length_s: float) -> Iterator[tuple[int, Samples]]:
-    step = round(length_s * RATE)
+    step = round(length_s * SAMPLE_RATE)
     for first in range(0, size, step):
-        yield first, np.arange(min(step, size - first)) / RATE
+        yield first, np.arange(min(step, size - first)) / SAMPLE_RATE
 
 
 def _plucked(size: int, chance: np.random.Generator) -> Samples:

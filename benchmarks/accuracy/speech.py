@@ -23,10 +23,10 @@ from benchmarks.accuracy.corpora import Speech
 from benchmarks.accuracy.score import Errors, word_errors
 from examples.make.score_speech import normalise
 from mmplatform.artifacts import Retraction, Utterance
-from mmplatform.derive.adapters.model_files import locate
-from mmplatform.derive.adapters.whisper import Guards, WhisperTranscriber
+from mmplatform.derive.adapters.model_files import locate_model
+from mmplatform.derive.adapters.whisper import HallucinationFilter, WhisperTranscriber
 from mmplatform.derive.call.deriver import CallDeriver
-from mmplatform.derive.media.audio import RATE, decode, split
+from mmplatform.derive.media.audio import SAMPLE_RATE, decode, split
 from mmplatform.events import Arrival, CallChunk, CallEnd, Position
 from mmplatform.land.blobs.file_store import FileBlobs
 from mmplatform.memo import MemoryMemo
@@ -39,15 +39,15 @@ _TYPES: Final = {".wav": "audio/wav", ".flac": "audio/flac", ".mp3": "audio/mpeg
 _BEGAN: Final = datetime(2026, 8, 1, 10, 0, tzinfo=UTC)
 _TELEPHONE_HZ: Final = 3400
 _MU: Final = 255
-_BELIEVE_ALL: Final = Guards(
-    no_speech=2.0,
-    perhaps_no_speech=2.0,
-    certainly_no_speech=2.0,
-    log_probability=-math.inf,
-    hopeless_log_probability=-math.inf,
-    compression_ratio=math.inf,
-    word_probability=-1.0,
-    words_a_second=math.inf,
+_ACCEPT_ALL: Final = HallucinationFilter(
+    no_speech_threshold=2.0,
+    suspect_no_speech=2.0,
+    max_no_speech=2.0,
+    log_probability_threshold=-math.inf,
+    min_log_probability=-math.inf,
+    compression_ratio_threshold=math.inf,
+    min_word_probability=-1.0,
+    max_words_per_second=math.inf,
 )
 
 
@@ -62,12 +62,12 @@ class Unredacted:
 
 
 class Hearing:
-    """The models, loaded once; ``whole`` asks the same model as ``live``, without the product's guards."""
+    """The models, loaded once; ``whole`` asks the same model as ``live``, without the hallucination filter."""
 
     def __init__(self, settings: Settings) -> None:
-        directory = locate(settings.asr_model, settings.models_path)
+        directory = locate_model(settings.asr_model, settings.models_path)
         self._options: dict[str, Any] = {
-            "beam": settings.asr_beam,
+            "beam_size": settings.asr_beam,
             "threads": settings.asr_threads,
             "language": settings.asr_language or None,
         }
@@ -78,7 +78,7 @@ class Hearing:
 
     @cached_property
     def _bare(self) -> WhisperTranscriber:
-        return WhisperTranscriber(self._directory, **self._options, guards=_BELIEVE_ALL)
+        return WhisperTranscriber(self._directory, **self._options, hallucination_filter=_ACCEPT_ALL)
 
     def whole(self, audio: Audio) -> str:
         """The bare model, with all of the audio at once."""
@@ -88,7 +88,9 @@ class Hearing:
         """A call in chunks, as it would come from a live source: what it says in the end, in time order."""
         with tempfile.TemporaryDirectory() as folder:
             blobs = FileBlobs(Path(folder))
-            deriver = CallDeriver(self._live, self._embedder, Unredacted(), MemoryMemo(), blobs, gap_s=self._gap_s)
+            deriver = CallDeriver(
+                self._live, self._embedder, Unredacted(), MemoryMemo(), blobs, gap_timeout_s=self._gap_s
+            )
             state, said = None, {}
             for arrival in _arrivals(audio, blobs):
                 state, derived = deriver.advance(state, arrival)
@@ -110,7 +112,7 @@ def read(path: Path) -> Audio:
 def telephone(audio: Audio) -> Audio:
     """What comes out of a telephone: 8 kHz, µ-law of 8 bits."""
     spectrum = np.fft.rfft(audio)
-    spectrum[np.fft.rfftfreq(audio.size, 1 / RATE) > _TELEPHONE_HZ] = 0
+    spectrum[np.fft.rfftfreq(audio.size, 1 / SAMPLE_RATE) > _TELEPHONE_HZ] = 0
     heard = np.fft.irfft(spectrum, audio.size)
     packed = np.round(np.sign(heard) * np.log1p(_MU * np.abs(heard).clip(max=1)) / np.log1p(_MU) * 127) / 127
     return np.asarray(np.sign(packed) * np.expm1(np.abs(packed) * np.log1p(_MU)) / _MU, dtype=np.float32)
@@ -121,7 +123,7 @@ def in_one(recordings: Sequence[Audio], seed: int) -> Audio:
     noise = np.random.default_rng(seed)
     parts: list[npt.NDArray[Any]] = []
     for audio in recordings:
-        parts += [audio, np.zeros(round(noise.uniform(0.5, 3.0) * RATE))]
+        parts += [audio, np.zeros(round(noise.uniform(0.5, 3.0) * SAMPLE_RATE))]
     joined = np.concatenate(parts)
     return np.asarray(joined + noise.normal(0, 3e-4, joined.size), dtype=np.float32)
 
@@ -141,7 +143,7 @@ def texts_of(recordings: Sequence[Speech]) -> str:
 def _arrivals(audio: Audio, blobs: FileBlobs) -> Iterator[Any]:
     count = 0
     for index, start_s, wav in split(_wav(audio), CHUNK_S):
-        length_s = (len(wav) - 44) / 2 / RATE
+        length_s = (len(wav) - 44) / 2 / SAMPLE_RATE
         moment = _BEGAN + timedelta(seconds=start_s + length_s)
         event = CallChunk(
             event_id=f"call:{index}",
@@ -152,7 +154,7 @@ def _arrivals(audio: Audio, blobs: FileBlobs) -> Iterator[Any]:
             chunk_index=index,
             start_s=start_s,
             duration_s=length_s,
-            sample_rate=RATE,
+            sample_rate=SAMPLE_RATE,
             channels=1,
             blob=blobs.put(wav, media_type="audio/wav"),
         )
@@ -174,6 +176,6 @@ def _wav(audio: Audio) -> bytes:
     with wave.open(out, "wb") as file:
         file.setnchannels(1)
         file.setsampwidth(2)
-        file.setframerate(RATE)
+        file.setframerate(SAMPLE_RATE)
         file.writeframes((np.clip(audio, -1, 1) * 32767).round().astype("<i2").tobytes())
     return out.getvalue()

@@ -20,7 +20,7 @@ from benchmarks.machine import cpu_seconds
 from benchmarks.peers.arrivals import append, files_of, log_of
 from benchmarks.peers.environments import Peer, python_of
 from benchmarks.peers.outcome import Ledger, Outcome, texts
-from mmplatform.derive.adapters.model_files import locate
+from mmplatform.derive.adapters.model_files import locate_model
 from mmplatform.settings import load
 
 PATIENCE_S: Final = 600.0
@@ -44,7 +44,7 @@ class Contest:
         if peer.files:
             files_of(folder).mkdir()
         settings = load()
-        self._model = locate(settings.embedder, settings.models_path)
+        self._model = locate_model(settings.embedder, settings.models_path)
         self.wanted: dict[str, int] = {}
         self._indexer: subprocess.Popen[bytes] | None = None
         self._reader: subprocess.Popen[bytes] | None = self._start("read", str(folder))

@@ -18,8 +18,8 @@ from mmplatform.consumers.changelog_guard import guard_changelog
 from mmplatform.consumers.publish import Outgoing, outgoing, publish
 from mmplatform.consumers.quix_app import BatchSink, WorkerApplication, open_app, open_topic, unprefixed
 from mmplatform.derive.call.deriver import CallDeriver
-from mmplatform.derive.call.state import CallState, restored
-from mmplatform.derive.passages import Derived
+from mmplatform.derive.call.state import CallState, restore_state
+from mmplatform.derive.passages import DerivedBatch
 from mmplatform.errors import Busy, Rejected, Unavailable
 from mmplatform.events import Arrival, CallChunk, CallEnd, Position, decode_event, utc_now
 from mmplatform.kafka.producer import LogProducer
@@ -188,7 +188,7 @@ class CallStep:
         """Nothing is kept when this raises: the state and the outcome leave together or not at all."""
         kept: list[CallState] = []
 
-        def fold(arrival: Arrival[Any]) -> Derived:
+        def fold(arrival: Arrival[Any]) -> DerivedBatch:
             known = self._known(before, arrival.event) if before is not None else None
             after, derived = self._deriver.advance(known, arrival)
             kept.append(after)
@@ -199,7 +199,7 @@ class CallStep:
 
     @staticmethod
     def _known(before: Any, event: CallChunk | CallEnd) -> CallState:
-        known, wrong = restored(before, event)
+        known, wrong = restore_state(before, event)
         if wrong:
             _log.warning(
                 "call state begun anew: what was kept of it does not read; what was open is marked as a gap",

@@ -12,17 +12,17 @@ from typing import Any, Final
 import orjson
 
 from mmplatform.artifacts import ChatLocator, Message, Passage, Provenance, Stamps, artifact_id, summarise_pii
-from mmplatform.derive.passages import Derived, PassageDraft, make_passages
+from mmplatform.derive.passages import DerivedBatch, PassageDraft, make_passages
 from mmplatform.events import Arrival, ChatMessage, utc_now
 from mmplatform.ports import Embedder, Memo, Redacted, Redactor
 
-LONGEST: Final = 700
+MAX_PASSAGE_CHARS: Final = 700
 """Most characters of a passage: about 200 tokens of English prose, which the embedder reads whole."""
 
-TOGETHER: Final = 32
+REDACTION_BATCH: Final = 32
 """Messages that are redacted at once: while they are embedded, beside, the next ones are redacted."""
 
-_MOST_TOKENS: Final = 200
+_MAX_PASSAGE_TOKENS: Final = 200
 """Most tokens of a passage by our estimate: stack traces, keys and other scripts have more tokens in 700 characters."""
 
 _TOKENS: Final = re.compile(r"(?P<letters>[A-Za-z]+)|(?P<digits>[0-9]+)|[^\s]")
@@ -40,25 +40,25 @@ class ChatDeriver:
         self._redactor = redactor
         self._memo = memo
 
-    def derive(self, arrivals: Sequence[Arrival[ChatMessage]]) -> Derived:
+    def derive(self, arrivals: Sequence[Arrival[ChatMessage]]) -> DerivedBatch:
         """A message for each event, and a passage for each stretch of its redacted text.
 
         The embedder runs outside of Python and takes twice the redactor's time, so it has a thread of its own.
         """
         latest = list({arrival.event.event_id: arrival for arrival in arrivals}.values())
-        if len(latest) <= TOGETHER:
+        if len(latest) <= REDACTION_BATCH:
             messages = self._messages(latest)
-            return Derived((*messages, *self._passages(messages)))
+            return DerivedBatch((*messages, *self._passages(messages)))
         messages = []
         embedding: list[Future[list[Passage]]] = []
         with ThreadPoolExecutor(1, thread_name_prefix="embed") as beside:
-            for start in range(0, len(latest), TOGETHER):
+            for start in range(0, len(latest), REDACTION_BATCH):
                 if embedding and embedding[-1].done():
                     embedding[-1].result()  # when it cannot embed, it is told before more is paid for
-                made = self._messages(latest[start : start + TOGETHER])
+                made = self._messages(latest[start : start + REDACTION_BATCH])
                 embedding.append(beside.submit(self._passages, made))
                 messages += made
-        return Derived((*messages, *(passage for made in embedding for passage in made.result())))
+        return DerivedBatch((*messages, *(passage for made in embedding for passage in made.result())))
 
     def _messages(self, arrivals: Sequence[Arrival[ChatMessage]]) -> list[Message]:
         redacted, seconds = self._redact([arrival.event.text for arrival in arrivals])
@@ -108,19 +108,19 @@ def _message(arrival: Arrival[ChatMessage], clean: Redacted, seconds: float) -> 
 
 def _drafts(message: Message) -> Iterator[PassageDraft]:
     event_id = message.provenance.event_ids[0]
-    for ordinal, (start, end) in enumerate(spans(message.text)):
+    for ordinal, (start, end) in enumerate(passage_spans(message.text)):
         place = ChatLocator(event_id=event_id, role=message.role, start=start, end=end)
         yield PassageDraft(message, ordinal, message.text[start:end], place)
 
 
-def spans(text: str, longest: int = LONGEST) -> Iterator[tuple[int, int]]:
+def passage_spans(text: str, max_chars: int = MAX_PASSAGE_CHARS) -> Iterator[tuple[int, int]]:
     """Stretches of a text, at most ``longest`` characters each, ended by sentences where there are any.
 
     White space at their ends is left out; a text of nothing else has none.
     """
     start = 0
     while start < len(text):
-        end = _end(text, start, longest)
+        end = _end(text, start, max_chars)
         stretch = text[start:end]
         lead = len(stretch) - len(stretch.lstrip())
         if stretch.strip():
@@ -142,14 +142,14 @@ def _end(text: str, start: int, longest: int) -> int:
 def _limit(text: str, start: int, longest: int) -> int:
     """How far a passage may reach: a token is about six letters of a word, two digits, or any other character."""
     end = min(len(text), start + longest)
-    if end - start <= _MOST_TOKENS:
+    if end - start <= _MAX_PASSAGE_TOKENS:
         return end
     tokens = 0
     for found in _TOKENS.finditer(text, start, end):
         size = len(found[0])
         tokens += -(-size // 6) if found["letters"] else -(-size // 2)
-        if tokens > _MOST_TOKENS:
-            return max(found.start(), start + _MOST_TOKENS)
+        if tokens > _MAX_PASSAGE_TOKENS:
+            return max(found.start(), start + _MAX_PASSAGE_TOKENS)
     return end
 
 

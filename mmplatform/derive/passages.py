@@ -27,7 +27,7 @@ from mmplatform.ports import Embedder, Memo
 
 
 @dataclass(frozen=True, slots=True)
-class Derived:
+class DerivedBatch:
     """The outcome of one micro-batch: every event is in an artifact, in quarantine, or held in a call's state."""
 
     artifacts: tuple[Artifact, ...] = ()
@@ -70,16 +70,16 @@ def make_passages(drafts: Sequence[PassageDraft], embedder: Embedder, memo: Memo
 
 
 @dataclass(frozen=True, slots=True)
-class Embedded:
+class EmbeddedText:
     """A text's vector; ``seconds`` is its share of the model's time, zero where the memo knew it."""
 
     vector: Vector
     seconds: float
 
 
-def embed(texts: Sequence[str], embedder: Embedder, memo: Memo) -> list[Embedded]:
+def embed(texts: Sequence[str], embedder: Embedder, memo: Memo) -> list[EmbeddedText]:
     """The vectors of texts; only what the memo does not know is paid for, and remembered."""
-    space = space_of(embedder)
+    space = space_name(embedder)
     keys = [hashlib.sha256(text.encode()).hexdigest() for text in texts]
     known = dict(memo.get_many(f"embed/{space}", keys))
     missing = {key: text for key, text in zip(keys, texts, strict=True) if key not in known}
@@ -89,10 +89,10 @@ def embed(texts: Sequence[str], embedder: Embedder, memo: Memo) -> list[Embedded
     new = {key: vector.astype("<f4").tobytes() for key, vector in zip(missing, fresh, strict=True)}
     memo.put_many(f"embed/{space}", new)
     known |= new
-    return [Embedded(np.frombuffer(known[key], dtype="<f4"), share if key in missing else 0.0) for key in keys]
+    return [EmbeddedText(np.frombuffer(known[key], dtype="<f4"), share if key in missing else 0.0) for key in keys]
 
 
-def space_of(embedder: Embedder) -> str:
+def space_name(embedder: Embedder) -> str:
     """``name@version``: what its vectors are compared within."""
     return f"{embedder.name}@{embedder.version}"
 
@@ -121,6 +121,6 @@ def _passage(draft: PassageDraft, vector: Vector, embedder: Embedder, seconds: f
         ordinal=draft.ordinal,
         text=draft.text,
         locator=draft.locator,
-        embedder=space_of(embedder),
+        embedder=space_name(embedder),
         vector_f32=pack_vector(vector),
     )

@@ -10,7 +10,7 @@ from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
 
-from mmplatform.derive.adapters.model_files import described_width, fingerprint, is_hub_name, locate
+from mmplatform.derive.adapters.model_files import configured_width, is_hub_name, locate_model, weights_fingerprint
 from mmplatform.derive.call.deriver import CallDeriver
 from mmplatform.derive.chat import ChatDeriver
 from mmplatform.derive.screenshot.deriver import ScreenshotDeriver
@@ -33,7 +33,7 @@ def open_embedder(settings: Settings) -> Embedder:
     """The text embedder. Raises Misconfigured when the model is not there."""
     from mmplatform.derive.adapters.onnx_embedder import OnnxEmbedder
 
-    return OnnxEmbedder(locate(settings.embedder, settings.models_path), threads=settings.embed_threads)
+    return OnnxEmbedder(locate_model(settings.embedder, settings.models_path), threads=settings.embed_threads)
 
 
 def space_named(settings: Settings, embedder: str = "") -> Space:
@@ -43,9 +43,9 @@ def space_named(settings: Settings, embedder: str = "") -> Space:
         Misconfigured: the model is not there.
     """
     model = embedder or settings.embedder
-    directory = locate(model, settings.models_path)
+    directory = locate_model(model, settings.models_path)
     pulled = directory == settings.models_path / model
-    name = f"{directory.name}@{fingerprint(directory / 'model.onnx')}"
+    name = f"{directory.name}@{weights_fingerprint(directory / 'model.onnx')}"
     return Space(model=model if pulled else str(directory.absolute()), name=name)
 
 
@@ -71,7 +71,7 @@ def length_of(settings: Settings, space: Space, seen: int) -> int | None:
     the question, since a projection behind the encoder may have changed the width.
     """
     try:
-        if described_width(locate(space.model, settings.models_path)) == seen:
+        if configured_width(locate_model(space.model, settings.models_path)) == seen:
             return seen
         return open_space(settings, space).dimensions
     except Misconfigured:
@@ -87,7 +87,7 @@ def open_redactor(settings: Settings) -> Redactor:
     """The redactor with its names model. Raises Misconfigured when the model is not there."""
     from mmplatform.derive.pii.redactor import PresidioRedactor
 
-    return PresidioRedactor(locate(settings.ner_model, settings.models_path))
+    return PresidioRedactor(locate_model(settings.ner_model, settings.models_path))
 
 
 def open_captioner(settings: Settings) -> Captioner:
@@ -118,7 +118,7 @@ def open_transcriber(settings: Settings) -> Transcriber:
 
     return WhisperTranscriber(
         _speech_model(settings),
-        beam=settings.asr_beam,
+        beam_size=settings.asr_beam,
         threads=settings.asr_threads,
         language=settings.asr_language or None,
     )
@@ -128,7 +128,7 @@ def _speech_model(settings: Settings) -> Path:
     """Pulled, a directory, or for those who have a model hub a name there (``owner/name``), downloaded once."""
     name = settings.asr_model
     if not is_hub_name(name):
-        return locate(name, settings.models_path)
+        return locate_model(name, settings.models_path)
     from faster_whisper import download_model
 
     try:
@@ -166,7 +166,7 @@ def call_deriver(settings: Settings, memo: Memo, blobs: Blobs) -> CallDeriver:
         open_redactor(settings),
         memo,
         blobs,
-        gap_s=settings.call_gap_s,
+        gap_timeout_s=settings.call_gap_s,
     )
 
 

@@ -20,7 +20,7 @@ import numpy as np
 import structlog
 
 from mmplatform.artifacts import Artifact, DeadLetter, Passage, Quarantined
-from mmplatform.derive.passages import Derived, quarantine
+from mmplatform.derive.passages import DerivedBatch, quarantine
 from mmplatform.errors import Busy, Permanent, Rejected, Unavailable
 from mmplatform.events import Arrival, Event, Position, decode_event, utc_now
 from mmplatform.modalities import PASSAGES_TABLE, SHED, ModalitySpec
@@ -63,14 +63,14 @@ class BatchDeriver(Protocol):
     name: str
     version: str
 
-    def derive(self, arrivals: Sequence[Arrival[Any]]) -> Derived:
+    def derive(self, arrivals: Sequence[Arrival[Any]]) -> DerivedBatch:
         """Artifacts of the events, and those that had to be set aside."""
 
 
 class Fold(Protocol):
     """A deriver with memory: one step of a call."""
 
-    def __call__(self, arrival: Arrival[Any]) -> Derived:
+    def __call__(self, arrival: Arrival[Any]) -> DerivedBatch:
         """Artifacts that this event completed."""
 
 
@@ -111,7 +111,7 @@ def process_in_turn(
     parsed = [parse([record], spec) for record in records]
     refused = _refused([arrival for arrivals, _ in parsed for arrival in arrivals], spec, limits)
 
-    def step(batch: Sequence[Arrival[Event]]) -> Derived:
+    def step(batch: Sequence[Arrival[Event]]) -> DerivedBatch:
         return fold(batch[0])
 
     place = 0
@@ -193,11 +193,11 @@ def _refused(arrivals: Sequence[Arrival[Event]], spec: ModalitySpec, limits: Lim
 
 
 def _isolate(
-    arrivals: Sequence[Arrival[Event]], derive: Callable[[Sequence[Arrival[Event]]], Derived], name: str
-) -> Derived:
+    arrivals: Sequence[Arrival[Event]], derive: Callable[[Sequence[Arrival[Event]]], DerivedBatch], name: str
+) -> DerivedBatch:
     """Derive the batch; if something in it makes the deriver raise, find it, set it aside, and derive the rest."""
     if not arrivals:
-        return Derived()
+        return DerivedBatch()
     try:
         return derive(arrivals)
     except _OURS:
@@ -207,17 +207,17 @@ def _isolate(
             # The type only: a message may quote the payload.
             reason = str(error) if isinstance(error, Rejected) else f"deriver raised {type(error).__name__}"
             _log.exception("event set aside", deriver=name, event_id=arrivals[0].event.event_id, exc_info=False)
-            return Derived(quarantined=(quarantine(arrivals[0], contract=name, reasons=(reason,)),))
+            return DerivedBatch(quarantined=(quarantine(arrivals[0], contract=name, reasons=(reason,)),))
     half = len(arrivals) // 2
     parts = [_isolate(arrivals[:half], derive, name), _isolate(arrivals[half:], derive, name)]
-    return Derived(
+    return DerivedBatch(
         artifacts=tuple(artifact for part in parts for artifact in part.artifacts),
         quarantined=tuple(row for part in parts for row in part.quarantined),
     )
 
 
 def release(
-    derived: Derived,
+    derived: DerivedBatch,
     refused: Sequence[Quarantined],
     dead: Sequence[DeadLetter],
     records: Sequence[ConsumedRecord],

@@ -18,7 +18,7 @@ from quixstreams.state.metadata import (
 from mmplatform.consumers.changelog_guard import why_foreign
 from mmplatform.consumers.deriver import call_app
 from mmplatform.derive.call.state import CallState
-from mmplatform.derive.passages import Derived
+from mmplatform.derive.passages import DerivedBatch
 from mmplatform.errors import Unavailable
 from mmplatform.events import encode
 from mmplatform.kafka.connection import client_config
@@ -55,7 +55,7 @@ class Counts:
 
     def advance(self, known, arrival):
         self.known.append(known)
-        return CallState(next_index=arrival.event.chunk_index + 1), Derived()
+        return CallState(next_index=arrival.event.chunk_index + 1), DerivedBatch()
 
 
 class Away(LogProducer):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from mmplatform.derive.adapters.model_files import locate
+from mmplatform.derive.adapters.model_files import locate_model
 from mmplatform.derive.adapters.onnx_embedder import OnnxEmbedder
 from mmplatform.settings import load
 
@@ -10,7 +10,7 @@ from mmplatform.settings import load
 @pytest.fixture(scope="session")
 def embedder():
     settings = load()
-    return OnnxEmbedder(locate(settings.embedder, settings.models_path), threads=settings.embed_threads)
+    return OnnxEmbedder(locate_model(settings.embedder, settings.models_path), threads=settings.embed_threads)
 
 
 @pytest.fixture(scope="session")
@@ -18,4 +18,4 @@ def redactor():
     from mmplatform.derive.pii.redactor import PresidioRedactor
 
     settings = load()
-    return PresidioRedactor(locate(settings.ner_model, settings.models_path))
+    return PresidioRedactor(locate_model(settings.ner_model, settings.models_path))

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mmplatform.artifacts import Message, Passage, artifact_id
-from mmplatform.derive.chat import LONGEST, TOGETHER, ChatDeriver, spans
+from mmplatform.derive.chat import MAX_PASSAGE_CHARS, REDACTION_BATCH, ChatDeriver, passage_spans
 from mmplatform.errors import Unavailable
 from mmplatform.events import Arrival, ChatMessage, Position
 from mmplatform.memo import MemoryMemo
@@ -144,9 +144,11 @@ def test_the_next_messages_are_redacted_while_the_last_ones_are_embedded():
 
     redactor, embedder = Waiting(), Embedding()
     derived = ChatDeriver(embedder, redactor, MemoryMemo()).derive(
-        [arrival(f"e{number}", f"text {number}") for number in range(TOGETHER + 1)]
+        [arrival(f"e{number}", f"text {number}") for number in range(REDACTION_BATCH + 1)]
     )
-    assert [len(batch) for batch in redactor.batches] == [len(batch) for batch in embedder.batches] == [TOGETHER, 1]
+    assert (
+        [len(batch) for batch in redactor.batches] == [len(batch) for batch in embedder.batches] == [REDACTION_BATCH, 1]
+    )
     assert [passage.text for passage in passages(derived)] == [message.text for message in messages(derived)]
 
 
@@ -214,10 +216,10 @@ def test_a_long_message_is_cut_at_sentences_that_cite_their_place(fast):
 @given(st.text(st.characters(), max_size=3000) | st.text("ab. \n!1{", max_size=4000))
 def test_spans_cover_every_character_that_is_not_white_space_once(text):
     behind = 0
-    for start, end in spans(text):
+    for start, end in passage_spans(text):
         assert behind <= start < end
         assert text[behind:start].strip() == ""
-        assert end - start <= LONGEST
+        assert end - start <= MAX_PASSAGE_CHARS
         behind = end
     assert text[behind:].strip() == ""
 
@@ -234,7 +236,7 @@ def test_spans_cover_every_character_that_is_not_white_space_once(text):
     ],
 )
 def test_the_embedder_reads_passages_whole(embedder, text):
-    for start, end in spans(text):
+    for start, end in passage_spans(text):
         assert len(embedder._tokenizer(text[start:end])["input_ids"]) <= 256
 
 

@@ -11,7 +11,7 @@ from datetime import datetime
 from pathlib import Path
 
 from mmplatform.derive.chat import ChatDeriver
-from mmplatform.derive.passages import Derived
+from mmplatform.derive.passages import DerivedBatch
 from mmplatform.land.index.embedder_registry import SpaceLog
 from mmplatform.land.index.store import ChromaIndex
 from mmplatform.land.lakehouse.store import Lakehouse
@@ -44,7 +44,7 @@ class Loud(ChatDeriver):
 
     def derive(self, arrivals):
         louder = [each.model_copy(update={"text": each.text.upper()}) for each in super().derive(arrivals).artifacts]
-        return Derived(tuple(louder))
+        return DerivedBatch(tuple(louder))
 
 
 def chats(kind=ChatDeriver):

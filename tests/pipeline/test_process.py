@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from mmplatform.derive.passages import Derived, quarantine
+from mmplatform.derive.passages import DerivedBatch, quarantine
 from mmplatform.errors import Busy, Permanent, Rejected, Unavailable
 from mmplatform.events import encode
 from mmplatform.modalities import CALL, CHAT
@@ -37,7 +37,7 @@ class Echo:
             _obey(each.event.text)
             source = message(each.event, each.position)
             artifacts += [source, passage(source)]
-        return Derived(artifacts=tuple(artifacts))
+        return DerivedBatch(artifacts=tuple(artifacts))
 
 
 def _obey(text: str) -> None:
@@ -149,7 +149,7 @@ def test_a_passage_that_breaks_its_contract_is_withheld_with_its_source():
     class Leaky(Echo):
         def derive(self, arrivals):
             source = message(arrivals[0].event, arrivals[0].position)
-            return Derived(artifacts=(source, passage(source, text="card 4111 1111 1111 1111")))
+            return DerivedBatch(artifacts=(source, passage(source, text="card 4111 1111 1111 1111")))
 
     outcome = process([record(chat(0))], Leaky(), CHAT, LIMITS)
     assert outcome.artifacts == ()
@@ -165,7 +165,7 @@ def test_a_withheld_passage_takes_its_siblings_with_it():
             good = passage(source)
             bad = good.model_copy(update={"artifact_id": "f" * 32, "text": "mail dana@example.com"})
             other = message(arrivals[1].event, arrivals[1].position)
-            return Derived(artifacts=(source, good, bad, other, passage(other)))
+            return DerivedBatch(artifacts=(source, good, bad, other, passage(other)))
 
     outcome = process([record(chat(0)), record(chat(1), 1)], Long(), CHAT, LIMITS)
     assert ids(outcome) == {"chat-1"}
@@ -220,7 +220,7 @@ def test_artifacts_say_when_their_event_was_taken_up():
 def test_what_the_deriver_sets_aside_is_kept():
     class Picky(Echo):
         def derive(self, arrivals):
-            return Derived(quarantined=tuple(quarantine(a, contract="blob", reasons=("gone",)) for a in arrivals))
+            return DerivedBatch(quarantined=tuple(quarantine(a, contract="blob", reasons=("gone",)) for a in arrivals))
 
     outcome = process([record(chat(0))], Picky(), CHAT, LIMITS)
     assert [row.contract for row in outcome.quarantined] == ["blob"]
@@ -254,7 +254,7 @@ def test_records_in_turn_end_as_each_of_them_would_alone():
 
     def fold(arrival):
         heard.append(arrival.event.event_id)
-        return Derived()
+        return DerivedBatch()
 
     together = list(process_in_turn(records, fold, CALL, LIMITS))
     assert heard == ["call-1:0", "call-1:2", "call-1:end"]

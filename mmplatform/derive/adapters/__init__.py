@@ -1,1 +1,1 @@
-"""Adapters: one module for each library or model that a deriver uses."""
+"""Adapters: one module for each library of models that a deriver uses."""

@@ -1,4 +1,4 @@
-"""Where a model lies on this machine. Nothing here ever downloads: a missing model is told, with the mend."""
+"""Model files on this machine. Nothing here downloads: the error of a missing model names the command that does."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from pathlib import Path
 from mmplatform.errors import Misconfigured
 
 
-def locate(name_or_dir: str, models_path: Path) -> Path:
-    """The directory of a model: one that was pulled under ``models_path``, else a directory as it is.
+def locate_model(name_or_dir: str, models_path: Path) -> Path:
+    """Find a model's directory: one pulled under ``models_path``, else ``name_or_dir`` as a directory.
 
     Raises:
-        Misconfigured: there is neither; the message says how to get it.
+        Misconfigured: neither exists; the message names the command that pulls it.
     """
     pulled = models_path / name_or_dir
     if name_or_dir and (pulled / "COMPLETE").is_file():
@@ -29,17 +29,17 @@ def locate(name_or_dir: str, models_path: Path) -> Path:
 
 
 def is_hub_name(name: str) -> bool:
-    """Whether a setting names a model on a hub: ``owner/name``, and no directory of ours."""
+    """Check whether a setting names a model on a hub: ``owner/name``, and no existing path."""
     owner, slash, model = name.partition("/")
     parts = bool(owner and slash and model) and "/" not in model and not name.startswith((".", "~"))
     return parts and not Path(name).exists()
 
 
-def fingerprint(weights: Path) -> str:
-    """12 hex digits that name a model's content: of the SHA-256 of its weights file.
+def weights_fingerprint(weights: Path) -> str:
+    """Identify a model's content by 12 hex digits of the SHA-256 of its weights file.
 
     Raises:
-        Misconfigured: there is no such file.
+        Misconfigured: the file is missing.
     """
     try:
         with weights.open("rb") as file:
@@ -50,20 +50,20 @@ def fingerprint(weights: Path) -> str:
         ) from None
 
 
-def described_width(directory: Path) -> int | None:
-    """The width that a model's ``config.json`` names; ``None`` where there is none or it says nothing."""
+def configured_width(directory: Path) -> int | None:
+    """Read the vector width from a model's ``config.json``; ``None`` without the file or the field."""
     try:
-        said = json.loads((directory / "config.json").read_bytes())
+        config = json.loads((directory / "config.json").read_bytes())
     except (OSError, ValueError):
         return None
-    width = said.get("hidden_size") if isinstance(said, dict) else None
+    width = config.get("hidden_size") if isinstance(config, dict) else None
     return width if isinstance(width, int) else None
 
 
-def quiet_transformers() -> None:
-    """Call before transformers is imported: we want its tokenizers alone, yet it would warn that torch is missing."""
-    logging.getLogger("transformers").addFilter(_is_not_about_torch)
+def silence_torch_warning() -> None:
+    """Suppress transformers' warning about missing torch, before its import: only its tokenizers are used."""
+    logging.getLogger("transformers").addFilter(_is_not_torch_warning)
 
 
-def _is_not_about_torch(record: logging.LogRecord) -> bool:
+def _is_not_torch_warning(record: logging.LogRecord) -> bool:
     return "PyTorch was not found" not in record.getMessage()

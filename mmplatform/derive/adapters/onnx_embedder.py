@@ -1,4 +1,4 @@
-"""Text to vectors: transformers makes the tokens, onnxruntime runs the encoder. Neither needs torch."""
+"""Text → vectors: transformers tokenises, onnxruntime runs the encoder. Neither needs torch."""
 
 from __future__ import annotations
 
@@ -9,36 +9,36 @@ from typing import Final
 import numpy as np
 
 from mmplatform.artifacts import Vector
-from mmplatform.derive.adapters.model_files import fingerprint, quiet_transformers
+from mmplatform.derive.adapters.model_files import silence_torch_warning, weights_fingerprint
 from mmplatform.errors import Misconfigured
 
 MAX_TOKENS: Final = 256
-"""What the model was trained on; longer texts are cut, so passages are made shorter than this."""
+"""The model's training length. Longer texts are truncated, so passages are shorter than this."""
 
 
 class OnnxEmbedder:
-    """A sentence encoder from a directory with ``model.onnx`` and a tokenizer; gives L2-normalised vectors.
+    """Sentence encoder from a directory with ``model.onnx`` and a tokenizer; returns L2-normalised vectors.
 
-    The graph takes ``input_ids`` and ``attention_mask`` and gives one vector for each text: pooling is in it.
+    The graph maps ``input_ids`` and ``attention_mask`` to one vector for each text: it includes the pooling.
 
-    Every text runs by itself. The int8 graph takes its scales from the whole tensor, so that in a padded batch a
-    text's vector would depend on its neighbours (cosine .99): then neither a replay nor the memo would be exact. It
-    costs little: one text of 13 tokens runs at three quarters of the batched rate, and nothing is spent on padding.
+    Every text runs alone. The int8 graph derives its scales from the whole tensor, so that in a padded batch a text's
+    vector would depend on its neighbours (cosine .99), and neither a replay nor the memo would be exact. The cost is
+    small: one text of 13 tokens runs at three quarters of the batched rate, and padding costs nothing.
     """
 
     def __init__(self, directory: Path, *, threads: int = 1) -> None:
-        """Load and warm up; ``threads`` is what one run may use.
+        """Load and warm up; one run uses up to ``threads`` threads.
 
         Raises:
             Misconfigured: the directory holds no such model.
         """
         import onnxruntime
 
-        quiet_transformers()
+        silence_torch_warning()
         from transformers import AutoTokenizer
 
         self.name: str = directory.name
-        self.version: str = fingerprint(directory / "model.onnx")
+        self.version: str = weights_fingerprint(directory / "model.onnx")
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
@@ -55,15 +55,15 @@ class OnnxEmbedder:
         self.embed(["warm up"])
 
     def embed(self, texts: Sequence[str]) -> Vector:
-        """L2-normalised vectors, shape ``(len(texts), dimensions)``, float32; an empty input gives shape (0, d).
+        """Embed texts: L2-normalised float32 vectors, shape ``(len(texts), dimensions)``; shape (0, d) without texts.
 
-        A text's vector never depends on the other texts. What is over 256 tokens is cut.
+        A text's vector never depends on the other texts. A text is truncated after 256 tokens.
         """
         vectors = np.zeros((len(texts), self.dimensions), dtype=np.float32)
         if not texts:
             return vectors
         encoded = self._tokenizer(
-            [_encodable(text) for text in texts],
+            [_replace_surrogates(text) for text in texts],
             truncation=True,
             max_length=MAX_TOKENS,
             padding=False,
@@ -75,6 +75,6 @@ class OnnxEmbedder:
         return vectors
 
 
-def _encodable(text: str) -> str:
-    """Lone surrogates (half of an emoji, from a source that cut a text) cannot be encoded; they become ``?``."""
+def _replace_surrogates(text: str) -> str:
+    """Replace lone surrogates (half of an emoji, from a source that cut a text), which cannot be encoded, by ``?``."""
     return text.encode("utf-8", errors="replace").decode("utf-8")

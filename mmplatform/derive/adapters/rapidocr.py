@@ -1,4 +1,4 @@
-"""Pixels → lines of text with boxes, by RapidOCR (PP-OCRv6 on onnxruntime; the weights come inside its package)."""
+"""Pixels → lines of text with boxes, by RapidOCR (PP-OCRv6 on onnxruntime; its package contains the weights)."""
 
 from __future__ import annotations
 
@@ -18,30 +18,30 @@ from mmplatform.errors import Misconfigured
 from mmplatform.ports import Pixels, ReadLine
 
 _MAX_SIDE: Final = 2560
-"""Longest side, in pixels, that is read at full size: time grows with the area, about 1 s a megapixel and thread."""
+"""Longest side, in pixels, read at full size: time grows with the area, about 1 s per megapixel and thread."""
 _OVERLAP: Final = 120
 """Pixels that two bands of a tall image share: more than a line of text, so that each line is whole in one of them."""
-_LEAST_SIDE: Final = 6
+_MIN_SIDE: Final = 6
 """Pixels below which no letter can be read."""
 _PADDED_SIDE: Final = 64
 """Smaller images get a margin up to this, because the detector would blow a thin strip up to megapixels."""
 
 
 @dataclass(frozen=True, slots=True)
-class _View:
-    """Rows ``top`` to ``bottom`` of the image are read; lines whose middle is in ``first`` to ``last`` are kept."""
+class _Band:
+    """Rows ``top`` to ``bottom`` of the image; only lines whose centre is in ``keep_from`` to ``keep_to`` are used."""
 
     top: int
     bottom: int
-    first: float
-    last: float
+    keep_from: float
+    keep_to: float
 
 
 class RapidReader:
     """:class:`mmplatform.ports.ScreenReader` on RapidOCR.
 
-    The engine is built at the first call (or by :meth:`warm_up`) and is shared by threads under a lock: it is not
-    reentrant, and onnxruntime has threads of its own.
+    The first call or :meth:`warm_up` builds the engine. Threads share it under a lock: it is not reentrant, and
+    onnxruntime has threads of its own.
     """
 
     name = "rapidocr"
@@ -53,7 +53,7 @@ class RapidReader:
         self.version = f"{package_version('rapidocr')}+ppocrv6-small"
 
     def warm_up(self) -> None:
-        """Load the models and run them once: the first call takes seconds.
+        """Load the models and run them once: the first run takes seconds.
 
         Raises:
             Misconfigured: the package's models are missing.
@@ -64,45 +64,45 @@ class RapidReader:
             self._run(canvas)
 
     def read(self, image: Pixels) -> list[ReadLine]:
-        """Lines in reading order, boxes upright and in pixels of ``image``; a dialog's lines before the page behind it.
+        """Read lines in reading order, boxes upright and in pixels of ``image``; a dialog before the page behind it.
 
         Raises:
             Misconfigured: the package's models are missing.
         """
         height, width = image.shape[:2]
-        if min(height, width) < _LEAST_SIDE:
+        if min(height, width) < _MIN_SIDE:
             return []
         lines: list[ReadLine] = []
         with self._lock:
-            for view in _views(height, width):
-                band = self._read_view(image[view.top : view.bottom])
-                moved = (_shifted(line, view.top) for line in band)
-                lines += [line for line in moved if view.first <= (line.box.y0 + line.box.y1) / 2 < view.last]
-        return _ordered(image, lines)
+            for band in _bands(height, width):
+                found = self._read_band(image[band.top : band.bottom])
+                shifted = (_shift_down(line, band.top) for line in found)
+                lines += [line for line in shifted if band.keep_from <= (line.box.y0 + line.box.y1) / 2 < band.keep_to]
+        return _in_reading_order(image, lines)
 
-    def _read_view(self, image: Pixels) -> list[ReadLine]:
+    def _read_band(self, image: Pixels) -> list[ReadLine]:
         import cv2
 
         height, width = image.shape[:2]
         scale = min(1.0, _MAX_SIDE / max(height, width))
-        seen: Any = image
+        scaled: Any = image
         if scale < 1.0:
             size = (max(1, round(width * scale)), max(1, round(height * scale)))
-            seen = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
-        least = max(_PADDED_SIDE, max(seen.shape[:2]) // 8)
-        seen = cv2.copyMakeBorder(
-            seen, 0, max(0, least - seen.shape[0]), 0, max(0, least - seen.shape[1]), cv2.BORDER_REPLICATE
+            scaled = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+        min_side = max(_PADDED_SIDE, max(scaled.shape[:2]) // 8)
+        scaled = cv2.copyMakeBorder(
+            scaled, 0, max(0, min_side - scaled.shape[0]), 0, max(0, min_side - scaled.shape[1]), cv2.BORDER_REPLICATE
         )
         return [
             ReadLine(text=text, box=box, confidence=confidence)
-            for text, quadrangle, confidence in self._run(seen)
-            if (box := _upright(quadrangle / scale, height, width)) is not None
+            for text, quadrangle, confidence in self._run(scaled)
+            if (box := _upright_box(quadrangle / scale, height, width)) is not None
         ]
 
     def _run(self, image: Pixels) -> list[tuple[str, Any, float]]:
         if self._engine is None:
             self._engine = self._load()
-        found = self._engine(np.ascontiguousarray(image[:, :, ::-1]))  # it expects blue, green, red
+        found = self._engine(np.ascontiguousarray(image[:, :, ::-1]))  # the engine expects blue, green, red
         if not getattr(found, "txts", None):
             return []
         return [
@@ -118,7 +118,7 @@ class RapidReader:
         models = Path(rapidocr.__file__).parent / "models"
         lines, words = (models / f"PP-OCRv6_{part}_small.onnx" for part in ("det", "rec"))
         if not (lines.exists() and words.exists()):
-            # Without this check it would try to download them.
+            # Without this check RapidOCR would try to download them.
             raise Misconfigured(f"the OCR models are missing in {models}: reinstall the package rapidocr")
         engine = rapidocr.RapidOCR(
             params={
@@ -130,16 +130,16 @@ class RapidReader:
             }
         )
         for part, model in ((engine.cfg.Det, lines), (engine.cfg.Rec, words)):
-            with flag_override(part, "allow_objects", True):  # it takes sessions of its caller's, out of its settings
+            with flag_override(part, "allow_objects", True):  # allows a session of the caller's as a setting
                 part.session = _session(model, self._threads)
         return engine
 
 
 def _session(model: Path, threads: int) -> Any:
-    """A thread that has nothing to do sleeps: by default it spins, which a busy neighbour pays for.
+    """Build a session whose idle threads sleep: by default they spin, at the cost of busy neighbours.
 
-    Eight screens with two threads: 9.6 s instead of 10.1 s with the machine idle, but 21 s instead of 15 s with one of
-    two cores taken.
+    Eight screens with two threads take 9.6 s spinning and 10.1 s sleeping on an idle machine, but 21 s and 15 s with
+    one of two cores busy.
     """
     import onnxruntime
 
@@ -151,34 +151,34 @@ def _session(model: Path, threads: int) -> Any:
     return onnxruntime.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
 
 
-def _views(height: int, width: int) -> Iterator[_View]:
-    """The image in one piece, or a tall one (a page scrolled and stitched) in bands, so that it need not be shrunk."""
+def _bands(height: int, width: int) -> Iterator[_Band]:
+    """Yield the image in one piece, or a tall one (a stitched page) in bands, so that it is not scaled down."""
     if height <= max(_MAX_SIDE, 2 * width):
-        yield _View(0, height, 0.0, float("inf"))
+        yield _Band(0, height, 0.0, float("inf"))
         return
-    band = max(width, _MAX_SIDE // 2)
-    starts = list(range(0, max(1, height - _OVERLAP), band - _OVERLAP))
+    band_height = max(width, _MAX_SIDE // 2)
+    starts = list(range(0, max(1, height - _OVERLAP), band_height - _OVERLAP))
     for k, top in enumerate(starts):
-        last = float("inf") if k == len(starts) - 1 else top + band - _OVERLAP / 2
-        yield _View(top, min(height, top + band), 0.0 if k == 0 else top + _OVERLAP / 2, last)
+        keep_to = float("inf") if k == len(starts) - 1 else top + band_height - _OVERLAP / 2
+        yield _Band(top, min(height, top + band_height), 0.0 if k == 0 else top + _OVERLAP / 2, keep_to)
 
 
-def _shifted(line: ReadLine, down: int) -> ReadLine:
+def _shift_down(line: ReadLine, down: int) -> ReadLine:
     if not down:
         return line
     box = line.box
     return ReadLine(line.text, Box(x0=box.x0, y0=box.y0 + down, x1=box.x1, y1=box.y1 + down), line.confidence)
 
 
-def _upright(quadrangle: Any, height: int, width: int) -> Box | None:
-    """The upright box around four corners, cut to the image; None where nothing of it is left."""
+def _upright_box(quadrangle: Any, height: int, width: int) -> Box | None:
+    """Compute the upright box around four corners, clipped to the image; None where nothing is left."""
     x0, y0 = (float(value) for value in quadrangle.min(axis=0))
     x1, y1 = (float(value) for value in quadrangle.max(axis=0))
     x0, y0, x1, y1 = max(0.0, x0), max(0.0, y0), min(float(width), x1), min(float(height), y1)
     return Box(x0=x0, y0=y0, x1=x1, y1=y1) if x1 > x0 and y1 > y0 else None
 
 
-def _ordered(image: Pixels, lines: list[ReadLine]) -> list[ReadLine]:
+def _in_reading_order(image: Pixels, lines: list[ReadLine]) -> list[ReadLine]:
     if not lines:
         return []
     overlay = find_overlay(image, find_surfaces(image, lines))

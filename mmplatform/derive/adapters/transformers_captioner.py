@@ -1,12 +1,12 @@
 """Pixels → a caption by any image-text-to-text model of transformers (extra ``caption``: torch).
 
-The model is a local directory or a hub name, as the user configured. It may be a plain captioner that takes an image
-alone (BLIP, GIT), a chat model that wants a turn with an image in it (SmolVLM, Qwen-VL, LLaVA: whatever has a chat
-template), or Florence with its task prompts. Without torchvision, transformers takes its Pillow image processors.
+The configured model is a local directory or a hub name: a captioner with an image as its only input (BLIP, GIT), a
+model with a chat template (SmolVLM, Qwen-VL, LLaVA), or Florence with its task prompts. Without torchvision,
+transformers uses its Pillow image processors.
 
-Its version is the directory's bytes or the hub's commit: another one's captions are never taken for its own.
+Its version is a hash of the directory's bytes or the hub's commit, so that no memo answers for another model.
 
-A model that says nothing, or runs out of memory over one picture, raises :class:`NoCaption`: the deriver then takes the
+A model that returns no text, or runs out of memory on one image, raises :class:`NoCaption`: the deriver then uses the
 layout's caption and labels it so. A model that cannot be loaded is a wrong setting, and stops the worker.
 """
 
@@ -29,29 +29,29 @@ _PROMPT: Final = (
     "Describe this screenshot in one or two sentences. Name any error message and the buttons that are offered."
 )
 _FLORENCE_TASK: Final = "<MORE_DETAILED_CAPTION>"
-_ENDS: Final = 1 << 20
-_SHORT: Final = 12
+_FINGERPRINT_BYTES: Final = 1 << 20
+_VERSION_CHARS: Final = 12
 _WEIGHTS: Final = ("*.safetensors", "*.bin")
 
 
 class NoCaption(Rejected):
-    """The model has nothing to say on this image; another captioner may."""
+    """The model returned no text for this image; another captioner may."""
 
 
 class TransformersCaptioner:
     """:class:`mmplatform.ports.Captioner` on ``AutoProcessor`` and ``AutoModelForImageTextToText``.
 
-    Loaded at the first call or by :meth:`warm_up`; greedy, so that the same image always gets the same caption. Threads
-    share it under a lock.
+    The first call or :meth:`warm_up` loads it. Decoding is greedy, so that the same image always gets the same caption.
+    Threads share it under a lock.
     """
 
-    def __init__(self, model: str, *, batch: int = 4, max_new_tokens: int = 80, device: str = "") -> None:
-        """Nothing is loaded yet; a hub is asked which commit its name stands for, or the copy here when it is away.
+    def __init__(self, model: str, *, max_batch: int = 4, max_new_tokens: int = 80, device: str = "") -> None:
+        """Resolve a hub name to its commit, by the hub or else the local cache; nothing is loaded yet.
 
         Args:
             model: a directory with config, weights and processor, or a hub name.
-            batch: most images that go through the model at once.
-            max_new_tokens: longest caption, in tokens of the model.
+            max_batch: limit of images in one run of the model.
+            max_new_tokens: length limit of a caption, in tokens of the model.
             device: torch's name of a device; empty: a GPU if there is one, else the CPU.
 
         Raises:
@@ -62,13 +62,13 @@ class TransformersCaptioner:
         directory = Path(model).expanduser()
         self._source = str(directory) if directory.exists() else model
         self.name = directory.name if directory.exists() else model
-        self._batch = max(1, batch)
+        self._max_batch = max(1, max_batch)
         self._max_new_tokens = max_new_tokens
         self._device = device
         self._lock = threading.Lock()
         self._loaded: tuple[Any, Any] | None = None
-        self._commit = None if directory.exists() else _commit_of(model)
-        self.version = self._commit[:_SHORT] if self._commit else _fingerprint(directory)
+        self._commit = None if directory.exists() else _resolve_commit(model)
+        self.version = self._commit[:_VERSION_CHARS] if self._commit else _directory_fingerprint(directory)
 
     def warm_up(self) -> None:
         """Load the model.
@@ -80,33 +80,33 @@ class TransformersCaptioner:
             self._load()
 
     def caption(self, image: Pixels, lines: Sequence[ReadLine]) -> str:
-        """One caption; ``lines`` is not used, the model looks for itself.
+        """Caption one image; ``lines`` is not used, the model reads the pixels.
 
         Raises:
-            NoCaption: it said nothing, or ran out of memory.
+            NoCaption: the model returned no text, or ran out of memory.
             Misconfigured: see :meth:`warm_up`.
         """
         text = self.caption_many([image], [lines])[0]
         if not text:
-            raise NoCaption(f"caption model {self.name} has nothing to say on an image of {_shape(image)}")
+            raise NoCaption(f"caption model {self.name} has nothing to say on an image of {_image_size(image)}")
         return text
 
     def caption_many(self, images: Sequence[Pixels], lines: Sequence[Sequence[ReadLine]]) -> list[str]:
-        """One caption for each image, in batches; an empty one where the model has nothing to say.
+        """Caption each image, in batches; an empty caption where the model returns no text.
 
         Raises:
             Misconfigured: see :meth:`warm_up`.
         """
-        del lines  # the port's: other captioners read them
+        del lines  # part of the port; other captioners read them
         captions: list[str] = []
         with self._lock:
             self._load()
-            for at in range(0, len(images), self._batch):
-                captions += self._generate(images[at : at + self._batch])
+            for start in range(0, len(images), self._max_batch):
+                captions += self._generate(images[start : start + self._max_batch])
         return captions
 
     def _generate(self, images: Sequence[Pixels]) -> list[str]:
-        """One batch; halved when it does not fit into memory, down to one image."""
+        """Run one batch; halve it when it does not fit into memory, down to one image."""
         try:
             return self._run(images)
         except (RuntimeError, MemoryError) as error:
@@ -118,8 +118,8 @@ class TransformersCaptioner:
         _log.warning(
             "caption model out of memory",
             model=self.name,
-            image=_shape(images[0]),
-            mend=f"name a smaller model in {_SETTING}, or give this worker more memory",
+            image=_image_size(images[0]),
+            fix=f"name a smaller model in {_SETTING}, or give this worker more memory",
         )
         return [""]
 
@@ -128,8 +128,8 @@ class TransformersCaptioner:
         from PIL import Image
 
         processor, model = self._load()
-        pictures = [Image.fromarray(image) for image in images]
-        inputs = _prepare(processor, model, pictures).to(model.device)
+        pil_images = [Image.fromarray(image) for image in images]
+        inputs = _prepare_inputs(processor, model, pil_images).to(model.device)
         with torch.inference_mode():
             tokens = model.generate(**inputs, max_new_tokens=self._max_new_tokens, do_sample=False)
         prompt = inputs.get("input_ids")
@@ -145,15 +145,15 @@ class TransformersCaptioner:
         return self._loaded
 
 
-def _commit_of(name: str) -> str:
-    """The commit that a hub's name stands for now; without a network, the one that was fetched last."""
+def _resolve_commit(name: str) -> str:
+    """Resolve a hub name to its current commit; without a network, to the one fetched last."""
     from huggingface_hub import hf_hub_download
 
     try:
         return Path(hf_hub_download(name, "config.json")).parent.name  # …/snapshots/<commit>/config.json
     except Exception as error:  # the hub's client, its HTTP client and the file system each raise their own
         raise Misconfigured(
-            f"{_SETTING}: {name} is no directory, and the model hub does not give it: {_first_line(error)}"
+            f"{_SETTING}: {name} is no directory, and the model hub does not serve it: {_first_line(error)}"
         ) from error
 
 
@@ -167,7 +167,7 @@ def _load_model(source: str, commit: str | None, device: str) -> tuple[Any, Any]
         ) from None
     import transformers
 
-    auto: Any = transformers  # its types cover less than it takes
+    auto: Any = transformers  # its type stubs are incomplete
 
     directory = Path(source)
     if directory.exists() and not (directory / "config.json").is_file():
@@ -176,10 +176,10 @@ def _load_model(source: str, commit: str | None, device: str) -> tuple[Any, Any]
         raise Misconfigured(f"{_SETTING}: {source} has no weights (*.safetensors)")
     auto.utils.logging.disable_progress_bar()
     try:
-        # Code that comes with a model is never run: the layouts are those that transformers itself knows.
-        which = {"trust_remote_code": False, "revision": commit or "main"}
-        processor = auto.AutoProcessor.from_pretrained(source, **which)
-        model = auto.AutoModelForImageTextToText.from_pretrained(source, **which, dtype="auto")
+        # Code in a model directory is never run: only architectures of transformers itself are supported.
+        load_options = {"trust_remote_code": False, "revision": commit or "main"}
+        processor = auto.AutoProcessor.from_pretrained(source, **load_options)
+        model = auto.AutoModelForImageTextToText.from_pretrained(source, **load_options, dtype="auto")
         model = model.to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     except (
         Exception
@@ -195,30 +195,33 @@ def _load_model(source: str, commit: str | None, device: str) -> tuple[Any, Any]
     return processor, model.eval()
 
 
-def _prepare(processor: Any, model: Any, pictures: Sequence[Any]) -> Any:
-    """The model's inputs, in the way that its layout asks for them."""
+def _prepare_inputs(processor: Any, model: Any, pil_images: Sequence[Any]) -> Any:
+    """Prepare the inputs in the form that the model's architecture expects."""
     if getattr(processor, "chat_template", None):
         turns = [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": _PROMPT}]}]
         text = processor.apply_chat_template(turns, add_generation_prompt=True)
         return processor(
-            images=[[picture] for picture in pictures], text=[text] * len(pictures), padding=True, return_tensors="pt"
+            images=[[pil_image] for pil_image in pil_images],
+            text=[text] * len(pil_images),
+            padding=True,
+            return_tensors="pt",
         )
     if model.config.model_type.startswith("florence"):
-        return processor(images=list(pictures), text=[_FLORENCE_TASK] * len(pictures), return_tensors="pt")
-    return processor(images=list(pictures), return_tensors="pt")
+        return processor(images=list(pil_images), text=[_FLORENCE_TASK] * len(pil_images), return_tensors="pt")
+    return processor(images=list(pil_images), return_tensors="pt")
 
 
-def _fingerprint(directory: Path) -> str:
-    """Tells one model directory from another without reading gigabytes: sizes, and both ends of each file."""
+def _directory_fingerprint(directory: Path) -> str:
+    """Hash the size and both ends of each file: identifies a model directory without reading gigabytes."""
     digest = hashlib.sha256()
     for path in sorted(path for path in directory.glob("*") if path.is_file()):
         size = path.stat().st_size
         digest.update(f"{path.name}:{size}".encode())
         with path.open("rb") as file:
-            digest.update(file.read(_ENDS))
-            file.seek(max(0, size - _ENDS))
-            digest.update(file.read(_ENDS))
-    return digest.hexdigest()[:_SHORT]
+            digest.update(file.read(_FINGERPRINT_BYTES))
+            file.seek(max(0, size - _FINGERPRINT_BYTES))
+            digest.update(file.read(_FINGERPRINT_BYTES))
+    return digest.hexdigest()[:_VERSION_CHARS]
 
 
 def _is_out_of_memory(error: BaseException) -> bool:
@@ -230,5 +233,5 @@ def _first_line(error: BaseException) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
 
 
-def _shape(image: Pixels) -> str:
+def _image_size(image: Pixels) -> str:
     return f"{image.shape[1]}x{image.shape[0]}"

@@ -1,9 +1,9 @@
-"""Speech to text by faster-whisper (CTranslate2), with guards against words that nobody said.
+"""Speech → text by faster-whisper (CTranslate2), with a filter against hallucinated words.
 
 Whisper was trained to always write something: on noise, tones and silence it invents sentences ("I'm not gonna let you
-go"). So a segment is dropped when the decoder doubts it by its own measures: the thresholds are Whisper's own (Radford
-et al., "Robust Speech Recognition via Large-Scale Weak Supervision", 2022, section 4.5), applied to each segment, and
-stricter where the two doubts meet. Decoding is greedy or by beam, never sampled: the same audio has the same words.
+go"). So a segment is dropped when the decoder's measures doubt it. The thresholds are Whisper's own (Radford et al.,
+"Robust Speech Recognition via Large-Scale Weak Supervision", 2022, section 4.5), applied to each segment, and stricter
+where both measures doubt. Decoding is greedy or by beam search, never sampled: the same audio has the same words.
 """
 
 from __future__ import annotations
@@ -15,75 +15,78 @@ from typing import Any, Final
 
 import numpy as np
 
-from mmplatform.derive.adapters.model_files import fingerprint
-from mmplatform.derive.media.audio import RATE
+from mmplatform.derive.adapters.model_files import weights_fingerprint
+from mmplatform.derive.media.audio import SAMPLE_RATE
 from mmplatform.errors import Misconfigured
 from mmplatform.ports import Audio, Segment, SpokenWord
 
-_RULES: Final = "3"
-"""Raised whenever guards or decoding change, so that no memo answers for another rule."""
+_RULES_VERSION: Final = "3"
+"""Increased whenever filter or decoding change, so that no memo answers for another rule."""
 
-_NO_REPEATS: Final = 4
-_TOKENS_A_SECOND: Final = 25
-_MOST_TOKENS: Final = 440
-"""No language is spoken faster, in Whisper's tokens; on noise the decoder would else run on to its limit of 448."""
+_NO_REPEAT_NGRAM_SIZE: Final = 4
+_MAX_TOKENS_PER_SECOND: Final = 25
+_MAX_TOKENS: Final = 440
+"""No language is spoken faster, in Whisper's tokens; on noise the decoder would else run to its limit of 448."""
 
-_QUIET: Final = 1e-3
-"""Peak amplitude (-60 dBFS) under which there is nothing to recognise."""
+_SILENCE_PEAK: Final = 1e-3
+"""Peak amplitude (-60 dBFS) below which nothing is recognised."""
 
 
 @dataclass(frozen=True, slots=True)
-class Guards:
-    """When a segment is not believed. Real speech, shouted, mumbled or over a telephone, stays below 0.66 no-speech.
+class HallucinationFilter:
+    """Thresholds of a credible segment. Real speech, shouted, mumbled or over a telephone, stays below 0.66 no-speech.
 
-    Nobody speaks as fast as the decoder puts what it makes up: 8 to 160 words a second, and real speech has 5 at most.
-    Over music both doubts are moderate at once (0.4, -0.9); of 80 segments of real speech, half of them over a
-    telephone, none is as doubtful on both sides (``python -m benchmarks.accuracy``).
+    Hallucinated words come at 8 to 160 words a second; real speech has at most 5. Over music both doubts are moderate
+    at once (0.4, -0.9); of 80 segments of real speech, half of them over a telephone, none is as doubtful by both
+    measures (``python -m benchmarks.accuracy``).
     """
 
-    no_speech: float = 0.6
-    perhaps_no_speech: float = 0.4
-    doubtful_log_probability: float = -0.8
-    certainly_no_speech: float = 0.8
-    log_probability: float = -1.0
-    hopeless_log_probability: float = -1.5
-    compression_ratio: float = 2.4
-    word_probability: float = 0.35
-    words_a_second: float = 8.0
+    no_speech_threshold: float = 0.6
+    suspect_no_speech: float = 0.4
+    suspect_log_probability: float = -0.8
+    max_no_speech: float = 0.8
+    log_probability_threshold: float = -1.0
+    min_log_probability: float = -1.5
+    compression_ratio_threshold: float = 2.4
+    min_word_probability: float = 0.35
+    max_words_per_second: float = 8.0
 
-    def believe(self, segment: Segment) -> bool:
-        """Whether somebody said this."""
-        return not self._doubted(segment) and self._can_be_said(segment)
+    def accepts(self, segment: Segment) -> bool:
+        """Check that a segment is credible speech."""
+        return not self._is_doubtful(segment) and self._is_plausible(segment)
 
-    def _doubted(self, segment: Segment) -> bool:
-        """Whether the decoder doubts it: that there is speech, that these are the words, or both a little."""
+    def _is_doubtful(self, segment: Segment) -> bool:
+        """Check for the decoder's doubt: of speech, of these words, or a little of both."""
         no_speech, log_probability = segment.no_speech, segment.mean_log_probability
         return (
-            no_speech > self.certainly_no_speech
-            or log_probability < self.hopeless_log_probability
-            or (no_speech > self.no_speech and log_probability < self.log_probability / 2)
-            or (no_speech > self.perhaps_no_speech and log_probability < self.doubtful_log_probability)
+            no_speech > self.max_no_speech
+            or log_probability < self.min_log_probability
+            or (no_speech > self.no_speech_threshold and log_probability < self.log_probability_threshold / 2)
+            or (no_speech > self.suspect_no_speech and log_probability < self.suspect_log_probability)
         )
 
-    def _can_be_said(self, segment: Segment) -> bool:
-        """Whether these are words, heard well enough, no faster than anybody speaks, and not the same ones for ever."""
+    def _is_plausible(self, segment: Segment) -> bool:
+        """Check for probable words, at the rate of speech, and without endless repetition."""
         words = segment.words
-        if segment.compression_ratio > self.compression_ratio or not any(letter.isalnum() for letter in segment.text):
+        if segment.compression_ratio > self.compression_ratio_threshold or not any(
+            letter.isalnum() for letter in segment.text
+        ):
             return False
-        if len(words) > 1 and len(words) > self.words_a_second * (segment.end_s - segment.start_s):
+        if len(words) > 1 and len(words) > self.max_words_per_second * (segment.end_s - segment.start_s):
             return False
-        return bool(words) and float(np.mean([word.probability for word in words])) >= self.word_probability
+        return bool(words) and float(np.mean([word.probability for word in words])) >= self.min_word_probability
 
-    def went_in_circles(self, segments: Sequence[Segment]) -> bool:
-        """Whether somebody spoke, and the decoder fell into repeating itself over it."""
+    def is_repetitive(self, segments: Sequence[Segment]) -> bool:
+        """Check for speech over which the decoder began to repeat itself."""
         return any(
-            segment.compression_ratio > self.compression_ratio and segment.no_speech <= self.no_speech
+            segment.compression_ratio > self.compression_ratio_threshold
+            and segment.no_speech <= self.no_speech_threshold
             for segment in segments
         )
 
 
 class WhisperTranscriber:
-    """A Whisper model in a local directory; one at a time is decoded, on ``threads`` threads.
+    """Transcriber on a Whisper model in a local directory; decodes one audio at a time, on ``threads`` threads.
 
     Raises:
         Misconfigured: the directory holds no such model.
@@ -93,19 +96,21 @@ class WhisperTranscriber:
         self,
         directory: Path,
         *,
-        beam: int = 1,
+        beam_size: int = 1,
         threads: int = 1,
         language: str | None = None,
-        guards: Guards | None = None,
+        hallucination_filter: HallucinationFilter | None = None,
     ) -> None:
         from faster_whisper import WhisperModel
 
         self.name: str = directory.name
-        # Whatever changes the words is part of the version: a memo must not answer for another setting.
-        self.version: str = f"{fingerprint(directory / 'model.bin')}-r{_RULES}-b{beam}-{language or 'auto'}"
-        self._beam = beam
+        # Every setting that changes the words is part of the version: no memo must answer for another setting.
+        self.version: str = (
+            f"{weights_fingerprint(directory / 'model.bin')}-r{_RULES_VERSION}-b{beam_size}-{language or 'auto'}"
+        )
+        self._beam_size = beam_size
         self._language = language
-        self._guards = guards or Guards()
+        self._hallucination_filter = hallucination_filter or HallucinationFilter()
         try:
             self._model: Any = WhisperModel(
                 str(directory), device="cpu", compute_type="int8", cpu_threads=threads, num_workers=1
@@ -114,28 +119,28 @@ class WhisperTranscriber:
             raise Misconfigured(
                 f"cannot load the speech model in {directory}: {type(error).__name__}; pull it again"
             ) from error
-        self._encode_anew = self._model.encode
-        self._encoded: tuple[Any, Any] | None = None
+        self._run_encoder = self._model.encode
+        self._last_encoding: tuple[Any, Any] | None = None
         self._model.encode = self._encode
         self.warm_up()
 
     def warm_up(self) -> None:
-        """Decode a second of silence: the first call allocates what all others use."""
-        self._decode(np.zeros(RATE, dtype=np.float32), self._language)
+        """Decode a second of silence: the first call allocates the buffers of all others."""
+        self._decode(np.zeros(SAMPLE_RATE, dtype=np.float32), self._language)
 
     def transcribe(self, audio: Audio, *, language: str | None = None) -> list[Segment]:
-        """Segments in time order; an empty list for what is not speech."""
-        if audio.size == 0 or float(np.abs(audio).max()) < _QUIET:
+        """Transcribe into segments in time order; an empty list without speech."""
+        if audio.size == 0 or float(np.abs(audio).max()) < _SILENCE_PEAK:
             return []
-        told = language or self._language or self._tell(audio)
-        found = self._decode(audio, told)
-        if self._guards.went_in_circles(found):
-            found = self._decode(audio, told, no_repeat_ngram_size=_NO_REPEATS)
-        self._encoded = None
-        return [segment for segment in found if self._guards.believe(segment)]
+        spoken_language = language or self._language or self._detect_language(audio)
+        found = self._decode(audio, spoken_language)
+        if self._hallucination_filter.is_repetitive(found):
+            found = self._decode(audio, spoken_language, no_repeat_ngram_size=_NO_REPEAT_NGRAM_SIZE)
+        self._last_encoding = None
+        return [segment for segment in found if self._hallucination_filter.accepts(segment)]
 
-    def _tell(self, audio: Audio) -> str:
-        """The language of the first 30 s. faster-whisper's own detection would pay for the encoder a second time."""
+    def _detect_language(self, audio: Audio) -> str:
+        """Detect the language of the first 30 s; faster-whisper's own detection would run the encoder a second time."""
         from faster_whisper.audio import pad_or_trim
 
         model = self._model
@@ -148,29 +153,29 @@ class WhisperTranscriber:
         return str(token[2:-2])
 
     def _encode(self, features: Any) -> Any:
-        """Encode, or answer with the last encoding when it is of the same features."""
-        if self._encoded is None or not np.array_equal(self._encoded[0], features):
-            self._encoded = features, self._encode_anew(features)
-        return self._encoded[1]
+        """Encode features, or reuse the last encoding when the features are the same."""
+        if self._last_encoding is None or not np.array_equal(self._last_encoding[0], features):
+            self._last_encoding = features, self._run_encoder(features)
+        return self._last_encoding[1]
 
     def _decode(self, audio: Audio, language: str | None, **options: int) -> list[Segment]:
-        length_s = audio.size / RATE
+        length_s = audio.size / SAMPLE_RATE
         found, info = self._model.transcribe(
             audio,
             language=language,
-            beam_size=self._beam,
+            beam_size=self._beam_size,
             temperature=0.0,
             word_timestamps=True,
             condition_on_previous_text=False,
             vad_filter=False,
-            max_new_tokens=min(_MOST_TOKENS, _TOKENS_A_SECOND * (1 + int(length_s))),
+            max_new_tokens=min(_MAX_TOKENS, _MAX_TOKENS_PER_SECOND * (1 + int(length_s))),
             **options,
         )
         return [_segment(segment, info.language, length_s) for segment in found]
 
 
 def _segment(segment: Any, language: str, length_s: float) -> Segment:
-    """Times end with the audio: the decoder sees 30 s, most of them padding."""
+    """Convert a segment; its times end with the audio, because the decoder sees 30 s with padding."""
     words = tuple(
         SpokenWord(
             min(float(word.start), length_s), min(float(word.end), length_s), word.word.strip(), float(word.probability)

@@ -12,67 +12,70 @@ from __future__ import annotations
 import hashlib
 from typing import Final
 
-from mmplatform.derive.call.state import ChunkRef, Taken, TakenPage
+from mmplatform.derive.call.state import AcceptedChunks, ChunkRef, FingerprintPage
 from mmplatform.ports import Memo
 
-PAGE: Final = 256
+PAGE_CHUNKS: Final = 256
 """Chunks in a page."""
 
-MOST_PAGES: Final = 4096
+MAX_SPILLED_PAGES: Final = 4096
 """Pages whose place in the memo is remembered: a million chunks, of a longer call the last ones."""
 
-_OPEN: Final = 2
-_MARK: Final = 6
+_MAX_OPEN_PAGES: Final = 2
+_FINGERPRINT_CHARS: Final = 6
 """Hex digits of the audio's SHA-256: one in 16 million other chunks passes for a repetition."""
 
-_SPACE: Final = "call-chunks@1"
-_NONE: Final = "." * _MARK
+_MEMO_SPACE: Final = "call-chunks@1"
+_NO_FINGERPRINT: Final = "." * _FINGERPRINT_CHARS
 
 
-def mark_of(chunk: ChunkRef) -> str:
+def audio_fingerprint(chunk: ChunkRef) -> str:
     """What tells a chunk's audio from other audio."""
-    return chunk.blob.sha256[:_MARK]
+    return chunk.blob.sha256[:_FINGERPRINT_CHARS]
 
 
-class TakenChunks:
+class ChunkDeduplicator:
     """Reads and writes the pages of one call at a time. Raises ``Unavailable`` when the memo does not answer."""
 
     def __init__(self, memo: Memo) -> None:
         self._memo = memo
 
-    def find(self, taken: Taken, index: int) -> str | None:
+    def find(self, taken: AcceptedChunks, index: int) -> str | None:
         """The mark under which a chunk was taken in; None when it was not, or when nobody knows any more."""
-        number, at = divmod(index, PAGE)
-        mark = self._marks(taken, number)[at * _MARK : (at + 1) * _MARK]
-        return mark if mark not in {"", _NONE} else None
+        number, at = divmod(index, PAGE_CHUNKS)
+        mark = self._fingerprints(taken, number)[at * _FINGERPRINT_CHARS : (at + 1) * _FINGERPRINT_CHARS]
+        return mark if mark not in {"", _NO_FINGERPRINT} else None
 
-    def add(self, taken: Taken, chunk: ChunkRef) -> Taken:
+    def add(self, taken: AcceptedChunks, chunk: ChunkRef) -> AcceptedChunks:
         """Remember that a chunk was taken in."""
-        number, at = divmod(chunk.index, PAGE)
-        marks = self._marks(taken, number).ljust((at + 1) * _MARK, ".")
-        page = TakenPage(number=number, marks=marks[: at * _MARK] + mark_of(chunk) + marks[(at + 1) * _MARK :])
+        number, at = divmod(chunk.index, PAGE_CHUNKS)
+        marks = self._fingerprints(taken, number).ljust((at + 1) * _FINGERPRINT_CHARS, ".")
+        page = FingerprintPage(
+            number=number,
+            marks=marks[: at * _FINGERPRINT_CHARS] + audio_fingerprint(chunk) + marks[(at + 1) * _FINGERPRINT_CHARS :],
+        )
         others = tuple(other for other in taken.open if other.number != number)
         kept = tuple(pair for pair in taken.kept if pair[0] != number)
-        return self.put_away(Taken(open=(page, *others), kept=kept), most=_OPEN)
+        return self.spill(AcceptedChunks(open=(page, *others), kept=kept), max_open=_MAX_OPEN_PAGES)
 
-    def put_away(self, taken: Taken, *, most: int = 0) -> Taken:
+    def spill(self, taken: AcceptedChunks, *, max_open: int = 0) -> AcceptedChunks:
         """Leave ``most`` open pages, those used last; the others, and all that are full, go into the memo."""
-        open_ = tuple(page for page in taken.open if not _full(page))[:most]
+        open_ = tuple(page for page in taken.open if not _is_full(page))[:max_open]
         away = {page.number: page.marks for page in taken.open if page not in open_}
         if not away:
             return taken
         keys = {number: hashlib.sha256(marks.encode()).hexdigest()[:16] for number, marks in away.items()}
-        self._memo.put_many(_SPACE, {key: away[number].encode() for number, key in keys.items()})
-        kept = tuple(sorted((dict(taken.kept) | keys).items()))[-MOST_PAGES:]
-        return Taken(open=open_, kept=kept)
+        self._memo.put_many(_MEMO_SPACE, {key: away[number].encode() for number, key in keys.items()})
+        kept = tuple(sorted((dict(taken.kept) | keys).items()))[-MAX_SPILLED_PAGES:]
+        return AcceptedChunks(open=open_, kept=kept)
 
-    def _marks(self, taken: Taken, number: int) -> str:
+    def _fingerprints(self, taken: AcceptedChunks, number: int) -> str:
         for page in taken.open:
             if page.number == number:
                 return page.marks
         key = dict(taken.kept).get(number)
-        return self._memo.get_many(_SPACE, [key]).get(key, b"").decode() if key else ""
+        return self._memo.get_many(_MEMO_SPACE, [key]).get(key, b"").decode() if key else ""
 
 
-def _full(page: TakenPage) -> bool:
-    return len(page.marks) == PAGE * _MARK and "." not in page.marks
+def _is_full(page: FingerprintPage) -> bool:
+    return len(page.marks) == PAGE_CHUNKS * _FINGERPRINT_CHARS and "." not in page.marks

@@ -21,14 +21,14 @@ from collections.abc import Sequence
 import structlog
 
 from mmplatform.artifacts import Passage, Utterance
-from mmplatform.derive.call.audio_cache import CallAudio
-from mmplatform.derive.call.dedup import TakenChunks
-from mmplatform.derive.call.gap_markers import Marker
-from mmplatform.derive.call.reassembly import Ears, Step
-from mmplatform.derive.call.segmenter import Listener, Origin, utterance_id
+from mmplatform.derive.call.audio_cache import CallAudioCache
+from mmplatform.derive.call.dedup import ChunkDeduplicator
+from mmplatform.derive.call.gap_markers import GapMarkers
+from mmplatform.derive.call.reassembly import CallReassembly, ReassemblyDeps
+from mmplatform.derive.call.segmenter import Segmenter, UtteranceOrigin, utterance_id
 from mmplatform.derive.call.state import CallState, ChunkRef
-from mmplatform.derive.call.utterances import OURS, UtteranceMaker, locate_call, why
-from mmplatform.derive.passages import Derived, PassageDraft, make_passages
+from mmplatform.derive.call.utterances import PLATFORM_ERRORS, UtteranceBuilder, call_locator, failure_reason
+from mmplatform.derive.passages import DerivedBatch, PassageDraft, make_passages
 from mmplatform.events import Arrival, CallChunk, CallEnd
 from mmplatform.ports import Blobs, Embedder, Memo, Redactor, Transcriber
 
@@ -49,16 +49,16 @@ class CallDeriver:
         memo: Memo,
         blobs: Blobs,
         *,
-        gap_s: float,
+        gap_timeout_s: float,
     ) -> None:
-        self._ears = Ears(Listener(CallAudio(blobs)), TakenChunks(memo), gap_s)
-        self._utterances = UtteranceMaker(transcriber, redactor, memo, deriver=(self.name, self.version))
+        self._deps = ReassemblyDeps(Segmenter(CallAudioCache(blobs)), ChunkDeduplicator(memo), gap_timeout_s)
+        self._utterance_builder = UtteranceBuilder(transcriber, redactor, memo, deriver=(self.name, self.version))
         self._embedder = embedder
         self._memo = memo
 
     def advance(
         self, state: CallState | None, arrival: Arrival[CallChunk] | Arrival[CallEnd]
-    ) -> tuple[CallState, Derived]:
+    ) -> tuple[CallState, DerivedBatch]:
         """Take one event of the call in.
 
         Raises:
@@ -66,48 +66,48 @@ class CallDeriver:
             Permanent: a model cannot be used at all; likewise.
         """
         event = arrival.event
-        marker = Marker(arrival, (self.name, self.version))
-        step = Step(self._ears, marker, state or CallState())
+        marker = GapMarkers(arrival, (self.name, self.version))
+        step = CallReassembly(self._deps, marker, state or CallState())
         if isinstance(event, CallChunk):
-            step.chunk(ChunkRef.of(event, arrival.position))
+            step.add_chunk(ChunkRef.from_event(event, arrival.position))
         else:
-            step.end(event)
+            step.end_call(event)
         # Words, redaction and passages for all windows of the step, in batches.
-        made = self._utterances.make(step.heard, step.state.channels, arrival)
+        made = self._utterance_builder.build(step.windows, step.state.channels, arrival)
         passages, unfit = self._passages(made.utterances)
         failed = (*made.failed, *unfit)
         untold = {utterance_id(event.conversation_id, origin) for origin, _ in unfit}
-        derived = Derived(
+        derived = DerivedBatch(
             (
-                *step.marks,
+                *step.gap_artifacts,
                 *(utterance for utterance, _ in made.utterances if utterance.artifact_id not in untold),
                 *passages,
-                *(marker.unheard(origin) for origin, _ in failed),
-                *(marker.withdrawal(origin) for origin, _ in unfit),
+                *(marker.failed_window(origin) for origin, _ in failed),
+                *(marker.passage_retraction(origin) for origin, _ in unfit),
             ),
-            (*step.aside, *(marker.failed(origin, reason) for origin, reason in failed)),
+            (*step.quarantined, *(marker.quarantined_window(origin, reason) for origin, reason in failed)),
         )
-        after = step.finish(made.channels)
-        _tell(event, after, derived)
+        after = step.next_state(made.channels)
+        _log_step(event, after, derived)
         return after, derived
 
     def _passages(
-        self, utterances: Sequence[tuple[Utterance, Origin]]
-    ) -> tuple[list[Passage], list[tuple[Origin, str]]]:
+        self, utterances: Sequence[tuple[Utterance, UtteranceOrigin]]
+    ) -> tuple[list[Passage], list[tuple[UtteranceOrigin, str]]]:
         """A passage for each utterance, and those on which the embedder failed, with the reason."""
-        drafts = [PassageDraft(each, 0, each.text, locate_call(each)) for each, _ in utterances if each.text]
+        drafts = [PassageDraft(each, 0, each.text, call_locator(each)) for each, _ in utterances if each.text]
         try:
             return make_passages(drafts, self._embedder, self._memo), []
-        except OURS:
+        except PLATFORM_ERRORS:
             raise
         except Exception as error:  # noqa: BLE001 - whatever one utterance does to a model, the call goes on
             if len(utterances) == 1:
-                return [], [(utterances[0][1], why(self._embedder.name, error))]
+                return [], [(utterances[0][1], failure_reason(self._embedder.name, error))]
         parts = [self._passages([each]) for each in utterances]
         return [made for part, _ in parts for made in part], [failed for _, part in parts for failed in part]
 
 
-def _tell(event: CallChunk | CallEnd, state: CallState, derived: Derived) -> None:
+def _log_step(event: CallChunk | CallEnd, state: CallState, derived: DerivedBatch) -> None:
     _log.log(
         logging.INFO if derived.artifacts or derived.quarantined else logging.DEBUG,
         "call event taken in",

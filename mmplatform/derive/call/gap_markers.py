@@ -6,20 +6,20 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from mmplatform.artifacts import Provenance, Quarantined, Retraction, Stamps, Utterance, artifact_id
-from mmplatform.derive.call.segmenter import Origin, utterance_id
-from mmplatform.derive.call.state import ChunkRef, Gap
+from mmplatform.derive.call.segmenter import UtteranceOrigin, utterance_id
+from mmplatform.derive.call.state import AudioGap, ChunkRef
 from mmplatform.derive.passages import quarantine
 from mmplatform.events import Arrival, BlobRef, CallChunk, CallEnd, Position, utc_now
 
 
 @dataclass(frozen=True, slots=True)
-class Marker:
+class GapMarkers:
     """Makes the marks of one step; ``deriver`` is its name and version."""
 
     arrival: Arrival[CallChunk] | Arrival[CallEnd]
     deriver: tuple[str, str]
 
-    def gap(self, gap: Gap, after: ChunkRef | None) -> Utterance:
+    def gap_marker(self, gap: AudioGap, after: ChunkRef | None) -> Utterance:
         """A place without audio; ``after`` is the chunk behind it, None at the end of the call."""
         event = self.arrival.event
         event_time, ingested_at, by = event.event_time, event.ingested_at, event.event_id
@@ -43,7 +43,7 @@ class Marker:
             status="gap",
         )
 
-    def unheard(self, origin: Origin) -> Utterance:
+    def failed_window(self, origin: UtteranceOrigin) -> Utterance:
         """A window on which a model failed: a gap under the utterance's id, so that a better model replaces it."""
         call_id = self.arrival.event.conversation_id
         return Utterance(
@@ -67,26 +67,28 @@ class Marker:
             status="gap",
         )
 
-    def retraction(self, gap: Gap) -> Retraction:
+    def gap_retraction(self, gap: AudioGap) -> Retraction:
         """The audio came after all, or part of it."""
         gap_id = _gap_id(self.arrival.event.conversation_id, gap)
         return self._retraction(gap_id, self.arrival.event.subject_id, "the missing audio came after all")
 
-    def withdrawal(self, origin: Origin) -> Retraction:
+    def passage_retraction(self, origin: UtteranceOrigin) -> Retraction:
         """The passage of an utterance that cannot have one now: an earlier one may tell what must be hidden by now."""
         passage_id = artifact_id("passage", utterance_id(self.arrival.event.conversation_id, origin), 0)
         return self._retraction(passage_id, origin.subject_id, "a model failed on what it is made of")
 
-    def aside(self, chunk: ChunkRef, contract: str, reason: str) -> Quarantined:
+    def quarantined_chunk(self, chunk: ChunkRef, contract: str, reason: str) -> Quarantined:
         """A chunk that cannot be used; it may have come with an earlier event than this step's."""
-        return self._aside(chunk.event_id, chunk.event_time, chunk.position, contract, reason)
+        return self._quarantined(chunk.event_id, chunk.event_time, chunk.position, contract, reason)
 
-    def failed(self, origin: Origin, reason: str) -> Quarantined:
+    def quarantined_window(self, origin: UtteranceOrigin, reason: str) -> Quarantined:
         """A window on which a model failed, by the chunk in which it ends."""
         where = f"channel {origin.channel} from {origin.start_s:.1f} to {origin.end_s:.1f} s: {reason}"
-        return self._aside(origin.event_ids[-1], origin.event_time, origin.position, self.deriver[0], where)
+        return self._quarantined(origin.event_ids[-1], origin.event_time, origin.position, self.deriver[0], where)
 
-    def _aside(self, event_id: str, event_time: datetime, place: Position, contract: str, reason: str) -> Quarantined:
+    def _quarantined(
+        self, event_id: str, event_time: datetime, place: Position, contract: str, reason: str
+    ) -> Quarantined:
         whose = self.arrival.event.model_copy(update={"event_id": event_id, "event_time": event_time})
         return quarantine(Arrival(whose, place), contract=contract, reasons=(reason,))
 
@@ -114,6 +116,6 @@ class Marker:
         )
 
 
-def _gap_id(call_id: str, gap: Gap) -> str:
+def _gap_id(call_id: str, gap: AudioGap) -> str:
     # Of its chunks and its place: one that shrinks when a chunk comes is another one, so that none is taken for none.
     return artifact_id("utterance", f"{call_id}/gap/{gap.first}-{gap.last}", round(gap.start_s * 1000))

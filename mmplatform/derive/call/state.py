@@ -11,13 +11,13 @@ from mmplatform.derive.call.redaction import Span
 from mmplatform.derive.call.vad import QUIET_LINE_DBFS
 from mmplatform.events import BlobRef, CallChunk, CallEnd, Position, Record, reasons
 
-MOST_GAPS: Final = 200
+MAX_GAPS: Final = 200
 """Gaps whose chunks may come yet, however many chunks each has; of a source with more holes, the last ones."""
 
-MOST_WAITING: Final = 256
+MAX_WAITING_CHUNKS: Final = 256
 """Chunks that wait for an earlier one. A source that sends more at once without it has lost it."""
 
-MOST_BYTES: Final = 512 * 1024
+MAX_STATE_BYTES: Final = 512 * 1024
 """Of a call's state as JSON: it is a record of the log, which takes 900 kB, and is written with every event."""
 
 
@@ -47,7 +47,7 @@ class ChunkRef(Record):
         return self.start_s + self.duration_s
 
     @classmethod
-    def of(cls, event: CallChunk, position: Position) -> ChunkRef:
+    def from_event(cls, event: CallChunk, position: Position) -> ChunkRef:
         """Remember a chunk."""
         return cls(
             event_id=event.event_id,
@@ -63,7 +63,7 @@ class ChunkRef(Record):
         )
 
 
-class Gap(Record):
+class AudioGap(Record):
     """A place without audio.
 
     Attributes:
@@ -81,16 +81,16 @@ class Gap(Record):
         """How many are missing."""
         return self.last - self.first + 1
 
-    def around(self, chunk: ChunkRef, *, least_s: float) -> tuple[Gap, ...]:
+    def without(self, chunk: ChunkRef, *, min_s: float) -> tuple[AudioGap, ...]:
         """What is left of the gap now that one of its chunks came; a place without a chunk from ``least_s`` on."""
         begin_s = min(max(chunk.start_s, self.start_s), self.end_s)
         end_s = max(min(chunk.end_s, self.end_s), begin_s)
-        before = Gap(first=self.first, last=chunk.index - 1, start_s=self.start_s, end_s=begin_s)
-        behind = Gap(first=chunk.index + 1, last=self.last, start_s=end_s, end_s=self.end_s)
-        return tuple(part for part in (before, behind) if part.chunks or part.end_s - part.start_s > least_s)
+        before = AudioGap(first=self.first, last=chunk.index - 1, start_s=self.start_s, end_s=begin_s)
+        behind = AudioGap(first=chunk.index + 1, last=self.last, start_s=end_s, end_s=self.end_s)
+        return tuple(part for part in (before, behind) if part.chunks or part.end_s - part.start_s > min_s)
 
 
-class Said(Record):
+class RecentUtterance(Record):
     """One of the things said last on a channel: what is said next is redacted together with it.
 
     Attributes:
@@ -112,7 +112,7 @@ class Said(Record):
     memo_hit: bool
 
 
-class Channel(Record):
+class ChannelState(Record):
     """One channel so far.
 
     Attributes:
@@ -125,24 +125,24 @@ class Channel(Record):
     keep_s: float
     noise_dbfs: float = QUIET_LINE_DBFS
     languages: tuple[tuple[str, float], ...] = ()
-    recent: tuple[Said, ...] = ()
+    recent: tuple[RecentUtterance, ...] = ()
 
 
 class LateStretch(Record):
     """Chunks that came late, one behind the other, and whose audio is still needed; the channels as in the call."""
 
     run: tuple[ChunkRef, ...]
-    channels: tuple[Channel, ...]
+    channels: tuple[ChannelState, ...]
 
 
-class TakenPage(Record):
+class FingerprintPage(Record):
     """Marks of the audio of neighbouring chunks, one behind the other."""
 
     number: int
     marks: str
 
 
-class Taken(Record):
+class AcceptedChunks(Record):
     """Which chunks were taken in (:mod:`mmplatform.derive.call.dedup`).
 
     Attributes:
@@ -150,7 +150,7 @@ class Taken(Record):
         kept: of the others the number, and where the memo keeps it.
     """
 
-    open: tuple[TakenPage, ...] = ()
+    open: tuple[FingerprintPage, ...] = ()
     kept: tuple[tuple[int, str], ...] = ()
 
 
@@ -178,13 +178,13 @@ class CallState(Record):
     chunk_s: float = Field(default=0.0, ge=0, allow_inf_nan=False)
     waiting: tuple[ChunkRef, ...] = ()
     run: tuple[ChunkRef, ...] = ()
-    channels: tuple[Channel, ...] = ()
+    channels: tuple[ChannelState, ...] = ()
     late: LateStretch | None = None
-    gaps: tuple[Gap, ...] = ()
-    tail: Gap | None = None
+    gaps: tuple[AudioGap, ...] = ()
+    tail: AudioGap | None = None
     total: int | None = None
     ended: bool = Field(default=False, description="the source said so; what comes later is still taken")
-    taken: Taken = Taken()
+    taken: AcceptedChunks = AcceptedChunks()
     torn_s: float | None = None
 
     @property
@@ -194,7 +194,7 @@ class CallState(Record):
         return done and not (self.waiting or self.run or self.late or self.gaps)
 
 
-class _Place(BaseModel):
+class _ResumePoint(BaseModel):
     """The least of a state that lets a call go on behind what was taken in."""
 
     next_index: int = Field(ge=0)
@@ -203,7 +203,7 @@ class _Place(BaseModel):
     ended: bool = False
 
 
-def restored(kept: Any, event: CallChunk | CallEnd) -> tuple[CallState, str]:
+def restore_state(stored: Any, event: CallChunk | CallEnd) -> tuple[CallState, str]:
     """A state as a store kept it, and what was wrong with it, without its values; empty when nothing was.
 
     One that does not validate was kept by another release, or is damaged. To refuse it would lose the rest of the call,
@@ -212,25 +212,25 @@ def restored(kept: Any, event: CallChunk | CallEnd) -> tuple[CallState, str]:
     missing until they come again. Nothing is migrated: a state is needed as long as its call lasts.
     """
     try:
-        return CallState.model_validate(kept), ""
+        return CallState.model_validate(stored), ""
     except ValidationError as error:
         wrong = reasons(error)
-    known: dict[str, Any] = kept if isinstance(kept, dict) else {}
+    known: dict[str, Any] = stored if isinstance(stored, dict) else {}
     try:
-        place = _Place.model_validate({name: known[name] for name in _Place.model_fields if name in known})
+        place = _ResumePoint.model_validate({name: known[name] for name in _ResumePoint.model_fields if name in known})
     except ValidationError:
-        place = _place_of(event)
-    torn_s = min(max(_open_s(known), 0.0), place.heard_s)
+        place = _resume_point(event)
+    torn_s = min(max(_open_since_s(known), 0.0), place.heard_s)
     return CallState(**vars(place), torn_s=torn_s), wrong
 
 
-def _place_of(event: CallChunk | CallEnd) -> _Place:
+def _resume_point(event: CallChunk | CallEnd) -> _ResumePoint:
     if isinstance(event, CallChunk):
-        return _Place(next_index=event.chunk_index, heard_s=event.start_s)
-    return _Place(next_index=event.chunks or 0, heard_s=0.0)
+        return _ResumePoint(next_index=event.chunk_index, heard_s=event.start_s)
+    return _ResumePoint(next_index=event.chunks or 0, heard_s=0.0)
 
 
-def _open_s(known: dict[str, Any]) -> float:
+def _open_since_s(known: dict[str, Any]) -> float:
     """Since when the audio of a channel was needed; for ever when that cannot be read, which is no time at all."""
     channels = known.get("channels")
     found = [each.get("keep_s") for each in channels if isinstance(each, dict)] if isinstance(channels, list) else []

@@ -21,7 +21,7 @@ _FULL_SCALE: Final = 32767
 
 
 @dataclass(frozen=True, slots=True)
-class Spoken:
+class Transcription:
     """What ASR made of a window; ``key`` is where the memo keeps it."""
 
     key: str
@@ -40,7 +40,7 @@ class Spoken:
         return " ".join(word.text for word in self.words)
 
 
-class Recogniser:
+class CachedTranscriber:
     """A transcriber with a memo. Raises ``Unavailable`` when the memo does not answer, and what the model raises."""
 
     def __init__(self, transcriber: Transcriber, memo: Memo) -> None:
@@ -48,25 +48,25 @@ class Recogniser:
         self._memo = memo
         self._space = f"asr/{transcriber.name}@{transcriber.version}"
 
-    def recognise(self, audio: Audio, language: str | None) -> Spoken:
+    def transcribe(self, audio: Audio, language: str | None) -> Transcription:
         """What is said in a window; ``language`` None: let the model tell."""
         # As 16-bit samples: the key must not depend on the last bits of a resampler, and is what the model hears.
         pcm = np.round(audio * _FULL_SCALE).astype("<i2")
         key = hashlib.sha256(pcm.tobytes()).hexdigest() + f" {language or ''}".rstrip()
-        known = self.known([key])
+        known = self.cached([key])
         if key in known:
             return known[key]
         started = time.perf_counter()
         segments = self._transcriber.transcribe(pcm.astype(np.float32) / np.float32(_FULL_SCALE), language=language)
         seconds = time.perf_counter() - started
         self._memo.put_many(self._space, {key: orjson.dumps(segments)})
-        return Spoken(key, tuple(segments), seconds, memo_hit=False)
+        return Transcription(key, tuple(segments), seconds, memo_hit=False)
 
-    def known(self, keys: Sequence[str]) -> dict[str, Spoken]:
+    def cached(self, keys: Sequence[str]) -> dict[str, Transcription]:
         """What was said in windows that were heard before, without those that the memo forgot."""
         packed = self._memo.get_many(self._space, keys)
         return {
-            key: Spoken(key, tuple(_segment(each) for each in orjson.loads(found)), 0.0, memo_hit=True)
+            key: Transcription(key, tuple(_segment(each) for each in orjson.loads(found)), 0.0, memo_hit=True)
             for key, found in packed.items()
         }
 

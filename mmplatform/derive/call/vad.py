@@ -21,13 +21,13 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from mmplatform.derive.media.audio import RATE
+from mmplatform.derive.media.audio import SAMPLE_RATE
 from mmplatform.ports import Audio
 
 FRAME_S: Final = 0.03
-_FRAME: Final = int(RATE * FRAME_S)
+_FRAME_SAMPLES: Final = int(SAMPLE_RATE * FRAME_S)
 _FULL_SCALE: Final = 32767
-_LEAST_POWER: Final = 1e-12
+_MIN_POWER: Final = 1e-12
 _BREATH_S: Final = 0.2
 
 QUIET_LINE_DBFS: Final = -60.0
@@ -36,7 +36,7 @@ side."""
 
 
 @dataclass(frozen=True, slots=True)
-class Cutting:
+class VadConfig:
     """Times in seconds, levels in decibels.
 
     Attributes:
@@ -57,21 +57,21 @@ class Cutting:
 
     pause_s: float = 0.6
     short_pause_s: float = 1.0
-    short_s: float = 2.5
+    short_window_s: float = 2.5
     pad_s: float = 0.4
-    longest_s: float = 20.0
-    least_s: float = 0.12
+    max_window_s: float = 20.0
+    min_speech_s: float = 0.12
     above_noise_db: float = 5.0
     noise_rise_db: float = 2.0
-    still_s: float = 1.5
-    still_db: float = 5.0
+    steady_s: float = 1.5
+    steady_db: float = 5.0
     gain: float = 4.0
     floor_dbfs: float = -65.0
     mode: int = 0
 
 
 @dataclass(frozen=True, slots=True)
-class Cut:
+class VadResult:
     """Closed windows as ``(start, end)`` in samples; the sample from which audio is still needed; the noise there."""
 
     windows: tuple[tuple[int, int], ...]
@@ -79,18 +79,20 @@ class Cut:
     noise_dbfs: float
 
 
-def cut(audio: Audio, *, closed: bool, noise_dbfs: float = QUIET_LINE_DBFS, cutting: Cutting | None = None) -> Cut:
+def find_speech(
+    audio: Audio, *, closed: bool, noise_dbfs: float = QUIET_LINE_DBFS, config: VadConfig | None = None
+) -> VadResult:
     """Find the windows that are complete.
 
     Args:
         audio: everything that is kept of the channel, mono, 16 kHz.
         closed: no more audio follows directly: a window that is still open ends here.
         noise_dbfs: the noise where ``audio`` begins, as an earlier cut told it.
-        cutting: the parameters.
+        config: thresholds and durations; the defaults when None.
     """
-    use = cutting or Cutting()
-    voiced, noise = _voiced(audio, noise_dbfs, use)
-    pad, longest = _frames(use.pad_s), _frames(use.longest_s)
+    config_or_default = config or VadConfig()
+    voiced, noise = _voiced_frames(audio, noise_dbfs, config_or_default)
+    pad, longest = _frame_count(config_or_default.pad_s), _frame_count(config_or_default.max_window_s)
     windows: list[tuple[int, int]] = []
     begin: int | None = None
     last = done = 0  # behind the last speech frame; behind the last window
@@ -98,33 +100,33 @@ def cut(audio: Audio, *, closed: bool, noise_dbfs: float = QUIET_LINE_DBFS, cutt
         if speech:
             begin = frame if begin is None else begin
             last = frame + 1
-        elif begin is not None and frame + 1 - last >= _pause(last - begin, use):
-            windows += _window(audio, voiced, (begin, last, pad), done, use)
+        elif begin is not None and frame + 1 - last >= _closing_pause(last - begin, config_or_default):
+            windows += _padded_window(audio, voiced, (begin, last, pad), done, config_or_default)
             done, begin = last + pad, None
         if begin is not None and frame + 1 - begin >= longest:
-            at = _quietest(audio, begin, frame + 1)
-            windows += _window(audio, voiced, (begin, at, 0), done, use)
+            at = _quietest_frame(audio, begin, frame + 1)
+            windows += _padded_window(audio, voiced, (begin, at, 0), done, config_or_default)
             done, begin = at, at if last > at else None
     if closed:
         if begin is not None:
-            windows += _window(audio, voiced, (begin, last, pad), done, use)
-        return Cut(tuple(windows), audio.size, noise[-1] if noise else noise_dbfs)
+            windows += _padded_window(audio, voiced, (begin, last, pad), done, config_or_default)
+        return VadResult(tuple(windows), audio.size, noise[-1] if noise else noise_dbfs)
     # Silence is dropped but for the padding of what may begin next.
     needed = max(done, (len(voiced) if begin is None else begin) - pad, 0)
     kept = min(needed, len(voiced))
-    return Cut(tuple(windows), kept * _FRAME, noise[kept - 1] if kept else noise_dbfs)
+    return VadResult(tuple(windows), kept * _FRAME_SAMPLES, noise[kept - 1] if kept else noise_dbfs)
 
 
-def _voiced(audio: Audio, noise_dbfs: float, use: Cutting) -> tuple[list[bool], list[float]]:
+def _voiced_frames(audio: Audio, noise_dbfs: float, use: VadConfig) -> tuple[list[bool], list[float]]:
     """For each frame, whether it is speech, and the noise by then."""
     import webrtcvad
 
-    frames = audio.size // _FRAME
+    frames = audio.size // _FRAME_SAMPLES
     detector = webrtcvad.Vad(use.mode)
-    shaped = audio[: frames * _FRAME].reshape(frames, _FRAME)
+    shaped = audio[: frames * _FRAME_SAMPLES].reshape(frames, _FRAME_SAMPLES)
     pcm = (np.clip(shaped * use.gain, -1.0, 1.0) * _FULL_SCALE).astype("<i2")
-    level = _levels(shaped)
-    still = _still(level, use)
+    level = _levels_dbfs(shaped)
+    still = _steady_levels(level, use)
     voiced: list[bool] = []
     noise: list[float] = []
     for n in range(frames):
@@ -134,50 +136,54 @@ def _voiced(audio: Audio, noise_dbfs: float, use: Cutting) -> tuple[list[bool], 
         noise.append(noise_dbfs)
         loud = level[n] > max(noise_dbfs + use.above_noise_db, use.floor_dbfs)
         # The detector hears every frame: it learns from the silent ones too.
-        voiced.append(bool(detector.is_speech(pcm[n].tobytes(), RATE)) and loud)
+        voiced.append(bool(detector.is_speech(pcm[n].tobytes(), SAMPLE_RATE)) and loud)
     return voiced, noise
 
 
-def _levels(frames: npt.NDArray[np.float32]) -> list[float]:
+def _levels_dbfs(frames: npt.NDArray[np.float32]) -> list[float]:
     power = np.mean(np.square(frames, dtype=np.float64), axis=1)
-    return [float(level) for level in 10 * np.log10(power + _LEAST_POWER)]
+    return [float(level) for level in 10 * np.log10(power + _MIN_POWER)]
 
 
-def _still(level: Sequence[float], use: Cutting) -> list[float]:
+def _steady_levels(level: Sequence[float], use: VadConfig) -> list[float]:
     """For each frame, the level that stood still up to it, or nothing."""
-    span = _frames(use.still_s)
+    span = _frame_count(use.steady_s)
     nothing = [-np.inf] * len(level)
     if len(level) < span:
         return nothing
     spans = np.lib.stride_tricks.sliding_window_view(np.array(level), span)
     highest = spans.max(axis=1)
-    stood = np.where(highest - spans.min(axis=1) < use.still_db, highest, -np.inf)
+    stood = np.where(highest - spans.min(axis=1) < use.steady_db, highest, -np.inf)
     return [*nothing[: span - 1], *(float(each) for each in stood)]
 
 
-def _window(
-    audio: Audio, voiced: Sequence[bool], span: tuple[int, int, int], done: int, use: Cutting
+def _padded_window(
+    audio: Audio, voiced: Sequence[bool], span: tuple[int, int, int], done: int, use: VadConfig
 ) -> list[tuple[int, int]]:
     """A window with its padding, never reaching back into the one before; none when it holds too little speech."""
     begin, end, pad = span
-    if sum(voiced[begin:end]) < _frames(use.least_s):
+    if sum(voiced[begin:end]) < _frame_count(use.min_speech_s):
         return []
-    first = max(begin - _frames(use.pad_s), done, 0)
-    return [(first * _FRAME, min((end + pad) * _FRAME, audio.size))]
+    first = max(begin - _frame_count(use.pad_s), done, 0)
+    return [(first * _FRAME_SAMPLES, min((end + pad) * _FRAME_SAMPLES, audio.size))]
 
 
-def _pause(spoken: int, use: Cutting) -> int:
-    return _frames(use.short_pause_s if spoken < _frames(use.short_s) else use.pause_s)
+def _closing_pause(spoken: int, use: VadConfig) -> int:
+    return _frame_count(use.short_pause_s if spoken < _frame_count(use.short_window_s) else use.pause_s)
 
 
-def _quietest(audio: Audio, begin: int, end: int) -> int:
+def _quietest_frame(audio: Audio, begin: int, end: int) -> int:
     """The frame in the last third around which the loudness over 0.2 s is least: a breath, most likely."""
     first = begin + (end - begin) * 2 // 3
-    power = np.square(audio[first * _FRAME : end * _FRAME], dtype=np.float64).reshape(-1, _FRAME).mean(axis=1)
-    width = min(_frames(_BREATH_S), end - first)
+    power = (
+        np.square(audio[first * _FRAME_SAMPLES : end * _FRAME_SAMPLES], dtype=np.float64)
+        .reshape(-1, _FRAME_SAMPLES)
+        .mean(axis=1)
+    )
+    width = min(_frame_count(_BREATH_S), end - first)
     smooth = np.convolve(power, np.ones(width) / width, mode="valid")
     return first + int(smooth.argmin()) + width // 2
 
 
-def _frames(seconds: float) -> int:
+def _frame_count(seconds: float) -> int:
     return max(1, round(seconds / FRAME_S))

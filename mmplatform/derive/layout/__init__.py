@@ -1,1 +1,1 @@
-"""Layout: what a screenshot shows, read from its lines and pixels without a model."""
+"""Layout: describes a screenshot by its lines and pixels, without a model."""

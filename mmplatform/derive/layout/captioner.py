@@ -1,7 +1,7 @@
-"""Lines and pixels → a sentence or two on what a screen says, without a model (``captioner=ocr-layout``).
+"""Lines and pixels → one or two sentences that describe a screen, without a model (``captioner=ocr-layout``).
 
-It claims no more than it sees: "dialog" only for a light patch on a dimmed page or a window with the buttons of one,
-"error" only where the words say so, otherwise "Screen with text: …". The same input always gives the same words.
+A caption claims only what the layout shows: "dialog" only for a light patch on a dimmed page or a window with the
+buttons of one, "error" only for words of failure, otherwise "Screen with text: …". The same input gives the same words.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from mmplatform.artifacts import Box
-from mmplatform.derive.layout.reading_order import rows
+from mmplatform.derive.layout.reading_order import group_rows
 from mmplatform.derive.layout.surfaces import (
     Surface,
     find_buttons,
@@ -34,15 +34,15 @@ _DIALOG_VERBS: Final = frozenset(
     {"ok", "cancel", "close", "apply", "yes", "no", "retry", "abort", "ignore", "discard", "save", "quit", "continue"}
     | {"dismiss", "reset", "help", "back", "next", "finish"}
 )
-_BODY_CHARS: Final = 320
-_TEXT_CHARS: Final = 420
-_NOTICE_CHARS: Final = 240
-_HEADING_WORDS: Final = 14
-_MOST_BUTTONS: Final = 5
-_SMALL_DIALOG_LINES: Final = 14
-_AS_LARGE: Final = 0.92
-_LARGER: Final = 1.2
-_MEAGRE_CONFIDENCE: Final = 0.6
+_MAX_BODY_CHARS: Final = 320
+_MAX_TEXT_CHARS: Final = 420
+_MAX_NOTICE_CHARS: Final = 240
+_MAX_HEADING_WORDS: Final = 14
+_MAX_BUTTONS: Final = 5
+_MAX_SMALL_DIALOG_LINES: Final = 14
+_SAME_SIZE_RATIO: Final = 0.92
+_HEADING_SIZE_RATIO: Final = 1.2
+_MIN_CONFIDENCE: Final = 0.6
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,14 +55,14 @@ class _Screen:
 
 
 class LayoutCaptioner:
-    """:class:`mmplatform.ports.Captioner` by rules on OCR lines and the patches of colour behind them."""
+    """:class:`mmplatform.ports.Captioner` by rules on OCR lines and the surfaces behind them."""
 
     name = "ocr-layout"
     version = "1"
 
     def caption(self, image: Pixels, lines: Sequence[ReadLine]) -> str:
-        """What the screen shows; never empty."""
-        legible = [line for line in lines if _legible(line)]
+        """Describe the screen; never empty."""
+        legible = [line for line in lines if _is_legible(line)]
         if not legible:
             return "Screen without readable text."
         surfaces = find_surfaces(image, legible)
@@ -71,7 +71,7 @@ class LayoutCaptioner:
             lines=legible,
             surfaces=surfaces,
             sizes=[font_size(image, line) for line in legible],
-            buttons=_with_plain_buttons(find_buttons(surfaces, legible), legible, image.shape[0]),
+            buttons=_add_plain_buttons(find_buttons(surfaces, legible), legible, image.shape[0]),
         )
         overlay = find_overlay(image, surfaces)
         if overlay is not None:
@@ -88,15 +88,15 @@ def _describe_dialog(screen: _Screen, box: Box, *, over_page: bool) -> str:
     title = _heading(screen, inside) if over_page else _window_title(screen, inside)
     body = _body(screen, [i for i in inside if i != title])
     titled = screen.lines[title].text if title is not None else ""
-    is_error = _ERROR.search(titled) or (len(inside) <= _SMALL_DIALOG_LINES and _ERROR.search(body))
+    is_error = _ERROR.search(titled) or (len(inside) <= _MAX_SMALL_DIALOG_LINES and _ERROR.search(body))
     parts = [("Error dialog" if is_error else "Dialog") + (f" titled {_quoted(titled)}" if titled else "")]
     if body:
-        parts.append(f", says {_quoted(_cut(body, _BODY_CHARS))}")
+        parts.append(f", says {_quoted(_truncate(body, _MAX_BODY_CHARS))}")
     parts.append(_buttons(screen, inside))
     outside = [i for i in range(len(screen.lines)) if i not in set(inside)]
-    behind = _heading(screen, outside) if over_page else None
-    if behind is not None:
-        parts.append(f"; over a page headed {_quoted(screen.lines[behind].text)}")
+    page = _heading(screen, outside) if over_page else None
+    if page is not None:
+        parts.append(f"; over a page headed {_quoted(screen.lines[page].text)}")
     return "".join(parts) + "."
 
 
@@ -106,32 +106,34 @@ def _describe_panel(screen: _Screen, panel: Surface) -> str:
     body = _body(screen, [i for i in inside if i != title])
     outside = [i for i in range(len(screen.lines)) if i not in set(inside)]
     page = _heading(screen, outside)
-    said = f"Error message {_quoted(screen.lines[title].text)}" if title is not None else "Error message"
+    description = f"Error message {_quoted(screen.lines[title].text)}" if title is not None else "Error message"
     if body:
-        said += f", says {_quoted(_cut(body, _BODY_CHARS))}"
-    said += _buttons(screen, inside)
+        description += f", says {_quoted(_truncate(body, _MAX_BODY_CHARS))}"
+    description += _buttons(screen, inside)
     if page is not None:
-        said += f"; on a page headed {_quoted(screen.lines[page].text)}"
-    return said + "."
+        description += f"; on a page headed {_quoted(screen.lines[page].text)}"
+    return description + "."
 
 
 def _describe_page(screen: _Screen) -> str:
     everything = range(len(screen.lines))
     heading = _heading(screen, everything)
     notices = _notices(screen, heading)
-    said = "Screen"
+    description = "Screen"
     if heading is not None:
-        said += f" headed {_quoted(screen.lines[heading].text)}"
+        description += f" headed {_quoted(screen.lines[heading].text)}"
     if notices:
-        said += f" with the error notice {_quoted(_cut(' / '.join(notices), _NOTICE_CHARS))}"
+        description += f" with the error notice {_quoted(_truncate(' / '.join(notices), _MAX_NOTICE_CHARS))}"
     text = _body(screen, [i for i in everything if i != heading])
     if text:
-        said += f"{',' if heading is not None or notices else ''} with text: {_quoted(_cut(text, _TEXT_CHARS))}"
-    return said + _buttons(screen, everything) + "."
+        description += (
+            f"{',' if heading is not None or notices else ''} with text: {_quoted(_truncate(text, _MAX_TEXT_CHARS))}"
+        )
+    return description + _buttons(screen, everything) + "."
 
 
 def _is_dialog_window(screen: _Screen) -> bool:
-    """A picture of one window: its lowest row of buttons has at least one label that only dialogs have."""
+    """Check for an image of one window whose lowest row of buttons has a label that only dialogs have."""
     height = screen.image.shape[0]
     low = [screen.lines[i] for i in screen.buttons if screen.lines[i].box.y0 > 0.6 * height]
     verbs = [line for line in low if line.text.lower().strip("_.! ").split()[0] in _DIALOG_VERBS]
@@ -141,8 +143,8 @@ def _is_dialog_window(screen: _Screen) -> bool:
     return any(line.box.y1 > lowest - 2.5 * (line.box.y1 - line.box.y0) for line in verbs)
 
 
-def _with_plain_buttons(found: Sequence[int], lines: Sequence[ReadLine], height: int) -> frozenset[int]:
-    """Add labels without a visible frame: a dialog's verb, alone, low in the picture or level with a button."""
+def _add_plain_buttons(found: Sequence[int], lines: Sequence[ReadLine], height: int) -> frozenset[int]:
+    """Add labels without a visible frame: a dialog's verb, alone, low in the image or level with a button."""
     levels = [lines[i].box for i in found]
 
     def is_plain(line: ReadLine) -> bool:
@@ -155,7 +157,7 @@ def _with_plain_buttons(found: Sequence[int], lines: Sequence[ReadLine], height:
 
 
 def _error_panel(screen: _Screen) -> Surface | None:
-    """The patch, smaller than the page, whose heading speaks of an error and which offers a way on (a button)."""
+    """Find the patch, smaller than the page, that has an error heading and a button."""
     page = max(screen.surfaces, key=lambda s: s.area, default=None)
     found: list[tuple[float, int]] = []
     for k, surface in enumerate(screen.surfaces):
@@ -169,7 +171,7 @@ def _error_panel(screen: _Screen) -> Surface | None:
 
 
 def _notices(screen: _Screen, heading: int | None) -> list[str]:
-    """Lines with words of failure that stand out: on a tinted patch of their own, or the heading itself is not one."""
+    """Find error lines: those on a tinted patch of their own, else the first two with words of failure."""
     standing_out = [
         i
         for surface in screen.surfaces
@@ -181,96 +183,100 @@ def _notices(screen: _Screen, heading: int | None) -> list[str]:
     chosen = sorted(set(standing_out)) or others[:2]
     seen = dict.fromkeys(screen.lines[i].text for i in chosen if i != heading and i not in screen.buttons)
     texts = list(seen)
-    return [t for t in texts if not any(t != other and t in other for other in texts)][:3]
+    return [t for t in texts if not any(t != longer and t in longer for longer in texts)][:3]
 
 
 def _heading(screen: _Screen, indices: Sequence[int]) -> int | None:
-    """The largest short line in the upper half of ``indices``; the topmost of those about as large; None if none is."""
+    """Find the largest short line in the upper half of ``indices``, the topmost of that size; None without one."""
     if not indices:
         return None
     boxes = [screen.lines[i].box for i in indices]
     middle = (min(box.y0 for box in boxes) + max(box.y1 for box in boxes)) / 2
     fit = [
-        i for i in indices if i not in screen.buttons and screen.lines[i].box.y0 <= middle and _reads(screen.lines[i])
+        i
+        for i in indices
+        if i not in screen.buttons and screen.lines[i].box.y0 <= middle and _may_be_heading(screen.lines[i])
     ]
     if not fit:
         return None
     largest = max(screen.sizes[i] for i in fit)
     usual = sorted(screen.sizes[i] for i in indices)[len(indices) // 2]
-    if len(indices) > 2 and largest < _LARGER * usual:  # noqa: PLR2004 — all of one size: nothing is a heading
+    if len(indices) > 2 and largest < _HEADING_SIZE_RATIO * usual:  # noqa: PLR2004 — all of one size: nothing is a heading
         return None
-    return min((i for i in fit if screen.sizes[i] >= _AS_LARGE * largest), key=lambda i: (screen.lines[i].box.y0, i))
+    return min(
+        (i for i in fit if screen.sizes[i] >= _SAME_SIZE_RATIO * largest), key=lambda i: (screen.lines[i].box.y0, i)
+    )
 
 
-def _reads(line: ReadLine) -> bool:
-    """Whether a line may be a heading: a few words, letters for the most part."""
+def _may_be_heading(line: ReadLine) -> bool:
+    """Check whether a line may be a heading: a few words, mostly letters."""
     letters = sum(c.isalpha() for c in line.text)
-    return len(line.text.split()) <= _HEADING_WORDS and letters > max(3, len(line.text) / 2)
+    return len(line.text.split()) <= _MAX_HEADING_WORDS and letters > max(3, len(line.text) / 2)
 
 
 def _window_title(screen: _Screen, indices: Sequence[int]) -> int | None:
-    """The text of the title bar: alone in the first row, and in its middle or on ground of its own."""
-    down = rows([line.box for line in screen.lines], indices)
-    first = down[0]
+    """Find the title bar's text: alone in the first row, and centred or on a surface of its own."""
+    all_rows = group_rows([line.box for line in screen.lines], indices)
+    first = all_rows[0]
     i, box = first[0], screen.lines[first[0]].box
     width = screen.image.shape[1]
     centred = abs(box.x0 + box.x1 - width) < 0.1 * width
     own_ground = any(surface.lines == (i,) for surface in screen.surfaces)
-    if len(first) == 1 and i not in screen.buttons and _reads(screen.lines[i]) and (centred or own_ground):
+    if len(first) == 1 and i not in screen.buttons and _may_be_heading(screen.lines[i]) and (centred or own_ground):
         return i
     heading = _heading(screen, indices)
-    return heading if any(heading in row for row in down[:3]) else None
+    return heading if any(heading in row for row in all_rows[:3]) else None
 
 
 def _body(screen: _Screen, indices: Sequence[int]) -> str:
-    """The text of the lines that are no buttons, in reading order; "label: value" where a row has two cells."""
+    """Join the lines that are no buttons, in reading order; "label: value" where a row has two cells."""
     wanted = [i for i in indices if i not in screen.buttons]
-    said = ""
+    joined = ""
     row: list[int] = []
     for i in [*wanted, None]:
-        if i is not None and (not row or _beside(screen.lines[row[-1]], screen.lines[i])):
+        if i is not None and (not row or _is_next_cell(screen.lines[row[-1]], screen.lines[i])):
             row.append(i)
             continue
-        said = _appended(said, [screen.lines[j].text for j in row])
+        joined = _append_row(joined, [screen.lines[j].text for j in row])
         row = [i] if i is not None else []
-    return said
+    return joined
 
 
-def _appended(said: str, cells: Sequence[str]) -> str:
+def _append_row(joined: str, cells: Sequence[str]) -> str:
     if not cells:
-        return said
+        return joined
     labelled = len(cells) == 2 and len(cells[0].split()) <= 3  # noqa: PLR2004 — a label and its value
     is_pair = labelled and not any(c.isdigit() for c in cells[0])
     text = f"{cells[0].rstrip(':')}: {cells[1]}" if is_pair else ", ".join(cells)
-    if not said:
+    if not joined:
         return text
-    flows = said.endswith((".", "!", "?", ":", ";")) or (len(cells) == 1 and text[:1].islower())
-    return f"{said} {text}" if flows else f"{said}; {text}"
+    flows = joined.endswith((".", "!", "?", ":", ";")) or (len(cells) == 1 and text[:1].islower())
+    return f"{joined} {text}" if flows else f"{joined}; {text}"
 
 
-def _beside(left: ReadLine, right: ReadLine) -> bool:
+def _is_next_cell(left: ReadLine, right: ReadLine) -> bool:
     height = min(left.box.y1 - left.box.y0, right.box.y1 - right.box.y0)
     level = abs((left.box.y0 + left.box.y1) - (right.box.y0 + right.box.y1)) < height
     return level and right.box.x0 > left.box.x0
 
 
 def _buttons(screen: _Screen, indices: Sequence[int]) -> str:
-    labels = list(dict.fromkeys(screen.lines[i].text for i in indices if i in screen.buttons))[:_MOST_BUTTONS]
+    labels = list(dict.fromkeys(screen.lines[i].text for i in indices if i in screen.buttons))[:_MAX_BUTTONS]
     if not labels:
         return ""
     return f"; button{'s' if len(labels) > 1 else ''} {', '.join(_quoted(label) for label in labels)}"
 
 
-def _legible(line: ReadLine) -> bool:
+def _is_legible(line: ReadLine) -> bool:
     letters = sum(c.isalnum() for c in line.text)
-    return line.confidence >= _MEAGRE_CONFIDENCE and (letters > 1 or line.text.isdigit())  # one letter: an icon
+    return line.confidence >= _MIN_CONFIDENCE and (letters > 1 or line.text.isdigit())  # one letter: an icon
 
 
 def _quoted(text: str) -> str:
     return f"'{text}'"
 
 
-def _cut(text: str, most: int) -> str:
-    if len(text) <= most:
+def _truncate(text: str, max_chars: int) -> str:
+    if len(text) <= max_chars:
         return text
-    return text[:most].rsplit(" ", 1)[0].rstrip(" ,;:") + " …"
+    return text[:max_chars].rsplit(" ", 1)[0].rstrip(" ,;:") + " …"

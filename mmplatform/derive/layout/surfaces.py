@@ -1,8 +1,7 @@
-"""Pixels behind the text → the surfaces that a screen is made of: page, dialog, panel, button.
+"""Pixels behind the text → the surfaces of a screen: page, dialog, panel, button.
 
-Every line of text lies on a patch of even colour. Flooding from beside the letters finds that patch, and its outline
-says what it is: a button is a patch that fits tightly round one short centred line, a dialog is a light patch on a page
-that was dimmed for it.
+Every line of text lies on a patch of even colour. A flood fill from a pixel next to the letters finds that patch, and
+its outline classifies it. A button fits tightly round one short centred line; a dialog is light on a dimmed page.
 """
 
 from __future__ import annotations
@@ -15,15 +14,15 @@ import numpy as np
 import numpy.typing as npt
 
 from mmplatform.artifacts import Box
-from mmplatform.derive.layout.reading_order import holds
+from mmplatform.derive.layout.reading_order import contains_centre
 from mmplatform.ports import Pixels, ReadLine
 
-_TOLERANCE: Final = 6
+_COLOUR_TOLERANCE: Final = 6
 """Per colour channel: above JPEG's noise on even ground, below the step to a hairline border."""
-_DIMMED_BY: Final = 25.0
+_MIN_DIMMING: Final = 25.0
 _LUMA: Final = np.array([0.299, 0.587, 0.114])
-_SEEDS: Final = 4
-_BUTTON_WORDS: Final = 6
+_MAX_SEEDS: Final = 4
+_MAX_BUTTON_WORDS: Final = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,12 +48,12 @@ class Surface:
 
     @property
     def tinted(self) -> bool:
-        """Whether it is clearly coloured rather than grey."""
+        """Check for a clear colour, not grey."""
         return max(self.colour) - min(self.colour) > 12  # noqa: PLR2004 — steps of 255
 
 
 def find_surfaces(image: Pixels, lines: Sequence[ReadLine]) -> list[Surface]:
-    """The patches behind the lines, in the order of the first line on each. Lines too small to sample are left out."""
+    """Find the patches behind the lines, ordered by the first line on each. Lines too small to sample are left out."""
     labels = np.full(image.shape[:2], -1, dtype=np.int32)
     found: list[tuple[Box, int, tuple[int, int, int]]] = []
     members: list[list[int]] = []
@@ -78,7 +77,7 @@ def find_surfaces(image: Pixels, lines: Sequence[ReadLine]) -> list[Surface]:
 
 
 def find_buttons(surfaces: Sequence[Surface], lines: Sequence[ReadLine]) -> list[int]:
-    """Indices of the lines that are labels of buttons, in the order of ``lines``."""
+    """Find the indices of button labels, in the order of ``lines``."""
     return sorted(
         surface.lines[0]
         for surface in surfaces
@@ -87,7 +86,7 @@ def find_buttons(surfaces: Sequence[Surface], lines: Sequence[ReadLine]) -> list
 
 
 def find_overlay(image: Pixels, surfaces: Sequence[Surface]) -> Box | None:
-    """The box of a dialog that lies over a dimmed page, or None."""
+    """Find the box of a dialog over a dimmed page, or None."""
     size = image.shape[0] * image.shape[1]
     candidates = [s for s in surfaces if _may_be_dialog(s, image.shape[0], image.shape[1])]
     step = max(1, int((size / 200_000) ** 0.5))
@@ -99,15 +98,15 @@ def find_overlay(image: Pixels, surfaces: Sequence[Surface]) -> Box | None:
         if not outside.any():
             continue
         around = luma[outside]
-        # Nearly nothing outside may be as light as the dialog, and what is there must not be mere blackness.
+        # Nearly nothing outside may be as light as the dialog, and the page must not be plain black.
         brightest, usual = (float(value) for value in np.percentile(around, (99, 50)))
-        if brightest <= surface.luma - _DIMMED_BY and usual >= 20:  # noqa: PLR2004 — black: a letterbox, no page
+        if brightest <= surface.luma - _MIN_DIMMING and usual >= 20:  # noqa: PLR2004 — black: a letterbox, no page
             return box
     return None
 
 
 def font_size(image: Pixels, line: ReadLine) -> float:
-    """Estimated size of the letters in pixels, from the rows that hold ink; the height of the box is too coarse."""
+    """Estimate the letter size in pixels from the rows with ink; the height of the box is too coarse."""
     patch = _crop(image, line.box)
     if patch.size == 0:
         return 0.0
@@ -122,7 +121,7 @@ def font_size(image: Pixels, line: ReadLine) -> float:
 
 
 def _may_be_dialog(surface: Surface, height: int, width: int) -> bool:
-    """Large enough to hold a message, but not the page; a strip (a title bar, a banner) is none."""
+    """Check for a size that holds a message but is not the page, nor a strip (a title bar, a banner)."""
     box, size = surface.box, height * width
     high_enough = box.y1 - box.y0 > 0.12 * height and box.x1 - box.x0 > 0.12 * width
     return high_enough and 0.02 * size < _area(box) < 0.9 * size and surface.area > 0.35 * _area(box)
@@ -132,7 +131,7 @@ def _is_button(surface: Surface, line: ReadLine) -> bool:
     text, box = line.box, surface.box
     words = line.text.split()
     letters = sum(c.isalpha() for c in line.text)
-    if not 1 <= len(words) <= _BUTTON_WORDS or letters < 2 or line.text.endswith((".", ":")):  # noqa: PLR2004 — an icon
+    if not 1 <= len(words) <= _MAX_BUTTON_WORDS or letters < 2 or line.text.endswith((".", ":")):  # noqa: PLR2004 — an icon
         return False
     height, width = box.y1 - box.y0, box.x1 - box.x0
     left, right = text.x0 - box.x0, box.x1 - text.x1
@@ -142,7 +141,7 @@ def _is_button(surface: Surface, line: ReadLine) -> bool:
 
 
 def _seeds(image: Pixels, box: Box) -> list[tuple[int, int]]:
-    """Up to four points ``(x, y)`` inside the line's box that have the colour behind its letters."""
+    """Find up to four points ``(x, y)`` inside the line's box that have the background colour."""
     patch = _crop(image, box)
     if patch.size == 0:
         return []
@@ -154,19 +153,19 @@ def _seeds(image: Pixels, box: Box) -> list[tuple[int, int]]:
     height, width = packed.shape
     depth = np.minimum.reduce([ys, xs, height - 1 - ys, width - 1 - xs])
     chosen = np.argsort(depth, kind="stable")
-    picks = chosen[np.linspace(0, max(0, len(chosen) // 4), _SEEDS).astype(int)]
+    picks = chosen[np.linspace(0, max(0, len(chosen) // 4), _MAX_SEEDS).astype(int)]
     x0, y0 = max(0, int(box.x0)), max(0, int(box.y0))
     return [(x0 + int(xs[k]), y0 + int(ys[k])) for k in picks]
 
 
 def _flood(image: Pixels, x: int, y: int) -> tuple[Box, npt.NDArray[np.bool_]] | None:
-    """The patch around a point: its box and, within that box, which pixels are in it."""
+    """Flood the patch around a point; return its box and the mask of its pixels within that box."""
     import cv2
 
     height, width = image.shape[:2]
     mask = np.zeros((height + 2, width + 2), dtype=np.uint8)
     flags: Any = 4 | cv2.FLOODFILL_FIXED_RANGE | cv2.FLOODFILL_MASK_ONLY | (255 << 8)
-    spread = (_TOLERANCE,) * 3
+    spread = (_COLOUR_TOLERANCE,) * 3
     area, _, mask, (left, top, wide, high) = cv2.floodFill(image, mask, (x, y), (0, 0, 0), spread, spread, flags)
     if not area:
         return None
@@ -188,5 +187,5 @@ def _longest_run(flags: npt.NDArray[np.bool_]) -> int:
 
 
 def lines_in(box: Box, lines: Sequence[ReadLine]) -> list[int]:
-    """Indices of the lines whose middle lies in a box."""
-    return [i for i, line in enumerate(lines) if holds(box, line.box)]
+    """Find the indices of the lines whose centre lies in a box."""
+    return [i for i, line in enumerate(lines) if contains_centre(box, line.box)]

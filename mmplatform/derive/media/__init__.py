@@ -1,1 +1,1 @@
-"""Media: bytes of audio and images, probed and decoded."""
+"""Media: probes and decodes the bytes of audio and images."""

@@ -1,4 +1,4 @@
-"""What personal data looks like in support texts: pure finders over text, and the analyzer that runs them.
+"""Personal data in support texts: pure finders, and the Presidio analyzer that runs them.
 
-A finder takes a text in its plain form (``views.plain``) and yields spans. It never raises, whatever the text.
+A finder takes a text in its plain form (``normalise.to_plain``) and yields spans. It never raises, whatever the text.
 """

@@ -1,6 +1,6 @@
-"""Presidio's analyzer, given everything explicitly: our finders as its recognizers, and a spaCy model from a directory.
+"""Presidio's analyzer with explicit parts: the finders of this package as recognizers, a spaCy model from a directory.
 
-Nothing is downloaded: presidio would fetch a spaCy model by default, and its own e-mail recognizer a list of suffixes.
+Nothing is downloaded. By default Presidio fetches a spaCy model, and its e-mail recognizer a list of suffixes.
 """
 
 from __future__ import annotations
@@ -11,20 +11,20 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from mmplatform.derive.adapters.model_files import quiet_transformers
+from mmplatform.derive.adapters.model_files import silence_torch_warning
 from mmplatform.derive.pii.cards import find_cards
 from mmplatform.derive.pii.emails import find_emails
-from mmplatform.derive.pii.identifiers import find_addresses, find_socials
+from mmplatform.derive.pii.identifiers import find_ip_addresses, find_ssns
 from mmplatform.derive.pii.names import find_names
-from mmplatform.derive.pii.normalise import plain
+from mmplatform.derive.pii.normalise import to_plain
 from mmplatform.derive.pii.phones import find_phones
 from mmplatform.errors import Misconfigured
 
-ENTITIES: Final = ("CARD", "IBAN", "SSN", "EMAIL", "PHONE", "IP", "PERSON")
-"""What is looked for; where spans overlap, the kind that stands first here gives its name."""
+ENTITIES_BY_PRIORITY: Final = ("CARD", "IBAN", "SSN", "EMAIL", "PHONE", "IP", "PERSON")
+"""Entities to find. Overlapping spans take the entity that stands first here."""
 
-NUMBERS: Final = ("CARD", "SSN", "EMAIL", "PHONE")
-"""What is looked for once more where number words were written as digits."""
+NUMBER_ENTITIES: Final = ("CARD", "SSN", "EMAIL", "PHONE")
+"""Entities to find again after number words were rewritten as digits."""
 
 LANGUAGE: Final = "en"
 _UNUSED_PARTS: Final = ("tok2vec", "tagger", "parser", "lemmatizer", "attribute_ruler", "senter")
@@ -32,23 +32,23 @@ _UNUSED_LABELS: Final = (
     *("CARDINAL", "DATE", "EVENT", "FAC", "LAW", "LOC", "MONEY", "ORDINAL", "ORG", "PERCENT", "PRODUCT", "QUANTITY"),
     *("TIME", "WORK_OF_ART"),
 )
-_LONGEST_TEXT: Final = 100_000_000
+_MAX_TEXT_CHARS: Final = 100_000_000
 
-Find = Callable[[str], Iterable[tuple[int, int]]]
+FindSpans = Callable[[str], Iterable[tuple[int, int]]]
 
 
-def load_language_engine(directory: Path) -> Any:
-    """Presidio's NLP engine over the spaCy model in ``directory``, with its name finder alone (twice as fast).
+def load_nlp_engine(directory: Path) -> Any:
+    """Load Presidio's NLP engine over the spaCy model in ``directory``, name finder only (twice as fast).
 
     Raises:
-        Misconfigured: there is no such model in it.
+        Misconfigured: the directory holds no spaCy model.
     """
-    quiet_transformers()
+    silence_torch_warning()
     import spacy
     from presidio_analyzer.nlp_engine import NerModelConfiguration, SpacyNlpEngine
     from thinc.api import use_ops
 
-    # Presidio's own messages quote texts.
+    # Presidio's log messages quote texts.
     logging.getLogger("presidio-analyzer").setLevel(logging.CRITICAL)
     engine: Any = SpacyNlpEngine(
         models=[{"lang_code": LANGUAGE, "model_name": str(directory)}],
@@ -58,18 +58,18 @@ def load_language_engine(directory: Path) -> Any:
         ),
     )
     try:
-        # numpy's OpenBLAS multiplies as small a matrix as these in less time than BLIS, thinc's default.
+        # For matrices this small, numpy's OpenBLAS is faster than BLIS, thinc's default.
         with use_ops("numpy", use_blis=False):
             language = spacy.load(directory, exclude=list(_UNUSED_PARTS))
     except (OSError, ValueError) as error:
         raise Misconfigured(f"cannot load the spaCy model in {directory}: {error}; pull it again") from error
-    language.max_length = _LONGEST_TEXT  # the limit guards the parser, which we leave out
+    language.max_length = _MAX_TEXT_CHARS  # the limit protects the parser, which is excluded
     engine.nlp = {LANGUAGE: language}
     return engine
 
 
-def ordinary_words(directory: Path) -> frozenset[str]:
-    """The dictionary that lies beside the lemmatizer of a spaCy model (83,000 English words); empty without one."""
+def dictionary_words(directory: Path) -> frozenset[str]:
+    """Read the lemmatizer's dictionary of a spaCy model (83,000 English words); empty when it has none."""
     from spacy.lookups import Lookups
 
     path = directory / "lemmatizer" / "lookups"
@@ -80,20 +80,20 @@ def ordinary_words(directory: Path) -> frozenset[str]:
     return frozenset(word for words in by_kind.values() for word in words)
 
 
-def make_analyzer(engine: Any, ordinary: frozenset[str], *, spoken: bool) -> Any:
-    """An ``AnalyzerEngine`` over the language engine; ``spoken`` is for texts from speech recognition."""
+def make_analyzer(engine: Any, dictionary: frozenset[str], *, spoken: bool) -> Any:
+    """Build an ``AnalyzerEngine`` over the NLP engine; ``spoken``: for texts from speech recognition."""
     from presidio_analyzer import AnalyzerEngine, RecognizerRegistry
 
-    registry = RecognizerRegistry(recognizers=_recognizers(ordinary, spoken=spoken), supported_languages=[LANGUAGE])
+    registry = RecognizerRegistry(recognizers=_recognizers(dictionary, spoken=spoken), supported_languages=[LANGUAGE])
     return AnalyzerEngine(registry=registry, nlp_engine=engine, supported_languages=[LANGUAGE])
 
 
-def no_language(engine: Any) -> Any:
-    """What presidio wants to know about a text's language where we look for numbers alone: nothing."""
+def empty_nlp_artifacts(engine: Any) -> Any:
+    """NLP artifacts of an empty text, for analyses that find numbers only."""
     return next(engine.process_batch([""], language=LANGUAGE))[1]
 
 
-def _recognizers(ordinary: frozenset[str], *, spoken: bool) -> list[Any]:
+def _recognizers(dictionary: frozenset[str], *, spoken: bool) -> list[Any]:
     from presidio_analyzer import EntityRecognizer, RecognizerResult
     from presidio_analyzer.predefined_recognizers import IbanRecognizer
 
@@ -101,9 +101,9 @@ def _recognizers(ordinary: frozenset[str], *, spoken: bool) -> list[Any]:
         return [RecognizerResult(entity_type=entity, start=start, end=end, score=1.0) for start, end in spans]
 
     class Finder(EntityRecognizer):
-        """One of our finders, seen by presidio."""
+        """Adapts a finder to Presidio's recognizer interface."""
 
-        def __init__(self, entity: str, find: Find) -> None:
+        def __init__(self, entity: str, find: FindSpans) -> None:
             self._entity, self._find = entity, find
             super().__init__(supported_entities=[entity], name=f"find {entity}", supported_language=LANGUAGE)
 
@@ -112,10 +112,10 @@ def _recognizers(ordinary: frozenset[str], *, spoken: bool) -> list[Any]:
 
         def analyze(self, text: str, entities: Sequence[str], nlp_artifacts: Any = None) -> list[Any]:
             del entities, nlp_artifacts
-            return results(self._entity, self._find(plain(text)))
+            return results(self._entity, self._find(to_plain(text)))
 
     class Names(EntityRecognizer):
-        """Names, from what the language engine found."""
+        """Finds names among the entities of the NLP engine."""
 
         def __init__(self) -> None:
             super().__init__(supported_entities=["PERSON"], name="find PERSON", supported_language=LANGUAGE)
@@ -128,28 +128,28 @@ def _recognizers(ordinary: frozenset[str], *, spoken: bool) -> list[Any]:
             found = [(span.label_, (span.start_char, span.end_char)) for span in nlp_artifacts.entities]
             people = [span for label, span in found if label == "PERSON"]
             others = [span for label, span in found if label != "PERSON"]
-            return results("PERSON", find_names(text, people, others, ordinary))
+            return results("PERSON", find_names(text, people, others, dictionary))
 
     class Iban(IbanRecognizer):
-        """Presidio's, which knows every country's form and the checksum, for any letter case and spacing."""
+        """Presidio's IBAN recognizer (country formats and checksum), for any letter case and spacing."""
 
         def analyze(
             self, text: str, entities: list[str], nlp_artifacts: Any = None, regex_flags: int | None = None
         ) -> list[Any]:
             del regex_flags
-            return super().analyze(_capitals(plain(text)), entities, nlp_artifacts)
+            return super().analyze(_to_upper_ascii(to_plain(text)), entities, nlp_artifacts)
 
     return [
         Finder("CARD", partial(find_cards, spoken=spoken)),
         Finder("PHONE", partial(find_phones, spoken=spoken)),
         Finder("EMAIL", find_emails),
-        Finder("SSN", find_socials),
-        Finder("IP", find_addresses),
+        Finder("SSN", find_ssns),
+        Finder("IP", find_ip_addresses),
         Iban(supported_entity="IBAN", supported_language=LANGUAGE),
         Names(),
     ]
 
 
-def _capitals(text: str) -> str:
-    """ASCII letters as capitals; unlike ``str.upper`` it keeps the length."""
+def _to_upper_ascii(text: str) -> str:
+    """Upper-case ASCII letters only; unlike ``str.upper`` it keeps the length."""
     return text.translate({small: small - 32 for small in range(ord("a"), ord("z") + 1)})

@@ -1,7 +1,7 @@
-"""Payment cards: 13 to 19 digits, whatever stands between them.
+"""Payment cards: 13 to 19 digits, with any separators between them.
 
-Written numbers must pass the Luhn test, the one that the contract of passages has. Speech recognition loses and doubles
-digits, so that in spoken text the test would let real cards through: there every run of 12 digits or more counts.
+Written numbers must pass the same Luhn test as the contract of passages. Speech recognition loses and doubles digits,
+so in spoken text that test would miss real cards: there every run of 12 digits or more counts.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ from collections.abc import Iterator
 from typing import Final
 
 from mmplatform.derive.pii import context
-from mmplatform.derive.pii.digit_groups import Cluster, blotted, clusters
+from mmplatform.derive.pii.digit_groups import DigitCluster, find_clusters, mask_harmless
 from quality.card_numbers import passes_luhn
 
-_SHORTEST, _LONGEST = 13, 19
-_SPOKEN_SHORTEST: Final = 12
-_SPOKEN_WITH_CONTEXT: Final = 5
-"""So many digits are part of a card when "card" stands before them; the last four alone tell nothing."""
+_MIN_DIGITS, _MAX_DIGITS = 13, 19
+_MIN_SPOKEN_DIGITS: Final = 12
+_MIN_SPOKEN_DIGITS_IN_CONTEXT: Final = 5
+"""Minimum after the word "card"; the last four digits alone identify nothing."""
 
 # Issuers' ranges with the lengths that they use (ISO/IEC 7812 and the networks' own tables).
 _ISSUED: Final = re.compile(
@@ -34,21 +34,21 @@ _YEAR: Final = re.compile(r"(?:19|20)\d\d")
 
 
 def find_cards(text: str, *, spoken: bool) -> Iterator[tuple[int, int]]:
-    """Spans of card numbers in a plain text."""
-    bare = blotted(text)
-    for cluster in clusters(bare):
-        yield from _spoken(bare, cluster) if spoken else _written(bare, cluster)
+    """Find spans of card numbers in a plain text."""
+    masked = mask_harmless(text)
+    for cluster in find_clusters(masked):
+        yield from _spoken_cards(masked, cluster) if spoken else _written_cards(masked, cluster)
 
 
-def _written(text: str, cluster: Cluster) -> Iterator[tuple[int, int]]:
-    behind = -1
-    for window in cluster.windows(_SHORTEST, _LONGEST):
-        if window.start >= behind and _is_card(text, window, whole=len(window.groups) == len(cluster.groups)):
+def _written_cards(text: str, cluster: DigitCluster) -> Iterator[tuple[int, int]]:
+    after = -1
+    for window in cluster.windows(_MIN_DIGITS, _MAX_DIGITS):
+        if window.start >= after and _is_card(text, window, whole=len(window.groups) == len(cluster.groups)):
             yield window.start, window.end
-            behind = window.end
+            after = window.end
 
 
-def _is_card(text: str, window: Cluster, *, whole: bool) -> bool:
+def _is_card(text: str, window: DigitCluster, *, whole: bool) -> bool:
     digits = window.digits
     issued = bool(_ISSUED.fullmatch(digits))
     if not issued and not whole:
@@ -56,15 +56,15 @@ def _is_card(text: str, window: Cluster, *, whole: bool) -> bool:
     if not passes_luhn(digits) or len(set(digits)) == 1:
         return False
     if issued:
-        return whole or _is_regular(window) or context.is_card(text, window.start)
-    if context.is_card(text, window.start):
+        return whole or _is_regular(window) or context.follows_card_word(text, window.start)
+    if context.follows_card_word(text, window.start):
         return True
-    plausible = digits[0] in "23456789" and not _YEAR.match(digits) and not context.is_id(text, window.start)
+    plausible = digits[0] in "23456789" and not _YEAR.match(digits) and not context.follows_id_word(text, window.start)
     return plausible and _is_regular(window)
 
 
-def _is_regular(window: Cluster) -> bool:
-    """Grouped as people write cards, with one kind of separator; a list of numbers is not."""
+def _is_regular(window: DigitCluster) -> bool:
+    """Check that digits are grouped as on cards, with one kind of separator, unlike a list of numbers."""
     if len({gap.strip() for gap in window.gaps}) > 1:
         return False
     shape = window.shape
@@ -72,8 +72,8 @@ def _is_regular(window: Cluster) -> bool:
     return len(shape) == 1 or window.spelled or fours or shape in {(4, 6, 5), (4, 6, 4), (8, 8), (6, 10), (4, 4, 5)}
 
 
-def _spoken(text: str, cluster: Cluster) -> Iterator[tuple[int, int]]:
+def _spoken_cards(text: str, cluster: DigitCluster) -> Iterator[tuple[int, int]]:
     count = len(cluster.digits)
-    least = _SPOKEN_WITH_CONTEXT if context.is_card(text, cluster.start) else _SPOKEN_SHORTEST
-    if count >= least and not cluster.only_years:
+    min_digits = _MIN_SPOKEN_DIGITS_IN_CONTEXT if context.follows_card_word(text, cluster.start) else _MIN_SPOKEN_DIGITS
+    if count >= min_digits and not cluster.only_years:
         yield cluster.start, cluster.end

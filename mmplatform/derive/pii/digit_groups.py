@@ -1,4 +1,4 @@
-"""Digits that stand close together: what cards, telephone and social security numbers are looked for in."""
+"""Clusters of neighbouring digits: the candidates for card and telephone numbers."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from itertools import pairwise
 from typing import Final
 
 _SEPARATOR: Final = r"[\s\-_./,:|*·()\[\]\\~'•]"
-_CLUSTER: Final = re.compile(rf"\d(?:{_SEPARATOR}{{0,3}}\d){{4,}}")
-_GROUP: Final = re.compile(r"\d+")
+_DIGIT_CLUSTER: Final = re.compile(rf"\d(?:{_SEPARATOR}{{0,3}}\d){{4,}}")
+_DIGIT_GROUP: Final = re.compile(r"\d+")
 _YEAR: Final = re.compile(r"(?:19|20)\d\d")
 
-# Dates, times and amounts are made of digits too: they are blotted out first, so that they never count as part of a
-# number. Only the thousands form with commas is an amount by its shape alone.
+# Dates, times and amounts are masked first, so that their digits never count as part of a number. Only the thousands
+# form with commas is an amount by its shape alone.
 _DATE: Final = (
     r"(?<![\d\-/.])(?:(?:19|20)\d\d([-/.])(?:0?[1-9]|1[0-2])\1(?:0?[1-9]|[12]\d|3[01])"
     r"|(?:0?[1-9]|[12]\d|3[01])([-/.])(?:0?[1-9]|[12]\d|3[01])\2(?:19|20)\d\d)(?![-/.]?\d)"
@@ -32,8 +32,8 @@ _HARMLESS: Final = re.compile(f"{_DATE}|{_COMPACT_TIME}|{_TIME}|{_AMOUNT}", re.I
 
 
 @dataclass(frozen=True, slots=True)
-class Group:
-    """Digits without a gap."""
+class DigitGroup:
+    """Consecutive digits."""
 
     digits: str
     start: int
@@ -41,35 +41,35 @@ class Group:
 
 
 @dataclass(frozen=True, slots=True)
-class Cluster:
-    """Groups of digits with at most three separating characters between neighbours; five digits or more in all."""
+class DigitCluster:
+    """Groups of digits, at most three separators between neighbours, five digits or more in total."""
 
-    groups: tuple[Group, ...]
+    groups: tuple[DigitGroup, ...]
     gaps: tuple[str, ...]
 
     @property
     def start(self) -> int:
-        """Where its first digit is."""
+        """Offset of the first digit."""
         return self.groups[0].start
 
     @property
     def end(self) -> int:
-        """Behind its last digit."""
+        """Offset after the last digit."""
         return self.groups[-1].end
 
     @property
     def digits(self) -> str:
-        """All its digits."""
+        """All digits, without separators."""
         return "".join(group.digits for group in self.groups)
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """How many digits each group has."""
+        """Number of digits in each group."""
         return tuple(len(group.digits) for group in self.groups)
 
     @property
     def spelled(self) -> bool:
-        """Digit by digit."""
+        """Each group is a single digit."""
         return len(self.groups) > 1 and all(length == 1 for length in self.shape)
 
     @property
@@ -77,33 +77,35 @@ class Cluster:
         """``2023, 2024, 2025``."""
         return all(_YEAR.fullmatch(group.digits) for group in self.groups)
 
-    def part(self, first: int, last: int) -> Cluster:
+    def slice(self, first: int, last: int) -> DigitCluster:
         """The groups from ``first`` up to, not including, ``last``."""
-        return Cluster(self.groups[first:last], self.gaps[first : last - 1])
+        return DigitCluster(self.groups[first:last], self.gaps[first : last - 1])
 
-    def windows(self, shortest: int, longest: int) -> Iterator[Cluster]:
-        """Every run of whole groups with so many digits, from left to right, the longest of each place first."""
+    def windows(self, min_digits: int, max_digits: int) -> Iterator[DigitCluster]:
+        """Yield runs of whole groups within the digit limits, from left to right, the longest at each start first."""
         lengths = self.shape
         for first in range(len(lengths)):
             total, ends = 0, []
             for last in range(first, len(lengths)):
                 total += lengths[last]
-                if total > longest:
+                if total > max_digits:
                     break
-                if total >= shortest:
+                if total >= min_digits:
                     ends.append(last + 1)
             for end in reversed(ends):
-                yield self.part(first, end)
+                yield self.slice(first, end)
 
 
-def blotted(text: str) -> str:
-    """The text with dates, times and amounts replaced by ``x``; the same length."""
+def mask_harmless(text: str) -> str:
+    """Replace dates, times and amounts by ``x``; the length stays."""
     return _HARMLESS.sub(lambda match: "x" * len(match[0]), text)
 
 
-def clusters(text: str) -> Iterator[Cluster]:
-    """Every cluster of a blotted text."""
-    for match in _CLUSTER.finditer(text):
-        groups = tuple(Group(group[0], group.start(), group.end()) for group in _GROUP.finditer(text, *match.span()))
+def find_clusters(text: str) -> Iterator[DigitCluster]:
+    """Yield every cluster of a masked text."""
+    for match in _DIGIT_CLUSTER.finditer(text):
+        groups = tuple(
+            DigitGroup(group[0], group.start(), group.end()) for group in _DIGIT_GROUP.finditer(text, *match.span())
+        )
         gaps = tuple(text[a.end : b.start] for a, b in pairwise(groups))
-        yield Cluster(groups, gaps)
+        yield DigitCluster(groups, gaps)

@@ -1,4 +1,4 @@
-"""Other readings of a text whose spans lead back to it: exotic characters made plain, number words as digits."""
+"""Normalised forms of a text whose spans map back to it: plain characters, number words as digits."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ _SPACES: Final = dict.fromkeys((0x00A0, 0x1680, *range(0x2000, 0x200B), 0x202F, 
 _INVISIBLE: Final = dict.fromkeys((0x00AD, *range(0x200B, 0x2010), 0x2060, 0xFE0F, 0x20E3, 0xFEFF), "_")
 
 
-class _Plain(dict[int, str]):
-    """A translation table that is filled as characters are met: one character for one, so that offsets hold."""
+class _PlainTable(dict[int, str]):
+    """Translation table, filled lazily: one character for one, so that offsets stay valid."""
 
     def __missing__(self, code: int) -> str:
         character = chr(code)
@@ -30,18 +30,18 @@ class _Plain(dict[int, str]):
         return plain
 
 
-def plain(text: str) -> str:
-    """The text with every digit as ASCII, dashes as ``-``, spaces as spaces; the same length as ``text``."""
-    return text if text.isascii() else text.translate(_Plain(_DASHES | _SPACES | _INVISIBLE))
+def to_plain(text: str) -> str:
+    """Convert digits to ASCII, dashes to ``-``, all spaces to ``" "``; the length stays."""
+    return text if text.isascii() else text.translate(_PlainTable(_DASHES | _SPACES | _INVISIBLE))
 
 
-def without_surrogates(text: str) -> str:
-    """Lone surrogates (half of an emoji) replaced, since they cannot be encoded; the same length as ``text``."""
+def replace_surrogates(text: str) -> str:
+    """Replace lone surrogates (half of an emoji), which cannot be encoded; the length stays."""
     return text if text.isascii() else re.sub("[\ud800-\udfff]", "\ufffd", text)
 
 
 @dataclass(slots=True)
-class View:
+class RewrittenText:
     """A rewritten text; character ``i`` of it came from ``starts[i]:ends[i]`` of the original."""
 
     pieces: list[str] = field(default_factory=list)
@@ -54,60 +54,66 @@ class View:
         return "".join(self.pieces)
 
     def copy(self, piece: re.Match[str]) -> None:
-        """Take a piece over as it is."""
+        """Copy a piece unchanged."""
         self.pieces.append(piece[0])
         self.starts.extend(range(piece.start(), piece.end()))
         self.ends.extend(range(piece.start() + 1, piece.end() + 1))
 
     def write(self, replacement: str, start: int, end: int) -> None:
-        """Write something that stands for ``start:end`` of the original."""
+        """Write a replacement of ``start:end`` of the original."""
         self.pieces.append(replacement)
         self.starts.extend([start] * len(replacement))
         self.ends.extend([end] * len(replacement))
 
-    def original(self, start: int, end: int) -> tuple[int, int]:
-        """The span of the original that a span of the rewritten text stands for."""
+    def original_span(self, start: int, end: int) -> tuple[int, int]:
+        """Map a span of the rewritten text back to the original."""
         return self.starts[start], self.ends[end - 1]
 
 
-_UNITS: Final = {word: str(value) for value, word in enumerate(UNITS)} | {"nought": "0", "naught": "0", "niner": "9"}
-_TEENS: Final = {word: str(value) for value, word in enumerate(TEENS, start=10)}
-_TENS: Final = {word: str(value) for value, word in enumerate(TENS, start=2)}
-_ZEROS: Final = ("oh", "o")
-_AFTER_A_NUMBER: Final = dict.fromkeys(_ZEROS, "0") | {"hundred": "00", "thousand": "000"}
+_UNIT_DIGITS: Final = {word: str(value) for value, word in enumerate(UNITS)} | {
+    "nought": "0",
+    "naught": "0",
+    "niner": "9",
+}
+_TEEN_DIGITS: Final = {word: str(value) for value, word in enumerate(TEENS, start=10)}
+_TENS_DIGITS: Final = {word: str(value) for value, word in enumerate(TENS, start=2)}
+_ZERO_WORDS: Final = ("oh", "o")
+_WITHIN_NUMBER: Final = dict.fromkeys(_ZERO_WORDS, "0") | {"hundred": "00", "thousand": "000"}
 _REPEATS: Final = {"double": 2, "triple": 3, "treble": 3}
-_SAID: Final = re.compile(rf"\b(?:{'|'.join([*_UNITS, *_TEENS, *_TENS, *sorted(HESITATIONS)])})\b", re.IGNORECASE)
+_NUMBER_WORD: Final = re.compile(
+    rf"\b(?:{'|'.join([*_UNIT_DIGITS, *_TEEN_DIGITS, *_TENS_DIGITS, *sorted(HESITATIONS)])})\b", re.IGNORECASE
+)
 _TOKEN: Final = re.compile(r"\d+|[^\W\d_]+|[\W_]+")
-_BETWEEN: Final = 3
-"""Most fillers between two numbers that belong together."""
+_MAX_FILLERS: Final = 3
+"""Fillers between two numbers that belong together."""
 
 
-def words_to_digits(text: str) -> View | None:
+def words_to_digits(text: str) -> RewrittenText | None:
     """Write number words as digits with a space between them: ``double five oh`` → ``5 5 0``.
 
-    Numbers that only fillers separate (``um``, ``and``, ``dash``) come to stand side by side. ``None`` when the text
-    has no such words.
+    Numbers that only fillers separate (``um``, ``and``, ``dash``) become adjacent. ``None`` when the text has no
+    such words.
     """
-    if not _SAID.search(text):
+    if not _NUMBER_WORD.search(text):
         return None
-    reading = _Reading()
+    rewriter = _DigitRewriter()
     for token in _TOKEN.finditer(text):
-        reading.take(token)
-    return reading.finish()
+        rewriter.add_token(token)
+    return rewriter.finish()
 
 
-class _Reading:
-    """Reads token by token. ``gap`` holds what came since the last number, until it is known whether it matters."""
+class _DigitRewriter:
+    """Rewrites token by token. ``_gap`` buffers the tokens since the last number until the next decides on them."""
 
     def __init__(self) -> None:
-        self._view = View()
+        self._rewritten = RewrittenText()
         self._gap: list[re.Match[str]] = []
         self._in_number = False
-        self._said = False
+        self._previous_is_word = False
         self._open_tens: tuple[str, int] | None = None
         self._repeat: tuple[int, int] | None = None
 
-    def take(self, token: re.Match[str]) -> None:
+    def add_token(self, token: re.Match[str]) -> None:
         word = token[0].lower()
         if word in _REPEATS:
             self._repeat = (_REPEATS[word], token.start())
@@ -115,23 +121,23 @@ class _Reading:
             return
         digits = self._digits(word)
         if digits:
-            self._number(token, digits, said=not word.isdigit())
+            self._number(token, digits, is_word=not word.isdigit())
         else:
             self._other(token, word)
 
-    def finish(self) -> View:
+    def finish(self) -> RewrittenText:
         self._flush()
-        return self._view
+        return self._rewritten
 
     def _digits(self, word: str) -> str:
         if word.isascii() and word.isdigit():
             return word
-        if word in _TENS:
-            return _TENS[word] + "0"
-        digits = _UNITS.get(word) or _TEENS.get(word)
-        return digits or (_AFTER_A_NUMBER.get(word, "") if self._in_number else "")
+        if word in _TENS_DIGITS:
+            return _TENS_DIGITS[word] + "0"
+        digits = _UNIT_DIGITS.get(word) or _TEEN_DIGITS.get(word)
+        return digits or (_WITHIN_NUMBER.get(word, "") if self._in_number else "")
 
-    def _number(self, token: re.Match[str], digits: str, *, said: bool) -> None:
+    def _number(self, token: re.Match[str], digits: str, *, is_word: bool) -> None:
         start = token.start()
         if self._repeat and len(digits) == 1:
             times, start = self._repeat
@@ -140,52 +146,52 @@ class _Reading:
                 self._gap.pop()
         self._repeat = None
         hesitated = any(piece[0].lower() in HESITATIONS for piece in self._gap)
-        joined = self._in_number and (said or self._said or hesitated)
+        joined = self._in_number and (is_word or self._previous_is_word or hesitated)
         if joined and self._open_tens and len(digits) == 1 and digits != "0" and len(self._gap) <= 1:
             self._complete_tens(digits, token.end())
         else:
             if joined:
                 self._gap.clear()
-                self._view.write(" ", start, start)
-            elif said:
+                self._rewritten.write(" ", start, start)
+            elif is_word:
                 self._leading_oh()
             self._flush()
             for position, digit in enumerate(digits):
-                if said and position:
-                    self._view.write(" ", start, start)
-                self._view.write(digit, start, token.end())
-            self._open_tens = (digits[0], start) if token[0].lower() in _TENS else None
-        self._in_number, self._said = True, said
+                if is_word and position:
+                    self._rewritten.write(" ", start, start)
+                self._rewritten.write(digit, start, token.end())
+            self._open_tens = (digits[0], start) if token[0].lower() in _TENS_DIGITS else None
+        self._in_number, self._previous_is_word = True, is_word
 
     def _complete_tens(self, unit: str, end: int) -> None:
         """``forty`` was written as ``4 0``; ``one`` makes it ``4 1``."""
-        assert self._open_tens is not None  # noqa: S101 (the caller looked)
+        assert self._open_tens is not None  # noqa: S101 (the caller checked)
         self._gap.clear()
-        self._view.pieces[-1] = unit
-        self._view.ends[-1] = end
+        self._rewritten.pieces[-1] = unit
+        self._rewritten.ends[-1] = end
         self._open_tens = None
 
     def _leading_oh(self) -> None:
-        """``oh two oh …``: the first ``oh`` is known to be a zero only now."""
-        if len(self._gap) > 1 and self._gap[-2][0].lower() in _ZEROS and self._gap[-1][0].isspace():
+        """Write the first ``oh`` of ``oh two oh …`` as a zero, which only the next number shows."""
+        if len(self._gap) > 1 and self._gap[-2][0].lower() in _ZERO_WORDS and self._gap[-1][0].isspace():
             zero, _ = self._gap[-2:]
             del self._gap[-2:]
             self._flush()
-            self._view.write("0", zero.start(), zero.end())
-            self._view.write(" ", zero.end(), zero.end())
+            self._rewritten.write("0", zero.start(), zero.end())
+            self._rewritten.write(" ", zero.end(), zero.end())
 
     def _other(self, token: re.Match[str], word: str) -> None:
-        if word in _ZEROS:  # outside a number; whether a number begins with it is seen at the next one
+        if word in _ZERO_WORDS:  # outside a number; the next token shows whether a number begins with it
             self._flush()
             self._gap.append(token)
             return
         self._gap.append(token)
         fillers = sum(piece[0].lower() in FILLERS for piece in self._gap)
-        if (word[0].isalpha() and word not in FILLERS) or fillers > _BETWEEN or len(word) > 2 * _BETWEEN:
+        if (word[0].isalpha() and word not in FILLERS) or fillers > _MAX_FILLERS or len(word) > 2 * _MAX_FILLERS:
             self._flush()
             self._in_number, self._open_tens, self._repeat = False, None, None
 
     def _flush(self) -> None:
         for piece in self._gap:
-            self._view.copy(piece)
+            self._rewritten.copy(piece)
         self._gap.clear()

@@ -9,7 +9,7 @@ def _words(text: str) -> tuple[str, ...]:
     return tuple(text.split())
 
 
-NO_NAMES: Final = frozenset(
+NOT_NAMES: Final = frozenset(
     _words("""
         a about accept account accounts actions add address again agent alert all amazon amex amount an and
         android anyone anything api app apple april are as at attempt august back bank basic basket best
@@ -40,15 +40,15 @@ NO_NAMES: Final = frozenset(
         yes yesterday you your youtube zip
     """)
 )
-"""Words of support talk, in small letters, that a small language model takes for names when they are capitalised."""
+"""Lower-case words of support talk that a small language model labels as names when they are capitalised."""
 
-AFTER_A_NAME: Final = frozenset(
+WORDS_AFTER_NAME: Final = frozenset(
     _words("""
         and i i'm i've my the but on in is it not so with for from at of that calling speaking here please spelled
         spelt misspelled wrong incorrect also there this we to was are still a an has have can
     """)
 )
-"""Words with which a sentence goes on after ``my name is …``."""
+"""Words that continue a sentence after ``my name is …``."""
 
 GIVEN_NAMES: Final = frozenset(
     _words("""
@@ -86,11 +86,11 @@ GIVEN_NAMES: Final = frozenset(
         wesley whitney wyatt xavier
     """)
 )
-"""Given names that dictionaries list as words too: ``Mark Green`` is a person though both are ordinary words."""
+"""Given names that dictionaries list as words too: ``Mark Green`` is a person."""
 
 UNITS: Final = _words("zero one two three four five six seven eight nine")
 TEENS: Final = _words("ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen")
 TENS: Final = _words("twenty thirty forty fifty sixty seventy eighty ninety")
 HESITATIONS: Final = frozenset(_words("um uh er erm ah hmm"))
 FILLERS: Final = HESITATIONS | frozenset(_words("and then dash hyphen space to too for comma"))
-"""Words that may stand between two digits of one number, when one of these was said as a word."""
+"""Words that may stand between two digits of one number, when one of the digits was spoken as a word."""

@@ -19,11 +19,11 @@ from mmplatform.errors import Rejected
 from mmplatform.events import BlobRef
 from mmplatform.ports import Blobs, Memo, Pixels, ReadLine, ScreenReader
 
-_HELD_PIXELS: Final = 50_000_000
+_MAX_CACHED_PIXELS: Final = 50_000_000
 """Decoded pixels (3 bytes each) that one micro-batch keeps for its captions; the others are decoded again."""
 
 
-class Unreadable(Rejected):
+class UnreadableImage(Rejected):
     """A blob that gives no image; ``contract`` names the stage that refused it."""
 
     def __init__(self, contract: str, reason: str) -> None:
@@ -32,7 +32,7 @@ class Unreadable(Rejected):
 
 
 @dataclass(slots=True)
-class ReadScreen:
+class OcrResult:
     """What OCR read in one image. ``lines`` are raw."""
 
     ref: BlobRef
@@ -40,11 +40,11 @@ class ReadScreen:
     height: int
     lines: tuple[ReadLine, ...]
     seconds: float = 0.0
-    from_memo: bool = False
+    memo_hit: bool = False
     pixels: Pixels | None = field(default=None, repr=False)
 
 
-class ScreenSource:
+class OcrCache:
     """Blobs, decoder, OCR and memo behind one door."""
 
     def __init__(self, reader: ScreenReader, memo: Memo, blobs: Blobs, *, max_pixels: int) -> None:
@@ -54,7 +54,7 @@ class ScreenSource:
         self._max_pixels = max_pixels
         self._space = f"ocr/{reader.name}@{reader.version}"
 
-    def read_all(self, refs: Sequence[BlobRef]) -> tuple[dict[str, ReadScreen], dict[str, Unreadable]]:
+    def read_many(self, refs: Sequence[BlobRef]) -> tuple[dict[str, OcrResult], dict[str, UnreadableImage]]:
         """Read each image once, however often it is named; both results are keyed by sha256.
 
         Raises:
@@ -62,35 +62,35 @@ class ScreenSource:
         """
         unique = {ref.sha256: ref for ref in refs}
         known = self._memo.get_many(self._space, list(unique))
-        screens: dict[str, ReadScreen] = {}
-        refused: dict[str, Unreadable] = {}
+        screens: dict[str, OcrResult] = {}
+        refused: dict[str, UnreadableImage] = {}
         held = 0
         for sha256, ref in unique.items():
             if sha256 in known:
-                screens[sha256] = _unpacked(known[sha256], ref)
+                screens[sha256] = _decode_result(known[sha256], ref)
                 continue
             try:
                 screen = self._read(ref)
-            except Unreadable as error:
+            except UnreadableImage as error:
                 refused[sha256] = error
                 continue
             held += screen.width * screen.height
-            if held > _HELD_PIXELS:
+            if held > _MAX_CACHED_PIXELS:
                 screen.pixels = None
             screens[sha256] = screen
-        fresh = {sha256: _packed(screen) for sha256, screen in screens.items() if not screen.from_memo}
+        fresh = {sha256: _encode(screen) for sha256, screen in screens.items() if not screen.memo_hit}
         self._memo.put_many(self._space, fresh)
         return screens, refused
 
-    def pixels(self, screen: ReadScreen) -> Pixels:
-        """The decoded image. Raises ``Unreadable``, ``Unavailable``."""
-        return screen.pixels if screen.pixels is not None else self._decoded(screen.ref)
+    def pixels(self, screen: OcrResult) -> Pixels:
+        """The decoded image. Raises ``UnreadableImage``, ``Unavailable``."""
+        return screen.pixels if screen.pixels is not None else self._decode(screen.ref)
 
-    def _read(self, ref: BlobRef) -> ReadScreen:
-        pixels = self._decoded(ref)
+    def _read(self, ref: BlobRef) -> OcrResult:
+        pixels = self._decode(ref)
         started = time.perf_counter()
         lines = tuple(self._reader.read(pixels))
-        return ReadScreen(
+        return OcrResult(
             ref=ref,
             width=pixels.shape[1],
             height=pixels.shape[0],
@@ -99,27 +99,27 @@ class ScreenSource:
             pixels=pixels,
         )
 
-    def _decoded(self, ref: BlobRef) -> Pixels:
+    def _decode(self, ref: BlobRef) -> Pixels:
         try:
             data = self._blobs.get(ref)
         except Rejected as error:
-            raise Unreadable("blob", str(error)) from None
+            raise UnreadableImage("blob", str(error)) from None
         try:
             return decode(data, self._max_pixels)
         except Rejected as error:
-            raise Unreadable("image", str(error)) from None
+            raise UnreadableImage("image", str(error)) from None
 
 
-def _packed(screen: ReadScreen) -> bytes:
+def _encode(screen: OcrResult) -> bytes:
     rows = [(line.text, line.box.x0, line.box.y0, line.box.x1, line.box.y1, line.confidence) for line in screen.lines]
     return orjson.dumps({"width": screen.width, "height": screen.height, "lines": rows})
 
 
-def _unpacked(packed: bytes, ref: BlobRef) -> ReadScreen:
-    record: Mapping[str, object] = orjson.loads(packed)
+def _decode_result(encoded: bytes, ref: BlobRef) -> OcrResult:
+    record: Mapping[str, object] = orjson.loads(encoded)
     rows = record["lines"]
-    assert isinstance(rows, list)  # noqa: S101 — written by _packed
+    assert isinstance(rows, list)  # noqa: S101 — written by _encode
     lines = tuple(
         ReadLine(text, Box(x0=x0, y0=y0, x1=x1, y1=y1), confidence) for text, x0, y0, x1, y1, confidence in rows
     )
-    return ReadScreen(ref, int(str(record["width"])), int(str(record["height"])), lines, from_memo=True)
+    return OcrResult(ref, int(str(record["width"])), int(str(record["height"])), lines, memo_hit=True)

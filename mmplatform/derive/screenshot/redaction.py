@@ -19,7 +19,7 @@ _SEPARATOR: Final = " "
 
 
 @dataclass(frozen=True, slots=True)
-class RedactedScreen:
+class RedactedLines:
     """The lines of one image without personal data; ``entities`` has one entry for each thing that was taken out."""
 
     lines: tuple[ReadLine, ...]
@@ -33,17 +33,17 @@ class _Span:
     entity: str
 
 
-def redact_screens(screens: Sequence[Sequence[ReadLine]], redactor: Redactor) -> list[RedactedScreen]:
+def redact_screens(screens: Sequence[Sequence[ReadLine]], redactor: Redactor) -> list[RedactedLines]:
     """One result for each image, its lines in the same order with the same boxes."""
     texts: list[str] = []
     for lines in screens:
         texts += [line.text for line in lines]
         texts.append(_SEPARATOR.join(line.text for line in lines))
     results = iter(redactor.redact(texts))
-    return [_redacted(lines, [next(results) for _ in lines], next(results)) for lines in screens]
+    return [_redact_lines(lines, [next(results) for _ in lines], next(results)) for lines in screens]
 
 
-def _redacted(lines: Sequence[ReadLine], alone: Sequence[Redacted], joined: Redacted) -> RedactedScreen:
+def _redact_lines(lines: Sequence[ReadLine], alone: Sequence[Redacted], joined: Redacted) -> RedactedLines:
     starts = list(accumulate((len(line.text) + len(_SEPARATOR) for line in lines), initial=0))
     text = _SEPARATOR.join(line.text for line in lines)
     spans = [
@@ -51,10 +51,10 @@ def _redacted(lines: Sequence[ReadLine], alone: Sequence[Redacted], joined: Reda
         for offset, own in zip(starts, alone, strict=False)
         for (start, end), entity in zip(own.spans, own.entities, strict=True)
     ]
-    merged = _merged([*spans, *_only_joined(text, joined, spans)])
-    return RedactedScreen(
+    merged = _merge([*spans, *_only_joined(text, joined, spans)])
+    return RedactedLines(
         lines=tuple(
-            ReadLine(_cut_out(line.text, offset, own, merged), line.box, line.confidence)
+            ReadLine(_hide(line.text, offset, own, merged), line.box, line.confidence)
             for line, offset, own in zip(lines, starts, alone, strict=False)
         ),
         entities=tuple(span.entity for span in merged),
@@ -72,7 +72,7 @@ def _only_joined(text: str, joined: Redacted, alone: Sequence[_Span]) -> list[_S
     ]
 
 
-def _merged(spans: Sequence[_Span]) -> list[_Span]:
+def _merge(spans: Sequence[_Span]) -> list[_Span]:
     """Overlapping spans as one, named after the longest."""
     merged: list[_Span] = []
     for span in sorted(spans, key=lambda s: (s.start, -s.end)):
@@ -85,7 +85,7 @@ def _merged(spans: Sequence[_Span]) -> list[_Span]:
     return merged
 
 
-def _cut_out(text: str, offset: int, own: Redacted, spans: Sequence[_Span]) -> str:
+def _hide(text: str, offset: int, own: Redacted, spans: Sequence[_Span]) -> str:
     """One line without the parts of all spans that fall into it."""
     inside = [
         (max(0, span.start - offset), min(len(text), span.end - offset), span.entity)
@@ -94,8 +94,8 @@ def _cut_out(text: str, offset: int, own: Redacted, spans: Sequence[_Span]) -> s
     ]
     if [(start, end) for start, end, _ in inside] == list(own.spans):
         return own.text
-    said, at = "", 0
+    redacted, copied_to = "", 0
     for start, end, entity in inside:
-        said += f"{text[at:start]}[{entity}]"
-        at = end
-    return said + text[at:]
+        redacted += f"{text[copied_to:start]}[{entity}]"
+        copied_to = end
+    return redacted + text[copied_to:]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mmplatform.derive.adapters.model_files import is_hub_name, locate
+from mmplatform.derive.adapters.model_files import is_hub_name, locate_model
 from mmplatform.errors import Misconfigured
 from mmplatform.local.doctor.finding import Finding
 from mmplatform.local.models import verify
@@ -19,7 +19,7 @@ def check_models(settings: Settings) -> list[Finding]:
 def _model(models_path: Path, setting: str, name: str) -> Finding:
     check = f"model {setting}"
     try:
-        return Finding(check, "ok", str(locate(name, models_path)))
+        return Finding(check, "ok", str(locate_model(name, models_path)))
     except Misconfigured as error:
         if setting == "asr_model" and is_hub_name(name):
             fix = "nothing, when the hub can be reached from here; else download it and name the directory"

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
-from mmplatform.derive.passages import embed, space_of
+from mmplatform.derive.passages import embed, space_name
 from mmplatform.errors import Unavailable
 from mmplatform.land.index.row_codec import IndexRow
 from mmplatform.ports import Embedder, Memo
@@ -66,7 +66,7 @@ class Copier:
         self._index = index
         self._source = source
         self._embedder = embedder
-        self._target = space_of(embedder)
+        self._target = space_name(embedder)
         self._memo = memo
 
     def bucket(self, bucket: str, told: Told = lambda done, of: None) -> Copied:  # noqa: ARG005 - names say what it is told

@@ -17,7 +17,7 @@ from typing import Final
 import structlog
 
 from mmplatform.buckets import BUCKET_NAMES
-from mmplatform.derive.passages import space_of
+from mmplatform.derive.passages import space_name
 from mmplatform.errors import Conflict, Rejected, Unavailable
 from mmplatform.land.index.embedder_registry import Space, SpaceLog, Spaces
 from mmplatform.land.index.store import ChromaIndex
@@ -243,7 +243,7 @@ class Swapping:
 
 def _expected(state: Spaces, embedder: Embedder) -> Space:
     """The space beside, when it is still this embedder's."""
-    if state.beside is None or state.beside.name != space_of(embedder):
+    if state.beside is None or state.beside.name != space_name(embedder):
         raise Rejected(_SWAPPED)
     return state.beside
 

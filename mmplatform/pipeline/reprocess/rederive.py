@@ -13,7 +13,7 @@ from typing import Any
 from mmplatform.artifacts import Caption, Message, Passage, Quarantined, Retraction, Utterance, artifact_id
 from mmplatform.derive.call.deriver import CallDeriver
 from mmplatform.derive.call.state import CallState
-from mmplatform.derive.passages import Derived
+from mmplatform.derive.passages import DerivedBatch
 from mmplatform.errors import Rejected
 from mmplatform.events import Arrival, Position, utc_now
 from mmplatform.land.lakehouse.row_codec import event_of
@@ -134,7 +134,7 @@ class CallFold:
         self._deriver = deriver
         self._state: CallState | None = None
 
-    def __call__(self, arrival: Arrival[Any]) -> Derived:
+    def __call__(self, arrival: Arrival[Any]) -> DerivedBatch:
         """Take one event in, whatever came before it."""
         self._state, derived = self._deriver.advance(self._state, arrival)
         return derived

@@ -14,7 +14,7 @@ from typing import Final, Protocol
 from pydantic import AwareDatetime, Field
 
 from mmplatform.artifacts import CallLocator, ChatLocator, Locator, Vector
-from mmplatform.derive.passages import space_of
+from mmplatform.derive.passages import space_name
 from mmplatform.events import Identifier, Modality, Record, utc_now
 from mmplatform.land.index.row_codec import Hit
 from mmplatform.ports import Embedder
@@ -107,7 +107,7 @@ class Searcher:
             since=query.since,
             until=query.until,
             k=query.k,
-            embedder=space_of(embedder),
+            embedder=space_name(embedder),
         )
         now = utc_now()
         return SearchAnswer(

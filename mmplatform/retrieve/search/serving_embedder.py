@@ -13,7 +13,7 @@ from typing import Final
 
 import structlog
 
-from mmplatform.derive.passages import space_of
+from mmplatform.derive.passages import space_name
 from mmplatform.errors import PlatformError
 from mmplatform.land.index.embedder_registry import Space, Spaces
 from mmplatform.ports import Embedder
@@ -94,8 +94,8 @@ class Serving:
         self._looked_at = self._clock()
         wanted = spaces.serving if spaces else self._default
         active = {space.name for space in spaces.active} if spaces else {self._default.name}
-        if current is not None and space_of(current) in active:
-            if space_of(current) != wanted.name:
+        if current is not None and space_name(current) in active:
+            if space_name(current) != wanted.name:
                 self._load_beside(wanted)
             return current
         self._now = None  # whoever asks meanwhile waits: the collections of the one before may be gone

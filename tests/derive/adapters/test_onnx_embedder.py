@@ -5,7 +5,7 @@ import logging
 import numpy as np
 import pytest
 
-from mmplatform.derive.adapters.model_files import locate
+from mmplatform.derive.adapters.model_files import locate_model
 from mmplatform.derive.adapters.onnx_embedder import MAX_TOKENS, OnnxEmbedder
 from mmplatform.errors import Misconfigured
 from mmplatform.pipeline.factories import space_named
@@ -86,7 +86,7 @@ def test_the_space_is_known_without_loading_the_model(embedder):
 
 def test_the_unquantised_model_is_a_space_of_its_own_with_nearly_the_same_directions(embedder):
     settings = load(embedder="minilm-fp32")
-    exact = OnnxEmbedder(locate(settings.embedder, settings.models_path))
+    exact = OnnxEmbedder(locate_model(settings.embedder, settings.models_path))
     assert exact.dimensions == embedder.dimensions
     assert space_named(settings).name != space_named(load()).name
     texts = ["my card was declined twice", "the parcel never came", "how do I reset my password?"]

@@ -225,10 +225,10 @@ class TestOnRealModels:
 
     def test_batches_say_what_single_images_say(self, model):
         images = pictures()
-        together = Captioner(str(model), batch=2, max_new_tokens=8)
+        together = Captioner(str(model), max_batch=2, max_new_tokens=8)
         said = captions_of(together, images)
         assert together.batches == [2, 2, 1]
-        assert captions_of(Captioner(str(model), batch=1, max_new_tokens=8), images) == said
+        assert captions_of(Captioner(str(model), max_batch=1, max_new_tokens=8), images) == said
 
     def test_a_hub_s_model_is_loaded_at_the_commit_that_its_version_names(self, hub, blip, llava):
         hub(COMMITS[0], blip)
@@ -244,7 +244,7 @@ class TestOnRealModels:
 
     def test_what_does_not_fit_into_memory_is_tried_in_smaller_batches(self, blip):
         images = pictures(4)
-        captioner = Captioner(str(blip), batch=4, fits=1, max_new_tokens=8)
+        captioner = Captioner(str(blip), max_batch=4, fits=1, max_new_tokens=8)
         assert captions_of(captioner, images) == captions_of(Captioner(str(blip), max_new_tokens=8), images)
         assert captioner.batches == [1, 1, 1, 1]
 

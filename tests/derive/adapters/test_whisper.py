@@ -13,8 +13,8 @@ import pytest
 
 from examples.make.score_speech import normalise
 from mmplatform.artifacts import Passage, Utterance
-from mmplatform.derive.adapters.model_files import locate
-from mmplatform.derive.adapters.whisper import Guards, WhisperTranscriber
+from mmplatform.derive.adapters.model_files import locate_model
+from mmplatform.derive.adapters.whisper import HallucinationFilter, WhisperTranscriber
 from mmplatform.derive.call.deriver import CallDeriver
 from mmplatform.derive.media.audio import decode, split
 from mmplatform.errors import Misconfigured
@@ -55,11 +55,11 @@ def segment(**change) -> Segment:
     ],
 )
 def test_the_most_doubtful_segments_of_real_speech_are_believed(measured):
-    assert Guards().believe(segment(**measured))
+    assert HallucinationFilter().accepts(segment(**measured))
 
 
 def test_a_clear_segment_is_believed():
-    assert Guards().believe(segment())
+    assert HallucinationFilter().accepts(segment())
 
 
 # Each was invented by Whisper base or tiny over noise, clicks or tones.
@@ -78,7 +78,7 @@ def test_a_clear_segment_is_believed():
     ],
 )
 def test_a_doubtful_segment_is_not_believed(doubts):
-    assert not Guards().believe(segment(**doubts))
+    assert not HallucinationFilter().accepts(segment(**doubts))
 
 
 def test_a_directory_without_a_model_is_told(tmp_path):
@@ -89,7 +89,7 @@ def test_a_directory_without_a_model_is_told(tmp_path):
 @pytest.fixture(scope="module")
 def whisper() -> WhisperTranscriber:
     options = load()
-    return WhisperTranscriber(locate(options.asr_model, options.models_path))
+    return WhisperTranscriber(locate_model(options.asr_model, options.models_path))
 
 
 def pink(size: int) -> np.ndarray:
@@ -158,8 +158,8 @@ def said_by(truth, channel: int) -> str:
 def test_words_come_with_times_and_the_encoder_is_paid_for_once(whisper, truth, sides, monkeypatch):
     first = truth["utterances"][0]
     paid = []
-    anew = whisper._encode_anew
-    monkeypatch.setattr(whisper, "_encode_anew", lambda features: paid.append(1) or anew(features))
+    anew = whisper._run_encoder
+    monkeypatch.setattr(whisper, "_run_encoder", lambda features: paid.append(1) or anew(features))
     start_s = first["start_s"] - 0.4
     audio = sides[first["channel"]][round(start_s * RATE) : round((first["end_s"] + 0.4) * RATE)]
     heard = whisper.transcribe(audio)
@@ -179,7 +179,7 @@ def test_a_live_call_is_heard_as_well_as_its_recording_and_tells_no_number(
     whisper, truth, sides, embedder, redactor, tmp_path
 ):
     blobs = FileBlobs(tmp_path)
-    deriver = CallDeriver(whisper, embedder, redactor, MemoryMemo(), blobs, gap_s=3.0)
+    deriver = CallDeriver(whisper, embedder, redactor, MemoryMemo(), blobs, gap_timeout_s=3.0)
     state, found = None, {}
     events = [
         chunk(

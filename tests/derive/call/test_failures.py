@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from mmplatform.artifacts import Passage, Retraction, Utterance, artifact_id
-from mmplatform.derive.call.state import MOST_WAITING
+from mmplatform.derive.call.state import MAX_WAITING_CHUNKS
 from mmplatform.errors import Misconfigured, Rejected, Unavailable
 from mmplatform.events import Arrival, Position
 from mmplatform.pipeline.record_size import LARGEST
@@ -165,12 +165,12 @@ def test_chunks_that_wait_are_waited_for_less_long_before_the_state_outgrows_the
     world = World()
     many = [
         heavy(world.events[0], event_id=f"{n}:" + "ü" * 190, chunk_index=n, start_s=float(n), ingested_at=NOW)
-        for n in range(1, MOST_WAITING)
+        for n in range(1, MAX_WAITING_CHUNKS)
     ]
     largest, artifacts, aside, state = sizes_of(world, many)
     assert largest < LARGEST
     assert gaps(artifacts) == [(0.0, 1.0)]  # what it did not wait for any longer, and all that came is there
-    assert (state.next_index, state.waiting, aside) == (MOST_WAITING, (), [])
+    assert (state.next_index, state.waiting, aside) == (MAX_WAITING_CHUNKS, (), [])
 
 
 def test_speech_in_many_large_chunks_is_cut_before_the_state_outgrows_the_log_and_none_of_it_is_lost():

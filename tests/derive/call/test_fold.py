@@ -120,7 +120,7 @@ class World:
         ]
 
     def deriver(self) -> CallDeriver:
-        return CallDeriver(self.asr, Flat(), self.redactor, self.memo, self.blobs, gap_s=3.0)
+        return CallDeriver(self.asr, Flat(), self.redactor, self.memo, self.blobs, gap_timeout_s=3.0)
 
     def fold(self, events, *, restart: bool = False):
         deriver, state, artifacts, aside = self.deriver(), None, {}, []
@@ -294,7 +294,7 @@ def test_words_that_a_redacted_span_touches_are_hidden():
             ]
 
     world = World()
-    deriver = CallDeriver(world.asr, Flat(), Hides(), world.memo, world.blobs, gap_s=3.0)
+    deriver = CallDeriver(world.asr, Flat(), Hides(), world.memo, world.blobs, gap_timeout_s=3.0)
     state, found = None, []
     for offset, event in enumerate([*world.events, call_end()]):
         state, derived = deriver.advance(state, Arrival(event, Position(topic="t", topic_partition=0, offset=offset)))

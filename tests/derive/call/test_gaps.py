@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mmplatform.artifacts import Retraction, Utterance
-from mmplatform.derive.call.dedup import PAGE
-from mmplatform.derive.call.state import MOST_GAPS, CallState
+from mmplatform.derive.call.dedup import PAGE_CHUNKS
+from mmplatform.derive.call.state import MAX_GAPS, CallState
 from mmplatform.events import Arrival, Position
 from mmplatform.memo import MemoryMemo
 from tests.builders import NOW, call_end, chunk
@@ -68,7 +68,7 @@ def test_a_hole_of_three_hundred_chunks_is_marked_from_its_first_second_to_its_l
 
 def test_the_same_audio_again_is_a_duplicate_wherever_in_the_call_it_lay():
     world = World()
-    many = [silent(world, n, blob=world.events[n % 12].blob) for n in range(2 * PAGE + 20)]
+    many = [silent(world, n, blob=world.events[n % 12].blob) for n in range(2 * PAGE_CHUNKS + 20)]
     artifacts, _, _ = world.fold([*many, LAST])
     again, aside, _ = world.fold([*many, *many[::7], LAST], restart=True)
     assert spoken(again) == spoken(artifacts)
@@ -102,7 +102,7 @@ def test_while_a_chunk_waits_its_repetition_is_a_duplicate_and_other_audio_is_se
 
 def test_when_the_memo_was_lost_a_repetition_of_long_ago_is_said_to_be_unknown():
     world = World()
-    many = [silent(world, n) for n in range(2 * PAGE + 20)]
+    many = [silent(world, n) for n in range(2 * PAGE_CHUNKS + 20)]
     _, aside, state = world.fold(many)
     assert aside == []
     world.memo = MemoryMemo()
@@ -123,13 +123,13 @@ def fold_on(world, state, events):
 
 def test_of_a_source_with_endless_holes_the_last_ones_are_remembered_and_what_comes_for_others_is_set_aside():
     world = World()
-    odd = [silent(world, 2 * n + 1, ingested_s=10 * n) for n in range(MOST_GAPS + 30)]
+    odd = [silent(world, 2 * n + 1, ingested_s=10 * n) for n in range(MAX_GAPS + 30)]
     artifacts, aside, state = world.fold(odd)
-    assert len(state.gaps) == MOST_GAPS
-    assert len(gaps(artifacts)) >= MOST_GAPS + 20
+    assert len(state.gaps) == MAX_GAPS
+    assert len(gaps(artifacts)) >= MAX_GAPS + 20
     found, aside, after = fold_on(world, state, [silent(world, 2), silent(world, state.gaps[5].first)])
     assert reasons_of(aside) == [("call-1:2", "raw_calls", "whether chunk 2 came before is not known any more")]
-    assert len(after.gaps) == MOST_GAPS - 1
+    assert len(after.gaps) == MAX_GAPS - 1
     assert [type(each) for each in found] == [Retraction]
 
 
@@ -207,8 +207,8 @@ def test_of_what_the_end_overtook_only_what_never_came_stays_marked():
 
 def test_of_a_call_that_is_complete_next_to_nothing_is_kept():
     world = World()
-    many = [silent(world, LENGTH_S + n) for n in range(2 * PAGE)]
-    deriver_events = [*world.events, *many, call_end(chunks=LENGTH_S + 2 * PAGE)]
+    many = [silent(world, LENGTH_S + n) for n in range(2 * PAGE_CHUNKS)]
+    deriver_events = [*world.events, *many, call_end(chunks=LENGTH_S + 2 * PAGE_CHUNKS)]
     _, _, state = world.fold(deriver_events)
     assert state.complete
     assert len(state.model_dump_json()) < 500

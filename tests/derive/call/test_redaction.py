@@ -8,7 +8,12 @@ from datetime import timedelta
 import pytest
 
 from mmplatform.artifacts import Passage, Utterance
-from mmplatform.derive.call.redaction import MOST_TOGETHER, NEAR_S, Saying, redact_in_turn
+from mmplatform.derive.call.redaction import (
+    MAX_CONTEXT_PAUSE_S,
+    MAX_CONTEXT_UTTERANCES,
+    SpokenText,
+    redact_with_context,
+)
 from mmplatform.events import Position, encode
 from mmplatform.modalities import CALL
 from mmplatform.pipeline.process import ConsumedRecord, process_one
@@ -126,30 +131,30 @@ def test_a_breath_whose_audio_comes_late_is_read_with_those_around_it():
 
 
 def sayings(*texts, pause_s=1.0):
-    return [Saying(text, n * (1 + pause_s), n * (1 + pause_s) + 1) for n, text in enumerate(texts)]
+    return [SpokenText(text, n * (1 + pause_s), n * (1 + pause_s) + 1) for n, text in enumerate(texts)]
 
 
 def test_a_long_pause_ends_a_number():
-    clean = redact_in_turn(sayings("415", "555", "0123", pause_s=NEAR_S + 0.1), Digits())
+    clean = redact_with_context(sayings("415", "555", "0123", pause_s=MAX_CONTEXT_PAUSE_S + 0.1), Digits())
     assert [each.text for each in clean] == ["415", "555", "0123"]
 
 
 def test_as_many_breaths_are_read_together_as_were_promised_and_no_more():
-    for count in (MOST_TOGETHER, MOST_TOGETHER + 1):
+    for count in (MAX_CONTEXT_UTTERANCES, MAX_CONTEXT_UTTERANCES + 1):
         reader = Digits()
-        redact_in_turn(sayings(*"1234567"[:count]), reader)
-        assert max(len(text.split()) for text in reader.read) == MOST_TOGETHER
+        redact_with_context(sayings(*"1234567"[:count]), reader)
+        assert max(len(text.split()) for text in reader.read) == MAX_CONTEXT_UTTERANCES
 
 
 def test_whole_sentences_are_read_in_pairs_only():
     reader = Digits()
     sentence = "I would like to know why the payment that I made on Monday did not go through"
-    redact_in_turn(sayings(*[sentence] * 5), reader)
+    redact_with_context(sayings(*[sentence] * 5), reader)
     assert len(reader.read) == 5 + 4
 
 
 def test_what_was_read_before_is_not_read_again():
-    known = [Saying(each.text, each.start_s, each.end_s, ()) for each in sayings("yes", "right", "okay")]
+    known = [SpokenText(each.text, each.start_s, each.end_s, ()) for each in sayings("yes", "right", "okay")]
     reader = Digits()
-    redact_in_turn([*known, Saying("415", 6.0, 7.0)], reader)
+    redact_with_context([*known, SpokenText("415", 6.0, 7.0)], reader)
     assert reader.read == ["415", "okay 415", "right okay 415", "yes right okay 415"]

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mmplatform.artifacts import Passage, Retraction, Utterance
-from mmplatform.derive.call.state import MOST_WAITING, CallState
+from mmplatform.derive.call.state import MAX_WAITING_CHUNKS, CallState
 from mmplatform.errors import Unavailable
 from mmplatform.events import Arrival, Position
 from mmplatform.ports import Redacted, Segment, SpokenWord
@@ -173,7 +173,7 @@ def test_a_source_that_sends_much_at_once_without_its_first_chunk_is_not_kept_wa
         world.events[0].model_copy(
             update={"event_id": f"call-1:{n}", "chunk_index": n, "start_s": float(n), "ingested_at": NOW}
         )
-        for n in range(1, MOST_WAITING + 3)
+        for n in range(1, MAX_WAITING_CHUNKS + 3)
     ]
     artifacts, _, state = world.fold(many)
     assert gaps(artifacts) == [(0.0, 1.0)]

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mmplatform.derive.call.vad import QUIET_LINE_DBFS, Cutting, cut
+from mmplatform.derive.call.vad import QUIET_LINE_DBFS, VadConfig, find_speech
 
 RATE = 16_000
 NOISES = np.random.default_rng(7)
@@ -30,7 +30,7 @@ def streamed(audio, chunk_s, cutting=None):
     keep, noise, found, waits = 0, QUIET_LINE_DBFS, [], []
     size = round(chunk_s * RATE)
     for end in [*range(size, audio.size, size), audio.size]:
-        step = cut(audio[keep:end], closed=end == audio.size, noise_dbfs=noise, cutting=cutting)
+        step = find_speech(audio[keep:end], closed=end == audio.size, noise_dbfs=noise, config=cutting)
         found += [((keep + first) / RATE, (keep + last) / RATE) for first, last in step.windows]
         waits += [(end - keep - last) / RATE for _, last in step.windows]
         keep, noise = keep + step.keep_from, step.noise_dbfs
@@ -56,7 +56,7 @@ def test_every_burst_is_one_window_however_it_is_chunked(chunk_s, level):
 
 def test_a_window_is_closed_soon_after_its_pause_began():
     _, waits = streamed(voiced(BURSTS, 16), 0.1)
-    assert max(waits) <= Cutting().short_pause_s - Cutting().pad_s + 0.15
+    assert max(waits) <= VadConfig().short_pause_s - VadConfig().pad_s + 0.15
 
 
 @pytest.mark.parametrize("noise", [0.001, 0.01])
@@ -84,7 +84,7 @@ def test_hesitation_after_a_few_words_is_waited_for():
 def test_speech_without_a_pause_is_cut_where_it_is_quietest(chunk_s):
     audio = voiced([(0.5, 17.0), (17.15, 40.0)], 42)
     windows, _ = streamed(audio, chunk_s)
-    assert max(last - first for first, last in windows) <= Cutting().longest_s + 1
+    assert max(last - first for first, last in windows) <= VadConfig().max_window_s + 1
     assert windows[0][1] == pytest.approx(17.08, abs=0.1)
     joints = [(before[1], after[0]) for before, after in pairwise(windows)]
     assert all(end == start for end, start in joints)
@@ -110,12 +110,12 @@ def test_a_line_that_becomes_noisy_is_no_endless_speech():
 
 
 def test_silence_is_not_kept():
-    step = cut(np.zeros(30 * RATE, dtype=np.float32), closed=False)
-    assert (30 * RATE - step.keep_from) / RATE <= Cutting().pad_s + 0.03
+    step = find_speech(np.zeros(30 * RATE, dtype=np.float32), closed=False)
+    assert (30 * RATE - step.keep_from) / RATE <= VadConfig().pad_s + 0.03
 
 
 def test_nothing_gives_nothing():
-    step = cut(np.empty(0, dtype=np.float32), closed=True)
+    step = find_speech(np.empty(0, dtype=np.float32), closed=True)
     assert (step.windows, step.keep_from) == ((), 0)
 
 
@@ -131,13 +131,13 @@ def test_windows_never_overlap_and_hold_all_speech(lengths, chunk_s, longest_s):
         bursts.append((at, at + speech))
         at += speech + pause
     audio = voiced(bursts, at + 0.5)
-    windows, _ = streamed(audio, chunk_s, Cutting(longest_s=longest_s))
+    windows, _ = streamed(audio, chunk_s, VadConfig(max_window_s=longest_s))
     assert all(first < last for first, last in windows)
     assert all(before[1] <= after[0] for before, after in pairwise(windows))
     inside = np.zeros(audio.size, dtype=bool)
     for first, last in windows:
         inside[round(first * RATE) : round(last * RATE)] = True
-    # Less than ``least_s`` of a voice is a click; all else must be in a window.
+    # Less than ``min_speech_s`` of a voice is a click; all else must be in a window.
     for start, end in bursts:
         if end - start >= 0.3:
             span = inside[round(start * RATE) : round(end * RATE)]

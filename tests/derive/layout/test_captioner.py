@@ -5,7 +5,7 @@ import pytest
 
 from mmplatform.artifacts import Box
 from mmplatform.derive.layout.captioner import LayoutCaptioner
-from mmplatform.derive.layout.reading_order import blocks, reading_order
+from mmplatform.derive.layout.reading_order import group_blocks, reading_order
 from mmplatform.derive.layout.surfaces import find_buttons, find_overlay, find_surfaces, font_size
 from mmplatform.ports import ReadLine
 from tests.derive.screens import Canvas, error_dialog, shop_page
@@ -205,12 +205,12 @@ def test_a_paragraph_is_one_block_and_a_distant_line_another():
         ReadLine(text, box, 0.9)
         for text, box in zip("abcd", boxes((20, 20, 200), (20, 44, 180), (20, 68, 190), (20, 300, 100)), strict=True)
     ]
-    assert blocks(lines) == [[0, 1, 2], [3]]
-    assert blocks([]) == []
+    assert group_blocks(lines) == [[0, 1, 2], [3]]
+    assert group_blocks([]) == []
 
 
 def test_a_block_never_grows_without_end():
     lines = [ReadLine("x" * 90, box, 0.9) for box in boxes(*((20, 24 * k, 500) for k in range(40)))]
-    groups = blocks(lines)
+    groups = group_blocks(lines)
     assert len(groups) > 4
     assert [i for group in groups for i in group] == list(range(40))

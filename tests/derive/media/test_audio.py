@@ -1,4 +1,4 @@
-"""Audio from strangers: every type that is taken, and everything that must be refused with its reason."""
+"""Untrusted audio: every accepted type, and everything that must be refused with its reason."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mmplatform.derive.media.audio import MOST_SECONDS, AudioInfo, decode, probe, split
+from mmplatform.derive.media.audio import MAX_SECONDS, AudioInfo, decode, probe, split
 from mmplatform.errors import Rejected, TooLarge, UnsupportedMedia
 
 SECONDS = 1.5
@@ -117,10 +117,10 @@ BAD = {
     "a header cut short": (WAV[:30], "audio/wav", Rejected, "decoded"),
     "a header alone": (WAV[:44], "audio/wav", Rejected, "without samples|decoded"),
     "another type": (MP3, "audio/wav", UnsupportedMedia, "declared as audio/wav, but the bytes are audio/mpeg"),
-    "a type that is not taken": (WAV, "audio/midi", UnsupportedMedia, "audio/midi is not taken"),
-    "no type": (WAV, "", UnsupportedMedia, "unknown is not taken"),
-    "a picture": (b"\x89PNG\r\n\x1a\n" + bytes(100), "audio/wav", UnsupportedMedia, "no type that is taken"),
-    "a playlist": (b"#EXTM3U\n/etc/passwd\n", "audio/mpeg", UnsupportedMedia, "no type that is taken"),
+    "a type that is not accepted": (WAV, "audio/midi", UnsupportedMedia, "audio/midi is not accepted"),
+    "no type": (WAV, "", UnsupportedMedia, "unknown is not accepted"),
+    "a picture": (b"\x89PNG\r\n\x1a\n" + bytes(100), "audio/wav", UnsupportedMedia, "no accepted type"),
+    "a playlist": (b"#EXTM3U\n/etc/passwd\n", "audio/mpeg", UnsupportedMedia, "no accepted type"),
     "a later piece of a webm": (bytes(500), "audio/webm", UnsupportedMedia, "header and all"),
     "NaN samples": (float_wav(NOT_FINITE), "audio/wav", Rejected, "NaN"),
     "infinite samples": (float_wav(np.full(999, np.inf)), "audio/wav", Rejected, "NaN"),
@@ -149,7 +149,7 @@ def test_nine_channels_are_too_many():
 
 
 def test_a_small_file_that_unpacks_into_too_much_is_refused():
-    data = encoded("flac", "flac", np.zeros((1, round((MOST_SECONDS + 1) * 8000)), dtype=np.float32), 8000)
+    data = encoded("flac", "flac", np.zeros((1, round((MAX_SECONDS + 1) * 8000)), dtype=np.float32), 8000)
     assert len(data) < 200_000
     with pytest.raises(TooLarge, match="split it"):
         probe(data, "audio/flac")

@@ -45,7 +45,7 @@ def test_a_wrongly_declared_type_is_refused_with_both_names():
 
 @pytest.mark.parametrize("declared", ["image/gif", "text/plain", ""])
 def test_types_that_no_decoder_takes_are_refused(declared):
-    with pytest.raises(UnsupportedMedia, match="image/png, image/jpeg and image/webp are taken"):
+    with pytest.raises(UnsupportedMedia, match="image/png, image/jpeg and image/webp are accepted"):
         probe(encoded(noise(), "PNG"), declared, LIMIT)
 
 

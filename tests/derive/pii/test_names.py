@@ -4,11 +4,11 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from mmplatform.derive.adapters.model_files import locate
+from mmplatform.derive.adapters.model_files import locate_model
 from mmplatform.derive.pii.analyzer import LANGUAGE
 from mmplatform.derive.pii.names import _WORD, _may_be_name, may_hold_name
 from mmplatform.derive.pii.redactor import PresidioRedactor
-from mmplatform.derive.pii.vocabulary import NO_NAMES
+from mmplatform.derive.pii.vocabulary import NOT_NAMES
 from mmplatform.settings import load
 from tests.derive.pii.test_redactor import HARMLESS, WRITTEN, one
 
@@ -53,7 +53,7 @@ SAID = [
 ]
 WORD = st.builds(
     lambda word, case, ending: case(word) + ending,
-    st.sampled_from([*sorted(NO_NAMES), *SAID]),
+    st.sampled_from([*sorted(NOT_NAMES), *SAID]),
     CASES,
     st.sampled_from(["", "", "", "'s", "\u2019re", ",", ".", ":", "-", "-It", "_1", "'"]),
 )
@@ -89,7 +89,7 @@ def test_no_part_of_a_word_that_the_model_is_not_asked_about_can_be_a_name(redac
     language = redactor._engine.nlp[LANGUAGE]
     cases = (str.lower, str.capitalize, str.upper, str.title)
     endings = ("", "'s", "'S", "\u2019re", "'ll", "n't", ",", ".", ":", "-", "-It", "_1", "'", "\u2019Li")
-    words = {case(word) + ending for word in [*NO_NAMES, *SAID] for case in cases for ending in endings}
+    words = {case(word) + ending for word in [*NOT_NAMES, *SAID] for case in cases for ending in endings}
     words |= {case(word) for word in language.tokenizer.rules for case in cases}
     unasked = sorted(word for word in words if not may_hold_name(word))
     assert len(unasked) > 5_000
@@ -109,5 +109,5 @@ def test_both_kinds_of_text_are_read_before_the_first_one_comes(monkeypatch):
 
     monkeypatch.setattr("mmplatform.derive.pii.redactor.may_hold_name", may)
     named = load()
-    PresidioRedactor(locate(named.ner_model, named.models_path))
+    PresidioRedactor(locate_model(named.ner_model, named.models_path))
     assert set(asked) == {False, True}

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from mmplatform.derive.adapters.model_files import locate
+from mmplatform.derive.adapters.model_files import locate_model
 from mmplatform.derive.pii.redactor import PresidioRedactor
 from mmplatform.derive.pii.vocabulary import UNITS
 from mmplatform.errors import Misconfigured
@@ -297,7 +297,7 @@ def test_nothing_is_asked_of_the_network(monkeypatch):
     monkeypatch.setattr(socket.socket, "connect", refuse)
     monkeypatch.setattr(socket, "getaddrinfo", refuse)
     config = load()
-    fresh = PresidioRedactor(locate(config.ner_model, config.models_path))
+    fresh = PresidioRedactor(locate_model(config.ner_model, config.models_path))
     assert one(fresh, "dana@example.co.uk, https://example.com/x").entities == ("EMAIL",)
 
 

