@@ -167,7 +167,7 @@ def _open_stream(source: Path | bytes, media_type: str | None) -> Iterator[tuple
             raise Rejected(f"{media_type} without an audio stream")
         stream = container.streams.audio[0]
         if stream.codec_context is None:  # the header names a codec that FFmpeg does not have
-            raise Rejected(f"{media_type} in a codec without a decoder")
+            raise Rejected(f"{media_type} with a codec that has no decoder")
         rate, channels = int(stream.rate or 0), int(stream.codec_context.channels)
         if not 1 <= channels <= MAX_CHANNELS:
             raise Rejected(f"audio with {channels} channels: 1 to {MAX_CHANNELS} are accepted")

@@ -206,5 +206,5 @@ def test_a_file_is_cut_without_losing_a_sample(tmp_path, container, codec, rate)
 def test_a_file_of_another_kind_is_not_cut(tmp_path):
     path = tmp_path / "notes.wav"
     path.write_text("#EXTM3U\nother.wav\n")
-    with pytest.raises(UnsupportedMedia, match="no audio of a type"):
+    with pytest.raises(UnsupportedMedia, match="no audio of an accepted type"):
         list(split(path, 1.0))
