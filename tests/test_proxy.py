@@ -45,7 +45,7 @@ async def post_async(url):
         return (await client.chat(**CHAT)).event_id
 
 
-async def test_loopback_is_called_straight_and_another_host_through_the_proxy(gateway, proxy):
+async def test_loopback_is_called_directly_and_another_host_through_the_proxy(gateway, proxy):
     here = gateway.url
     assert [ask("GET", here)["event_id"], post(here), await post_async(here)] == ["e1"] * 3
     assert post(here.replace("127.0.0.1", "localhost")) == "e1"
@@ -55,7 +55,7 @@ async def test_loopback_is_called_straight_and_another_host_through_the_proxy(ga
     assert len(gateway.asked) == 5
 
 
-def test_a_proxy_that_is_away_is_no_matter_on_loopback(gateway, monkeypatch):
+def test_an_unavailable_proxy_does_not_affect_loopback(gateway, monkeypatch):
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
     monkeypatch.delenv("NO_PROXY", raising=False)
     monkeypatch.delenv("no_proxy", raising=False)
@@ -75,12 +75,12 @@ def test_a_proxy_that_is_away_is_no_matter_on_loopback(gateway, monkeypatch):
         ("http://0.0.0.0:8080", "all://0.0.0.0"),
     ],
 )
-def test_every_way_to_write_this_machine_is_known(url, mount):
+def test_every_form_of_a_loopback_address_is_recognised(url, mount):
     assert loopback_mounts(url) == {mount: None}
 
 
 @pytest.mark.parametrize(
     "url", ["http://10.0.0.1:8080", "http://platform.example", "http://127.0.0.1.example", "http://[::1", ""]
 )
-def test_everything_else_follows_the_environment(url):
+def test_every_other_address_follows_the_environment(url):
     assert loopback_mounts(url) == {}

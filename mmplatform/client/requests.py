@@ -19,8 +19,8 @@ from mmplatform.events import utc_now
 from mmplatform.ingest.schemas import ChatBody
 
 Role = Literal["customer", "agent", "bot", "system"]
-One = TypeVar("One")
-Many = TypeVar("Many")
+OneT = TypeVar("OneT")
+ManyT = TypeVar("ManyT")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,18 +33,18 @@ class GatewayRequest:
     params: Mapping[str, str] = field(default_factory=dict)
 
 
-class GatewayApi(ABC, Generic[One, Many]):
+class GatewayApi(ABC, Generic[OneT, ManyT]):
     """The gateway's API over any transport, synchronous or awaited.
 
     ``event_time`` defaults to now, ``event_id`` to a new one (for chunks and ends: the gateway's, from the call's id).
     """
 
     @abstractmethod
-    def send(self, request: GatewayRequest) -> One:
+    def send(self, request: GatewayRequest) -> OneT:
         """Send a request that returns one acceptance."""
 
     @abstractmethod
-    def send_batch(self, request: GatewayRequest) -> Many:
+    def send_batch(self, request: GatewayRequest) -> ManyT:
         """Send a request that returns a list of acceptances."""
 
     def chat(
@@ -57,7 +57,7 @@ class GatewayApi(ABC, Generic[One, Many]):
         event_id: str | None = None,
         event_time: datetime | None = None,
         source: str = "",
-    ) -> One:
+    ) -> OneT:
         """Send one chat message."""
         fields = {
             "conversation_id": conversation_id,
@@ -70,7 +70,7 @@ class GatewayApi(ABC, Generic[One, Many]):
         }
         return self.send(GatewayRequest("/v1/events/chat", _json(_drop_empty(fields)), "application/json"))
 
-    def chats(self, messages: Sequence[ChatBody]) -> Many:
+    def chats(self, messages: Sequence[ChatBody]) -> ManyT:
         """Send up to 500 chat messages; the acceptances have the same order."""
         dumped = [{"event_id": _new_id()} | message.model_dump(mode="json", exclude_none=True) for message in messages]
         return self.send_batch(GatewayRequest("/v1/events/chat", _json(dumped), "application/json"))
@@ -85,7 +85,7 @@ class GatewayApi(ABC, Generic[One, Many]):
         event_id: str | None = None,
         event_time: datetime | None = None,
         source: str = "",
-    ) -> One:
+    ) -> OneT:
         """Send one image."""
         fields = {
             "conversation_id": conversation_id,
@@ -109,7 +109,7 @@ class GatewayApi(ABC, Generic[One, Many]):
         event_id: str | None = None,
         event_time: datetime | None = None,
         source: str = "",
-    ) -> One:
+    ) -> OneT:
         """Send a chunk of a call; ``event_time`` is when its last sample was captured."""
         fields = {
             "index": str(index),
@@ -133,7 +133,7 @@ class GatewayApi(ABC, Generic[One, Many]):
         event_id: str | None = None,
         event_time: datetime | None = None,
         source: str = "",
-    ) -> One:
+    ) -> OneT:
         """End a call; ``chunks`` is the number of chunks sent."""
         fields = {
             "subject_id": subject_id,

@@ -50,8 +50,8 @@ _LOOP_TIMEOUT_S: Final = 30.0  # no request blocks the loop for a second: blocki
 LISTENER: Final = "gateway"
 INITIAL_OBSTACLES: Final = {
     LISTENER: "does not listen yet",
-    "broker": "has not been asked yet",
-    "blobs": "have not been asked yet",
+    "broker": "not checked yet",
+    "blobs": "not checked yet",
     "lag": "not known yet",
 }
 """Obstacles of the worker's own page before the first check."""

@@ -68,7 +68,7 @@ def ingest_router(deps: IngestDeps) -> APIRouter:
 
     @router.post("/v1/events/screenshot", status_code=202, openapi_extra=_upload(ScreenshotFields, IMAGE_TYPES))
     async def screenshot(request: Request) -> Accepted:
-        """One image: multipart with the fields beside it, or the raw body with fields as query or X- headers."""
+        """One image: multipart with the fields as parts, or the raw body with fields as query or X- headers."""
         with intake.reserve("screenshot") as reservation:
             upload = await read_upload(request, IMAGE_TYPES, deps.settings.max_image_bytes, reservation)
             fields = parse_fields(ScreenshotFields, upload.fields)

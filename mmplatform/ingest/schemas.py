@@ -50,11 +50,11 @@ IMAGE_TYPES: Final[dict[str, str]] = {
 def _to_utc(moment: datetime) -> datetime:
     # Compare before the conversion, which overflows on the first and last days of the calendar.
     if moment < EARLIEST:
-        raise ValueError(f"lies before {EARLIEST:%Y-%m-%d}: a wrong clock")
+        raise ValueError(f"is before {EARLIEST:%Y-%m-%d}: a wrong clock")
     try:
         return moment.astimezone(UTC)
     except OverflowError:
-        raise ValueError("lies beyond the calendar") from None
+        raise ValueError("is beyond the calendar") from None
 
 
 def _not_blank(text: str) -> str:
@@ -168,4 +168,4 @@ def parse_call_id(call_id: str) -> str:
     try:
         return _CALL_ID.validate_python(call_id)
     except ValidationError as error:
-        raise invalid_request(error, at="call_id") from None
+        raise invalid_request(error, default_field="call_id") from None

@@ -28,9 +28,9 @@ class BodyBudget:
 
     def check(self, own_bytes: int, extra_bytes: int) -> None:
         """Return when ``extra_bytes`` fit besides the request's ``own_bytes``. Raises Busy."""
-        others = self.reserved_bytes - own_bytes
-        if others > 0 and self.reserved_bytes + extra_bytes > self._max_bytes:
-            raise Busy(f"{others} bytes of other requests are being written", retry_after=_RETRY_AFTER_S)
+        other_bytes = self.reserved_bytes - own_bytes
+        if other_bytes > 0 and self.reserved_bytes + extra_bytes > self._max_bytes:
+            raise Busy(f"{other_bytes} bytes of other requests are being written", retry_after=_RETRY_AFTER_S)
 
 
 class BodyReservation:

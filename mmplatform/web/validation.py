@@ -21,14 +21,19 @@ class InvalidRequest(Rejected):
         self.errors = errors
 
 
-def invalid_request(error: ValidationError, at: str = "") -> InvalidRequest:
+def invalid_request(error: ValidationError, default_field: str = "") -> InvalidRequest:
     """Convert a validation error, without the input (it may be personal data)."""
-    return invalid_request_from_details(error.errors(include_input=False, include_url=False, include_context=False), at)
+    return invalid_request_from_details(
+        error.errors(include_input=False, include_url=False, include_context=False), default_field
+    )
 
 
-def invalid_request_from_details(found: Sequence[Any], at: str = "") -> InvalidRequest:
+def invalid_request_from_details(found: Sequence[Any], default_field: str = "") -> InvalidRequest:
     """Convert Pydantic's error details; keeps only the location, the rule and its message."""
-    errors = [{"field": _field(e["loc"]) or at or "body", "type": e["type"], "detail": e["msg"]} for e in found[:20]]
+    errors = [
+        {"field": _field(e["loc"]) or default_field or "body", "type": e["type"], "detail": e["msg"]}
+        for e in found[:20]
+    ]
     summary = "; ".join(f"{e['field']}: {e['detail']}" for e in errors[:5])
     return InvalidRequest(f"{len(found)} invalid field(s) in the request: {summary}", errors)
 

@@ -18,14 +18,14 @@ CHAT = {"conversation_id": "c", "subject_id": "s", "role": "customer", "text": "
 
 
 class Scripted:
-    """Answers in turn, the last one for ever; an exception is raised. Remembers what was asked."""
+    """Returns the responses in turn, the last one for ever; raises exceptions. Records the requests."""
 
     def __init__(self, *answers):
         self.answers = list(answers)
-        self.asked = []
+        self.requests = []
 
     def __call__(self, request):
-        self.asked.append((request.url, request.read()))
+        self.requests.append((request.url, request.read()))
         answer = self.answers[0] if len(self.answers) == 1 else self.answers.pop(0)
         if isinstance(answer, Exception):
             raise answer
@@ -42,7 +42,7 @@ def quick(monkeypatch):
     monkeypatch.setattr(client_module, "_JITTER", lambda _: 0.0)
 
 
-def ask(script, **options):
+def send(script, **options):
     waits = []
     with GatewayClient(
         "http://g",
@@ -53,7 +53,7 @@ def ask(script, **options):
         return client.chat(**CHAT), waits
 
 
-async def ask_async(script, **options):
+async def send_async(script, **options):
     waits = []
     async with AsyncGatewayClient(
         "http://g",
@@ -67,26 +67,26 @@ async def ask_async(script, **options):
 @pytest.fixture(params=["plain", "async"])
 def chat(request):
     if request.param == "plain":
-        return ask
-    return lambda script, **options: asyncio.run(ask_async(script, **options))
+        return send
+    return lambda script, **options: asyncio.run(send_async(script, **options))
 
 
-def test_an_acceptance_says_where_the_event_lies(chat):
+def test_an_acceptance_has_the_events_position(chat):
     accepted, waits = chat(Scripted(httpx.Response(202, json=ACCEPTED)))
     assert accepted.model_dump() == ACCEPTED
     assert waits == []
 
 
-def test_lost_connections_and_503_are_tried_again_with_the_very_same_request(chat):
+def test_lost_connections_and_503_are_retried_with_the_identical_request(chat):
     script = Scripted(httpx.ConnectError("x"), httpx.ReadTimeout("x"), problem(503), httpx.Response(202, json=ACCEPTED))
     _, waits = chat(script)
     assert [kind for kind, _ in waits] == [Unavailable] * 3
-    assert len(script.asked) == 4
-    assert len(set(script.asked)) == 1
-    assert json.loads(script.asked[0][1])["event_id"]
+    assert len(script.requests) == 4
+    assert len(set(script.requests)) == 1
+    assert json.loads(script.requests[0][1])["event_id"]
 
 
-def test_a_busy_gateway_is_not_asked_sooner_than_it_said(chat):
+def test_a_busy_gateway_is_not_retried_before_its_retry_after(chat):
     script = Scripted(problem(429, **{"Retry-After": "0.02"}), httpx.Response(202, json=ACCEPTED))
     _, waits = chat(script)
     assert waits == [(Busy, 0.02)]
@@ -95,11 +95,11 @@ def test_a_busy_gateway_is_not_asked_sooner_than_it_said(chat):
 @pytest.mark.parametrize(
     ("answer", "error"), [(problem(429, **{"Retry-After": "0"}), Busy), (problem(503), Unavailable)]
 )
-def test_patience_ends(chat, answer, error):
+def test_retries_end(chat, answer, error):
     script = Scripted(answer)
     with pytest.raises(error, match="why"):
         chat(script, max_attempts=3)
-    assert len(script.asked) == 3
+    assert len(script.requests) == 3
 
 
 @pytest.mark.parametrize(
@@ -111,16 +111,16 @@ def test_a_refusal_is_final_and_keeps_its_reason(chat, status, error):
     with pytest.raises(error, match=f"{status}: why") as caught:
         chat(script)
     assert type(caught.value) is error
-    assert len(script.asked) == 1
+    assert len(script.requests) == 1
 
 
 @pytest.mark.parametrize("answer", [httpx.Response(200, text="<html>"), httpx.Response(200, json={"hello": 1})])
-def test_what_is_no_gateway_is_told(chat, answer):
+def test_a_server_that_is_no_gateway_is_reported(chat, answer):
     with pytest.raises(Permanent, match="no gateway"):
         chat(Scripted(answer))
 
 
-def test_a_busy_gateway_says_how_far_behind_it_is():
+def test_a_busy_gateway_reports_its_backlog():
     body = {"detail": "behind", "lag": 31, "oldest_s": 2.5, "low_water": "many", "other": 1}
     busy = httpx.Response(429, headers={"Retry-After": "0"}, json=body)
     with pytest.raises(Busy) as caught:
@@ -133,7 +133,7 @@ def test_a_retry_date_is_waited_for_like_an_unknown_time():
     assert client_module._retry_after(problem(429)) == 5.0
 
 
-async def test_everything_that_a_client_posts_is_taken_by_the_gateway(tmp_path):
+async def test_every_request_of_a_client_is_accepted_by_the_gateway(tmp_path):
     async with (
         memory_gateway(tmp_path) as gateway,
         AsyncGatewayClient("http://gateway", transport=gateway.transport) as client,

@@ -14,7 +14,7 @@ from mmplatform.kafka.reader import LogEntry, Watermarks
 
 
 class MemoryLog:
-    """Writer and reader in one. ``failure`` is what every call raises while it is set; ``held`` keeps acks back."""
+    """Writer and reader in one. Every call raises ``failure`` while it is set; ``pending_acks`` delays acks."""
 
     def __init__(self, topic_partitions: int = 4):
         self.failure: PlatformError | None = None
@@ -56,8 +56,8 @@ class MemoryLog:
         return [self.send(r.topic, r.key, r.value, timestamp=r.timestamp, headers=r.headers).result() for r in records]
 
     def release(self):
-        held, self.pending_acks = self.pending_acks or [], None
-        for future, position in held:
+        acks, self.pending_acks = self.pending_acks or [], None
+        for future, position in acks:
             future.set_result(position)
 
     def commit(self, group, topic, number, offset):
@@ -65,13 +65,13 @@ class MemoryLog:
 
     def watermarks(self, topics):
         self.check_reachable()
-        self._known(topics)
+        self._require_topics(topics)
         return {t: {n: Watermarks(0, len(e)) for n, e in self._records[t].items()} for t in topics}
 
     def lag(self, group, topics):
         return {
-            topic: {n: m.high - self._committed.get((group, topic, n), 0) for n, m in marks.items()}
-            for topic, marks in self.watermarks(topics).items()
+            topic: {n: m.high - self._committed.get((group, topic, n), 0) for n, m in watermarks.items()}
+            for topic, watermarks in self.watermarks(topics).items()
         }
 
     def oldest_pending_at(self, group, topic):
@@ -88,9 +88,12 @@ class MemoryLog:
 
     def read(self, topic, since=None, until=None):
         self.check_reachable()
-        self._known([topic])
+        self._require_topics([topic])
         for number, entries in self._records[topic].items():
-            first, end = self._place(entries, number, since, 0), self._place(entries, number, until, len(entries))
+            first, end = (
+                self._resolve_bound(entries, number, since, 0),
+                self._resolve_bound(entries, number, until, len(entries)),
+            )
             yield from entries[first:end]
 
     def check_reachable(self):
@@ -100,13 +103,13 @@ class MemoryLog:
     def close(self):
         pass
 
-    def _known(self, topics):
+    def _require_topics(self, topics):
         for topic in topics:
             if topic not in self._records:
                 raise Misconfigured(f"no topic {topic}")
 
     @staticmethod
-    def _place(entries, number, bound, default):
+    def _resolve_bound(entries, number, bound, default):
         if bound is None:
             return default
         if isinstance(bound, datetime):

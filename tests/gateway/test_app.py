@@ -1,4 +1,4 @@
-"""The composed gateway: health, metrics, a broker that goes and comes, and a process that stops when it is told."""
+"""The composed gateway: health, metrics, a broker that stops and restarts, and a process that drains on a signal."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from tests.ingest.gateways import chat_body, memory_gateway, memory_parts, pictu
 from tests.servers.broker import FOREIGN, embedded_broker
 from tests.servers.process import answers, free_ports, running
 
-ours_alone = pytest.mark.skipif(bool(FOREIGN), reason="stops and starts its broker, so it needs the embedded one")
+embedded_only = pytest.mark.skipif(bool(FOREIGN), reason="stops and starts its broker, so it needs the embedded one")
 
 
 @pytest.fixture
 async def gateway(tmp_path):
-    async with memory_gateway(tmp_path) as made:
-        yield made
+    async with memory_gateway(tmp_path) as gateway:
+        yield gateway
 
 
 async def until(check, seconds=20.0):
@@ -36,22 +36,22 @@ async def until(check, seconds=20.0):
             await asyncio.sleep(0.05)
 
 
-def says(http, status):
+def ready_status(http, status):
     async def check():
         return (await http.get("/readyz")).status_code == status
 
     return check
 
 
-async def test_a_gateway_is_healthy_at_once_and_ready_when_it_knows_the_lag(gateway):
+async def test_a_gateway_is_healthy_at_once_and_ready_when_it_has_observed_the_lag(gateway):
     assert (await gateway.http.get("/healthz")).text == "ok"
-    await until(says(gateway.http, 200))
+    await until(ready_status(gateway.http, 200))
     ready = (await gateway.http.get("/readyz")).json()
     assert ready == {"ready": True, "checks": {"broker": "ok", "blobs": "ok", "lag": "ok"}}
 
 
-async def test_a_gateway_without_its_broker_is_not_ready_and_does_not_say_where_it_was(gateway):
-    await until(says(gateway.http, 200))
+async def test_a_gateway_without_its_broker_is_not_ready_and_names_no_address(gateway):
+    await until(ready_status(gateway.http, 200))
     gateway.log.failure = Unavailable("nobody at secret-host:9092")
     answer = await gateway.http.get("/readyz")
     assert answer.status_code == 503
@@ -103,7 +103,7 @@ async def test_what_a_source_can_send_is_described(gateway):
     assert {"index", "start_s", "subject_id"} <= {parameter["name"] for parameter in chunk["parameters"]}
 
 
-async def test_routers_of_other_rooms_join_with_the_same_errors(tmp_path):
+async def test_routers_of_other_packages_have_the_same_errors(tmp_path):
     router = APIRouter()
 
     @router.get("/v1/other")
@@ -121,7 +121,7 @@ async def test_routers_of_other_rooms_join_with_the_same_errors(tmp_path):
         assert "4111" not in answer.text
 
 
-async def test_stopping_answers_what_is_open_before_the_log_is_closed(tmp_path):
+async def test_shutdown_answers_open_requests_before_the_log_is_closed(tmp_path):
     closed_with = []
     parts, log = memory_parts(tmp_path)
     parts = type(parts)(
@@ -134,16 +134,16 @@ async def test_stopping_answers_what_is_open_before_the_log_is_closed(tmp_path):
     log.pending_acks = []
     async with app.router.lifespan_context(app):
         http = httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://g")
-        gone = asyncio.create_task(http.post("/v1/events/chat", json=chat_body()))
+        request_task = asyncio.create_task(http.post("/v1/events/chat", json=chat_body()))
         await asyncio.to_thread(log.sent.wait, 10)
-        gone.cancel()
+        request_task.cancel()
         asyncio.get_running_loop().call_later(0.2, log.release)
     assert closed_with == [1]
     assert log.pending_acks is None
     await http.aclose()
 
 
-async def test_beside_an_old_one_it_does_not_begin_before_it_knows_the_lag(tmp_path):
+async def test_on_a_shared_port_it_does_not_start_before_it_has_observed_the_lag(tmp_path):
     parts, _ = memory_parts(tmp_path, gateway_share_port=True)
     prepared = threading.Event()
     parts = GatewayParts(parts.ingest, parts.log_reader, lambda: prepared.wait(20), parts.close)
@@ -153,7 +153,7 @@ async def test_beside_an_old_one_it_does_not_begin_before_it_knows_the_lag(tmp_p
         assert all(gate.lag is not None for gate in parts.ingest.gates.values())
 
 
-async def test_the_workers_page_is_not_ready_before_anybody_has_looked(tmp_path):
+async def test_the_workers_page_is_not_ready_before_the_first_check(tmp_path):
     parts, _ = memory_parts(tmp_path)
     parts = GatewayParts(parts.ingest, parts.log_reader, parts.create_topics, parts.close, Readiness(INITIAL_OBSTACLES))
     for gate in parts.ingest.gates.values():
@@ -163,7 +163,7 @@ async def test_the_workers_page_is_not_ready_before_anybody_has_looked(tmp_path)
     assert set(parts.readiness.reasons()) == {"gateway"}, "it listens when its server does"
 
 
-async def test_a_loop_that_stands_still_is_told_to_whoever_kills_what_hangs(tmp_path, monkeypatch):
+async def test_a_blocked_event_loop_is_reported_as_hanging(tmp_path, monkeypatch):
     monkeypatch.setattr("mmplatform.gateway.app._READINESS_INTERVAL_S", 0.01)
     clock = [0.0]
     parts, _ = memory_parts(tmp_path)
@@ -176,16 +176,16 @@ async def test_a_loop_that_stands_still_is_told_to_whoever_kills_what_hangs(tmp_
     async with create_app(parts.ingest.settings, parts).router.lifespan_context(None):
         await asyncio.sleep(0.05)
         assert readiness.hangs() == ""
-        clock[0] += 31.0  # and the loop takes nothing up meanwhile: nothing is awaited here
+        clock[0] += 31.0  # and the loop is blocked meanwhile: nothing is awaited here
         assert readiness.hangs() == "takes up nothing (for 31 s)"
         await until(beats)
     clock[0] += 1000.0
     assert readiness.hangs() == "", "while it drains nothing is expected of it"
 
 
-async def test_its_tasks_survive_the_unforeseen_and_the_log_is_closed_all_the_same(tmp_path):
+async def test_its_tasks_survive_unexpected_errors_and_the_log_is_still_closed(tmp_path):
     parts, _ = memory_parts(tmp_path)
-    prepared, looked, closed = [], [], []
+    prepared, checked, closed = [], [], []
 
     def create_topics():
         prepared.append(1)
@@ -193,8 +193,8 @@ async def test_its_tasks_survive_the_unforeseen_and_the_log_is_closed_all_the_sa
             raise RuntimeError("SECRET")
 
     def check_reachable():
-        looked.append(1)
-        if len(looked) == 1:
+        checked.append(1)
+        if len(checked) == 1:
             raise RuntimeError("SECRET")
 
     parts.log_reader.check_reachable = check_reachable
@@ -202,18 +202,18 @@ async def test_its_tasks_survive_the_unforeseen_and_the_log_is_closed_all_the_sa
     app = create_app(parts.ingest.settings, parts)
     transport = httpx.ASGITransport(app=app)
     async with app.router.lifespan_context(app), httpx.AsyncClient(transport=transport, base_url="http://g") as http:
-        await until(says(http, 200))
+        await until(ready_status(http, 200))
     assert len(prepared) == 2
     assert closed == [1]
 
 
-async def test_a_blob_store_that_hangs_is_told_soon_and_holds_one_thread_only(tmp_path, monkeypatch):
+async def test_a_hanging_blob_store_is_reported_soon_and_occupies_one_thread(tmp_path, monkeypatch):
     monkeypatch.setattr("mmplatform.gateway.app._PROBE_TIMEOUT_S", 0.05)
     parts, _ = memory_parts(tmp_path)
-    asked, back = [], threading.Event()
+    probes, back = [], threading.Event()
 
     def exists(_):
-        asked.append(1)
+        probes.append(1)
         return back.wait(20)
 
     monkeypatch.setattr(parts.ingest.blobs, "exists", exists)
@@ -221,7 +221,7 @@ async def test_a_blob_store_that_hangs_is_told_soon_and_holds_one_thread_only(tm
     try:
         found = [(await asyncio.wait_for(checker.check(), 10))["blobs"] for _ in range(3)]
         assert found == ["does not answer"] * 3
-        assert len(asked) == 1
+        assert len(probes) == 1
         assert "blobs" in parts.readiness.reasons()
     finally:
         back.set()
@@ -233,12 +233,12 @@ async def test_a_blob_store_that_hangs_is_told_soon_and_holds_one_thread_only(tm
     assert "blobs" not in parts.readiness.reasons()
 
 
-def test_no_broker_address_is_told_before_anything_listens(tmp_path):
+def test_a_missing_broker_address_fails_before_the_gateway_listens(tmp_path):
     with pytest.raises(Misconfigured, match="MMPLATFORM_KAFKA"):
         serve(load(kafka="", gateway_port=0, data_dir=tmp_path))
 
 
-def test_a_port_in_use_is_told_with_its_mend(tmp_path):
+def test_a_port_in_use_is_reported_with_the_fix(tmp_path):
     import socket
 
     with socket.create_server(("127.0.0.1", 0)) as taken:
@@ -248,8 +248,8 @@ def test_a_port_in_use_is_told_with_its_mend(tmp_path):
 
 
 @pytest.mark.broker
-@ours_alone
-async def test_a_broker_that_goes_away_is_503_and_one_that_comes_back_is_202(tmp_path):
+@embedded_only
+async def test_a_stopped_broker_is_503_and_a_restarted_one_is_202(tmp_path):
     port = free_ports(1)[0]
     settings = load(kafka=f"127.0.0.1:{port}", data_dir=tmp_path / "data", topic_prefix="eu.")
     app = create_app(settings)
@@ -260,7 +260,7 @@ async def test_a_broker_that_goes_away_is_503_and_one_that_comes_back_is_202(tmp
     ):
         assert (await http.get("/readyz")).status_code == 503
         with embedded_broker(tmp_path / "broker", port):
-            await until(says(http, 200))
+            await until(ready_status(http, 200))
             first = await http.post("/v1/events/chat", json=chat_body())
             assert first.status_code == 202
             assert first.json()["position"]["topic"] == "interactions.chat"
@@ -268,7 +268,7 @@ async def test_a_broker_that_goes_away_is_503_and_one_that_comes_back_is_202(tmp
         assert away.status_code == 503
         assert away.headers["retry-after"]
         with embedded_broker(tmp_path / "broker", port):
-            await until(says(http, 200))
+            await until(ready_status(http, 200))
             assert (await http.post("/v1/events/chat", json=chat_body())).json() == first.json() | {"duplicate": True}
             back = await http.post("/v1/events/chat", json=chat_body(event_id="e2"))
             assert back.status_code == 202
@@ -310,7 +310,7 @@ uvicorn.run(app, port=int(sys.argv[2]), log_config=None)
 """
 
 
-def test_an_unforeseen_error_is_answered_and_logged_without_its_message_by_a_real_server(tmp_path):
+def test_an_unexpected_error_is_answered_and_logged_without_its_message_by_a_real_server(tmp_path):
     port, log = free_ports(1)[0], tmp_path / "gateway.log"
     command = [sys.executable, "-c", STUMBLING, str(tmp_path / "data"), str(port)]
     with running(command, log=log, ready=answers(port, "/healthz")):
@@ -337,7 +337,7 @@ SERVE = (
 
 @pytest.mark.broker
 @pytest.mark.models  # search joins the process, with its embedder
-@ours_alone
+@embedded_only
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_gateway_process_drains_and_ends_with_zero(tmp_path, number):
     port = free_ports(1)[0]

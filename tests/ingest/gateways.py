@@ -25,6 +25,11 @@ from mmplatform.web.body_budget import BodyBudget
 from tests.doubles.memory_log import MemoryLog
 from tests.waiting import eventually
 
+SECRET = "4111-1111-1111-1111"
+SCREENSHOT_FIELDS = {"conversation_id": "c1", "subject_id": "s1", "event_id": "shot-1"}
+CHUNK_FIELDS = {"index": "0", "start_s": "0", "subject_id": "s1"}
+FORM_HEAD = b'--b\r\nContent-Disposition: form-data; name="file"; filename="a.png"\r\nContent-Type: image/png\r\n\r\n'
+
 
 @dataclass
 class Gateway:
@@ -66,7 +71,7 @@ async def memory_gateway(tmp_path, **settings):
         app.router.lifespan_context(app),
         httpx.AsyncClient(transport=transport, base_url="http://gateway") as http,
     ):
-        # The first look at the lag comes with the start: what a test tells a gate must not come before it.
+        # The lag is first observed at the start: a test's own observations must come after it.
         gates = parts.ingest.gates.values()
         await asyncio.to_thread(eventually, lambda: all(gate.backlog is not None for gate in gates))
         yield Gateway(http, transport, log, parts.ingest, parts.ingest.settings)
@@ -98,3 +103,15 @@ def picture(kind="PNG", size=(32, 24), seed=0):
     out = io.BytesIO()
     Image.fromarray(pixels).save(out, kind)
     return out.getvalue()
+
+
+def assert_problem(answer, status):
+    assert answer.status_code == status, answer.text
+    assert answer.headers["content-type"] == "application/problem+json"
+    body = answer.json()
+    assert body["status"] == status
+    assert body["title"]
+    assert body["detail"]
+    assert body["type"].startswith("urn:mmplatform:problem:")
+    assert SECRET not in answer.text
+    return body

@@ -38,7 +38,7 @@ def observe(gate, clock, *lags):
         gate.observe(lag)
 
 
-def test_a_gate_that_knows_nothing_is_open(gate):
+def test_a_gate_without_an_observation_is_open(gate):
     gate.check()
     assert gate.lag is None
 
@@ -58,7 +58,7 @@ def test_a_gate_closes_at_high_water_and_opens_at_low_water_only(gate, clock):
     gate.check()
 
 
-def test_between_two_looks_no_more_is_taken_than_high_water_allows(gate, clock):
+def test_between_two_observations_no_more_is_accepted_than_high_water_allows(gate, clock):
     observe(gate, clock, 60)
     for _ in range(40):
         gate.check()
@@ -66,12 +66,12 @@ def test_between_two_looks_no_more_is_taken_than_high_water_allows(gate, clock):
     with pytest.raises(Busy, match="60 events behind at the last check and has accepted 40") as caught:
         gate.check()
     assert (caught.value.retry_after, caught.value.hint["lag"]) == (1.0, 100)
-    observe(gate, clock, 60)  # as many were worked off as came: it was never behind
+    observe(gate, clock, 60)  # the derivers kept up: it was never behind
     gate.check()
     assert not gate.closed
 
 
-def test_what_was_taken_while_the_log_was_read_counts_until_the_next_look(gate, clock):
+def test_events_accepted_while_the_lag_was_read_count_until_the_next_observation(gate, clock):
     observe(gate, clock, 0)
     before = gate.accepted_count
     for _ in range(100):
@@ -83,7 +83,7 @@ def test_what_was_taken_while_the_log_was_read_counts_until_the_next_look(gate, 
     gate.check()
 
 
-def test_while_nobody_can_look_a_gate_stays_as_it_was(gate, clock):
+def test_without_recent_observations_a_gate_keeps_its_state(gate, clock):
     observe(gate, clock, 60)
     for _ in range(200):
         gate.record_accepted()
@@ -94,45 +94,45 @@ def test_while_nobody_can_look_a_gate_stays_as_it_was(gate, clock):
 
 
 @pytest.mark.parametrize("policy", ["buffer", "shed"])
-def test_only_a_source_that_is_slowed_waits_for_the_next_look(policy, clock):
+def test_only_a_throttled_source_waits_for_the_next_observation(policy, clock):
     gate = BackpressureGate("chat", BackpressureThresholds(100, 40), policy=policy, clock=clock)
     observe(gate, clock, 99)
     gate.record_accepted()
     assert gate.check() == ()
 
 
-def wait_of(gate):
+def retry_after(gate):
     with pytest.raises(Busy) as caught:
         gate.check()
     return caught.value.retry_after
 
 
-def test_the_wait_is_what_draining_to_low_water_takes(gate, clock):
+def test_retry_after_follows_the_drain_rate(gate, clock):
     observe(gate, clock, 1_000, *range(990, 490, -10))
-    assert 46 <= wait_of(gate) <= 48  # 460 above low water at 10 a second
+    assert 46 <= retry_after(gate) <= 48  # 460 above low water at 10 a second
 
 
-def test_a_wait_is_never_zero_or_endless(gate, clock):
+def test_retry_after_is_never_zero_or_endless(gate, clock):
     observe(gate, clock, 200)
-    assert wait_of(gate) == 5.0  # the rate is not known yet
+    assert retry_after(gate) == 5.0  # the rate is not known yet
     observe(gate, clock, 300, 400)
-    assert wait_of(gate) == 5.0  # it grows: no end can be told
+    assert retry_after(gate) == 5.0  # the lag grows: no rate is known
     observe(gate, clock, *range(100_000, 99_900, -1))
-    assert 1.0 <= wait_of(gate) <= 60.0
+    assert 1.0 <= retry_after(gate) <= 60.0
     observe(gate, clock, 41)
-    assert wait_of(gate) == 1.0
+    assert retry_after(gate) == 1.0
 
 
 def test_low_water_above_high_water_still_gives_a_gate_that_opens(clock):
     gate = BackpressureGate("chat", BackpressureThresholds(10, 50), clock=clock)
     observe(gate, clock, 10)
-    wait_of(gate)
+    retry_after(gate)
     observe(gate, clock, 9)
     gate.check()
 
 
-def test_each_modality_has_marks_of_its_own():
-    """What is minutes of work for one is hours for another."""
+def test_each_modality_has_its_own_thresholds():
+    """The same lag is minutes of work for one modality and hours for another."""
     gates = open_gates(load(kafka="x"))
     for gate in gates.values():
         gate.observe(5_000)
@@ -168,7 +168,7 @@ class Reader:
         return None
 
 
-async def test_the_watch_tells_each_gate_the_lag_of_its_derivers():
+async def test_the_watch_updates_each_gate_with_the_lag_of_its_derivers():
     settings = load(kafka="x", topic_prefix="eu.", chat_high_water=50, call_high_water=60, screenshot_high_water=10)
     gates, reader = open_gates(settings), Reader(60)
     watch = asyncio.create_task(watch_lag(settings, gates, reader, interval_s=0))
@@ -204,7 +204,7 @@ def test_the_total_is_over_all_topic_partitions():
     assert read_backlog(settings, "call", log) == DeriverBacklog(0, 0.0)
 
 
-def test_the_age_is_that_of_the_oldest_event_that_is_not_done():
+def test_the_age_is_that_of_the_oldest_pending_event():
     settings, log = load(kafka="x"), MemoryLog(topic_partitions=1)
     for spec in required_topics(settings):
         log.create(spec.name)
@@ -217,7 +217,7 @@ def test_the_age_is_that_of_the_oldest_event_that_is_not_done():
     assert read_backlog(settings, "chat", log) == DeriverBacklog(0, 0.0)
 
 
-def test_a_clock_that_was_set_back_makes_nothing_young_or_negative():
+def test_a_clock_that_was_set_back_gives_no_negative_age():
     settings, log = load(kafka="x"), MemoryLog()
     for spec in required_topics(settings):
         log.create(spec.name)
@@ -225,7 +225,7 @@ def test_a_clock_that_was_set_back_makes_nothing_young_or_negative():
     assert read_backlog(settings, "chat", log) == DeriverBacklog(1, 0.0)
 
 
-def test_an_old_event_closes_a_gate_although_few_wait(clock):
+def test_an_old_event_closes_a_gate_although_few_are_pending(clock):
     gate = BackpressureGate("chat", BackpressureThresholds(100, 40, 60.0, 20.0), clock=clock)
     gate.observe(2, 61.0)
     with pytest.raises(Busy, match="the oldest for 61 s") as caught:
@@ -238,13 +238,13 @@ def test_an_old_event_closes_a_gate_although_few_wait(clock):
     assert gate.high_water_count == 1
 
 
-def test_a_gate_says_why_it_sheds_and_a_buffering_one_takes_everything(clock):
+def test_a_shedding_gate_gives_its_reasons_and_a_buffering_one_accepts_everything(clock):
     shedding = BackpressureGate("chat", BackpressureThresholds(100, 40, 60.0, 20.0), policy="shed", clock=clock)
     assert shedding.check() == ()
     shedding.observe(100, 61.0)
     assert shedding.check() == ("lag", "age")
     shedding.observe(50, 30.0)
-    assert shedding.check() == ("lag", "age"), "what began it is the reason until it ends"
+    assert shedding.check() == ("lag", "age"), "the reasons stay until low water"
     shedding.observe(0)
     assert shedding.check() == ()
     buffering = BackpressureGate("chat", BackpressureThresholds(100, 40), policy="buffer", clock=clock)
@@ -253,7 +253,7 @@ def test_a_gate_says_why_it_sheds_and_a_buffering_one_takes_everything(clock):
     assert buffering.closed
 
 
-def test_policies_and_marks_are_settings_of_each_modality():
+def test_policies_and_thresholds_are_settings_of_each_modality():
     settings = load(kafka="x", call_policy="shed", call_high_age_s=7.0)
     assert policy_and_thresholds(settings, "call") == ("shed", BackpressureThresholds(1_000, 500, 7.0, 300.0))
     assert policy_and_thresholds(settings, "chat") == ("slow", BackpressureThresholds(20_000, 10_000, 900.0, 300.0))

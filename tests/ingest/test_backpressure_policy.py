@@ -49,19 +49,19 @@ def test_high_water_is_reached_by_the_lag_or_by_the_age(backlog, reached):
         (DeriverBacklog(0, 0.0), False),
     ],
 )
-def test_it_lasts_until_both_are_down(backlog, still):
+def test_a_modality_stays_behind_until_both_are_down(backlog, still):
     assert is_behind(backlog, THRESHOLDS, was_behind=True) == still
 
 
 @given(backlogs, thresholds)
-def test_between_the_marks_nothing_changes(backlog, given_thresholds):
-    """What begins a state never ends it, whatever the marks are."""
+def test_between_the_thresholds_nothing_changes(backlog, given_thresholds):
+    """A backlog that makes a modality behind never ends that state, with any thresholds."""
     if is_behind(backlog, given_thresholds, was_behind=False):
         assert is_behind(backlog, given_thresholds, was_behind=True)
-    assert not is_behind(DeriverBacklog(0, 0.0), given_thresholds, was_behind=True), "what is empty is never behind"
+    assert not is_behind(DeriverBacklog(0, 0.0), given_thresholds, was_behind=True), "an empty backlog is never behind"
 
 
-def test_an_age_mark_of_nothing_is_not_looked_at():
+def test_an_age_threshold_of_zero_is_off():
     by_lag = BackpressureThresholds(high_lag=10, low_lag=5)
     assert exceeded(DeriverBacklog(9, 10**6), by_lag) == ()
     assert not is_behind(DeriverBacklog(5, 10**6), by_lag, was_behind=True)
@@ -77,12 +77,10 @@ def test_a_policy_matters_only_while_derivers_are_behind(policy, calm, pressed):
 
 
 @given(backlogs, thresholds, st.floats(-(10**4), 10**4))
-def test_a_wait_is_never_none_and_never_endless(backlog, given_thresholds, rate):
+def test_retry_after_is_within_1_to_60_seconds(backlog, given_thresholds, rate):
     assert 1.0 <= retry_after_s(backlog, given_thresholds, rate) <= 60.0
 
 
-def test_a_wait_is_what_draining_takes():
+def test_retry_after_is_the_time_to_low_water():
     assert retry_after_s(DeriverBacklog(240, 0.0), THRESHOLDS, 10.0) == 20.0
-    assert retry_after_s(DeriverBacklog(40, 50.0), THRESHOLDS, 10.0) == 5.0, (
-        "no rate says how long what is old still takes"
-    )
+    assert retry_after_s(DeriverBacklog(40, 50.0), THRESHOLDS, 10.0) == 5.0, "no rate predicts the end of an old event"

@@ -1,4 +1,4 @@
-"""Chats through the gateway: what is taken, what is refused, and that an event id means one record."""
+"""Chats through the gateway: accepted and refused messages, and one record for each event id."""
 
 from __future__ import annotations
 
@@ -12,16 +12,13 @@ from hypothesis import strategies as st
 
 from mmplatform.errors import Unavailable
 from mmplatform.ingest.schemas import MAX_BATCH
-from tests.ingest.gateways import chat_body, memory_gateway
-
-SECRET = "4111-1111-1111-1111"
-PROBLEM = "application/problem+json"
+from tests.ingest.gateways import SECRET, assert_problem, chat_body, memory_gateway
 
 
 @pytest.fixture
 async def gateway(tmp_path):
-    async with memory_gateway(tmp_path, max_chat_chars=100) as made:
-        yield made
+    async with memory_gateway(tmp_path, max_chat_chars=100) as gateway:
+        yield gateway
 
 
 async def post(gateway, body, **changes):
@@ -30,18 +27,6 @@ async def post(gateway, body, **changes):
 
 async def raw(gateway, content, media_type="application/json"):
     return await gateway.http.post("/v1/events/chat", content=content, headers={"Content-Type": media_type})
-
-
-def assert_problem(answer, status):
-    assert answer.status_code == status, answer.text
-    assert answer.headers["content-type"] == PROBLEM
-    body = answer.json()
-    assert body["status"] == status
-    assert body["title"]
-    assert body["detail"]
-    assert body["type"].startswith("urn:mmplatform:problem:")
-    assert SECRET not in answer.text
-    return body
 
 
 async def test_a_message_is_on_the_log_when_it_is_answered(gateway):
@@ -65,7 +50,7 @@ async def test_a_message_is_on_the_log_when_it_is_answered(gateway):
     assert (event.text, event.role, event.subject_id, event.source) == ("hello", "customer", "s1", "crm")
 
 
-async def test_an_id_and_a_time_are_given_to_what_has_none(gateway):
+async def test_a_message_without_id_and_time_gets_both(gateway):
     body = chat_body()
     del body["event_id"]
     answers = [await post(gateway, body), await post(gateway, body)]
@@ -95,7 +80,7 @@ async def test_one_wrong_message_refuses_its_list_and_says_which(gateway):
     assert gateway.events() == []
 
 
-async def test_the_same_again_is_a_duplicate_at_the_first_position(gateway):
+async def test_a_repeated_message_is_a_duplicate_at_the_first_position(gateway):
     first = (await post(gateway, chat_body())).json()
     again = await post(gateway, chat_body())
     assert again.status_code == 202
@@ -103,7 +88,7 @@ async def test_the_same_again_is_a_duplicate_at_the_first_position(gateway):
     assert len(gateway.events()) == 1
 
 
-async def test_the_same_with_another_stamp_is_the_same_arrival(gateway):
+async def test_a_repeated_message_with_another_time_is_a_duplicate(gateway):
     await post(gateway, chat_body(event_time="2026-03-01T12:00:00Z"))
     again = await post(gateway, chat_body(event_time="2026-03-01T12:00:07Z"))
     assert again.json()["duplicate"]
@@ -140,19 +125,19 @@ async def test_concurrent_posts_of_one_event_write_one_record(gateway):
     assert len(gateway.events()) == 1
 
 
-async def test_a_caller_that_goes_away_does_not_stop_the_write(gateway):
+async def test_a_disconnected_caller_does_not_stop_the_write(gateway):
     gateway.log.pending_acks = []
-    gone = asyncio.create_task(post(gateway, chat_body()))
+    request_task = asyncio.create_task(post(gateway, chat_body()))
     await asyncio.to_thread(gateway.log.sent.wait, 10)
-    gone.cancel()
+    request_task.cancel()
     with pytest.raises(asyncio.CancelledError):
-        await gone
+        await request_task
     gateway.log.release()
     assert (await post(gateway, chat_body())).json()["duplicate"]
     assert len(gateway.events()) == 1
 
 
-async def test_a_failed_write_is_forgotten_and_can_be_repeated(gateway):
+async def test_a_failed_write_is_not_cached_and_can_be_repeated(gateway):
     gateway.log.failure = Unavailable("the broker is away")
     answer = await post(gateway, chat_body())
     assert_problem(answer, 503)
@@ -161,7 +146,7 @@ async def test_a_failed_write_is_forgotten_and_can_be_repeated(gateway):
     assert not (await post(gateway, chat_body())).json()["duplicate"]
 
 
-async def test_a_surge_is_slowed_before_the_next_look_at_the_log(tmp_path):
+async def test_a_surge_is_throttled_before_the_next_observation_of_the_lag(tmp_path):
     async with memory_gateway(tmp_path, chat_high_water=3, chat_low_water=1) as gateway:
         for event_id in ("e1", "e1", "e1", "e2", "e3"):  # a repeat is no event more
             assert (await post(gateway, chat_body(event_id=event_id))).status_code == 202
@@ -180,7 +165,7 @@ async def test_a_modality_that_is_behind_answers_429_and_the_others_go_on(gatewa
     assert (await post(gateway, chat_body())).status_code == 202
 
 
-async def test_a_slowed_source_is_told_how_far_behind_it_is(gateway):
+async def test_a_throttled_source_learns_the_backlog(gateway):
     gateway.deps.gates["chat"].observe(10**6, 12.34)
     body = (await post(gateway, chat_body())).json()
     low = gateway.settings.chat_low_water
@@ -191,7 +176,7 @@ async def test_a_slowed_source_is_told_how_far_behind_it_is(gateway):
     }
 
 
-async def test_what_is_shed_is_kept_with_a_mark_and_says_so(tmp_path):
+async def test_a_shed_event_is_stored_with_a_header_and_answered_as_shed(tmp_path):
     async with memory_gateway(tmp_path, chat_policy="shed", call_policy="shed") as gateway:
         assert not (await post(gateway, chat_body())).json()["shed"]
         gateway.deps.gates["chat"].observe(10**9)
@@ -202,14 +187,14 @@ async def test_what_is_shed_is_kept_with_a_mark_and_says_so(tmp_path):
         assert not (await post(gateway, chat_body(event_id="e3"))).json()["shed"]
         end = await gateway.http.post("/v1/calls/c1/end", json={"subject_id": "s1"})
         assert not end.json()["shed"], "without its end the call would stay open"
-        marks = {e.headers["event_id"]: e.headers.get("shed") for e in gateway.log.read("interactions.chat")}
-        assert marks == {b"e1": None, b"e2": b"lag", b"e3": None}
+        shed_headers = {e.headers["event_id"]: e.headers.get("shed") for e in gateway.log.read("interactions.chat")}
+        assert shed_headers == {b"e1": None, b"e2": b"lag", b"e3": None}
         page = (await gateway.http.get("/metrics")).text
         assert 'mmplatform_gateway_shed_total{modality="chat"} 1.0' in page
         assert 'mmplatform_gateway_high_water_reached_total{modality="chat"} 1.0' in page
 
 
-async def test_a_modality_that_buffers_takes_everything_and_counts_it(tmp_path):
+async def test_a_modality_that_buffers_accepts_everything_and_counts_it(tmp_path):
     async with memory_gateway(tmp_path, chat_policy="buffer") as gateway:
         gateway.deps.gates["chat"].observe(10**9, 5.0)
         answer = await post(gateway, chat_body())
@@ -291,11 +276,11 @@ async def test_nonsense_is_refused_without_an_echo(gateway, content):
 
 
 @pytest.mark.parametrize("media_type", ["text/plain", "application/xml", "", "application/x-www-form-urlencoded"])
-async def test_what_is_not_json_is_an_unsupported_media_type(gateway, media_type):
+async def test_a_body_that_is_not_json_is_an_unsupported_media_type(gateway, media_type):
     assert_problem(await raw(gateway, json.dumps(chat_body()), media_type), 415)
 
 
-async def test_a_compressed_body_is_not_taken(gateway):
+async def test_a_compressed_body_is_not_accepted(gateway):
     headers = {"Content-Type": "application/json", "Content-Encoding": "gzip"}
     assert_problem(await gateway.http.post("/v1/events/chat", content=b"x", headers=headers), 415)
 
@@ -305,7 +290,7 @@ async def test_unknown_paths_and_methods_are_problems_too(gateway):
     assert_problem(await gateway.http.get("/v1/events/chat"), 405)
 
 
-async def test_the_unforeseen_is_a_problem_without_details(gateway, monkeypatch):
+async def test_an_unexpected_error_is_a_problem_without_details(gateway, monkeypatch):
     def explode(*_args, **_kwargs):
         raise RuntimeError(SECRET)
 
@@ -321,15 +306,15 @@ texts = st.text(st.characters(exclude_categories=("Cs",), exclude_characters="\x
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(event_id=identifiers, conversation=identifiers, subject=identifiers, text=texts)
-def test_any_sound_message_comes_out_as_it_went_in(tmp_path, event_id, conversation, subject, text):
-    async def there_and_back():
+def test_any_valid_message_is_stored_unchanged(tmp_path, event_id, conversation, subject, text):
+    async def round_trip():
         async with memory_gateway(tmp_path) as gateway:
             body = chat_body(event_id=event_id, conversation_id=conversation, subject_id=subject, text=text)
             assert (await post(gateway, body)).status_code == 202
             [event] = gateway.events()
             assert event.model_dump(include=set(body)) == body
 
-    asyncio.run(there_and_back())
+    asyncio.run(round_trip())
 
 
 anything = st.recursive(
@@ -345,8 +330,8 @@ near_misses = st.fixed_dictionaries(
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(body=st.binary(max_size=60) | (anything | near_misses).map(lambda value: json.dumps(value).encode()))
-def test_no_body_gets_another_answer_than_taken_or_refused(tmp_path, body):
-    async def ask():
+def test_every_body_is_either_accepted_or_refused(tmp_path, body):
+    async def post_body():
         async with memory_gateway(tmp_path) as gateway:
             answer = await raw(gateway, body)
             assert answer.status_code in {202, 422}
@@ -354,4 +339,4 @@ def test_no_body_gets_another_answer_than_taken_or_refused(tmp_path, body):
                 assert_problem(answer, 422)
                 assert gateway.events() == []
 
-    asyncio.run(ask())
+    asyncio.run(post_body())

@@ -1,4 +1,4 @@
-"""Screenshots and calls through the gateway: limits that hold while the bytes come, media that is looked into."""
+"""Screenshots and calls through the gateway: limits that apply while the bytes arrive, and probed media."""
 
 from __future__ import annotations
 
@@ -11,33 +11,42 @@ from mmplatform.errors import Unavailable
 from mmplatform.events import CallChunk, CallEnd
 from quality.contract_gate import judge
 from quality.contracts import Limits
-from tests.ingest.gateways import memory_gateway, picture, wav
-from tests.ingest.test_gateway_chat import assert_problem
+from tests.ingest.gateways import (
+    CHUNK_FIELDS,
+    FORM_HEAD,
+    SCREENSHOT_FIELDS,
+    assert_problem,
+    memory_gateway,
+    picture,
+    wav,
+)
 
 LIMIT = 60_000
-SAID = {"conversation_id": "c1", "subject_id": "s1", "event_id": "shot-1"}
-PIECE = {"index": "0", "start_s": "0", "subject_id": "s1"}
 
 
 @pytest.fixture
 async def gateway(tmp_path):
-    async with memory_gateway(tmp_path, max_image_bytes=LIMIT, max_chunk_bytes=LIMIT, max_image_pixels=10_000) as made:
-        yield made
+    async with memory_gateway(
+        tmp_path, max_image_bytes=LIMIT, max_chunk_bytes=LIMIT, max_image_pixels=10_000
+    ) as gateway:
+        yield gateway
 
 
 async def shot(gateway, data, media_type="image/png", params=None, headers=None):
     headers = {"Content-Type": media_type, **(headers or {})}
-    params = SAID if params is None else params
+    params = SCREENSHOT_FIELDS if params is None else params
     return await gateway.http.post("/v1/events/screenshot", content=data, params=params, headers=headers)
 
 
 async def form(gateway, file, data=None, path="/v1/events/screenshot"):
-    return await gateway.http.post(path, files={"file": file}, data=SAID if data is None else data)
+    return await gateway.http.post(path, files={"file": file}, data=SCREENSHOT_FIELDS if data is None else data)
 
 
 async def chunk(gateway, data, params=None, media_type="audio/wav", call="call-1"):
     headers = {"Content-Type": media_type}
-    return await gateway.http.post(f"/v1/calls/{call}/chunks", content=data, params=params or PIECE, headers=headers)
+    return await gateway.http.post(
+        f"/v1/calls/{call}/chunks", content=data, params=params or CHUNK_FIELDS, headers=headers
+    )
 
 
 async def test_a_screenshot_points_to_its_bytes(gateway):
@@ -52,7 +61,7 @@ async def test_a_screenshot_points_to_its_bytes(gateway):
 
 
 @pytest.mark.parametrize(("kind", "media_type"), [("PNG", "image/png"), ("JPEG", "image/jpg"), ("WEBP", "image/webp")])
-async def test_every_kind_of_image_is_taken_raw_and_in_a_form(gateway, kind, media_type):
+async def test_every_kind_of_image_is_accepted_raw_and_in_a_form(gateway, kind, media_type):
     assert (await shot(gateway, picture(kind), media_type)).status_code == 202
     again = await form(gateway, (f"x.{kind.lower()}", picture(kind), media_type))
     assert again.json()["duplicate"]
@@ -116,7 +125,7 @@ async def test_too_many_pixels_are_too_large(gateway):
 
 
 async def test_a_form_without_a_file_is_refused(gateway):
-    answer = await gateway.http.post("/v1/events/screenshot", files={"file": (None, "text")}, data=SAID)
+    answer = await gateway.http.post("/v1/events/screenshot", files={"file": (None, "text")}, data=SCREENSHOT_FIELDS)
     assert_problem(answer, 422)
     headers = {"Content-Type": "multipart/form-data"}
     assert_problem(await gateway.http.post("/v1/events/screenshot", content=b"x", headers=headers), 422)
@@ -125,17 +134,17 @@ async def test_a_form_without_a_file_is_refused(gateway):
 
 
 class Endless:
-    """A body that never ends; it counts what was taken from it."""
+    """A body that never ends; it counts the bytes that were read from it."""
 
     def __init__(self, prefix=b""):
-        self.taken = 0
+        self.bytes_read = 0
         self._prefix = prefix
 
     async def __aiter__(self):
         if self._prefix:
             yield self._prefix
         while True:
-            self.taken += 8_192
+            self.bytes_read += 8_192
             yield bytes(8_192)
 
 
@@ -167,9 +176,6 @@ async def receive_only(app, path, content_type, body, headers=()):
     return sent[0]["status"]
 
 
-FORM_HEAD = b'--b\r\nContent-Disposition: form-data; name="file"; filename="a.png"\r\nContent-Type: image/png\r\n\r\n'
-
-
 @pytest.mark.parametrize(
     ("path", "content_type", "prefix"),
     [
@@ -180,11 +186,11 @@ FORM_HEAD = b'--b\r\nContent-Disposition: form-data; name="file"; filename="a.pn
         ("/v1/events/chat", b"application/json", b""),
     ],
 )
-async def test_an_endless_body_is_refused_while_it_comes(gateway, path, content_type, prefix):
+async def test_an_endless_body_is_refused_while_it_arrives(gateway, path, content_type, prefix):
     body = Endless(prefix)
     assert await receive_only(gateway.transport.app, path, content_type, body) == 413
     limit = 9_000_000 if path.endswith("chat") else LIMIT + 150_000
-    assert body.taken <= limit
+    assert body.bytes_read <= limit
 
 
 async def test_a_declared_length_over_the_limit_is_refused_unread(gateway):
@@ -192,7 +198,7 @@ async def test_a_declared_length_over_the_limit_is_refused_unread(gateway):
     declared = [(b"content-length", str(LIMIT + 1).encode())]
     path = "/v1/events/screenshot"
     assert await receive_only(gateway.transport.app, path, b"image/png", body, headers=declared) == 413
-    assert body.taken == 0
+    assert body.bytes_read == 0
 
 
 async def test_a_media_type_or_a_closed_gate_is_answered_without_reading(gateway):
@@ -200,12 +206,12 @@ async def test_a_media_type_or_a_closed_gate_is_answered_without_reading(gateway
     assert await receive_only(gateway.transport.app, "/v1/events/screenshot", b"image/gif", body) == 415
     gateway.deps.gates["call"].observe(10**9)
     assert await receive_only(gateway.transport.app, "/v1/calls/c/chunks", b"audio/wav", body) == 429
-    assert body.taken == 0
+    assert body.bytes_read == 0
 
 
-async def test_a_chunk_says_what_it_holds(gateway):
+async def test_a_chunk_event_describes_its_audio(gateway):
     data = wav(seconds=0.5, rate=8_000, channels=2)
-    params = PIECE | {
+    params = CHUNK_FIELDS | {
         "index": "3",
         "start_s": "1.5",
         "speakers": "agent,customer",
@@ -223,7 +229,7 @@ async def test_a_chunk_says_what_it_holds(gateway):
 
 
 async def test_a_chunk_may_come_in_a_form(gateway):
-    answer = await form(gateway, ("a.wav", wav(), "audio/x-wav"), PIECE, path="/v1/calls/call-1/chunks")
+    answer = await form(gateway, ("a.wav", wav(), "audio/x-wav"), CHUNK_FIELDS, path="/v1/calls/call-1/chunks")
     assert answer.status_code == 202
     assert gateway.events("call")[0].blob.media_type == "audio/wav"
 
@@ -245,14 +251,14 @@ async def test_a_chunk_may_come_in_a_form(gateway):
         {"subject_id": ""},
     ],
 )
-async def test_wrong_facts_about_a_chunk_are_refused(gateway, change):
-    assert_problem(await chunk(gateway, wav(), PIECE | change), 422)
+async def test_invalid_fields_of_a_chunk_are_refused(gateway, change):
+    assert_problem(await chunk(gateway, wav(), CHUNK_FIELDS | change), 422)
     assert gateway.events("call") == []
 
 
-async def test_what_is_just_within_the_limits_is_taken_by_the_gateway_and_by_the_contract(gateway):
+async def test_values_at_the_limits_pass_the_gateway_and_the_contract(gateway):
     changes = {"start_s": "86400", "event_time": "2000-01-01T00:00:00Z", "speakers": "x" * 64}
-    assert (await chunk(gateway, wav(), PIECE | changes)).status_code == 202
+    assert (await chunk(gateway, wav(), CHUNK_FIELDS | changes)).status_code == 202
     assert judge("raw_calls", [vars(event) for event in gateway.events("call")], Limits()) == {}
 
 
@@ -292,13 +298,13 @@ async def test_the_end_of_a_call_is_on_its_calls_topic_partition(gateway):
     assert (event.reason, event.chunks) == ("ended", 1)
 
 
-async def test_the_end_of_a_call_may_be_said_in_the_query(gateway):
+async def test_the_end_of_a_call_may_be_sent_in_the_query(gateway):
     assert (await gateway.http.post("/v1/calls/call-1/end?subject_id=s1&chunks=2")).status_code == 202
     assert_problem(await gateway.http.post("/v1/calls/call-1/end"), 422)
     assert_problem(await gateway.http.post("/v1/calls/call-1/end", json={"chunks": "many"}), 422)
 
 
-async def test_a_blob_store_that_is_away_is_503_and_leaves_no_pointer(gateway, monkeypatch):
+async def test_an_unavailable_blob_store_is_503_and_leaves_no_pointer(gateway, monkeypatch):
     def away(*_args, **_kwargs):
         raise Unavailable("the disk is full")
 

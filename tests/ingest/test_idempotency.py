@@ -14,7 +14,7 @@ def position(offset):
 
 
 class Writes:
-    """Writes that end when told to; ``started`` counts them."""
+    """Writes that end with the event ``go``; ``started`` counts them."""
 
     def __init__(self):
         self.started = 0
@@ -23,14 +23,14 @@ class Writes:
 
     async def __call__(self):
         self.started += 1
-        mine = self.started
+        number = self.started
         await self.go.wait()
         if self.failure is not None:
             raise self.failure
-        return position(mine)
+        return position(number)
 
 
-async def test_memory_is_bounded_and_forgets_the_oldest():
+async def test_the_cache_is_bounded_and_evicts_the_oldest():
     cache, writes = IdempotencyCache(capacity=3), Writes()
     writes.go.set()
     for name in "abcd":
@@ -39,7 +39,7 @@ async def test_memory_is_bounded_and_forgets_the_oldest():
     assert not (await cache.write_once("a", b"1", writes))[1]
 
 
-async def test_what_is_asked_for_again_is_remembered_longer():
+async def test_a_repeated_event_stays_cached_longer():
     cache, writes = IdempotencyCache(capacity=2), Writes()
     writes.go.set()
     for name in ("a", "b", "a", "c"):
@@ -48,7 +48,7 @@ async def test_what_is_asked_for_again_is_remembered_longer():
     assert not (await cache.write_once("b", b"1", writes))[1]
 
 
-async def test_a_write_under_way_is_never_forgotten():
+async def test_a_write_in_progress_is_never_evicted():
     cache, slow, quick = IdempotencyCache(capacity=1), Writes(), Writes()
     quick.go.set()
     first = asyncio.create_task(cache.write_once("slow", b"1", slow))
@@ -62,7 +62,7 @@ async def test_a_write_under_way_is_never_forgotten():
     assert slow.started == 1
 
 
-async def test_a_duplicate_under_way_shares_the_failure_and_the_next_try_writes():
+async def test_a_duplicate_of_a_write_in_progress_shares_its_failure_and_the_next_try_writes():
     cache, writes = IdempotencyCache(), Writes()
     writes.failure = Unavailable("away")
     tries = [asyncio.create_task(cache.write_once("a", b"1", writes)) for _ in range(3)]
@@ -74,7 +74,7 @@ async def test_a_duplicate_under_way_shares_the_failure_and_the_next_try_writes(
     assert await cache.write_once("a", b"1", writes) == (position(2), False)
 
 
-async def test_other_content_conflicts_even_while_the_first_is_under_way():
+async def test_other_content_conflicts_even_while_the_first_write_is_in_progress():
     cache, writes = IdempotencyCache(), Writes()
     first = asyncio.create_task(cache.write_once("a", b"1", writes))
     await asyncio.sleep(0)
@@ -84,7 +84,7 @@ async def test_other_content_conflicts_even_while_the_first_is_under_way():
     await first
 
 
-async def test_draining_waits_for_writes_whose_callers_are_gone():
+async def test_draining_waits_for_writes_of_disconnected_callers():
     cache, writes = IdempotencyCache(), Writes()
     gone = asyncio.create_task(cache.write_once("a", b"1", writes))
     await asyncio.sleep(0)

@@ -16,12 +16,12 @@ SASL = {
 }
 
 
-def test_no_address_is_a_misconfiguration_that_names_the_setting_and_the_mend():
+def test_a_missing_address_is_a_misconfiguration_that_names_the_setting_and_the_fix():
     with pytest.raises(Misconfigured, match=r"MMPLATFORM_KAFKA .*mmplatform up"):
         client_config(load(kafka=""))
 
 
-def test_a_plain_broker_needs_its_address_alone():
+def test_a_plain_broker_needs_only_its_address():
     config = client_config(load(kafka="broker:9092", instance="3"))
     assert config["bootstrap.servers"] == "broker:9092"
     assert config["security.protocol"] == "plaintext"
@@ -47,25 +47,25 @@ def test_sasl_and_tls_reach_librdkafka_and_quix_alike(tmp_path):
 
 
 @pytest.mark.parametrize("missing", ["kafka_sasl_mechanism", "kafka_sasl_username", "kafka_sasl_password"])
-def test_half_a_login_names_what_is_missing(missing):
+def test_an_incomplete_login_names_the_missing_setting(missing):
     with pytest.raises(Misconfigured, match=f"MMPLATFORM_{missing.upper()}"):
         client_config(load(**SASL | {missing: ""}))
 
 
 @pytest.mark.parametrize("setting", ["kafka_ca_file", "kafka_certificate_file", "kafka_key_file"])
-def test_a_certificate_that_is_not_there_is_named(setting, tmp_path):
+def test_a_missing_certificate_is_named(setting, tmp_path):
     with pytest.raises(Misconfigured, match=f"MMPLATFORM_{setting.upper()}.*nowhere.pem"):
         client_config(load(kafka="b", kafka_security_protocol="SSL", **{setting: str(tmp_path / "nowhere.pem")}))
 
 
-def test_what_librdkafka_refuses_is_a_misconfiguration():
+def test_a_setting_that_librdkafka_refuses_is_a_misconfiguration():
     login = SASL | {"kafka_security_protocol": "SASL_PLAINTEXT", "kafka_sasl_mechanism": "NOPE"}
     with pytest.raises(Misconfigured, match="NOPE") as caught:
         admin_client(load(**login))
     assert "hush" not in str(caught.value)
 
 
-def test_a_certificate_that_is_none_is_a_misconfiguration(tmp_path):
+def test_an_invalid_certificate_is_a_misconfiguration(tmp_path):
     ca = tmp_path / "ca.pem"
     ca.write_text("this is no certificate")
     with pytest.raises(Misconfigured):
@@ -86,7 +86,7 @@ def test_a_certificate_that_is_none_is_a_misconfiguration(tmp_path):
         (KafkaError._AUTHENTICATION, Misconfigured),
     ],
 )
-def test_kafkas_errors_become_ours(code, expected):
+def test_kafkas_errors_become_platform_errors(code, expected):
     for error in (KafkaError(code), KafkaException(KafkaError(code))):
         found = platform_error(error, "writing to artifacts")
         assert type(found) is expected

@@ -1,4 +1,4 @@
-"""Dead letters on a real log: listed by place, redriven once, and never another record than the one they are about."""
+"""Dead letters on a real log: listed by position, redriven once, and only the very record that the letter names."""
 
 from __future__ import annotations
 
@@ -61,12 +61,12 @@ class World:
 
 @pytest.fixture
 def world(address):
-    made = World(load(kafka=address, topic_prefix=f"t{uuid.uuid4().hex[:8]}.", topic_partitions=2))
-    yield made
-    made.producer.close()
+    world = World(load(kafka=address, topic_prefix=f"t{uuid.uuid4().hex[:8]}.", topic_partitions=2))
+    yield world
+    world.producer.close()
 
 
-def test_each_letter_is_listed_once_and_what_is_none_is_left_out(world):
+def test_each_letter_is_listed_once_and_invalid_records_are_left_out(world):
     letter = world.named(world.send(CHAT.topic, b"x", "key"), b"x")
     world.send(DEAD_LETTERS_TOPIC, encode(letter))
     world.send(DEAD_LETTERS_TOPIC, b"no letter")
@@ -88,13 +88,13 @@ def test_a_record_is_redriven_under_its_key_and_only_once(world):
     assert second.headers[REDRIVEN_FROM_HEADER].decode() == format_position(letter.position)
 
 
-def test_another_record_at_that_place_is_not_redriven_and_neither_is_one_that_is_gone(world):
+def test_a_missing_record_is_not_redriven_and_neither_is_another_one_at_its_position(world):
     place = world.send(CHAT.topic, b"x", "key")
     other = world.named(place, b"y")
     gone = world.named(place.model_copy(update={"offset": place.offset + 10}), b"x")
-    told = [each.skip_reason for each in world.letters.redrive([other, gone], world.producer)]
-    assert "another record" in told[0]
-    assert "gone" in told[1]
+    reasons = [each.skip_reason for each in world.letters.redrive([other, gone], world.producer)]
+    assert "another record" in reasons[0]
+    assert "gone" in reasons[1]
     assert len(world.on_log(CHAT.topic)) == 1
 
 
@@ -106,8 +106,8 @@ def test_named_twice_a_record_is_redriven_once(world):
     assert _chosen({place: letter}, [place, place], everything=False) == [letter]
 
 
-def test_letters_about_topics_that_are_not_ours_to_write_leave_the_others_their_answers(world):
-    """Anybody may write one; and our own are also about the changelog, where compaction drops what an old one hides."""
+def test_letters_about_foreign_topics_do_not_affect_the_others(world):
+    """Any client may write a letter; the platform's own are also about changelogs, which a redrive must not touch."""
     good = world.named(world.send(CHAT.topic, b"x", "key"), b"x")
     nowhere = Position(topic="nowhere", topic_partition=0, offset=0)
     others = [world.named(nowhere.model_copy(update={"topic": topic}), b"x") for topic in (CHANGELOG, "nowhere")]
@@ -119,7 +119,7 @@ def test_letters_about_topics_that_are_not_ours_to_write_leave_the_others_their_
 
 
 @pytest.mark.parametrize("year", [1, 1970, 9999])
-def test_whatever_time_a_letter_bears_it_is_redriven_once(world, year):
+def test_a_letter_with_any_time_is_redriven_once(world, year):
     letter = world.named(world.send(CHAT.topic, b"x", "key"), b"x")
     letter = letter.model_copy(update={"dead_at": datetime(year, 1, 1, tzinfo=UTC)})
     for _ in range(2):
@@ -127,7 +127,7 @@ def test_whatever_time_a_letter_bears_it_is_redriven_once(world, year):
     assert len(world.on_log(CHAT.topic)) == 2
 
 
-def test_a_topic_that_cannot_be_read_leaves_the_others_their_answers(world):
+def test_an_unreadable_topic_does_not_affect_the_others(world):
     class Torn(ReplayLog):
         def read(self, topic, *bounds):
             if topic.endswith(ARTIFACTS_TOPIC):
@@ -138,18 +138,18 @@ def test_a_topic_that_cannot_be_read_leaves_the_others_their_answers(world):
     other = world.named(world.send(ARTIFACTS_TOPIC, b"x", "key"), b"x")
     letters = DeadLetters(world.settings, Torn(world.settings))
     assert list(letters.statuses([other, good]).values()) == ["?", "no"]
-    told, done = letters.redrive([other, good], world.producer)
-    assert "cannot be excluded" in told.skip_reason
+    unread, done = letters.redrive([other, good], world.producer)
+    assert "cannot be excluded" in unread.skip_reason
     assert done.skip_reason == ""
 
 
-def test_a_key_that_is_no_text_stays_as_it_is(world):
+def test_a_binary_key_is_unchanged(world):
     letter = world.named(world.send(CHAT.topic, b"x", b"\xff\x00"), b"x")
     world.letters.redrive([letter], world.producer)
     assert [entry.raw_key for entry in world.on_log(CHAT.topic)] == [b"\xff\x00"] * 2
 
 
-def test_an_artifact_is_redriven_only_when_nothing_newer_of_it_lies_on_the_log(world):
+def test_an_artifact_is_redriven_only_without_a_newer_record_on_the_log(world):
     def named(value):
         return world.named(world.send(ARTIFACTS_TOPIC, value, "key"), value)
 
@@ -157,15 +157,15 @@ def test_an_artifact_is_redriven_only_when_nothing_newer_of_it_lies_on_the_log(w
     first, second, third = named(taken_back), named(replaced), named(alone)
     unread = named(b"x")
     gone = decode_artifact(taken_back).model_dump(include=set(ArtifactBase.model_fields))
-    world.send(ARTIFACTS_TOPIC, encode(Retraction(**gone, reason="made anew")), "key")
+    world.send(ARTIFACTS_TOPIC, encode(Retraction(**gone, reason="derived again")), "key")
     world.send(ARTIFACTS_TOPIC, replaced, "key")
-    told = [each.skip_reason for each in world.letters.redrive([first, second, third, unread], world.producer)]
+    reasons = [each.skip_reason for each in world.letters.redrive([first, second, third, unread], world.producer)]
     later = "a later record of the same artifact is on the log"
-    assert told == [later, later, "", "it still cannot be read"]
+    assert reasons == [later, later, "", "it still cannot be read"]
     assert len(world.on_log(ARTIFACTS_TOPIC)) == 7
 
 
-def test_two_do_not_redrive_at_once(tmp_path):
+def test_two_programs_do_not_redrive_at_once(tmp_path):
     settings = load(data_dir=tmp_path)
     with _alone(settings), pytest.raises(Unavailable, match="another redrive is under way"), _alone(settings):
         pass

@@ -31,9 +31,9 @@ def address(tmp_path_factory):
 
 @pytest.fixture
 def settings(address):
-    made = load(kafka=address, topic_prefix=f"p{uuid.uuid4().hex[:6]}.")
-    ensure_topics(made)
-    return made
+    settings = load(kafka=address, topic_prefix=f"p{uuid.uuid4().hex[:6]}.")
+    ensure_topics(settings)
+    return settings
 
 
 def write(settings, modality, *ages_s):
@@ -44,7 +44,7 @@ def write(settings, modality, *ages_s):
     producer.close()
 
 
-def done(settings, modality):
+def commit_all(settings, modality):
     topic, group = topic_name(settings, MODALITIES[modality].topic), deriver_group(settings, modality)
     marks = ReplayLog(settings).watermarks([topic])[topic]
     consumer = Consumer(client_config(settings) | {"group.id": group, "enable.auto.commit": False})
@@ -52,52 +52,52 @@ def done(settings, modality):
     consumer.close()
 
 
-def numbers(settings):
+def counts(settings):
     return {stand.modality: stand.topic_partitions for stand in topic_states(settings, ReplayLog(settings))}
 
 
-def lift(settings, modality, wanted):
+def increase(settings, modality, wanted):
     return increase_partitions(settings, modality, wanted, ReplayLog(settings), admin_client(settings))
 
 
-def test_a_modality_gets_more_and_the_others_keep_theirs(settings):
-    assert lift(settings, "chat", 6) == 4
-    assert numbers(settings) == {"chat": 6, "call": 4, "screenshot": 4}
-    assert lift(settings, "chat", 6) == 6
+def test_a_modality_gets_more_topic_partitions_and_the_others_keep_theirs(settings):
+    assert increase(settings, "chat", 6) == 4
+    assert counts(settings) == {"chat": 6, "call": 4, "screenshot": 4}
+    assert increase(settings, "chat", 6) == 6
     assert ensure_topics(settings).mismatches == (), "more than wished is no harm"
 
 
-def test_their_number_is_never_lowered(settings):
+def test_the_count_is_never_lowered(settings):
     with pytest.raises(Rejected, match="never lowered"):
-        lift(settings, "chat", 3)
-    assert numbers(settings)["chat"] == 4
+        increase(settings, "chat", 3)
+    assert counts(settings)["chat"] == 4
 
 
-def test_while_events_wait_nothing_is_raised(settings):
+def test_with_lag_the_count_is_not_increased(settings):
     write(settings, "chat", 100.0, 100.0)
     with pytest.raises(Unavailable, match=r"2 events of .* are not derived yet"):
-        lift(settings, "chat", 8)
-    assert numbers(settings)["chat"] == 4
-    done(settings, "chat")
-    assert lift(settings, "chat", 8) == 4
+        increase(settings, "chat", 8)
+    assert counts(settings)["chat"] == 4
+    commit_all(settings, "chat")
+    assert increase(settings, "chat", 8) == 4
 
 
 @pytest.mark.parametrize("longer_s", [-4.0, 110.0], ids=["within the silence", "within the longest piece"])
-def test_while_a_call_may_be_open_nothing_is_raised(settings, longer_s):
+def test_while_a_call_may_be_open_the_count_is_not_increased(settings, longer_s):
     write(settings, "call", 3600.0, settings.call_idle_s + longer_s)
-    done(settings, "call")
+    commit_all(settings, "call")
     with pytest.raises(Unavailable, match="a call may be open"):
-        lift(settings, "call", 8)
+        increase(settings, "call", 8)
     quiet = settings.model_copy(update={"call_idle_s": 0.0})
     write(settings, "screenshot", 0.0)
-    done(settings, "screenshot")
-    assert lift(settings, "screenshot", 8) == 4, "a screenshot has no state"
-    assert numbers(quiet)["call"] == 4
+    commit_all(settings, "screenshot")
+    assert increase(settings, "screenshot", 8) == 4, "a screenshot has no state"
+    assert counts(quiet)["call"] == 4
 
 
-def test_events_that_came_between_the_look_and_the_growth_are_told(settings):
+def test_events_between_the_check_and_the_increase_are_reported(settings):
     class Late(ReplayLog):
-        """Looks, and a moment later a source goes on."""
+        """A log to which a source writes right after the check."""
 
         def lag(self, group, topics):
             found = super().lag(group, topics)
@@ -107,20 +107,20 @@ def test_events_that_came_between_the_look_and_the_growth_are_told(settings):
 
     with pytest.raises(Permanent, match="has 8 topic partitions now, but 1 events arrived"):
         increase_partitions(settings, "chat", 8, Late(settings), admin_client(settings))
-    assert numbers(settings)["chat"] == 8
+    assert counts(settings)["chat"] == 8
 
 
-def test_the_changelog_of_the_state_of_calls_grows_with_the_topic(settings):
+def test_the_changelog_of_call_state_grows_with_the_topic(settings):
     topic, group = topic_name(settings, "interactions.call"), deriver_group(settings, "call")
     changelog, other = f"changelog__{group}--{topic}--default", f"changelog__{group}--{topic}"
     client = admin_client(settings)
     for future in client.create_topics([NewTopic(changelog, 4, 1), NewTopic(other, 4, 1)]).values():
         future.result()
     write(settings, "call", 3600.0)
-    done(settings, "call")
-    assert lift(settings, "call", 7) == 4
-    there = client.list_topics(timeout=10).topics
-    assert {name: len(there[name].partitions) for name in (topic, changelog, other)} == {
+    commit_all(settings, "call")
+    assert increase(settings, "call", 7) == 4
+    topics = client.list_topics(timeout=10).topics
+    assert {name: len(topics[name].partitions) for name in (topic, changelog, other)} == {
         topic: 7,
         changelog: 7,
         other: 4,
@@ -128,10 +128,10 @@ def test_the_changelog_of_the_state_of_calls_grows_with_the_topic(settings):
 
 
 @pytest.mark.parametrize("text", ["chat", "chat=", "chat=0", "chat=1001", "fax=4", "chat=four", "=4", "chat=-1"])
-def test_what_is_no_modality_with_a_number_is_refused(text):
+def test_text_that_is_not_a_modality_with_a_number_is_refused(text):
     with pytest.raises(Misconfigured, match="--raise"):
         parse_partition_count(text)
 
 
-def test_a_modality_with_a_number_is_read():
+def test_a_modality_with_a_number_is_parsed():
     assert parse_partition_count("call=12") == ("call", 12)

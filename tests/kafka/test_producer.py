@@ -20,7 +20,7 @@ from tests.servers.broker import FOREIGN, broker_process, embedded_broker
 from tests.servers.process import free_ports
 
 TOPIC = "interactions.chat"
-ours_alone = pytest.mark.skipif(bool(FOREIGN), reason="stops and starts its broker, so it needs the embedded one")
+embedded_only = pytest.mark.skipif(bool(FOREIGN), reason="stops and starts its broker, so it needs the embedded one")
 
 
 def nowhere():
@@ -31,7 +31,7 @@ def values(settings):
     return sorted(entry.value for entry in ReplayLog(settings).read(TOPIC))
 
 
-def test_a_record_that_nobody_takes_is_unavailable_in_time():
+def test_an_undeliverable_record_is_unavailable_in_time():
     producer = LogProducer(nowhere(), timeout_s=1.0)
     with pytest.raises(Unavailable, match=TOPIC):
         producer.send(TOPIC, "k", b"v").result(10)
@@ -51,7 +51,7 @@ def test_a_full_queue_is_busy(monkeypatch):
     producer.close()
 
 
-def test_a_closed_producer_takes_nothing_and_leaves_no_future_open():
+def test_a_closed_producer_accepts_no_record_and_leaves_no_future_open():
     producer = LogProducer(nowhere(), timeout_s=0.5)
     pending = producer.send(TOPIC, "k", b"v")
     producer.close()
@@ -70,8 +70,8 @@ def test_its_thread_ends_with_it():
 
 
 @pytest.mark.broker
-@ours_alone
-def test_after_a_fatal_error_a_new_producer_writes_and_the_old_ones_records_are_told(tmp_path):
+@embedded_only
+def test_after_a_fatal_error_a_new_producer_writes_and_the_old_ones_records_are_reported(tmp_path):
     port = free_ports(1)[0]
     # As long as a broker may take to start on a busy machine.
     producer = LogProducer(load(kafka=f"127.0.0.1:{port}"), timeout_s=60.0)
@@ -92,7 +92,7 @@ def test_after_a_fatal_error_a_new_producer_writes_and_the_old_ones_records_are_
 
 
 @pytest.mark.broker
-@ours_alone
+@embedded_only
 def test_what_was_sent_before_closing_is_on_the_log(tmp_path):
     with embedded_broker(tmp_path) as address:
         settings = load(kafka=address)
@@ -105,7 +105,7 @@ def test_what_was_sent_before_closing_is_on_the_log(tmp_path):
 
 
 @pytest.mark.broker
-@ours_alone
+@embedded_only
 def test_more_than_the_queue_holds_can_be_sent_at_once(tmp_path, monkeypatch):
     monkeypatch.setattr(producer_module, "_MAX_QUEUE_RECORDS", 100)
     with embedded_broker(tmp_path) as address:
@@ -117,7 +117,7 @@ def test_more_than_the_queue_holds_can_be_sent_at_once(tmp_path, monkeypatch):
         producer.close()
 
 
-def test_a_queue_that_others_fill_is_waited_for(monkeypatch):
+def test_a_full_queue_is_waited_for(monkeypatch):
     producer = LogProducer(load(kafka="127.0.0.1:1"))
     answers = iter([BufferError, BufferError, None])
 
@@ -133,7 +133,7 @@ def test_a_queue_that_others_fill_is_waited_for(monkeypatch):
 
 
 @pytest.mark.broker
-@ours_alone
+@embedded_only
 def test_a_record_over_the_brokers_limit_is_too_large(tmp_path):
     with embedded_broker(tmp_path) as address:
         settings = load(kafka=address)
@@ -146,8 +146,8 @@ def test_a_record_over_the_brokers_limit_is_too_large(tmp_path):
 
 
 @pytest.mark.broker
-@ours_alone
-def test_a_broker_that_is_killed_and_comes_back_costs_nothing_acknowledged_and_doubles_nothing(tmp_path):
+@embedded_only
+def test_a_killed_and_restarted_broker_loses_no_acknowledged_record_and_duplicates_none(tmp_path):
     port = free_ports(1)[0]
     settings = load(kafka=f"127.0.0.1:{port}")
     with broker_process(tmp_path, port) as process:
@@ -168,8 +168,8 @@ def test_a_broker_that_is_killed_and_comes_back_costs_nothing_acknowledged_and_d
 
 
 @pytest.mark.broker
-@ours_alone
-def test_a_broker_that_lost_everything_is_written_to_again(tmp_path):
+@embedded_only
+def test_a_broker_that_lost_its_data_is_written_to_again(tmp_path):
     port = free_ports(1)[0]
     with embedded_broker(tmp_path, port) as address:
         settings = load(kafka=address)
@@ -190,8 +190,8 @@ def test_a_broker_that_lost_everything_is_written_to_again(tmp_path):
 
 
 @pytest.mark.broker
-@ours_alone
-def test_a_broker_killed_under_load_loses_nothing_that_was_acknowledged(tmp_path):
+@embedded_only
+def test_a_broker_killed_under_load_loses_no_acknowledged_record(tmp_path):
     port = free_ports(1)[0]
     with embedded_broker(tmp_path, port) as address:
         settings = load(kafka=address)
@@ -201,7 +201,7 @@ def test_a_broker_killed_under_load_loses_nothing_that_was_acknowledged(tmp_path
 
     def load_it(stop):
         number = 0
-        # However long the broker takes to come back, its queue of 50,000 is not to be filled: that is another test.
+        # Stays below the producer's queue of 50,000, which another test fills.
         while not stop.is_set() and number < 20_000:
             sent.append((b"%d" % number, producer.send(TOPIC, f"k{number % 5}", b"%d" % number)))
             number += 1

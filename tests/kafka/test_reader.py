@@ -1,4 +1,4 @@
-"""The read side of the replay log on a broker that dies: whoever asks for the lag outlives it."""
+"""Reader of the replay log on a broker that dies: a process that reads the lag outlives it."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from tests.servers.broker import broker_process
 from tests.servers.process import free_ports, running
 
 TOPIC, GROUP = "interactions.chat", "derive-chat"
-# A process of its own, because what is tested is that it lives: it asks 200 times a second until its input ends.
-ASKING = f"""
+# A process of its own, since the test is that it survives: it reads the lag 200 times a second until its input ends.
+READING = f"""
 import select, sys, time
 from mmplatform.errors import PlatformError
 from mmplatform.kafka.reader import ReplayLog
@@ -45,20 +45,20 @@ def create_and_commit(settings):
         consumer.commit(offsets=[TopicPartition(TOPIC, 0, 0)], asynchronous=False)
 
 
-def next_line(child, wanted, patience_s=20.0):
-    until = time.monotonic() + patience_s
+def next_line(child, wanted, timeout_s=20.0):
+    until = time.monotonic() + timeout_s
     while time.monotonic() < until:
         line = child.stdout.readline().strip()
         assert line, f"the asking process ended with {child.wait(5)}"
         if line.startswith(wanted):
             return line
-    raise AssertionError(f"{wanted!r} did not come within {patience_s} s")
+    raise AssertionError(f"{wanted!r} did not come within {timeout_s} s")
 
 
 @contextmanager
-def asking(address):
+def reading(address):
     """A process that asks for the lag until the block ends; it must live until then."""
-    command = [sys.executable, "-c", ASKING, address]
+    command = [sys.executable, "-c", READING, address]
     child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     try:
         yield child
@@ -69,10 +69,10 @@ def asking(address):
         child.communicate()
 
 
-def test_a_process_that_asks_for_the_lag_outlives_three_kills_of_the_broker(tmp_path):
+def test_a_process_that_reads_the_lag_outlives_three_kills_of_the_broker(tmp_path):
     [port] = free_ports(1)
     address = f"127.0.0.1:{port}"
-    with asking(address) as child:
+    with reading(address) as child:
         for _ in range(3):
             next_line(child, "away")
             with broker_process(tmp_path, port) as broker:
@@ -82,7 +82,7 @@ def test_a_process_that_asks_for_the_lag_outlives_three_kills_of_the_broker(tmp_
         next_line(child, "away")
 
 
-def test_asking_for_a_groups_lag_joins_no_group(tmp_path):
+def test_reading_a_groups_lag_joins_no_group(tmp_path):
     [port] = free_ports(1)
     settings = load(kafka=f"127.0.0.1:{port}")
     with broker_process(tmp_path, port):
@@ -94,7 +94,7 @@ def test_asking_for_a_groups_lag_joins_no_group(tmp_path):
         assert list(described.members) == []
 
 
-def test_the_lag_of_a_broker_that_is_away_is_unavailable_and_says_so():
+def test_the_lag_of_a_missing_broker_is_unavailable():
     [port] = free_ports(1)
     log = ReplayLog(load(kafka=f"127.0.0.1:{port}"), timeout_s=0.5)
     with pytest.raises(Unavailable, match="asking the broker"):
@@ -116,12 +116,15 @@ sys.exit(main())
 """
 
 
-def test_a_coordinator_that_has_moved_ends_no_process_that_asks(tmp_path):
+def test_a_moved_coordinator_does_not_end_the_reading_process(tmp_path):
     """Librdkafka 2.12 dereferences the group of an admin client, which has none, at just this answer."""
     [port] = free_ports(1)
     settings = load(kafka=f"127.0.0.1:{port}")
     broker = [sys.executable, "-c", MOVING, "--data", str(tmp_path / "data"), "--port", str(port)]
-    with running(broker, log=tmp_path / "broker.log", ready=lambda: answers(settings)), asking(settings.kafka) as child:
+    with (
+        running(broker, log=tmp_path / "broker.log", ready=lambda: answers(settings)),
+        reading(settings.kafka) as child,
+    ):
         create_and_commit(settings)
         assert [next_line(child, "lag") for _ in range(5)] == ["lag 0"] * 5
 

@@ -34,12 +34,12 @@ def settings(address):
     return load(kafka=address, topic_prefix=f"t{uuid.uuid4().hex[:8]}.", topic_partitions=3)
 
 
-def config_of(settings, topic):
+def topic_config(settings, topic):
     client, resource = admin_client(settings), ConfigResource(ResourceType.TOPIC, topic)
     return {name: entry.value for name, entry in client.describe_configs([resource])[resource].result().items()}
 
 
-def test_the_prefix_is_put_before_topics_and_groups():
+def test_topics_and_groups_have_the_prefix():
     settings = load(kafka="x", topic_prefix="eu.")
     assert topic_name(settings, "artifacts") == "eu.artifacts"
     assert deriver_group(settings, "call") == "eu.derive-call"
@@ -47,13 +47,13 @@ def test_the_prefix_is_put_before_topics_and_groups():
 
 
 @pytest.mark.broker
-def test_every_topic_is_made_with_its_retention_spelled_out(settings):
+def test_every_topic_is_created_with_explicit_retention(settings):
     report = ensure_topics(settings)
     assert set(report.created) == {topic_name(settings, name) for name in ALL}
     assert (report.existing, report.mismatches) == ((), ())
     metadata = admin_client(settings).list_topics(timeout=10).topics
     for spec in required_topics(settings):
-        config = config_of(settings, spec.name)
+        config = topic_config(settings, spec.name)
         assert (config["retention.ms"], config["cleanup.policy"]) == ("-1", "delete")
         assert config["max.message.bytes"] == "1048588"
         assert len(metadata[spec.name].partitions) == spec.topic_partitions
@@ -61,7 +61,7 @@ def test_every_topic_is_made_with_its_retention_spelled_out(settings):
 
 
 @pytest.mark.broker
-def test_a_second_time_changes_nothing(settings):
+def test_a_second_run_changes_nothing(settings):
     ensure_topics(settings)
     report = ensure_topics(settings)
     assert report.created == ()
@@ -70,7 +70,7 @@ def test_a_second_time_changes_nothing(settings):
 
 
 @pytest.mark.broker
-def test_several_processes_may_make_them_at_once(settings):
+def test_several_processes_may_create_them_at_once(settings):
     with ThreadPoolExecutor(4) as pool:
         reports = list(pool.map(lambda _: ensure_topics(settings), range(4)))
     created = [name for report in reports for name in report.created]
@@ -78,7 +78,7 @@ def test_several_processes_may_make_them_at_once(settings):
 
 
 @pytest.mark.broker
-def test_what_differs_is_left_alone_and_told(settings):
+def test_a_mismatch_is_reported_and_left_unchanged(settings):
     chat = topic_name(settings, "interactions.chat")
     other = NewTopic(
         chat, num_partitions=1, replication_factor=1, config={"retention.ms": "60000", "max.message.bytes": "5000"}
@@ -94,24 +94,24 @@ def test_what_differs_is_left_alone_and_told(settings):
         future.result()
     report = ensure_topics(settings)
     assert chat in report.existing
-    told = "\n".join(report.mismatches)
-    assert f"{chat} has 1 topic partitions instead of 3" in told
-    assert f"{chat} has retention.ms=60000 instead of -1" in told
-    assert "cleanup.policy=compact" in told
-    assert f"{chat} has max.message.bytes=5000 instead of 1048588" in told
+    mismatches = "\n".join(report.mismatches)
+    assert f"{chat} has 1 topic partitions instead of 3" in mismatches
+    assert f"{chat} has retention.ms=60000 instead of -1" in mismatches
+    assert "cleanup.policy=compact" in mismatches
+    assert f"{chat} has max.message.bytes=5000 instead of 1048588" in mismatches
     assert len(report.mismatches) == 4
-    assert config_of(settings, chat)["retention.ms"] == "60000"
+    assert topic_config(settings, chat)["retention.ms"] == "60000"
 
 
 @pytest.mark.broker
-def test_a_wish_for_finite_retention_reaches_the_replay_log_only(settings):
+def test_finite_retention_applies_to_the_replay_log_only(settings):
     finite = settings.model_copy(update={"log_retention_ms": 86_400_000})
     assert ensure_topics(finite).mismatches == ()
-    assert config_of(finite, topic_name(finite, "interactions.call"))["retention.ms"] == "86400000"
-    assert config_of(finite, topic_name(finite, "dead-letters"))["retention.ms"] == "-1"
+    assert topic_config(finite, topic_name(finite, "interactions.call"))["retention.ms"] == "86400000"
+    assert topic_config(finite, topic_name(finite, "dead-letters"))["retention.ms"] == "-1"
     assert len([m for m in ensure_topics(settings).mismatches if "retention.ms=86400000" in m]) == 4
 
 
-def test_a_broker_that_is_away_is_unavailable():
+def test_a_missing_broker_is_unavailable():
     with pytest.raises(Unavailable, match="MMPLATFORM_KAFKA"):
         ensure_topics(load(kafka=f"127.0.0.1:{free_ports(1)[0]}"), timeout_s=0.5)

@@ -1,4 +1,4 @@
-"""What the gateway holds in memory at once, over all requests."""
+"""Budget of in-flight request bodies over all requests."""
 
 from __future__ import annotations
 
@@ -11,22 +11,29 @@ from starlette.requests import Request
 from mmplatform.errors import Busy
 from mmplatform.web.bodies import read_upload
 from mmplatform.web.body_budget import BodyBudget
-from tests.ingest.gateways import chat_body, memory_gateway, picture
-from tests.ingest.test_gateway_chat import assert_problem
-from tests.ingest.test_gateway_media import FORM_HEAD, PIECE, SAID, wav
+from tests.ingest.gateways import (
+    CHUNK_FIELDS,
+    FORM_HEAD,
+    SCREENSHOT_FIELDS,
+    assert_problem,
+    chat_body,
+    memory_gateway,
+    picture,
+    wav,
+)
 
-MOST = 100_000
+MAX_BYTES = 100_000
 PNG = {"Content-Type": "image/png"}
 
 
 @pytest.fixture
 async def gateway(tmp_path):
-    async with memory_gateway(tmp_path, max_held_bytes=MOST) as made:
-        yield made
+    async with memory_gateway(tmp_path, max_held_bytes=MAX_BYTES) as gateway:
+        yield gateway
 
 
 class Slow:
-    """A body whose second half waits until it is told to come."""
+    """A body whose second half waits for the event ``go``."""
 
     def __init__(self, data):
         self.data = data
@@ -68,12 +75,12 @@ def noise(size, seed):
     return picture(size=(side, side), seed=seed)
 
 
-async def test_over_the_budget_sources_are_slowed_and_nothing_is_lost(gateway):
+async def test_over_the_budget_sources_are_throttled_and_nothing_is_lost(gateway):
     bodies = [Slow(noise(60_000, seed)) for seed in range(3)]
     first = asyncio.create_task(drive(gateway, bodies[0]))
     second = asyncio.create_task(drive(gateway, bodies[1]))
     await asyncio.gather(bodies[0].begun.wait(), bodies[1].begun.wait())
-    assert 55_000 < gateway.deps.budget.reserved_bytes < MOST
+    assert 55_000 < gateway.deps.budget.reserved_bytes < MAX_BYTES
     bodies[0].go.set()
     assert (await first)[0] == 202
     third = asyncio.create_task(drive(gateway, bodies[2]))
@@ -90,7 +97,7 @@ async def test_over_the_budget_sources_are_slowed_and_nothing_is_lost(gateway):
         assert (await drive(gateway, body))[0] == 202
 
 
-async def test_what_would_not_find_room_is_refused_before_it_is_read(gateway):
+async def test_a_body_over_the_budget_is_refused_before_it_is_read(gateway):
     waiting = Slow(noise(60_000, 1))
     task = asyncio.create_task(drive(gateway, waiting))
     await waiting.begun.wait()
@@ -122,22 +129,24 @@ async def test_every_endpoint_with_a_large_body_keeps_to_the_budget(gateway, pat
     assert gateway.deps.budget.reserved_bytes == 0
 
 
-async def test_a_body_that_is_larger_than_the_budget_is_taken_when_it_is_alone(gateway):
+async def test_a_body_larger_than_the_budget_is_accepted_when_it_is_alone(gateway):
     data = noise(150_000, 1)
-    assert len(data) > MOST
-    assert (await gateway.http.post("/v1/events/screenshot", content=data, params=SAID, headers=PNG)).status_code == 202
+    assert len(data) > MAX_BYTES
+    assert (
+        await gateway.http.post("/v1/events/screenshot", content=data, params=SCREENSHOT_FIELDS, headers=PNG)
+    ).status_code == 202
 
 
-async def test_bytes_count_until_they_are_written_also_when_their_sender_is_gone(gateway):
+async def test_bytes_count_until_they_are_written_also_after_a_disconnect(gateway):
     gateway.log.pending_acks = []
-    params = PIECE | {"event_id": "e"}
+    params = CHUNK_FIELDS | {"event_id": "e"}
     data = wav(seconds=1.0)
     post = gateway.http.post("/v1/calls/c/chunks", content=data, params=params, headers={"Content-Type": "audio/wav"})
-    gone = asyncio.create_task(post)
+    request_task = asyncio.create_task(post)
     await asyncio.to_thread(gateway.log.sent.wait, 10)
-    gone.cancel()
+    request_task.cancel()
     with pytest.raises(asyncio.CancelledError):
-        await gone
+        await request_task
     assert gateway.deps.budget.reserved_bytes == len(data)
     gateway.log.release()
     await gateway.deps.idempotency.drain()
@@ -145,8 +154,8 @@ async def test_bytes_count_until_they_are_written_also_when_their_sender_is_gone
     assert gateway.deps.budget.reserved_bytes == 0
 
 
-async def test_what_is_refused_leaves_nothing_held(gateway):
-    await gateway.http.post("/v1/events/screenshot", content=b"no image", params=SAID, headers=PNG)
+async def test_a_refused_request_leaves_no_reserved_bytes(gateway):
+    await gateway.http.post("/v1/events/screenshot", content=b"no image", params=SCREENSHOT_FIELDS, headers=PNG)
     await gateway.http.post("/v1/events/chat", json=chat_body(role="nobody"))
     await gateway.http.post("/v1/events/chat", json=chat_body())
     assert_problem(await gateway.http.post("/v1/events/chat", json=chat_body(text="other")), 409)
@@ -162,12 +171,12 @@ def test_a_budget_counts_each_user_once():
             with budget.reserve() as other, pytest.raises(Busy):
                 other.add(1)
         assert budget.reserved_bytes == 13
-    with mine:  # a write that begins after its caller has gone
+    with mine:  # a write that starts after its caller has disconnected
         assert budget.reserved_bytes == 13
     assert budget.reserved_bytes == 0
 
 
-async def test_an_upload_is_held_once():
+async def test_an_upload_is_in_memory_once():
     size, piece = 20_000_000, 65_536
     left = size
 

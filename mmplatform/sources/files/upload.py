@@ -88,14 +88,14 @@ class Uploader:
         self._call_count = sum(file.kind == "call" for file in plan.files)
         slots = asyncio.Semaphore(MAX_CONCURRENT_FILES)
 
-        async def upload_one(file: SourceFile) -> None:
+        async def upload_within_limit(file: SourceFile) -> None:
             if self._playback.speed is not None and file.kind == "call":
                 await self._upload_file(file)
                 return
             async with slots:
                 await self._upload_file(file)
 
-        await asyncio.gather(*(upload_one(file) for file in plan.files))
+        await asyncio.gather(*(upload_within_limit(file) for file in plan.files))
         return self._report
 
     async def _upload_file(self, file: SourceFile) -> None:

@@ -28,8 +28,8 @@ def names(paths):
 def chats(tmp_path, content, name="chats.jsonl", defaults=None):
     path = tmp_path / name
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
-    [work] = plan_upload([path]).files
-    found = list(ChatFile(work, defaults or UploadDefaults()))
+    [file] = plan_upload([path]).files
+    found = list(ChatFile(file, defaults or UploadDefaults()))
     return [f for f in found if isinstance(f, ChatRecord)], [f for f in found if isinstance(f, Rejection)]
 
 
@@ -37,7 +37,7 @@ def jsonl(*rows):
     return "".join(json.dumps(row) + "\n" for row in rows)
 
 
-def test_a_folder_is_planned_with_the_quick_kinds_first_and_the_rest_left_alone(tmp_path):
+def test_a_folder_is_planned_with_the_quick_kinds_first_and_the_rest_skipped(tmp_path):
     for name in ("b.wav", "sub/a.MP3", "x.png", "sub/deep/y.jpeg", "z.webp", "chat.csv", "chat.jsonl", "call.opus"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_bytes(b"x")
@@ -45,9 +45,9 @@ def test_a_folder_is_planned_with_the_quick_kinds_first_and_the_rest_left_alone(
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_bytes(b"x")
     planned = plan_upload([tmp_path])
-    kinds = [work.kind for work in planned.files]
+    kinds = [file.kind for file in planned.files]
     assert kinds == ["chats"] * 2 + ["screenshot"] * 3 + ["call"] * 3
-    assert {work.path.name: work.media_type for work in planned.files if work.kind == "call"} == {
+    assert {file.path.name: file.media_type for file in planned.files if file.kind == "call"} == {
         "b.wav": "audio/wav",
         "a.MP3": "audio/mpeg",
         "call.opus": "audio/ogg",
@@ -57,20 +57,20 @@ def test_a_folder_is_planned_with_the_quick_kinds_first_and_the_rest_left_alone(
     assert planned.size == 8
 
 
-def test_what_was_named_and_cannot_be_taken_is_refused_with_a_reason(tmp_path):
+def test_an_unsupported_named_file_is_rejected_with_a_reason(tmp_path):
     (tmp_path / "notes.txt").write_text("x")
     (tmp_path / "empty.wav").touch()
     planned = plan_upload([tmp_path / "notes.txt", tmp_path / "nowhere.png", tmp_path / "empty.wav"])
-    reasons = {refusal.path.name: refusal.reason for refusal in planned.rejected}
+    reasons = {rejection.path.name: rejection.reason for rejection in planned.rejected}
     assert "kind is not supported" in reasons["notes.txt"]
     assert "no such file" in reasons["nowhere.png"]
     assert "empty" in reasons["empty.wav"]
     assert planned.files == ()
 
 
-def test_an_empty_file_in_a_folder_is_refused_too(tmp_path):
+def test_an_empty_file_in_a_folder_is_rejected_too(tmp_path):
     (tmp_path / "empty.png").touch()
-    assert names(refusal.path for refusal in plan_upload([tmp_path]).rejected) == ["empty.png"]
+    assert names(rejection.path for rejection in plan_upload([tmp_path]).rejected) == ["empty.png"]
 
 
 def test_a_file_named_twice_is_sent_once(tmp_path):
@@ -94,7 +94,7 @@ for refusal in found.rejected:
 
 @pytest.fixture
 def locked():
-    """A folder that others may read, and in it one that nobody may; pytest's own folders are closed to others."""
+    """A readable folder with an unreadable one inside; pytest's own folders are closed to other users."""
     folder = Path(tempfile.mkdtemp())
     folder.chmod(0o755)
     (folder / "a.png").write_bytes(picture())
@@ -106,27 +106,27 @@ def locked():
     shutil.rmtree(folder)
 
 
-def planned_by_somebody(*paths):
+def planned_unprivileged(*paths):
     command = [sys.executable, "-c", UNREADABLE, *map(str, paths)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout.splitlines()
 
 
-def test_a_folder_that_may_not_be_read_is_refused_by_name_and_its_neighbours_taken(locked):
-    told = ["['a.png']", "locked | the folder cannot be read: Permission denied"]
-    assert planned_by_somebody(locked) == told
-    assert planned_by_somebody(locked / "locked") == ["[]", told[1]]
+def test_an_unreadable_folder_is_rejected_by_name_and_its_neighbours_are_planned(locked):
+    expected = ["['a.png']", "locked | the folder cannot be read: Permission denied"]
+    assert planned_unprivileged(locked) == expected
+    assert planned_unprivileged(locked / "locked") == ["[]", expected[1]]
 
 
-def test_a_file_in_a_folder_that_may_not_be_read_is_refused_by_name(locked):
-    told = ["[]", "b.png | it cannot be read: Permission denied"]
-    assert planned_by_somebody(locked / "locked" / "b.png") == told
+def test_a_file_in_an_unreadable_folder_is_rejected_by_name(locked):
+    expected = ["[]", "b.png | it cannot be read: Permission denied"]
+    assert planned_unprivileged(locked / "locked" / "b.png") == expected
 
 
-def test_a_name_that_no_file_can_have_is_refused(tmp_path):
-    [refusal] = plan_upload([tmp_path / ("x" * 300 + ".png")]).rejected
-    assert "name too long" in refusal.reason
+def test_an_impossible_file_name_is_rejected(tmp_path):
+    [rejection] = plan_upload([tmp_path / ("x" * 300 + ".png")]).rejected
+    assert "name too long" in rejection.reason
 
 
 def test_a_link_to_a_folder_is_not_followed_but_counted(tmp_path):
@@ -134,30 +134,30 @@ def test_a_link_to_a_folder_is_not_followed_but_counted(tmp_path):
     (tmp_path / "sub" / "a.png").write_bytes(picture())
     (tmp_path / "sub" / "again").symlink_to(tmp_path)
     planned = plan_upload([tmp_path])
-    assert names(work.path for work in planned.files) == ["a.png"]
+    assert names(file.path for file in planned.files) == ["a.png"]
     assert names(planned.skipped) == ["again"]
 
 
-def test_a_broken_link_is_refused(tmp_path):
+def test_a_broken_link_is_rejected(tmp_path):
     (tmp_path / "gone.wav").symlink_to(tmp_path / "nowhere.wav")
-    [refusal] = plan_upload([tmp_path]).rejected
-    assert "no such file" in refusal.reason
+    [rejection] = plan_upload([tmp_path]).rejected
+    assert "no such file" in rejection.reason
 
 
-def test_lines_keep_their_order_and_their_own_facts(tmp_path):
+def test_lines_keep_their_order_and_their_own_fields(tmp_path):
     rows = [
         LINE | {"event_id": "e1", "event_time": "2026-03-01T12:00:00+01:00", "source": "crm"},
         LINE | {"text": "second", "role": "bot"},
     ]
-    taken, refused = chats(tmp_path, jsonl(*rows), defaults=UploadDefaults(source="files"))
-    assert refused == []
-    assert [each.line for each in taken] == [1, 2]
-    assert taken[0].body.event_time == datetime(2026, 3, 1, 11, tzinfo=UTC)
-    assert [each.body.source for each in taken] == ["crm", "files"]
-    assert taken[0].body.event_id == "e1"
+    records, rejected = chats(tmp_path, jsonl(*rows), defaults=UploadDefaults(source="files"))
+    assert rejected == []
+    assert [each.line for each in records] == [1, 2]
+    assert records[0].body.event_time == datetime(2026, 3, 1, 11, tzinfo=UTC)
+    assert [each.body.source for each in records] == ["crm", "files"]
+    assert records[0].body.event_id == "e1"
 
 
-def test_what_is_said_for_the_whole_file_fills_what_a_line_leaves_out(tmp_path):
+def test_defaults_of_the_file_fill_the_fields_that_a_line_leaves_out(tmp_path):
     at = datetime(2026, 1, 1, tzinfo=UTC)
     row = {"role": "agent", "text": "x"}
     defaults = UploadDefaults(subject_id="s9", conversation_id="c9", event_time=at)
@@ -167,7 +167,7 @@ def test_what_is_said_for_the_whole_file_fills_what_a_line_leaves_out(tmp_path):
     assert line.body.subject_id == "own"
 
 
-def test_bad_lines_are_named_by_number_and_the_others_taken(tmp_path):
+def test_bad_lines_are_rejected_by_number_and_the_others_read(tmp_path):
     content = b"\n".join(
         [
             json.dumps(LINE).encode(),
@@ -185,19 +185,19 @@ def test_bad_lines_are_named_by_number_and_the_others_taken(tmp_path):
             json.dumps(LINE | {"text": "last"}).encode(),
         ]
     )
-    taken, refused = chats(tmp_path, content)
-    assert [each.line for each in taken] == [1, 13]
-    assert [each.line for each in refused] == [2, 4, 5, 6, 7, 8, 9, 10, 11, 12]
-    assert not any(SECRET in each.reason for each in refused)
-    assert "timezone" in refused[5].reason
-    assert "subject_id" in refused[-1].reason
+    records, rejected = chats(tmp_path, content)
+    assert [each.line for each in records] == [1, 13]
+    assert [each.line for each in rejected] == [2, 4, 5, 6, 7, 8, 9, 10, 11, 12]
+    assert not any(SECRET in each.reason for each in rejected)
+    assert "timezone" in rejected[5].reason
+    assert "subject_id" in rejected[-1].reason
 
 
-def test_a_line_too_long_to_hold_is_refused_and_the_next_one_taken(tmp_path):
+def test_a_line_that_is_too_long_is_rejected_and_the_next_one_read(tmp_path):
     content = jsonl(LINE | {"text": "x" * 5_000_000}, LINE)
-    taken, [refusal] = chats(tmp_path, content)
-    assert [each.line for each in taken] == [2]
-    assert (refusal.line, "longer" in refusal.reason) == (1, True)
+    records, [rejection] = chats(tmp_path, content)
+    assert [each.line for each in records] == [2]
+    assert (rejection.line, "longer" in rejection.reason) == (1, True)
 
 
 def test_csv_has_a_header_quotes_and_line_breaks_in_fields(tmp_path):
@@ -209,31 +209,31 @@ def test_csv_has_a_header_quotes_and_line_breaks_in_fields(tmp_path):
         "c1,s1,nobody,third,\r\n"
         "c1,s1,bot,fourth,\r\n"
     )
-    taken, refused = chats(tmp_path, content, "chats.csv")
-    assert [each.body.text for each in taken] == ['a "quoted", long\r\ntext', "second", "fourth"]
-    assert [each.line for each in taken] == [2, 4, 7]
-    assert [(each.line, each.reason.split(":")[0]) for each in refused] == [
+    records, rejected = chats(tmp_path, content, "chats.csv")
+    assert [each.body.text for each in records] == ['a "quoted", long\r\ntext', "second", "fourth"]
+    assert [each.line for each in records] == [2, 4, 7]
+    assert [(each.line, each.reason.split(":")[0]) for each in rejected] == [
         (5, "3 fields where the header has 5"),
         (6, "role"),
     ]
 
 
-def test_csv_bytes_that_are_no_utf8_lose_their_line_only(tmp_path):
+def test_invalid_utf8_in_a_csv_costs_only_its_line(tmp_path):
     content = b"conversation_id,subject_id,role,text\nc,s,bot,\xff\xfe\nc,s,bot,fine\n"
-    taken, refused = chats(tmp_path, content, "chats.csv")
-    assert [each.body.text for each in taken] == ["fine"]
-    assert [each.line for each in refused] == [2]
+    records, rejected = chats(tmp_path, content, "chats.csv")
+    assert [each.body.text for each in records] == ["fine"]
+    assert [each.line for each in rejected] == [2]
 
 
 @pytest.mark.parametrize(
     "header", ["a,b,c", "conversation_id,subject_id,text", "role,text,text", f"role,text,{SECRET}", "role;text"]
 )
-def test_a_csv_without_a_usable_header_is_refused_whole(tmp_path, header):
-    taken, [refusal] = chats(tmp_path, f"{header}\n1,2,3\n", "chats.csv")
-    assert taken == []
-    assert refusal.line == 1
-    assert "role" in refusal.reason
-    assert SECRET not in refusal.reason
+def test_a_csv_without_a_valid_header_is_rejected_as_a_whole(tmp_path, header):
+    records, [rejection] = chats(tmp_path, f"{header}\n1,2,3\n", "chats.csv")
+    assert records == []
+    assert rejection.line == 1
+    assert "role" in rejection.reason
+    assert SECRET not in rejection.reason
 
 
 CSV_HEAD = "conversation_id,subject_id,role,text\n"
@@ -243,48 +243,48 @@ def csv_lines(*texts):
     return "".join(f"c,s,bot,{text}\n" for text in texts)
 
 
-def test_all_that_a_quote_swallows_is_told_with_its_lines_and_their_number(tmp_path):
+def test_lines_inside_an_unclosed_quote_are_rejected_with_their_range_and_number(tmp_path):
     before, after = (f"m{n}" for n in range(10)), (f"m{n}" for n in range(10, 1000))
     content = CSV_HEAD + csv_lines(*before, '"5 inch screen', *after)
-    taken, [refusal] = chats(tmp_path, content, "chats.csv")
-    assert [each.body.text for each in taken] == [f"m{n}" for n in range(10)]
-    assert (refusal.line, refusal.lines) == (12, 991)
-    assert refusal.reason.startswith("lines 12 to 1002: not CSV: a quote that is not closed")
+    records, [rejection] = chats(tmp_path, content, "chats.csv")
+    assert [each.body.text for each in records] == [f"m{n}" for n in range(10)]
+    assert (rejection.line, rejection.lines) == (12, 991)
+    assert rejection.reason.startswith("lines 12 to 1002: not CSV: a quote that is not closed")
 
 
-def test_a_quote_that_a_later_one_closes_costs_what_lies_between_and_no_more(tmp_path):
+def test_a_quote_closed_by_a_later_one_costs_only_the_lines_between(tmp_path):
     content = CSV_HEAD + csv_lines("first", '"5 inch screen', "lost", "lost", '"7 inch screen', "last")
-    taken, [refusal] = chats(tmp_path, content, "chats.csv")
-    assert [(each.line, each.body.text) for each in taken] == [(2, "first"), (7, "last")]
-    assert (refusal.line, refusal.lines, refusal.reason[:12]) == (3, 4, "lines 3 to 6")
+    records, [rejection] = chats(tmp_path, content, "chats.csv")
+    assert [(each.line, each.body.text) for each in records] == [(2, "first"), (7, "last")]
+    assert (rejection.line, rejection.lines, rejection.reason[:12]) == (3, 4, "lines 3 to 6")
 
 
-def test_a_record_over_several_lines_with_too_many_fields_is_told_with_all_of_them(tmp_path):
+def test_a_record_over_several_lines_with_too_many_fields_is_rejected_with_all_of_them(tmp_path):
     content = CSV_HEAD + csv_lines('"a\nb\nc",surplus', "last")
-    taken, [refusal] = chats(tmp_path, content, "chats.csv")
-    assert [each.line for each in taken] == [5]
-    assert (refusal.line, refusal.lines) == (2, 3)
-    assert refusal.reason == "lines 2 to 4: 5 fields where the header has 4"
+    records, [rejection] = chats(tmp_path, content, "chats.csv")
+    assert [each.line for each in records] == [5]
+    assert (rejection.line, rejection.lines) == (2, 3)
+    assert rejection.reason == "lines 2 to 4: 5 fields where the header has 4"
 
 
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
 def test_a_csv_may_end_its_lines_as_any_system_does(tmp_path, end):
     content = (CSV_HEAD + csv_lines("one", "two", "three")).replace("\n", end)
-    taken, refused = chats(tmp_path, content, "chats.csv")
-    assert [(each.line, each.body.text) for each in taken] == [(2, "one"), (3, "two"), (4, "three")]
-    assert refused == []
+    records, rejected = chats(tmp_path, content, "chats.csv")
+    assert [(each.line, each.body.text) for each in records] == [(2, "one"), (3, "two"), (4, "three")]
+    assert rejected == []
 
 
 @pytest.mark.parametrize("text", ["x" * 5_000_000, "x" * 1_900_000 + "," * 200_000, '"' + "x" * 5_000_000 + '"'])
-def test_a_csv_line_too_long_to_hold_is_refused_and_never_cut_short(tmp_path, text):
-    taken, refused = chats(tmp_path, CSV_HEAD + csv_lines("first", text, "last"), "chats.csv")
-    assert taken[0].body.text == "first"
-    assert all(len(each.body.text) < 10 for each in taken)
-    assert refused[0].line == 3
-    assert len(taken) + sum(each.lines for each in refused) == 3
+def test_a_csv_line_that_is_too_long_is_rejected_and_never_truncated(tmp_path, text):
+    records, rejected = chats(tmp_path, CSV_HEAD + csv_lines("first", text, "last"), "chats.csv")
+    assert records[0].body.text == "first"
+    assert all(len(each.body.text) < 10 for each in records)
+    assert rejected[0].line == 3
+    assert len(records) + sum(each.lines for each in rejected) == 3
 
 
-def test_what_says_no_time_has_the_files_and_the_same_one_every_time(tmp_path):
+def test_a_line_without_a_time_has_the_files_and_the_same_one_every_time(tmp_path):
     path = tmp_path / "a.jsonl"
     path.write_text(jsonl(LINE, LINE | {"event_time": "2026-03-01T12:00:00Z"}, LINE | {"event_time": None}))
     os.utime(path, (1_700_000_000.25, 1_700_000_000.25))
@@ -293,32 +293,32 @@ def test_what_says_no_time_has_the_files_and_the_same_one_every_time(tmp_path):
     assert found == [written, datetime(2026, 3, 1, 12, tzinfo=UTC), written]
 
 
-def test_a_file_whose_time_cannot_be_when_it_was_said_asks_for_one(tmp_path):
+def test_a_file_with_an_implausible_time_needs_a_given_one(tmp_path):
     path = tmp_path / "a.jsonl"
     path.write_text(jsonl(LINE, LINE | {"event_time": "2026-03-01T12:00:00Z"}))
     os.utime(path, (0, 0))
-    [work] = plan_upload([path]).files
-    refusal, line = ChatFile(work, UploadDefaults())
-    assert (refusal.line, "--at" in refusal.reason) == (1, True)
+    [file] = plan_upload([path]).files
+    rejection, line = ChatFile(file, UploadDefaults())
+    assert (rejection.line, "--at" in rejection.reason) == (1, True)
     assert line.body.event_time.year == 2026
     assert all(
         isinstance(each, ChatRecord)
-        for each in ChatFile(work, UploadDefaults(event_time=datetime(2026, 1, 1, tzinfo=UTC)))
+        for each in ChatFile(file, UploadDefaults(event_time=datetime(2026, 1, 1, tzinfo=UTC)))
     )
 
 
-def test_how_far_the_reading_is_grows_to_the_files_size(tmp_path):
+def test_the_position_of_the_reading_grows_to_the_files_size(tmp_path):
     for name, content in (("a.jsonl", jsonl(*[LINE] * 5000)), ("a.csv", CSV_HEAD + csv_lines(*["x" * 90] * 5000))):
         (tmp_path / name).write_text(content)
-        [work] = plan_upload([tmp_path / name]).files
-        file = ChatFile(work, UploadDefaults("s", "c"))
-        seen = [file.bytes_read for _ in file]
+        [file] = plan_upload([tmp_path / name]).files
+        chat_file = ChatFile(file, UploadDefaults("s", "c"))
+        seen = [chat_file.bytes_read for _ in chat_file]
         assert seen == sorted(seen)
         assert len(set(seen)) > 20
-        assert file.bytes_read == work.size
+        assert chat_file.bytes_read == file.size
 
 
-def test_ids_are_the_same_every_time_and_equal_texts_stay_apart(tmp_path):
+def test_ids_are_the_same_every_time_and_equal_texts_have_different_ones(tmp_path):
     rows = [LINE, LINE, LINE | {"text": "x"}, LINE | {"event_time": "2026-03-01T12:00:00Z"}, LINE]
     first, _ = chats(tmp_path, jsonl(*rows))
     later, _ = chats(
@@ -329,23 +329,23 @@ def test_ids_are_the_same_every_time_and_equal_texts_stay_apart(tmp_path):
     assert ids == [each.body.event_id for each in later]
 
 
-def test_a_file_that_went_away_is_refused(tmp_path):
-    work = SourceFile(tmp_path / "gone.jsonl", "chats", "application/jsonl", 1, None)
-    [refusal] = ChatFile(work, UploadDefaults())
-    assert "cannot be read" in refusal.reason
+def test_a_deleted_file_is_rejected(tmp_path):
+    file = SourceFile(tmp_path / "gone.jsonl", "chats", "application/jsonl", 1, None)
+    [rejection] = ChatFile(file, UploadDefaults())
+    assert "cannot be read" in rejection.reason
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(content=st.binary(max_size=300), name=st.sampled_from(["a.csv", "a.jsonl"]))
-def test_no_file_whatever_is_in_it_ends_the_reading(tmp_path, content, name):
+def test_no_content_ends_the_reading(tmp_path, content, name):
     path = tmp_path / name
     path.write_bytes(b"role,text\n" * name.endswith("csv") + content)
-    work = SourceFile(path, "chats", "text/csv" if name.endswith("csv") else "application/jsonl", 1, datetime.now(UTC))
-    for each in ChatFile(work, UploadDefaults("s", "c")):
+    file = SourceFile(path, "chats", "text/csv" if name.endswith("csv") else "application/jsonl", 1, datetime.now(UTC))
+    for each in ChatFile(file, UploadDefaults("s", "c")):
         assert isinstance(each, ChatRecord | Rejection)
 
 
-def test_media_are_planned_by_name_and_looked_into_by_the_gateway(tmp_path):
+def test_media_are_planned_by_name_and_probed_by_the_gateway(tmp_path):
     (tmp_path / "really-audio.png").write_bytes(wav())
-    [work] = plan_upload([tmp_path]).files
-    assert (work.kind, work.media_type) == ("screenshot", "image/png")
+    [file] = plan_upload([tmp_path]).files
+    assert (file.kind, file.media_type) == ("screenshot", "image/png")

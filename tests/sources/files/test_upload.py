@@ -1,4 +1,4 @@
-"""Files through the real client into a gateway over doubles: the ledger must equal what is on the log."""
+"""Files through the real client into a gateway over doubles: the report must equal the events on the log."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from mmplatform.sources.files.upload import CallPlayback, Uploader
 from tests.ingest.gateways import memory_gateway, picture, wav
 
 CHAT = {"conversation_id": "c1", "subject_id": "s1", "role": "customer", "text": "hello"}
-ORIGIN = UploadDefaults(subject_id="s1")
+DEFAULTS = UploadDefaults(subject_id="s1")
 
 
 @pytest.fixture
 async def gateway(tmp_path):
-    async with memory_gateway(tmp_path / "gateway", max_chat_chars=100) as made:
-        yield made
+    async with memory_gateway(tmp_path / "gateway", max_chat_chars=100) as gateway:
+        yield gateway
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ def folder(tmp_path):
     return folder
 
 
-async def send(gateway, paths, defaults=ORIGIN, playback=None, transport=None, **options):
+async def send(gateway, paths, defaults=DEFAULTS, playback=None, transport=None, **options):
     client = AsyncGatewayClient("http://gateway", transport=transport or gateway.transport, max_attempts=1)
     async with client:
         return await Uploader(
@@ -44,7 +44,7 @@ async def send(gateway, paths, defaults=ORIGIN, playback=None, transport=None, *
         ).upload(plan_upload(paths))
 
 
-def written(path, moment):
+def set_modified_at(path, moment):
     os.utime(path, (moment.timestamp(), moment.timestamp()))
 
 
@@ -69,7 +69,7 @@ def counts(report):
     return dict(report.accepted), dict(report.duplicate), len(report.rejected)
 
 
-async def test_every_kind_of_file_arrives_and_doing_it_again_changes_nothing(gateway, folder):
+async def test_every_kind_of_file_arrives_and_a_repeated_upload_changes_nothing(gateway, folder):
     (folder / "chat.jsonl").write_text("".join(json.dumps(CHAT | {"text": f"m{i}"}) + "\n" for i in range(250)))
     (folder / "shot.png").write_bytes(picture())
     (folder / "shot.webp").write_bytes(picture("WEBP", seed=2))
@@ -90,7 +90,7 @@ async def test_every_kind_of_file_arrives_and_doing_it_again_changes_nothing(gat
     [("a.mp3", "mp3", "libmp3lame"), ("a.flac", "flac", "flac"), ("a.ogg", "ogg", "libopus"),
      ("a.opus", "ogg", "libopus"), ("a.m4a", "mp4", "aac")],
 )  # fmt: skip
-async def test_every_kind_of_audio_becomes_chunks_without_holes(gateway, folder, name, container, codec):
+async def test_every_kind_of_audio_becomes_chunks_without_gaps(gateway, folder, name, container, codec):
     (folder / name).write_bytes(encoded(container, codec, rate=48_000))
     report = await send(gateway, [folder])
     assert report.rejected == []
@@ -102,7 +102,7 @@ async def test_every_kind_of_audio_becomes_chunks_without_holes(gateway, folder,
     assert end.chunks == len(chunks)
 
 
-async def test_the_moment_that_is_said_is_when_the_call_began(gateway, folder):
+async def test_a_given_time_is_the_start_of_the_call(gateway, folder):
     (folder / "call.wav").write_bytes(wav(seconds=1.2))
     at = datetime(2026, 3, 1, 12, tzinfo=UTC)
     await send(gateway, [folder], UploadDefaults(subject_id="s1", event_time=at))
@@ -110,34 +110,34 @@ async def test_the_moment_that_is_said_is_when_the_call_began(gateway, folder):
     assert spans == [timedelta(seconds=s) for s in (0.5, 1.0, 1.2, 1.2)]
 
 
-async def test_sent_again_to_a_gateway_that_forgot_every_event_is_the_very_same(tmp_path, folder):
-    """The index is written by id: a repeat with another time would move what is there."""
+async def test_a_repeated_upload_to_a_restarted_gateway_is_identical(tmp_path, folder):
+    """The index is written by id: a repeat with another time would move existing passages."""
     at = datetime(2026, 2, 3, 4, 5, 6, 250_000, tzinfo=UTC)
     (folder / "chat.jsonl").write_text("".join(json.dumps(CHAT | {"text": f"m{i}"}) + "\n" for i in range(3)))
     (folder / "shot.png").write_bytes(picture())
     (folder / "call.wav").write_bytes(wav(seconds=1.2))
     for path in folder.iterdir():
-        written(path, at)
-    said = []
+        set_modified_at(path, at)
+    events_sent = []
     for number in range(2):
-        async with memory_gateway(tmp_path / f"gateway{number}") as made:
-            await send(made, [folder])
-            events = made.events("chat") + made.events("screenshot") + made.events("call")
-            said.append([event.model_dump(exclude={"ingested_at"}) for event in events])
-    assert said[0] == said[1]
-    times = [event["event_time"] - at for event in said[0]]
-    # A call's file was last written when it ended, so that none of it lies ahead of the clock.
+        async with memory_gateway(tmp_path / f"gateway{number}") as gateway:
+            await send(gateway, [folder])
+            events = gateway.events("chat") + gateway.events("screenshot") + gateway.events("call")
+            events_sent.append([event.model_dump(exclude={"ingested_at"}) for event in events])
+    assert events_sent[0] == events_sent[1]
+    times = [event["event_time"] - at for event in events_sent[0]]
+    # A call's file was last written at its end, so none of its chunks is ahead of the clock.
     assert times[:4] == [timedelta()] * 4
     assert times[4:] == [timedelta(seconds=s) for s in (-0.7, -0.2, 0, 0)]
 
 
-async def test_media_whose_file_cannot_tell_when_it_happened_ask_for_it(gateway, folder):
+async def test_media_with_an_implausible_file_time_need_a_given_one(gateway, folder):
     (folder / "shot.png").write_bytes(picture())
     (folder / "call.wav").write_bytes(wav(seconds=1.2))
     for path in folder.iterdir():
-        written(path, datetime(1980, 1, 1, tzinfo=UTC))  # as an archive without times leaves it
+        set_modified_at(path, datetime(1980, 1, 1, tzinfo=UTC))  # as an archive without times leaves it
     report = await send(gateway, [folder])
-    assert ["--at" in refusal.reason for _, refusal in report.rejected] == [True, True]
+    assert ["--at" in rejection.reason for _, rejection in report.rejected] == [True, True]
     report = await send(gateway, [folder], UploadDefaults(subject_id="s1", event_time=datetime(2026, 1, 1, tzinfo=UTC)))
     assert report.rejected == []
 
@@ -151,7 +151,7 @@ async def test_a_call_in_real_time_is_sent_when_it_was_spoken(gateway, folder):
     assert all(chunk.event_time - started >= timedelta(seconds=chunk.end_s / 2) for chunk in chunks)
 
 
-async def test_progress_is_told_piece_by_piece_and_comes_to_the_whole(gateway, folder):
+async def test_progress_is_reported_chunk_by_chunk_and_reaches_the_total(gateway, folder):
     (folder / "call.wav").write_bytes(wav(seconds=4.0))
     done = []
     await send(gateway, [folder], advance=done.append)
@@ -168,7 +168,7 @@ async def test_progress_is_told_piece_by_piece_and_comes_to_the_whole(gateway, f
     assert sum(done) == plan_upload([folder]).size
 
 
-async def test_what_is_refused_is_done_with_too(gateway, folder):
+async def test_a_rejected_file_counts_as_processed(gateway, folder):
     (folder / "a.png").write_bytes(b"no image")
     (folder / "b.wav").write_bytes(b"no audio")
     (folder / "c.wav").write_bytes(wav(seconds=1.2)[:9_000])
@@ -183,7 +183,7 @@ async def test_what_is_refused_is_done_with_too(gateway, folder):
 
 
 class BusyAtFirst(httpx.AsyncBaseTransport):
-    """The gateway, which answers 429 so many times before it takes anything."""
+    """The gateway, which answers 429 so many times before it accepts a request."""
 
     def __init__(self, gateway, times):
         self.times = times
@@ -196,7 +196,7 @@ class BusyAtFirst(httpx.AsyncBaseTransport):
         return await self._transport.handle_async_request(request)
 
 
-async def test_a_gateway_that_is_busy_is_waited_for_and_nothing_is_left_out(gateway, folder):
+async def test_a_busy_gateway_is_waited_for_and_nothing_is_left_out(gateway, folder):
     (folder / "chat.jsonl").write_text(json.dumps(CHAT) + "\n")
     (folder / "shot.png").write_bytes(picture())
     (folder / "call.wav").write_bytes(wav(seconds=1.2))
@@ -204,15 +204,15 @@ async def test_a_gateway_that_is_busy_is_waited_for_and_nothing_is_left_out(gate
     assert counts(report) == ({"chats": 1, "screenshot": 1, "call": 4}, {}, 0)
 
 
-async def test_a_gateway_that_takes_nothing_for_too_long_is_given_up(gateway, folder):
+async def test_a_gateway_that_accepts_nothing_for_too_long_is_given_up(gateway, folder):
     for number in range(3):
         (folder / f"{number}.png").write_bytes(picture(seed=number))
     report = await send(gateway, [folder], transport=BusyAtFirst(gateway, 10**9), busy_timeout_s=0.05)
     assert len(report.rejected) == 3
-    assert all("not sent" in refusal.reason and "behind" in refusal.reason for _, refusal in report.rejected)
+    assert all("not sent" in rejection.reason and "behind" in rejection.reason for _, rejection in report.rejected)
 
 
-async def test_every_refusal_is_a_line_of_json_and_counts_all_that_is_lost(gateway, folder):
+async def test_every_rejection_is_a_line_of_json_and_counts_all_lost_lines(gateway, folder):
     stray = ['c,s,bot,"5 inch', *(f"c,s,bot,m{i}" for i in range(9))]
     (folder / "chat.csv").write_text("\n".join(["conversation_id,subject_id,role,text", "c,s,bot,fine", *stray]))
     (folder / "shot.png").write_bytes(b"no image")
@@ -224,7 +224,7 @@ async def test_every_refusal_is_a_line_of_json_and_counts_all_that_is_lost(gatew
     assert (shot["path"], shot["line"]) == (str(folder / "shot.png"), None)
 
 
-async def test_bad_lines_are_refused_and_good_ones_of_the_same_batch_taken(gateway, folder):
+async def test_bad_lines_are_rejected_and_good_ones_of_the_same_batch_accepted(gateway, folder):
     rows = [CHAT | {"text": f"m{i}"} for i in range(8)]
     rows[2]["text"] = "x" * 101  # the gateway's limit
     rows[5]["event_time"] = "2999-01-01T00:00:00Z"  # the gateway's clock
@@ -232,31 +232,31 @@ async def test_bad_lines_are_refused_and_good_ones_of_the_same_batch_taken(gatew
     (folder / "chat.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     report = await send(gateway, [folder])
     assert report.accepted["chats"] == 5
-    refused = {refusal.line: refusal.reason for _, refusal in report.rejected}
-    assert set(refused) == {3, 6, 7}
-    assert "413" in refused[3]
-    assert "ahead of the gateway's clock" in refused[6]
+    rejected = {rejection.line: rejection.reason for _, rejection in report.rejected}
+    assert set(rejected) == {3, 6, 7}
+    assert "413" in rejected[3]
+    assert "ahead of the gateway's clock" in rejected[6]
     assert [event.text for event in gateway.events("chat")] == ["m0", "m1", "m3", "m4", "m7"]
 
 
-async def test_media_that_is_none_is_refused_with_the_gateways_reason_and_the_rest_goes_on(gateway, folder):
+async def test_undecodable_media_is_rejected_with_the_gateways_reason_and_the_rest_continues(gateway, folder):
     (folder / "a.png").write_bytes(b"no image")
     (folder / "b.wav").write_bytes(b"no audio")
     (folder / "c.png").write_bytes(picture())
     report = await send(gateway, [folder])
     assert report.accepted == {"screenshot": 1}
-    assert {(kind, refusal.path.name) for kind, refusal in report.rejected} == {
+    assert {(kind, rejection.path.name) for kind, rejection in report.rejected} == {
         ("screenshot", "a.png"),
         ("call", "b.wav"),
     }
-    assert all(refusal.reason for _, refusal in report.rejected)
+    assert all(rejection.reason for _, rejection in report.rejected)
 
 
-async def test_media_of_nobody_is_refused(gateway, folder):
+async def test_media_without_a_subject_is_rejected(gateway, folder):
     (folder / "a.png").write_bytes(picture())
     (folder / "b.wav").write_bytes(wav())
     report = await send(gateway, [folder], UploadDefaults())
-    assert ["--subject" in refusal.reason for _, refusal in report.rejected] == [True, True]
+    assert ["--subject" in rejection.reason for _, rejection in report.rejected] == [True, True]
 
 
 async def test_a_conversation_names_one_call_and_any_number_of_pictures(gateway, folder):
@@ -268,10 +268,10 @@ async def test_a_conversation_names_one_call_and_any_number_of_pictures(gateway,
     assert {event.conversation_id for event in events} == {"c7"}
     (folder / "other.wav").write_bytes(wav(seed=3))
     report = await send(gateway, [folder], UploadDefaults(subject_id="s1", conversation_id="c7"))
-    assert ["one call" in refusal.reason for _, refusal in report.rejected] == [True, True]
+    assert ["one call" in rejection.reason for _, rejection in report.rejected] == [True, True]
 
 
-async def test_the_same_file_about_somebody_else_is_another_event(gateway, folder):
+async def test_the_same_file_about_another_subject_is_another_event(gateway, folder):
     (folder / "a.png").write_bytes(picture())
     (folder / "call.wav").write_bytes(wav())
     for subject in ("s1", "s2"):
@@ -280,7 +280,7 @@ async def test_the_same_file_about_somebody_else_is_another_event(gateway, folde
     assert len({event.event_id for event in gateway.events("screenshot") + gateway.events("call")}) == 6
 
 
-async def test_when_the_gateway_is_away_nothing_more_is_tried_and_all_of_it_is_told(gateway, folder):
+async def test_when_the_gateway_is_unavailable_nothing_more_is_tried_and_every_file_is_reported(gateway, folder):
     asked = []
 
     def away(request):
@@ -291,5 +291,5 @@ async def test_when_the_gateway_is_away_nothing_more_is_tried_and_all_of_it_is_t
         (folder / f"{number}.png").write_bytes(picture(seed=number))
     report = await send(gateway, [folder], transport=httpx.MockTransport(away))
     assert len(report.rejected) == 20
-    assert all("not sent" in refusal.reason for _, refusal in report.rejected)
+    assert all("not sent" in rejection.reason for _, rejection in report.rejected)
     assert len(asked) <= 4
