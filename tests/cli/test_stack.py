@@ -17,7 +17,7 @@ from mmplatform.local.run_file import ServiceRun, StackLock, StackRun
 def data(monkeypatch, tmp_path):
     monkeypatch.setenv("MMPLATFORM_DATA_DIR", str(tmp_path))
     monkeypatch.setenv("COLUMNS", "200")
-    monkeypatch.setattr(run_file, "_LOCK_PATIENCE_S", 0.0)
+    monkeypatch.setattr(run_file, "_LOCK_TIMEOUT_S", 0.0)
     return tmp_path
 
 
@@ -138,7 +138,7 @@ def test_doctor_fails_with_a_mend_when_a_model_is_missing(monkeypatch, tmp_path)
 
 
 def test_doctor_is_content_when_all_is_there(monkeypatch, tmp_path):
-    for limit in ("_DISK_LEAST", "_MEMORY_LEAST", "_FILES_LEAST"):
+    for limit in ("_MIN_DISK_BYTES", "_MIN_MEMORY_BYTES", "_MIN_OPEN_FILES"):
         monkeypatch.setattr(doctor, limit, 0)  # whatever this machine has is enough
     for name in ("whisper-base", "minilm", "en-sm"):
         (tmp_path / "models" / name).mkdir(parents=True)

@@ -10,48 +10,48 @@ from mmplatform.local.services.port_leases import PortLeases, any_free_port, is_
 
 
 @pytest.fixture
-def claims(tmp_path):
-    with PortLeases(tmp_path) as claims:
-        yield claims
+def leases(tmp_path):
+    with PortLeases(tmp_path) as leases:
+        yield leases
 
 
-def test_the_preferred_port_is_taken_when_it_is_free(claims):
+def test_the_preferred_port_is_taken_when_it_is_free(leases):
     port = any_free_port()
-    assert claims.claim(port) == port
+    assert leases.lease(port) == port
 
 
-def test_the_next_port_is_taken_when_somebody_listens(claims):
+def test_the_next_port_is_taken_when_somebody_listens(leases):
     with socket.create_server(("127.0.0.1", 0)) as server:
         taken = server.getsockname()[1]
-        port = claims.claim(taken)
+        port = leases.lease(taken)
     assert taken < port < taken + 300
 
 
-def test_zero_means_any_port(claims):
-    port = claims.claim(0)
+def test_zero_means_any_port(leases):
+    port = leases.lease(0)
     assert port > 0
     assert is_free(port)
 
 
-def test_no_port_is_given_twice(claims):
+def test_no_port_is_given_twice(leases):
     port = any_free_port()
-    assert len({claims.claim(port) for _ in range(5)}) == 5
+    assert len({leases.lease(port) for _ in range(5)}) == 5
 
 
-def test_a_port_that_another_stack_picked_but_does_not_use_yet_is_passed_over(claims, tmp_path):
-    port = claims.claim(any_free_port())
+def test_a_port_that_another_stack_picked_but_does_not_use_yet_is_passed_over(leases, tmp_path):
+    port = leases.lease(any_free_port())
     with PortLeases(tmp_path) as other:
         assert other.lease(port) != port
 
 
-def test_a_released_port_can_be_claimed_again(claims, tmp_path):
-    port = claims.claim(any_free_port())
-    claims.release()
+def test_a_released_port_can_be_claimed_again(leases, tmp_path):
+    port = leases.lease(any_free_port())
+    leases.release()
     with PortLeases(tmp_path) as other:
         assert other.lease(port) == port
 
 
-def test_the_claims_of_a_killed_process_are_void(claims, tmp_path):
+def test_the_claims_of_a_killed_process_are_void(leases, tmp_path):
     port = any_free_port()
     code = (
         "import sys, time, pathlib; from mmplatform.local.services.port_leases import PortLeases\n"
@@ -60,12 +60,12 @@ def test_the_claims_of_a_killed_process_are_void(claims, tmp_path):
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         assert int(process.stdout.readline()) == port
-        assert claims.claim(port) != port
+        assert leases.lease(port) != port
         process.kill()
-    assert claims.claim(port) == port
+    assert leases.lease(port) == port
 
 
-def test_no_free_port_is_told_with_the_address(claims, monkeypatch):
+def test_no_free_port_is_told_with_the_address(leases, monkeypatch):
     monkeypatch.setattr(port_leases, "is_free", lambda _port, _host: False)
     with pytest.raises(Unavailable, match=r"no free port on 127\.0\.0\.1 near 8080"):
-        claims.claim(8080)
+        leases.lease(8080)

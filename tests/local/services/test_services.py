@@ -59,7 +59,7 @@ def test_every_process_of_the_hot_path_keeps_few_arenas():
 def test_every_worker_and_chroma_are_looked_after_while_they_run():
     stack = planned()
     names = by_name(stack)
-    looked_after = {name: service.alive_url for name, service in names.items() if service.alive_url}
+    looked_after = {name: service.liveness_url for name, service in names.items() if service.liveness_url}
     assert looked_after.pop("chroma") == f"{stack.chroma}/api/v2/heartbeat"
     assert looked_after == {name: f"{each.metrics_url}/livez" for name, each in names.items() if each.metrics_url}
     assert set(names) - set(looked_after) == {"broker", "chroma"}

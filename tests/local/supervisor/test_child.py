@@ -165,7 +165,7 @@ async def test_a_child_whose_log_has_no_room_dies_like_any_other(scene, tmp_path
 
 
 async def test_a_child_that_is_never_ready_is_killed_and_counted_as_dead(scene):
-    child = scene.start("import time; time.sleep(60)", start_s=0.2)
+    child = scene.start("import time; time.sleep(60)", start_timeout_s=0.2)
     await until(lambda: child.restarts == 1)
     assert any("was not ready after" in what for _, what, _ in scene.told)
 
@@ -270,7 +270,7 @@ async def test_a_child_gets_its_environment_over_ours_and_no_terminal(scene, mon
 
 async def test_a_held_standard_input_stays_open_until_the_child_is_buried(scene):
     child = scene.start(
-        "import sys, threading; " + SERVE.replace("time.sleep(60)", "sys.stdin.read()"), hold_stdin=True
+        "import sys, threading; " + SERVE.replace("time.sleep(60)", "sys.stdin.read()"), pipe_stdin=True
     )
     await until(lambda: child.state == "ready")
     await asyncio.sleep(0.3)
@@ -278,7 +278,7 @@ async def test_a_held_standard_input_stays_open_until_the_child_is_buried(scene)
 
 
 async def test_whatever_goes_wrong_with_a_successor_the_child_is_supervised_on(scene):
-    child = scene.start(SERVE, metrics_url="http://[no-address", spare_port=1)
+    child = scene.start(SERVE, metrics_url="http://[no-address", successor_port=1)
     await until(lambda: child.state == "ready")
     first = child.pid
     with pytest.raises(Unavailable, match="worker: ValueError"):

@@ -27,7 +27,7 @@ SUPERVISOR = """
 import sys
 from pathlib import Path
 from mmplatform.local.launch import run_stack
-from mmplatform.local.services.port_leases import any_free
+from mmplatform.local.services.port_leases import any_free_port
 from mmplatform.local.services.probes import HttpProbe, TcpProbe
 from mmplatform.local.services.services import StackOptions, Service, Stack
 from mmplatform.local.status.views import NoView
@@ -73,21 +73,21 @@ HTTPServer(("127.0.0.1", int(os.environ["MMPLATFORM_METRICS_PORT"])), Handler).s
 '''
 
 def worker(name, **more):
-    port, spare = any_free(), any_free()
+    port, spare = any_free_port(), any_free_port()
     return Service(
         name,
         (sys.executable, "-S", "-c", f"NAME = {name!r}" + WORKER),
         {"MMPLATFORM_METRICS_PORT": str(port)},
         HttpProbe(f"http://127.0.0.1:{port}/healthz"),
         metrics_url=f"http://127.0.0.1:{port}",
-        spare_port=spare,
+        successor_port=spare,
         **more,
     )
 
-lone = any_free()
+lone = any_free_port()
 command = (sys.executable, "-m", "http.server", "--bind", "127.0.0.1", str(lone))
 server = Service("server", command, {}, TcpProbe("127.0.0.1", lone))
-stack = Stack((server, worker("both", takes_turns=False), worker("turns")), "", "", "", "")
+stack = Stack((server, worker("both", exclusive=False), worker("turns")), "", "", "", "")
 run_stack(Settings(data_dir=data), StackOptions(), NoView(), stack=stack)
 """
 

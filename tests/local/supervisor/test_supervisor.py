@@ -24,7 +24,7 @@ SUPERVISOR = """
 import sys
 from pathlib import Path
 from mmplatform.local.launch import run_stack
-from mmplatform.local.services.port_leases import any_free
+from mmplatform.local.services.port_leases import any_free_port
 from mmplatform.local.services.probes import TcpProbe
 from mmplatform.local.supervisor.restart_policy import RestartPolicy
 from mmplatform.local.services.services import StackOptions, Service, Stack
@@ -49,11 +49,11 @@ while True: time.sleep(1)
 '''
 
 def service(name, **more):
-    port = any_free()
+    port = any_free_port()
     code = f"NAME, PORT, STUBBORN = {name!r}, {port}, {stubborn}" + ORDER
     return Service(name, (sys.executable, "-S", "-c", code), {}, TcpProbe("127.0.0.1", port), grace_s=60.0, **more)
 
-services = (service("server", hold_stdin=True), service("worker", needs=("server",)), service("family"))
+services = (service("server", pipe_stdin=True), service("worker", needs=("server",)), service("family"))
 stack = Stack(services, "http://127.0.0.1:1", "127.0.0.1:2", "http://127.0.0.1:3", "")
 settings = Settings(data_dir=data)
 run_stack(settings, StackOptions(), PlainView(Console()), stack=stack, policy=RestartPolicy(first_delay_s=0.05))
