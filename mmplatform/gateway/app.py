@@ -164,7 +164,7 @@ def serve(
         )
         host, port = listener.getsockname()[:2]
         _log.info("gateway_listens", host=host, port=port)
-        asyncio.run(_Server(config, on_ready, parts.readiness).serve(sockets=[listener]))
+        asyncio.run(_GatewayServer(config, on_ready, parts.readiness).serve(sockets=[listener]))
 
 
 def _search_routers(settings: Settings) -> list[APIRouter]:
@@ -274,7 +274,7 @@ def _health_router(parts: GatewayParts, checker: ReadinessChecker) -> APIRouter:
     return router
 
 
-class _Server(uvicorn.Server):
+class _GatewayServer(uvicorn.Server):
     """Uvicorn that ends normally after draining: it would raise the signal again and so end the whole process."""
 
     def __init__(self, config: uvicorn.Config, on_ready: Callable[[], None], readiness: Readiness) -> None:
