@@ -54,10 +54,10 @@ def archiver_costs(folder: Path) -> dict[str, float]:
     port = any_free_port()
     settings = load(
         data_dir=folder,
-        kafka=f"127.0.0.1:{port}",
-        archive_commit_s=COMMIT_S,
+        kafka_bootstrap_servers=f"127.0.0.1:{port}",
+        archive_commit_interval_s=COMMIT_S,
         metrics_port=any_free_port(),
-        chroma="unused",
+        chroma_url="unused",
     )
     broker = [sys.executable, "-m", "mmplatform.local.broker", "--data", str(folder / "broker"), "--port", str(port)]
     with running(broker, settings):
@@ -82,7 +82,10 @@ def index_costs(folder: Path) -> dict[str, float]:
     folder.mkdir(parents=True)
     ports = [any_free_port() for _ in range(3)]
     settings = load(
-        data_dir=folder, kafka=f"127.0.0.1:{ports[0]}", chroma=f"http://127.0.0.1:{ports[1]}", metrics_port=ports[2]
+        data_dir=folder,
+        kafka_bootstrap_servers=f"127.0.0.1:{ports[0]}",
+        chroma_url=f"http://127.0.0.1:{ports[1]}",
+        metrics_port=ports[2],
     )
     where = ["--host", "127.0.0.1", "--port", str(ports[1])]
     broker = [sys.executable, "-m", "mmplatform.local.broker", "--data", str(folder / "broker")]

@@ -157,8 +157,8 @@ def record_calls(modality: Modality, events: Sequence[Event], settings: Settings
             key = arrival.event.conversation_id
             states[key], _ = deriver.advance(states.get(key), arrival)
     else:
-        for start in range(0, len(arrivals), settings.derive_batch):
-            derived: DerivedBatch = deriver.derive(arrivals[start : start + settings.derive_batch])
+        for start in range(0, len(arrivals), settings.derive_max_batch_size):
+            derived: DerivedBatch = deriver.derive(arrivals[start : start + settings.derive_max_batch_size])
             assert derived.artifacts
     return calls
 
@@ -258,7 +258,9 @@ def running(command: list[str], settings: Settings) -> Iterator[subprocess.Popen
     from mmplatform.local.services.environment import Addresses, worker_environment
 
     environment = worker_environment(
-        settings, Addresses(settings.kafka, settings.chroma, 0), metrics_port=settings.metrics_port
+        settings,
+        Addresses(settings.kafka_bootstrap_servers, settings.chroma_url, 0),
+        metrics_port=settings.metrics_port,
     )
     log = (settings.data_dir / "worker.log").open("ab")
     child = subprocess.Popen(command, env={**os.environ, **environment}, stderr=log, stdout=log, stdin=subprocess.PIPE)
@@ -288,7 +290,7 @@ def main() -> None:
     )
     with tempfile.TemporaryDirectory() as folder:
         port = any_free_port()
-        settings = load(data_dir=Path(folder), kafka=f"127.0.0.1:{port}")
+        settings = load(data_dir=Path(folder), kafka_bootstrap_servers=f"127.0.0.1:{port}")
         broker = [
             sys.executable,
             "-m",

@@ -114,10 +114,10 @@ class Side:
 def chroma_server(folder: Path) -> Iterator[tuple[Settings, int]]:
     """A server with its files in the folder: the settings that name it, and its process."""
     port = any_free_port()
-    settings = load(data_dir=folder, chroma=f"http://127.0.0.1:{port}")
+    settings = load(data_dir=folder, chroma_url=f"http://127.0.0.1:{port}")
     command = [sys.executable, "-m", "mmplatform.local.services.chroma_server", "--path", str(folder / "chroma")]
     with running([*command, "--host", "127.0.0.1", "--port", str(port)], settings) as server:
-        wait_for_answer(f"{settings.chroma}/api/v2/heartbeat")
+        wait_for_answer(f"{settings.chroma_url}/api/v2/heartbeat")
         yield settings, server.pid
 
 

@@ -56,7 +56,7 @@ def broker(folder: Path) -> Iterator[tuple[Settings, psutil.Process, float]]:
                     raise SystemExit((folder / "broker.log").read_text())
                 time.sleep(0.005)
             took = time.perf_counter() - began
-            settings = load(data_dir=folder, kafka=f"127.0.0.1:{port_file.read_text()}")
+            settings = load(data_dir=folder, kafka_bootstrap_servers=f"127.0.0.1:{port_file.read_text()}")
             ensure_topics(settings)
             yield settings, psutil.Process(child.pid), took
         finally:
@@ -163,7 +163,7 @@ def main() -> None:
         print(f"{arguments.records} records of 1 KB: {produced:,.0f}/s in, {consumed:,.0f}/s out")
         print(f"broker's memory {resident_bytes([process.pid]) / 2**20:.0f} MiB")
     with tempfile.TemporaryDirectory() as folder, broker(Path(folder)) as (settings, process, took):
-        own = settings.derive_commit_s
+        own = settings.derive_commit_interval_s
         _told(f"one hop, commit every {own:g} s", hop(settings, own, arguments.singles))
         _told("one hop, commit every 5 s (Quix's default)", hop(settings, 5.0, arguments.singles // 2))
 

@@ -89,7 +89,7 @@ def measure(modality: Modality, count: int, rounds: int, chroma: str, folder: Pa
     spec = MODALITIES[modality]
     found: list[tuple[float, float, float, float, float]] = []
     for number in range(rounds):
-        settings = load(data_dir=folder / f"{modality}-{number}", chroma=chroma)
+        settings = load(data_dir=folder / f"{modality}-{number}", chroma_url=chroma)
         blobs = open_blobs(settings)
         events = within_the_hour(events_of(modality, count, blobs, 1 + number * 1000))
         land_raw(settings, spec, events)

@@ -124,7 +124,7 @@ class Index:
 def stack(folder: Path) -> Iterator[tuple[Settings, Index]]:
     """Log, index and index worker, as the run file of a running stack names them."""
     with broker(folder) as (given, _, _), chroma(folder) as address:
-        settings = given.model_copy(update={"chroma": address})
+        settings = given.model_copy(update={"chroma_url": address})
         status = WorkerStatus("index", freshness=FreshnessTracker())
         server = serve_status(status, 0)
         lock = run_file.StackLock(folder)
@@ -135,7 +135,7 @@ def stack(folder: Path) -> Iterator[tuple[Settings, Index]]:
             started_at=utc_now(),
             data_dir=str(folder),
             gateway="",
-            kafka=settings.kafka,
+            kafka=settings.kafka_bootstrap_servers,
             chroma=address,
             dagster="",
             services={"index": run_file.ServiceRun(pid=1, state="ready", restarts=0, metrics_url=url, log="")},
@@ -171,7 +171,7 @@ def _answering(address: str) -> None:
     give_up = time.monotonic() + 60
     while True:
         try:
-            connect(Settings(chroma=address)).heartbeat()
+            connect(Settings(chroma_url=address)).heartbeat()
         except Unavailable:
             if time.monotonic() > give_up:
                 raise

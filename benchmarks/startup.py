@@ -55,11 +55,15 @@ def main() -> None:
     print("| worker | starts | p50 | p95 | max | aim: max 3 |\n|---|---|---|---|---|---|", flush=True)
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         broker, chroma = any_free_port(), any_free_port()
-        settings = load(data_dir=Path(folder), kafka=f"127.0.0.1:{broker}", chroma=f"http://127.0.0.1:{chroma}")
+        settings = load(
+            data_dir=Path(folder),
+            kafka_bootstrap_servers=f"127.0.0.1:{broker}",
+            chroma_url=f"http://127.0.0.1:{chroma}",
+        )
         for module, where, port in (("broker", "--data", broker), ("services.chroma_server", "--path", chroma)):
             command = [sys.executable, "-m", f"mmplatform.local.{module}", where, f"{folder}/{module}"]
             stack.enter_context(running([*command, "--host", "127.0.0.1", "--port", str(port)], settings))
-        wait_for_answer(f"{settings.chroma}/api/v2/heartbeat")
+        wait_for_answer(f"{settings.chroma_url}/api/v2/heartbeat")
         ensure_topics(settings)
         for worker in arguments.workers.split(","):
             taken = [seconds_until_ready(worker, settings) for _ in range(arguments.times + 1)][1:]

@@ -166,7 +166,7 @@ def main() -> None:
         os.environ |= {
             "MMPLATFORM_DATA_DIR": folder,
             "MMPLATFORM_GATEWAY_PORT": "0",
-            "MMPLATFORM_CHAT_POLICY": arguments.policy,
+            "MMPLATFORM_CHAT_BACKPRESSURE_POLICY": arguments.policy,
             "MMPLATFORM_CHAT_HIGH_WATER": str(arguments.high_water),
             "MMPLATFORM_CHAT_LOW_WATER": str(arguments.high_water // 2),
         }

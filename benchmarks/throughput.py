@@ -119,7 +119,7 @@ def main() -> None:
         os.environ |= {
             "MMPLATFORM_DATA_DIR": folder,
             "MMPLATFORM_GATEWAY_PORT": "0",
-            "MMPLATFORM_CHAT_POLICY": "buffer",
+            "MMPLATFORM_CHAT_BACKPRESSURE_POLICY": "buffer",
         }
         counts = f"chat={arguments.derivers},call=0,screenshot=0"
         run = run_detached(load(), ["--no-dagster", "--derivers", counts], lambda _: None)

@@ -235,8 +235,8 @@ def keep(out: Path | None, rounds: dict[str, list[Round]]) -> None:
 @contextmanager
 def running_stack(folder: Path) -> Iterator[Stack]:
     """The embedded stack in a folder of its own, ended with the block."""
-    settings = load(data_dir=folder, archive_commit_s=COMMIT_S)
-    own = {"MMPLATFORM_DATA_DIR": str(folder), "MMPLATFORM_ARCHIVE_COMMIT_S": str(COMMIT_S)}
+    settings = load(data_dir=folder, archive_commit_interval_s=COMMIT_S)
+    own = {"MMPLATFORM_DATA_DIR": str(folder), "MMPLATFORM_ARCHIVE_COMMIT_INTERVAL_S": str(COMMIT_S)}
     command = [sys.executable, "-m", "mmplatform.local", "--no-dagster"]
     with (folder / "supervisor.log").open("wb") as log:
         process = subprocess.Popen(command, env=os.environ | own, stdout=log, stderr=log)
@@ -280,7 +280,7 @@ def measure(stack: Stack, rounds: dict[str, int], tell: Callable[[dict[str, list
             "asr_threads": stack.settings.asr_threads,
             "ocr_threads": stack.settings.ocr_threads,
             "chunk_s": CHUNK_S,
-            "archive_commit_s": stack.settings.archive_commit_s,
+            "archive_commit_interval_s": stack.settings.archive_commit_interval_s,
         },
     }
 

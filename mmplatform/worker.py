@@ -163,7 +163,7 @@ def _archive(settings: Settings) -> None:
 @contextmanager
 def _lineage(settings: Settings, status: WorkerStatus) -> Iterator[StreamLineage | None]:
     """The lineage of the worker's run, from its start to its end; ``None`` where nobody wants it."""
-    if not settings.lineage:
+    if not settings.openlineage_url:
         yield None
         return
     from importlib.metadata import version
@@ -232,7 +232,7 @@ def _status(
     from mmplatform.telemetry.status_server import WorkerStatus, serve_status
 
     # As the supervisor names it: the figures of two derivers of a modality stay apart.
-    number = settings.instance.rpartition("-")[2]
+    number = settings.worker_instance_id.rpartition("-")[2]
     status = WorkerStatus(name if number == "0" else f"{name}-{number}", freshness=freshness)
     serve_status(status, settings.metrics_port, settings.metrics_host)
     if topics:
@@ -261,7 +261,9 @@ def _run(app: WorkerApplication, settings: Settings, status: WorkerStatus, group
         _wait_for_turn(status)
         check_not_grown(app, settings, topics)
     status.state = "running"
-    status.readiness.beats(settings.max_poll_s)  # what hangs before its first look at the log hangs as well
+    status.readiness.beats(
+        settings.kafka_max_poll_interval_s
+    )  # what hangs before its first look at the log hangs as well
     _log.info("ready")
     app.run()
     status.state = STOPPED

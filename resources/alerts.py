@@ -35,7 +35,7 @@ class AlertsResource(ConfiguredResource):
 
     def wanted(self) -> bool:
         """Whether anybody is told. Raises ``Misconfigured``."""
-        return bool(self.settings().alert_webhook.get_secret_value())
+        return bool(self.settings().alert_webhook_url.get_secret_value())
 
     def link(self, run_id: str) -> str:
         """Where the UI shows a run: that of the running stack, else the port of the settings. Raises Misconfigured."""
@@ -63,14 +63,14 @@ class AlertsResource(ConfiguredResource):
 
         from mmplatform.proxy import loopback_mounts
 
-        url = self.settings().alert_webhook.get_secret_value()
+        url = self.settings().alert_webhook_url.get_secret_value()
         told = f"{alert.job} failed: {alert.error}" if isinstance(alert, Alert) else alert.text
         body = {**asdict(alert), "text": f"{told} {alert.link}"}
         try:
             with httpx.Client(timeout=ANSWER_S, mounts=loopback_mounts(url)) as client:
                 answer = client.post(url, json=body)
         except (httpx.UnsupportedProtocol, httpx.InvalidURL):
-            raise Misconfigured("MMPLATFORM_ALERT_WEBHOOK must look like https://host/path") from None
+            raise Misconfigured("MMPLATFORM_ALERT_WEBHOOK_URL must look like https://host/path") from None
         except httpx.HTTPError as error:
             raise Unavailable(f"the alert webhook does not answer ({type(error).__name__})") from None
         if not answer.is_success:

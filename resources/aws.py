@@ -12,7 +12,7 @@ import dagster as dg
 from dagster_aws.s3 import S3Resource
 from dagster_aws.utils import ResourceWithBoto3Configuration, construct_boto_client_retry_config
 
-from mmplatform.settings import Settings, variable
+from mmplatform.settings import Settings, env_var_name
 
 
 class GlueResource(ResourceWithBoto3Configuration):
@@ -55,5 +55,5 @@ def _identity() -> dict[str, Any]:
 
 
 def _env(setting: str) -> dg.EnvVar | None:
-    name = variable(setting)
+    name = env_var_name(setting)
     return dg.EnvVar(name) if name else None

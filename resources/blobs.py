@@ -40,7 +40,7 @@ class BlobsResource(ConfiguredResource):
         from mmplatform.land.blobs.s3_store import S3Blobs
 
         settings = self.settings()
-        if not settings.blobs:
+        if not settings.blob_store_url:
             return FileBlobs(settings.blobs_dir)
         bucket, prefix = bucket_and_prefix(settings)
         return S3Blobs(bucket, prefix, client=self.s3.get_client())

@@ -60,7 +60,7 @@ class LakehouseResource(ConfiguredResource):
         from mmplatform.land.lakehouse.catalog import catalog_errors
 
         settings = self.settings()
-        if not settings.catalog and not (settings.data_dir / "lakehouse").exists():
+        if not settings.iceberg_catalog and not (settings.data_dir / "lakehouse").exists():
             return {}  # nothing ever ran here, and looking must not create it
         deadline = clock() + within_s
         lakehouse = self.open()

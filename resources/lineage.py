@@ -16,7 +16,7 @@ class LineageResource(ConfiguredResource):
 
     def wanted(self) -> bool:
         """Whether lineage goes anywhere. Raises ``Misconfigured``."""
-        return bool(self.settings().lineage)
+        return bool(self.settings().openlineage_url)
 
     def open(self) -> Backend:
         """The backend; close it when done. Raises ``Misconfigured``."""

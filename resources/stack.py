@@ -49,7 +49,7 @@ class RunningResource(ConfiguredResource):
         """The platform's settings, with the addresses of the running stack. Raises ``Misconfigured``."""
         given = super().settings()
         run = self._run(given)
-        own = {} if run is None else {"kafka": run.kafka, "chroma": run.chroma}
+        own = {} if run is None else {"kafka_bootstrap_servers": run.kafka, "chroma_url": run.chroma}
         return given.model_copy(
             update={name: address for name, address in own.items() if address and not getattr(given, name)}
         )
@@ -69,8 +69,8 @@ class ReplayLogResource(RunningResource):
         from mmplatform.kafka.reader import ReplayLog
 
         settings = self.settings()
-        if not settings.kafka:
-            raise Unavailable(_nowhere("the replay log", "kafka", settings))
+        if not settings.kafka_bootstrap_servers:
+            raise Unavailable(_nowhere("the replay log", "kafka_bootstrap_servers", settings))
         return ReplayLog(settings, timeout_s=ANSWER_S)
 
     def backlog(
@@ -125,8 +125,8 @@ class IndexResource(RunningResource):
         from mmplatform.land.index.store import ChromaIndex
 
         settings = self.settings()
-        if not settings.chroma:
-            raise Unavailable(_nowhere("the index", "chroma", settings))
+        if not settings.chroma_url:
+            raise Unavailable(_nowhere("the index", "chroma_url", settings))
         index = ChromaIndex.open(settings)
         try:
             yield index
@@ -150,11 +150,11 @@ class StackResource(ReplayLogResource, IndexResource):
         from mmplatform.proxy import loopback_mounts
 
         settings = self.settings()
-        run = None if settings.index_status else self._run(settings)
+        run = None if settings.index_status_url else self._run(settings)
         service = None if run is None else run.services.get(_INDEX)
-        address = settings.index_status or (service.metrics_url if service else "")
+        address = settings.index_status_url or (service.metrics_url if service else "")
         if not address:
-            raise Unavailable(_nowhere("the index worker's status page", "index_status", settings))
+            raise Unavailable(_nowhere("the index worker's status page", "index_status_url", settings))
         url = f"{address}/status"
         try:
             with httpx.Client(timeout=ANSWER_S, mounts=loopback_mounts(url)) as client:

@@ -34,7 +34,7 @@ class Cursor(Remembered):
     default_status=dg.DefaultSensorStatus.RUNNING,
     description=(
         "Asks the log how far the derivers of each modality are behind. At the high-water mark, where the gateway "
-        "slows its sources, the check `lag` of the raw table fails and MMPLATFORM_ALERT_WEBHOOK is told; at the "
+        "slows its sources, the check `lag` of the raw table fails and MMPLATFORM_ALERT_WEBHOOK_URL is told; at the "
         "low-water mark it passes again, and the webhook hears of that too."
     ),
 )

@@ -60,7 +60,7 @@ class Cursor(BaseModel):
     minimum_interval_seconds=EVERY_S,
     default_status=dg.DefaultSensorStatus.RUNNING,
     description=(
-        "Tells the lineage backend (MMPLATFORM_LINEAGE) of every run that started or ended, with what its steps read "
+        "Tells the lineage backend (MMPLATFORM_OPENLINEAGE_URL) of every run that started or ended, with what its steps read "
         f"and wrote and what their checks found, at most {MOST} changes in a tick. It starts nothing and no run waits "
         "for it. The stream tells of its own landings without it."
     ),
@@ -69,7 +69,7 @@ def lineage_sensor(context: dg.SensorEvaluationContext, lineage: LineageResource
     """Tell of what changed since the last tick; says why when there is nothing to tell."""
     try:
         if not lineage.wanted():
-            return dg.SensorResult(skip_reason="MMPLATFORM_LINEAGE is empty: lineage goes nowhere")
+            return dg.SensorResult(skip_reason="MMPLATFORM_OPENLINEAGE_URL is empty: lineage goes nowhere")
         cursor = Cursor.parse(context.cursor)
         if cursor is None:
             begin = Cursor(after=newest(context.instance)).model_dump_json()
@@ -163,4 +163,4 @@ def _words(lineage: LineageResource) -> Words:
     from mmplatform.lineage.facets import own_source
     from sensors.lineage_events import Words
 
-    return Words(lineage.settings().lineage_namespace, lineage.datasets(), own_source())
+    return Words(lineage.settings().openlineage_namespace, lineage.datasets(), own_source())

@@ -18,7 +18,7 @@ EVERY_S: Final = 30
     minimum_interval_seconds=EVERY_S,
     default_status=dg.DefaultSensorStatus.RUNNING,
     description=(
-        "Posts each failed run to MMPLATFORM_ALERT_WEBHOOK: job, run id, type of the error and a link. A webhook that "
+        "Posts each failed run to MMPLATFORM_ALERT_WEBHOOK_URL: job, run id, type of the error and a link. A webhook that "
         "is away costs the alert and nothing else."
     ),
 )
@@ -26,7 +26,7 @@ def failures_sensor(context: dg.RunFailureSensorContext, alerts: AlertsResource)
     """Tell of one failed run; says why when nobody was told."""
     try:
         if not alerts.wanted():
-            return dg.SkipReason("MMPLATFORM_ALERT_WEBHOOK is empty: nobody is told")
+            return dg.SkipReason("MMPLATFORM_ALERT_WEBHOOK_URL is empty: nobody is told")
         trouble = attempt(alerts, alert_of(context, alerts))
     except PlatformError as error:
         trouble = f"{type(error).__name__}: {error}"

@@ -105,7 +105,11 @@ def kafka(tmp_path_factory):
 @pytest.mark.broker
 def test_an_indexer_waits_for_an_index_that_is_away_and_goes_on_when_it_comes(kafka, tmp_path):
     (port,) = free_ports(1)
-    with running_worker("index", tmp_path, KAFKA=kafka, CHROMA=f"http://127.0.0.1:{port}") as (process, log, health):
+    with running_worker("index", tmp_path, KAFKA_BOOTSTRAP_SERVERS=kafka, CHROMA_URL=f"http://127.0.0.1:{port}") as (
+        process,
+        log,
+        health,
+    ):
         eventually(lambda: log.read_text().count("waits for the index") > 1, within_s=60)
         assert health() == "starting"
         with running_chroma(tmp_path / "chroma", port=port):
@@ -117,7 +121,11 @@ def test_an_indexer_waits_for_an_index_that_is_away_and_goes_on_when_it_comes(ka
 def test_an_archiver_waits_for_a_catalog_that_is_away(kafka, tmp_path):
     (port,) = free_ports(1)
     address = f"postgresql+psycopg2://user:hunter2@127.0.0.1:{port}/catalog"
-    with running_worker("archive", tmp_path, KAFKA=kafka, CATALOG=address) as (process, log, health):
+    with running_worker("archive", tmp_path, KAFKA_BOOTSTRAP_SERVERS=kafka, ICEBERG_CATALOG=address) as (
+        process,
+        log,
+        health,
+    ):
         eventually(lambda: log.read_text().count("waits for the lakehouse") > 1, within_s=60)
         assert health() == "starting"
         assert process.poll() is None

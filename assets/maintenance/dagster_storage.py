@@ -19,14 +19,14 @@ class Keeping(dg.Config):
     days: float = Field(
         default=0.0,
         ge=0.0,
-        description="Days for which runs and events are kept; 0: as MMPLATFORM_EVENT_LOG_DAYS says.",
+        description="Days for which runs and events are kept; 0: as MMPLATFORM_DAGSTER_EVENT_RETENTION_DAYS says.",
     )
 
 
 @upkeep(
     "event_log",
     "Dagster's own database, pruned: runs that ended, asset events and evaluations of checks that are older than "
-    "MMPLATFORM_EVENT_LOG_DAYS go, the newest of each partition and check stays. Says rows and bytes. Ticks go by "
+    "MMPLATFORM_DAGSTER_EVENT_RETENTION_DAYS go, the newest of each partition and check stays. Says rows and bytes. Ticks go by "
     "`retention` in dagster.yaml.",
     {"dagster", "python"},
 )
@@ -35,7 +35,7 @@ def event_log(
 ) -> dg.MaterializeResult[None]:
     """Prune, then give the bytes back."""
     with failing():
-        days = config.days or lakehouse.settings().event_log_days
+        days = config.days or lakehouse.settings().dagster_event_retention_days
         done = prune(context.instance, utc_now() - timedelta(days=days))
         shrunk = shrink(context.instance)
     if not done.asset_events_known:

@@ -145,7 +145,8 @@ def main() -> None:
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
     settings = load()
     print(
-        f"machine: {describe()}\nmodels: {settings.asr_model}, {settings.embedder}, seed {arguments.seed}", flush=True
+        f"machine: {describe()}\nmodels: {settings.asr_model}, {settings.embedding_model}, seed {arguments.seed}",
+        flush=True,
     )
     wanted = set(arguments.only.split(","))
     parts = _parts(settings, arguments.minutes, arguments.screens, arguments.seed)

@@ -67,14 +67,14 @@ class Hearing:
     def __init__(self, settings: Settings) -> None:
         directory = locate_model(settings.asr_model, settings.models_path)
         self._options: dict[str, Any] = {
-            "beam_size": settings.asr_beam,
+            "beam_size": settings.asr_beam_size,
             "threads": settings.asr_threads,
             "language": settings.asr_language or None,
         }
         self._directory = directory
         self._live = WhisperTranscriber(directory, **self._options)
         self._embedder = open_embedder(settings)
-        self._gap_s = settings.call_gap_s
+        self._gap_s = settings.call_gap_timeout_s
 
     @cached_property
     def _bare(self) -> WhisperTranscriber:

@@ -37,8 +37,8 @@ MOST: Final = 100
 """Hits that one search gives at most."""
 
 QUICK: Final = {
-    "MMPLATFORM_ARCHIVE_COMMIT_S": "2",
-    "MMPLATFORM_CALL_IDLE_S": "4",
+    "MMPLATFORM_ARCHIVE_COMMIT_INTERVAL_S": "2",
+    "MMPLATFORM_CALL_IDLE_TIMEOUT_S": "4",
     "MMPLATFORM_GATEWAY_PORT": "0",
     "MMPLATFORM_ASR_MODEL": "whisper-tiny",
 }
@@ -96,7 +96,7 @@ class Broken:
     def addressed(self) -> Settings:
         """The settings with the addresses of this run."""
         run = self.now()
-        return self.settings.model_copy(update={"kafka": run.kafka, "chroma": run.chroma})
+        return self.settings.model_copy(update={"kafka_bootstrap_servers": run.kafka, "chroma_url": run.chroma})
 
     @cached_property
     def lakehouse(self) -> Lakehouse:

@@ -41,7 +41,7 @@ SETTLE_S: Final = 900.0
 
 def fuzz(settings: Settings, run: run_file.StackRun, count: int, seed: int) -> tuple[Ledger, list[str]]:
     """Send so many inputs to a running stack; the ledger, and sentences on what is wrong beside it."""
-    addressed = settings.model_copy(update={"kafka": run.kafka, "chroma": run.chroma})
+    addressed = settings.model_copy(update={"kafka_bootstrap_servers": run.kafka, "chroma_url": run.chroma})
     before = _restarts(settings)
     model = open_embedder(settings)
     index = ChromaIndex.open(addressed)

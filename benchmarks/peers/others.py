@@ -44,7 +44,7 @@ class Contest:
         if peer.files:
             files_of(folder).mkdir()
         settings = load()
-        self._model = locate_model(settings.embedder, settings.models_path)
+        self._model = locate_model(settings.embedding_model, settings.models_path)
         self.wanted: dict[str, int] = {}
         self._indexer: subprocess.Popen[bytes] | None = None
         self._reader: subprocess.Popen[bytes] | None = self._start("read", str(folder))

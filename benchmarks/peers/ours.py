@@ -52,7 +52,7 @@ def _stack() -> Iterator[tuple[Settings, run_file.StackRun]]:
         arguments = ["--no-dagster", "--derivers", "chat=1,call=0,screenshot=0"]
         run = launch.run_detached(settings, arguments, lambda _: None)
         try:
-            yield settings.model_copy(update={"chroma": run.chroma, "kafka": run.kafka}), run
+            yield settings.model_copy(update={"chroma_url": run.chroma, "kafka_bootstrap_servers": run.kafka}), run
         finally:
             launch.stop_stack(settings.data_dir.absolute(), force=True, timeout_s=60)
 

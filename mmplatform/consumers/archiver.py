@@ -60,7 +60,7 @@ def check_same_log(lakehouse: Lakehouse, log: ReplayLog, settings: Settings) -> 
                 raise Permanent(
                     f"{table} holds {topic}[{number}] up to offset {offset}, but the log ends at "
                     f"{there.high if there else 'nothing'}: this is not the log that it was filled from. Give it "
-                    "the old log back, or a fresh namespace (MMPLATFORM_NAMESPACE)"
+                    "the old log back, or a fresh namespace (MMPLATFORM_ICEBERG_NAMESPACE)"
                 )
 
 
@@ -84,8 +84,8 @@ def archive_app(
         settings,
         group=ARCHIVE_GROUP,
         topics=TOPICS,
-        commit_s=settings.archive_commit_s,
-        commit_every=settings.archive_batch,
+        commit_s=settings.archive_commit_interval_s,
+        commit_every=settings.archive_max_batch_size,
         readiness=status.readiness,
     )
     frames = [app.dataframe(open_topic(app, settings, topic)) for topic in TOPICS]

@@ -61,12 +61,12 @@ def batch_app(
     # A micro-batch is published whole: where a single event takes a second, the first must not wait for the last. So in
     # the stream a captioner sees one image at a time; only a reprocessing run hands it more. That is right for captions
     # from OCR and layout, where a batch saves nothing; to a model of transformers on a GPU batches would be worth it.
-    most = settings.derive_batch if spec.cost_class == "text" else 1
+    most = settings.derive_max_batch_size if spec.cost_class == "text" else 1
     app = open_app(
         settings,
         group=spec.group,
         topics=(spec.topic,),
-        commit_s=settings.derive_commit_s,
+        commit_s=settings.derive_commit_interval_s,
         commit_every=most,
         readiness=status.readiness,
     )
@@ -82,8 +82,8 @@ def call_app(
         settings,
         group=CALL.group,
         topics=(CALL.topic,),
-        commit_s=settings.derive_commit_s,
-        commit_every=settings.derive_batch,
+        commit_s=settings.derive_commit_interval_s,
+        commit_every=settings.derive_max_batch_size,
         readiness=status.readiness,
     )
     source = open_topic(app, settings, CALL.topic)
@@ -147,7 +147,7 @@ class Patience:
         self._retrying = Retrying(
             retry=retry_if_exception_type((Unavailable, Busy)),
             wait=wait_exponential(multiplier=0.2, max=5),
-            stop=stop_after_delay(settings.max_poll_s / 2),
+            stop=stop_after_delay(settings.kafka_max_poll_interval_s / 2),
             before_sleep=self._waits,
             reraise=True,
         )

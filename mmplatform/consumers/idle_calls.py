@@ -109,7 +109,7 @@ def _follow(settings: Settings, producer: LogProducer) -> None:
     )
     try:
         consumer.assign(_since(consumer, topic, time.time() - LOOK_BACK_S))
-        _watch(consumer, IdleCalls(settings.call_idle_s), lambda end: _say(producer, topic, end))
+        _watch(consumer, IdleCalls(settings.call_idle_timeout_s), lambda end: _say(producer, topic, end))
     finally:
         consumer.close()
 

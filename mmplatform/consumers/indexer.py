@@ -52,8 +52,8 @@ def index_app(settings: Settings, index: Index, producer: LogProducer, status: W
         settings,
         group=INDEX_GROUP,
         topics=(ARTIFACTS_TOPIC,),
-        commit_s=settings.index_commit_s,
-        commit_every=settings.index_batch,
+        commit_s=settings.index_commit_interval_s,
+        commit_every=settings.index_max_batch_size,
         readiness=status.readiness,
     )
     app.dataframe(open_topic(app, settings, ARTIFACTS_TOPIC)).sink(BatchSink(settings, land, status.readiness))

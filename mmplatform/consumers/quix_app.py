@@ -133,7 +133,7 @@ def open_app(
         Unavailable: the broker does not answer.
         Misconfigured: no address, or a Quix that is not the one we know.
     """
-    member = f"{settings.topic_prefix}{group}-{settings.instance}"
+    member = f"{settings.topic_prefix}{group}-{settings.worker_instance_id}"
     known = count_topic_partitions(settings, topics)
     app = WorkerApplication(
         broker_address=quix_connection(settings),
@@ -149,7 +149,7 @@ def open_app(
             "group.instance.id": f"{member}-of-{known}",
             "session.timeout.ms": 6_000,
             "heartbeat.interval.ms": 1_000,
-            "max.poll.interval.ms": int(settings.max_poll_s * 1000),
+            "max.poll.interval.ms": int(settings.kafka_max_poll_interval_s * 1000),
             # A fetch is answered as soon as there is a byte: a longer wait costs no latency, a short one costs a core.
             "fetch.wait.max.ms": 250,
             "fetch.queue.backoff.ms": 5,
@@ -160,7 +160,7 @@ def open_app(
     )
     app.known = known
     app.readiness = readiness or Readiness()
-    app.max_poll_s = settings.max_poll_s
+    app.max_poll_s = settings.kafka_max_poll_interval_s
     check_callbacks(Application, app)
     return app
 
@@ -208,7 +208,7 @@ def open_topic(app: Application, settings: Settings, name: str) -> Topic:
         )
     except TopicNotFoundError:
         raise Misconfigured(
-            f"there is no topic {full} at {settings.kafka}: start the worker again, it makes it"
+            f"there is no topic {full} at {settings.kafka_bootstrap_servers}: start the worker again, it makes it"
         ) from None
 
 

@@ -97,7 +97,7 @@ def open_parts(settings: Settings, readiness: Readiness | None = None) -> Gatewa
         log=producer,
         blobs=blobs,
         gates=open_gates(settings),
-        budget=BodyBudget(settings.max_held_bytes),
+        budget=BodyBudget(settings.max_inflight_body_bytes),
         probe_audio=audio.probe,
         probe_image=image.probe,
     )
@@ -122,7 +122,7 @@ def create_app(settings: Settings, parts: GatewayParts | None = None, *, routers
             asyncio.create_task(_check_readiness_forever(checker, composed.readiness)),
         ]
         try:
-            if settings.gateway_share_port:
+            if settings.gateway_reuse_port:
                 await _wait_for_lag(composed)
             yield
         finally:
@@ -154,7 +154,7 @@ def serve(
         Unavailable: the port is in use, or the address is not one of this machine.
         Misconfigured: a setting of the broker or the blob store is wrong.
     """
-    listener = listen(settings.gateway_host, settings.gateway_port, reuse_port=settings.gateway_share_port)
+    listener = listen(settings.gateway_host, settings.gateway_port, reuse_port=settings.gateway_reuse_port)
     with listener:
         # The parts first: a wrong address fails before an embedder is loaded.
         parts = open_parts(settings, readiness)

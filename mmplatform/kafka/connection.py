@@ -54,15 +54,15 @@ def client_config(settings: Settings) -> dict[str, Any]:
     Raises:
         Misconfigured: no address, a missing certificate file, or an incomplete SASL login.
     """
-    if not settings.kafka:
+    if not settings.kafka_bootstrap_servers:
         raise Misconfigured(
-            "MMPLATFORM_KAFKA is empty: start the embedded broker with `mmplatform up`, which fills it in for its "
+            "MMPLATFORM_KAFKA_BOOTSTRAP_SERVERS is empty: start the embedded broker with `mmplatform up`, which fills it in for its "
             "workers, or set it to the bootstrap servers of a Kafka (host:port,…)"
         )
     return {
-        "bootstrap.servers": settings.kafka,
+        "bootstrap.servers": settings.kafka_bootstrap_servers,
         "security.protocol": settings.kafka_security_protocol.lower(),
-        "client.id": f"mmplatform-{settings.instance}",
+        "client.id": f"mmplatform-{settings.worker_instance_id}",
         **COMMON_CLIENT_CONFIG,
         **_sasl(settings),
         **_tls(settings),
@@ -102,7 +102,7 @@ def platform_error(error: KafkaError | KafkaException, action: str) -> PlatformE
         return TooLarge(f"{action}: the record is larger than the broker accepts (max.message.bytes)")
     if code in _MISCONFIGURED:
         return Misconfigured(f"{message} (check MMPLATFORM_KAFKA_* and that the topics exist)")
-    return Unavailable(f"{message} (is the broker at MMPLATFORM_KAFKA up?)")
+    return Unavailable(f"{message} (is the broker at MMPLATFORM_KAFKA_BOOTSTRAP_SERVERS up?)")
 
 
 def _sasl(settings: Settings) -> dict[str, str]:

@@ -142,7 +142,7 @@ def _check_idle(settings: Settings, state: TopicState, log: TopicReader) -> None
             "overtake them: pause the sources, let the derivers catch up, and run this again"
         )
     newest = log.newest_record_at(state.topic) if state.modality == "call" else None
-    quiet_s = settings.call_idle_s + _MAX_CHUNK_S + _MARGIN_S
+    quiet_s = settings.call_idle_timeout_s + _MAX_CHUNK_S + _MARGIN_S
     if newest is not None and (utc_now() - newest).total_seconds() < quiet_s:
         raise Unavailable(
             "a call may be open, and its state would stay behind in its old topic partition: run this again when "

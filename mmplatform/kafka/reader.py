@@ -147,7 +147,7 @@ class ReplayLog:
         for topic in topics:
             if topic not in existing:
                 raise Misconfigured(
-                    f"topic {topic} does not exist at {self._settings.kafka}: start the gateway, which creates it"
+                    f"topic {topic} does not exist at {self._settings.kafka_bootstrap_servers}: start the gateway, which creates it"
                 )
             topic_partitions += [(topic, number) for number in sorted(existing[topic].partitions)]
         return topic_partitions

@@ -58,11 +58,11 @@ def _ensure_topic(settings: Settings, topic: str) -> None:
         if topic in client.list_topics(timeout=_TIMEOUT_S).topics:
             return
         try:
-            _create_topic(client, topic, settings.topic_replicas, _TOPIC_CONFIG | _LOG_APPEND_TIME)
+            _create_topic(client, topic, settings.topic_replication_factor, _TOPIC_CONFIG | _LOG_APPEND_TIME)
         except KafkaException as error:
             if error.args[0].code() != KafkaError.INVALID_CONFIG:
                 raise
-            _create_topic(client, topic, settings.topic_replicas, _TOPIC_CONFIG)
+            _create_topic(client, topic, settings.topic_replication_factor, _TOPIC_CONFIG)
     except KafkaException as error:
         raise platform_error(error, f"creating the topic {topic}") from error
 

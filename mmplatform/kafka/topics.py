@@ -95,7 +95,9 @@ def ensure_topics(settings: Settings, client: AdminClient | None = None, *, time
     specs = required_topics(settings)
     try:
         found = client.list_topics(timeout=timeout_s).topics
-        created = _create(client, [s for s in specs if s.name not in found], settings.topic_replicas, timeout_s)
+        created = _create(
+            client, [s for s in specs if s.name not in found], settings.topic_replication_factor, timeout_s
+        )
         existing = [spec for spec in specs if spec.name not in created]
         mismatches = _mismatches(client, existing, timeout_s)
     except KafkaException as error:
@@ -116,7 +118,9 @@ def count_topic_partitions(settings: Settings, names: Iterable[str], *, timeout_
     existing = [found[name] for name in full_names if name in found]
     for topic in existing:
         if topic.error is not None:  # under creation, or without a leader: the count is unknown
-            raise Unavailable(f"the topic {topic.topic} at {settings.kafka} is not ready: {topic.error.name()}")
+            raise Unavailable(
+                f"the topic {topic.topic} at {settings.kafka_bootstrap_servers} is not ready: {topic.error.name()}"
+            )
     return sum(len(topic.partitions) for topic in existing)
 
 

@@ -33,7 +33,7 @@ KafkaConfig = Callable[[Settings], dict[str, Any]]
 
 
 def open_backend(settings: Settings, kafka: KafkaConfig) -> Backend:
-    """The backend that ``MMPLATFORM_LINEAGE`` names. Nothing is sent, and no address is asked.
+    """The backend that ``MMPLATFORM_OPENLINEAGE_URL`` names. Nothing is sent, and no address is asked.
 
     Args:
         settings: with ``lineage`` set.
@@ -42,11 +42,11 @@ def open_backend(settings: Settings, kafka: KafkaConfig) -> Backend:
     Raises:
         Misconfigured: it cannot be what the setting says.
     """
-    if settings.lineage.startswith(_FILE):
-        return FileBackend(Path(settings.lineage.removeprefix(_FILE)))
+    if settings.openlineage_url.startswith(_FILE):
+        return FileBackend(Path(settings.openlineage_url.removeprefix(_FILE)))
     if topic := lineage_topic(settings):
         return KafkaBackend(topic, kafka(settings))
-    return HttpBackend(settings.lineage, settings.lineage_token.get_secret_value())
+    return HttpBackend(settings.openlineage_url, settings.openlineage_token.get_secret_value())
 
 
 class FileBackend:
@@ -58,7 +58,9 @@ class FileBackend:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise Misconfigured(f"MMPLATFORM_LINEAGE: {path.parent} cannot be made: {error.strerror}") from error
+            raise Misconfigured(
+                f"MMPLATFORM_OPENLINEAGE_URL: {path.parent} cannot be made: {error.strerror}"
+            ) from error
         self._transport = FileTransport(FileConfig(log_file_path=str(path), append=True))
 
     def send(self, event: RunEvent) -> None:
@@ -84,7 +86,7 @@ class HttpBackend:
         except ValueError:
             port = -1
         if not found.hostname or port == -1:
-            raise Misconfigured("MMPLATFORM_LINEAGE: the address has no host, or a wrong port")
+            raise Misconfigured("MMPLATFORM_OPENLINEAGE_URL: the address has no host, or a wrong port")
         path = found.path.strip("/")
         self._where = f"{found.scheme}://{found.netloc.rpartition('@')[2]}"
         self._transport = HttpTransport(
@@ -111,7 +113,9 @@ class HttpBackend:
                 raise Rejected(f"{told}: {_mend(status)}") from None
             raise Unavailable(told) from None
         except requests.TooManyRedirects:
-            raise Rejected(f"{self._where} answers with another address: set MMPLATFORM_LINEAGE to that") from None
+            raise Rejected(
+                f"{self._where} answers with another address: set MMPLATFORM_OPENLINEAGE_URL to that"
+            ) from None
         except requests.RequestException as error:
             raise Unavailable(f"{self._where} does not answer ({type(error).__name__})") from None
 
@@ -135,9 +139,9 @@ def _session(host: str, token: str) -> Session:
 
 def _mend(status: int) -> str:
     if status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
-        return "mend MMPLATFORM_LINEAGE_TOKEN"
+        return "mend MMPLATFORM_OPENLINEAGE_TOKEN"
     if status in {HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED}:
-        return "mend the path in MMPLATFORM_LINEAGE"
+        return "mend the path in MMPLATFORM_OPENLINEAGE_URL"
     return "the event is not to its liking"
 
 
@@ -166,7 +170,9 @@ class KafkaBackend:
             cause: KafkaError = error.args[0]
             if cause.code() == KafkaError.MSG_SIZE_TOO_LARGE:
                 raise Rejected("a lineage event is larger than its topic takes (max.message.bytes)") from None
-            raise Unavailable(f"lineage: {cause.name()} (is the broker at MMPLATFORM_KAFKA up?)") from None
+            raise Unavailable(
+                f"lineage: {cause.name()} (is the broker at MMPLATFORM_KAFKA_BOOTSTRAP_SERVERS up?)"
+            ) from None
 
     def close(self) -> None:
         """Nothing waits in the client: every event was waited for."""

@@ -43,12 +43,12 @@ class Catalog:
 
 def table(settings: Settings, name: str) -> Name:
     """An Iceberg table."""
-    return Name(f"{_store(settings)}/{settings.namespace}", name)
+    return Name(f"{_store(settings)}/{settings.iceberg_namespace}", name)
 
 
 def table_in_catalog(settings: Settings, name: str) -> Name:
     """The same table as engines name it that know a catalog and its namespaces: ``namespace.table``."""
-    return Name(_store(settings), f"{settings.namespace}.{name}")
+    return Name(_store(settings), f"{settings.iceberg_namespace}.{name}")
 
 
 def stored_at(location: str) -> Name:
@@ -61,12 +61,12 @@ def stored_at(location: str) -> Name:
 
 def topic(settings: Settings, name: str) -> Name:
     """A topic, by its name on the broker."""
-    return Name(f"kafka://{settings.kafka.split(',')[0].strip()}", f"{settings.topic_prefix}{name}")
+    return Name(f"kafka://{settings.kafka_bootstrap_servers.split(',')[0].strip()}", f"{settings.topic_prefix}{name}")
 
 
 def lineage_topic(settings: Settings) -> str:
     """The topic of lineage events, by its name on the broker; empty when they do not go to Kafka."""
-    kind, _, topic = settings.lineage.partition(":")
+    kind, _, topic = settings.openlineage_url.partition(":")
     return f"{settings.topic_prefix}{topic or LINEAGE_TOPIC}" if kind == _KAFKA else ""
 
 
@@ -75,32 +75,32 @@ def asset(settings: Settings, key: str) -> Name:
     if key in TABLES:
         return table(settings, key)
     if key == INDEX:
-        return Name(f"chroma://{urlsplit(settings.chroma).netloc or 'localhost'}", key)
-    return Name(settings.lineage_namespace, key)
+        return Name(f"chroma://{urlsplit(settings.chroma_url).netloc or 'localhost'}", key)
+    return Name(settings.openlineage_namespace, key)
 
 
 def job(settings: Settings, *parts: str) -> Name:
     """A job; ``parts`` go from the whole to the part: a process, then what it does."""
-    return Name(settings.lineage_namespace, ".".join(parts))
+    return Name(settings.openlineage_namespace, ".".join(parts))
 
 
 def catalog(settings: Settings) -> Catalog:
     """Which catalog knows the tables."""
-    if settings.catalog.startswith(_REST):
-        return Catalog("rest", _rest_uri(settings), settings.warehouse)
-    kind = "glue" if settings.catalog.startswith("glue:") else "sql"
-    return Catalog(kind, _open(settings.catalog), _uri(settings.warehouse_location))
+    if settings.iceberg_catalog.startswith(_REST):
+        return Catalog("rest", _rest_uri(settings), settings.iceberg_warehouse)
+    kind = "glue" if settings.iceberg_catalog.startswith("glue:") else "sql"
+    return Catalog(kind, _open(settings.iceberg_catalog), _uri(settings.warehouse_location))
 
 
 def _store(settings: Settings) -> str:
-    if not settings.catalog.startswith(_REST):
+    if not settings.iceberg_catalog.startswith(_REST):
         return _uri(settings.warehouse_location).rstrip("/")
-    named = settings.warehouse if "://" not in settings.warehouse else ""
+    named = settings.iceberg_warehouse if "://" not in settings.iceberg_warehouse else ""
     return "/".join(part.strip("/") for part in (_rest_uri(settings), named) if part)
 
 
 def _rest_uri(settings: Settings) -> str:
-    return _open(settings.catalog.removeprefix(_REST).removeprefix(_SIGNED))
+    return _open(settings.iceberg_catalog.removeprefix(_REST).removeprefix(_SIGNED))
 
 
 def _open(address: str) -> str:

@@ -148,7 +148,9 @@ def with_kafka_address(settings: Settings) -> Settings:
     return _with_address(settings, "kafka", "log")
 
 
-def _with_address(settings: Settings, setting: Literal["chroma", "kafka"], server: str) -> Settings:
+def _with_address(
+    settings: Settings, setting: Literal["chroma_url", "kafka_bootstrap_servers"], server: str
+) -> Settings:
     if getattr(settings, setting):
         return settings
     run = read_running(settings.data_dir)

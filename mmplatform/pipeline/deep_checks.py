@@ -61,12 +61,12 @@ def looks(settings: Settings) -> dict[str, Callable[[Settings], str | Look]]:
 
 
 _MENDS: Final = {
-    "broker round trip": "see that the broker is up (`mmplatform status`) and MMPLATFORM_KAFKA names it",
+    "broker round trip": "see that the broker is up (`mmplatform status`) and MMPLATFORM_KAFKA_BOOTSTRAP_SERVERS names it",
     "index canary": (
         "see that Chroma is up and has disk; when its files are lost: docs/how-to/runbook.md, the index is lost"
     ),
-    "lakehouse canary": "see that catalog and warehouse are there and writable (MMPLATFORM_CATALOG, _WAREHOUSE)",
-    "blob canary": "see that the blob store is there and writable (MMPLATFORM_BLOBS, MMPLATFORM_DATA_DIR)",
+    "lakehouse canary": "see that catalog and warehouse are there and writable (MMPLATFORM_ICEBERG_CATALOG, …_WAREHOUSE)",
+    "blob canary": "see that the blob store is there and writable (MMPLATFORM_BLOB_STORE_URL, MMPLATFORM_DATA_DIR)",
 }
 _MODEL_MEND: Final = "pull the model again: delete its directory, then `mmplatform models pull`"
 
@@ -129,10 +129,10 @@ def _index(settings: Settings) -> str:
 def _lakehouse(settings: Settings) -> str:
     import pyarrow as pa
 
-    identifier = (settings.namespace, f"doctor_{uuid.uuid4().hex}")
+    identifier = (settings.iceberg_namespace, f"doctor_{uuid.uuid4().hex}")
     with catalog_errors("try a canary"):
         catalog = open_catalog(settings)
-        catalog.create_namespace_if_not_exists(settings.namespace)
+        catalog.create_namespace_if_not_exists(settings.iceberg_namespace)
         rows = pa.table({"canary": ["canary"]})
         table = catalog.create_table(identifier, schema=rows.schema)
         try:

@@ -33,7 +33,9 @@ def open_embedder(settings: Settings) -> Embedder:
     """The text embedder. Raises Misconfigured when the model is not there."""
     from mmplatform.derive.adapters.onnx_embedder import OnnxEmbedder
 
-    return OnnxEmbedder(locate_model(settings.embedder, settings.models_path), threads=settings.embed_threads)
+    return OnnxEmbedder(
+        locate_model(settings.embedding_model, settings.models_path), threads=settings.embedding_threads
+    )
 
 
 def space_named(settings: Settings, embedder: str = "") -> Space:
@@ -42,7 +44,7 @@ def space_named(settings: Settings, embedder: str = "") -> Space:
     Raises:
         Misconfigured: the model is not there.
     """
-    model = embedder or settings.embedder
+    model = embedder or settings.embedding_model
     directory = locate_model(model, settings.models_path)
     pulled = directory == settings.models_path / model
     name = f"{directory.name}@{weights_fingerprint(directory / 'model.onnx')}"
@@ -61,7 +63,7 @@ def open_space(settings: Settings, space: Space) -> Embedder:
             f"the index has vectors of {space.name}, and the embedder {space.model} is {here.name} on this machine: "
             "bring that version here, or build the index anew with `mmplatform embedder build`"
         )
-    return open_embedder(settings.model_copy(update={"embedder": space.model}))
+    return open_embedder(settings.model_copy(update={"embedding_model": space.model}))
 
 
 def length_of(settings: Settings, space: Space, seen: int) -> int | None:
@@ -118,7 +120,7 @@ def open_transcriber(settings: Settings) -> Transcriber:
 
     return WhisperTranscriber(
         _speech_model(settings),
-        beam_size=settings.asr_beam,
+        beam_size=settings.asr_beam_size,
         threads=settings.asr_threads,
         language=settings.asr_language or None,
     )
@@ -166,7 +168,7 @@ def call_deriver(settings: Settings, memo: Memo, blobs: Blobs) -> CallDeriver:
         open_redactor(settings),
         memo,
         blobs,
-        gap_timeout_s=settings.call_gap_s,
+        gap_timeout_s=settings.call_gap_timeout_s,
     )
 
 

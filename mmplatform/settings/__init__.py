@@ -1,5 +1,5 @@
 """Settings: every ``MMPLATFORM_*`` variable, one module for each topic. ``environment`` alone reads the environment."""
 
-from mmplatform.settings.environment import DETECT_LANGUAGE, Settings, load, variable
+from mmplatform.settings.environment import DETECT_LANGUAGE, Settings, env_var_name, load
 
-__all__ = ["DETECT_LANGUAGE", "Settings", "load", "variable"]
+__all__ = ["DETECT_LANGUAGE", "Settings", "env_var_name", "load"]

@@ -42,7 +42,9 @@ class Settings(MarkSettings, BaseSettings):
         default=Path(".mmplatform"), description="Where the embedded stack keeps its data, logs and run files."
     )
 
-    kafka: str = Field(default="", description="Bootstrap servers, `host:port,…`; empty: the embedded broker.")
+    kafka_bootstrap_servers: str = Field(
+        default="", description="Bootstrap servers, `host:port,…`; empty: the embedded broker."
+    )
     kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
         default="PLAINTEXT", description="How to talk to Kafka."
     )
@@ -56,38 +58,40 @@ class Settings(MarkSettings, BaseSettings):
     topic_partitions: int = Field(
         default=4, ge=1, le=1000, description="Topic partitions of each interactions topic, when created."
     )
-    topic_replicas: int = Field(default=1, ge=1, le=10, description="Replication factor of the topics, when created.")
+    topic_replication_factor: int = Field(
+        default=1, ge=1, le=10, description="Replication factor of the topics, when created."
+    )
     log_retention_ms: int = Field(
         default=-1,
         ge=-1,
         description="Retention of the replay log by record time; -1 keeps all (an old event would vanish at once).",
     )
 
-    blobs: str = Field(default="", description="`s3://bucket/prefix`; empty: files under the data directory.")
+    blob_store_url: str = Field(default="", description="`s3://bucket/prefix`; empty: files under the data directory.")
     s3_endpoint: str = Field(default="", description="URL of an S3-compatible server; empty: AWS.")
     s3_region: str = Field(default="us-east-1", description="S3 region.")
     s3_access_key: str = Field(default="", description="S3 access key; empty: the AWS default chain.")
     s3_secret_key: SecretStr = Field(default=SecretStr(""), description="S3 secret key.")
 
-    chroma: str = Field(default="", description="`http://host:port` of a Chroma server; empty: the embedded one.")
+    chroma_url: str = Field(default="", description="`http://host:port` of a Chroma server; empty: the embedded one.")
     chroma_token: SecretStr = Field(
         default=SecretStr(""), description="Token for the Chroma server, sent as a bearer token."
     )
 
-    catalog: str = Field(
+    iceberg_catalog: str = Field(
         default="",
         description=(
             "Iceberg catalog: `postgresql+psycopg2://…`, `rest+http(s)://…`, `rest+sigv4+http(s)://…` or `glue://`; "
             "empty: SQLite in the data directory."
         ),
     )
-    catalog_token: SecretStr = Field(
+    iceberg_catalog_token: SecretStr = Field(
         default=SecretStr(""), description="Bearer token for a REST catalog; `rest+sigv4+…` uses the S3 keys instead."
     )
-    warehouse: str = Field(
+    iceberg_warehouse: str = Field(
         default="", description="Where Iceberg writes: `s3://…` or a path; empty: under the data directory."
     )
-    namespace: str = Field(
+    iceberg_namespace: str = Field(
         default="mmplatform", pattern=r"^[a-z][a-z0-9_]*$", description="Iceberg namespace of the tables."
     )
 
@@ -97,7 +101,7 @@ class Settings(MarkSettings, BaseSettings):
     asr_model: str = Field(
         default="whisper-base", description="Name of a pulled model, a directory, or a hub name (faster-whisper)."
     )
-    asr_beam: int = Field(default=1, ge=1, le=10, description="Beam size of ASR.")
+    asr_beam_size: int = Field(default=1, ge=1, le=10, description="Beam size of ASR.")
     asr_threads: int = Field(default=1, ge=1, le=64, description="Threads of one ASR process.")
     asr_language: Annotated[str, AfterValidator(_detected_when_auto)] = Field(
         default="en",
@@ -105,8 +109,8 @@ class Settings(MarkSettings, BaseSettings):
             "Language code to expect in calls; `auto`: detect. The default redactor and embedder are English too."
         ),
     )
-    embedder: str = Field(default="minilm", description="Name of a pulled text embedder, or a directory.")
-    embed_threads: int = Field(default=1, ge=1, le=64, description="Threads of one embedding session.")
+    embedding_model: str = Field(default="minilm", description="Name of a pulled text embedder, or a directory.")
+    embedding_threads: int = Field(default=1, ge=1, le=64, description="Threads of one embedding session.")
     ner_model: str = Field(
         default="en-sm", description="Name of a pulled spaCy model for names in texts, or a directory."
     )
@@ -123,7 +127,7 @@ class Settings(MarkSettings, BaseSettings):
     gateway_port: int = Field(
         default=8080, ge=0, le=65535, description="Port of the gateway; a free one is taken when it is in use."
     )
-    gateway_share_port: bool = Field(
+    gateway_reuse_port: bool = Field(
         default=False,
         description="Let another gateway of this user listen on the same port, as `mmplatform restart` wants it.",
     )
@@ -137,61 +141,65 @@ class Settings(MarkSettings, BaseSettings):
         default=300.0, ge=0, description="How far ahead of our clock an event time may lie, in seconds."
     )
 
-    max_held_bytes: int = Field(
+    max_inflight_body_bytes: int = Field(
         default=256_000_000,
         ge=1,
         description="Bytes of requests in hand at once, above which the gateway answers 429; one is always taken.",
     )
 
-    derive_commit_s: float = Field(
+    derive_commit_interval_s: float = Field(
         default=0.05, gt=0, le=60, description="Micro-batch interval of the derivers, in seconds."
     )
-    derive_batch: int = Field(default=64, ge=1, le=10_000, description="Most events in one micro-batch of a deriver.")
-    index_commit_s: float = Field(default=0.05, gt=0, le=60, description="Commit interval of the indexer, in seconds.")
-    index_batch: int = Field(default=128, ge=1, le=5_000, description="Most passages in one upsert.")
-    archive_commit_s: float = Field(
+    derive_max_batch_size: int = Field(
+        default=64, ge=1, le=10_000, description="Most events in one micro-batch of a deriver."
+    )
+    index_commit_interval_s: float = Field(
+        default=0.05, gt=0, le=60, description="Commit interval of the indexer, in seconds."
+    )
+    index_max_batch_size: int = Field(default=128, ge=1, le=5_000, description="Most passages in one upsert.")
+    archive_commit_interval_s: float = Field(
         default=15.0, gt=0, le=3600, description="Commit interval of the archiver, in seconds."
     )
-    archive_batch: int = Field(default=20_000, ge=1, description="Most rows in one archiver commit.")
-    call_gap_s: float = Field(
+    archive_max_batch_size: int = Field(default=20_000, ge=1, description="Most rows in one archiver commit.")
+    call_gap_timeout_s: float = Field(
         default=3.0, gt=0, description="How long a missing audio chunk is waited for, in seconds."
     )
-    call_idle_s: float = Field(
+    call_idle_timeout_s: float = Field(
         default=8.0, gt=0, description="Silence from the source after which a call's pending audio is derived."
     )
-    max_poll_s: float = Field(
+    kafka_max_poll_interval_s: float = Field(
         default=600.0,
         ge=10,
         description="Longest time that one micro-batch may take before Kafka takes its topic partitions away.",
     )
 
-    lineage: str = Field(
+    openlineage_url: str = Field(
         default="",
         pattern=r"^(file:.+|https?://.+|kafka(:[A-Za-z0-9._-]+)?)?$",
         description=(
             "Where OpenLineage events go: `file:PATH`, `http(s)://…`, `kafka` or `kafka:TOPIC`; empty: nowhere."
         ),
     )
-    lineage_token: SecretStr = Field(
+    openlineage_token: SecretStr = Field(
         default=SecretStr(""), description="Bearer token for a lineage backend that is called over HTTP."
     )
-    lineage_namespace: str = Field(
+    openlineage_namespace: str = Field(
         default="mmplatform", min_length=1, description="OpenLineage namespace of the jobs of this installation."
     )
 
-    alert_webhook: SecretStr = Field(
+    alert_webhook_url: SecretStr = Field(
         default=SecretStr(""),
         description="URL to which a failed Dagster run is told, as JSON by POST; empty: nobody is told.",
     )
 
-    dagster_postgres: Annotated[SecretStr, AfterValidator(_database)] = Field(
+    dagster_postgres_url: Annotated[SecretStr, AfterValidator(_database)] = Field(
         default=SecretStr(""),
         description=(
             "`postgresql+psycopg2://user:password@host:port/database` for Dagster's runs and events (extra "
             "`postgres`); empty: SQLite in the data directory."
         ),
     )
-    dagster_logs: str = Field(
+    dagster_compute_logs_url: str = Field(
         default="",
         pattern=r"^(s3://[^/?#]+(/[^?#]*)?)?$",
         description=(
@@ -199,7 +207,7 @@ class Settings(MarkSettings, BaseSettings):
         ),
     )
     dagster_port: int = Field(default=3000, ge=0, le=65535, description="Port of the Dagster UI.")
-    event_log_days: float = Field(
+    dagster_event_retention_days: float = Field(
         default=7.0,
         gt=0,
         description="Days for which Dagster's runs and asset events are kept; the newest of each partition stays.",
@@ -210,12 +218,12 @@ class Settings(MarkSettings, BaseSettings):
     metrics_port: int = Field(
         default=0, ge=0, le=65535, description="Port of a worker's own /metrics, /healthz and /readyz; 0: a free one."
     )
-    index_status: str = Field(
+    index_status_url: str = Field(
         default="",
         pattern=r"^(https?://[^/?#]+)?$",
         description="`http://host:port` of the index worker's status page; empty: that of the stack on this machine.",
     )
-    instance: str = Field(
+    worker_instance_id: str = Field(
         default="0",
         pattern=r"^[A-Za-z0-9_.-]+$",
         description=(
@@ -245,13 +253,13 @@ class Settings(MarkSettings, BaseSettings):
     @property
     def warehouse_location(self) -> str:
         """Where Iceberg writes: a URI, or the plain absolute path of a local folder."""
-        if "://" in self.warehouse:
-            return self.warehouse
-        folder = Path(self.warehouse) if self.warehouse else self.data_dir / "lakehouse" / "warehouse"
+        if "://" in self.iceberg_warehouse:
+            return self.iceberg_warehouse
+        folder = Path(self.iceberg_warehouse) if self.iceberg_warehouse else self.data_dir / "lakehouse" / "warehouse"
         return str(folder.absolute())
 
 
-def variable(setting: str) -> str:
+def env_var_name(setting: str) -> str:
     """The variable that holds a setting, empty when it is unset: for those who pass on its name and not its value."""
     name = f"MMPLATFORM_{setting.upper()}"
     return name if os.environ.get(name) else ""

@@ -27,8 +27,8 @@ def status_url(service: str) -> str:
     from mmplatform.settings import load
 
     settings = load()
-    if service == "index" and settings.index_status:
-        return f"{settings.index_status}/status"
+    if service == "index" and settings.index_status_url:
+        return f"{settings.index_status_url}/status"
     run = run_file.read_running(settings.data_dir)
     found = run.services.get(service) if run else None
     if found is None:

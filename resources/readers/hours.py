@@ -142,7 +142,7 @@ def open_hours(lakehouse: LakehouseResource) -> Hours:
 def open_lakehouse(lakehouse: LakehouseResource) -> Lakehouse:
     """A lakehouse that is there. Raises ``Unavailable``, ``Misconfigured``."""
     settings = lakehouse.settings()
-    if not settings.catalog and not (settings.data_dir / "lakehouse").exists():
+    if not settings.iceberg_catalog and not (settings.data_dir / "lakehouse").exists():
         # Opening it would make it, and then it would look empty.
         raise Unavailable(f"lakehouse: there is none in {settings.data_dir}: nothing ever ran here (`mmplatform up`)")
     return lakehouse.open()

@@ -60,7 +60,9 @@ class Stores:
     def commit(self, group, topic, offset):
         """A group has read so far, in every topic partition."""
         prefix = self.settings.topic_prefix
-        consumer = Consumer({"bootstrap.servers": self.settings.kafka, "group.id": f"{prefix}{group}"})
+        consumer = Consumer(
+            {"bootstrap.servers": self.settings.kafka_bootstrap_servers, "group.id": f"{prefix}{group}"}
+        )
         consumer.commit(offsets=[TopicPartition(f"{prefix}{topic}", 0, offset)], asynchronous=False)
         consumer.close()
 
@@ -69,8 +71,8 @@ class Stores:
 def settings(tmp_path, broker, chroma, monkeypatch):
     given = {
         "data_dir": str(tmp_path),
-        "kafka": broker,
-        "chroma": chroma,
+        "kafka_bootstrap_servers": broker,
+        "chroma_url": chroma,
         "topic_partitions": "1",
         "topic_prefix": f"{tmp_path.name.strip('_')}-",
     }

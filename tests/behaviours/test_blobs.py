@@ -29,7 +29,7 @@ def store(request, tmp_path):
         return blobs, lambda ref, data: (tmp_path / "blobs" / ref.key).write_bytes(data)
     server = request.getfixturevalue("s3_server")
     bucket = server.new_bucket()
-    blobs = open_blobs(load(blobs=f"s3://{bucket}/raw/eu", **server.settings()))
+    blobs = open_blobs(load(blob_store_url=f"s3://{bucket}/raw/eu", **server.settings()))
     return blobs, lambda ref, data: server.client().put_object(Bucket=bucket, Key=f"raw/eu/{ref.key}", Body=data)
 
 
@@ -160,8 +160,8 @@ def test_a_full_disk_is_unavailable(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("address", ["http://bucket", "s3://", "bucket/prefix"])
 def test_an_address_that_is_no_s3_url_is_misconfigured(address):
-    with pytest.raises(Misconfigured, match="MMPLATFORM_BLOBS"):
-        open_blobs(load(blobs=address))
+    with pytest.raises(Misconfigured, match="MMPLATFORM_BLOB_STORE_URL"):
+        open_blobs(load(blob_store_url=address))
 
 
 def test_a_store_that_does_not_answer_is_unavailable():
@@ -184,7 +184,7 @@ def test_wrong_credentials_are_misconfigured(s3_server):
 
 @pytest.mark.s3
 def test_a_missing_bucket_is_misconfigured_and_never_a_quiet_no(s3_server):
-    blobs = open_blobs(load(blobs="s3://no-such-bucket", **s3_server.settings()))
+    blobs = open_blobs(load(blob_store_url="s3://no-such-bucket", **s3_server.settings()))
     for call in (
         lambda: blobs.put(b"x", media_type=PNG),
         lambda: blobs.exists(_pointer_to(b"x")),

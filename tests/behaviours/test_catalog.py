@@ -32,22 +32,25 @@ KINDS = [
 
 @pytest.fixture(params=KINDS)
 def settings(request, tmp_path):
-    given = {"data_dir": tmp_path, "namespace": f"t{uuid.uuid4().hex[:8]}"}
+    given = {"data_dir": tmp_path, "iceberg_namespace": f"t{uuid.uuid4().hex[:8]}"}
     if request.param == "sqlite-s3":
         server = request.getfixturevalue("s3_server")
-        given |= server.settings() | {"warehouse": f"s3://{server.new_bucket()}/warehouse"}
+        given |= server.settings() | {"iceberg_warehouse": f"s3://{server.new_bucket()}/warehouse"}
     elif request.param == "rest-s3":
         server = request.getfixturevalue("s3_server")
         given |= server.settings() | {
-            "catalog": f"rest+sigv4+{server.rest_catalog}",
-            "warehouse": f"s3://{TABLE_BUCKET}",
+            "iceberg_catalog": f"rest+sigv4+{server.rest_catalog}",
+            "iceberg_warehouse": f"s3://{TABLE_BUCKET}",
         }
     elif request.param == "postgres-files":
-        given |= {"catalog": request.getfixturevalue("postgres_server")}
+        given |= {"iceberg_catalog": request.getfixturevalue("postgres_server")}
     elif request.param == "glue-s3":
         server = request.getfixturevalue("s3_server")
         request.getfixturevalue("glue_server")
-        given |= server.settings() | {"catalog": "glue://", "warehouse": f"s3://{server.new_bucket()}/warehouse"}
+        given |= server.settings() | {
+            "iceberg_catalog": "glue://",
+            "iceberg_warehouse": f"s3://{server.new_bucket()}/warehouse",
+        }
     return load(**given)
 
 

@@ -30,7 +30,10 @@ def given(tmp_path, monkeypatch, request):
     if getattr(request, "param", "s3") == "s3":
         server = request.getfixturevalue("s3_server")
         bucket = server.new_bucket()
-        given |= server.settings() | {"blobs": f"s3://{bucket}/blobs", "warehouse": f"s3://{bucket}/warehouse"}
+        given |= server.settings() | {
+            "blob_store_url": f"s3://{bucket}/blobs",
+            "iceberg_warehouse": f"s3://{bucket}/warehouse",
+        }
     for name, value in given.items():
         monkeypatch.setenv(f"MMPLATFORM_{name.upper()}", value)
     return load()
@@ -136,9 +139,9 @@ def test_without_settings_awss_default_chain_is_asked(monkeypatch):
 @pytest.mark.s3
 @pytest.mark.usefixtures("glue_server")
 def test_a_glue_catalog_is_opened_with_the_client_of_the_resource(given, monkeypatch):
-    monkeypatch.setenv("MMPLATFORM_CATALOG", "glue://")
-    settings = load(namespace=f"t{given.data_dir.name.strip('_').replace('-', '_')[:20]}")
-    monkeypatch.setenv("MMPLATFORM_NAMESPACE", settings.namespace)
+    monkeypatch.setenv("MMPLATFORM_ICEBERG_CATALOG", "glue://")
+    settings = load(iceberg_namespace=f"t{given.data_dir.name.strip('_').replace('-', '_')[:20]}")
+    monkeypatch.setenv("MMPLATFORM_ICEBERG_NAMESPACE", settings.iceberg_namespace)
     lakehouse = Lakehouse.open(settings)
     lakehouse.ensure_tables()
     land(lakehouse, [chunk(0)])

@@ -49,7 +49,7 @@ def database(postgres_server):
 
 def environment(home, settings):
     """What `mmplatform up` gives the process of Dagster."""
-    secret = {"MMPLATFORM_DAGSTER_POSTGRES": settings.dagster_postgres.get_secret_value()}
+    secret = {"MMPLATFORM_DAGSTER_POSTGRES_URL": settings.dagster_postgres_url.get_secret_value()}
     return aws_environment(settings) | secret | {"DAGSTER_HOME": str(home)}
 
 
@@ -74,12 +74,12 @@ def events_of(instance, run_id):
 
 
 def test_runs_of_two_processes_at_once_are_there_for_a_third(tmp_path, database, monkeypatch):
-    settings = load(dagster_postgres=database)
+    settings = load(dagster_postgres_url=database)
     prepare(tmp_path, settings)
     # On an empty database: both make the tables.
     processes = [start_run(tmp_path, settings, name) for name in ("one", "two")]
     runs = [run_id_of(process) for process in processes]
-    monkeypatch.setenv("MMPLATFORM_DAGSTER_POSTGRES", database)
+    monkeypatch.setenv("MMPLATFORM_DAGSTER_POSTGRES_URL", database)
     with dg.DagsterInstance.from_config(str(tmp_path)) as instance:
         assert type(instance.event_log_storage).__module__.startswith("dagster_postgres")
         assert {run.run_id for run in instance.get_runs()} == set(runs)
@@ -93,7 +93,7 @@ def test_runs_of_two_processes_at_once_are_there_for_a_third(tmp_path, database,
 @pytest.mark.s3
 def test_what_a_step_printed_outlives_the_machine(tmp_path, s3_server, monkeypatch):
     bucket = s3_server.new_bucket()
-    settings = load(**s3_server.settings(), dagster_logs=f"s3://{bucket}/of/dagster")
+    settings = load(**s3_server.settings(), dagster_compute_logs_url=f"s3://{bucket}/of/dagster")
     prepare(tmp_path / "first", settings)
     run_id = run_id_of(start_run(tmp_path / "first", settings, "a machine that is gone"))
     keys = [each["Key"] for each in s3_server.client().list_objects_v2(Bucket=bucket)["Contents"]]
@@ -115,7 +115,10 @@ def _stdout():
 
 def test_a_run_succeeds_although_its_logs_find_no_store(tmp_path):
     settings = load(
-        s3_endpoint="http://127.0.0.1:9", s3_access_key="key", s3_secret_key="secret", dagster_logs="s3://nowhere"
+        s3_endpoint="http://127.0.0.1:9",
+        s3_access_key="key",
+        s3_secret_key="secret",
+        dagster_compute_logs_url="s3://nowhere",
     )
     prepare(tmp_path, settings)
     assert run_id_of(start_run(tmp_path, settings, "one"))

@@ -8,7 +8,7 @@ from resources.stack import IndexResource, ReplayLogResource
 
 
 def test_the_index_alone_is_enough_for_an_asset(chroma_server, tmp_path, monkeypatch):
-    monkeypatch.setenv("MMPLATFORM_CHROMA", chroma_server)
+    monkeypatch.setenv("MMPLATFORM_CHROMA_URL", chroma_server)
     monkeypatch.setenv("MMPLATFORM_DATA_DIR", str(tmp_path))
 
     @dg.asset
@@ -28,4 +28,4 @@ def test_a_log_that_is_nowhere_fails_the_asset_with_the_words_that_mend_it(tmp_p
 
     found = dg.materialize([lag], resources={"replay_log": ReplayLogResource()}, raise_on_error=False)
     [failed] = found.get_step_failure_events()
-    assert "MMPLATFORM_KAFKA" in failed.step_failure_data.error.cause.message
+    assert "MMPLATFORM_KAFKA_BOOTSTRAP_SERVERS" in failed.step_failure_data.error.cause.message

@@ -30,7 +30,7 @@ def connect_to():
     opened = []
 
     def connect(address):
-        opened.append(ChromaIndex.open(load(chroma=address)))
+        opened.append(ChromaIndex.open(load(chroma_url=address)))
         return opened[-1]
 
     yield connect
@@ -238,8 +238,8 @@ def test_a_server_that_never_answers_is_unavailable(monkeypatch, chroma_server, 
 
 @pytest.mark.parametrize("address", ["", "localhost:8000", "ftp://x"])
 def test_an_address_that_is_no_url_is_misconfigured(address):
-    with pytest.raises(Misconfigured, match="MMPLATFORM_CHROMA"):
-        ChromaIndex.open(load(chroma=address)).count()
+    with pytest.raises(Misconfigured, match="MMPLATFORM_CHROMA_URL"):
+        ChromaIndex.open(load(chroma_url=address)).count()
 
 
 def _texts(hits):

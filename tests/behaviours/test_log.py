@@ -27,7 +27,7 @@ class RealLog:
     """The producer and the read side behind one name, with what only a test does."""
 
     def __init__(self, address):
-        self._settings = load(kafka=address)
+        self._settings = load(kafka_bootstrap_servers=address)
         self._producer = LogProducer(self._settings)
         self._reader = ReplayLog(self._settings)
         self.send, self.publish, self.send_all = self._producer.send, self._producer.publish, self._producer.send_all
@@ -36,7 +36,7 @@ class RealLog:
         self.check_reachable, self.close = self._reader.check_reachable, self._producer.close
 
     def create(self, topic):
-        admin = AdminClient({"bootstrap.servers": self._settings.kafka})
+        admin = AdminClient({"bootstrap.servers": self._settings.kafka_bootstrap_servers})
         new = NewTopic(topic, num_partitions=4, replication_factor=1, config={"retention.ms": "-1"})
         admin.create_topics([new])[topic].result()
 
@@ -98,7 +98,7 @@ def test_a_time_that_no_calendar_has_does_not_end_the_reading(address, millis, s
     """A foreign client writes whatever it likes there."""
     log, name = RealLog(address), f"t-{uuid.uuid4().hex[:10]}"
     log.create(name)
-    foreign = Producer(client_config(load(kafka=address)))
+    foreign = Producer(client_config(load(kafka_bootstrap_servers=address)))
     foreign.produce(name, key=b"k", value=b"v", timestamp=millis)
     assert foreign.flush(10) == 0
     log.send(name, "k", b"after", timestamp=NOON).result(10)

@@ -33,7 +33,7 @@ def archive(given, number: int, together) -> None:
 
 
 def test_archivers_that_commit_at_once_lose_and_double_nothing(postgres_server, tmp_path):
-    given = {"data_dir": tmp_path, "namespace": f"t{uuid.uuid4().hex[:8]}", "catalog": postgres_server}
+    given = {"data_dir": tmp_path, "iceberg_namespace": f"t{uuid.uuid4().hex[:8]}", "iceberg_catalog": postgres_server}
     lakehouse = Lakehouse.open(load(**given))
     lakehouse.ensure_tables()
     context = multiprocessing.get_context("spawn")

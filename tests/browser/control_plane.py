@@ -46,7 +46,7 @@ class Plane:
 def control_plane(home: Path):
     """Chats of two hours ago, of which :data:`LOST` is not in the table; calls of now; a quarantine that is full."""
     with embedded_broker(home / "broker") as kafka, running_chroma(home / "chroma") as chroma:
-        given = {"data_dir": str(home / "data"), "kafka": kafka, "chroma": chroma}
+        given = {"data_dir": str(home / "data"), "kafka_bootstrap_servers": kafka, "chroma_url": chroma}
         environment = {f"MMPLATFORM_{name.upper()}": value for name, value in given.items()}
         settings = load(**given)
         ensure_topics(settings)

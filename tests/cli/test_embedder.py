@@ -25,7 +25,7 @@ NEW = "minilm-fp32"
 @pytest.fixture
 def call(settings, monkeypatch):
     monkeypatch.setenv("MMPLATFORM_DATA_DIR", str(settings.data_dir))
-    monkeypatch.setenv("MMPLATFORM_CHROMA", settings.chroma)
+    monkeypatch.setenv("MMPLATFORM_CHROMA_URL", settings.chroma_url)
     monkeypatch.setattr(swap.Swapping.retire, "__kwdefaults__", {"candidate": False, "grace_s": 0.0})
     return lambda *words: CliRunner().invoke(app, ["embedder", *words])
 
@@ -90,7 +90,7 @@ def test_an_index_of_another_embedder_that_nobody_wrote_down_is_shown_and_is_no_
     assert states(call("status")) == {"minilm": ["serving", "0"], "other": ["unused", "1"]}
     done = call("build", NEW)
     assert isinstance(done.exception, Misconfigured)
-    assert "MMPLATFORM_EMBEDDER" in str(done.exception)
+    assert "MMPLATFORM_EMBEDDING_MODEL" in str(done.exception)
     assert SpaceLog(index).read() is None
     assert index.count() == 1
 

@@ -22,7 +22,7 @@ HOUR = "2026-08-01-10:00"
 @pytest.fixture
 def call(settings, monkeypatch):
     monkeypatch.setenv("MMPLATFORM_DATA_DIR", str(settings.data_dir))
-    monkeypatch.setenv("MMPLATFORM_CHROMA", settings.chroma)
+    monkeypatch.setenv("MMPLATFORM_CHROMA_URL", settings.chroma_url)
     return lambda *words: CliRunner().invoke(app, ["reprocess", *words])
 
 

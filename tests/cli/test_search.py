@@ -231,7 +231,7 @@ def test_freshness_without_a_stack_says_how_to_start_one():
 @pytest.mark.usefixtures("data")
 def test_the_gaps_are_asked_for_where_the_settings_say(status, monkeypatch):
     worker, url = status
-    monkeypatch.setenv("MMPLATFORM_INDEX_STATUS", url)
+    monkeypatch.setenv("MMPLATFORM_INDEX_STATUS_URL", url)
     worker.freshness.record("chat", stamps(), NOW + timedelta(seconds=7))
     result = invoke("freshness", "--json")
     assert result.exit_code == 0, result.exception

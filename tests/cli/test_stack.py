@@ -94,7 +94,7 @@ def test_a_second_up_is_refused():
 
 def test_up_in_the_background_ends_with_who_is_down_when_the_broker_is_hopeless(data, monkeypatch):
     (data / "broker").touch()  # where its directory should be
-    monkeypatch.setenv("MMPLATFORM_CHROMA", "http://127.0.0.1:1")
+    monkeypatch.setenv("MMPLATFORM_CHROMA_URL", "http://127.0.0.1:1")
     monkeypatch.setenv("MMPLATFORM_GATEWAY_PORT", "0")
     try:
         result = invoke("up", "--detach", "--no-dagster", "--derivers", "chat=1,call=0,screenshot=0")

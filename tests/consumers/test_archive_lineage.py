@@ -37,7 +37,7 @@ class Archive:
     """An archiver that is fed by hand."""
 
     def __init__(self, folder, address, **queue) -> None:
-        settings = load(data_dir=folder, kafka="broker:9092", lineage=address)
+        settings = load(data_dir=folder, kafka_bootstrap_servers="broker:9092", openlineage_url=address)
         self.lakehouse = Lakehouse.open(settings)
         self.lakehouse.ensure_tables()
         self.status = WorkerStatus("archive")

@@ -72,7 +72,7 @@ class Away(LogProducer):
 
 def heard(settings, index, instance):
     """What a worker with a disk of its own knew of the call when it took the next chunk in."""
-    own = settings.model_copy(update={"instance": instance})
+    own = settings.model_copy(update={"worker_instance_id": instance})
     deriver, producer = Counts(), Away(own)
     producer.send(CALL.topic, None, encode(chunk(index))).result(10)
     producer.send(CALL.topic, "call-1", encode(chunk(index))).result(10)
@@ -84,7 +84,7 @@ def heard(settings, index, instance):
 @pytest.mark.broker
 def test_what_a_foreign_client_wrote_onto_the_changelog_is_named_and_the_state_is_restored(tmp_path):
     with embedded_broker(tmp_path / "broker") as address:
-        settings = load(kafka=address, data_dir=tmp_path / "data", topic_partitions=1)
+        settings = load(kafka_bootstrap_servers=address, data_dir=tmp_path / "data", topic_partitions=1)
         ensure_topics(settings)
         assert heard(settings, 0, 0) == [None]
         foreign = Producer(client_config(settings))

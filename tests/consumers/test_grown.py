@@ -47,7 +47,7 @@ def read_from(settings: Settings, count: int) -> set[int]:
 @pytest.mark.timeout(120)
 def test_topic_partitions_that_are_new_are_read_by_a_worker_that_comes_back_behind_the_growth(tmp_path):
     with any_broker(tmp_path) as address:
-        settings = load(kafka=address, topic_prefix=f"t{uuid.uuid4().hex[:8]}.", data_dir=tmp_path)
+        settings = load(kafka_bootstrap_servers=address, topic_prefix=f"t{uuid.uuid4().hex[:8]}.", data_dir=tmp_path)
         ensure_topics(settings)
         before = count_topic_partitions(settings, (CHAT.topic,))
         assert before < WANTED
@@ -63,7 +63,7 @@ def test_topic_partitions_that_are_new_are_read_by_a_worker_that_comes_back_behi
 @pytest.mark.broker
 def test_a_successor_whose_topics_grew_while_it_stood_by_starts_anew(tmp_path):
     with any_broker(tmp_path) as address:
-        settings = load(kafka=address, topic_prefix=f"t{uuid.uuid4().hex[:8]}.", data_dir=tmp_path)
+        settings = load(kafka_bootstrap_servers=address, topic_prefix=f"t{uuid.uuid4().hex[:8]}.", data_dir=tmp_path)
         ensure_topics(settings)
         app = open_app(settings, group=CHAT.group, topics=(CHAT.topic,), commit_s=0.1, commit_every=1)
         check_not_grown(app, settings, (CHAT.topic,))
@@ -75,6 +75,12 @@ def test_a_successor_whose_topics_grew_while_it_stood_by_starts_anew(tmp_path):
 
 
 def test_a_worker_asks_for_new_topic_partitions_as_often_as_every_client(tmp_path):
-    app = open_app(load(kafka="127.0.0.1:1", data_dir=tmp_path), group="g", topics=(), commit_s=0.1, commit_every=1)
+    app = open_app(
+        load(kafka_bootstrap_servers="127.0.0.1:1", data_dir=tmp_path),
+        group="g",
+        topics=(),
+        commit_s=0.1,
+        commit_every=1,
+    )
     told = app._consumer._consumer_config
     assert {name: told.get(name) for name in COMMON_CLIENT_CONFIG} == dict(COMMON_CLIENT_CONFIG)

@@ -34,7 +34,7 @@ def address(tmp_path_factory):
 
 @pytest.fixture
 def settings(address):
-    return load(kafka=address, topic_prefix=f"t{uuid.uuid4().hex[:8]}.")
+    return load(kafka_bootstrap_servers=address, topic_prefix=f"t{uuid.uuid4().hex[:8]}.")
 
 
 @pytest.fixture

@@ -45,7 +45,7 @@ class Visitor(threading.Thread):
 @pytest.mark.timeout(120)
 def test_topic_partitions_that_were_paused_when_they_went_away_are_read_when_they_come_back(tmp_path):
     with any_broker(tmp_path) as address:
-        settings = load(kafka=address, topic_prefix=f"t{uuid.uuid4().hex[:8]}.", data_dir=tmp_path)
+        settings = load(kafka_bootstrap_servers=address, topic_prefix=f"t{uuid.uuid4().hex[:8]}.", data_dir=tmp_path)
         ensure_topics(settings)
         producer = LogProducer(settings)
         name = topic_name(settings, CHAT.topic)

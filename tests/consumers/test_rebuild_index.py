@@ -32,7 +32,9 @@ pytestmark = pytest.mark.broker
 @pytest.fixture
 def world(tmp_path):
     with any_broker(tmp_path / "broker") as kafka, running_chroma(tmp_path / "chroma") as chroma:
-        settings = load(kafka=kafka, chroma=chroma, data_dir=tmp_path, models_dir=tmp_path, topic_partitions=1)
+        settings = load(
+            kafka_bootstrap_servers=kafka, chroma_url=chroma, data_dir=tmp_path, models_dir=tmp_path, topic_partitions=1
+        )
         yield World(settings)
 
 
@@ -134,7 +136,7 @@ def test_a_vector_of_another_length_in_the_oldest_hour_is_refused_and_the_verb_f
     rows = [(place, row_of(each, place)[1]) for place, each in zip(places, landed, strict=True)]
     world.lakehouse.append("passages", rows, offsets={}, source=ARCHIVE_GROUP)
     world.archived(places[-1])
-    for name in ("kafka", "chroma", "data_dir", "topic_partitions"):
+    for name in ("kafka_bootstrap_servers", "chroma_url", "data_dir", "topic_partitions"):
         monkeypatch.setenv(f"MMPLATFORM_{name.upper()}", str(getattr(world.settings, name)))
     answer = CliRunner().invoke(app, ["index", "rebuild"])
     assert set(index.ids()) == {each.artifact_id for each in landed[1:]}

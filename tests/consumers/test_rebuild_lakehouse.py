@@ -76,7 +76,14 @@ class World:
 
 @pytest.fixture
 def world(address, tmp_path):
-    return World(load(kafka=address, topic_prefix=f"t{uuid.uuid4().hex[:8]}.", data_dir=tmp_path, topic_partitions=1))
+    return World(
+        load(
+            kafka_bootstrap_servers=address,
+            topic_prefix=f"t{uuid.uuid4().hex[:8]}.",
+            data_dir=tmp_path,
+            topic_partitions=1,
+        )
+    )
 
 
 def test_what_the_archiver_had_committed_lands_and_what_is_still_its_own_does_not(world):

@@ -42,7 +42,7 @@ def test_every_process_has_settings_that_it_takes(name, monkeypatch):
         assert isinstance(value, str)
         monkeypatch.setenv(variable, value)
     settings = load()
-    assert settings.kafka == "kafka:9092"
+    assert settings.kafka_bootstrap_servers == "kafka:9092"
     hosts = re.findall(r"(?:@|//|^)([a-z0-9-]+):\d+", "\n".join(given.values()), re.MULTILINE)
     assert set(hosts) <= set(COMPOSE["services"])
     assert {"chroma", "index", "kafka", "postgres", "s3"} <= set(hosts)

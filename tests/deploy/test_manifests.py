@@ -31,8 +31,8 @@ VERSIONS = ("1.31", "1.34", "1.37")
 GIVEN = {
     "log": {"MMPLATFORM_KAFKA_SASL_USERNAME": "user", "MMPLATFORM_KAFKA_SASL_PASSWORD": "word"},
     "stores": {"MMPLATFORM_S3_ACCESS_KEY": "key", "MMPLATFORM_S3_SECRET_KEY": "word"},
-    "lakehouse": {"MMPLATFORM_CATALOG": "postgresql+psycopg2://user:word@db:5432/catalog"},
-    "dagster": {"MMPLATFORM_DAGSTER_POSTGRES": "postgresql+psycopg2://user:word@db:5432/dagster"},
+    "lakehouse": {"MMPLATFORM_ICEBERG_CATALOG": "postgresql+psycopg2://user:word@db:5432/catalog"},
+    "dagster": {"MMPLATFORM_DAGSTER_POSTGRES_URL": "postgresql+psycopg2://user:word@db:5432/dagster"},
 }
 
 each_overlay = pytest.mark.parametrize("overlay", OVERLAYS)
@@ -104,17 +104,17 @@ def test_every_process_starts_with_settings_that_it_takes(found, monkeypatch):
             for variable, value in found.environment(container, GIVEN).items():
                 patch.setenv(variable, value)
             settings = load()
-        assert settings.kafka
-        assert settings.blobs.startswith("s3://")
-        assert settings.warehouse.startswith("s3://")
+        assert settings.kafka_bootstrap_servers
+        assert settings.blob_store_url.startswith("s3://")
+        assert settings.iceberg_warehouse.startswith("s3://")
         assert settings.log_format == "json"
         if name != "prepare" and not name.startswith("dagster"):
-            assert settings.instance == "pod-0"
+            assert settings.worker_instance_id == "pod-0"
 
 
 @each_overlay
 def test_secrets_come_from_secrets_and_nothing_secret_is_written_down(found):
-    secret = {n for n, field in Settings.model_fields.items() if field.annotation is SecretStr} | {"catalog"}
+    secret = {n for n, field in Settings.model_fields.items() if field.annotation is SecretStr} | {"iceberg_catalog"}
     secret |= {"dagster_postgres", "s3_access_key", "kafka_sasl_username"}
     names = [name for keys in secret_files().values() for name in keys]
     assert sorted(names) == sorted(f"MMPLATFORM_{name.upper()}" for name in secret)
@@ -240,8 +240,8 @@ def test_services_lead_to_pods(found):
 @each_overlay
 def test_every_address_inside_the_cluster_is_a_service(found):
     services = {each["metadata"]["name"]: {p["port"] for p in each["spec"]["ports"]} for each in found.of("Service")}
-    settings = next(each["data"] for each in found.of("ConfigMap") if "MMPLATFORM_CHROMA" in each["data"])
-    for name in ("MMPLATFORM_CHROMA", "MMPLATFORM_INDEX_STATUS"):
+    settings = next(each["data"] for each in found.of("ConfigMap") if "MMPLATFORM_CHROMA_URL" in each["data"])
+    for name in ("MMPLATFORM_CHROMA_URL", "MMPLATFORM_INDEX_STATUS_URL"):
         address = urlsplit(settings[name])
         assert address.port in services[address.hostname]
     [workspace] = workspaces(found)

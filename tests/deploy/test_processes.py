@@ -171,19 +171,19 @@ def node(tmp_path_factory):
         made = Node(
             folder,
             outside={
-                "MMPLATFORM_KAFKA": kafka,
+                "MMPLATFORM_KAFKA_BOOTSTRAP_SERVERS": kafka,
                 "MMPLATFORM_S3_ENDPOINT": s3.endpoint,
-                "MMPLATFORM_BLOBS": f"s3://{bucket}/blobs",
-                "MMPLATFORM_WAREHOUSE": f"s3://{bucket}/warehouse",
-                "MMPLATFORM_DAGSTER_LOGS": f"s3://{bucket}/dagster",
+                "MMPLATFORM_BLOB_STORE_URL": f"s3://{bucket}/blobs",
+                "MMPLATFORM_ICEBERG_WAREHOUSE": f"s3://{bucket}/warehouse",
+                "MMPLATFORM_DAGSTER_COMPUTE_LOGS_URL": f"s3://{bucket}/dagster",
                 "MMPLATFORM_MODELS_DIR": str(load(models_dir=None).models_path),
-                "MMPLATFORM_ARCHIVE_COMMIT_S": "1",
+                "MMPLATFORM_ARCHIVE_COMMIT_INTERVAL_S": "1",
             },
             secrets={
                 "log": {},
                 "stores": {"MMPLATFORM_S3_ACCESS_KEY": s3.access_key, "MMPLATFORM_S3_SECRET_KEY": s3.secret_key},
-                "lakehouse": {"MMPLATFORM_CATALOG": catalog},
-                "dagster": {"MMPLATFORM_DAGSTER_POSTGRES": dagster},
+                "lakehouse": {"MMPLATFORM_ICEBERG_CATALOG": catalog},
+                "dagster": {"MMPLATFORM_DAGSTER_POSTGRES_URL": dagster},
             },
         )
         workspace = next(

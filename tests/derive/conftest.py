@@ -10,7 +10,9 @@ from mmplatform.settings import load
 @pytest.fixture(scope="session")
 def embedder():
     settings = load()
-    return OnnxEmbedder(locate_model(settings.embedder, settings.models_path), threads=settings.embed_threads)
+    return OnnxEmbedder(
+        locate_model(settings.embedding_model, settings.models_path), threads=settings.embedding_threads
+    )
 
 
 @pytest.fixture(scope="session")

@@ -144,7 +144,7 @@ async def test_shutdown_answers_open_requests_before_the_log_is_closed(tmp_path)
 
 
 async def test_on_a_shared_port_it_does_not_start_before_it_has_observed_the_lag(tmp_path):
-    parts, _ = memory_parts(tmp_path, gateway_share_port=True)
+    parts, _ = memory_parts(tmp_path, gateway_reuse_port=True)
     prepared = threading.Event()
     parts = GatewayParts(parts.ingest, parts.log_reader, lambda: prepared.wait(20), parts.close)
     app = create_app(parts.ingest.settings, parts)
@@ -234,8 +234,8 @@ async def test_a_hanging_blob_store_is_reported_soon_and_occupies_one_thread(tmp
 
 
 def test_a_missing_broker_address_fails_before_the_gateway_listens(tmp_path):
-    with pytest.raises(Misconfigured, match="MMPLATFORM_KAFKA"):
-        serve(load(kafka="", gateway_port=0, data_dir=tmp_path))
+    with pytest.raises(Misconfigured, match="MMPLATFORM_KAFKA_BOOTSTRAP_SERVERS"):
+        serve(load(kafka_bootstrap_servers="", gateway_port=0, data_dir=tmp_path))
 
 
 def test_a_port_in_use_is_reported_with_the_fix(tmp_path):
@@ -244,14 +244,14 @@ def test_a_port_in_use_is_reported_with_the_fix(tmp_path):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(Unavailable, match=f"{port}.*MMPLATFORM_GATEWAY"):
-            serve(load(kafka="127.0.0.1:1", gateway_port=port, data_dir=tmp_path))
+            serve(load(kafka_bootstrap_servers="127.0.0.1:1", gateway_port=port, data_dir=tmp_path))
 
 
 @pytest.mark.broker
 @embedded_only
 async def test_a_stopped_broker_is_503_and_a_restarted_one_is_202(tmp_path):
     port = free_ports(1)[0]
-    settings = load(kafka=f"127.0.0.1:{port}", data_dir=tmp_path / "data", topic_prefix="eu.")
+    settings = load(kafka_bootstrap_servers=f"127.0.0.1:{port}", data_dir=tmp_path / "data", topic_prefix="eu.")
     app = create_app(settings)
     transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
     async with (
@@ -343,7 +343,7 @@ def test_a_gateway_process_drains_and_ends_with_zero(tmp_path, number):
     port = free_ports(1)[0]
     with embedded_broker(tmp_path / "broker") as address:
         env = {
-            "MMPLATFORM_KAFKA": address,
+            "MMPLATFORM_KAFKA_BOOTSTRAP_SERVERS": address,
             "MMPLATFORM_GATEWAY_PORT": str(port),
             "MMPLATFORM_DATA_DIR": str(tmp_path / "data"),
         }

@@ -46,7 +46,7 @@ class Gateway:
 
 
 def memory_parts(tmp_path, **settings):
-    loaded = load(kafka="unused", data_dir=tmp_path, **settings)
+    loaded = load(kafka_bootstrap_servers="unused", data_dir=tmp_path, **settings)
     log = MemoryLog()
     for spec in required_topics(loaded):
         log.create(spec.name)

@@ -133,7 +133,7 @@ def test_low_water_above_high_water_still_gives_a_gate_that_opens(clock):
 
 def test_each_modality_has_its_own_thresholds():
     """The same lag is minutes of work for one modality and hours for another."""
-    gates = open_gates(load(kafka="x"))
+    gates = open_gates(load(kafka_bootstrap_servers="x"))
     for gate in gates.values():
         gate.observe(5_000)
     assert {modality: gate.closed for modality, gate in gates.items()} == {
@@ -169,7 +169,13 @@ class Reader:
 
 
 async def test_the_watch_updates_each_gate_with_the_lag_of_its_derivers():
-    settings = load(kafka="x", topic_prefix="eu.", chat_high_water=50, call_high_water=60, screenshot_high_water=10)
+    settings = load(
+        kafka_bootstrap_servers="x",
+        topic_prefix="eu.",
+        chat_high_water=50,
+        call_high_water=60,
+        screenshot_high_water=10,
+    )
     gates, reader = open_gates(settings), Reader(60)
     watch = asyncio.create_task(watch_lag(settings, gates, reader, interval_s=0))
     async with asyncio.timeout(5):
@@ -181,7 +187,7 @@ async def test_the_watch_updates_each_gate_with_the_lag_of_its_derivers():
 
 
 async def test_an_unknown_lag_keeps_the_last_state_and_the_watch_goes_on():
-    settings = load(kafka="x", chat_high_water=50, chat_low_water=10)
+    settings = load(kafka_bootstrap_servers="x", chat_high_water=50, chat_low_water=10)
     gates = {"chat": open_gates(settings)["chat"]}
     reader = Reader(60, Unavailable("away"), Unavailable("away"), 5)
     watch = asyncio.create_task(watch_lag(settings, gates, reader, interval_s=0))
@@ -195,7 +201,7 @@ async def test_an_unknown_lag_keeps_the_last_state_and_the_watch_goes_on():
 
 
 def test_the_total_is_over_all_topic_partitions():
-    settings, log = load(kafka="x"), MemoryLog()
+    settings, log = load(kafka_bootstrap_servers="x"), MemoryLog()
     for spec in required_topics(settings):
         log.create(spec.name)
     for number in range(40):
@@ -205,7 +211,7 @@ def test_the_total_is_over_all_topic_partitions():
 
 
 def test_the_age_is_that_of_the_oldest_pending_event():
-    settings, log = load(kafka="x"), MemoryLog(topic_partitions=1)
+    settings, log = load(kafka_bootstrap_servers="x"), MemoryLog(topic_partitions=1)
     for spec in required_topics(settings):
         log.create(spec.name)
     for minutes in (10, 3):
@@ -218,7 +224,7 @@ def test_the_age_is_that_of_the_oldest_pending_event():
 
 
 def test_a_clock_that_was_set_back_gives_no_negative_age():
-    settings, log = load(kafka="x"), MemoryLog()
+    settings, log = load(kafka_bootstrap_servers="x"), MemoryLog()
     for spec in required_topics(settings):
         log.create(spec.name)
     log.send("interactions.chat", "k", b"v", timestamp=utc_now() + timedelta(hours=1))
@@ -254,6 +260,6 @@ def test_a_shedding_gate_gives_its_reasons_and_a_buffering_one_accepts_everythin
 
 
 def test_policies_and_thresholds_are_settings_of_each_modality():
-    settings = load(kafka="x", call_policy="shed", call_high_age_s=7.0)
+    settings = load(kafka_bootstrap_servers="x", call_policy="shed", call_high_age_s=7.0)
     assert policy_and_thresholds(settings, "call") == ("shed", BackpressureThresholds(1_000, 500, 7.0, 300.0))
     assert policy_and_thresholds(settings, "chat") == ("slow", BackpressureThresholds(20_000, 10_000, 900.0, 300.0))

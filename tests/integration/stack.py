@@ -33,7 +33,9 @@ class Stack:
     @property
     def addressed(self) -> Settings:
         """The settings with the addresses of this run."""
-        return self.settings.model_copy(update={"kafka": self.run.kafka, "chroma": self.run.chroma})
+        return self.settings.model_copy(
+            update={"kafka_bootstrap_servers": self.run.kafka, "chroma_url": self.run.chroma}
+        )
 
     @cached_property
     def lakehouse(self) -> Lakehouse:

@@ -44,12 +44,12 @@ def flow(tmp_path_factory):
     marks = {
         "MMPLATFORM_CHAT_HIGH_WATER": str(HIGH),
         "MMPLATFORM_CHAT_LOW_WATER": "5",
-        "MMPLATFORM_CALL_POLICY": "buffer",
+        "MMPLATFORM_CALL_BACKPRESSURE_POLICY": "buffer",
         "MMPLATFORM_CALL_HIGH_WATER": "4",
-        "MMPLATFORM_SCREENSHOT_POLICY": "shed",
+        "MMPLATFORM_SCREENSHOT_BACKPRESSURE_POLICY": "shed",
         "MMPLATFORM_SCREENSHOT_HIGH_WATER": "1000",
-        "MMPLATFORM_SCREENSHOT_HIGH_AGE_S": "2",
-        "MMPLATFORM_SCREENSHOT_LOW_AGE_S": "1",
+        "MMPLATFORM_SCREENSHOT_HIGH_WATER_AGE_S": "2",
+        "MMPLATFORM_SCREENSHOT_LOW_WATER_AGE_S": "1",
     }
     arguments = ("--no-dagster", "--derivers", "chat=2,call=2")
     with running_stack(tmp_path_factory.mktemp("flow"), arguments=arguments, **marks) as running:

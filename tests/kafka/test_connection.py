@@ -8,7 +8,7 @@ from mmplatform.kafka.connection import admin_client, client_config, platform_er
 from mmplatform.settings import load
 
 SASL = {
-    "kafka": "broker:9093",
+    "kafka_bootstrap_servers": "broker:9093",
     "kafka_security_protocol": "SASL_SSL",
     "kafka_sasl_mechanism": "SCRAM-SHA-512",
     "kafka_sasl_username": "me",
@@ -17,12 +17,12 @@ SASL = {
 
 
 def test_a_missing_address_is_a_misconfiguration_that_names_the_setting_and_the_fix():
-    with pytest.raises(Misconfigured, match=r"MMPLATFORM_KAFKA .*mmplatform up"):
-        client_config(load(kafka=""))
+    with pytest.raises(Misconfigured, match=r"MMPLATFORM_KAFKA_BOOTSTRAP_SERVERS .*mmplatform up"):
+        client_config(load(kafka_bootstrap_servers=""))
 
 
 def test_a_plain_broker_needs_only_its_address():
-    config = client_config(load(kafka="broker:9092", instance="3"))
+    config = client_config(load(kafka_bootstrap_servers="broker:9092", worker_instance_id="3"))
     assert config["bootstrap.servers"] == "broker:9092"
     assert config["security.protocol"] == "plaintext"
     assert config["client.id"] == "mmplatform-3"
@@ -55,7 +55,9 @@ def test_an_incomplete_login_names_the_missing_setting(missing):
 @pytest.mark.parametrize("setting", ["kafka_ca_file", "kafka_certificate_file", "kafka_key_file"])
 def test_a_missing_certificate_is_named(setting, tmp_path):
     with pytest.raises(Misconfigured, match=f"MMPLATFORM_{setting.upper()}.*nowhere.pem"):
-        client_config(load(kafka="b", kafka_security_protocol="SSL", **{setting: str(tmp_path / "nowhere.pem")}))
+        client_config(
+            load(kafka_bootstrap_servers="b", kafka_security_protocol="SSL", **{setting: str(tmp_path / "nowhere.pem")})
+        )
 
 
 def test_a_setting_that_librdkafka_refuses_is_a_misconfiguration():
@@ -69,7 +71,7 @@ def test_an_invalid_certificate_is_a_misconfiguration(tmp_path):
     ca = tmp_path / "ca.pem"
     ca.write_text("this is no certificate")
     with pytest.raises(Misconfigured):
-        admin_client(load(kafka="b", kafka_security_protocol="SSL", kafka_ca_file=str(ca)))
+        admin_client(load(kafka_bootstrap_servers="b", kafka_security_protocol="SSL", kafka_ca_file=str(ca)))
 
 
 @pytest.mark.parametrize(

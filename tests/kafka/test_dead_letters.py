@@ -61,7 +61,7 @@ class World:
 
 @pytest.fixture
 def world(address):
-    world = World(load(kafka=address, topic_prefix=f"t{uuid.uuid4().hex[:8]}.", topic_partitions=2))
+    world = World(load(kafka_bootstrap_servers=address, topic_prefix=f"t{uuid.uuid4().hex[:8]}.", topic_partitions=2))
     yield world
     world.producer.close()
 

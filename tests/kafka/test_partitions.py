@@ -31,7 +31,7 @@ def address(tmp_path_factory):
 
 @pytest.fixture
 def settings(address):
-    settings = load(kafka=address, topic_prefix=f"p{uuid.uuid4().hex[:6]}.")
+    settings = load(kafka_bootstrap_servers=address, topic_prefix=f"p{uuid.uuid4().hex[:6]}.")
     ensure_topics(settings)
     return settings
 
@@ -84,11 +84,11 @@ def test_with_lag_the_count_is_not_increased(settings):
 
 @pytest.mark.parametrize("longer_s", [-4.0, 110.0], ids=["within the silence", "within the longest piece"])
 def test_while_a_call_may_be_open_the_count_is_not_increased(settings, longer_s):
-    write(settings, "call", 3600.0, settings.call_idle_s + longer_s)
+    write(settings, "call", 3600.0, settings.call_idle_timeout_s + longer_s)
     commit_all(settings, "call")
     with pytest.raises(Unavailable, match="a call may be open"):
         increase(settings, "call", 8)
-    quiet = settings.model_copy(update={"call_idle_s": 0.0})
+    quiet = settings.model_copy(update={"call_idle_timeout_s": 0.0})
     write(settings, "screenshot", 0.0)
     commit_all(settings, "screenshot")
     assert increase(settings, "screenshot", 8) == 4, "a screenshot has no state"

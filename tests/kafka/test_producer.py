@@ -24,7 +24,7 @@ embedded_only = pytest.mark.skipif(bool(FOREIGN), reason="stops and starts its b
 
 
 def nowhere():
-    return load(kafka=f"127.0.0.1:{free_ports(1)[0]}")
+    return load(kafka_bootstrap_servers=f"127.0.0.1:{free_ports(1)[0]}")
 
 
 def values(settings):
@@ -74,7 +74,7 @@ def test_its_thread_ends_with_it():
 def test_after_a_fatal_error_a_new_producer_writes_and_the_old_ones_records_are_reported(tmp_path):
     port = free_ports(1)[0]
     # As long as a broker may take to start on a busy machine.
-    producer = LogProducer(load(kafka=f"127.0.0.1:{port}"), timeout_s=60.0)
+    producer = LogProducer(load(kafka_bootstrap_servers=f"127.0.0.1:{port}"), timeout_s=60.0)
     stranded = producer.send(TOPIC, "k", b"stranded")
     failed = producer._producer
     fatal = KafkaError(KafkaError.OUT_OF_ORDER_SEQUENCE_NUMBER, "sequence lost", fatal=True)
@@ -82,7 +82,7 @@ def test_after_a_fatal_error_a_new_producer_writes_and_the_old_ones_records_are_
         producer._renew_if_fatal(fatal, failed)
     assert producer._retired == [failed]
     with embedded_broker(tmp_path, port) as address:
-        ensure_topics(load(kafka=address))
+        ensure_topics(load(kafka_bootstrap_servers=address))
         producer.send(TOPIC, "k", b"new").result(60)
         with suppress(Unavailable):  # nothing is wrong with the old one here: it may still deliver
             stranded.result(60)
@@ -95,7 +95,7 @@ def test_after_a_fatal_error_a_new_producer_writes_and_the_old_ones_records_are_
 @embedded_only
 def test_what_was_sent_before_closing_is_on_the_log(tmp_path):
     with embedded_broker(tmp_path) as address:
-        settings = load(kafka=address)
+        settings = load(kafka_bootstrap_servers=address)
         ensure_topics(settings)
         producer = LogProducer(settings)
         futures = [producer.send(TOPIC, f"k{i}", str(i).encode()) for i in range(500)]
@@ -109,7 +109,7 @@ def test_what_was_sent_before_closing_is_on_the_log(tmp_path):
 def test_more_than_the_queue_holds_can_be_sent_at_once(tmp_path, monkeypatch):
     monkeypatch.setattr(producer_module, "_MAX_QUEUE_RECORDS", 100)
     with embedded_broker(tmp_path) as address:
-        settings = load(kafka=address)
+        settings = load(kafka_bootstrap_servers=address)
         ensure_topics(settings)
         producer = LogProducer(settings, timeout_s=60)
         positions = producer.send_all(LogRecord(TOPIC, f"k{i}", b"v") for i in range(2_000))
@@ -118,7 +118,7 @@ def test_more_than_the_queue_holds_can_be_sent_at_once(tmp_path, monkeypatch):
 
 
 def test_a_full_queue_is_waited_for(monkeypatch):
-    producer = LogProducer(load(kafka="127.0.0.1:1"))
+    producer = LogProducer(load(kafka_bootstrap_servers="127.0.0.1:1"))
     answers = iter([BufferError, BufferError, None])
 
     def produce(*_, **__):
@@ -136,7 +136,7 @@ def test_a_full_queue_is_waited_for(monkeypatch):
 @embedded_only
 def test_a_record_over_the_brokers_limit_is_too_large(tmp_path):
     with embedded_broker(tmp_path) as address:
-        settings = load(kafka=address)
+        settings = load(kafka_bootstrap_servers=address)
         ensure_topics(settings)
         producer = LogProducer(settings)
         with pytest.raises(TooLarge):
@@ -149,7 +149,7 @@ def test_a_record_over_the_brokers_limit_is_too_large(tmp_path):
 @embedded_only
 def test_a_killed_and_restarted_broker_loses_no_acknowledged_record_and_duplicates_none(tmp_path):
     port = free_ports(1)[0]
-    settings = load(kafka=f"127.0.0.1:{port}")
+    settings = load(kafka_bootstrap_servers=f"127.0.0.1:{port}")
     with broker_process(tmp_path, port) as process:
         ensure_topics(settings)
         producer = LogProducer(settings, timeout_s=60.0)
@@ -172,7 +172,7 @@ def test_a_killed_and_restarted_broker_loses_no_acknowledged_record_and_duplicat
 def test_a_broker_that_lost_its_data_is_written_to_again(tmp_path):
     port = free_ports(1)[0]
     with embedded_broker(tmp_path, port) as address:
-        settings = load(kafka=address)
+        settings = load(kafka_bootstrap_servers=address)
         ensure_topics(settings)
         producer = LogProducer(settings, timeout_s=30.0)
         producer.send_all([LogRecord(TOPIC, "k", b"lost") for _ in range(20)])
@@ -194,7 +194,7 @@ def test_a_broker_that_lost_its_data_is_written_to_again(tmp_path):
 def test_a_broker_killed_under_load_loses_no_acknowledged_record(tmp_path):
     port = free_ports(1)[0]
     with embedded_broker(tmp_path, port) as address:
-        settings = load(kafka=address)
+        settings = load(kafka_bootstrap_servers=address)
         ensure_topics(settings)
     producer = LogProducer(settings, timeout_s=60.0)
     sent = []

@@ -76,7 +76,7 @@ def test_a_process_that_reads_the_lag_outlives_three_kills_of_the_broker(tmp_pat
         for _ in range(3):
             next_line(child, "away")
             with broker_process(tmp_path, port) as broker:
-                create_and_commit(load(kafka=address))
+                create_and_commit(load(kafka_bootstrap_servers=address))
                 assert next_line(child, "lag") == "lag 0"
                 broker.kill()
         next_line(child, "away")
@@ -84,7 +84,7 @@ def test_a_process_that_reads_the_lag_outlives_three_kills_of_the_broker(tmp_pat
 
 def test_reading_a_groups_lag_joins_no_group(tmp_path):
     [port] = free_ports(1)
-    settings = load(kafka=f"127.0.0.1:{port}")
+    settings = load(kafka_bootstrap_servers=f"127.0.0.1:{port}")
     with broker_process(tmp_path, port):
         create_and_commit(settings)
         log = ReplayLog(settings)
@@ -96,7 +96,7 @@ def test_reading_a_groups_lag_joins_no_group(tmp_path):
 
 def test_the_lag_of_a_missing_broker_is_unavailable():
     [port] = free_ports(1)
-    log = ReplayLog(load(kafka=f"127.0.0.1:{port}"), timeout_s=0.5)
+    log = ReplayLog(load(kafka_bootstrap_servers=f"127.0.0.1:{port}"), timeout_s=0.5)
     with pytest.raises(Unavailable, match="asking the broker"):
         log.lag(GROUP, [TOPIC])
 
@@ -119,11 +119,11 @@ sys.exit(main())
 def test_a_moved_coordinator_does_not_end_the_reading_process(tmp_path):
     """Librdkafka 2.12 dereferences the group of an admin client, which has none, at just this answer."""
     [port] = free_ports(1)
-    settings = load(kafka=f"127.0.0.1:{port}")
+    settings = load(kafka_bootstrap_servers=f"127.0.0.1:{port}")
     broker = [sys.executable, "-c", MOVING, "--data", str(tmp_path / "data"), "--port", str(port)]
     with (
         running(broker, log=tmp_path / "broker.log", ready=lambda: answers(settings)),
-        reading(settings.kafka) as child,
+        reading(settings.kafka_bootstrap_servers) as child,
     ):
         create_and_commit(settings)
         assert [next_line(child, "lag") for _ in range(5)] == ["lag 0"] * 5

@@ -31,7 +31,7 @@ def address(tmp_path_factory):
 
 @pytest.fixture
 def settings(address):
-    return load(kafka=address, topic_prefix=f"t{uuid.uuid4().hex[:8]}.", topic_partitions=3)
+    return load(kafka_bootstrap_servers=address, topic_prefix=f"t{uuid.uuid4().hex[:8]}.", topic_partitions=3)
 
 
 def topic_config(settings, topic):
@@ -40,7 +40,7 @@ def topic_config(settings, topic):
 
 
 def test_topics_and_groups_have_the_prefix():
-    settings = load(kafka="x", topic_prefix="eu.")
+    settings = load(kafka_bootstrap_servers="x", topic_prefix="eu.")
     assert topic_name(settings, "artifacts") == "eu.artifacts"
     assert deriver_group(settings, "call") == "eu.derive-call"
     assert {spec.name for spec in required_topics(settings)} == {f"eu.{name}" for name in ALL}
@@ -113,5 +113,5 @@ def test_finite_retention_applies_to_the_replay_log_only(settings):
 
 
 def test_a_missing_broker_is_unavailable():
-    with pytest.raises(Unavailable, match="MMPLATFORM_KAFKA"):
-        ensure_topics(load(kafka=f"127.0.0.1:{free_ports(1)[0]}"), timeout_s=0.5)
+    with pytest.raises(Unavailable, match="MMPLATFORM_KAFKA_BOOTSTRAP_SERVERS"):
+        ensure_topics(load(kafka_bootstrap_servers=f"127.0.0.1:{free_ports(1)[0]}"), timeout_s=0.5)

@@ -32,6 +32,6 @@ def an_event():
     """The START of a landing of chats."""
     made = Made()
     table, row = placed(chat(), 3, "interactions.chat")
-    with StreamLineage(load(kafka="localhost:9092"), COLUMNS, made, "3").landing(table, [row]):
+    with StreamLineage(load(kafka_bootstrap_servers="localhost:9092"), COLUMNS, made, "3").landing(table, [row]):
         pass
     return made.events[0]

@@ -21,7 +21,7 @@ from tests.servers.process import free_ports
 
 
 def opened(where, **more):
-    return open_backend(load(lineage=where, **more), client_config)
+    return open_backend(load(openlineage_url=where, **more), client_config)
 
 
 def test_a_file_gets_a_line_for_each_event(tmp_path):
@@ -42,7 +42,7 @@ def test_a_file_that_cannot_be_written_may_be_later(tmp_path):
 
 def test_a_folder_that_cannot_be_made_is_told_at_the_start(tmp_path):
     (tmp_path / "taken").write_text("")
-    with pytest.raises(Misconfigured, match="MMPLATFORM_LINEAGE"):
+    with pytest.raises(Misconfigured, match="MMPLATFORM_OPENLINEAGE_URL"):
         opened(f"file:{tmp_path}/taken/events.jsonl")
 
 
@@ -63,7 +63,7 @@ def test_a_path_of_ones_own_and_a_token_are_used(collector, monkeypatch, tmp_pat
     netrc.write_text("machine 127.0.0.1 login someone password else\n")
     monkeypatch.setenv("NETRC", str(netrc))
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")  # reaches nobody
-    backend = opened(f"{collector.address}/openapi/openlineage/api/v1/lineage?a=b", lineage_token="word")
+    backend = opened(f"{collector.address}/openapi/openlineage/api/v1/lineage?a=b", openlineage_token="word")
     backend.send(an_event())
     ((path, headers),) = collector.requests
     assert path == "/openapi/openlineage/api/v1/lineage?a=b"
@@ -74,8 +74,8 @@ def test_a_path_of_ones_own_and_a_token_are_used(collector, monkeypatch, tmp_pat
     ("status", "error", "told"),
     [
         (400, Rejected, "400"),
-        (401, Rejected, "MMPLATFORM_LINEAGE_TOKEN"),
-        (404, Rejected, "the path in MMPLATFORM_LINEAGE"),
+        (401, Rejected, "MMPLATFORM_OPENLINEAGE_TOKEN"),
+        (404, Rejected, "the path in MMPLATFORM_OPENLINEAGE_URL"),
         (429, Unavailable, "429"),
         (500, Unavailable, "500"),
         (503, Unavailable, "503"),
@@ -109,20 +109,20 @@ def test_a_server_that_hangs_is_unavailable(collector, monkeypatch):
 
 @pytest.mark.parametrize("where", ["http://", "https://host:port"])
 def test_an_address_that_is_none_is_told_at_the_start(where):
-    with pytest.raises(Misconfigured, match="MMPLATFORM_LINEAGE"):
-        open_backend(load().model_copy(update={"lineage": where}), client_config)
+    with pytest.raises(Misconfigured, match="MMPLATFORM_OPENLINEAGE_URL"):
+        open_backend(load().model_copy(update={"openlineage_url": where}), client_config)
 
 
 @pytest.mark.parametrize("where", ["ftp://host", "events.jsonl", "file:", "kafka:", "kafka:a topic"])
 def test_what_is_no_backend_is_a_wrong_setting(where):
-    with pytest.raises(Misconfigured, match="MMPLATFORM_LINEAGE"):
-        load(lineage=where)
+    with pytest.raises(Misconfigured, match="MMPLATFORM_OPENLINEAGE_URL"):
+        load(openlineage_url=where)
 
 
 @pytest.mark.broker
 def test_a_topic_gets_the_event_under_the_key_of_its_parent(tmp_path):
     with embedded_broker(tmp_path) as address:
-        settings = load(kafka=address, lineage="kafka:told", topic_prefix="t.")
+        settings = load(kafka_bootstrap_servers=address, openlineage_url="kafka:told", topic_prefix="t.")
         ensure_topics(settings)
         backend = open_backend(settings, client_config)
         backend.send(an_event())
@@ -138,7 +138,7 @@ def test_a_topic_gets_the_event_under_the_key_of_its_parent(tmp_path):
 @pytest.mark.broker
 def test_a_broker_that_is_away_is_unavailable(monkeypatch):
     monkeypatch.setattr(backends, "TIMEOUT_S", 0.3)
-    backend = opened("kafka", kafka=f"127.0.0.1:{free_ports(1)[0]}")
+    backend = opened("kafka", kafka_bootstrap_servers=f"127.0.0.1:{free_ports(1)[0]}")
     started = time.monotonic()
     with pytest.raises(Unavailable, match="is the broker"):
         backend.send(an_event())
@@ -147,4 +147,4 @@ def test_a_broker_that_is_away_is_unavailable(monkeypatch):
 
 def test_half_a_login_is_told_at_the_start():
     with pytest.raises(Misconfigured, match="SASL"):
-        opened("kafka", kafka="x:1", kafka_security_protocol="SASL_SSL")
+        opened("kafka", kafka_bootstrap_servers="x:1", kafka_security_protocol="SASL_SSL")

@@ -31,7 +31,10 @@ def example(monkeypatch):
     monkeypatch.setattr(facets, "own_source", lambda: None)
     made = Made()
     lineage = landings.StreamLineage(
-        load(kafka="kafka:9092", warehouse="s3://lake/warehouse"), COLUMNS, made, engine="3.28.1"
+        load(kafka_bootstrap_servers="kafka:9092", iceberg_warehouse="s3://lake/warehouse"),
+        COLUMNS,
+        made,
+        engine="3.28.1",
     )
     rows = [
         placed(quarantine(arrival(chat(n)), contract="raw_chats", reasons=["text: text not blank"]), n, "quarantine")

@@ -27,7 +27,7 @@ class Told:
 
     def __init__(self) -> None:
         self._made = Made()
-        settings = load(kafka="broker:9092", warehouse=WAREHOUSE, topic_prefix="eu.")
+        settings = load(kafka_bootstrap_servers="broker:9092", iceberg_warehouse=WAREHOUSE, topic_prefix="eu.")
         self.lineage = StreamLineage(settings, COLUMNS, self._made, "3.28")
 
     @property

@@ -38,11 +38,11 @@ def test_a_dataset_lies_where_its_files_do(tmp_path):
 @pytest.mark.parametrize(
     ("given", "namespace"),
     [
-        ({"warehouse": "s3://bucket/lake/"}, "s3://bucket/lake/mmplatform"),
-        ({"warehouse": "/lake house", "namespace": "eu"}, "file:///lake%20house/eu"),
-        ({"catalog": "glue://", "warehouse": "s3://bucket"}, "s3://bucket/mmplatform"),
-        ({"catalog": REST, "warehouse": "wh"}, "https://catalog.example:8181/v1/wh/mmplatform"),
-        ({"catalog": REST, "warehouse": "s3://bucket"}, "https://catalog.example:8181/v1/mmplatform"),
+        ({"iceberg_warehouse": "s3://bucket/lake/"}, "s3://bucket/lake/mmplatform"),
+        ({"iceberg_warehouse": "/lake house", "iceberg_namespace": "eu"}, "file:///lake%20house/eu"),
+        ({"iceberg_catalog": "glue://", "iceberg_warehouse": "s3://bucket"}, "s3://bucket/mmplatform"),
+        ({"iceberg_catalog": REST, "iceberg_warehouse": "wh"}, "https://catalog.example:8181/v1/wh/mmplatform"),
+        ({"iceberg_catalog": REST, "iceberg_warehouse": "s3://bucket"}, "https://catalog.example:8181/v1/mmplatform"),
     ],
 )
 def test_the_namespace_is_the_warehouse_or_the_rest_catalog(given, namespace):
@@ -50,31 +50,31 @@ def test_the_namespace_is_the_warehouse_or_the_rest_catalog(given, namespace):
 
 
 def test_engines_that_know_a_catalog_find_the_table_by_its_other_name():
-    settings = load(warehouse="s3://bucket/lake")
+    settings = load(iceberg_warehouse="s3://bucket/lake")
     assert names.table_in_catalog(settings, "raw_chats") == Name("s3://bucket/lake", "mmplatform.raw_chats")
 
 
 def test_no_secret_is_in_a_name():
-    for given in ({"catalog": REST}, {"catalog": "postgresql+psycopg2://user:secret@db/lake"}):
+    for given in ({"iceberg_catalog": REST}, {"iceberg_catalog": "postgresql+psycopg2://user:secret@db/lake"}):
         settings = load(**given)
         assert "secret" not in repr((names.catalog(settings), names.table(settings, "captions")))
     assert names.catalog(settings).uri == "postgresql+psycopg2://db/lake"
 
 
 def test_topics_are_named_by_the_first_broker_and_by_their_name_there():
-    settings = load(kafka="one:9092, two:9092", topic_prefix="eu.")
+    settings = load(kafka_bootstrap_servers="one:9092, two:9092", topic_prefix="eu.")
     assert names.topic(settings, "artifacts") == Name("kafka://one:9092", "eu.artifacts")
 
 
 def test_what_only_dagster_knows_is_in_the_namespace_of_the_jobs():
-    settings = load(chroma="http://chroma:8000", lineage_namespace="eu-support")
+    settings = load(chroma_url="http://chroma:8000", openlineage_namespace="eu-support")
     assert names.asset(settings, "index") == Name("chroma://chroma:8000", "index")
     assert names.asset(settings, "report/weekly") == Name("eu-support", "report/weekly")
     assert names.job(settings, "archive", "messages") == Name("eu-support", "archive.messages")
 
 
 def test_the_topic_of_lineage_has_the_prefix_too():
-    assert names.lineage_topic(load(lineage="kafka", topic_prefix="eu.")) == "eu.openlineage"
-    assert names.lineage_topic(load(lineage="kafka:told")) == "told"
-    assert names.lineage_topic(load(lineage="http://kafka:1")) == ""
+    assert names.lineage_topic(load(openlineage_url="kafka", topic_prefix="eu.")) == "eu.openlineage"
+    assert names.lineage_topic(load(openlineage_url="kafka:told")) == "told"
+    assert names.lineage_topic(load(openlineage_url="http://kafka:1")) == ""
     assert names.lineage_topic(load()) == ""

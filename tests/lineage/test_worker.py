@@ -25,19 +25,19 @@ WORKER = [sys.executable, "-m", "mmplatform.worker", "archive"]
 def settings(tmp_path, collector):
     with embedded_broker(tmp_path / "broker") as address:
         yield load(
-            kafka=address,
+            kafka_bootstrap_servers=address,
             data_dir=tmp_path / "data",
-            archive_commit_s=0.3,
-            lineage=collector.address,
-            lineage_token="word",
+            archive_commit_interval_s=0.3,
+            openlineage_url=collector.address,
+            openlineage_token="word",
             metrics_port=free_ports(1)[0],
         )
 
 
 def working(settings, folder):
-    given = ("kafka", "data_dir", "archive_commit_s", "lineage", "metrics_port")
+    given = ("kafka_bootstrap_servers", "data_dir", "archive_commit_interval_s", "openlineage_url", "metrics_port")
     environment = {f"MMPLATFORM_{name.upper()}": str(getattr(settings, name)) for name in given}
-    environment["MMPLATFORM_LINEAGE_TOKEN"] = settings.lineage_token.get_secret_value()
+    environment["MMPLATFORM_OPENLINEAGE_TOKEN"] = settings.openlineage_token.get_secret_value()
     ready = answers(settings.metrics_port, "/healthz")
     return running(WORKER, log=folder / "worker.log", ready=ready, env=environment, within_s=120)
 
@@ -63,7 +63,7 @@ def test_a_worker_tells_of_its_run_and_of_its_landings(tmp_path, settings, colle
     begin, end = eventually(lambda: len(found := collector.of("archive")) == 2 and found)
     assert (begin["eventType"], end["eventType"]) == ("START", "COMPLETE")
     assert complete["run"]["facets"]["parent"]["run"]["runId"] == begin["run"]["runId"]
-    assert complete["inputs"][0]["namespace"] == f"kafka://{settings.kafka}"
+    assert complete["inputs"][0]["namespace"] == f"kafka://{settings.kafka_bootstrap_servers}"
     assert [check(event) for event in collector.events]
     assert {headers["Authorization"] for _, headers in collector.requests} == {"Bearer word"}
     assert "word" not in (tmp_path / "worker.log").read_text().split()

@@ -146,8 +146,8 @@ def test_a_model_that_is_broken_ends_its_worker_with_one_line_that_names_it(stac
     settings = stack.addressed
     environment = os.environ | {
         "MMPLATFORM_DATA_DIR": str(tmp_path),
-        "MMPLATFORM_KAFKA": settings.kafka,
-        "MMPLATFORM_EMBEDDER": str(broken),
+        "MMPLATFORM_KAFKA_BOOTSTRAP_SERVERS": settings.kafka_bootstrap_servers,
+        "MMPLATFORM_EMBEDDING_MODEL": str(broken),
         "MMPLATFORM_LOG_FORMAT": "json",
     }
     command = [sys.executable, "-m", "mmplatform.worker", "derive-chat"]

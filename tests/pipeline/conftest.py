@@ -28,7 +28,7 @@ def chroma(tmp_path_factory):
 
 @pytest.fixture
 def settings(tmp_path, chroma):
-    return load(data_dir=tmp_path / "data", chroma=chroma)
+    return load(data_dir=tmp_path / "data", chroma_url=chroma)
 
 
 @pytest.fixture

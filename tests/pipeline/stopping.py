@@ -90,7 +90,7 @@ def arrange(point: str, parts: Parts) -> None:
 
 def main() -> None:
     data_dir, chroma, hour, point = sys.argv[1:]
-    parts = parts_of(load(data_dir=Path(data_dir), chroma=chroma), chats(Loud))
+    parts = parts_of(load(data_dir=Path(data_dir), chroma_url=chroma), chats(Loud))
     arrange(point, parts)
     progress = stand_still if point == "derived" else lambda *_: None
     reprocess("messages", datetime.fromisoformat(hour), parts, progress=progress)

@@ -10,7 +10,7 @@ from resources.reprocessing import ReprocessingResource
 
 @pytest.fixture
 def reprocessing(tmp_path, monkeypatch):
-    for name, value in {"data_dir": tmp_path, "models_dir": tmp_path, "chroma": "http://127.0.0.1:9"}.items():
+    for name, value in {"data_dir": tmp_path, "models_dir": tmp_path, "chroma_url": "http://127.0.0.1:9"}.items():
         monkeypatch.setenv(f"MMPLATFORM_{name.upper()}", str(value))
     monkeypatch.setenv("MMPLATFORM_ASR_MODEL", "the-streams")
     return ReprocessingResource(models=ModelsResource(asr_model="the-locations"))

@@ -10,12 +10,12 @@ from resources.stack import StackResource
 
 def test_the_index_worker_is_asked_where_the_settings_say(tmp_path, monkeypatch):
     monkeypatch.setenv("MMPLATFORM_DATA_DIR", str(tmp_path))
-    with pytest.raises(Unavailable, match="MMPLATFORM_INDEX_STATUS"):
+    with pytest.raises(Unavailable, match="MMPLATFORM_INDEX_STATUS_URL"):
         StackResource().measured()
     worker = WorkerStatus("index", freshness=FreshnessTracker())
     worker.lag = 4711
     server = serve_status(worker, 0)
-    monkeypatch.setenv("MMPLATFORM_INDEX_STATUS", f"http://127.0.0.1:{server.server_address[1]}")
+    monkeypatch.setenv("MMPLATFORM_INDEX_STATUS_URL", f"http://127.0.0.1:{server.server_address[1]}")
     try:
         assert StackResource().measured().lag == 4711
     finally:

@@ -66,9 +66,9 @@ DEFS = dg.Definitions(
 
 
 def words(**given):
-    settings = load(warehouse=WAREHOUSE, **given)
+    settings = load(iceberg_warehouse=WAREHOUSE, **given)
     datasets = Datasets(settings, {name: spec.columns for name, spec in SPECS.items()})
-    return Words(settings.lineage_namespace, datasets)
+    return Words(settings.openlineage_namespace, datasets)
 
 
 def execute(instance, job, hour=HOUR):

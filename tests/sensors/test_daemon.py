@@ -33,7 +33,7 @@ def test_the_daemon_reports_what_landed_and_tells_of_a_failed_run(tmp_path):
         own = {
             "DAGSTER_HOME": str(home),
             "MMPLATFORM_DATA_DIR": str(data),
-            "MMPLATFORM_ALERT_WEBHOOK": f"{address}/hook",
+            "MMPLATFORM_ALERT_WEBHOOK_URL": f"{address}/hook",
             "PYTHONPATH": str(ROOT),
         }
         daemon = [sys.executable, program("dagster-daemon", mend="pip install -e ."), "run"]

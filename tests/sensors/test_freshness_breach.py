@@ -38,7 +38,7 @@ def stack(tmp_path, broker, monkeypatch):
     monkeypatch.setenv("MMPLATFORM_DATA_DIR", str(tmp_path))
     monkeypatch.setenv("MMPLATFORM_TOPIC_PREFIX", f"{tmp_path.name.strip('_')}-")
     monkeypatch.setenv("MMPLATFORM_TOPIC_PARTITIONS", "1")
-    ensure_topics(load(kafka=broker))
+    ensure_topics(load(kafka_bootstrap_servers=broker))
     tracker = FreshnessTracker()
     server = serve_status(WorkerStatus("index", freshness=tracker), 0)
     lock = run_file.StackLock(tmp_path)
@@ -123,7 +123,7 @@ def test_the_diagnosis_names_the_guilty_stage_on_the_table(stack):
 
 
 def test_what_nobody_takes_up_is_a_standing_watermark(stack, broker):
-    settings = load(kafka=broker)
+    settings = load(kafka_bootstrap_servers=broker)
     producer = LogProducer(settings)
     topic = f"{settings.topic_prefix}interactions.chat"
     for age in (100, 90, 80):

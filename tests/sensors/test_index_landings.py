@@ -141,7 +141,7 @@ def test_what_a_build_copies_beside_is_no_news_and_is_counted_once(worker, store
 def test_an_index_that_does_not_answer_is_no_empty_bucket(worker, monkeypatch):
     worker.take(passage(1))
     cursor = tick().cursor
-    monkeypatch.setenv("MMPLATFORM_CHROMA", "http://127.0.0.1:1")
+    monkeypatch.setenv("MMPLATFORM_CHROMA_URL", "http://127.0.0.1:1")
     result = tick(cursor)
     assert "the index cannot be asked: Unavailable" in result.skip_reason.skip_message
     assert result.cursor is None

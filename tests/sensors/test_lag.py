@@ -20,7 +20,7 @@ def marks(monkeypatch):
 @pytest.fixture
 def heard(monkeypatch):
     with collecting() as (found, address):
-        monkeypatch.setenv("MMPLATFORM_ALERT_WEBHOOK", f"{address}/hook/token")
+        monkeypatch.setenv("MMPLATFORM_ALERT_WEBHOOK_URL", f"{address}/hook/token")
         yield found
 
 
@@ -66,7 +66,7 @@ def test_a_webhook_that_refuses_costs_the_alert_only(stores, heard):
 
 
 def test_a_log_that_does_not_answer_is_no_low_water(stores, monkeypatch):
-    monkeypatch.setenv("MMPLATFORM_KAFKA", "127.0.0.1:1")
+    monkeypatch.setenv("MMPLATFORM_KAFKA_BOOTSTRAP_SERVERS", "127.0.0.1:1")
     result = tick('{"version":1,"low":{"chat":false}}')
     assert "the lag cannot be read: Unavailable" in result.skip_reason.skip_message
     assert result.cursor is None

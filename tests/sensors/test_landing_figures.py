@@ -128,7 +128,7 @@ def test_what_waits_on_the_log_is_told_when_the_log_answers(stores):
 @pytest.mark.broker
 def test_a_log_that_does_not_answer_leaves_the_lag_out_and_the_landing_in(stores, monkeypatch):
     stores.land(message(1))
-    monkeypatch.setenv("MMPLATFORM_KAFKA", "127.0.0.1:1")
+    monkeypatch.setenv("MMPLATFORM_KAFKA_BOOTSTRAP_SERVERS", "127.0.0.1:1")
     figures = told(tick())["messages"]
     assert figures["rows"] == 1
     assert "lag" not in figures

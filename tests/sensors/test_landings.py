@@ -95,7 +95,7 @@ def test_empty_tables_are_nothing_to_report(tmp_path, lakehouse):
 def test_an_unreachable_catalog_skips_with_the_reason_and_keeps_the_place(tmp_path, lakehouse, monkeypatch):
     land(lakehouse, placed(1, NINE))
     cursor = tick(tmp_path).cursor
-    monkeypatch.setenv("MMPLATFORM_CATALOG", "postgresql+psycopg2://nobody@127.0.0.1:1/none")
+    monkeypatch.setenv("MMPLATFORM_ICEBERG_CATALOG", "postgresql+psycopg2://nobody@127.0.0.1:1/none")
     result = tick(tmp_path, cursor)
     assert "the lakehouse cannot be read: Unavailable" in result.skip_reason.skip_message
     assert result.cursor is None  # Dagster leaves the cursor as it is
@@ -110,8 +110,8 @@ def test_a_damaged_table_never_passes_for_an_empty_one(tmp_path, lakehouse):
 
 @pytest.mark.usefixtures("lakehouse")
 def test_a_wrong_setting_is_named(tmp_path, monkeypatch):
-    monkeypatch.setenv("MMPLATFORM_CATALOG", "mystery://x")
-    assert "MMPLATFORM_CATALOG" in tick(tmp_path).skip_reason.skip_message
+    monkeypatch.setenv("MMPLATFORM_ICEBERG_CATALOG", "mystery://x")
+    assert "MMPLATFORM_ICEBERG_CATALOG" in tick(tmp_path).skip_reason.skip_message
 
 
 def test_dagster_takes_the_events_and_shows_the_hour_as_filled(tmp_path, lakehouse):

@@ -112,21 +112,21 @@ def test_a_log_that_does_not_answer_leaves_the_hours_waiting(stores, later, monk
     stores.land(chat(1), topic="interactions.chat", offset=0)
     stores.send("interactions.chat", 1)
     stores.commit("derive-chat", "interactions.chat", 1)
-    there = stores.settings.kafka
-    monkeypatch.setenv("MMPLATFORM_KAFKA", "127.0.0.1:1")
+    there = stores.settings.kafka_bootstrap_servers
+    monkeypatch.setenv("MMPLATFORM_KAFKA_BOOTSTRAP_SERVERS", "127.0.0.1:1")
     result = tick()
     assert observed(result)["raw_chats"]["late_rows"] == 1, "what came is told all the same"
     assert not result.run_requests
     again = tick(result.cursor)
     assert "late hours cannot be looked at: Unavailable" in again.skip_reason.skip_message
-    monkeypatch.setenv("MMPLATFORM_KAFKA", there)
+    monkeypatch.setenv("MMPLATFORM_KAFKA_BOOTSTRAP_SERVERS", there)
     assert len(tick(again.cursor).run_requests) == 1
     del later
 
 
 def test_a_lakehouse_that_cannot_be_read_keeps_the_place(tmp_path, monkeypatch):
     monkeypatch.setenv("MMPLATFORM_DATA_DIR", str(tmp_path))
-    monkeypatch.setenv("MMPLATFORM_CATALOG", "postgresql+psycopg2://nobody@127.0.0.1:1/none")
+    monkeypatch.setenv("MMPLATFORM_ICEBERG_CATALOG", "postgresql+psycopg2://nobody@127.0.0.1:1/none")
     result = tick()
     assert "the lakehouse cannot be read: Unavailable" in result.skip_reason.skip_message
     assert result.cursor is None

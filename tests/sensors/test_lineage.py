@@ -19,7 +19,7 @@ from tests.servers.process import free_ports
 @pytest.fixture
 def collector(monkeypatch):
     with collecting() as (found, address):
-        monkeypatch.setenv("MMPLATFORM_LINEAGE", address)
+        monkeypatch.setenv("MMPLATFORM_OPENLINEAGE_URL", address)
         yield found
 
 
@@ -50,7 +50,7 @@ REPORT = [
 
 def test_where_nobody_wants_lineage_it_says_so(instance):
     said, cursor = tick(instance)
-    assert "MMPLATFORM_LINEAGE is empty" in said
+    assert "MMPLATFORM_OPENLINEAGE_URL is empty" in said
     assert cursor is None
 
 
@@ -72,7 +72,7 @@ def test_what_was_not_taken_is_told_after_a_restart(instance, collector, monkeyp
     _, cursor = tick(instance)
     execute(instance, "reports")
     with monkeypatch.context() as patch:
-        patch.setenv("MMPLATFORM_LINEAGE", f"http://127.0.0.1:{free_ports(1)[0]}")
+        patch.setenv("MMPLATFORM_OPENLINEAGE_URL", f"http://127.0.0.1:{free_ports(1)[0]}")
         said, cursor = tick(instance, cursor)
     assert "told of 0 events" in said
     assert "the rest waits" in said
@@ -135,8 +135,8 @@ def test_a_run_that_was_deleted_meanwhile_is_passed_over(instance, collector):
 
 
 def test_a_wrong_setting_is_named(instance, monkeypatch):
-    monkeypatch.setenv("MMPLATFORM_LINEAGE", "ftp://somewhere")
-    assert "MMPLATFORM_LINEAGE" in tick(instance)[0]
+    monkeypatch.setenv("MMPLATFORM_OPENLINEAGE_URL", "ftp://somewhere")
+    assert "MMPLATFORM_OPENLINEAGE_URL" in tick(instance)[0]
 
 
 def test_a_cursor_that_cannot_be_read_begins_anew():

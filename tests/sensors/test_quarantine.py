@@ -91,7 +91,7 @@ def test_the_check_passes_again_when_the_hour_is_over(tmp_path, lakehouse):
 def test_a_new_table_of_the_old_name_is_told_from_its_beginning(tmp_path, lakehouse):
     set_aside(lakehouse, 5)
     cursor = tick(tmp_path).cursor
-    lakehouse._catalog.drop_table((load().namespace, "quarantine"))
+    lakehouse._catalog.drop_table((load().iceberg_namespace, "quarantine"))
     lakehouse = Lakehouse.open(load(data_dir=tmp_path))
     lakehouse.ensure_tables()
     set_aside(lakehouse, 0)
@@ -102,7 +102,7 @@ def test_a_new_table_of_the_old_name_is_told_from_its_beginning(tmp_path, lakeho
 def test_a_lakehouse_that_cannot_be_read_is_told_and_keeps_the_place(tmp_path, lakehouse, monkeypatch):
     set_aside(lakehouse, 0)
     cursor = tick(tmp_path).cursor
-    monkeypatch.setenv("MMPLATFORM_CATALOG", "postgresql+psycopg2://nobody@127.0.0.1:1/none")
+    monkeypatch.setenv("MMPLATFORM_ICEBERG_CATALOG", "postgresql+psycopg2://nobody@127.0.0.1:1/none")
     result = tick(tmp_path, cursor)
     assert "the quarantine cannot be read: Unavailable" in result.skip_reason.skip_message
     assert result.cursor is None
@@ -114,7 +114,7 @@ def test_where_nothing_ever_ran_it_says_so_and_creates_nothing(tmp_path):
 
 
 def test_a_table_that_is_not_there_never_passes_for_an_empty_one(tmp_path, lakehouse):
-    lakehouse._catalog.drop_table((load().namespace, "quarantine"))
+    lakehouse._catalog.drop_table((load().iceberg_namespace, "quarantine"))
     assert "there is no table quarantine yet" in tick(tmp_path).skip_reason.skip_message
 
 

@@ -26,7 +26,7 @@ def breaking():
 @pytest.fixture
 def told(monkeypatch):
     with collecting() as (found, address):
-        monkeypatch.setenv("MMPLATFORM_ALERT_WEBHOOK", f"{address}/hook/token")
+        monkeypatch.setenv("MMPLATFORM_ALERT_WEBHOOK_URL", f"{address}/hook/token")
         yield found
 
 
@@ -74,7 +74,7 @@ def test_a_webhook_that_hangs_is_given_up(told, monkeypatch):
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:1/hook/token", "nonsense-token", "ftp://host/token"])
 def test_a_webhook_that_is_not_there_is_told_without_its_address(monkeypatch, url):
-    monkeypatch.setenv("MMPLATFORM_ALERT_WEBHOOK", url)
+    monkeypatch.setenv("MMPLATFORM_ALERT_WEBHOOK_URL", url)
     _, skipped = fail_and_tell()
     assert skipped.skip_message.startswith("not told: ")
     assert "token" not in skipped.skip_message
@@ -82,4 +82,4 @@ def test_a_webhook_that_is_not_there_is_told_without_its_address(monkeypatch, ur
 
 def test_without_a_webhook_nobody_is_told():
     _, skipped = fail_and_tell()
-    assert "MMPLATFORM_ALERT_WEBHOOK is empty" in skipped.skip_message
+    assert "MMPLATFORM_ALERT_WEBHOOK_URL is empty" in skipped.skip_message

@@ -20,7 +20,7 @@ def broker_process(folder: Path, port: int):
     """The embedded broker as a process that a test may kill."""
     folder.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-m", "mmplatform.local.broker", "--data", str(folder / "data"), "--port", str(port)]
-    view = ReplayLog(load(kafka=f"127.0.0.1:{port}"), timeout_s=1.0)
+    view = ReplayLog(load(kafka_bootstrap_servers=f"127.0.0.1:{port}"), timeout_s=1.0)
 
     def ready() -> bool:
         try:

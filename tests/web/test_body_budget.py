@@ -28,7 +28,7 @@ PNG = {"Content-Type": "image/png"}
 
 @pytest.fixture
 async def gateway(tmp_path):
-    async with memory_gateway(tmp_path, max_held_bytes=MAX_BYTES) as gateway:
+    async with memory_gateway(tmp_path, max_inflight_body_bytes=MAX_BYTES) as gateway:
         yield gateway
 
 

@@ -14,9 +14,9 @@ def open_blobs(settings: Settings) -> Blobs:
     """The blob store that the settings name. An object store is not contacted yet; torn local files are swept.
 
     Raises:
-        Misconfigured: ``MMPLATFORM_BLOBS`` is no ``s3://bucket/prefix``.
+        Misconfigured: ``MMPLATFORM_BLOB_STORE_URL`` is no ``s3://bucket/prefix``.
     """
-    if not settings.blobs:
+    if not settings.blob_store_url:
         files = FileBlobs(settings.blobs_dir)
         files.sweep()
         return files
@@ -37,9 +37,9 @@ def bucket_and_prefix(settings: Settings) -> tuple[str, str]:
     """Where blobs lie in an object store.
 
     Raises:
-        Misconfigured: ``MMPLATFORM_BLOBS`` is no ``s3://bucket/prefix``.
+        Misconfigured: ``MMPLATFORM_BLOB_STORE_URL`` is no ``s3://bucket/prefix``.
     """
-    address = urlsplit(settings.blobs)
+    address = urlsplit(settings.blob_store_url)
     if address.scheme != "s3" or not address.netloc:
-        raise Misconfigured("MMPLATFORM_BLOBS must look like s3://bucket/prefix, or be empty for files")
+        raise Misconfigured("MMPLATFORM_BLOB_STORE_URL must look like s3://bucket/prefix, or be empty for files")
     return address.netloc, address.path.strip("/")

@@ -148,7 +148,7 @@ class S3Blobs:
         except ClientError as error:
             if _code(error) in _MISSING:
                 raise Misconfigured(
-                    f"bucket {self._bucket} does not exist: create it or mend MMPLATFORM_BLOBS"
+                    f"bucket {self._bucket} does not exist: create it or mend MMPLATFORM_BLOB_STORE_URL"
                 ) from error
             raise
         return None
@@ -179,7 +179,7 @@ class S3Blobs:
         except (ConnectionError, HTTPClientError, IncompleteReadError) as error:
             raise Unavailable(f"{where}: the store does not answer ({type(error).__name__})") from error
         except (BotoCoreError, ValueError) as error:
-            raise Misconfigured(f"{where}: {error}; mend MMPLATFORM_BLOBS or MMPLATFORM_S3_*") from error
+            raise Misconfigured(f"{where}: {error}; mend MMPLATFORM_BLOB_STORE_URL or MMPLATFORM_S3_*") from error
 
 
 def _code(error: ClientError) -> str:
@@ -191,5 +191,5 @@ def _mapped(error: ClientError, where: str) -> PlatformError:
     if code in _MISSING:
         return Rejected(f"{where}: not there: erased, tiered away or never put")
     if code in _REFUSED:
-        return Misconfigured(f"{where}: refused with {code}; mend MMPLATFORM_BLOBS or MMPLATFORM_S3_*")
+        return Misconfigured(f"{where}: refused with {code}; mend MMPLATFORM_BLOB_STORE_URL or MMPLATFORM_S3_*")
     return Unavailable(f"{where}: the store answered {code or 'an error'}; try again")

@@ -27,13 +27,13 @@ _TIMEOUT_S: Final = 20.0  # an upsert of 1,000 rows takes 1 s; a server silent f
 
 def _address(settings: Settings) -> SplitResult:
     try:
-        address = urlsplit(settings.chroma)
+        address = urlsplit(settings.chroma_url)
         sound = address.scheme in {"http", "https"} and address.hostname and address.port != 0
     except ValueError:  # half an IPv6 address, a port of letters
         sound = False
     if not sound:
         raise Misconfigured(
-            "MMPLATFORM_CHROMA must look like http://host:port; `mmplatform up` fills it in for its own processes"
+            "MMPLATFORM_CHROMA_URL must look like http://host:port; `mmplatform up` fills it in for its own processes"
         )
     return address
 
@@ -69,7 +69,7 @@ def connect(settings: Settings) -> Client:
                     limits=server.http_limits,
                     verify=True if verify is None else verify,
                     timeout=_TIMEOUT_S,  # without it a hung server would hang its callers for ever
-                    mounts=loopback_mounts(settings.chroma),
+                    mounts=loopback_mounts(settings.chroma_url),
                 )
             )
             theirs.close()

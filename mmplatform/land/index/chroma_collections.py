@@ -41,7 +41,7 @@ class Collections:
 
     @classmethod
     def open(cls, settings: Settings) -> Self:
-        """Those at ``settings.chroma``; nothing is contacted yet."""
+        """Those at ``settings.chroma_url``; nothing is contacted yet."""
         return cls(settings)
 
     def close(self) -> None:

@@ -110,7 +110,7 @@ class SpaceLog:
         if there and space.name not in there:
             raise Misconfigured(
                 f"nobody has written down which embedder serves, and the index has passages of "
-                f"{', '.join(sorted(there))} only, none of {space.name}: start once with MMPLATFORM_EMBEDDER naming "
+                f"{', '.join(sorted(there))} only, none of {space.name}: start once with MMPLATFORM_EMBEDDING_MODEL naming "
                 "one that is there, and then `mmplatform embedder build` the other"
             )
         try:

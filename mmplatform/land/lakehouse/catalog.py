@@ -34,7 +34,7 @@ def open_catalog(settings: Settings, glue: Callable[[], Any] | None = None) -> C
     from pyiceberg.catalog import load_catalog
 
     with catalog_errors("open the catalog"):
-        if glue is not None and urlsplit(settings.catalog).scheme == _GLUE:
+        if glue is not None and urlsplit(settings.iceberg_catalog).scheme == _GLUE:
             from pyiceberg.catalog.glue import GlueCatalog
 
             return GlueCatalog(NAME, glue(), **properties(settings))
@@ -45,19 +45,19 @@ def properties(settings: Settings) -> dict[str, str]:
     """What pyiceberg is told. Raises Misconfigured."""
     storage = _storage(settings)
     # A local warehouse is a plain path: pyiceberg takes a URI's `%20` for part of the folder's name.
-    if not settings.catalog:
+    if not settings.iceberg_catalog:
         folder = settings.data_dir.absolute() / "lakehouse"
         folder.mkdir(parents=True, exist_ok=True)
         return {"type": "sql", "uri": _sqlite(folder), "warehouse": settings.warehouse_location, **storage}
-    scheme = urlsplit(settings.catalog).scheme
+    scheme = urlsplit(settings.iceberg_catalog).scheme
     if scheme.startswith(("postgresql", "sqlite")):
-        return {"type": "sql", "uri": settings.catalog, "warehouse": settings.warehouse_location, **storage}
+        return {"type": "sql", "uri": settings.iceberg_catalog, "warehouse": settings.warehouse_location, **storage}
     if scheme.startswith("rest+"):
         return _rest(settings) | storage
     if scheme == _GLUE:
         return {"type": "glue", "warehouse": settings.warehouse_location, **_aws(settings), **storage}
     raise Misconfigured(
-        "MMPLATFORM_CATALOG must be postgresql+psycopg2://…, rest+http(s)://…, rest+sigv4+http(s)://… or glue://, "
+        "MMPLATFORM_ICEBERG_CATALOG must be postgresql+psycopg2://…, rest+http(s)://…, rest+sigv4+http(s)://… or glue://, "
         "or empty for a local file"
     )
 
@@ -72,14 +72,14 @@ def _sqlite(folder: Path) -> str:
 
 def _rest(settings: Settings) -> dict[str, str]:
     """A REST catalog: with a bearer token, or signed as AWS does it (S3 Tables, SeaweedFS) with the S3 keys."""
-    token = settings.catalog_token.get_secret_value()
+    token = settings.iceberg_catalog_token.get_secret_value()
     found = {
         "type": "rest",
-        "uri": settings.catalog.removeprefix("rest+").removeprefix("sigv4+"),
-        "warehouse": settings.warehouse,
+        "uri": settings.iceberg_catalog.removeprefix("rest+").removeprefix("sigv4+"),
+        "warehouse": settings.iceberg_warehouse,
         "token": token,
     }
-    if settings.catalog.startswith("rest+sigv4+"):
+    if settings.iceberg_catalog.startswith("rest+sigv4+"):
         found |= {"rest.sigv4-enabled": "true", "rest.signing-region": settings.s3_region, **_aws(settings)}
     return {name: value for name, value in found.items() if value}
 
@@ -125,14 +125,14 @@ def catalog_errors(doing: str) -> Iterator[None]:
     except PlatformError:
         raise
     except ArgumentError as error:
-        raise Misconfigured(f"lakehouse: cannot {doing}: MMPLATFORM_CATALOG is no database address") from error
+        raise Misconfigured(f"lakehouse: cannot {doing}: MMPLATFORM_ICEBERG_CATALOG is no database address") from error
     except (NotInstalledError, ModuleNotFoundError) as error:
         raise Misconfigured(
-            f"lakehouse: cannot {doing}: the driver that MMPLATFORM_CATALOG names is not installed ({error})"
+            f"lakehouse: cannot {doing}: the driver that MMPLATFORM_ICEBERG_CATALOG names is not installed ({error})"
         ) from error
     except (UnauthorizedError, ForbiddenError, NoCredentialsError) as error:
         raise Misconfigured(
-            f"lakehouse: cannot {doing}: {type(error).__name__}; mend MMPLATFORM_CATALOG_TOKEN or MMPLATFORM_S3_*_KEY"
+            f"lakehouse: cannot {doing}: {type(error).__name__}; mend MMPLATFORM_ICEBERG_CATALOG_TOKEN or MMPLATFORM_S3_*_KEY"
         ) from error
     except (CommitFailedException, CommitStateUnknownException, ValidationException) as error:
         raise Unavailable(f"lakehouse: cannot {doing}: another writer was quicker too often; try again") from error

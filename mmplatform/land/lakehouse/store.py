@@ -92,8 +92,8 @@ class Lakehouse:
         """The lakehouse that the settings name; ``glue`` as for ``open_catalog``. Raises Misconfigured, Unavailable."""
         # With a catalog of its own the data directory has all writers: an archiver that commits often would always be
         # quicker than a run, which has more to read between its look and its commit.
-        locks = None if settings.catalog else settings.data_dir / "lakehouse" / "locks"
-        return cls(open_catalog(settings, glue), settings.namespace, locks=locks)
+        locks = None if settings.iceberg_catalog else settings.data_dir / "lakehouse" / "locks"
+        return cls(open_catalog(settings, glue), settings.iceberg_namespace, locks=locks)
 
     def ensure_tables(self) -> None:
         """Create what is missing, and add columns that newer schemas have at their end."""

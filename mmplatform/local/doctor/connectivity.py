@@ -40,7 +40,7 @@ def probe_external_servers(settings: Settings) -> list[ExternalServer]:
 
 def _probe(setting: str, addresses: list[tuple[str, int]]) -> ExternalServer:
     if not addresses:
-        like = "host:port" if setting == "kafka" else "http://host:port"
+        like = "host:port" if setting == "kafka_bootstrap_servers" else "http://host:port"
         return ExternalServer(setting, "", f"no address in it; one looks like {like}")
     return ExternalServer(
         setting, ", ".join(f"{host}:{port}" for host, port in addresses), _connection_error(addresses)
@@ -49,16 +49,16 @@ def _probe(setting: str, addresses: list[tuple[str, int]]) -> ExternalServer:
 
 def _configured(settings: Settings) -> Iterator[tuple[str, list[tuple[str, int]]]]:
     """Each setting that names a server, with no address when what it says is none."""
-    if settings.kafka:
-        servers = [server.strip() for server in settings.kafka.split(",") if server.strip()]
-        yield "kafka", _addresses([f"kafka://{server}" for server in servers], {"kafka": 9092})
-    for setting, url in (("chroma", settings.chroma), ("s3_endpoint", settings.s3_endpoint)):
+    if settings.kafka_bootstrap_servers:
+        servers = [server.strip() for server in settings.kafka_bootstrap_servers.split(",") if server.strip()]
+        yield "kafka_bootstrap_servers", _addresses([f"kafka://{server}" for server in servers], {"kafka": 9092})
+    for setting, url in (("chroma_url", settings.chroma_url), ("s3_endpoint", settings.s3_endpoint)):
         if url:
             yield setting, _addresses([url], _HTTP)
     # `glue://` and files have no server of their own.
-    if settings.catalog.startswith(("postgresql", "rest+")):
-        yield "catalog", _addresses([settings.catalog], _DEFAULT_PORTS)
-    if database := settings.dagster_postgres.get_secret_value():
+    if settings.iceberg_catalog.startswith(("postgresql", "rest+")):
+        yield "iceberg_catalog", _addresses([settings.iceberg_catalog], _DEFAULT_PORTS)
+    if database := settings.dagster_postgres_url.get_secret_value():
         yield "dagster_postgres", _addresses([database], _DEFAULT_PORTS)
 
 

@@ -79,11 +79,11 @@ def _python(_: Settings) -> list[Finding]:
 
 def _packages(settings: Settings) -> list[Finding]:
     wanted = {"quixstreams": "mmplatform", "pyiceberg": "mmplatform", "faster_whisper": "mmplatform"}
-    if not settings.kafka:
+    if not settings.kafka_bootstrap_servers:
         wanted["kio"] = "mmplatform[local]"
-    if not settings.chroma:
+    if not settings.chroma_url:
         wanted["chromadb_rust_bindings"] = "mmplatform"
-    if settings.dagster_postgres.get_secret_value():
+    if settings.dagster_postgres_url.get_secret_value():
         wanted["dagster_postgres"] = "mmplatform[postgres]"
     missing = [name for name in wanted if importlib.util.find_spec(name) is None]
     if not missing:
@@ -171,8 +171,8 @@ def _ports(settings: Settings) -> list[Finding]:
     if run_file.read_running(settings.data_dir.absolute()) is not None:
         return [Finding("ports", "ok", "held by the running stack, see `mmplatform status`")]
     wanted = [("gateway", settings.gateway_port, settings.gateway_host), ("dagster", settings.dagster_port, HOST)]
-    wanted += [] if settings.kafka else [("broker", KAFKA_PORT, HOST)]
-    wanted += [] if settings.chroma else [("chroma", CHROMA_PORT, HOST)]
+    wanted += [] if settings.kafka_bootstrap_servers else [("broker", KAFKA_PORT, HOST)]
+    wanted += [] if settings.chroma_url else [("chroma", CHROMA_PORT, HOST)]
     occupied = [f"{name} {port}" for name, port, host in wanted if port and not port_leases.is_free(port, host)]
     if not occupied:
         return [Finding("ports", "ok", ", ".join(f"{name} {port or 'any'}" for name, port, _ in wanted))]

@@ -25,7 +25,7 @@ def count_derivers(services: Iterable[str]) -> dict[Modality, int]:
 def count_derivers_and_partitions(settings: Settings, run: StackRun) -> dict[Modality, tuple[int, int]]:
     """Derivers and topic partitions of each modality of a running stack; empty while its log does not answer."""
     try:
-        log = ReplayLog(settings.model_copy(update={"kafka": run.kafka}), timeout_s=3.0)
+        log = ReplayLog(settings.model_copy(update={"kafka_bootstrap_servers": run.kafka}), timeout_s=3.0)
         topic_partitions = {stand.modality: stand.topic_partitions for stand in topic_states(settings, log)}
     except PlatformError:
         return {}

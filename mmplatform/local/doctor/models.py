@@ -42,4 +42,8 @@ def check_model_files(settings: Settings) -> list[Finding]:
 
 
 def _configured_models(settings: Settings) -> dict[str, str]:
-    return {"asr_model": settings.asr_model, "embedder": settings.embedder, "ner_model": settings.ner_model}
+    return {
+        "asr_model": settings.asr_model,
+        "embedding_model": settings.embedding_model,
+        "ner_model": settings.ner_model,
+    }

@@ -212,5 +212,5 @@ MODELS: Final[dict[str, ModelSpec]] = {spec.name: spec for spec in _SPECS}
 
 def required_models(settings: Settings) -> tuple[str, ...]:
     """The models that the settings name and that can be pulled; a directory or a hub name cannot."""
-    named = (settings.asr_model, settings.embedder, settings.ner_model)
+    named = (settings.asr_model, settings.embedding_model, settings.ner_model)
     return tuple(dict.fromkeys(name for name in named if name in MODELS))

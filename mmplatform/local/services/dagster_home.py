@@ -42,7 +42,7 @@ _POSTGRES_CONFIG: Final = """\
 storage:
   postgres:
     postgres_url:
-      env: MMPLATFORM_DAGSTER_POSTGRES
+      env: MMPLATFORM_DAGSTER_POSTGRES_URL
 """
 _ONCE: Final = "# Written once by `mmplatform up`; yours to change.\ntelemetry:\n  enabled: false\n"
 _ONCE_LIMITED: Final = f"""\
@@ -66,8 +66,8 @@ def prepare(home: Path, settings: Settings) -> None:
         Misconfigured: the settings want Postgres, and the package for it is not installed.
         OSError: the folder cannot be written.
     """
-    if settings.dagster_postgres.get_secret_value() and importlib.util.find_spec("dagster_postgres") is None:
-        raise Misconfigured("MMPLATFORM_DAGSTER_POSTGRES needs a package: pip install 'mmplatform[postgres]'")
+    if settings.dagster_postgres_url.get_secret_value() and importlib.util.find_spec("dagster_postgres") is None:
+        raise Misconfigured("MMPLATFORM_DAGSTER_POSTGRES_URL needs a package: pip install 'mmplatform[postgres]'")
     home.mkdir(parents=True, exist_ok=True)
     file = home / "dagster.yaml"
     if not file.exists() or _is_generated(file.read_text(encoding="utf-8")):
@@ -77,9 +77,9 @@ def prepare(home: Path, settings: Settings) -> None:
 def dagster_yaml(home: Path, settings: Settings) -> str:
     """The text of ``dagster.yaml``."""
     parts = [f"{GENERATED_HEADER}\n", _BASE_CONFIG]
-    if settings.dagster_postgres.get_secret_value():
+    if settings.dagster_postgres_url.get_secret_value():
         parts.append(_POSTGRES_CONFIG)
-    if settings.dagster_logs:
+    if settings.dagster_compute_logs_url:
         parts.append(_compute_logs(home, settings))
     return "".join(parts)
 
@@ -89,7 +89,7 @@ def aws_environment(settings: Settings) -> dict[str, str]:
 
     Raises nothing; without keys here the default chain of AWS is asked.
     """
-    if not settings.dagster_logs:
+    if not settings.dagster_compute_logs_url:
         return {}
     found = {
         "AWS_ACCESS_KEY_ID": settings.s3_access_key,
@@ -118,10 +118,10 @@ def missing_settings(home: Path, settings: Settings) -> list[str]:
         each for each in ("sensor", "schedule") if not _nested(given, "retention", each, "purge_after_days")
     ]:
         found.append(f"retention: what each {' and '.join(without)} did would be kept for ever")
-    if settings.dagster_postgres.get_secret_value() and not _nested(given, "storage", "postgres"):
-        found.append("storage.postgres: MMPLATFORM_DAGSTER_POSTGRES is not used")
-    if settings.dagster_logs and _nested(given, "compute_logs", "class") != "S3ComputeLogManager":
-        found.append("compute_logs: MMPLATFORM_DAGSTER_LOGS is not used")
+    if settings.dagster_postgres_url.get_secret_value() and not _nested(given, "storage", "postgres"):
+        found.append("storage.postgres: MMPLATFORM_DAGSTER_POSTGRES_URL is not used")
+    if settings.dagster_compute_logs_url and _nested(given, "compute_logs", "class") != "S3ComputeLogManager":
+        found.append("compute_logs: MMPLATFORM_DAGSTER_COMPUTE_LOGS_URL is not used")
     return found
 
 
@@ -130,7 +130,7 @@ def _is_generated(text: str) -> bool:
 
 
 def _compute_logs(home: Path, settings: Settings) -> str:
-    address = urlsplit(settings.dagster_logs)
+    address = urlsplit(settings.dagster_compute_logs_url)
     config: dict[str, object] = {
         "bucket": address.netloc,
         "prefix": address.path.strip("/") or "dagster",

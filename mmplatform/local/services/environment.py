@@ -47,11 +47,11 @@ def worker_environment(
 ) -> dict[str, str]:
     """Return the variables that configure one worker wholly, paths made absolute."""
     own = {
-        "kafka": addresses.kafka,
-        "chroma": addresses.chroma,
+        "kafka_bootstrap_servers": addresses.kafka,
+        "chroma_url": addresses.chroma,
         "gateway_port": addresses.gateway_port,
         "metrics_port": metrics_port,
-        "instance": instance,
+        "worker_instance_id": instance,
     }
     values = {name: getattr(settings, name) for name in type(settings).model_fields} | own
     # Line by line into a log file: without this a worker's last words before a crash stay in its buffer.
@@ -65,7 +65,7 @@ def _text(name: str, value: object) -> str:
         return value.get_secret_value()
     if name in _PATHS and isinstance(value, Path):
         return str(value.absolute())
-    if name == "lineage" and str(value).startswith(_FILE):  # Dagster runs in a folder of its own
+    if name == "openlineage_url" and str(value).startswith(_FILE):  # Dagster runs in a folder of its own
         return f"{_FILE}{Path(str(value).removeprefix(_FILE)).absolute()}"
     if name == "asr_language" and not value:
         return DETECT_LANGUAGE  # an empty variable is an unset one

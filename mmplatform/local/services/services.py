@@ -1,7 +1,7 @@
 """The table of services: what `mmplatform up` starts, what each one waits for, and how it shows that it is ready.
 
 Pure but for the claiming of ports, which is passed in: settings in, table out. A server whose address the user
-configured (``settings.kafka``, ``settings.chroma``) is not in the table, and its users get that address.
+configured (``settings.kafka_bootstrap_servers``, ``settings.chroma_url``) is not in the table, and its users get that address.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ KAFKA_PORT: Final = 19092
 CHROMA_PORT: Final = 18000
 METRICS_PORT: Final = 19100
 _MAX_DERIVERS: Final = 64
-_REUSE_PORT: Final = {"MMPLATFORM_GATEWAY_SHARE_PORT": "true"}
+_REUSE_PORT: Final = {"MMPLATFORM_GATEWAY_REUSE_PORT": "true"}
 """Its successor listens beside it for a moment."""
 
 LeasePort = Callable[[int, str], int]
@@ -123,7 +123,7 @@ def plan_stack(settings: Settings, options: StackOptions, lease_port: LeasePort)
     """Lay out the stack; ``claim(preferred_port, host)`` gives the ports."""
     data_dir = settings.data_dir.absolute()
     servers: list[Service] = []
-    kafka, chroma = settings.kafka, settings.chroma
+    kafka, chroma = settings.kafka_bootstrap_servers, settings.chroma_url
     if not kafka:
         port = lease_port(KAFKA_PORT, HOST)
         kafka = f"{HOST}:{port}"
@@ -167,7 +167,7 @@ def _workers(
         ]
     wanted += [("index", "index", "0", log_and_index), ("archive", "archive", "0", log_only)]
     # Static membership goes by instance: two hosts that share one Kafka would fence each other off.
-    prefix = f"{settings.instance}-" if "instance" in settings.model_fields_set else ""
+    prefix = f"{settings.worker_instance_id}-" if "worker_instance_id" in settings.model_fields_set else ""
     workers = []
     preferred = settings.metrics_port or METRICS_PORT
     for name, worker, instance, needs in wanted:

@@ -115,7 +115,7 @@ def test_what_waits_on_the_log_is_told_and_is_no_breach_at_once(stores):
 
 def test_a_log_that_does_not_answer_fails_the_check_and_is_named(stores, monkeypatch):
     stores.land(message(1))
-    monkeypatch.setenv("MMPLATFORM_KAFKA", "127.0.0.1:1")
+    monkeypatch.setenv("MMPLATFORM_KAFKA_BOOTSTRAP_SERVERS", "127.0.0.1:1")
     found = check("messages", "freshness_gap")
     assert not found.passed
     assert "Unavailable" in found.description
@@ -123,8 +123,8 @@ def test_a_log_that_does_not_answer_fails_the_check_and_is_named(stores, monkeyp
 
 def test_without_a_running_stack_the_check_says_what_is_unreachable(stores, monkeypatch):
     stores.land(message(1))
-    monkeypatch.delenv("MMPLATFORM_KAFKA")
-    monkeypatch.delenv("MMPLATFORM_CHROMA")
+    monkeypatch.delenv("MMPLATFORM_KAFKA_BOOTSTRAP_SERVERS")
+    monkeypatch.delenv("MMPLATFORM_CHROMA_URL")
     assert "the replay log is unreachable" in check("messages", "freshness_gap").description
     assert "the index is unreachable" in check("passages", "completeness").description
 
@@ -186,7 +186,7 @@ def test_where_embedders_are_swapped_the_serving_and_the_previous_one_must_hold_
 
 def test_an_index_that_does_not_answer_never_passes_for_an_empty_one(stores, monkeypatch):
     stores.land(passage(1))
-    monkeypatch.setenv("MMPLATFORM_CHROMA", "http://127.0.0.1:1")
+    monkeypatch.setenv("MMPLATFORM_CHROMA_URL", "http://127.0.0.1:1")
     found = check("passages", "completeness")
     assert not found.passed
     assert "index: cannot" in figures(found)["unreachable"]

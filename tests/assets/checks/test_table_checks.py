@@ -48,7 +48,7 @@ def test_a_watermark_that_stands_while_events_wait_in_vain_fails(stores):
 
 def test_a_watermark_that_is_up_to_date_asks_no_log(stores, monkeypatch):
     stores.land(chat(1), message(1))
-    monkeypatch.setenv("MMPLATFORM_KAFKA", "127.0.0.1:1")
+    monkeypatch.setenv("MMPLATFORM_KAFKA_BOOTSTRAP_SERVERS", "127.0.0.1:1")
     assert check("messages", "watermark").passed
     stores.land(chat(2, at=NOON + timedelta(minutes=5)))
     found = check("messages", "watermark")
@@ -170,7 +170,7 @@ def test_what_is_not_archived_yet_is_not_missing(stores):
 
 def test_holes_cannot_be_told_without_the_log(stores, monkeypatch):
     archive(stores, {0: now_chat(0), 2: now_chat(2)}, 3)
-    monkeypatch.setenv("MMPLATFORM_KAFKA", "127.0.0.1:1")
+    monkeypatch.setenv("MMPLATFORM_KAFKA_BOOTSTRAP_SERVERS", "127.0.0.1:1")
     found = check("raw_chats", "completeness")
     assert not found.passed
     assert "cannot be told" in found.description

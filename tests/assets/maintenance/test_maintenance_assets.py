@@ -65,7 +65,7 @@ def test_where_nothing_ever_ran_it_fails_with_the_mend_and_makes_nothing(asset, 
 
 @pytest.mark.parametrize("asset", upkeep_assets()[:4], ids=lambda asset: asset.op.name)
 def test_a_catalog_that_cannot_be_reached_fails_the_run(asset, tmp_path, monkeypatch):
-    monkeypatch.setenv("MMPLATFORM_CATALOG", "postgresql+psycopg2://nobody@127.0.0.1:1/none")
+    monkeypatch.setenv("MMPLATFORM_ICEBERG_CATALOG", "postgresql+psycopg2://nobody@127.0.0.1:1/none")
     assert "Unavailable: lakehouse" in made(asset, tmp_path, DAY if asset.partitions_def else None)
 
 

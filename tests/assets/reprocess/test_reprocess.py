@@ -25,7 +25,7 @@ MADE = [each for each in all_assets() if isinstance(each, dg.AssetsDefinition)]
 
 @pytest.fixture
 def run(settings, monkeypatch):
-    monkeypatch.setenv("MMPLATFORM_CHROMA", settings.chroma)
+    monkeypatch.setenv("MMPLATFORM_CHROMA_URL", settings.chroma_url)
     with dg.DagsterInstance.ephemeral() as instance:
 
         def launch(*names, hour=HOUR, until=None, **models):
@@ -117,7 +117,7 @@ def test_a_run_on_passages_makes_those_of_every_modality(run, index):
 @pytest.fixture
 def checked(settings, streamed, monkeypatch):
     """A run of messages and passages with their checks, as one from the UI has them."""
-    monkeypatch.setenv("MMPLATFORM_CHROMA", settings.chroma)
+    monkeypatch.setenv("MMPLATFORM_CHROMA_URL", settings.chroma_url)
     monkeypatch.setenv("MMPLATFORM_DATA_DIR", str(settings.data_dir))
     keys = {dg.AssetKey("messages"), dg.AssetKey("passages")}
 

@@ -23,7 +23,7 @@ NEW = "minilm-fp32"
 
 @pytest.fixture
 def run(settings, index, monkeypatch):
-    monkeypatch.setenv("MMPLATFORM_CHROMA", settings.chroma)
+    monkeypatch.setenv("MMPLATFORM_CHROMA_URL", settings.chroma_url)
     SpaceLog(index).adopt(space_named(settings))
     with dg.DagsterInstance.ephemeral() as instance:
 
@@ -105,7 +105,7 @@ def test_an_unknown_model_fails_with_its_name_and_touches_nothing(run, index):
 
 
 def test_without_a_stack_it_says_how_to_get_one(run, monkeypatch):
-    monkeypatch.delenv("MMPLATFORM_CHROMA")
+    monkeypatch.delenv("MMPLATFORM_CHROMA_URL")
     assert "mmplatform up" in failure(run(embedder=NEW))
 
 

@@ -85,8 +85,8 @@ def test_the_space_is_known_without_loading_the_model(embedder):
 
 
 def test_the_unquantised_model_is_a_space_of_its_own_with_nearly_the_same_directions(embedder):
-    settings = load(embedder="minilm-fp32")
-    exact = OnnxEmbedder(locate_model(settings.embedder, settings.models_path))
+    settings = load(embedding_model="minilm-fp32")
+    exact = OnnxEmbedder(locate_model(settings.embedding_model, settings.models_path))
     assert exact.dimensions == embedder.dimensions
     assert space_named(settings).name != space_named(load()).name
     texts = ["my card was declined twice", "the parcel never came", "how do I reset my password?"]

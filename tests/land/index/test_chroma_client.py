@@ -37,7 +37,7 @@ def proxy(monkeypatch):
 
 @pytest.fixture
 def index(chroma_server):
-    opened = ChromaIndex.open(load(chroma=chroma_server))
+    opened = ChromaIndex.open(load(chroma_url=chroma_server))
     yield opened
     opened.close()
 
@@ -50,7 +50,7 @@ def test_a_server_on_this_machine_is_reached_past_the_proxy(index, proxy):
 
 def test_a_server_elsewhere_is_asked_through_the_proxy_whose_own_page_means_away(proxy):
     with pytest.raises(Unavailable, match="as Chroma does"):
-        ChromaIndex.open(load(chroma="http://chroma.invalid:8000")).upsert([passage(1)], NOON)
+        ChromaIndex.open(load(chroma_url="http://chroma.invalid:8000")).upsert([passage(1)], NOON)
     assert proxy.asked
     assert all(target.startswith("http://chroma.invalid:8000/") for target in proxy.asked)
 
@@ -69,13 +69,13 @@ def test_a_page_in_place_of_an_answer_never_refuses_a_passage(index, monkeypatch
 @pytest.mark.parametrize("status", [200, 502])
 def test_what_is_no_chroma_at_the_first_call_is_away_too(status):
     with answering(PAGE, status=status, kind="text/html") as page, pytest.raises(Unavailable):
-        ChromaIndex.open(load(chroma=page.url)).upsert([passage(1)], NOON)
+        ChromaIndex.open(load(chroma_url=page.url)).upsert([passage(1)], NOON)
 
 
 def test_a_server_that_is_silent_from_the_first_call_on_is_away(monkeypatch):
     monkeypatch.setattr(chroma_client, "_TIMEOUT_S", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as silent, pytest.raises(Unavailable):
-        ChromaIndex.open(load(chroma=f"http://127.0.0.1:{silent.getsockname()[1]}")).count()
+        ChromaIndex.open(load(chroma_url=f"http://127.0.0.1:{silent.getsockname()[1]}")).count()
 
 
 def test_rows_that_the_client_refuses_are_still_rejected():

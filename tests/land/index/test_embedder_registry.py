@@ -25,7 +25,7 @@ def chroma(tmp_path_factory):
 
 @pytest.fixture
 def index(chroma):
-    opened = ChromaIndex.open(load(chroma=chroma))
+    opened = ChromaIndex.open(load(chroma_url=chroma))
     for each in opened.listed():
         opened.connected().delete_collection(each.name)
     yield opened
@@ -133,7 +133,7 @@ def test_a_record_that_does_not_read_is_told_and_passes_for_no_other(index):
 
 def test_a_server_that_is_away_is_told():
     with pytest.raises(Unavailable):
-        SpaceLog(ChromaIndex.open(load(chroma="http://127.0.0.1:1"))).read()
+        SpaceLog(ChromaIndex.open(load(chroma_url="http://127.0.0.1:1"))).read()
 
 
 def test_what_is_marked_stays_until_the_spaces_are_others(index):

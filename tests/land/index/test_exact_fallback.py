@@ -39,7 +39,7 @@ class Hiding:
 @pytest.fixture(scope="module")
 def landed(tmp_path_factory):
     with running_chroma(tmp_path_factory.mktemp("chroma")) as address:
-        index = ChromaIndex.open(load(chroma=address))
+        index = ChromaIndex.open(load(chroma_url=address))
         index.upsert([*ROWS, passage(99, subject="zoe")], utc_now())
         yield index
         index.close()

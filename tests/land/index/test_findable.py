@@ -37,7 +37,7 @@ class Forgetful:
 
 
 def index_over(collection) -> ChromaIndex:
-    index = ChromaIndex.open(load(chroma="http://127.0.0.1:1"))
+    index = ChromaIndex.open(load(chroma_url="http://127.0.0.1:1"))
     index._client = object()
     index._find = lambda *_: collection
     return index

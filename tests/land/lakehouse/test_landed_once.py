@@ -120,13 +120,13 @@ def test_the_memory_is_filled_from_recent_hours_and_reads_no_others(settings, la
     read = []
     whole = DataScan.to_arrow
     monkeypatch.setattr(DataScan, "to_arrow", lambda scan: read.append(found := whole(scan)) or found)
-    again = Lakehouse(lakehouse._catalog, settings.namespace, remembered=2)
+    again = Lakehouse(lakehouse._catalog, settings.iceberg_namespace, remembered=2)
     assert land(again, chat(5, event_time=NOW + timedelta(hours=5)), 100) == 0
     assert sum(table.num_rows for table in read) == 2
 
 
 def test_the_memory_is_bounded(settings, lakehouse):
-    small = Lakehouse(lakehouse._catalog, settings.namespace, remembered=2)
+    small = Lakehouse(lakehouse._catalog, settings.iceberg_namespace, remembered=2)
     for n in range(5):
         land(small, chat(n), n)
     assert set(small._recent["raw_chats"]) == {"chat-3", "chat-4"}

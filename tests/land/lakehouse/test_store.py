@@ -156,11 +156,11 @@ def test_what_landed_is_told_by_its_place():
 
 
 def test_an_unknown_catalog_is_told():
-    with pytest.raises(Misconfigured, match="MMPLATFORM_CATALOG"):
-        Lakehouse.open(load(catalog="mysql://nowhere"))
+    with pytest.raises(Misconfigured, match="MMPLATFORM_ICEBERG_CATALOG"):
+        Lakehouse.open(load(iceberg_catalog="mysql://nowhere"))
 
 
 def test_a_catalog_that_is_away_is_unavailable(tmp_path):
-    away = load(catalog="postgresql+psycopg2://nobody@127.0.0.1:9/none", data_dir=tmp_path)
+    away = load(iceberg_catalog="postgresql+psycopg2://nobody@127.0.0.1:9/none", data_dir=tmp_path)
     with pytest.raises(Unavailable):
         Lakehouse.open(away).ensure_tables()

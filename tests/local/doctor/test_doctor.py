@@ -24,7 +24,9 @@ def settings(tmp_path, monkeypatch):
         model = tmp_path / "models" / name
         model.mkdir(parents=True)
         (model / "COMPLETE").touch()
-    return Settings(data_dir=tmp_path / "data", models_dir=tmp_path / "models", kafka="", chroma="")
+    return Settings(
+        data_dir=tmp_path / "data", models_dir=tmp_path / "models", kafka_bootstrap_servers="", chroma_url=""
+    )
 
 
 def found(settings: Settings, check: str) -> Finding:
@@ -50,11 +52,11 @@ def test_every_finding_that_is_not_well_says_how_to_mend(settings, monkeypatch):
     monkeypatch.setattr(doctor, "_MIN_OPEN_FILES", 10**18)
     monkeypatch.setattr(doctor, "_PLAUSIBLE_YEARS", ())
     monkeypatch.setattr(doctor.importlib.util, "find_spec", lambda _name: None)
-    broken = settings.model_copy(update={"asr_model": "nowhere", "kafka": "127.0.0.1:1"})
+    broken = settings.model_copy(update={"asr_model": "nowhere", "kafka_bootstrap_servers": "127.0.0.1:1"})
     failed = [finding for finding in run_checks(broken) if finding.status == "failed"]
     assert {finding.check for finding in failed} >= {
         "python", "disk for data", "disk for models", "memory", "open files", "clock", "packages", "model asr_model",
-        "reach kafka",
+        "reach kafka_bootstrap_servers",
     }  # fmt: skip
     assert all(finding.fix for finding in failed)
 
@@ -158,14 +160,14 @@ def test_memory_that_the_running_stack_uses_is_there_for_it(settings, machine):
 @pytest.mark.parametrize(
     ("setting", "value"),
     [
-        ("chroma", "http://[::1"),
-        ("chroma", "http://host:99999"),
-        ("chroma", "localhost:8000"),
-        ("kafka", "[::1:9092"),
-        ("kafka", ","),
+        ("chroma_url", "http://[::1"),
+        ("chroma_url", "http://host:99999"),
+        ("chroma_url", "localhost:8000"),
+        ("kafka_bootstrap_servers", "[::1:9092"),
+        ("kafka_bootstrap_servers", ","),
         ("s3_endpoint", "http://[::1"),
-        ("catalog", "postgresql+psycopg2://user:hunter2@[::1/db"),
-        ("catalog", "postgresql+psycopg2://user:hunter2\u2100@h/db"),
+        ("iceberg_catalog", "postgresql+psycopg2://user:hunter2@[::1/db"),
+        ("iceberg_catalog", "postgresql+psycopg2://user:hunter2\u2100@h/db"),
     ],
 )
 def test_an_address_that_is_none_is_a_finding(settings, setting, value):
@@ -182,16 +184,16 @@ def test_configured_servers_are_reached_and_no_password_is_shown(settings):
         open_port, closed_port = server.getsockname()[1], port_leases.any_free_port()
         own = settings.model_copy(
             update={
-                "kafka": f"127.0.0.1:{closed_port},127.0.0.1:{open_port}",
-                "chroma": f"http://127.0.0.1:{closed_port}",
-                "catalog": f"postgresql+psycopg2://user:hunter2@127.0.0.1:{open_port}/catalog",
+                "kafka_bootstrap_servers": f"127.0.0.1:{closed_port},127.0.0.1:{open_port}",
+                "chroma_url": f"http://127.0.0.1:{closed_port}",
+                "iceberg_catalog": f"postgresql+psycopg2://user:hunter2@127.0.0.1:{open_port}/catalog",
             }
         )
         findings = {finding.check: finding for finding in run_checks(own)}
-    assert findings["reach kafka"].status == "ok"
-    assert findings["reach chroma"].status == "failed"
-    assert "MMPLATFORM_CHROMA" in findings["reach chroma"].fix
-    assert findings["reach catalog"].status == "ok"
+    assert findings["reach kafka_bootstrap_servers"].status == "ok"
+    assert findings["reach chroma_url"].status == "failed"
+    assert "MMPLATFORM_CHROMA_URL" in findings["reach chroma_url"].fix
+    assert findings["reach iceberg_catalog"].status == "ok"
     assert not [finding for finding in findings.values() if "hunter2" in finding.detail]
 
 
@@ -202,11 +204,11 @@ def test_the_python_in_use_is_named(settings):
 @pytest.mark.parametrize(
     ("wrong", "check"),
     [
-        ({"blobs": "s3:/bad"}, "settings blobs"),
-        ({"catalog": "mysql://h/db"}, "settings catalog"),
+        ({"blob_store_url": "s3:/bad"}, "settings blob_store_url"),
+        ({"iceberg_catalog": "mysql://h/db"}, "settings iceberg_catalog"),
         ({"caption_model": "/nowhere"}, "settings caption_model"),
-        ({"catalog": "postgresql+psycopg2://h:1[/db"}, "settings catalog"),
-        ({"kafka": "h:1", "kafka_security_protocol": "SASL_SSL"}, "settings kafka"),
+        ({"iceberg_catalog": "postgresql+psycopg2://h:1[/db"}, "settings iceberg_catalog"),
+        ({"kafka_bootstrap_servers": "h:1", "kafka_security_protocol": "SASL_SSL"}, "settings kafka_bootstrap_servers"),
     ],
 )
 def test_a_setting_of_an_unknown_kind_fails_before_a_worker_does(tmp_path, wrong, check):

@@ -28,13 +28,17 @@ DATABASE = "postgresql+psycopg2://dagster:very-secret@db.example/dagster"
 
 def settings(**given):
     return load(
-        dagster_postgres=DATABASE, dagster_logs="s3://logs/runs", s3_access_key="key", s3_secret_key="hidden", **given
+        dagster_postgres_url=DATABASE,
+        dagster_compute_logs_url="s3://logs/runs",
+        s3_access_key="key",
+        s3_secret_key="hidden",
+        **given,
     )
 
 
 def test_no_secret_is_written_down(tmp_path):
     text = dagster_yaml(tmp_path, settings())
-    assert "env: MMPLATFORM_DAGSTER_POSTGRES" in text
+    assert "env: MMPLATFORM_DAGSTER_POSTGRES_URL" in text
     assert not any(secret in text for secret in ("very-secret", "db.example", "hidden"))
 
 
@@ -117,15 +121,15 @@ def test_the_keys_reach_dagster_as_aws_calls_them_and_only_when_its_logs_go_ther
 
 @pytest.mark.parametrize("wrong", ["postgresql://user:very-secret@host/db", "very-secret"])
 def test_another_database_is_refused_without_repeating_it(wrong):
-    with pytest.raises(Misconfigured, match=r"MMPLATFORM_DAGSTER_POSTGRES: .*postgresql\+psycopg2://") as error:
-        load(dagster_postgres=wrong)
+    with pytest.raises(Misconfigured, match=r"MMPLATFORM_DAGSTER_POSTGRES_URL: .*postgresql\+psycopg2://") as error:
+        load(dagster_postgres_url=wrong)
     assert "very-secret" not in str(error.value)
 
 
 @pytest.mark.parametrize("wrong", ["logs", "s3://", "s3:///prefix", "http://logs"])
 def test_logs_go_to_s3_and_nowhere_else(wrong):
-    with pytest.raises(Misconfigured, match="MMPLATFORM_DAGSTER_LOGS"):
-        load(dagster_logs=wrong)
+    with pytest.raises(Misconfigured, match="MMPLATFORM_DAGSTER_COMPUTE_LOGS_URL"):
+        load(dagster_compute_logs_url=wrong)
 
 
 def test_dagster_takes_the_configuration_that_is_written_and_keeps_ticks_for_days_only(tmp_path):
@@ -139,10 +143,10 @@ def test_dagster_takes_the_configuration_that_is_written_and_keeps_ticks_for_day
 
 def test_the_file_is_written_for_those_who_start_dagster_themselves(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("MMPLATFORM_DATA_DIR", str(tmp_path))
-    monkeypatch.setenv("MMPLATFORM_DAGSTER_POSTGRES", DATABASE)
+    monkeypatch.setenv("MMPLATFORM_DAGSTER_POSTGRES_URL", DATABASE)
     assert dagster_home.main() == 0
     home = tmp_path / "dagster"
     assert (home / "dagster.yaml").read_text() == dagster_yaml(home, load())
-    monkeypatch.setenv("MMPLATFORM_DAGSTER_POSTGRES", "mysql://elsewhere")
+    monkeypatch.setenv("MMPLATFORM_DAGSTER_POSTGRES_URL", "mysql://elsewhere")
     assert dagster_home.main() == 1
-    assert "MMPLATFORM_DAGSTER_POSTGRES" in capsys.readouterr().err
+    assert "MMPLATFORM_DAGSTER_POSTGRES_URL" in capsys.readouterr().err

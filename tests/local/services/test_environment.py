@@ -18,19 +18,19 @@ def test_a_worker_reads_back_exactly_the_supervisors_settings(monkeypatch, tmp_p
     given = load(
         data_dir=tmp_path,
         kafka_sasl_password="secret word",
-        asr_beam=3,
+        asr_beam_size=3,
         asr_language="auto",
-        archive_commit_s=7.5,
+        archive_commit_interval_s=7.5,
         topic_prefix="t.",
     )
     for name, value in worker_environment(given, ADDRESSES, instance="2", metrics_port=9999).items():
         monkeypatch.setenv(name, value)
     assert load() == given.model_copy(
         update={
-            "kafka": "127.0.0.1:1234",
-            "chroma": "http://127.0.0.1:5678",
+            "kafka_bootstrap_servers": "127.0.0.1:1234",
+            "chroma_url": "http://127.0.0.1:5678",
             "gateway_port": 8081,
-            "instance": "2",
+            "worker_instance_id": "2",
             "metrics_port": 9999,
         }
     )
@@ -43,10 +43,10 @@ def test_paths_are_absolute_so_that_a_worker_may_run_anywhere():
 
 
 def test_the_file_of_lineage_events_is_one_file_wherever_a_worker_runs():
-    environment = worker_environment(Settings(lineage="file:events.jsonl"), ADDRESSES)
-    assert environment["MMPLATFORM_LINEAGE"] == f"file:{Path.cwd() / 'events.jsonl'}"
-    elsewhere = worker_environment(Settings(lineage="file:/var/events.jsonl"), ADDRESSES)
-    assert elsewhere["MMPLATFORM_LINEAGE"] == "file:/var/events.jsonl"
+    environment = worker_environment(Settings(openlineage_url="file:events.jsonl"), ADDRESSES)
+    assert environment["MMPLATFORM_OPENLINEAGE_URL"] == f"file:{Path.cwd() / 'events.jsonl'}"
+    elsewhere = worker_environment(Settings(openlineage_url="file:/var/events.jsonl"), ADDRESSES)
+    assert elsewhere["MMPLATFORM_OPENLINEAGE_URL"] == "file:/var/events.jsonl"
 
 
 def test_what_is_not_set_is_not_passed_on():

@@ -12,7 +12,7 @@ from mmplatform.settings import Settings
 
 
 def row(name: str, tmp_path) -> Service:
-    settings = Settings(data_dir=tmp_path, kafka="", chroma="")
+    settings = Settings(data_dir=tmp_path, kafka_bootstrap_servers="", chroma_url="")
     stack = plan_stack(settings, StackOptions(), lambda _port, _host: any_free_port())
     return next(service for service in stack.services if service.name == name)
 

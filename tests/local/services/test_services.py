@@ -20,7 +20,9 @@ def planned(options: StackOptions | None = None, **settings) -> Stack:
         taken.add(port)
         return port
 
-    return plan_stack(Settings(**{"kafka": "", "chroma": "", **settings}), options or StackOptions(), claim)
+    return plan_stack(
+        Settings(**{"kafka_bootstrap_servers": "", "chroma_url": "", **settings}), options or StackOptions(), claim
+    )
 
 
 def by_name(stack: Stack) -> dict:
@@ -34,13 +36,13 @@ def test_the_whole_stack_is_a_server_each_and_a_worker_for_each_job():
 
 
 def test_a_server_of_the_users_own_is_not_started_and_its_address_is_passed_on():
-    stack = planned(kafka="kafka.example:9092", chroma="http://chroma.example:8000")
+    stack = planned(kafka_bootstrap_servers="kafka.example:9092", chroma_url="http://chroma.example:8000")
     names = by_name(stack)
     assert not {"broker", "chroma"} & names.keys()
     assert (stack.kafka, stack.chroma) == ("kafka.example:9092", "http://chroma.example:8000")
     for service in stack.services:
-        assert service.environment["MMPLATFORM_KAFKA"] == "kafka.example:9092"
-        assert service.environment["MMPLATFORM_CHROMA"] == "http://chroma.example:8000"
+        assert service.environment["MMPLATFORM_KAFKA_BOOTSTRAP_SERVERS"] == "kafka.example:9092"
+        assert service.environment["MMPLATFORM_CHROMA_URL"] == "http://chroma.example:8000"
         assert service.needs == ()
 
 
@@ -69,15 +71,15 @@ def test_several_derivers_of_one_modality_are_told_apart_by_instance():
     stack = planned(StackOptions(parse_derivers("chat=0,call=3")))
     calls = {name: service for name, service in by_name(stack).items() if name.startswith("derive-call")}
     assert list(calls) == ["derive-call", "derive-call-1", "derive-call-2"]
-    assert [service.environment["MMPLATFORM_INSTANCE"] for service in calls.values()] == ["0", "1", "2"]
+    assert [service.environment["MMPLATFORM_WORKER_INSTANCE_ID"] for service in calls.values()] == ["0", "1", "2"]
     assert len({service.command for service in calls.values()}) == 1
     assert "derive-chat" not in by_name(stack)
 
 
 def test_the_users_own_instance_stands_before_the_numbers_so_that_two_hosts_can_share_a_kafka():
-    stack = planned(StackOptions(parse_derivers("call=2")), instance="host-b")
+    stack = planned(StackOptions(parse_derivers("call=2")), worker_instance_id="host-b")
     assert {
-        name: service.environment["MMPLATFORM_INSTANCE"]
+        name: service.environment["MMPLATFORM_WORKER_INSTANCE_ID"]
         for name, service in by_name(stack).items()
         if name in {"derive-call", "derive-call-1", "archive"}
     } == {"derive-call": "host-b-0", "derive-call-1": "host-b-1", "archive": "host-b-0"}
@@ -95,7 +97,7 @@ def test_dagster_comes_last_with_a_home_of_its_own(tmp_path):
     assert dagster.name == "dagster"
     assert set(dagster.after) == {service.name for service in stack.services[:-1]}
     assert dagster.environment["DAGSTER_HOME"] == str(tmp_path / "dagster")
-    assert dagster.environment["MMPLATFORM_KAFKA"] == stack.kafka
+    assert dagster.environment["MMPLATFORM_KAFKA_BOOTSTRAP_SERVERS"] == stack.kafka
     assert dagster.command[-2:] == ("-w", "workspace.yaml")
     assert stack.dagster == "http://127.0.0.1:3000"
 
@@ -124,7 +126,7 @@ def test_what_is_not_named_gets_one_deriver():
 
 def test_the_keys_of_the_object_store_reach_dagster_and_nobody_else_under_awss_names(tmp_path):
     options = StackOptions(dagster=("-m", "definitions"))
-    services = planned(options, dagster_logs="s3://logs", s3_access_key="key", data_dir=tmp_path).services
+    services = planned(options, dagster_compute_logs_url="s3://logs", s3_access_key="key", data_dir=tmp_path).services
     assert [service.name for service in services if "AWS_ACCESS_KEY_ID" in service.environment] == ["dagster"]
 
 

@@ -189,7 +189,11 @@ def test_every_worker_of_the_stack_has_a_successor_with_a_port_of_its_own():
     service = workers["derive-chat-1"]
     after = successor_service(service)
     assert after.environment["MMPLATFORM_METRICS_PORT"] == str(service.successor_port)
-    assert after.environment["MMPLATFORM_INSTANCE"] == service.environment["MMPLATFORM_INSTANCE"] == "1"
+    assert (
+        after.environment["MMPLATFORM_WORKER_INSTANCE_ID"]
+        == service.environment["MMPLATFORM_WORKER_INSTANCE_ID"]
+        == "1"
+    )
     assert successor_service(after) == service, "the two ports change places"
 
 

@@ -39,7 +39,7 @@ SUBJECTS = [f"cust-{n}" for n in range(4)]
 
 @pytest.fixture(scope="module")
 def exact():
-    return open_embedder(load(embedder=NEW))
+    return open_embedder(load(embedding_model=NEW))
 
 
 class Counting:
@@ -235,7 +235,7 @@ def test_an_unknown_model_or_one_that_serves_touches_nothing(world):
 
 def test_an_index_that_goes_away_half_way_serves_the_old_one_when_it_comes_back(world, tmp_path):
     port = free_ports(1)[0]
-    settings = world.settings.model_copy(update={"chroma": f"http://127.0.0.1:{port}"})
+    settings = world.settings.model_copy(update={"chroma_url": f"http://127.0.0.1:{port}"})
     index = ChromaIndex.open(settings)
     models = [world.models[space.name].inner for space in (world.old, world.new)]
     here = World(settings, index, world.lakehouse, *models, world.redactor)

@@ -327,7 +327,7 @@ def test_an_index_that_is_away_ends_the_run_before_anything_is_replaced(streamed
     from mmplatform.land.index.store import ChromaIndex
 
     commits = streamed.snapshots()
-    away = ChromaIndex(load(chroma="http://127.0.0.1:1"))
+    away = ChromaIndex(load(chroma_url="http://127.0.0.1:1"))
     with pytest.raises(Unavailable):
         reprocess("messages", NOW, Parts(streamed.lakehouse, away, None, None, Other(*streamed.models), Limits(), 64))
     assert streamed.snapshots() == commits

@@ -111,7 +111,7 @@ def test_a_run_that_is_ended_at_any_point_leaves_each_table_old_or_new_and_the_n
 
 
 def _start(settings, hour, point):
-    command = (sys.executable, "-m", "tests.pipeline.stopping", str(settings.data_dir), settings.chroma)
+    command = (sys.executable, "-m", "tests.pipeline.stopping", str(settings.data_dir), settings.chroma_url)
     return subprocess.Popen(
         [*command, hour.isoformat(), point], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
@@ -134,7 +134,7 @@ def test_two_runs_on_one_hour_at_once_both_end_and_come_to_what_one_does(
         lakehouse.table(table).delete(within_hour(NOW))
     index.delete(list(index.ids()))
     command = [sys.executable, "-m", "mmplatform", "reprocess", "messages", "2026-08-01-10:00"]
-    where = {"MMPLATFORM_DATA_DIR": str(settings.data_dir), "MMPLATFORM_CHROMA": settings.chroma}
+    where = {"MMPLATFORM_DATA_DIR": str(settings.data_dir), "MMPLATFORM_CHROMA_URL": settings.chroma_url}
     children, outputs = [], [tmp_path / "first.out", tmp_path / "second.out"]
     for output in outputs:
         with output.open("wb") as out:
@@ -207,7 +207,7 @@ def test_a_catalog_that_stays_locked_ends_the_run_with_nothing_written(settings,
     stream.send(events_of(NOW), chats())
     before = texts(lakehouse, "messages", NOW), indexed(index, NOW)
     catalog = f"sqlite:///{settings.data_dir / 'lakehouse' / 'catalog.sqlite'}?timeout=0.5"
-    hasty = load(data_dir=settings.data_dir, chroma=settings.chroma, catalog=catalog)
+    hasty = load(data_dir=settings.data_dir, chroma_url=settings.chroma_url, iceberg_catalog=catalog)
     with _Locking(settings) as locking, pytest.raises(Unavailable, match="catalog"):
         run(hasty, progress=locking.take)
     assert (texts(lakehouse, "messages", NOW), indexed(index, NOW)) == before

@@ -116,7 +116,7 @@ def _refuse_of_others(table: Table, root: str, spare: Iterable[_File]) -> None:
             raise Misconfigured(
                 f"lakehouse: the folder {root} of {name} also holds the table {theirs} of another catalog: no orphans "
                 f"are deleted; bring the catalog back that lists {theirs}, or give this one a warehouse of its own "
-                "(MMPLATFORM_WAREHOUSE, MMPLATFORM_NAMESPACE)"
+                "(MMPLATFORM_ICEBERG_WAREHOUSE, MMPLATFORM_ICEBERG_NAMESPACE)"
             )
     made_at = _made_at(table)
     rows = (file for file in spare if file.path.endswith(".parquet") and file.written_at < made_at)

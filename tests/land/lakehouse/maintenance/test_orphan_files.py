@@ -134,7 +134,9 @@ def test_a_folder_that_holds_another_table_is_nobodys_to_clean(lakehouse):
 def test_a_table_that_another_catalog_has_in_the_same_folder_is_not_taken_for_orphans(lakehouse, tmp_path):
     land(lakehouse, 0, 1, 2)
     alive = everything(lakehouse)
-    other = Lakehouse.open(load(data_dir=tmp_path / "other", warehouse=str(tmp_path / "lakehouse" / "warehouse")))
+    other = Lakehouse.open(
+        load(data_dir=tmp_path / "other", iceberg_warehouse=str(tmp_path / "lakehouse" / "warehouse"))
+    )
     other.ensure_tables()
     assert folder(other) == folder(lakehouse)
     for one, another in ((lakehouse, other), (other, lakehouse)):
