@@ -253,7 +253,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, default=60, help="of the surge")
     parser.add_argument("--before", type=float, default=20, help="seconds of calm")
     parser.add_argument("--after", type=float, default=120, help="seconds behind it")
-    parser.add_argument("--policy", choices=["buffer", "slow", "shed"], default="slow")
+    parser.add_argument("--policy", choices=["buffer", "throttle", "shed"], default="throttle")
     parser.add_argument("--high-water", type=int, default=2000, help="chats behind; low water is half of it")
     parser.add_argument("--derivers", type=int, default=1, help="of chats")
     parser.add_argument("--seed", type=int, default=int(time.time()))

@@ -15,6 +15,7 @@ from assets.checks.hours import Hour
 from mmplatform.events import BlobRef, utc_now
 from mmplatform.modalities import MODALITIES, PASSAGES_TABLE, TABLE_OF_ARTIFACT, ModalitySpec
 from mmplatform.settings import Settings
+from mmplatform.settings.backpressure import Thresholds
 from quality.checks.lag import Marks, water
 from quality.checks.lineage_complete import Bytes, sample, traced
 from quality.checks.offset_gaps import gapless, holes
@@ -48,7 +49,8 @@ def table_checks() -> list[dg.AssetChecksDefinition]:
 
 def marks_of(settings: Settings, modality: str) -> Marks:
     """The gateway's water marks of a modality."""
-    return Marks(high=getattr(settings, f"{modality}_high_water"), low=getattr(settings, f"{modality}_low_water"))
+    thresholds: Thresholds = getattr(settings, modality)
+    return Marks(high=thresholds.high_water, low=thresholds.low_water)
 
 
 def _watermark(table: str, sources: tuple[str, ...]) -> dg.AssetChecksDefinition:

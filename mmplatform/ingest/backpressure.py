@@ -31,7 +31,6 @@ from mmplatform.ingest.backpressure_policy import (
 from mmplatform.kafka.topics import deriver_group, topic_name
 from mmplatform.modalities import MODALITIES
 from mmplatform.settings import Settings
-from mmplatform.settings.backpressure import Policy
 
 WATCH_INTERVAL_S: Final = 1.0
 _SMOOTHING: Final = 0.3

@@ -14,8 +14,6 @@ import math
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from mmplatform.settings.backpressure import Policy
-
 Exceeded = Literal["lag", "age"]
 Decision = Literal["accept", "slow", "shed"]
 

@@ -9,43 +9,63 @@ An empty variable is an unset one: `MMPLATFORM_DATA_DIR=` would otherwise be the
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Final, Literal
+from typing import Any, Final, NamedTuple
 
-from pydantic import AfterValidator, Field, SecretStr, ValidationError
+from pydantic import BaseModel, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from mmplatform.errors import Misconfigured
-from mmplatform.settings.backpressure import MarkSettings
+from mmplatform.settings.backpressure import BackpressureSettings
+from mmplatform.settings.dagster import DagsterSettings
+from mmplatform.settings.gateway import GatewaySettings
+from mmplatform.settings.kafka_bootstrap_servers import KafkaSettings
+from mmplatform.settings.models import ModelSettings
+from mmplatform.settings.openlineage_url import LineageSettings
+from mmplatform.settings.renamed import refuse_renamed
+from mmplatform.settings.stores import StoreSettings
+from mmplatform.settings.workers import WorkerSettings
 
-DETECT_LANGUAGE: Final = "auto"
-"""How the environment says that the language is to be detected; in the settings it is empty."""
-
-
-def _database(address: SecretStr) -> SecretStr:
-    # Without a driver in it SQLAlchemy looks for another one than the extra installs.
-    if address.get_secret_value() and not address.get_secret_value().startswith("postgresql+psycopg2://"):
-        raise ValueError("must look like postgresql+psycopg2://user:password@host:port/database")
-    return address
-
-
-def _detected_when_auto(language: str) -> str:
-    return "" if language.strip().lower() == DETECT_LANGUAGE else language
+PREFIX: Final = "MMPLATFORM_"
 
 
-class Settings(MarkSettings, BaseSettings):
+class Setting(NamedTuple):
+    """One variable: its name without the prefix, in small letters, and its value."""
+
+    name: str
+    value: Any
+    description: str
+
+
+class Settings(
+    DagsterSettings,
+    LineageSettings,
+    BackpressureSettings,
+    WorkerSettings,
+    GatewaySettings,
+    ModelSettings,
+    StoreSettings,
+    KafkaSettings,
+    BaseSettings,
+):
     """Settings of one process, from ``MMPLATFORM_*`` variables."""
 
-    model_config = SettingsConfigDict(env_prefix="MMPLATFORM_", env_ignore_empty=True, extra="ignore", frozen=True)
-
-    data_dir: Path = Field(
-        default=Path(".mmplatform"), description="Where the embedded stack keeps its data, logs and run files."
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX,
+        env_ignore_empty=True,
+        # MMPLATFORM_CHAT_HIGH_WATER is ``chat.high_water``; the thresholds that are not set keep their defaults.
+        env_nested_delimiter="_",
+        env_nested_max_split=1,
+        nested_model_default_partial_update=True,
+        extra="ignore",
+        frozen=True,
     )
 
     kafka_bootstrap_servers: str = Field(
         default="", description="Bootstrap servers, `host:port,…`; empty: the embedded broker."
     )
-    kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
+    kafka_security_protocol: Literal[PLAINTEXT, SSL, SASL_PLAINTEXT, SASL_SSL] = Field(
         default="PLAINTEXT", description="How to talk to Kafka."
     )
     kafka_sasl_mechanism: str = Field(default="", description="For example `PLAIN` or `SCRAM-SHA-512`.")
@@ -235,10 +255,8 @@ class Settings(MarkSettings, BaseSettings):
         default=False,
         description="Load everything, then wait for SIGUSR1 before taking work: how `mmplatform restart` hands over.",
     )
-    log_level: Literal["debug", "info", "warning", "error"] = Field(
-        default="info", description="Least level that is logged."
-    )
-    log_format: Literal["console", "json"] = Field(default="console", description="How log lines look.")
+    log_level: Literal[debug, info, warning, error] = Field(default="info", description="Least level that is logged.")
+    log_format: Literal[console, json] = Field(default="console", description="How log lines look.")
 
     @property
     def models_path(self) -> Path:
@@ -258,10 +276,25 @@ class Settings(MarkSettings, BaseSettings):
         folder = Path(self.iceberg_warehouse) if self.iceberg_warehouse else self.data_dir / "lakehouse" / "warehouse"
         return str(folder.absolute())
 
+    def flattened(self) -> Iterator[Setting]:
+        """Every setting as the variable that sets it; nested models field by field."""
+        for name, field in type(self).model_fields.items():
+            value = getattr(self, name)
+            if not isinstance(value, BaseModel):
+                yield Setting(name, value, field.description or "")
+                continue
+            for inner, described in type(value).model_fields.items():
+                yield Setting(f"{name}_{inner}", getattr(value, inner), described.description or "")
+
+
+def secret_text(value: object) -> object:
+    """A setting's value with a secret in the clear."""
+    return value.get_secret_value() if isinstance(value, SecretStr) else value
+
 
 def env_var_name(setting: str) -> str:
     """The variable that holds a setting, empty when it is unset: for those who pass on its name and not its value."""
-    name = f"MMPLATFORM_{setting.upper()}"
+    name = f"{PREFIX}{setting.upper()}"
     return name if os.environ.get(name) else ""
 
 
@@ -269,13 +302,16 @@ def load(**overrides: object) -> Settings:
     """Read the environment.
 
     Raises:
-        Misconfigured: a variable has a wrong value; the message names it.
+        Misconfigured: a variable has a wrong value, or an old name; the message names it.
     """
+    if unknown := overrides.keys() - Settings.model_fields.keys():
+        raise TypeError(f"no such settings: {', '.join(sorted(unknown))}")
+    refuse_renamed(os.environ, PREFIX)
     try:
         return Settings(**overrides)  # type: ignore[arg-type]
     except ValidationError as error:
         wrong = "; ".join(
-            f"MMPLATFORM_{'_'.join(str(part) for part in e['loc']).upper()}: {e['msg']}"
+            f"{PREFIX}{'_'.join(str(part) for part in e['loc']).upper()}: {e['msg']}"
             for e in error.errors(include_input=False, include_url=False)
         )
         raise Misconfigured(f"wrong settings: {wrong} (see docs/reference/configuration.md)") from None

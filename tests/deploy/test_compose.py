@@ -9,9 +9,10 @@ import jsonschema
 import pytest
 import yaml
 
-from mmplatform.settings import Settings, load
+from mmplatform.settings import load
 from tests.deploy.manifests import DEPLOY, ROOT, cluster
 from tests.deploy.test_manifests import FOREIGN, command_of
+from tests.setting_names import SETTING_NAMES
 
 VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
 COMPOSE = yaml.safe_load((DEPLOY / "compose.yaml").read_text())
@@ -37,7 +38,7 @@ def test_it_starts_what_a_cluster_starts():
 @pytest.mark.parametrize("name", [name for name in OURS if name != "chroma"])
 def test_every_process_has_settings_that_it_takes(name, monkeypatch):
     given = OURS[name]["environment"]
-    assert set(given) <= {f"MMPLATFORM_{each.upper()}" for each in Settings.model_fields} | FOREIGN
+    assert set(given) <= {f"MMPLATFORM_{each.upper()}" for each in SETTING_NAMES} | FOREIGN
     for variable, value in given.items():
         assert isinstance(value, str)
         monkeypatch.setenv(variable, value)

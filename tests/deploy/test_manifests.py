@@ -17,6 +17,7 @@ from mmplatform.local.services.dagster_home import aws_environment
 from mmplatform.settings import Settings, load
 from mmplatform.worker import WORKERS
 from tests.deploy.manifests import DEPLOY, OVERLAYS, ROOT, cluster, secret_files, selects
+from tests.setting_names import SETTING_NAMES
 
 FOREIGN = {
     "HOME", "PYTHONUNBUFFERED", "NO_COLOR", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "POLARS_MAX_THREADS",
@@ -82,7 +83,7 @@ def test_every_process_of_the_platform_is_there(found):
 
 @each_overlay
 def test_every_variable_is_a_setting_or_another_programs(found):
-    settings = {f"MMPLATFORM_{name.upper()}" for name in Settings.model_fields}
+    settings = {f"MMPLATFORM_{name.upper()}" for name in SETTING_NAMES}
     for name, _, container in found.containers():
         assert set(found.environment(container, secret_files())) <= settings | FOREIGN, name
 

@@ -155,20 +155,20 @@ async def test_a_surge_is_throttled_before_the_next_observation_of_the_lag(tmp_p
 
 
 async def test_a_modality_that_is_behind_answers_429_and_the_others_go_on(gateway):
-    gateway.deps.gates["chat"].observe(gateway.settings.chat_high_water)
+    gateway.deps.gates["chat"].observe(gateway.settings.chat.high_water)
     answer = await post(gateway, chat_body())
     assert_problem(answer, 429)
     assert int(answer.headers["retry-after"]) >= 1
     end = await gateway.http.post("/v1/calls/c1/end", json={"subject_id": "s1"})
     assert end.status_code == 202
-    gateway.deps.gates["chat"].observe(gateway.settings.chat_low_water)
+    gateway.deps.gates["chat"].observe(gateway.settings.chat.low_water)
     assert (await post(gateway, chat_body())).status_code == 202
 
 
 async def test_a_throttled_source_learns_the_backlog(gateway):
     gateway.deps.gates["chat"].observe(10**6, 12.34)
     body = (await post(gateway, chat_body())).json()
-    low = gateway.settings.chat_low_water
+    low = gateway.settings.chat.low_water
     assert {name: body[name] for name in ("lag", "oldest_s", "low_water")} == {
         "lag": 10**6,
         "oldest_s": 12.3,

@@ -25,7 +25,7 @@ import select, sys, time
 from mmplatform.errors import PlatformError
 from mmplatform.kafka.reader import ReplayLog
 from mmplatform.settings import load
-log = ReplayLog(load(kafka=sys.argv[1]), timeout_s=1.0)
+log = ReplayLog(load(kafka_bootstrap_servers=sys.argv[1]), timeout_s=1.0)
 while not select.select([sys.stdin], [], [], 0.005)[0]:
     try:
         print("lag", sum(log.lag("{GROUP}", ["{TOPIC}"])["{TOPIC}"].values()), flush=True)

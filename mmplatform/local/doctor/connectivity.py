@@ -59,7 +59,7 @@ def _configured(settings: Settings) -> Iterator[tuple[str, list[tuple[str, int]]
     if settings.iceberg_catalog.startswith(("postgresql", "rest+")):
         yield "iceberg_catalog", _addresses([settings.iceberg_catalog], _DEFAULT_PORTS)
     if database := settings.dagster_postgres_url.get_secret_value():
-        yield "dagster_postgres", _addresses([database], _DEFAULT_PORTS)
+        yield "dagster_postgres_url", _addresses([database], _DEFAULT_PORTS)
 
 
 def _addresses(urls: list[str], default_ports: Mapping[str, int]) -> list[tuple[str, int]]:

@@ -10,9 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from pydantic import SecretStr
-
 from mmplatform.settings import DETECT_LANGUAGE, Settings
+from mmplatform.settings.environment import secret_text
 
 COOKIE_VARIABLE: Final = "MMPLATFORM_STACK"
 """Every process of one run carries this variable, so that descendants are recognised whatever session they are in."""
@@ -53,7 +52,7 @@ def worker_environment(
         "metrics_port": metrics_port,
         "worker_instance_id": instance,
     }
-    values = {name: getattr(settings, name) for name in type(settings).model_fields} | own
+    values = {setting.name: setting.value for setting in settings.flattened()} | own
     # Line by line into a log file: without this a worker's last words before a crash stay in its buffer.
     return {"PYTHONUNBUFFERED": "1", **_SINGLE_THREADED, **FEW_ARENAS} | {
         f"MMPLATFORM_{name.upper()}": _text(name, value) for name, value in values.items() if value is not None
@@ -61,8 +60,7 @@ def worker_environment(
 
 
 def _text(name: str, value: object) -> str:
-    if isinstance(value, SecretStr):
-        return value.get_secret_value()
+    value = secret_text(value)
     if name in _PATHS and isinstance(value, Path):
         return str(value.absolute())
     if name == "openlineage_url" and str(value).startswith(_FILE):  # Dagster runs in a folder of its own

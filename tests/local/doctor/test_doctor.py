@@ -235,7 +235,7 @@ def test_dagsters_database_is_reached_and_its_password_never_shown(settings):
         listening.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{listening.getsockname()[1]}"
         there = settings.model_copy(
-            update={"dagster_postgres": SecretStr(f"postgresql+psycopg2://dagster:very-secret@{address}/dagster")}
+            update={"dagster_postgres_url": SecretStr(f"postgresql+psycopg2://dagster:very-secret@{address}/dagster")}
         )
         assert found(there, "reach dagster_postgres").status == "failed"  # bound, and not listening yet
         listening.listen()

@@ -4,13 +4,14 @@ import pytest
 
 from mmplatform.local.services.environment import Addresses, worker_environment
 from mmplatform.settings import Settings, load
+from tests.setting_names import SETTING_NAMES
 
 ADDRESSES = Addresses("127.0.0.1:1234", "http://127.0.0.1:5678", 8081)
 
 
 @pytest.fixture(autouse=True)
 def _no_settings_from_outside(monkeypatch):
-    for name in Settings.model_fields:
+    for name in SETTING_NAMES:
         monkeypatch.delenv(f"MMPLATFORM_{name.upper()}", raising=False)
 
 
