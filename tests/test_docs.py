@@ -12,7 +12,7 @@ import typer
 from mmplatform.cli.main import app
 from mmplatform.cli.schemas import schemas, text_of
 from mmplatform.modalities import ARTIFACTS_TOPIC, DEAD_LETTERS_TOPIC, MODALITIES, QUARANTINE_TOPIC, TABLES
-from mmplatform.settings.environment import secret_text
+from mmplatform.settings.environment import Settings, secret_text
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"

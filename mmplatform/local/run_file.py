@@ -136,7 +136,7 @@ def with_chroma_address(settings: Settings) -> Settings:
     Raises:
         Unavailable: none is configured, and no stack runs.
     """
-    return _with_address(settings, "chroma", "index")
+    return _with_address(settings, "chroma_url", "index")
 
 
 def with_kafka_address(settings: Settings) -> Settings:
@@ -145,7 +145,7 @@ def with_kafka_address(settings: Settings) -> Settings:
     Raises:
         Unavailable: none is configured, and no stack runs.
     """
-    return _with_address(settings, "kafka", "log")
+    return _with_address(settings, "kafka_bootstrap_servers", "log")
 
 
 def _with_address(

@@ -20,9 +20,9 @@ from mmplatform.errors import Misconfigured
 from mmplatform.settings.backpressure import BackpressureSettings
 from mmplatform.settings.dagster import DagsterSettings
 from mmplatform.settings.gateway import GatewaySettings
-from mmplatform.settings.kafka_bootstrap_servers import KafkaSettings
+from mmplatform.settings.kafka import KafkaSettings
+from mmplatform.settings.lineage import LineageSettings
 from mmplatform.settings.models import ModelSettings
-from mmplatform.settings.openlineage_url import LineageSettings
 from mmplatform.settings.renamed import refuse_renamed
 from mmplatform.settings.stores import StoreSettings
 from mmplatform.settings.workers import WorkerSettings
