@@ -60,9 +60,9 @@ class Cursor(BaseModel):
     minimum_interval_seconds=EVERY_S,
     default_status=dg.DefaultSensorStatus.RUNNING,
     description=(
-        "Tells the lineage backend (MMPLATFORM_OPENLINEAGE_URL) of every run that started or ended, with what its steps read "
-        f"and wrote and what their checks found, at most {MOST} changes in a tick. It starts nothing and no run waits "
-        "for it. The stream tells of its own landings without it."
+        "Tells the lineage backend (MMPLATFORM_OPENLINEAGE_URL) of every run that started or ended, with what its "
+        f"steps read and wrote and what their checks found, at most {MOST} changes in a tick. It starts nothing and no "
+        "run waits for it. The stream tells of its own landings without it."
     ),
 )
 def lineage_sensor(context: dg.SensorEvaluationContext, lineage: LineageResource) -> dg.SensorResult:

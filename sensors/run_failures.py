@@ -18,8 +18,8 @@ EVERY_S: Final = 30
     minimum_interval_seconds=EVERY_S,
     default_status=dg.DefaultSensorStatus.RUNNING,
     description=(
-        "Posts each failed run to MMPLATFORM_ALERT_WEBHOOK_URL: job, run id, type of the error and a link. A webhook that "
-        "is away costs the alert and nothing else."
+        "Posts each failed run to MMPLATFORM_ALERT_WEBHOOK_URL: job, run id, type of the error and a link. A webhook "
+        "that is away costs the alert and nothing else."
     ),
 )
 def failures_sensor(context: dg.RunFailureSensorContext, alerts: AlertsResource) -> dg.SkipReason | None:

@@ -26,8 +26,8 @@ class Keeping(dg.Config):
 @upkeep(
     "event_log",
     "Dagster's own database, pruned: runs that ended, asset events and evaluations of checks that are older than "
-    "MMPLATFORM_DAGSTER_EVENT_RETENTION_DAYS go, the newest of each partition and check stays. Says rows and bytes. Ticks go by "
-    "`retention` in dagster.yaml.",
+    "MMPLATFORM_DAGSTER_EVENT_RETENTION_DAYS go, the newest of each partition and check "
+    "stays. Says rows and bytes. Ticks go by `retention` in dagster.yaml.",
     {"dagster", "python"},
 )
 def event_log(

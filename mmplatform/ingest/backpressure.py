@@ -31,6 +31,7 @@ from mmplatform.ingest.backpressure_policy import (
 from mmplatform.kafka.topics import deriver_group, topic_name
 from mmplatform.modalities import MODALITIES
 from mmplatform.settings import Settings
+from mmplatform.settings.backpressure import BackpressurePolicy, Thresholds
 
 WATCH_INTERVAL_S: Final = 1.0
 _SMOOTHING: Final = 0.3
@@ -61,7 +62,7 @@ class BackpressureGate:
         modality: str,
         thresholds: BackpressureThresholds,
         *,
-        policy: Policy = "slow",
+        policy: BackpressurePolicy = "throttle",
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.modality = modality
@@ -110,9 +111,9 @@ class BackpressureGate:
             Busy: it does not; ``retry_after`` is the expected time to low water, 1 to 60 s.
         """
         decision = decide(self.policy, is_behind=self.closed)
-        if self.policy == "slow" and not self.closed and self.backlog is not None:
+        if self.policy == "throttle" and not self.closed and self.backlog is not None:
             self._check_since_observation(self.backlog)
-        if decision == "slow":
+        if decision == "throttle":
             backlog, low = self.backlog or DeriverBacklog(0), self._thresholds.low
             raise Busy(
                 f"{self.modality} is {backlog.lag} events behind, the oldest for {backlog.age_s:.0f} s, and accepts no "
@@ -152,16 +153,16 @@ def open_gates(settings: Settings) -> dict[Modality, BackpressureGate]:
     return gates
 
 
-def policy_and_thresholds(settings: Settings, modality: Modality) -> tuple[Policy, BackpressureThresholds]:
+def policy_and_thresholds(settings: Settings, modality: Modality) -> tuple[BackpressurePolicy, BackpressureThresholds]:
     """Backpressure settings of one modality."""
+    configured: Thresholds = getattr(settings, modality)
     thresholds = BackpressureThresholds(
-        high_lag=getattr(settings, f"{modality}_high_water"),
-        low_lag=getattr(settings, f"{modality}_low_water"),
-        high_age_s=getattr(settings, f"{modality}_high_age_s"),
-        low_age_s=getattr(settings, f"{modality}_low_age_s"),
+        high_lag=configured.high_water,
+        low_lag=configured.low_water,
+        high_age_s=configured.high_water_age_s,
+        low_age_s=configured.low_water_age_s,
     )
-    policy: Policy = getattr(settings, f"{modality}_policy")
-    return policy, thresholds
+    return configured.backpressure_policy, thresholds
 
 
 async def watch_lag(

@@ -14,8 +14,10 @@ import math
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from mmplatform.settings.backpressure import BackpressurePolicy
+
 Exceeded = Literal["lag", "age"]
-Decision = Literal["accept", "slow", "shed"]
+Decision = Literal["accept", "throttle", "shed"]
 
 MIN_RETRY_AFTER_S: Final = 1.0
 MAX_RETRY_AFTER_S: Final = 60.0
@@ -63,7 +65,7 @@ def is_behind(backlog: DeriverBacklog, thresholds: BackpressureThresholds, *, wa
     return backlog.lag > thresholds.low.lag or too_old
 
 
-def decide(policy: Policy, *, is_behind: bool) -> Decision:
+def decide(policy: BackpressurePolicy, *, is_behind: bool) -> Decision:
     """Decide about an event that arrives now."""
     if not is_behind or policy == "buffer":
         return "accept"

@@ -56,8 +56,8 @@ def client_config(settings: Settings) -> dict[str, Any]:
     """
     if not settings.kafka_bootstrap_servers:
         raise Misconfigured(
-            "MMPLATFORM_KAFKA_BOOTSTRAP_SERVERS is empty: start the embedded broker with `mmplatform up`, which fills it in for its "
-            "workers, or set it to the bootstrap servers of a Kafka (host:port,…)"
+            "MMPLATFORM_KAFKA_BOOTSTRAP_SERVERS is empty: start the embedded broker with `mmplatform up`, which sets "
+            "it for its workers, or set it to the bootstrap servers of a Kafka (host:port,…)"
         )
     return {
         "bootstrap.servers": settings.kafka_bootstrap_servers,

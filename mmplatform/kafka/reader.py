@@ -146,9 +146,8 @@ class ReplayLog:
         topic_partitions: list[tuple[str, int]] = []
         for topic in topics:
             if topic not in existing:
-                raise Misconfigured(
-                    f"topic {topic} does not exist at {self._settings.kafka_bootstrap_servers}: start the gateway, which creates it"
-                )
+                servers = self._settings.kafka_bootstrap_servers
+                raise Misconfigured(f"topic {topic} does not exist at {servers}: start the gateway, which creates it")
             topic_partitions += [(topic, number) for number in sorted(existing[topic].partitions)]
         return topic_partitions
 

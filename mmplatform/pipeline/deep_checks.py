@@ -61,11 +61,15 @@ def looks(settings: Settings) -> dict[str, Callable[[Settings], str | Look]]:
 
 
 _MENDS: Final = {
-    "broker round trip": "see that the broker is up (`mmplatform status`) and MMPLATFORM_KAFKA_BOOTSTRAP_SERVERS names it",
+    "broker round trip": (
+        "see that the broker is up (`mmplatform status`) and MMPLATFORM_KAFKA_BOOTSTRAP_SERVERS names it"
+    ),
     "index canary": (
         "see that Chroma is up and has disk; when its files are lost: docs/how-to/runbook.md, the index is lost"
     ),
-    "lakehouse canary": "see that catalog and warehouse are there and writable (MMPLATFORM_ICEBERG_CATALOG, …_WAREHOUSE)",
+    "lakehouse canary": (
+        "see that catalog and warehouse are there and writable (MMPLATFORM_ICEBERG_CATALOG, …_WAREHOUSE)"
+    ),
     "blob canary": "see that the blob store is there and writable (MMPLATFORM_BLOB_STORE_URL, MMPLATFORM_DATA_DIR)",
 }
 _MODEL_MEND: Final = "pull the model again: delete its directory, then `mmplatform models pull`"

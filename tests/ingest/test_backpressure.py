@@ -172,9 +172,9 @@ async def test_the_watch_updates_each_gate_with_the_lag_of_its_derivers():
     settings = load(
         kafka_bootstrap_servers="x",
         topic_prefix="eu.",
-        chat_high_water=50,
-        call_high_water=60,
-        screenshot_high_water=10,
+        chat={"high_water": 50},
+        call={"high_water": 60},
+        screenshot={"high_water": 10},
     )
     gates, reader = open_gates(settings), Reader(60)
     watch = asyncio.create_task(watch_lag(settings, gates, reader, interval_s=0))
@@ -187,7 +187,7 @@ async def test_the_watch_updates_each_gate_with_the_lag_of_its_derivers():
 
 
 async def test_an_unknown_lag_keeps_the_last_state_and_the_watch_goes_on():
-    settings = load(kafka_bootstrap_servers="x", chat_high_water=50, chat_low_water=10)
+    settings = load(kafka_bootstrap_servers="x", chat={"high_water": 50, "low_water": 10})
     gates = {"chat": open_gates(settings)["chat"]}
     reader = Reader(60, Unavailable("away"), Unavailable("away"), 5)
     watch = asyncio.create_task(watch_lag(settings, gates, reader, interval_s=0))
@@ -260,6 +260,6 @@ def test_a_shedding_gate_gives_its_reasons_and_a_buffering_one_accepts_everythin
 
 
 def test_policies_and_thresholds_are_settings_of_each_modality():
-    settings = load(kafka_bootstrap_servers="x", call_policy="shed", call_high_age_s=7.0)
+    settings = load(kafka_bootstrap_servers="x", call={"backpressure_policy": "shed", "high_water_age_s": 7.0})
     assert policy_and_thresholds(settings, "call") == ("shed", BackpressureThresholds(1_000, 500, 7.0, 300.0))
-    assert policy_and_thresholds(settings, "chat") == ("slow", BackpressureThresholds(20_000, 10_000, 900.0, 300.0))
+    assert policy_and_thresholds(settings, "chat") == ("throttle", BackpressureThresholds(20_000, 10_000, 900.0, 300.0))

@@ -69,7 +69,7 @@ def test_an_age_threshold_of_zero_is_off():
 
 @pytest.mark.parametrize(
     ("policy", "calm", "pressed"),
-    [("buffer", "accept", "accept"), ("slow", "accept", "slow"), ("shed", "accept", "shed")],
+    [("buffer", "accept", "accept"), ("throttle", "accept", "throttle"), ("shed", "accept", "shed")],
 )
 def test_a_policy_matters_only_while_derivers_are_behind(policy, calm, pressed):
     assert decide(policy, is_behind=False) == calm

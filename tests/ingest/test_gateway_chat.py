@@ -147,7 +147,7 @@ async def test_a_failed_write_is_not_cached_and_can_be_repeated(gateway):
 
 
 async def test_a_surge_is_throttled_before_the_next_observation_of_the_lag(tmp_path):
-    async with memory_gateway(tmp_path, chat_high_water=3, chat_low_water=1) as gateway:
+    async with memory_gateway(tmp_path, chat={"high_water": 3, "low_water": 1}) as gateway:
         for event_id in ("e1", "e1", "e1", "e2", "e3"):  # a repeat is no event more
             assert (await post(gateway, chat_body(event_id=event_id))).status_code == 202
         assert_problem(await post(gateway, chat_body(event_id="e4")), 429)
@@ -177,7 +177,9 @@ async def test_a_throttled_source_learns_the_backlog(gateway):
 
 
 async def test_a_shed_event_is_stored_with_a_header_and_answered_as_shed(tmp_path):
-    async with memory_gateway(tmp_path, chat_policy="shed", call_policy="shed") as gateway:
+    async with memory_gateway(
+        tmp_path, chat={"backpressure_policy": "shed"}, call={"backpressure_policy": "shed"}
+    ) as gateway:
         assert not (await post(gateway, chat_body())).json()["shed"]
         gateway.deps.gates["chat"].observe(10**9)
         gateway.deps.gates["call"].observe(10**9)
@@ -195,7 +197,7 @@ async def test_a_shed_event_is_stored_with_a_header_and_answered_as_shed(tmp_pat
 
 
 async def test_a_modality_that_buffers_accepts_everything_and_counts_it(tmp_path):
-    async with memory_gateway(tmp_path, chat_policy="buffer") as gateway:
+    async with memory_gateway(tmp_path, chat={"backpressure_policy": "buffer"}) as gateway:
         gateway.deps.gates["chat"].observe(10**9, 5.0)
         answer = await post(gateway, chat_body())
         assert (answer.status_code, answer.json()["shed"]) == (202, False)

@@ -110,8 +110,8 @@ class SpaceLog:
         if there and space.name not in there:
             raise Misconfigured(
                 f"nobody has written down which embedder serves, and the index has passages of "
-                f"{', '.join(sorted(there))} only, none of {space.name}: start once with MMPLATFORM_EMBEDDING_MODEL naming "
-                "one that is there, and then `mmplatform embedder build` the other"
+                f"{', '.join(sorted(there))} only, none of {space.name}: start once with MMPLATFORM_EMBEDDING_MODEL "
+                "naming one that is there, and then `mmplatform embedder build` the other"
             )
         try:
             return self._publish(Spaces(revision=1, serving=space, changed_at=utc_now(), nonce=uuid.uuid4().hex))

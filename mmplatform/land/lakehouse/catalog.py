@@ -57,8 +57,8 @@ def properties(settings: Settings) -> dict[str, str]:
     if scheme == _GLUE:
         return {"type": "glue", "warehouse": settings.warehouse_location, **_aws(settings), **storage}
     raise Misconfigured(
-        "MMPLATFORM_ICEBERG_CATALOG must be postgresql+psycopg2://…, rest+http(s)://…, rest+sigv4+http(s)://… or glue://, "
-        "or empty for a local file"
+        "MMPLATFORM_ICEBERG_CATALOG must be postgresql+psycopg2://…, rest+http(s)://…, rest+sigv4+http(s)://… or "
+        "glue://, or empty for a local file"
     )
 
 
@@ -132,7 +132,8 @@ def catalog_errors(doing: str) -> Iterator[None]:
         ) from error
     except (UnauthorizedError, ForbiddenError, NoCredentialsError) as error:
         raise Misconfigured(
-            f"lakehouse: cannot {doing}: {type(error).__name__}; mend MMPLATFORM_ICEBERG_CATALOG_TOKEN or MMPLATFORM_S3_*_KEY"
+            f"lakehouse: cannot {doing}: {type(error).__name__}; correct "
+            "MMPLATFORM_ICEBERG_CATALOG_TOKEN or MMPLATFORM_S3_*_KEY"
         ) from error
     except (CommitFailedException, CommitStateUnknownException, ValidationException) as error:
         raise Unavailable(f"lakehouse: cannot {doing}: another writer was quicker too often; try again") from error

@@ -1,7 +1,7 @@
 """The table of services: what `mmplatform up` starts, what each one waits for, and how it shows that it is ready.
 
 Pure but for the claiming of ports, which is passed in: settings in, table out. A server whose address the user
-configured (``settings.kafka_bootstrap_servers``, ``settings.chroma_url``) is not in the table, and its users get that address.
+configured (``kafka_bootstrap_servers``, ``chroma_url``) is not in the table, and its users get that address.
 """
 
 from __future__ import annotations
