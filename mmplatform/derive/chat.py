@@ -1,10 +1,9 @@
-"""Chats: text → message → passages. Nothing but redaction and embedding is paid for, both by the micro-batch."""
+"""Chat deriver: text → message → passages. Only redaction and embedding cost compute, both per micro-batch."""
 
 from __future__ import annotations
 
 import hashlib
 import re
-import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Final
@@ -12,18 +11,19 @@ from typing import Any, Final
 import orjson
 
 from mmplatform.artifacts import ChatLocator, Message, Passage, Provenance, Stamps, artifact_id, summarise_pii
+from mmplatform.derive.memo_batch import memoised_batch
 from mmplatform.derive.passages import DerivedBatch, PassageDraft, make_passages
 from mmplatform.events import Arrival, ChatMessage, utc_now
 from mmplatform.ports import Embedder, Memo, Redacted, Redactor
 
 MAX_PASSAGE_CHARS: Final = 700
-"""Most characters of a passage: about 200 tokens of English prose, which the embedder reads whole."""
+"""About 200 tokens of English prose, which the embedder reads without truncation."""
 
 REDACTION_BATCH: Final = 32
-"""Messages that are redacted at once: while they are embedded, beside, the next ones are redacted."""
+"""Messages redacted at once: while they are embedded in a thread, the next ones are redacted."""
 
 _MAX_PASSAGE_TOKENS: Final = 200
-"""Most tokens of a passage by our estimate: stack traces, keys and other scripts have more tokens in 700 characters."""
+"""Estimated tokens of a passage: stack traces, keys and other scripts have more tokens in 700 characters."""
 
 _TOKENS: Final = re.compile(r"(?P<letters>[A-Za-z]+)|(?P<digits>[0-9]+)|[^\s]")
 _SENTENCE: Final = re.compile(r"(?<=[.!?…])\s+|\n+")
@@ -41,7 +41,7 @@ class ChatDeriver:
         self._memo = memo
 
     def derive(self, arrivals: Sequence[Arrival[ChatMessage]]) -> DerivedBatch:
-        """A message for each event, and a passage for each stretch of its redacted text.
+        """Derive a message from each event, and a passage from each stretch of its redacted text.
 
         The embedder runs outside of Python and takes twice the redactor's time, so it has a thread of its own.
         """
@@ -51,40 +51,38 @@ class ChatDeriver:
             return DerivedBatch((*messages, *self._passages(messages)))
         messages = []
         embedding: list[Future[list[Passage]]] = []
-        with ThreadPoolExecutor(1, thread_name_prefix="embed") as beside:
+        with ThreadPoolExecutor(1, thread_name_prefix="embed") as embedder_thread:
             for start in range(0, len(latest), REDACTION_BATCH):
                 if embedding and embedding[-1].done():
-                    embedding[-1].result()  # when it cannot embed, it is told before more is paid for
-                made = self._messages(latest[start : start + REDACTION_BATCH])
-                embedding.append(beside.submit(self._passages, made))
-                messages += made
-        return DerivedBatch((*messages, *(passage for made in embedding for passage in made.result())))
+                    embedding[-1].result()  # raises an embedder's error before more is redacted
+                batch = self._messages(latest[start : start + REDACTION_BATCH])
+                embedding.append(embedder_thread.submit(self._passages, batch))
+                messages += batch
+        return DerivedBatch((*messages, *(passage for future in embedding for passage in future.result())))
 
     def _messages(self, arrivals: Sequence[Arrival[ChatMessage]]) -> list[Message]:
         redacted, seconds = self._redact([arrival.event.text for arrival in arrivals])
-        return [
-            _message(arrival, clean, cost) for arrival, clean, cost in zip(arrivals, redacted, seconds, strict=True)
-        ]
+        return [_message(arrival, text, cost) for arrival, text, cost in zip(arrivals, redacted, seconds, strict=True)]
 
     def _passages(self, messages: Sequence[Message]) -> list[Passage]:
         drafts = [draft for message in messages for draft in _drafts(message)]
         return make_passages(drafts, self._embedder, self._memo)
 
     def _redact(self, texts: list[str]) -> tuple[list[Redacted], list[float]]:
-        """Redact what was not redacted before; the memo keeps the redacted text only."""
-        space = f"redact/{self._redactor.name}@{self._redactor.version}"
+        """Redact texts; the memo answers for repeated ones, and stores the redacted text only."""
         keys = [hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest() for text in texts]
-        known = {key: _redacted(value) for key, value in self._memo.get_many(space, keys).items()}
-        missing = {key: text for key, text in zip(keys, texts, strict=True) if key not in known}
-        started = time.perf_counter()
-        fresh = dict(zip(missing, self._redactor.redact(list(missing.values())), strict=True)) if missing else {}
-        share = (time.perf_counter() - started) / len(missing) if missing else 0.0
-        self._memo.put_many(space, {key: orjson.dumps(clean) for key, clean in fresh.items()})
-        known |= fresh
-        return [known[key] for key in keys], [share if key in missing else 0.0 for key in keys]
+
+        def compute(missing: dict[str, str]) -> dict[str, Redacted]:
+            return dict(zip(missing, self._redactor.redact(list(missing.values())), strict=True))
+
+        space = f"redact/{self._redactor.name}@{self._redactor.version}"
+        inputs = dict(zip(keys, texts, strict=True))
+        batch = memoised_batch(self._memo, space, inputs, compute, pack=orjson.dumps, unpack=_unpack)
+        seconds = [batch.seconds if key in batch.computed else 0.0 for key in keys]
+        return [batch.outputs[key] for key in keys], seconds
 
 
-def _message(arrival: Arrival[ChatMessage], clean: Redacted, seconds: float) -> Message:
+def _message(arrival: Arrival[ChatMessage], redacted: Redacted, seconds: float) -> Message:
     event = arrival.event
     return Message(
         artifact_id=artifact_id("message", event.event_id, 0),
@@ -101,22 +99,22 @@ def _message(arrival: Arrival[ChatMessage], clean: Redacted, seconds: float) -> 
             memo_hit=seconds == 0.0,
         ),
         role=event.role,
-        text=clean.text,
-        pii=summarise_pii(clean.entities),
+        text=redacted.text,
+        pii=summarise_pii(redacted.entities),
     )
 
 
 def _drafts(message: Message) -> Iterator[PassageDraft]:
     event_id = message.provenance.event_ids[0]
     for ordinal, (start, end) in enumerate(passage_spans(message.text)):
-        place = ChatLocator(event_id=event_id, role=message.role, start=start, end=end)
-        yield PassageDraft(message, ordinal, message.text[start:end], place)
+        locator = ChatLocator(event_id=event_id, role=message.role, start=start, end=end)
+        yield PassageDraft(message, ordinal, message.text[start:end], locator)
 
 
 def passage_spans(text: str, max_chars: int = MAX_PASSAGE_CHARS) -> Iterator[tuple[int, int]]:
-    """Stretches of a text, at most ``longest`` characters each, ended by sentences where there are any.
+    """Split a text into stretches of at most ``max_chars`` characters, at sentence ends where possible.
 
-    White space at their ends is left out; a text of nothing else has none.
+    White space at their ends is left out; a text of only white space has no stretch.
     """
     start = 0
     while start < len(text):
@@ -128,8 +126,8 @@ def passage_spans(text: str, max_chars: int = MAX_PASSAGE_CHARS) -> Iterator[tup
         start = end
 
 
-def _end(text: str, start: int, longest: int) -> int:
-    limit = _limit(text, start, longest)
+def _end(text: str, start: int, max_chars: int) -> int:
+    limit = _limit(text, start, max_chars)
     if limit == len(text):
         return limit
     borders = [found.end() for found in _SENTENCE.finditer(text, start, limit)]
@@ -139,9 +137,9 @@ def _end(text: str, start: int, longest: int) -> int:
     return space + 1 if space > start else limit
 
 
-def _limit(text: str, start: int, longest: int) -> int:
-    """How far a passage may reach: a token is about six letters of a word, two digits, or any other character."""
-    end = min(len(text), start + longest)
+def _limit(text: str, start: int, max_chars: int) -> int:
+    """Find the end of a passage: a token is about six letters of a word, two digits, or any other character."""
+    end = min(len(text), start + max_chars)
     if end - start <= _MAX_PASSAGE_TOKENS:
         return end
     tokens = 0
@@ -153,6 +151,6 @@ def _limit(text: str, start: int, longest: int) -> int:
     return end
 
 
-def _redacted(value: bytes) -> Redacted:
-    known: dict[str, Any] = orjson.loads(value)
-    return Redacted(known["text"], tuple(known["entities"]), tuple((a, b) for a, b in known["spans"]))
+def _unpack(_: str, packed: bytes) -> Redacted:
+    fields: dict[str, Any] = orjson.loads(packed)
+    return Redacted(fields["text"], tuple(fields["entities"]), tuple((start, end) for start, end in fields["spans"]))

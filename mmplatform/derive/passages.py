@@ -1,9 +1,8 @@
-"""What a deriver returns, and the passages that every deriver ends in."""
+"""Output of a deriver, and the passages that every deriver makes of its artifacts."""
 
 from __future__ import annotations
 
 import hashlib
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -22,13 +21,14 @@ from mmplatform.artifacts import (
     artifact_id,
     pack_vector,
 )
+from mmplatform.derive.memo_batch import memoised_batch
 from mmplatform.events import MODALITY_OF_KIND, Arrival, Event, utc_now
 from mmplatform.ports import Embedder, Memo
 
 
 @dataclass(frozen=True, slots=True)
 class DerivedBatch:
-    """The outcome of one micro-batch: every event is in an artifact, in quarantine, or held in a call's state."""
+    """Output of one micro-batch: every event is in an artifact, in quarantine, or in a call's state."""
 
     artifacts: tuple[Artifact, ...] = ()
     quarantined: tuple[Quarantined, ...] = ()
@@ -36,7 +36,7 @@ class DerivedBatch:
 
 @dataclass(frozen=True, slots=True)
 class PassageDraft:
-    """A span of an artifact's redacted text that is to be found, before it has its vector."""
+    """Span of an artifact's redacted text, to be indexed once it has its vector."""
 
     source: Message | Utterance | Caption
     ordinal: int
@@ -45,7 +45,7 @@ class PassageDraft:
 
 
 def quarantine(arrival: Arrival[Event], *, contract: str, reasons: Sequence[str]) -> Quarantined:
-    """Set an event aside. ``reasons`` must not quote the event's text."""
+    """Quarantine an event. ``reasons`` must not quote the event's text."""
     event = arrival.event
     return Quarantined(
         quarantine_id=artifact_id("quarantined", event.event_id, 0),
@@ -62,38 +62,40 @@ def quarantine(arrival: Arrival[Event], *, contract: str, reasons: Sequence[str]
 
 
 def make_passages(drafts: Sequence[PassageDraft], embedder: Embedder, memo: Memo) -> list[Passage]:
-    """Embed the drafts in one batch and give them ids. A text that was embedded before is not paid for again."""
+    """Embed the drafts in one batch and give them ids."""
     if not drafts:
         return []
-    found = embed([draft.text for draft in drafts], embedder, memo)
-    return [_passage(draft, each.vector, embedder, each.seconds) for draft, each in zip(drafts, found, strict=True)]
+    embedded = embed([draft.text for draft in drafts], embedder, memo)
+    return [_passage(draft, text.vector, embedder, text.seconds) for draft, text in zip(drafts, embedded, strict=True)]
 
 
 @dataclass(frozen=True, slots=True)
 class EmbeddedText:
-    """A text's vector; ``seconds`` is its share of the model's time, zero where the memo knew it."""
+    """Vector of a text; ``seconds`` is its share of the model's time, zero when the memo answered."""
 
     vector: Vector
     seconds: float
 
 
 def embed(texts: Sequence[str], embedder: Embedder, memo: Memo) -> list[EmbeddedText]:
-    """The vectors of texts; only what the memo does not know is paid for, and remembered."""
-    space = space_name(embedder)
+    """Embed texts; the same text is embedded once, and the memo answers from then on."""
     keys = [hashlib.sha256(text.encode()).hexdigest() for text in texts]
-    known = dict(memo.get_many(f"embed/{space}", keys))
-    missing = {key: text for key, text in zip(keys, texts, strict=True) if key not in known}
-    started = time.perf_counter()
-    fresh = embedder.embed(list(missing.values()))
-    share = (time.perf_counter() - started) / len(missing) if missing else 0.0
-    new = {key: vector.astype("<f4").tobytes() for key, vector in zip(missing, fresh, strict=True)}
-    memo.put_many(f"embed/{space}", new)
-    known |= new
-    return [EmbeddedText(np.frombuffer(known[key], dtype="<f4"), share if key in missing else 0.0) for key in keys]
+
+    def compute(missing: dict[str, str]) -> dict[str, bytes]:
+        vectors = embedder.embed(list(missing.values()))
+        return {key: vector.astype("<f4").tobytes() for key, vector in zip(missing, vectors, strict=True)}
+
+    space = f"embed/{space_name(embedder)}"
+    inputs = dict(zip(keys, texts, strict=True))
+    batch = memoised_batch(memo, space, inputs, compute, pack=bytes, unpack=lambda _, packed: packed)
+    return [
+        EmbeddedText(np.frombuffer(batch.outputs[key], dtype="<f4"), batch.seconds if key in batch.computed else 0.0)
+        for key in keys
+    ]
 
 
 def space_name(embedder: Embedder) -> str:
-    """``name@version``: what its vectors are compared within."""
+    """Name an embedder's vector space, ``name@version``: only vectors of one space are comparable."""
     return f"{embedder.name}@{embedder.version}"
 
 

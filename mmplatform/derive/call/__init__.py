@@ -1,1 +1,1 @@
-"""Calls: a fold over the chunks of one call into utterances and passages."""
+"""Calls: folds the chunks of one call into utterances and passages."""

@@ -1,4 +1,4 @@
-"""The audio behind a call's state: decoded chunks in a small cache, read again from the blobs when it is cold."""
+"""Audio of a call's chunks: decoded samples in a small cache, decoded again from the blobs on a miss."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from mmplatform.ports import Audio, Blobs
 MAX_CACHED_BYTES: Final = 64 * 2**20
 _SILENCE_PEAK: Final = 1e-3
 _DUAL_MONO_TOLERANCE: Final = 0.01
-"""Of the loudest sample: what two copies of one voice may differ by after a lossy codec."""
+"""Share of the loudest sample by which two copies of one voice may differ after a lossy codec."""
 
 
 @dataclass(frozen=True, slots=True)
 class DecodedChunk:
-    """A chunk at 16 kHz, shape ``(channels, samples)``; ``mixed``: all voices are on every channel (dual mono)."""
+    """Chunk at 16 kHz, shape ``(channels, samples)``; ``mixed``: every channel has all voices (dual mono)."""
 
     samples: Samples
     mixed: bool
 
 
 class CallAudioCache:
-    """Decoded chunks by content; the cache only saves time, so that a worker may lose it at any moment."""
+    """Decoded chunks by content. The cache only saves time: a worker may lose it at any moment."""
 
     def __init__(self, blobs: Blobs, *, max_bytes: int = MAX_CACHED_BYTES) -> None:
         self._blobs = blobs
@@ -37,7 +37,7 @@ class CallAudioCache:
         self._size = 0
 
     def decode(self, chunk: ChunkRef) -> DecodedChunk:
-        """The chunk's audio; the same voice on both channels is kept on the first only.
+        """Decode the chunk's audio; of dual mono only the first channel has the voice.
 
         Raises:
             Rejected: the blob is missing, damaged, or cannot be decoded.
@@ -50,40 +50,39 @@ class CallAudioCache:
         if key in self._cache:
             self._cache.move_to_end(key)
             return self._cache[key]
-        found = _without_dual_mono(decode(self._blobs.get(chunk.blob), chunk.blob.media_type))
-        self._cache[key] = found
-        self._size += found.samples.nbytes
+        decoded = _silence_dual_mono(decode(self._blobs.get(chunk.blob), chunk.blob.media_type))
+        self._cache[key] = decoded
+        self._size += decoded.samples.nbytes
         while self._size > self._max_bytes and len(self._cache) > 1:
-            _, dropped = self._cache.popitem(last=False)
-            self._size -= dropped.samples.nbytes
-        return found
+            _, evicted = self._cache.popitem(last=False)
+            self._size -= evicted.samples.nbytes
+        return decoded
 
     def channel(self, run: Sequence[ChunkRef], channel: int, from_s: float) -> Audio:
-        """One channel of chunks that follow each other, from ``from_s`` to the end of the last one.
+        """Join one channel of contiguous chunks, from ``from_s`` to the end of the last one.
 
-        Each chunk lies where it says that it starts: the end of one that reaches into the next gives way (an encoder's
-        padding), and a small hole is silence. A chunk that lacks the channel is silent on it.
+        Each chunk is placed at its declared start: one that reaches into the next is cut (an encoder's padding), and a
+        small hole is silence. A chunk without the channel is silent on it.
         """
         first = round(from_s * SAMPLE_RATE)
-        laid = np.zeros(max(round(run[-1].end_s * SAMPLE_RATE) - first, 0), dtype=np.float32)
+        joined = np.zeros(max(round(run[-1].end_s * SAMPLE_RATE) - first, 0), dtype=np.float32)
         for chunk in run:
             samples = self.decode(chunk).samples
-            at = round(chunk.start_s * SAMPLE_RATE) - first
-            if channel >= samples.shape[0] or at >= laid.size:
+            offset = round(chunk.start_s * SAMPLE_RATE) - first
+            if channel >= samples.shape[0] or offset >= joined.size:
                 continue
-            part = samples[channel, max(-at, 0) : laid.size - at]
-            laid[max(at, 0) : max(at, 0) + part.size] = part
-        return laid
+            part = samples[channel, max(-offset, 0) : joined.size - offset]
+            joined[max(offset, 0) : max(offset, 0) + part.size] = part
+        return joined
 
 
-def _without_dual_mono(samples: Samples) -> DecodedChunk:
+def _silence_dual_mono(samples: Samples) -> DecodedChunk:
+    """Silence every channel that copies the first one."""
     loudest = float(np.abs(samples[0]).max())
     mixed = False
     for channel in range(1, samples.shape[0]):
-        if (
-            loudest > _SILENCE_PEAK
-            and float(np.abs(samples[channel] - samples[0]).max()) <= _DUAL_MONO_TOLERANCE * loudest
-        ):
+        difference = float(np.abs(samples[channel] - samples[0]).max())
+        if loudest > _SILENCE_PEAK and difference <= _DUAL_MONO_TOLERANCE * loudest:
             samples[channel] = 0.0
             mixed = True
     return DecodedChunk(samples, mixed)

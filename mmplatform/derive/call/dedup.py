@@ -1,10 +1,11 @@
-"""Which chunks of a call were taken in, and with which audio.
+"""Chunk deduplicator: which chunks of a call were accepted, and with which audio.
 
-A source that repeats itself sends the same audio under a chunk's number: a duplicate. One that numbers anew under the
-same call sends other audio, which must not vanish as a duplicate. So of each chunk that was taken in a mark of its
-audio is kept, in pages. At most two pages lie in the call's state: the one that the call is at, and the one in which a
-late source fills a gap. The others lie in the memo under their content's hash, so that an hour of 1 s chunks costs the
-state 2 kB, and 0.4 kB when the call is over. What the memo forgot is not known any more, and is said to be so.
+A source that repeats itself sends the same audio under a chunk's index: a duplicate. One that restarts its numbering
+under the same call sends other audio, which must not be dropped as a duplicate. So a fingerprint of each accepted
+chunk's audio is stored, in pages. At most two pages lie in the call's state: the current one, and the one in which a
+late source fills a gap. The others are spilled into the memo under their content's hash, so that an hour of 1 s chunks
+costs the state 2 kB, and 0.4 kB when the call is over. A page that the memo lost makes its chunks unknown, and the
+reason of their quarantine says so.
 """
 
 from __future__ import annotations
@@ -19,18 +20,18 @@ PAGE_CHUNKS: Final = 256
 """Chunks in a page."""
 
 MAX_SPILLED_PAGES: Final = 4096
-"""Pages whose place in the memo is remembered: a million chunks, of a longer call the last ones."""
+"""Pages whose memo key is stored: a million chunks, of a longer call the last ones."""
 
 _MAX_OPEN_PAGES: Final = 2
 _FINGERPRINT_CHARS: Final = 6
-"""Hex digits of the audio's SHA-256: one in 16 million other chunks passes for a repetition."""
+"""Hex digits of the audio's SHA-256: one in 16 million other chunks passes for a duplicate."""
 
 _MEMO_SPACE: Final = "call-chunks@1"
 _NO_FINGERPRINT: Final = "." * _FINGERPRINT_CHARS
 
 
 def audio_fingerprint(chunk: ChunkRef) -> str:
-    """What tells a chunk's audio from other audio."""
+    """Shorten the hash of a chunk's audio."""
     return chunk.blob.sha256[:_FINGERPRINT_CHARS]
 
 
@@ -40,40 +41,38 @@ class ChunkDeduplicator:
     def __init__(self, memo: Memo) -> None:
         self._memo = memo
 
-    def find(self, taken: AcceptedChunks, index: int) -> str | None:
-        """The mark under which a chunk was taken in; None when it was not, or when nobody knows any more."""
-        number, at = divmod(index, PAGE_CHUNKS)
-        mark = self._fingerprints(taken, number)[at * _FINGERPRINT_CHARS : (at + 1) * _FINGERPRINT_CHARS]
-        return mark if mark not in {"", _NO_FINGERPRINT} else None
+    def find(self, accepted: AcceptedChunks, index: int) -> str | None:
+        """Find the fingerprint of an accepted chunk; None when it was not accepted, or its page is lost."""
+        number, slot = divmod(index, PAGE_CHUNKS)
+        fingerprint = self._fingerprints(accepted, number)[slot * _FINGERPRINT_CHARS : (slot + 1) * _FINGERPRINT_CHARS]
+        return fingerprint if fingerprint not in {"", _NO_FINGERPRINT} else None
 
-    def add(self, taken: AcceptedChunks, chunk: ChunkRef) -> AcceptedChunks:
-        """Remember that a chunk was taken in."""
-        number, at = divmod(chunk.index, PAGE_CHUNKS)
-        marks = self._fingerprints(taken, number).ljust((at + 1) * _FINGERPRINT_CHARS, ".")
-        page = FingerprintPage(
-            number=number,
-            marks=marks[: at * _FINGERPRINT_CHARS] + audio_fingerprint(chunk) + marks[(at + 1) * _FINGERPRINT_CHARS :],
-        )
-        others = tuple(other for other in taken.open if other.number != number)
-        kept = tuple(pair for pair in taken.kept if pair[0] != number)
-        return self.spill(AcceptedChunks(open=(page, *others), kept=kept), max_open=_MAX_OPEN_PAGES)
+    def add(self, accepted: AcceptedChunks, chunk: ChunkRef) -> AcceptedChunks:
+        """Add an accepted chunk."""
+        number, slot = divmod(chunk.index, PAGE_CHUNKS)
+        start, end = slot * _FINGERPRINT_CHARS, (slot + 1) * _FINGERPRINT_CHARS
+        marks = self._fingerprints(accepted, number).ljust(end, ".")
+        page = FingerprintPage(number=number, marks=marks[:start] + audio_fingerprint(chunk) + marks[end:])
+        other_pages = tuple(other for other in accepted.open if other.number != number)
+        spilled = tuple(pair for pair in accepted.kept if pair[0] != number)
+        return self.spill(AcceptedChunks(open=(page, *other_pages), kept=spilled), max_open=_MAX_OPEN_PAGES)
 
-    def spill(self, taken: AcceptedChunks, *, max_open: int = 0) -> AcceptedChunks:
-        """Leave ``most`` open pages, those used last; the others, and all that are full, go into the memo."""
-        open_ = tuple(page for page in taken.open if not _is_full(page))[:max_open]
-        away = {page.number: page.marks for page in taken.open if page not in open_}
-        if not away:
-            return taken
-        keys = {number: hashlib.sha256(marks.encode()).hexdigest()[:16] for number, marks in away.items()}
-        self._memo.put_many(_MEMO_SPACE, {key: away[number].encode() for number, key in keys.items()})
-        kept = tuple(sorted((dict(taken.kept) | keys).items()))[-MAX_SPILLED_PAGES:]
-        return AcceptedChunks(open=open_, kept=kept)
+    def spill(self, accepted: AcceptedChunks, *, max_open: int = 0) -> AcceptedChunks:
+        """Write full pages, and all but the ``max_open`` last used ones, into the memo."""
+        open_pages = tuple(page for page in accepted.open if not _is_full(page))[:max_open]
+        to_spill = {page.number: page.marks for page in accepted.open if page not in open_pages}
+        if not to_spill:
+            return accepted
+        keys = {number: hashlib.sha256(marks.encode()).hexdigest()[:16] for number, marks in to_spill.items()}
+        self._memo.put_many(_MEMO_SPACE, {key: to_spill[number].encode() for number, key in keys.items()})
+        spilled = tuple(sorted((dict(accepted.kept) | keys).items()))[-MAX_SPILLED_PAGES:]
+        return AcceptedChunks(open=open_pages, kept=spilled)
 
-    def _fingerprints(self, taken: AcceptedChunks, number: int) -> str:
-        for page in taken.open:
+    def _fingerprints(self, accepted: AcceptedChunks, number: int) -> str:
+        for page in accepted.open:
             if page.number == number:
                 return page.marks
-        key = dict(taken.kept).get(number)
+        key = dict(accepted.kept).get(number)
         return self._memo.get_many(_MEMO_SPACE, [key]).get(key, b"").decode() if key else ""
 
 

@@ -1,16 +1,16 @@
-"""Calls: a fold over the events of one call, chunk by chunk, into utterances and passages.
+"""Call deriver: folds the events of one call, chunk by chunk, into utterances and passages.
 
-1. Order: chunks are taken in by index. One that comes early waits; one that is missing is waited for ``gap_s`` (by the
-   ``ingested_at`` of what comes after it, so that a replay decides the same) and then marked as a gap. The same audio
-   again is a duplicate; other audio under a number that was taken is set aside.
-2. Windows: on each channel, speech between pauses (``voice.py``), across chunk borders, never across a gap.
-3. Words: each closed window goes through ASR once; the memo answers when the same audio comes again.
-4. Redaction: before anything leaves. Then passages.
+1. Reassembly: chunks are appended by index. An early chunk waits. A missing one is waited for ``gap_timeout_s`` (by the
+   ``ingested_at`` of later chunks, so that a replay decides the same), then marked as a gap. The same audio again is a
+   duplicate; other audio under an accepted index is quarantined.
+2. Segmentation: on each channel, speech between pauses (``vad.py``), across chunk borders, never across a gap.
+3. Transcription: each closed window once; the memo answers when the same audio comes again.
+4. Redaction, before anything is published; then passages.
 
-A window on which a model fails is set aside and marked as a gap, and the call goes on.
+A window on which a model fails is quarantined and marked as a gap, and the call goes on.
 
-Pure but for the models, the memo and the blobs: the same events give the same artifacts, whether the state was kept in
-memory or came back from a store in between. Reprocessing folds over all events of the call with the same class.
+Pure but for the models, the memo and the blobs: the same events give the same artifacts, whether the state stayed in
+memory or came back from a store. Reprocessing folds over all events of the call with the same class.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _log = structlog.get_logger(__name__)
 
 
 class CallDeriver:
-    """Derives calls. Safe to use for many calls in turn; every step is about one."""
+    """Derives calls, one event of one call at a time; one instance serves many calls."""
 
     name = "call"
     version = "2"
@@ -59,58 +59,62 @@ class CallDeriver:
     def advance(
         self, state: CallState | None, arrival: Arrival[CallChunk] | Arrival[CallEnd]
     ) -> tuple[CallState, DerivedBatch]:
-        """Take one event of the call in.
+        """Apply one event to the call's state; ``state`` is None before its first event.
 
         Raises:
-            Unavailable: the blob store or the memo does not answer; nothing was taken in.
+            Unavailable: the blob store or the memo does not answer; the event was not applied.
             Permanent: a model cannot be used at all; likewise.
         """
         event = arrival.event
-        marker = GapMarkers(arrival, (self.name, self.version))
-        step = CallReassembly(self._deps, marker, state or CallState())
+        gap_markers = GapMarkers(arrival, (self.name, self.version))
+        reassembly = CallReassembly(self._deps, gap_markers, state or CallState())
         if isinstance(event, CallChunk):
-            step.add_chunk(ChunkRef.from_event(event, arrival.position))
+            reassembly.add_chunk(ChunkRef.from_event(event, arrival.position))
         else:
-            step.end_call(event)
-        # Words, redaction and passages for all windows of the step, in batches.
-        made = self._utterance_builder.build(step.windows, step.state.channels, arrival)
-        passages, unfit = self._passages(made.utterances)
-        failed = (*made.failed, *unfit)
-        untold = {utterance_id(event.conversation_id, origin) for origin, _ in unfit}
+            reassembly.end_call(event)
+        # Transcription, redaction and passages of all windows of this event, in batches.
+        built = self._utterance_builder.build(reassembly.windows, reassembly.state.channels, arrival)
+        passages, not_embedded = self._passages(built.utterances)
+        failed = (*built.failed, *not_embedded)
+        withheld = {utterance_id(event.conversation_id, origin) for origin, _ in not_embedded}
         derived = DerivedBatch(
             (
-                *step.gap_artifacts,
-                *(utterance for utterance, _ in made.utterances if utterance.artifact_id not in untold),
+                *reassembly.gap_artifacts,
+                *(utterance for utterance, _ in built.utterances if utterance.artifact_id not in withheld),
                 *passages,
-                *(marker.failed_window(origin) for origin, _ in failed),
-                *(marker.passage_retraction(origin) for origin, _ in unfit),
+                *(gap_markers.failed_window(origin) for origin, _ in failed),
+                *(gap_markers.passage_retraction(origin) for origin, _ in not_embedded),
             ),
-            (*step.quarantined, *(marker.quarantined_window(origin, reason) for origin, reason in failed)),
+            (*reassembly.quarantined, *(gap_markers.quarantined_window(origin, reason) for origin, reason in failed)),
         )
-        after = step.next_state(made.channels)
-        _log_step(event, after, derived)
-        return after, derived
+        next_state = reassembly.next_state(built.channels)
+        _log_event(event, next_state, derived)
+        return next_state, derived
 
     def _passages(
         self, utterances: Sequence[tuple[Utterance, UtteranceOrigin]]
     ) -> tuple[list[Passage], list[tuple[UtteranceOrigin, str]]]:
-        """A passage for each utterance, and those on which the embedder failed, with the reason."""
-        drafts = [PassageDraft(each, 0, each.text, call_locator(each)) for each, _ in utterances if each.text]
+        """Make a passage of each utterance; also return those on which the embedder failed, with the reason."""
+        drafts = [
+            PassageDraft(utterance, 0, utterance.text, call_locator(utterance))
+            for utterance, _ in utterances
+            if utterance.text
+        ]
         try:
             return make_passages(drafts, self._embedder, self._memo), []
         except PLATFORM_ERRORS:
             raise
-        except Exception as error:  # noqa: BLE001 - whatever one utterance does to a model, the call goes on
+        except Exception as error:  # noqa: BLE001 - a model that fails on one utterance must not stop the call
             if len(utterances) == 1:
                 return [], [(utterances[0][1], failure_reason(self._embedder.name, error))]
-        parts = [self._passages([each]) for each in utterances]
-        return [made for part, _ in parts for made in part], [failed for _, part in parts for failed in part]
+        parts = [self._passages([utterance]) for utterance in utterances]
+        return [passage for part, _ in parts for passage in part], [failure for _, part in parts for failure in part]
 
 
-def _log_step(event: CallChunk | CallEnd, state: CallState, derived: DerivedBatch) -> None:
+def _log_event(event: CallChunk | CallEnd, state: CallState, derived: DerivedBatch) -> None:
     _log.log(
         logging.INFO if derived.artifacts or derived.quarantined else logging.DEBUG,
-        "call event taken in",
+        "call event applied",
         call_id=event.conversation_id,
         event_id=event.event_id,
         artifacts=len(derived.artifacts),

@@ -1,7 +1,7 @@
-"""One event against a call's state: which audio is taken in, in which order, and what is said of audio that is missing.
+"""Applies one event to a call's state: orders chunks, drops duplicates, marks missing audio as gaps.
 
-Every chunk ends in one of: taken in, waiting for an earlier one, a duplicate of what was taken in, or set aside with
-the reason. Every place without audio is marked as a gap, and the mark is taken back when the audio comes after all.
+Every chunk ends in one of: appended, waiting for an earlier one, a duplicate of an accepted one, or quarantined with
+the reason. Every stretch without audio is marked as a gap; the gap is retracted when the audio comes after all.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ from mmplatform.errors import Rejected
 from mmplatform.events import CallEnd
 
 MAX_TIMELINE_JUMP_S: Final = 0.25
-"""Between two chunks in order: a source that paused longer than this has begun a new stretch, and one that goes back
-further than this contradicts itself."""
+"""Between two chunks in order. A longer pause of the source begins a new stretch; a longer step back is a
+contradiction."""
 
 
 @dataclass(frozen=True, slots=True)
 class ReassemblyDeps:
-    """What a step listens with; ``gap_s`` is how long a missing chunk is waited for."""
+    """Dependencies of a reassembly; ``gap_timeout_s`` is how long a missing chunk is waited for."""
 
     segmenter: Segmenter
     deduplicator: ChunkDeduplicator
@@ -41,7 +41,14 @@ class ReassemblyDeps:
 
 
 class CallReassembly:
-    """What one event does to a call. ``heard`` are the windows that it closed, to be derived."""
+    """Applies one event to a call's state.
+
+    Attributes:
+        state: the call's state so far.
+        windows: speech windows that the event closed, to be transcribed.
+        gap_artifacts: gaps and retractions of gaps, to be published.
+        quarantined: chunks that cannot be used.
+    """
 
     def __init__(self, deps: ReassemblyDeps, gap_markers: GapMarkers, state: CallState) -> None:
         self._deps = deps
@@ -54,16 +61,14 @@ class CallReassembly:
             torn = AudioGap(
                 first=state.next_index, last=state.next_index - 1, start_s=state.torn_s, end_s=state.heard_s
             )
-            self._mark_gap(torn, None, wait=False)
+            self._mark_gap(torn, None, fillable=False)
             self._update(torn_s=None)
 
     def add_chunk(self, chunk: ChunkRef) -> None:
-        """Take a chunk in, now, later, or not at all."""
+        """Append a chunk, queue it, drop it as a duplicate, or quarantine it."""
         late = self.state.late
-        if (
-            late is not None
-            and (chunk.ingested_at - late.run[-1].ingested_at).total_seconds() >= self._deps.gap_timeout_s
-        ):
+        timeout_s = self._deps.gap_timeout_s
+        if late is not None and (chunk.ingested_at - late.run[-1].ingested_at).total_seconds() >= timeout_s:
             self._close_late()
         if chunk.index < self.state.next_index:
             self._handle_past_chunk(chunk)
@@ -74,7 +79,7 @@ class CallReassembly:
         self._update_tail_gap()
 
     def end_call(self, event: CallEnd) -> None:
-        """Nothing more comes, or nothing for long: derive all that is there, and mark what is not."""
+        """Close all windows and mark what is missing: the source has ended the call, or is idle."""
         while self.state.waiting:
             self._skip_missing()
         self._close_run()
@@ -84,9 +89,9 @@ class CallReassembly:
         self._update_tail_gap()
 
     def next_state(self, channels: tuple[ChannelState, ...]) -> CallState:
-        """The state to keep, with the channels as they are now that the windows were derived.
+        """Build the state to store; ``channels`` as updated by the utterances of ``windows``.
 
-        Of a call that is complete only so much is kept that a repetition is known for one.
+        The state of a complete call keeps only what identifies a duplicate.
         """
         self._update(channels=channels)
         if self.state.ended and not self.state.run:
@@ -96,52 +101,53 @@ class CallReassembly:
         return self.state
 
     def _handle_past_chunk(self, chunk: ChunkRef) -> None:
-        """A chunk before the place that the call is at: late, a duplicate, or another one under its number."""
-        before = self._deps.deduplicator.find(self.state.taken, chunk.index)
-        if before == audio_fingerprint(chunk):
+        """Handle a chunk before ``next_index``: late, a duplicate, or other audio under its index."""
+        accepted = self._deps.deduplicator.find(self.state.taken, chunk.index)
+        if accepted == audio_fingerprint(chunk):
             return
-        if before is not None:
+        if accepted is not None:
             self._quarantine(chunk, "raw_calls", f"chunk {chunk.index} came before with other audio")
             return
         gap = next((gap for gap in self.state.gaps if gap.first <= chunk.index <= gap.last), None)
         if gap is None:
-            told = f"whether chunk {chunk.index} came before is not known any more"
-            self._quarantine(chunk, "raw_calls", told)
+            reason = f"whether chunk {chunk.index} came before is not known any more"
+            self._quarantine(chunk, "raw_calls", reason)
             return
         self._fill_gap(gap, chunk)
 
     def _enqueue(self, chunk: ChunkRef) -> None:
-        known = next((other for other in self.state.waiting if other.index == chunk.index), None)
-        if known is not None:
-            if audio_fingerprint(known) != audio_fingerprint(chunk):
+        """Queue a chunk, and append all that are in order or no longer waited for."""
+        queued = next((waiting for waiting in self.state.waiting if waiting.index == chunk.index), None)
+        if queued is not None:
+            if audio_fingerprint(queued) != audio_fingerprint(chunk):
                 self._quarantine(chunk, "raw_calls", f"chunk {chunk.index} came before with other audio")
             return
-        self._update(waiting=tuple(sorted((*self.state.waiting, chunk), key=lambda each: each.index)))
+        self._update(waiting=tuple(sorted((*self.state.waiting, chunk), key=lambda waiting: waiting.index)))
         self._append_in_order()
         while self.state.waiting and (self._gap_timed_out(chunk) or self._state_too_large()):
             self._skip_missing()
         if self._state_too_large() or (self.state.total is not None and self.state.next_index >= self.state.total):
             self._close_run()  # cut, but not lost; or the end had overtaken this chunk
 
-    def _gap_timed_out(self, now: ChunkRef) -> bool:
-        """By the stamps of what came, never by our clock: a replay decides the same."""
-        stamps = [each.ingested_at for each in self.state.waiting]
-        waited = max(*stamps, now.ingested_at) - min(stamps)
+    def _gap_timed_out(self, newest: ChunkRef) -> bool:
+        """Check the wait by the chunks' stamps, never by the wall clock: a replay decides the same."""
+        stamps = [chunk.ingested_at for chunk in self.state.waiting]
+        waited = max(*stamps, newest.ingested_at) - min(stamps)
         return waited.total_seconds() >= self._deps.gap_timeout_s or len(stamps) > MAX_WAITING_CHUNKS
 
     def _state_too_large(self) -> bool:
-        """Whether the state would not fit the log: then less is waited for, and speech is cut, but nothing is lost."""
+        """Check the state against the log's record limit; above it waits are cut short and speech is cut, none lost."""
         return len(self.state.model_dump_json()) > MAX_STATE_BYTES
 
     def _append_in_order(self) -> None:
-        """Take in all that continues what was taken in."""
+        """Append the waiting chunks that continue the call."""
         while self.state.waiting and self.state.waiting[0].index == self.state.next_index:
-            chunk, *rest = self.state.waiting
-            self._update(waiting=tuple(rest), next_index=chunk.index + 1)
+            chunk, *waiting = self.state.waiting
+            self._update(waiting=tuple(waiting), next_index=chunk.index + 1)
             self._append_chunk(chunk)
 
     def _skip_missing(self) -> None:
-        """Give up waiting for what is missing before the first waiting chunk: mark it, and go on behind it."""
+        """Mark the chunks missing before the first waiting one as a gap, and go on after it."""
         first, since_s = self.state.waiting[0], self.state.heard_s
         self._close_run()
         until_s = max(first.start_s, since_s)
@@ -151,17 +157,17 @@ class CallReassembly:
         self._append_in_order()
 
     def _append_chunk(self, chunk: ChunkRef) -> None:
-        """A chunk in its turn: into the run, and out come the windows that it closes."""
+        """Append a chunk in order to the run, and collect the windows that it closes."""
         since_s = self.state.heard_s
         if chunk.start_s < since_s - MAX_TIMELINE_JUMP_S:
-            told = f"chunk {chunk.index} starts at {chunk.start_s:g} s, but {since_s:g} s came before it"
-            self._quarantine(chunk, "call_timeline", told)
+            reason = f"chunk {chunk.index} starts at {chunk.start_s:g} s, but {since_s:g} s came before it"
+            self._quarantine(chunk, "call_timeline", reason)
             self._record_accepted(chunk)
             return
         if chunk.start_s > since_s + MAX_TIMELINE_JUMP_S:
             self._close_run()
-            hole = AudioGap(first=chunk.index, last=chunk.index - 1, start_s=since_s, end_s=chunk.start_s)
-            self._mark_gap(hole, chunk, wait=False)
+            pause = AudioGap(first=chunk.index, last=chunk.index - 1, start_s=since_s, end_s=chunk.start_s)
+            self._mark_gap(pause, chunk, fillable=False)
         try:
             run, channels = self._deps.segmenter.append(self.state.run, self.state.channels, chunk)
         except Rejected as error:
@@ -175,27 +181,27 @@ class CallReassembly:
         self._update(taken=self._deps.deduplicator.add(self.state.taken, chunk))
 
     def _close_run(self) -> None:
-        """A hard border: a window that is open ends here."""
+        """End the run: a window that is open ends here."""
         if self.state.run:
             self._segment_run(closed=True)
 
     def _segment_run(self, *, closed: bool) -> None:
-        found = self._find_windows(self.state.run, self.state.channels, closed=closed)
-        self._update(run=found.run, channels=found.channels)
+        segmented = self._find_windows(self.state.run, self.state.channels, closed=closed)
+        self._update(run=segmented.run, channels=segmented.channels)
 
     def _find_windows(self, run: Run, channels: Channels, *, closed: bool) -> SegmentedRun:
-        found = self._deps.segmenter.find_windows(run, channels, closed=closed)
-        for chunk, reason in found.lost_chunks:
+        segmented = self._deps.segmenter.find_windows(run, channels, closed=closed)
+        for chunk, reason in segmented.lost_chunks:
             self._quarantine(chunk, "blob", reason)
-            self._mark_gap(_gap_of_chunk(chunk), chunk, wait=False)
-        self.windows += found.windows
-        return found
+            self._mark_gap(_gap_of_chunk(chunk), chunk, fillable=False)
+        self.windows += segmented.windows
+        return segmented
 
     def _fill_gap(self, gap: AudioGap, chunk: ChunkRef) -> None:
-        """A chunk whose gap was marked already: take the mark back, and hear it with the late ones before it."""
+        """Retract the gap of a late chunk, and append the chunk to the late stretch."""
         if chunk.start_s < gap.start_s - MAX_TIMELINE_JUMP_S or chunk.end_s > gap.end_s + MAX_TIMELINE_JUMP_S:
-            told = f"chunk {chunk.index} is not within {gap.start_s:g} to {gap.end_s:g} s, where it was missed"
-            self._quarantine(chunk, "call_timeline", told)
+            reason = f"chunk {chunk.index} is not within {gap.start_s:g} to {gap.end_s:g} s, where it was missed"
+            self._quarantine(chunk, "call_timeline", reason)
             return
         late = self.state.late
         if late is not None and not _is_contiguous(late.run[-1], chunk):
@@ -204,43 +210,43 @@ class CallReassembly:
         try:
             run, channels = self._deps.segmenter.append(late.run, late.channels, chunk)
         except Rejected as error:
-            self._quarantine(chunk, "blob", str(error))  # and the mark stays
+            self._quarantine(chunk, "blob", str(error))  # and the gap stays
             return
         self._record_accepted(chunk)
         since_s = self.state.run[0].start_s if self.state.run else self.state.heard_s
-        new = (ChannelState(keep_s=since_s) for _ in channels[len(self.state.channels) :])
-        self._update(channels=(*self.state.channels, *new))
-        self._update(gaps=tuple(other for other in self.state.gaps if other != gap))
+        new_channels = (ChannelState(keep_s=since_s) for _ in channels[len(self.state.channels) :])
+        self._update(channels=(*self.state.channels, *new_channels))
+        self._update(gaps=tuple(open_gap for open_gap in self.state.gaps if open_gap != gap))
         self.gap_artifacts.append(self._gap_markers.gap_retraction(gap))
-        for left in gap.without(chunk, min_s=MAX_TIMELINE_JUMP_S):
-            self._mark_gap(left, chunk, wait=left.chunks > 0)
+        for remainder in gap.without(chunk, min_s=MAX_TIMELINE_JUMP_S):
+            self._mark_gap(remainder, chunk, fillable=remainder.chunks > 0)
         self._update(late=LateStretch(run=run, channels=channels))
-        self._segment_late(closed=not any(other.first == chunk.index + 1 for other in self.state.gaps))
+        self._segment_late(closed=not any(open_gap.first == chunk.index + 1 for open_gap in self.state.gaps))
 
     def _close_late(self) -> None:
-        """Nothing continues what came late, or not for ``gap_s``."""
+        """End the late stretch: no chunk continues it, or none came for ``gap_timeout_s``."""
         if self.state.late is not None:
             self._segment_late(closed=True)
 
     def _segment_late(self, *, closed: bool) -> None:
         if self.state.late is not None:
-            found = self._find_windows(self.state.late.run, self.state.late.channels, closed=closed)
-            self._update(late=None if closed else LateStretch(run=found.run, channels=found.channels))
+            segmented = self._find_windows(self.state.late.run, self.state.late.channels, closed=closed)
+            self._update(late=None if closed else LateStretch(run=segmented.run, channels=segmented.channels))
 
     def _handle_unreadable(self, chunk: ChunkRef, error: Rejected) -> None:
-        """Its audio cannot be had: it is set aside with the reason, its place is a gap, and the call goes on."""
+        """Quarantine a chunk whose audio cannot be read, and mark it as a gap; the call goes on."""
         self._close_run()
         self._quarantine(chunk, "blob", str(error))
         self._mark_gap(_gap_of_chunk(chunk), chunk)
         self._update(heard_s=max(self.state.heard_s, chunk.end_s))
 
     def _update_tail_gap(self) -> None:
-        """What the source counted and did not send, in one mark that shrinks when more comes after the end."""
+        """Mark the chunks that the source counted and did not send as one gap, which shrinks when more come."""
         state = self.state
         missing = (state.total or 0) - state.next_index if state.ended else 0
         tail = None
         if missing > 0:
-            # How long they were is not known: as long as the last one that came.
+            # Their length is unknown; the last chunk's is the estimate.
             end_s = state.heard_s + state.chunk_s * missing
             tail = AudioGap(
                 first=state.next_index, last=state.next_index + missing - 1, start_s=state.heard_s, end_s=end_s
@@ -250,21 +256,21 @@ class CallReassembly:
         if state.tail is not None:
             self.gap_artifacts.append(self._gap_markers.gap_retraction(state.tail))
         if tail is not None:
-            self._mark_gap(tail, None, wait=False)
+            self._mark_gap(tail, None, fillable=False)
         self._update(tail=tail)
 
     def _quarantine(self, chunk: ChunkRef, contract: str, reason: str) -> None:
         self.quarantined.append(self._gap_markers.quarantined_chunk(chunk, contract, reason))
 
-    def _mark_gap(self, gap: AudioGap, after: ChunkRef | None, *, wait: bool = True) -> None:
-        """Publish a gap; ``wait``: its chunks may come yet."""
-        if wait:
-            gaps = sorted((*self.state.gaps, gap), key=lambda each: each.first)
+    def _mark_gap(self, gap: AudioGap, following: ChunkRef | None, *, fillable: bool = True) -> None:
+        """Publish a gap before ``following``; ``fillable``: its chunks may still come."""
+        if fillable:
+            gaps = sorted((*self.state.gaps, gap), key=lambda open_gap: open_gap.first)
             self._update(gaps=tuple(gaps[-MAX_GAPS:]))
-        self.gap_artifacts.append(self._gap_markers.gap_marker(gap, after))
+        self.gap_artifacts.append(self._gap_markers.gap_marker(gap, following))
 
-    def _update(self, **change: object) -> None:
-        self.state = self.state.model_copy(update=change)
+    def _update(self, **changes: object) -> None:
+        self.state = self.state.model_copy(update=changes)
 
 
 def _is_contiguous(last: ChunkRef, chunk: ChunkRef) -> bool:

@@ -1,4 +1,4 @@
-"""Chunks to windows of speech: what is open on each channel of a run of chunks, and what a pause or a border closes."""
+"""Segmenter: chunks → windows of speech; keeps the open window of each channel until a pause or border closes it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Channels = tuple[ChannelState, ...]
 
 @dataclass(frozen=True, slots=True)
 class SpeechWindow:
-    """A window of speech on one channel, and the chunks that it lies in; seconds from the start of the call."""
+    """Window of speech on one channel, with the chunks that contain it; seconds from the start of the call."""
 
     channel: int
     start_s: float
@@ -33,11 +33,12 @@ class SpeechWindow:
 
 
 class UtteranceOrigin(Record):
-    """What an utterance is made of but its words: with them the memo's entry is the utterance again.
+    """Everything of an utterance but its words; with the memo's transcription it restores the utterance.
 
     Attributes:
-        start_s: of its window, which has a padding of silence.
-        chunks_end_s: of its last chunk; ``event_time``, ``ingested_at`` and ``position`` are that one's too.
+        start_s: start of its window, which includes a padding of silence.
+        end_s: end of its window.
+        chunks_end_s: end of its last chunk, which also gives ``event_time``, ``ingested_at`` and ``position``.
     """
 
     channel: int
@@ -54,9 +55,9 @@ class UtteranceOrigin(Record):
 
     @classmethod
     def from_window(cls, window: SpeechWindow) -> UtteranceOrigin:
-        """Where the words of a window come from."""
+        """Build the origin of a window's words."""
         last = window.chunks[-1]
-        # Who the source says is on the channel; not when all voices are on it.
+        # The source names the speaker of each channel; a mix of all voices has no single speaker.
         named = not window.mixed and window.channel < len(last.speakers)
         return cls(
             channel=window.channel,
@@ -75,7 +76,7 @@ class UtteranceOrigin(Record):
 
 @dataclass(frozen=True, slots=True)
 class SegmentedRun:
-    """The windows that are closed, what is still open, and the chunks whose audio is gone by now, with the reason."""
+    """Closed windows, the run and channels that stay open, and chunks whose audio was lost, with the reason."""
 
     windows: tuple[SpeechWindow, ...]
     run: Run
@@ -84,47 +85,48 @@ class SegmentedRun:
 
 
 class Segmenter:
-    """Finds windows. Raises ``Unavailable`` when the blob store does not answer."""
+    """Finds windows of speech in runs of chunks. Raises ``Unavailable`` when the blob store does not answer."""
 
     def __init__(self, audio: CallAudioCache) -> None:
         self._audio = audio
 
     def append(self, run: Run, channels: Channels, chunk: ChunkRef) -> tuple[Run, Channels]:
-        """Put a chunk behind a run, or begin one with it.
+        """Append a chunk to a run, or start one with it.
 
         Raises:
-            Rejected: its audio cannot be had.
+            Rejected: its audio is missing or cannot be decoded.
         """
-        count = self._audio.decode(chunk).samples.shape[0]
+        channel_count = self._audio.decode(chunk).samples.shape[0]
         if not run:
-            channels = tuple(each.model_copy(update={"keep_s": chunk.start_s}) for each in channels)
-        begin_s = run[0].start_s if run else chunk.start_s
-        fresh = (ChannelState(keep_s=begin_s) for _ in range(count - len(channels)))
-        return (*run, chunk), (*channels, *fresh)
+            channels = tuple(channel.model_copy(update={"keep_s": chunk.start_s}) for channel in channels)
+        run_start_s = run[0].start_s if run else chunk.start_s
+        new_channels = (ChannelState(keep_s=run_start_s) for _ in range(channel_count - len(channels)))
+        return (*run, chunk), (*channels, *new_channels)
 
     def find_windows(self, run: Run, channels: Channels, *, closed: bool) -> SegmentedRun:
-        """The windows of a run that is not empty; ``closed``: nothing follows directly, what is open ends here."""
-        there = [self._checked(chunk) for chunk in run]
-        run = tuple(chunk for chunk, _ in there)
-        heard: list[SpeechWindow] = []
-        after: list[ChannelState] = []
+        """Find the closed windows of a non-empty run; ``closed``: nothing follows directly, open windows end here."""
+        checked = [self._check_audio(chunk) for chunk in run]
+        run = tuple(chunk for chunk, _ in checked)
+        windows: list[SpeechWindow] = []
+        open_channels: list[ChannelState] = []
         for number, channel in enumerate(channels):
             audio = self._audio.channel(run, number, channel.keep_s)
-            found = find_speech(audio, closed=closed, noise_dbfs=channel.noise_dbfs)
-            for start, end in found.windows:
+            speech = find_speech(audio, closed=closed, noise_dbfs=channel.noise_dbfs)
+            for start, end in speech.windows:
                 start_s, end_s = channel.keep_s + start / SAMPLE_RATE, channel.keep_s + end / SAMPLE_RATE
                 chunks = _chunks_within(run, start_s, end_s)
                 mixed = any(self._audio.decode(chunk).mixed for chunk in chunks)
-                heard.append(SpeechWindow(number, start_s, end_s, audio[start:end], chunks, mixed))
-            keep_s = channel.keep_s + found.keep_from / SAMPLE_RATE
-            after.append(channel.model_copy(update={"keep_s": keep_s, "noise_dbfs": found.noise_dbfs}))
-        needed_s = min((channel.keep_s for channel in after), default=0.0)
-        # The last chunk stays even when nothing of it is needed, so that the run goes on behind it.
-        kept = () if closed else (*(chunk for chunk in run[:-1] if chunk.end_s > needed_s + 1e-6), run[-1])
-        return SegmentedRun(tuple(heard), kept, tuple(after), tuple((chunk, why) for chunk, why in there if why))
+                windows.append(SpeechWindow(number, start_s, end_s, audio[start:end], chunks, mixed))
+            keep_s = channel.keep_s + speech.keep_from / SAMPLE_RATE
+            open_channels.append(channel.model_copy(update={"keep_s": keep_s, "noise_dbfs": speech.noise_dbfs}))
+        needed_s = min((channel.keep_s for channel in open_channels), default=0.0)
+        # The last chunk stays even when none of its audio is needed, so that the run continues after it.
+        open_run = () if closed else (*(chunk for chunk in run[:-1] if chunk.end_s > needed_s + 1e-6), run[-1])
+        lost_chunks = tuple((chunk, reason) for chunk, reason in checked if reason)
+        return SegmentedRun(tuple(windows), open_run, tuple(open_channels), lost_chunks)
 
-    def _checked(self, chunk: ChunkRef) -> tuple[ChunkRef, str]:
-        """A chunk that was heard before may have been erased since: it is silence from now on."""
+    def _check_audio(self, chunk: ChunkRef) -> tuple[ChunkRef, str]:
+        """Mark a chunk as lost whose audio was erased since it was appended: it is silence from now on."""
         try:
             self._audio.decode(chunk)
         except Rejected as error:
@@ -133,10 +135,10 @@ class Segmenter:
 
 
 def utterance_id(call_id: str, origin: UtteranceOrigin) -> str:
-    """By the window's start, not the first word's: a better model replaces what an earlier one heard."""
+    """Compute the id from the window's start, not the first word's: a better model then replaces the utterance."""
     return artifact_id("utterance", f"{call_id}/{origin.channel}", round(origin.start_s * 1000))
 
 
 def _chunks_within(run: Sequence[ChunkRef], start_s: float, end_s: float) -> Run:
-    """The chunks that a window is in; the last one always, when it lies behind all by a rounding."""
+    """Select the chunks that contain a window; the last chunk when rounding puts the window after all."""
     return tuple(chunk for chunk in run if chunk.end_s > start_s and chunk.start_s < end_s) or tuple(run[-1:])

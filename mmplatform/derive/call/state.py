@@ -1,4 +1,7 @@
-"""What is remembered of a call between two of its events: pointers and numbers, no audio and no word."""
+"""State of a call between two of its events: pointers and numbers, no audio and no word.
+
+The field names are those of the stored JSON: renaming one restarts every open call.
+"""
 
 from __future__ import annotations
 
@@ -12,21 +15,21 @@ from mmplatform.derive.call.vad import QUIET_LINE_DBFS
 from mmplatform.events import BlobRef, CallChunk, CallEnd, Position, Record, reasons
 
 MAX_GAPS: Final = 200
-"""Gaps whose chunks may come yet, however many chunks each has; of a source with more holes, the last ones."""
+"""Gaps whose chunks may still come, however many chunks each has; of a source with more gaps, the last ones."""
 
 MAX_WAITING_CHUNKS: Final = 256
-"""Chunks that wait for an earlier one. A source that sends more at once without it has lost it."""
+"""Chunks that wait for an earlier one. A source that sends more without it has lost it."""
 
 MAX_STATE_BYTES: Final = 512 * 1024
-"""Of a call's state as JSON: it is a record of the log, which takes 900 kB, and is written with every event."""
+"""Size of a call's state as JSON: it is a record of the log (limit 900 kB), written with every event."""
 
 
 class ChunkRef(Record):
-    """A chunk whose audio is still needed.
+    """Pointer to a chunk whose audio is still needed.
 
     Attributes:
-        subject_id: whom its audio is about: what was said is theirs, whoever's event completes it.
-        lost: its audio was there once and is gone; it is silence from now on.
+        subject_id: the subject of its audio, and so of its utterances, whichever event completes them.
+        lost: its audio was readable once and is missing now; it counts as silence.
     """
 
     event_id: str
@@ -48,7 +51,7 @@ class ChunkRef(Record):
 
     @classmethod
     def from_event(cls, event: CallChunk, position: Position) -> ChunkRef:
-        """Remember a chunk."""
+        """Build the pointer from a chunk's event."""
         return cls(
             event_id=event.event_id,
             subject_id=event.subject_id,
@@ -64,11 +67,11 @@ class ChunkRef(Record):
 
 
 class AudioGap(Record):
-    """A place without audio.
+    """Stretch of a call without audio.
 
     Attributes:
         first: the first chunk that is missing.
-        last: the last one; less than ``first`` where none is: there the source itself left a hole before ``first``.
+        last: the last one; less than ``first`` without missing chunks: the source itself paused before ``first``.
     """
 
     first: int
@@ -78,29 +81,29 @@ class AudioGap(Record):
 
     @property
     def chunks(self) -> int:
-        """How many are missing."""
+        """Number of missing chunks."""
         return self.last - self.first + 1
 
     def without(self, chunk: ChunkRef, *, min_s: float) -> tuple[AudioGap, ...]:
-        """What is left of the gap now that one of its chunks came; a place without a chunk from ``least_s`` on."""
-        begin_s = min(max(chunk.start_s, self.start_s), self.end_s)
-        end_s = max(min(chunk.end_s, self.end_s), begin_s)
-        before = AudioGap(first=self.first, last=chunk.index - 1, start_s=self.start_s, end_s=begin_s)
-        behind = AudioGap(first=chunk.index + 1, last=self.last, start_s=end_s, end_s=self.end_s)
-        return tuple(part for part in (before, behind) if part.chunks or part.end_s - part.start_s > min_s)
+        """Remove one of the gap's chunks; a remainder without chunks counts only when longer than ``min_s``."""
+        chunk_start_s = min(max(chunk.start_s, self.start_s), self.end_s)
+        chunk_end_s = max(min(chunk.end_s, self.end_s), chunk_start_s)
+        before = AudioGap(first=self.first, last=chunk.index - 1, start_s=self.start_s, end_s=chunk_start_s)
+        after = AudioGap(first=chunk.index + 1, last=self.last, start_s=chunk_end_s, end_s=self.end_s)
+        return tuple(gap for gap in (before, after) if gap.chunks or gap.end_s - gap.start_s > min_s)
 
 
 class RecentUtterance(Record):
-    """One of the things said last on a channel: what is said next is redacted together with it.
+    """Recent utterance of a channel: the next one is redacted together with it.
 
     Attributes:
-        key: where the memo keeps what was really said.
-        origin: where the memo keeps what it was made of.
-        spans: what of it was redacted, in characters of it.
-        start_s: of its first word.
-        end_s: of its last word.
-        seconds: compute that was spent on it.
-        memo_hit: none was, because the memo knew it.
+        key: memo key of its unredacted transcription.
+        origin: memo key of its origin.
+        spans: redacted spans, in characters of the transcription.
+        start_s: start of its first word.
+        end_s: end of its last word.
+        seconds: compute spent on it.
+        memo_hit: the memo answered, so none was spent.
     """
 
     key: str
@@ -113,13 +116,13 @@ class RecentUtterance(Record):
 
 
 class ChannelState(Record):
-    """One channel so far.
+    """State of one channel.
 
     Attributes:
-        keep_s: from when on its audio is needed, in seconds from the start of the call.
-        noise_dbfs: its noise there.
-        languages: seconds of speech in each language, of windows that are long enough to tell.
-        recent: what was said last, in time order.
+        keep_s: start of the audio that is still needed, in seconds from the start of the call.
+        noise_dbfs: noise level at ``keep_s``.
+        languages: seconds of speech in each language, of windows long enough to detect it.
+        recent: the last utterances, in time order.
     """
 
     keep_s: float
@@ -129,25 +132,25 @@ class ChannelState(Record):
 
 
 class LateStretch(Record):
-    """Chunks that came late, one behind the other, and whose audio is still needed; the channels as in the call."""
+    """Contiguous late chunks whose audio is still needed; channels as in the call."""
 
     run: tuple[ChunkRef, ...]
     channels: tuple[ChannelState, ...]
 
 
 class FingerprintPage(Record):
-    """Marks of the audio of neighbouring chunks, one behind the other."""
+    """Concatenated audio fingerprints (``marks``) of neighbouring chunks."""
 
     number: int
     marks: str
 
 
 class AcceptedChunks(Record):
-    """Which chunks were taken in (:mod:`mmplatform.derive.call.dedup`).
+    """Accepted chunks by fingerprint (:mod:`mmplatform.derive.call.dedup`).
 
     Attributes:
-        open: pages that are being written, the last used first.
-        kept: of the others the number, and where the memo keeps it.
+        open: pages in the state, the last used first.
+        kept: number and memo key of each spilled page.
     """
 
     open: tuple[FingerprintPage, ...] = ()
@@ -155,21 +158,21 @@ class AcceptedChunks(Record):
 
 
 class CallState(Record):
-    """One call so far.
+    """State of one call.
 
     Attributes:
-        next_index: the chunk that continues what was taken in.
-        heard_s: up to when the call was taken in, or given up, in seconds from its start.
-        chunk_s: how long its last chunk was.
-        waiting: chunks that came before their turn, by index.
-        run: the chunks, without a hole between them, whose audio is still needed.
-        channels: what is known of each channel.
-        late: the stretch that fills a gap just now.
-        gaps: what is missing before ``next_index``, by index.
-        tail: what is missing behind it, once the source said how many chunks there are.
-        total: how many chunks the call has, once its source said so.
-        taken: which chunks were taken in.
-        torn_s: since when speech was open that an unreadable state took with it; to be marked by the next step.
+        next_index: the chunk that continues the call.
+        heard_s: end of the accepted or skipped audio, in seconds from the start of the call.
+        chunk_s: duration of its last chunk.
+        waiting: chunks that came early, by index.
+        run: contiguous chunks whose audio is still needed.
+        channels: state of each channel.
+        late: the late stretch that is filling a gap.
+        gaps: gaps before ``next_index``, by index.
+        tail: gap from ``next_index`` to the end, once the source reported the number of chunks.
+        total: number of chunks of the call, once the source reported it.
+        taken: accepted chunks.
+        torn_s: start of speech that was lost with an unreadable state; the next event marks it as a gap.
     """
 
     schema_version: Literal[2] = 2
@@ -183,19 +186,19 @@ class CallState(Record):
     gaps: tuple[AudioGap, ...] = ()
     tail: AudioGap | None = None
     total: int | None = None
-    ended: bool = Field(default=False, description="the source said so; what comes later is still taken")
+    ended: bool = Field(default=False, description="the source reported the end; later chunks are still accepted")
     taken: AcceptedChunks = AcceptedChunks()
     torn_s: float | None = None
 
     @property
     def complete(self) -> bool:
-        """All that the source says there is was taken in: nothing but repetitions can come."""
-        done = self.ended and self.total is not None and self.next_index >= self.total
-        return done and not (self.waiting or self.run or self.late or self.gaps)
+        """All reported chunks were accepted: only duplicates can come."""
+        counted = self.ended and self.total is not None and self.next_index >= self.total
+        return counted and not (self.waiting or self.run or self.late or self.gaps)
 
 
 class _ResumePoint(BaseModel):
-    """The least of a state that lets a call go on behind what was taken in."""
+    """Minimum of a state that lets a call resume after its accepted chunks."""
 
     next_index: int = Field(ge=0)
     heard_s: float = Field(ge=0, allow_inf_nan=False)
@@ -204,34 +207,40 @@ class _ResumePoint(BaseModel):
 
 
 def restore_state(stored: Any, event: CallChunk | CallEnd) -> tuple[CallState, str]:
-    """A state as a store kept it, and what was wrong with it, without its values; empty when nothing was.
+    """Restore a stored state; also return the validation errors, without values, empty when it validates.
 
-    One that does not validate was kept by another release, or is damaged. To refuse it would lose the rest of the call,
-    and to begin at chunk 0 would mark as missing what was derived. So the call goes on behind what was taken in, or
-    when not even that can be read, at this event. Speech that was open is marked as a gap, and chunks that waited are
-    missing until they come again. Nothing is migrated: a state is needed as long as its call lasts.
+    A state that does not validate was stored by another release, or is damaged. Refusing it would lose the rest of the
+    call, and restarting at chunk 0 would mark derived audio as missing. So the call resumes after its accepted chunks,
+    or at this event when not even those can be read. Open speech is marked as a gap, and waiting chunks are missing
+    until they come again. Nothing is migrated: a state is needed only as long as its call lasts.
     """
     try:
         return CallState.model_validate(stored), ""
     except ValidationError as error:
-        wrong = reasons(error)
-    known: dict[str, Any] = stored if isinstance(stored, dict) else {}
+        errors = reasons(error)
+    fields: dict[str, Any] = stored if isinstance(stored, dict) else {}
     try:
-        place = _ResumePoint.model_validate({name: known[name] for name in _ResumePoint.model_fields if name in known})
+        resume = _ResumePoint.model_validate(
+            {name: fields[name] for name in _ResumePoint.model_fields if name in fields}
+        )
     except ValidationError:
-        place = _resume_point(event)
-    torn_s = min(max(_open_since_s(known), 0.0), place.heard_s)
-    return CallState(**vars(place), torn_s=torn_s), wrong
+        resume = _resume_at(event)
+    torn_s = min(max(_open_since_s(fields), 0.0), resume.heard_s)
+    return CallState(**vars(resume), torn_s=torn_s), errors
 
 
-def _resume_point(event: CallChunk | CallEnd) -> _ResumePoint:
+def _resume_at(event: CallChunk | CallEnd) -> _ResumePoint:
     if isinstance(event, CallChunk):
         return _ResumePoint(next_index=event.chunk_index, heard_s=event.start_s)
     return _ResumePoint(next_index=event.chunks or 0, heard_s=0.0)
 
 
-def _open_since_s(known: dict[str, Any]) -> float:
-    """Since when the audio of a channel was needed; for ever when that cannot be read, which is no time at all."""
-    channels = known.get("channels")
-    found = [each.get("keep_s") for each in channels if isinstance(each, dict)] if isinstance(channels, list) else []
-    return min((float(since) for since in found if isinstance(since, int | float)), default=math.inf)
+def _open_since_s(fields: dict[str, Any]) -> float:
+    """Read the start of the needed audio of all channels; infinite, so no audio, when it cannot be read."""
+    channels = fields.get("channels")
+    starts = (
+        [channel.get("keep_s") for channel in channels if isinstance(channel, dict)]
+        if isinstance(channels, list)
+        else []
+    )
+    return min((float(start) for start in starts if isinstance(start, int | float)), default=math.inf)

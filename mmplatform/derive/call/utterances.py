@@ -1,7 +1,7 @@
-"""Words to utterances: redacted together with what was said just before, and published again when that finds more.
+"""Windows → utterances: transcribed, redacted with the previous ones as context, republished when redaction finds more.
 
-A window on which a model fails is one window: it is named, and its neighbours go on. Only what is about us (a store
-that does not answer, a wrong setting) stops the step.
+A window on which a model fails is reported alone, and its neighbours go on. Only an error of the platform (a store that
+does not answer, a wrong setting) stops the event.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ from mmplatform.ports import Memo, Redactor, SpokenWord, Transcriber
 
 REDACTED_WORD: Final = "[REDACTED]"
 MIN_LANGUAGE_WINDOW_S: Final = 3.0
-"""A shorter window may be taken for any language ("okay"): it is heard in the language of the longer ones."""
+"""A shorter window may be detected as any language ("okay"): it is transcribed in the language of the longer ones."""
 
 PLATFORM_ERRORS: Final = (Unavailable, Busy, Permanent)
-"""Errors that say nothing about a window."""
+"""Errors that do not depend on a window."""
 
 _MAJORITY: Final = 2 / 3
 _ORIGIN_SPACE: Final = "utterance-origin@1"
@@ -44,7 +44,7 @@ _ORIGIN_SPACE: Final = "utterance-origin@1"
 
 @dataclass(frozen=True, slots=True)
 class BuiltUtterances:
-    """Utterances, each with its origin, among them those that are published again; what failed; the channels by now."""
+    """Utterances with their origins, republished ones included; failed windows with the reason; updated channels."""
 
     utterances: tuple[tuple[Utterance, UtteranceOrigin], ...]
     failed: tuple[tuple[UtteranceOrigin, str], ...]
@@ -52,8 +52,8 @@ class BuiltUtterances:
 
 
 @dataclass(frozen=True, slots=True)
-class _RecognisedWindow:
-    """The words of one window; ``said``: as the call's state has them, None when they are new."""
+class _TranscribedWindow:
+    """Words of one window; ``recent``: its entry in the call's state, None for a new window."""
 
     origin: UtteranceOrigin
     transcription: Transcription
@@ -61,18 +61,22 @@ class _RecognisedWindow:
 
     @property
     def extent(self) -> tuple[float, float]:
-        """From the first word to the last: a window's padding is silence, and freshness counts from the last word."""
+        """From the first word to the last: the padding is silence, and freshness counts from the last word."""
         window, words = self.origin, self.transcription.words
-        first = min(window.start_s + max(words[0].start_s, 0.0), window.end_s)
-        return first, max(first, min(window.start_s + words[-1].end_s, window.end_s))
+        start_s = min(window.start_s + max(words[0].start_s, 0.0), window.end_s)
+        return start_s, max(start_s, min(window.start_s + words[-1].end_s, window.end_s))
+
+    @property
+    def published_spans(self) -> tuple[Span, ...] | None:
+        return self.recent.spans if self.recent is not None else None
 
     @property
     def spoken_text(self) -> SpokenText:
-        return SpokenText(self.transcription.text, *self.extent, self.recent.spans if self.recent is not None else None)
+        return SpokenText(self.transcription.text, *self.extent, self.published_spans)
 
 
 class UtteranceBuilder:
-    """Recognises and redacts; safe to use for many calls in turn."""
+    """Transcribes and redacts windows; one instance serves many calls."""
 
     def __init__(self, transcriber: Transcriber, redactor: Redactor, memo: Memo, *, deriver: tuple[str, str]) -> None:
         self._transcriber = transcriber
@@ -83,161 +87,167 @@ class UtteranceBuilder:
 
     def build(
         self,
-        heard: Sequence[SpeechWindow],
+        windows: Sequence[SpeechWindow],
         channels: Sequence[ChannelState],
         arrival: Arrival[CallChunk] | Arrival[CallEnd],
     ) -> BuiltUtterances:
-        """One utterance for each window in which somebody said something; windows of a channel in time order.
+        """Build an utterance for each window with words; the windows of a channel in time order.
 
         Raises:
             Unavailable: the memo does not answer.
             Permanent: a model cannot be used at all.
         """
-        known = list(channels)
-        made: list[tuple[Utterance, UtteranceOrigin]] = []
+        updated = list(channels)
+        utterances: list[tuple[Utterance, UtteranceOrigin]] = []
         failed: list[tuple[UtteranceOrigin, str]] = []
-        for number in sorted({window.channel for window in heard}):
-            fresh, known[number], unheard = self._recognise(
-                [window for window in heard if window.channel == number], known[number]
+        for number in sorted({window.channel for window in windows}):
+            transcribed, updated[number], not_transcribed = self._transcribe(
+                [window for window in windows if window.channel == number], updated[number]
             )
-            failed += unheard
-            if not fresh:
+            failed += not_transcribed
+            if not transcribed:
                 continue
-            clean, unread = self._redact(self._context(known[number], fresh), fresh)
-            failed += unread
-            changed = [(each, now) for each, now in clean if each.recent is None or each.recent.spans != now.spans]
-            made += [(self._utterance(each, now, arrival), each.origin) for each, now in changed]
-            known[number] = self._with_recent(known[number], changed)
-        return BuiltUtterances(tuple(made), tuple(failed), tuple(known))
+            redacted, not_redacted = self._redact(self._context(updated[number], transcribed), transcribed)
+            failed += not_redacted
+            changed = [
+                (window, text)
+                for window, text in redacted
+                if window.recent is None or window.recent.spans != text.spans
+            ]
+            utterances += [(self._utterance(window, text, arrival), window.origin) for window, text in changed]
+            updated[number] = self._with_recent(updated[number], changed)
+        return BuiltUtterances(tuple(utterances), tuple(failed), tuple(updated))
 
-    def _recognise(
-        self, heard: Sequence[SpeechWindow], channel: ChannelState
-    ) -> tuple[list[_RecognisedWindow], ChannelState, list[tuple[UtteranceOrigin, str]]]:
-        """The windows in which somebody said something, and those on which the model failed."""
-        fresh: list[_RecognisedWindow] = []
+    def _transcribe(
+        self, windows: Sequence[SpeechWindow], channel: ChannelState
+    ) -> tuple[list[_TranscribedWindow], ChannelState, list[tuple[UtteranceOrigin, str]]]:
+        """Transcribe windows; return those with words, and those on which the model failed."""
+        transcribed: list[_TranscribedWindow] = []
         failed: list[tuple[UtteranceOrigin, str]] = []
-        for window in heard:
+        for window in windows:
             origin = UtteranceOrigin.from_window(window)
             try:
-                spoken = self._cached_transcriber.transcribe(window.audio, _language(channel, window))
+                transcription = self._cached_transcriber.transcribe(window.audio, _language(channel, window))
             except PLATFORM_ERRORS:
                 raise
-            except Exception as error:  # noqa: BLE001 - whatever one window does to a model, the call goes on
+            except Exception as error:  # noqa: BLE001 - a model that fails on one window must not stop the call
                 failed.append((origin, failure_reason(self._transcriber.name, error)))
                 continue
-            channel = _with_language(channel, window, spoken)
-            if spoken.text:
-                fresh.append(_RecognisedWindow(origin, spoken))
-        return fresh, channel, failed
+            channel = _with_language(channel, window, transcription)
+            if transcription.text:
+                transcribed.append(_TranscribedWindow(origin, transcription))
+        return transcribed, channel, failed
 
-    def _context(self, channel: ChannelState, fresh: Sequence[_RecognisedWindow]) -> list[_RecognisedWindow]:
-        """What was said shortly before (or after, when the audio came late), without what the memo forgot."""
-        starts, ends = zip(*(each.extent for each in fresh), strict=True)
+    def _context(self, channel: ChannelState, new_windows: Sequence[_TranscribedWindow]) -> list[_TranscribedWindow]:
+        """Read the recent utterances shortly before (or after, when audio is late), without those the memo lost."""
+        starts, ends = zip(*(window.extent for window in new_windows), strict=True)
         if not any(
-            said.start_s - max(ends) <= MAX_CONTEXT_PAUSE_S >= min(starts) - said.end_s for said in channel.recent
+            recent.start_s - max(ends) <= MAX_CONTEXT_PAUSE_S >= min(starts) - recent.end_s for recent in channel.recent
         ):
             return []
-        words = self._cached_transcriber.cached([said.key for said in channel.recent])
-        origins = self._memo.get_many(_ORIGIN_SPACE, [said.origin for said in channel.recent])
+        transcriptions = self._cached_transcriber.cached([recent.key for recent in channel.recent])
+        origins = self._memo.get_many(_ORIGIN_SPACE, [recent.origin for recent in channel.recent])
         return [
-            _RecognisedWindow(UtteranceOrigin.model_validate_json(origins[said.origin]), words[said.key], said)
-            for said in channel.recent
-            if said.key in words and said.origin in origins
+            _TranscribedWindow(
+                UtteranceOrigin.model_validate_json(origins[recent.origin]), transcriptions[recent.key], recent
+            )
+            for recent in channel.recent
+            if recent.key in transcriptions and recent.origin in origins
         ]
 
     def _redact(
-        self, before: Sequence[_RecognisedWindow], fresh: Sequence[_RecognisedWindow]
-    ) -> tuple[list[tuple[_RecognisedWindow, RedactedText]], list[tuple[UtteranceOrigin, str]]]:
-        """All in one batch. When that fails, once more without each window on which it fails."""
+        self, context: Sequence[_TranscribedWindow], new_windows: Sequence[_TranscribedWindow]
+    ) -> tuple[list[tuple[_TranscribedWindow, RedactedText]], list[tuple[UtteranceOrigin, str]]]:
+        """Redact all in one batch; when that fails, again without each window on which it fails."""
         try:
-            return self._redact_in_order([*before, *fresh]), []
+            return self._redact_in_order([*context, *new_windows]), []
         except PLATFORM_ERRORS:
             raise
         except Exception as error:  # noqa: BLE001 - as above
-            if len(fresh) == 1:
-                return [], [(fresh[0].origin, failure_reason(self._redactor.name, error))]
-        good: list[_RecognisedWindow] = []
+            if len(new_windows) == 1:
+                return [], [(new_windows[0].origin, failure_reason(self._redactor.name, error))]
+        readable: list[_TranscribedWindow] = []
         failed: list[tuple[UtteranceOrigin, str]] = []
-        for each in fresh:
-            _, unread = self._redact([*before, *good], [each])
-            failed += unread
-            good += [] if unread else [each]
-        return self._redact_in_order([*before, *good]), failed
+        for window in new_windows:
+            _, not_redacted = self._redact([*context, *readable], [window])
+            failed += not_redacted
+            readable += [] if not_redacted else [window]
+        return self._redact_in_order([*context, *readable]), failed
 
-    def _redact_in_order(self, words: Sequence[_RecognisedWindow]) -> list[tuple[_RecognisedWindow, RedactedText]]:
-        ordered = sorted(words, key=lambda each: each.extent)
-        return list(
-            zip(ordered, redact_with_context([each.spoken_text for each in ordered], self._redactor), strict=True)
-        )
+    def _redact_in_order(self, windows: Sequence[_TranscribedWindow]) -> list[tuple[_TranscribedWindow, RedactedText]]:
+        ordered = sorted(windows, key=lambda window: window.extent)
+        texts = redact_with_context([window.spoken_text for window in ordered], self._redactor)
+        return list(zip(ordered, texts, strict=True))
 
     def _with_recent(
-        self, channel: ChannelState, changed: Sequence[tuple[_RecognisedWindow, RedactedText]]
+        self, channel: ChannelState, changed: Sequence[tuple[_TranscribedWindow, RedactedText]]
     ) -> ChannelState:
-        packed = [(each, now, each.origin.model_dump_json().encode()) for each, now in changed]
+        """Store the origins in the memo, and the pointers to them in the channel's state."""
+        packed = [(window, text, window.origin.model_dump_json().encode()) for window, text in changed]
         origins = {hashlib.sha256(origin).hexdigest(): origin for _, _, origin in packed}
         self._memo.put_many(_ORIGIN_SPACE, origins)
-        recent = {said.origin: said for said in channel.recent}
-        for key, (each, now, _) in zip(origins, packed, strict=True):
-            start_s, end_s = each.extent
-            paid = each.recent or each.transcription
+        recent = {utterance.origin: utterance for utterance in channel.recent}
+        for key, (window, text, _) in zip(origins, packed, strict=True):
+            start_s, end_s = window.extent
+            cost = window.recent or window.transcription
             recent[key] = RecentUtterance(
-                key=each.transcription.key,
+                key=window.transcription.key,
                 origin=key,
-                spans=now.spans,
+                spans=text.spans,
                 start_s=start_s,
                 end_s=end_s,
-                seconds=paid.seconds,
-                memo_hit=paid.memo_hit,
+                seconds=cost.seconds,
+                memo_hit=cost.memo_hit,
             )
-        ordered = sorted(recent.values(), key=lambda said: (said.start_s, said.end_s))
+        ordered = sorted(recent.values(), key=lambda utterance: (utterance.start_s, utterance.end_s))
         return channel.model_copy(update={"recent": tuple(ordered[-(MAX_CONTEXT_UTTERANCES - 1) :])})
 
     def _utterance(
-        self, words: _RecognisedWindow, clean: RedactedText, arrival: Arrival[CallChunk] | Arrival[CallEnd]
+        self, window: _TranscribedWindow, text: RedactedText, arrival: Arrival[CallChunk] | Arrival[CallEnd]
     ) -> Utterance:
-        origin, spoken = words.origin, words.transcription
+        origin, transcription = window.origin, window.transcription
         call_id = arrival.event.conversation_id
-        chances = [word.probability for word in spoken.words]
-        start_s, end_s = words.extent
-        paid = words.recent or spoken
+        probabilities = [word.probability for word in transcription.words]
+        start_s, end_s = window.extent
+        cost = window.recent or transcription
         return Utterance(
             artifact_id=utterance_id(call_id, origin),
             modality="call",
             conversation_id=call_id,
             subject_id=origin.subject_id,
             stamps=Stamps(
-                # The moment at which the utterance ended: its last chunk's end, less what follows it in there.
+                # The moment at which the utterance ended: its last chunk's end, less the audio after it in that chunk.
                 event_time=origin.event_time - timedelta(seconds=max(origin.chunks_end_s - end_s, 0.0)),
                 ingested_at=origin.ingested_at,
                 derived_at=utc_now(),
             ),
             provenance=Provenance(
                 event_ids=origin.event_ids,
-                position=arrival.position,  # also of one that is published again: this event completed what it is now
+                position=arrival.position,  # also when published again: this event completed its present text
                 blobs=origin.blobs,
                 deriver=self._deriver[0],
                 deriver_version=self._deriver[1],
                 model=self._transcriber.name,
                 model_version=self._transcriber.version,
-                seconds=paid.seconds,
-                memo_hit=paid.memo_hit,
+                seconds=cost.seconds,
+                memo_hit=cost.memo_hit,
             ),
             call_id=call_id,
             channel=origin.channel,
             speaker=origin.speaker,
             start_s=start_s,
             end_s=end_s,
-            text=clean.text,
-            words=_words(spoken.words, clean.spans, origin.start_s),
-            language=spoken.segments[0].language,
-            confidence=min(1.0, max(0.0, float(np.mean(chances)))),
-            no_speech=min(1.0, max(0.0, *(segment.no_speech for segment in spoken.segments))),
-            pii=summarise_pii([kind for _, _, kind in clean.spans]),
+            text=text.text,
+            words=_words(transcription.words, text.spans, origin.start_s),
+            language=transcription.segments[0].language,
+            confidence=min(1.0, max(0.0, float(np.mean(probabilities)))),
+            no_speech=min(1.0, max(0.0, *(segment.no_speech for segment in transcription.segments))),
+            pii=summarise_pii([entity for _, _, entity in text.spans]),
         )
 
 
 def call_locator(utterance: Utterance) -> CallLocator:
-    """The place that a passage of this utterance cites."""
+    """Build the locator that a passage of this utterance cites."""
     return CallLocator(
         call_id=utterance.call_id,
         channel=utterance.channel,
@@ -247,43 +257,44 @@ def call_locator(utterance: Utterance) -> CallLocator:
     )
 
 
-def failure_reason(who: str, error: Exception) -> str:
-    """The reason for a quarantine row. Of a foreign error the type only: its message may quote what was said."""
-    return str(error) if isinstance(error, Rejected) else f"{who} raised {type(error).__name__}"
+def failure_reason(model: str, error: Exception) -> str:
+    """Build the reason of a quarantine row; of a foreign error only the type, since its message may quote the text."""
+    return str(error) if isinstance(error, Rejected) else f"{model} raised {type(error).__name__}"
 
 
 def _language(channel: ChannelState, window: SpeechWindow) -> str | None:
-    """The language that a window is to be heard in; None: let the transcriber tell."""
-    heard_s = sum(seconds for _, seconds in channel.languages)
-    if window.end_s - window.start_s >= MIN_LANGUAGE_WINDOW_S or not heard_s:
+    """Choose the language in which to transcribe a window; None: the transcriber detects it."""
+    total_s = sum(seconds for _, seconds in channel.languages)
+    if window.end_s - window.start_s >= MIN_LANGUAGE_WINDOW_S or not total_s:
         return None
-    language, seconds = max(channel.languages, key=lambda known: known[1])
-    return language if seconds >= _MAJORITY * heard_s else None
+    language, seconds = max(channel.languages, key=lambda entry: entry[1])
+    return language if seconds >= _MAJORITY * total_s else None
 
 
-def _with_language(channel: ChannelState, window: SpeechWindow, spoken: Transcription) -> ChannelState:
-    length = window.end_s - window.start_s
-    if length < MIN_LANGUAGE_WINDOW_S or not spoken.segments:
+def _with_language(channel: ChannelState, window: SpeechWindow, transcription: Transcription) -> ChannelState:
+    """Add a window's duration to its language, when the window is long enough."""
+    duration_s = window.end_s - window.start_s
+    if duration_s < MIN_LANGUAGE_WINDOW_S or not transcription.segments:
         return channel
     seconds: Mapping[str, float] = dict(channel.languages)
-    language = spoken.segments[0].language
-    heard = {**seconds, language: round(seconds.get(language, 0.0) + length, 3)}
-    return channel.model_copy(update={"languages": tuple(sorted(heard.items()))})
+    language = transcription.segments[0].language
+    updated = {**seconds, language: round(seconds.get(language, 0.0) + duration_s, 3)}
+    return channel.model_copy(update={"languages": tuple(sorted(updated.items()))})
 
 
 def _words(words: Sequence[SpokenWord], spans: Sequence[Span], start_s: float) -> tuple[Word, ...]:
-    """Words with times in the call; one that a redacted span touches is hidden."""
-    found = []
-    at = 0
+    """Convert words to times of the call; hide those that a redacted span overlaps."""
+    converted = []
+    offset = 0
     for word in words:
-        begin, end = at, at + len(word.text)
-        at = end + 1
-        found.append(
+        start, end = offset, offset + len(word.text)
+        offset = end + 1
+        converted.append(
             Word(
                 start_s=start_s + max(word.start_s, 0.0),
                 end_s=start_s + max(word.end_s, word.start_s, 0.0),
-                text=REDACTED_WORD if overlaps_any(spans, begin, end) else word.text,
+                text=REDACTED_WORD if overlaps_any(spans, start, end) else word.text,
                 probability=min(1.0, max(0.0, word.probability)),
             )
         )
-    return tuple(found)
+    return tuple(converted)

@@ -1,15 +1,15 @@
-"""Voice activity: where on one channel speech lies, cut only where nobody speaks.
+"""Voice activity detection: finds speech on one channel, and cuts only where there is none.
 
-Fixed cuts ruin recognition (a word error rate of 2 becomes 19 with cuts every 5 s), so a window is closed by a pause;
-one that grows too long is cut at its quietest place. What is missed here is lost for good, and what is taken for speech
-by mistake costs one ASR call whose guards drop it; so in doubt it is speech.
+Fixed cuts ruin recognition (a word error rate of 2 becomes 19 with cuts every 5 s), so a pause closes a window, and a
+window that grows too long is cut at its quietest frame. Missed speech is lost for good; noise passed as speech costs
+one ASR call, whose filter drops it. So in doubt a frame is speech.
 
-A frame is speech when WebRTC's detector says so at its least aggressive (modes 2 and 3 lose a quiet speaker's words)
-and it is louder than the noise by a few decibels (mode 0 alone takes line noise for speech whenever it begins anew).
-The noise is followed from below, in one number that the caller keeps: at once downwards, slowly upwards, and at once
-upwards where the level stands still as no voice does (a line that turns noisy, a dial tone).
+A frame is speech when WebRTC's detector accepts it at its least aggressive mode (modes 2 and 3 lose a quiet speaker's
+words) and it is louder than the noise by a few decibels (mode 0 alone accepts line noise whenever it starts again). The
+noise level follows the quietest frames, in one number that the caller stores: at once downwards, slowly upwards, and at
+once upwards where the level is steadier than any voice (a line that turns noisy, a dial tone).
 
-Pure: the same audio from the same place with the same noise gives the same windows.
+Pure: the same audio from the same position with the same noise gives the same windows.
 """
 
 from __future__ import annotations
@@ -31,8 +31,7 @@ _MIN_POWER: Final = 1e-12
 _BREATH_S: Final = 0.2
 
 QUIET_LINE_DBFS: Final = -60.0
-"""The noise before anything was heard. A louder line is taken for speech until its noise is known, which is the safe
-side."""
+"""Noise level at the start of a channel. A louder line counts as speech until its noise is known: the safe side."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,17 +40,17 @@ class VadConfig:
 
     Attributes:
         pause_s: silence that closes a window.
-        short_pause_s: silence that closes a window of less than ``short_s``. Recognised alone, half a sentence is
-            guessed ("and that should be all" → "and I should be all"), so hesitation gets a little more time.
-        pad_s: what is kept of the silence on both sides, so that soft beginnings and endings are not lost.
-        longest_s: a window longer than this is cut at its quietest place.
-        least_s: speech that a window must hold; less is a click.
+        short_pause_s: silence that closes a window of less than ``short_window_s``. Half a sentence alone is misheard
+            ("and that should be all" → "and I should be all"), so hesitation gets a little more time.
+        pad_s: silence included on both sides, so that soft starts and ends are not lost.
+        max_window_s: a longer window is cut at its quietest frame.
+        min_speech_s: speech that a window must contain; less is a click.
         above_noise_db: how much louder than the noise speech is.
         noise_rise_db: how much the noise may rise in a second; a long sentence must not become its own noise.
-        still_s: how long a level must stand still to be the noise.
-        still_db: within what it stands still; a voice swings by 10 dB and more.
-        gain: what the detector is given more than there is; it is deaf to a quiet speaker's first syllables.
-        floor_dbfs: a quieter frame is silence whatever the detector says.
+        steady_s: how long a level must be steady to be noise.
+        steady_db: range of a steady level; a voice varies by 10 dB and more.
+        gain: amplification for the detector, which misses a quiet speaker's first syllables.
+        floor_dbfs: a quieter frame is silence, whatever the detector decides.
         mode: WebRTC's aggressiveness, 0 to 3.
     """
 
@@ -70,9 +69,12 @@ class VadConfig:
     mode: int = 0
 
 
+_DEFAULT: Final = VadConfig()
+
+
 @dataclass(frozen=True, slots=True)
 class VadResult:
-    """Closed windows as ``(start, end)`` in samples; the sample from which audio is still needed; the noise there."""
+    """Closed windows as ``(start, end)`` in samples; the first sample that is still needed; the noise there."""
 
     windows: tuple[tuple[int, int], ...]
     keep_from: int
@@ -80,62 +82,61 @@ class VadResult:
 
 
 def find_speech(
-    audio: Audio, *, closed: bool, noise_dbfs: float = QUIET_LINE_DBFS, config: VadConfig | None = None
+    audio: Audio, *, closed: bool, noise_dbfs: float = QUIET_LINE_DBFS, config: VadConfig = _DEFAULT
 ) -> VadResult:
     """Find the windows that are complete.
 
     Args:
-        audio: everything that is kept of the channel, mono, 16 kHz.
-        closed: no more audio follows directly: a window that is still open ends here.
-        noise_dbfs: the noise where ``audio`` begins, as an earlier cut told it.
-        config: thresholds and durations; the defaults when None.
+        audio: all stored audio of the channel, mono, 16 kHz.
+        closed: no more audio follows directly: an open window ends here.
+        noise_dbfs: the noise where ``audio`` starts, as an earlier result reported it.
+        config: thresholds and durations.
     """
-    config_or_default = config or VadConfig()
-    voiced, noise = _voiced_frames(audio, noise_dbfs, config_or_default)
-    pad, longest = _frame_count(config_or_default.pad_s), _frame_count(config_or_default.max_window_s)
+    voiced, noise = _voiced_frames(audio, noise_dbfs, config)
+    pad, max_frames = _frame_count(config.pad_s), _frame_count(config.max_window_s)
     windows: list[tuple[int, int]] = []
-    begin: int | None = None
-    last = done = 0  # behind the last speech frame; behind the last window
-    for frame, speech in enumerate(voiced):
-        if speech:
-            begin = frame if begin is None else begin
-            last = frame + 1
-        elif begin is not None and frame + 1 - last >= _closing_pause(last - begin, config_or_default):
-            windows += _padded_window(audio, voiced, (begin, last, pad), done, config_or_default)
-            done, begin = last + pad, None
-        if begin is not None and frame + 1 - begin >= longest:
-            at = _quietest_frame(audio, begin, frame + 1)
-            windows += _padded_window(audio, voiced, (begin, at, 0), done, config_or_default)
-            done, begin = at, at if last > at else None
+    start: int | None = None
+    speech_end = window_end = 0  # after the last speech frame; after the last window
+    for frame, is_speech in enumerate(voiced):
+        if is_speech:
+            start = frame if start is None else start
+            speech_end = frame + 1
+        elif start is not None and frame + 1 - speech_end >= _closing_pause(speech_end - start, config):
+            windows += _padded_window(audio, voiced, (start, speech_end, pad), window_end, config)
+            window_end, start = speech_end + pad, None
+        if start is not None and frame + 1 - start >= max_frames:
+            cut = _quietest_frame(audio, start, frame + 1)
+            windows += _padded_window(audio, voiced, (start, cut, 0), window_end, config)
+            window_end, start = cut, cut if speech_end > cut else None
     if closed:
-        if begin is not None:
-            windows += _padded_window(audio, voiced, (begin, last, pad), done, config_or_default)
+        if start is not None:
+            windows += _padded_window(audio, voiced, (start, speech_end, pad), window_end, config)
         return VadResult(tuple(windows), audio.size, noise[-1] if noise else noise_dbfs)
-    # Silence is dropped but for the padding of what may begin next.
-    needed = max(done, (len(voiced) if begin is None else begin) - pad, 0)
-    kept = min(needed, len(voiced))
-    return VadResult(tuple(windows), kept * _FRAME_SAMPLES, noise[kept - 1] if kept else noise_dbfs)
+    # Silence is dropped, but for the padding of the next window.
+    needed = max(window_end, (len(voiced) if start is None else start) - pad, 0)
+    keep_from = min(needed, len(voiced))
+    return VadResult(tuple(windows), keep_from * _FRAME_SAMPLES, noise[keep_from - 1] if keep_from else noise_dbfs)
 
 
-def _voiced_frames(audio: Audio, noise_dbfs: float, use: VadConfig) -> tuple[list[bool], list[float]]:
-    """For each frame, whether it is speech, and the noise by then."""
+def _voiced_frames(audio: Audio, noise_dbfs: float, config: VadConfig) -> tuple[list[bool], list[float]]:
+    """Classify each frame as speech or not, and estimate the noise up to it."""
     import webrtcvad
 
-    frames = audio.size // _FRAME_SAMPLES
-    detector = webrtcvad.Vad(use.mode)
-    shaped = audio[: frames * _FRAME_SAMPLES].reshape(frames, _FRAME_SAMPLES)
-    pcm = (np.clip(shaped * use.gain, -1.0, 1.0) * _FULL_SCALE).astype("<i2")
-    level = _levels_dbfs(shaped)
-    still = _steady_levels(level, use)
+    count = audio.size // _FRAME_SAMPLES
+    detector = webrtcvad.Vad(config.mode)
+    frames = audio[: count * _FRAME_SAMPLES].reshape(count, _FRAME_SAMPLES)
+    pcm = (np.clip(frames * config.gain, -1.0, 1.0) * _FULL_SCALE).astype("<i2")
+    levels = _levels_dbfs(frames)
+    steady = _steady_levels(levels, config)
     voiced: list[bool] = []
     noise: list[float] = []
-    for n in range(frames):
+    for n in range(count):
         # The loudest of three frames: one quiet frame inside a word is not the line's noise.
-        now = max(level[max(0, n - 2) : n + 1])
-        noise_dbfs = min(max(noise_dbfs + use.noise_rise_db * FRAME_S, still[n]), now)
+        recent = max(levels[max(0, n - 2) : n + 1])
+        noise_dbfs = min(max(noise_dbfs + config.noise_rise_db * FRAME_S, steady[n]), recent)
         noise.append(noise_dbfs)
-        loud = level[n] > max(noise_dbfs + use.above_noise_db, use.floor_dbfs)
-        # The detector hears every frame: it learns from the silent ones too.
+        loud = levels[n] > max(noise_dbfs + config.above_noise_db, config.floor_dbfs)
+        # The detector gets every frame: it learns from the silent ones too.
         voiced.append(bool(detector.is_speech(pcm[n].tobytes(), SAMPLE_RATE)) and loud)
     return voiced, noise
 
@@ -145,41 +146,39 @@ def _levels_dbfs(frames: npt.NDArray[np.float32]) -> list[float]:
     return [float(level) for level in 10 * np.log10(power + _MIN_POWER)]
 
 
-def _steady_levels(level: Sequence[float], use: VadConfig) -> list[float]:
-    """For each frame, the level that stood still up to it, or nothing."""
-    span = _frame_count(use.steady_s)
-    nothing = [-np.inf] * len(level)
-    if len(level) < span:
-        return nothing
-    spans = np.lib.stride_tricks.sliding_window_view(np.array(level), span)
+def _steady_levels(levels: Sequence[float], config: VadConfig) -> list[float]:
+    """Compute for each frame the level that was steady up to it, or minus infinity."""
+    span = _frame_count(config.steady_s)
+    unsteady = [-np.inf] * len(levels)
+    if len(levels) < span:
+        return unsteady
+    spans = np.lib.stride_tricks.sliding_window_view(np.array(levels), span)
     highest = spans.max(axis=1)
-    stood = np.where(highest - spans.min(axis=1) < use.steady_db, highest, -np.inf)
-    return [*nothing[: span - 1], *(float(each) for each in stood)]
+    steady = np.where(highest - spans.min(axis=1) < config.steady_db, highest, -np.inf)
+    return [*unsteady[: span - 1], *(float(level) for level in steady)]
 
 
 def _padded_window(
-    audio: Audio, voiced: Sequence[bool], span: tuple[int, int, int], done: int, use: VadConfig
+    audio: Audio, voiced: Sequence[bool], span: tuple[int, int, int], window_end: int, config: VadConfig
 ) -> list[tuple[int, int]]:
-    """A window with its padding, never reaching back into the one before; none when it holds too little speech."""
-    begin, end, pad = span
-    if sum(voiced[begin:end]) < _frame_count(use.min_speech_s):
+    """Build a window with its padding, after the previous one; none when it contains too little speech."""
+    start, end, pad = span
+    if sum(voiced[start:end]) < _frame_count(config.min_speech_s):
         return []
-    first = max(begin - _frame_count(use.pad_s), done, 0)
+    first = max(start - _frame_count(config.pad_s), window_end, 0)
     return [(first * _FRAME_SAMPLES, min((end + pad) * _FRAME_SAMPLES, audio.size))]
 
 
-def _closing_pause(spoken: int, use: VadConfig) -> int:
-    return _frame_count(use.short_pause_s if spoken < _frame_count(use.short_window_s) else use.pause_s)
+def _closing_pause(spoken: int, config: VadConfig) -> int:
+    is_short = spoken < _frame_count(config.short_window_s)
+    return _frame_count(config.short_pause_s if is_short else config.pause_s)
 
 
-def _quietest_frame(audio: Audio, begin: int, end: int) -> int:
-    """The frame in the last third around which the loudness over 0.2 s is least: a breath, most likely."""
-    first = begin + (end - begin) * 2 // 3
-    power = (
-        np.square(audio[first * _FRAME_SAMPLES : end * _FRAME_SAMPLES], dtype=np.float64)
-        .reshape(-1, _FRAME_SAMPLES)
-        .mean(axis=1)
-    )
+def _quietest_frame(audio: Audio, start: int, end: int) -> int:
+    """Find the frame in the last third around which the loudness over 0.2 s is least: most likely a breath."""
+    first = start + (end - start) * 2 // 3
+    frames = audio[first * _FRAME_SAMPLES : end * _FRAME_SAMPLES].reshape(-1, _FRAME_SAMPLES)
+    power = np.square(frames, dtype=np.float64).mean(axis=1)
     width = min(_frame_count(_BREATH_S), end - first)
     smooth = np.convolve(power, np.ones(width) / width, mode="valid")
     return first + int(smooth.argmin()) + width // 2

@@ -1,1 +1,1 @@
-"""Screenshots: OCR, redaction, a caption, passages."""
+"""Screenshots: OCR, redaction, caption, passages."""

@@ -1,8 +1,7 @@
-"""Screenshot → caption → passages.
+"""Screenshot deriver: screenshot → caption → passages.
 
-Called with micro-batches by the stream's worker and by reprocessing. Every event ends in a caption with its passages,
-or in quarantine with the reason; the same bytes are read and captioned once, however often they come; no text leaves
-unredacted.
+The stream's worker and reprocessing call it with micro-batches. Every event ends in a caption with its passages, or in
+quarantine with the reason. The same bytes are read and captioned once. No text leaves unredacted.
 """
 
 from __future__ import annotations
@@ -28,6 +27,7 @@ from mmplatform.artifacts import (
 )
 from mmplatform.derive.layout.captioner import LayoutCaptioner
 from mmplatform.derive.layout.reading_order import bounding_box, group_blocks
+from mmplatform.derive.memo_batch import memoised_batch
 from mmplatform.derive.passages import DerivedBatch, PassageDraft, make_passages, quarantine
 from mmplatform.derive.screenshot.ocr_cache import OcrCache, OcrResult, UnreadableImage
 from mmplatform.derive.screenshot.redaction import RedactedLines, redact_screens
@@ -38,15 +38,15 @@ from mmplatform.ports import Blobs, Captioner, Embedder, Memo, Pixels, ReadLine,
 _log = structlog.get_logger(__name__)
 _FIRST_CAPTION_SPACE: Final = "screenshot/first-caption@1"
 _MIN_LETTERS: Final = 3
-"""Letters and digits below which a block is no passage: an icon's label or a speck; it stays in the caption's lines."""
+"""Letters and digits of a passage: a shorter block is an icon's label or a speck; it stays in the caption's lines."""
 
 
 @runtime_checkable
 class BatchCaptioner(Protocol):
-    """A captioner that gains from several images at once."""
+    """Captioner that is faster with several images at once."""
 
     def caption_many(self, images: Sequence[Pixels], lines: Sequence[Sequence[ReadLine]]) -> list[str]:
-        """One caption for each image; an empty one where it has nothing to say."""
+        """Caption each image; an empty caption when the model returns no text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,16 +61,16 @@ class _CaptionText:
 
 @dataclass(frozen=True, slots=True)
 class _DerivedImage:
-    """All that is known of one image; ``again``: an earlier event of the batch paid for it."""
+    """Results of one image; ``repeated``: an earlier event of the batch has the same image."""
 
     screen: OcrResult
     redacted: RedactedLines
-    made: _CaptionText
-    again: bool
+    caption: _CaptionText
+    repeated: bool
 
 
 class ScreenshotDeriver:
-    """Reads, redacts, captions and embeds. Pure but for the models, the memo and the blobs that it is given."""
+    """Reads, redacts, captions and embeds. Pure but for the models, the memo and the blobs."""
 
     name = "screenshot"
     version = "1"
@@ -96,7 +96,7 @@ class ScreenshotDeriver:
         self._memo = memo
 
     def derive(self, arrivals: Sequence[Arrival[Screenshot]]) -> DerivedBatch:
-        """Captions and passages of a micro-batch, and the events that had to be set aside.
+        """Derive captions and passages of a micro-batch; unreadable images are quarantined.
 
         Raises:
             Unavailable: the blob store or the memo does not answer.
@@ -107,54 +107,55 @@ class ScreenshotDeriver:
         # 2. All lines of all images redacted in one batch.
         redacted = dict(zip(screens, redact_screens([s.lines for s in screens.values()], self._redactor), strict=True))
         # 3. Captions, of redacted lines.
-        captioned = self._captions_of_images(screens, redacted, refused)
+        caption_texts = self._caption_screens(screens, redacted, refused)
         # 4. Each event ends in a caption or in quarantine.
         good = [arrival for arrival in arrivals if arrival.event.blob.sha256 not in refused]
         quarantined = tuple(
             _quarantine_unreadable(arrival, refused) for arrival in arrivals if arrival.event.blob.sha256 in refused
         )
         firsts = self._first_captions(good)
-        paid: set[str] = set()
+        seen: set[str] = set()
         captions: list[Caption] = []
         for arrival in good:
             sha256 = arrival.event.blob.sha256
-            work = _DerivedImage(screens[sha256], redacted[sha256], captioned[sha256], again=sha256 in paid)
-            captions.append(self._build_caption(arrival, work, first=firsts[sha256]))
-            paid.add(sha256)
+            repeated = sha256 in seen
+            image = _DerivedImage(screens[sha256], redacted[sha256], caption_texts[sha256], repeated=repeated)
+            captions.append(self._build_caption(arrival, image, first=firsts[sha256]))
+            seen.add(sha256)
         # 5. All passages embedded in one batch.
         drafts = [draft for caption, arrival in zip(captions, good, strict=True) for draft in _drafts(caption, arrival)]
         passages = make_passages(drafts, self._embedder, self._memo)
         return DerivedBatch(artifacts=(*captions, *passages), quarantined=quarantined)
 
-    def _captions_of_images(
+    def _caption_screens(
         self,
         screens: Mapping[str, OcrResult],
         redacted: Mapping[str, RedactedLines],
         refused: dict[str, UnreadableImage],
     ) -> dict[str, _CaptionText]:
-        """Captions by sha256. An image that vanished between OCR and caption is added to ``refused``."""
-        made_of = (self._captioner, self._reader, self._redactor)
-        space = "caption/" + "/".join(f"{part.name}@{part.version}" for part in made_of)
-        found = {
-            sha256: _decode_caption(encoded) for sha256, encoded in self._memo.get_many(space, list(screens)).items()
-        }
-        images: dict[str, Pixels] = {}
-        for sha256, screen in screens.items():
-            if sha256 not in found:
+        """Caption images, by sha256. One that is missing since its OCR is added to ``refused``."""
+
+        def compute(missing: dict[str, OcrResult]) -> dict[str, _CaptionText]:
+            images: dict[str, Pixels] = {}
+            for sha256, screen in missing.items():
                 try:
                     images[sha256] = self._ocr_cache.pixels(screen)
                 except UnreadableImage as error:
                     refused[sha256] = error
-        fresh = self._caption_images(images, {sha256: redacted[sha256].lines for sha256 in images})
-        # A fallback is not remembered: the next worker may have the memory that this one lacked.
-        own = {sha256: _encode(made) for sha256, made in fresh.items() if made.captioner == self._captioner.name}
-        self._memo.put_many(space, own)
-        return found | fresh
+            return self._caption_images(images, {sha256: redacted[sha256].lines for sha256 in images})
+
+        def pack(caption: _CaptionText) -> bytes | None:
+            # A fallback is not stored: the next worker may have the memory that this one lacked.
+            return _pack(caption) if caption.captioner == self._captioner.name else None
+
+        models = (self._captioner, self._reader, self._redactor)
+        space = "caption/" + "/".join(f"{model.name}@{model.version}" for model in models)
+        return memoised_batch(self._memo, space, screens, compute, pack=pack, unpack=_unpack).outputs
 
     def _caption_images(
         self, images: Mapping[str, Pixels], lines: Mapping[str, Sequence[ReadLine]]
     ) -> dict[str, _CaptionText]:
-        """Caption by the configured captioner, and by the layout's where that one has nothing to say."""
+        """Caption by the configured captioner, and by layout where its model returns no text."""
         if not images:
             return {}
         started = time.perf_counter()
@@ -166,16 +167,16 @@ class ScreenshotDeriver:
         # The layout's words are the redacted lines; a model's words come from the pixels, personal data and all.
         by_layout = isinstance(self._captioner, LayoutCaptioner)
         safe = [] if by_layout else self._redactor.redact(texts)
-        made: dict[str, _CaptionText] = {}
+        captions: dict[str, _CaptionText] = {}
         for k, (sha256, text) in enumerate(zip(images, texts, strict=True)):
-            kept, entities = (text, ()) if by_layout else (safe[k].text, safe[k].entities)
-            who: Captioner = self._captioner
-            if not kept.strip():
+            caption, entities = (text, ()) if by_layout else (safe[k].text, safe[k].entities)
+            captioner: Captioner = self._captioner
+            if not caption.strip():
                 self._log_fallback()
-                who, entities = self._fallback, ()
-                kept = self._fallback.caption(images[sha256], lines[sha256])
-            made[sha256] = _CaptionText(kept, who.name, who.version, entities, share)
-        return made
+                captioner, entities = self._fallback, ()
+                caption = self._fallback.caption(images[sha256], lines[sha256])
+            captions[sha256] = _CaptionText(caption, captioner.name, captioner.version, entities, share)
+        return captions
 
     def _caption_image(self, image: Pixels, lines: Sequence[ReadLine]) -> str:
         try:
@@ -193,22 +194,22 @@ class ScreenshotDeriver:
             )
 
     def _first_captions(self, arrivals: Sequence[Arrival[Screenshot]]) -> Mapping[str, str]:
-        """The artifact_id of the first caption of each image, by sha256.
+        """Find the artifact_id of the first caption of each image, by sha256.
 
-        The memo's entry stays, so that a replayed event finds itself as the first again.
+        The memo's entry never changes, so that a replayed event is the first again.
         """
-        mine: dict[str, bytes] = {}
+        candidates: dict[str, bytes] = {}
         for arrival in arrivals:
-            mine.setdefault(arrival.event.blob.sha256, _caption_id(arrival.event).encode())
-        self._memo.put_many(_FIRST_CAPTION_SPACE, mine)
-        known = self._memo.get_many(_FIRST_CAPTION_SPACE, list(mine))
-        return {sha256: known.get(sha256, own).decode() for sha256, own in mine.items()}
+            candidates.setdefault(arrival.event.blob.sha256, _caption_id(arrival.event).encode())
+        self._memo.put_many(_FIRST_CAPTION_SPACE, candidates)
+        firsts = self._memo.get_many(_FIRST_CAPTION_SPACE, list(candidates))
+        return {sha256: firsts.get(sha256, candidate).decode() for sha256, candidate in candidates.items()}
 
-    def _build_caption(self, arrival: Arrival[Screenshot], work: _DerivedImage, *, first: str) -> Caption:
-        screen, redacted, made, again = work.screen, work.redacted, work.made, work.again
+    def _build_caption(self, arrival: Arrival[Screenshot], image: _DerivedImage, *, first: str) -> Caption:
+        screen, redacted, text = image.screen, image.redacted, image.caption
         event = arrival.event
         own_id = _caption_id(event)
-        models = [(self._reader.name, self._reader.version), (made.captioner, made.version)]
+        models = [(self._reader.name, self._reader.version), (text.captioner, text.version)]
         return Caption(
             artifact_id=own_id,
             modality="screenshot",
@@ -223,24 +224,24 @@ class ScreenshotDeriver:
                 deriver_version=self.version,
                 model="+".join(name for name, _ in models),
                 model_version="+".join(version for _, version in models),
-                seconds=0.0 if again else screen.seconds + made.seconds,
-                memo_hit=again or (screen.memo_hit and made.memo_hit),
+                seconds=0.0 if image.repeated else screen.seconds + text.seconds,
+                memo_hit=image.repeated or (screen.memo_hit and text.memo_hit),
             ),
-            text=made.text,
-            captioner=made.captioner,
+            text=text.text,
+            captioner=text.captioner,
             lines=tuple(OcrLine(text=line.text, box=line.box, confidence=line.confidence) for line in redacted.lines),
             image_sha256=event.blob.sha256,
             width=screen.width,
             height=screen.height,
             duplicate_of=first if first != own_id else None,
-            pii=summarise_pii([*redacted.entities, *made.entities]),
+            pii=summarise_pii([*redacted.entities, *text.entities]),
         )
 
 
 def _quarantine_unreadable(arrival: Arrival[Screenshot], refused: Mapping[str, UnreadableImage]) -> Quarantined:
     error = refused[arrival.event.blob.sha256]
-    whole: Arrival[Event] = Arrival(arrival.event, arrival.position)
-    return quarantine(whole, contract=error.contract, reasons=[str(error)])
+    event: Arrival[Event] = Arrival(arrival.event, arrival.position)
+    return quarantine(event, contract=error.contract, reasons=[str(error)])
 
 
 def _caption_id(event: Screenshot) -> str:
@@ -248,7 +249,7 @@ def _caption_id(event: Screenshot) -> str:
 
 
 def _drafts(caption: Caption, arrival: Arrival[Screenshot]) -> list[PassageDraft]:
-    """The caption with the whole image as its locator, then each paragraph of the screen with the box around it."""
+    """Draft a passage of the caption, with the whole image as its box, then one of each paragraph with its box."""
     event = arrival.event
     whole = Box(x0=0, y0=0, x1=caption.width, y1=caption.height)
     drafts = [PassageDraft(caption, 0, caption.text, ImageLocator(event_id=event.event_id, blob=event.blob, box=whole))]
@@ -264,10 +265,10 @@ def _drafts(caption: Caption, arrival: Arrival[Screenshot]) -> list[PassageDraft
     return drafts
 
 
-def _encode(made: _CaptionText) -> bytes:
-    return orjson.dumps([made.text, made.captioner, made.version, list(made.entities)])
+def _pack(caption: _CaptionText) -> bytes:
+    return orjson.dumps([caption.text, caption.captioner, caption.version, list(caption.entities)])
 
 
-def _decode_caption(encoded: bytes) -> _CaptionText:
-    text, captioner, version, entities = orjson.loads(encoded)
+def _unpack(_: str, packed: bytes) -> _CaptionText:
+    text, captioner, version, entities = orjson.loads(packed)
     return _CaptionText(text, captioner, version, tuple(entities), memo_hit=True)

@@ -1,7 +1,7 @@
-"""Screenshot → raw OCR lines, from the memo or by reading the bytes.
+"""Screenshot → raw OCR lines, from the memo or by OCR.
 
-The memo keeps what OCR read as it was read, with the personal data in it: it belongs to the raw vault, like the blobs,
-and whoever erases a blob must erase its entries too. Nothing raw leaves the screenshot deriver.
+The memo stores unredacted OCR text, with personal data: it belongs to the raw vault, like the blobs, and the erasure of
+a blob must erase its entries too. No unredacted line leaves the screenshot deriver.
 """
 
 from __future__ import annotations
@@ -15,16 +15,17 @@ import orjson
 
 from mmplatform.artifacts import Box
 from mmplatform.derive.media.image import decode
+from mmplatform.derive.memo_batch import memoised_batch
 from mmplatform.errors import Rejected
 from mmplatform.events import BlobRef
 from mmplatform.ports import Blobs, Memo, Pixels, ReadLine, ScreenReader
 
 _MAX_CACHED_PIXELS: Final = 50_000_000
-"""Decoded pixels (3 bytes each) that one micro-batch keeps for its captions; the others are decoded again."""
+"""Decoded pixels (3 bytes each) that one micro-batch caches for its captions; the others are decoded again."""
 
 
 class UnreadableImage(Rejected):
-    """A blob that gives no image; ``contract`` names the stage that refused it."""
+    """The blob is no readable image; ``contract`` names the stage that refused it."""
 
     def __init__(self, contract: str, reason: str) -> None:
         super().__init__(reason)
@@ -33,7 +34,7 @@ class UnreadableImage(Rejected):
 
 @dataclass(slots=True)
 class OcrResult:
-    """What OCR read in one image. ``lines`` are raw."""
+    """OCR of one image; ``lines`` are unredacted."""
 
     ref: BlobRef
     width: int
@@ -45,7 +46,7 @@ class OcrResult:
 
 
 class OcrCache:
-    """Blobs, decoder, OCR and memo behind one door."""
+    """Reads images from the blobs by OCR, with a memo."""
 
     def __init__(self, reader: ScreenReader, memo: Memo, blobs: Blobs, *, max_pixels: int) -> None:
         self._reader = reader
@@ -55,35 +56,41 @@ class OcrCache:
         self._space = f"ocr/{reader.name}@{reader.version}"
 
     def read_many(self, refs: Sequence[BlobRef]) -> tuple[dict[str, OcrResult], dict[str, UnreadableImage]]:
-        """Read each image once, however often it is named; both results are keyed by sha256.
+        """Read each distinct image once; results and refusals are keyed by sha256.
 
         Raises:
             Unavailable: the blob store or the memo does not answer.
         """
         unique = {ref.sha256: ref for ref in refs}
-        known = self._memo.get_many(self._space, list(unique))
-        screens: dict[str, OcrResult] = {}
         refused: dict[str, UnreadableImage] = {}
-        held = 0
-        for sha256, ref in unique.items():
-            if sha256 in known:
-                screens[sha256] = _decode_result(known[sha256], ref)
-                continue
-            try:
-                screen = self._read(ref)
-            except UnreadableImage as error:
-                refused[sha256] = error
-                continue
-            held += screen.width * screen.height
-            if held > _MAX_CACHED_PIXELS:
-                screen.pixels = None
-            screens[sha256] = screen
-        fresh = {sha256: _encode(screen) for sha256, screen in screens.items() if not screen.memo_hit}
-        self._memo.put_many(self._space, fresh)
-        return screens, refused
+
+        def compute(missing: dict[str, BlobRef]) -> dict[str, OcrResult]:
+            screens: dict[str, OcrResult] = {}
+            cached_pixels = 0
+            for sha256, ref in missing.items():
+                try:
+                    screen = self._read(ref)
+                except UnreadableImage as error:
+                    refused[sha256] = error
+                    continue
+                cached_pixels += screen.width * screen.height
+                if cached_pixels > _MAX_CACHED_PIXELS:
+                    screen.pixels = None
+                screens[sha256] = screen
+            return screens
+
+        batch = memoised_batch(
+            self._memo,
+            self._space,
+            unique,
+            compute,
+            pack=_pack,
+            unpack=lambda sha256, packed: _unpack(packed, unique[sha256]),
+        )
+        return batch.outputs, refused
 
     def pixels(self, screen: OcrResult) -> Pixels:
-        """The decoded image. Raises ``UnreadableImage``, ``Unavailable``."""
+        """Return the decoded image. Raises ``UnreadableImage``, ``Unavailable``."""
         return screen.pixels if screen.pixels is not None else self._decode(screen.ref)
 
     def _read(self, ref: BlobRef) -> OcrResult:
@@ -110,15 +117,15 @@ class OcrCache:
             raise UnreadableImage("image", str(error)) from None
 
 
-def _encode(screen: OcrResult) -> bytes:
+def _pack(screen: OcrResult) -> bytes:
     rows = [(line.text, line.box.x0, line.box.y0, line.box.x1, line.box.y1, line.confidence) for line in screen.lines]
     return orjson.dumps({"width": screen.width, "height": screen.height, "lines": rows})
 
 
-def _decode_result(encoded: bytes, ref: BlobRef) -> OcrResult:
-    record: Mapping[str, object] = orjson.loads(encoded)
+def _unpack(packed: bytes, ref: BlobRef) -> OcrResult:
+    record: Mapping[str, object] = orjson.loads(packed)
     rows = record["lines"]
-    assert isinstance(rows, list)  # noqa: S101 — written by _encode
+    assert isinstance(rows, list)  # noqa: S101 — written by _pack
     lines = tuple(
         ReadLine(text, Box(x0=x0, y0=y0, x1=x1, y1=y1), confidence) for text, x0, y0, x1, y1, confidence in rows
     )

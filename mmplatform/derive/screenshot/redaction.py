@@ -1,9 +1,9 @@
 """Raw OCR lines → redacted OCR lines, for a whole micro-batch in one call of the redactor.
 
-Each line is redacted by itself, and all lines of an image once more as one text, because OCR breaks what belongs
-together: a card number in four boxes is four harmless numbers. From the joined text only spans with a digit or an ``@``
-are taken (names are found better in their own line than in a soup of labels), and only where the line by itself did not
-already give a span of that kind: else an e-mail would swallow the first word of the next line.
+Each line is redacted alone, and all lines of an image again as one joined text, because OCR splits what belongs
+together: a card number in four boxes is four harmless numbers. The joined text adds only spans with a digit or an ``@``
+(names are found better in their own line), and only where the line alone has no span of that entity: else an e-mail
+would include the first word of the next line.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _SEPARATOR: Final = " "
 
 @dataclass(frozen=True, slots=True)
 class RedactedLines:
-    """The lines of one image without personal data; ``entities`` has one entry for each thing that was taken out."""
+    """Lines of one image without personal data; ``entities`` has one entry for each redacted span."""
 
     lines: tuple[ReadLine, ...]
     entities: tuple[str, ...]
@@ -34,7 +34,7 @@ class _Span:
 
 
 def redact_screens(screens: Sequence[Sequence[ReadLine]], redactor: Redactor) -> list[RedactedLines]:
-    """One result for each image, its lines in the same order with the same boxes."""
+    """Redact the lines of each image; order and boxes stay."""
     texts: list[str] = []
     for lines in screens:
         texts += [line.text for line in lines]
@@ -62,18 +62,18 @@ def _redact_lines(lines: Sequence[ReadLine], alone: Sequence[Redacted], joined: 
 
 
 def _only_joined(text: str, joined: Redacted, alone: Sequence[_Span]) -> list[_Span]:
-    """What shows only when the lines are read as one text."""
-    found = [_Span(start, end, kind) for (start, end), kind in zip(joined.spans, joined.entities, strict=True)]
+    """Select the spans that only the joined text shows."""
+    joined_spans = [_Span(start, end, kind) for (start, end), kind in zip(joined.spans, joined.entities, strict=True)]
     return [
         span
-        for span in found
+        for span in joined_spans
         if any(c.isdigit() or c == "@" for c in text[span.start : span.end])
         and not any(s.entity == span.entity and s.start < span.end and span.start < s.end for s in alone)
     ]
 
 
 def _merge(spans: Sequence[_Span]) -> list[_Span]:
-    """Overlapping spans as one, named after the longest."""
+    """Merge overlapping spans, named after the longest."""
     merged: list[_Span] = []
     for span in sorted(spans, key=lambda s: (s.start, -s.end)):
         if merged and span.start < merged[-1].end:
@@ -86,7 +86,7 @@ def _merge(spans: Sequence[_Span]) -> list[_Span]:
 
 
 def _hide(text: str, offset: int, own: Redacted, spans: Sequence[_Span]) -> str:
-    """One line without the parts of all spans that fall into it."""
+    """Redact the parts of all spans that lie in one line."""
     inside = [
         (max(0, span.start - offset), min(len(text), span.end - offset), span.entity)
         for span in spans

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from mmplatform.derive.call.vad import QUIET_LINE_DBFS, VadConfig, find_speech
 
 RATE = 16_000
+DEFAULT = VadConfig()
 NOISES = np.random.default_rng(7)
 
 
@@ -25,12 +26,12 @@ def voiced(bursts, length_s, level=0.2):
     return (voice / np.abs(voice).max() * on * level).astype(np.float32)
 
 
-def streamed(audio, chunk_s, cutting=None):
+def streamed(audio, chunk_s, config=DEFAULT):
     """The windows, in seconds, when the audio comes in chunks, and how long after its end each was closed."""
     keep, noise, found, waits = 0, QUIET_LINE_DBFS, [], []
     size = round(chunk_s * RATE)
     for end in [*range(size, audio.size, size), audio.size]:
-        step = find_speech(audio[keep:end], closed=end == audio.size, noise_dbfs=noise, config=cutting)
+        step = find_speech(audio[keep:end], closed=end == audio.size, noise_dbfs=noise, config=config)
         found += [((keep + first) / RATE, (keep + last) / RATE) for first, last in step.windows]
         waits += [(end - keep - last) / RATE for _, last in step.windows]
         keep, noise = keep + step.keep_from, step.noise_dbfs
@@ -123,15 +124,15 @@ def test_nothing_gives_nothing():
 @given(
     lengths=st.lists(st.tuples(st.floats(0.05, 6.0), st.floats(0.05, 2.5)), min_size=1, max_size=8),
     chunk_s=st.sampled_from([0.2, 0.7, 1.0, 5.0]),
-    longest_s=st.sampled_from([3.0, 20.0]),
+    max_window_s=st.sampled_from([3.0, 20.0]),
 )
-def test_windows_never_overlap_and_hold_all_speech(lengths, chunk_s, longest_s):
+def test_windows_never_overlap_and_hold_all_speech(lengths, chunk_s, max_window_s):
     bursts, at = [], 0.5
     for speech, pause in lengths:
         bursts.append((at, at + speech))
         at += speech + pause
     audio = voiced(bursts, at + 0.5)
-    windows, _ = streamed(audio, chunk_s, VadConfig(max_window_s=longest_s))
+    windows, _ = streamed(audio, chunk_s, VadConfig(max_window_s=max_window_s))
     assert all(first < last for first, last in windows)
     assert all(before[1] <= after[0] for before, after in pairwise(windows))
     inside = np.zeros(audio.size, dtype=bool)
