@@ -20,7 +20,7 @@ from resources.failures import failing
 from resources.reprocessing import ReprocessingResource
 
 if TYPE_CHECKING:
-    from mmplatform.pipeline.reprocess.reprocess import Summary
+    from mmplatform.pipeline.reprocess.reprocess import ReprocessSummary
 
 POOL: Final = "reprocess"
 """With a limit of 1 (``mmplatform up`` sets it) no two runs derive at the same time, let alone the same hour."""
@@ -32,7 +32,7 @@ hour of his own, should not wait for a day of calls."""
 _TELL_S: Final = 5.0
 _TABLES: Final = tuple(spec.derived_table for spec in MODALITIES.values())
 
-Hours = dict[str, list["Summary"]]
+Hours = dict[str, list["ReprocessSummary"]]
 """What was done of each partition, by its key."""
 
 
@@ -91,15 +91,15 @@ def _derive(
     context: dg.AssetExecutionContext, table: str, config: Models, reprocessing: ReprocessingResource, hours: Hours
 ) -> None:
     """Every hour of one modality, with stores and models opened once. Raises PlatformError."""
-    from mmplatform.pipeline.reprocess.inputs import MODELS
-    from mmplatform.pipeline.reprocess.reprocess import check_hour, parse_hour, reprocess, spec_of
+    from mmplatform.pipeline.reprocess.inputs import MODEL_SETTINGS
+    from mmplatform.pipeline.reprocess.reprocess import check_hour, modality_for_table, parse_hour, reprocess
 
     moments = {key: parse_hour(key) for key in hours}
     for moment in moments.values():
         check_hour(moment, utc_now())
     models = config.model_dump()
     if context.assets_def.key.to_user_string() == PASSAGES_TABLE:  # each modality takes what is for it
-        models = {name: models[name] for name in MODELS[spec_of(table).modality]}
+        models = {name: models[name] for name in MODEL_SETTINGS[modality_for_table(table).modality]}
     with reprocessing.open(table, models) as parts:
         for number, (key, moment) in enumerate(moments.items(), start=1):
             summary = reprocess(table, moment, parts, progress=_telling(context, f"{table} {key}"))
@@ -142,7 +142,7 @@ def _failure(table: str, hours: Hours, lost: Mapping[str, Sequence[str]]) -> dg.
     )
 
 
-def _figures(done: "Sequence[Summary]", table: str) -> dict[str, Any]:
+def _figures(done: "Sequence[ReprocessSummary]", table: str) -> dict[str, Any]:
     """Rows of one table, and what became of them."""
     changes = [summary.tables[table] for summary in done if table in summary.tables]
     names = ("rows", "replaced", "added", "vanished", "unchanged", "overtaken", "left")

@@ -39,12 +39,12 @@ def build_beside(
     """Build, and swap; fails with what is wrong, and then the one that served serves on."""
     with failing(), swapping.open() as parts:
         wanted = swapping.space(config.embedder)
-        for bucket, copied in parts.building(wanted, swap=config.swap, progress=_telling(context)):
+        for bucket, copied in parts.build_steps(wanted, swap=config.swap, progress=_telling(context)):
             figures = {name: getattr(copied, name) for name in ("passages", "written", "embedded", "removed")}
             context.log.info("%s: equal now: %s", bucket, figures)
             words = f"built for {wanted.name}"
             yield dg.AssetObservation(INDEX, partition=bucket, description=words, metadata=figures)
-        context.log.info("%s serves", parts.state().serving.name)
+        context.log.info("%s serves", parts.ensure_serving().serving.name)
     yield dg.Output(None)
 
 

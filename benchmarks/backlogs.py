@@ -27,7 +27,7 @@ from mmplatform.kafka.topics import ensure_topics
 from mmplatform.land.lakehouse.store import Lakehouse
 from mmplatform.local.services.port_leases import any_free_port
 from mmplatform.modalities import ARTIFACTS_TOPIC, CALL
-from mmplatform.pipeline.factories import space_named
+from mmplatform.pipeline.factories import resolve_space
 from mmplatform.settings import Settings, load
 
 SIZES: Final = (100, 100, 1_000, 1_000, 5_000, 10_000)
@@ -104,7 +104,7 @@ def index_costs(folder: Path) -> dict[str, float]:
 
 def _indexed(settings: Settings, first: int, passages: int) -> None:
     producer = LogProducer(settings)
-    made = forged(first, passages, space_named(settings).name)
+    made = forged(first, passages, resolve_space(settings).name)
     producer.send_all(LogRecord(ARTIFACTS_TOPIC, passage.subject_id, encode(passage)) for passage in made)
     producer.close()
     _until(lambda: _counted(settings, "passages") >= first + passages)

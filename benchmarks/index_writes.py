@@ -22,8 +22,8 @@ from benchmarks.incremental import chroma_server
 from benchmarks.machine import cpu_seconds, describe
 from mmplatform.events import utc_now
 from mmplatform.land.index.chroma_client import connect
-from mmplatform.land.index.chroma_collections import SYNC_ROWS
-from mmplatform.land.index.row_codec import metadata_of
+from mmplatform.land.index.chroma_collections import SYNC_THRESHOLD
+from mmplatform.land.index.row_codec import passage_metadata
 
 _CHROMAS_OWN: Final = 1000
 _FILTERED: Final = ("subject_id", "modality", "event_time")
@@ -32,7 +32,7 @@ _FILTERED: Final = ("subject_id", "modality", "event_time")
 def rows_of(first: int, count: int, *, folded: bool) -> dict[str, Any]:
     """Arguments of an upsert of so many rows that were never there."""
     passages = list(forged(first, count, "bench@1"))
-    fields = [metadata_of(passage, utc_now()) for passage in passages]
+    fields = [passage_metadata(passage, utc_now()) for passage in passages]
     found = {
         "ids": [passage.artifact_id for passage in passages],
         "embeddings": np.stack([passage.vector for passage in passages]),
@@ -72,7 +72,12 @@ def main() -> None:
     arguments = parser.parse_args()
     print(f"machine: {describe()}")
     print("| rows before the graph is written | a passage's layout | ms of processor for a write |\n|---|---|---|")
-    for sync_rows, folded in ((_CHROMAS_OWN, False), (SYNC_ROWS, False), (SYNC_ROWS // 5, False), (SYNC_ROWS, True)):
+    for sync_rows, folded in (
+        (_CHROMAS_OWN, False),
+        (SYNC_THRESHOLD, False),
+        (SYNC_THRESHOLD // 5, False),
+        (SYNC_THRESHOLD, True),
+    ):
         took = milliseconds(sync_rows, arguments.rows, arguments.writes, arguments.there, folded=folded)
         print(f"| {sync_rows} | {'folded' if folded else 'fields'} | {took:.1f} |", flush=True)
 

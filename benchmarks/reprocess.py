@@ -26,10 +26,10 @@ from benchmarks.efficiency import events_of, record_calls, replayed_seconds, run
 from benchmarks.machine import describe
 from mmplatform.events import Event, Modality, Position
 from mmplatform.land.blobs.open import open_blobs
-from mmplatform.land.lakehouse.row_codec import row_of
+from mmplatform.land.lakehouse.row_codec import record_to_row
 from mmplatform.local.services.port_leases import any_free_port
 from mmplatform.modalities import MODALITIES, ModalitySpec
-from mmplatform.pipeline.reprocess.inputs import open_parts
+from mmplatform.pipeline.reprocess.inputs import open_inputs
 from mmplatform.pipeline.reprocess.reprocess import reprocess
 from mmplatform.settings import Settings, load
 from mmplatform.telemetry.logs import configure_logging
@@ -67,14 +67,14 @@ def land_raw(settings: Settings, spec: ModalitySpec, events: Sequence[Event]) ->
     lakehouse = Lakehouse.open(settings)
     lakehouse.ensure_tables()
     places = [Position(topic=spec.topic, topic_partition=0, offset=number) for number in range(len(events))]
-    rows = [(place, row_of(event, place)[1]) for place, event in zip(places, events, strict=True)]
+    rows = [(place, record_to_row(event, place)[1]) for place, event in zip(places, events, strict=True)]
     lakehouse.append(spec.raw_table, rows, offsets={(spec.topic, 0): len(rows)}, source="benchmark")
 
 
 def reprocessing_seconds(settings: Settings, spec: ModalitySpec) -> tuple[float, float, float]:
     """Seconds to open models and stores, for the hour, and for the hour once more."""
     started = time.perf_counter()
-    with open_parts(settings, spec) as parts:
+    with open_inputs(settings, spec) as parts:
         opened = time.perf_counter()
         summary = reprocess(spec.derived_table, HOUR, parts)
         done = time.perf_counter()

@@ -93,13 +93,13 @@ def _derive(modality: Modality) -> Callable[[Settings], None]:
         from mmplatform.kafka.producer import LogProducer
         from mmplatform.land.blobs.open import open_blobs
         from mmplatform.pipeline import factories
-        from mmplatform.pipeline.process import limits_of, warm_up
+        from mmplatform.pipeline.process import contract_limits, warm_up
 
         spec = MODALITIES[modality]
         status = _status(settings, f"derive-{modality}")
         memo, blobs = factories.open_memo(settings), open_blobs(settings)
         producer = LogProducer(settings)
-        warm_up(spec, limits_of(settings))
+        warm_up(spec, contract_limits(settings))
         if modality == "call":
             calls = factories.call_deriver(settings, memo, blobs)
             app = _patiently(status, "the log", lambda: call_app(settings, calls, producer, status))
@@ -120,22 +120,22 @@ def _derive(modality: Modality) -> Callable[[Settings], None]:
 def _index(settings: Settings) -> None:
     from mmplatform.consumers.indexer import index_app
     from mmplatform.kafka.producer import LogProducer
-    from mmplatform.land.index.embedder_registry import SpaceLog
+    from mmplatform.land.index.embedder_registry import EmbedderRegistry
     from mmplatform.land.index.store import ChromaIndex
-    from mmplatform.pipeline.factories import open_in_step, space_named
+    from mmplatform.pipeline.factories import open_dual_write_index, resolve_space
     from mmplatform.telemetry.freshness import FreshnessTracker
 
     status = _status(settings, "index", FreshnessTracker())
     producer = LogProducer(settings)
     index = ChromaIndex.open(settings)
-    log = SpaceLog(index)
+    log = EmbedderRegistry(index)
     space = None
     with suppress(Misconfigured):  # an indexer without the model at hand makes collections as passages come
-        space = space_named(settings)
+        space = resolve_space(settings)
     if space is not None:
-        for active in _patiently(status, "the index", lambda: log.adopt(space)).active:
-            _patiently(status, "the index", partial(index.prepare, active.name))
-    in_step = open_in_step(settings, index, log)
+        for active in _patiently(status, "the index", lambda: log.ensure_serving(space)).active:
+            _patiently(status, "the index", partial(index.create_collections, active.name))
+    in_step = open_dual_write_index(settings, index, log)
     app = _patiently(status, "the log", lambda: index_app(settings, in_step, producer, status))
     _run(app, settings, status, INDEX_GROUP, (ARTIFACTS_TOPIC,))
     producer.close()
@@ -203,10 +203,10 @@ def _gateway(settings: Settings) -> None:
 def _prepare(settings: Settings) -> None:
     """Not a worker but a job: make what all others would make, each at its start, and end; safe to repeat."""
     from mmplatform.kafka.topics import ensure_topics
-    from mmplatform.land.index.embedder_registry import SpaceLog
+    from mmplatform.land.index.embedder_registry import EmbedderRegistry
     from mmplatform.land.index.store import ChromaIndex
     from mmplatform.land.lakehouse.store import Lakehouse
-    from mmplatform.pipeline.factories import space_named
+    from mmplatform.pipeline.factories import resolve_space
     from mmplatform.telemetry.status_server import WorkerStatus
 
     status = WorkerStatus("prepare")
@@ -216,8 +216,10 @@ def _prepare(settings: Settings) -> None:
     _patiently(status, "the lakehouse", lambda: Lakehouse.open(settings).ensure_tables())
     index = ChromaIndex.open(settings)
     try:
-        for active in _patiently(status, "the index", lambda: SpaceLog(index).adopt(space_named(settings))).active:
-            _patiently(status, "the index", partial(index.prepare, active.name))
+        for active in _patiently(
+            status, "the index", lambda: EmbedderRegistry(index).ensure_serving(resolve_space(settings))
+        ).active:
+            _patiently(status, "the index", partial(index.create_collections, active.name))
     finally:
         index.close()
     _log.info("prepared", topics_created=len(topics.created), topics_there=len(topics.existing))

@@ -36,13 +36,13 @@ class BlobsResource(ConfiguredResource):
     def open(self) -> FileBlobs | S3Blobs:
         """The store; nothing is contacted, made or swept. Raises ``Misconfigured``."""
         from mmplatform.land.blobs.file_store import FileBlobs
-        from mmplatform.land.blobs.open import bucket_and_prefix
+        from mmplatform.land.blobs.open import s3_location
         from mmplatform.land.blobs.s3_store import S3Blobs
 
         settings = self.settings()
         if not settings.blob_store_url:
             return FileBlobs(settings.blobs_dir)
-        bucket, prefix = bucket_and_prefix(settings)
+        bucket, prefix = s3_location(settings)
         return S3Blobs(bucket, prefix, client=self.s3.get_client())
 
     def sizes(self, refs: Iterable[BlobRef]) -> dict[str, int]:

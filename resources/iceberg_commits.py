@@ -18,9 +18,9 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
-from mmplatform.land.lakehouse.hour_partition import hour_at
-from mmplatform.land.lakehouse.maintenance.compaction import COMPACTED, landed_by
-from mmplatform.land.lakehouse.snapshot_offsets import REPLACED, renewed_of
+from mmplatform.land.lakehouse.hour_partition import hour_start
+from mmplatform.land.lakehouse.maintenance.compaction import COMPACTED_PROPERTY, landed_sequence
+from mmplatform.land.lakehouse.snapshot_offsets import REPLACED_PROPERTY, renewals_from_snapshot
 
 if TYPE_CHECKING:
     from pyiceberg.manifest import ManifestEntry, ManifestFile
@@ -119,7 +119,9 @@ def _expired(table: Table, snapshot: Snapshot, seen: int) -> Iterator[Commit]:
     end = _sequence(snapshot)
     manifests = sorted(_older(table, snapshot, seen), key=lambda pair: pair[0])
     known = [*(oldest - 1 for oldest, _ in manifests[1:]), end - 1]
-    if COMPACTED in table.properties:  # a manifest does not tell when the rows of such files landed: all are read first
+    if (
+        COMPACTED_PROPERTY in table.properties
+    ):  # a manifest does not tell when the rows of such files landed: all are read first
         known[:-1] = [seen] * (len(known) - 1)
     held: list[ManifestEntry] = []
     for (_, manifest), until in zip(manifests, known, strict=False):
@@ -170,9 +172,9 @@ def _added(table: Table, snapshot: Snapshot) -> Iterator[ManifestEntry]:
 def _own(table: Table, snapshot: Snapshot) -> Commit:
     """What a snapshot that is still there added: its writer has said which of the rows were there before."""
     counted = _counted(table, snapshot, _sequence(snapshot), _added(table, snapshot))
-    renewed = {hour_at(hour): rows for hour, rows in renewed_of(snapshot).items()}
+    renewed = {hour_start(hour): rows for hour, rows in renewals_from_snapshot(snapshot).items()}
     found = {hour: min(renewed.get(hour, 0), rows) for hour, rows in counted.rows.items()}
-    again = snapshot.summary is not None and REPLACED in snapshot.summary.additional_properties
+    again = snapshot.summary is not None and REPLACED_PROPERTY in snapshot.summary.additional_properties
     return replace(
         counted,
         rows={hour: rows - found[hour] for hour, rows in counted.rows.items()},
@@ -218,7 +220,7 @@ def _sequence(snapshot: Snapshot) -> int:
 
 def _entry_sequence(entry: ManifestEntry) -> int:
     """When its rows had landed, be it that they were compacted since."""
-    return landed_by(entry.data_file) or entry.sequence_number or 0
+    return landed_sequence(entry.data_file) or entry.sequence_number or 0
 
 
 def moment(bound: bytes) -> datetime:

@@ -12,7 +12,7 @@ from resources.base import ConfiguredResource
 from resources.models import ModelsResource
 
 if TYPE_CHECKING:
-    from mmplatform.pipeline.reprocess.inputs import Parts
+    from mmplatform.pipeline.reprocess.inputs import ReprocessInputs
 
 
 class ReprocessingResource(ConfiguredResource):
@@ -23,7 +23,7 @@ class ReprocessingResource(ConfiguredResource):
     )
 
     @contextmanager
-    def open(self, table: str, models: Mapping[str, str]) -> Iterator[Parts]:
+    def open(self, table: str, models: Mapping[str, str]) -> Iterator[ReprocessInputs]:
         """Everything that a run on ``table`` works with.
 
         Raises:
@@ -31,9 +31,11 @@ class ReprocessingResource(ConfiguredResource):
             Unavailable: a store does not answer, or no index is running.
         """
         from mmplatform.local.run_file import with_chroma_address
-        from mmplatform.pipeline.reprocess.inputs import choose, open_parts
-        from mmplatform.pipeline.reprocess.reprocess import spec_of
+        from mmplatform.pipeline.reprocess.inputs import open_inputs, override_models
+        from mmplatform.pipeline.reprocess.reprocess import modality_for_table
 
-        spec = spec_of(table)
-        with open_parts(choose(self.models.over(with_chroma_address(self.settings())), spec, models), spec) as parts:
+        spec = modality_for_table(table)
+        with open_inputs(
+            override_models(self.models.over(with_chroma_address(self.settings())), spec, models), spec
+        ) as parts:
             yield parts

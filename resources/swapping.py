@@ -10,7 +10,7 @@ from resources.base import ConfiguredResource
 
 if TYPE_CHECKING:
     from mmplatform.land.index.embedder_registry import Space
-    from mmplatform.pipeline.embedder_swap.swap import Swapping
+    from mmplatform.pipeline.embedder_swap.swap import EmbedderSwap
 
 
 class SwappingResource(ConfiguredResource):
@@ -18,12 +18,12 @@ class SwappingResource(ConfiguredResource):
 
     def space(self, embedder: str) -> Space:
         """The space of an embedder by its name, or directory. Raises ``Misconfigured`` when it is not there."""
-        from mmplatform.pipeline.factories import space_named
+        from mmplatform.pipeline.factories import resolve_space
 
-        return space_named(self.settings(), embedder)
+        return resolve_space(self.settings(), embedder)
 
     @contextmanager
-    def open(self) -> Iterator[Swapping]:
+    def open(self) -> Iterator[EmbedderSwap]:
         """Everything that a swap works with.
 
         Raises:
@@ -31,7 +31,7 @@ class SwappingResource(ConfiguredResource):
             Unavailable: no index is running, or the memo does not open.
         """
         from mmplatform.local.run_file import with_chroma_address
-        from mmplatform.pipeline.factories import open_swapping
+        from mmplatform.pipeline.factories import open_embedder_swap
 
-        with open_swapping(with_chroma_address(self.settings())) as swapping:
+        with open_embedder_swap(with_chroma_address(self.settings())) as swapping:
             yield swapping

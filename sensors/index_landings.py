@@ -9,7 +9,7 @@ import dagster as dg
 from assets.index import INDEX
 from mmplatform.buckets import BUCKET_NAMES
 from mmplatform.errors import PlatformError
-from mmplatform.land.index.embedder_registry import SpaceLog
+from mmplatform.land.index.embedder_registry import EmbedderRegistry
 from mmplatform.telemetry.freshness import WINDOW_S
 from resources.stack import StackResource
 from sensors.index_landings_diff import BucketLanding, Cursor, bucket_landings
@@ -33,7 +33,7 @@ def index_sensor(context: dg.SensorEvaluationContext, stack: StackResource) -> d
     try:
         status = stack.measured()
         with stack.index() as index:
-            spaces = SpaceLog(index).read()
+            spaces = EmbedderRegistry(index).latest()
             # What a build copies beside it is nothing that landed, and no search finds it before the swap.
             serving = spaces.serving.name if spaces else None
             passages = {bucket: index.count(embedder=serving, bucket=bucket) for bucket in BUCKET_NAMES}

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import AwareDatetime, BeforeValidator, Field
 
-from mmplatform.land.lakehouse.hour_partition import hour_at, hour_number
+from mmplatform.land.lakehouse.hour_partition import hour_number, hour_start
 from resources.iceberg_commits import TableLog
 from sensors.cursors import Frozen, ReadTables, ReadTo
 
@@ -98,7 +98,7 @@ def landings(logs: Mapping[str, TableLog], cursor: Cursor) -> tuple[list[Landing
         found += [
             Landing(
                 table=table,
-                hour=hour_at(hour),
+                hour=hour_start(hour),
                 rows=rows,
                 replaced=replaced,
                 size=size,

@@ -14,7 +14,7 @@ from typing import Final, Literal
 
 from pydantic import AwareDatetime, Field
 
-from mmplatform.land.lakehouse.hour_partition import HOUR, hour_at, hour_number
+from mmplatform.land.lakehouse.hour_partition import HOUR, hour_number, hour_start
 from resources.iceberg_commits import TableLog
 from sensors.cursors import Frozen, ReadTables, ReadTo
 
@@ -53,7 +53,7 @@ class Cursor(ReadTables):
     def settled(self, now: datetime, most: int) -> list[tuple[str, datetime, Waiting]]:
         """Tables and hours whose last late rows came a while ago, the oldest rows first."""
         found = [
-            (each.committed_at, table, hour_at(number), each)
+            (each.committed_at, table, hour_start(number), each)
             for table, place in self.tables.items()
             for number, each in place.waiting.items()
             if each.committed_at + SETTLES <= now

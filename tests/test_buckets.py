@@ -6,10 +6,10 @@ from hypothesis import strategies as st
 
 from mmplatform.buckets import (
     BUCKET_NAMES,
+    bucket_name,
     bucket_number,
-    bucket_of,
     collection_name,
-    collection_stem,
+    collection_prefix,
     is_passage_collection,
 )
 
@@ -20,11 +20,11 @@ def test_the_index_and_the_tables_put_a_person_into_the_same_bucket(subject):
     from pyiceberg.types import StringType
 
     assert bucket_number(subject) == BucketTransform(16).transform(StringType())(subject)
-    assert bucket_of(subject) in BUCKET_NAMES
+    assert bucket_name(subject) in BUCKET_NAMES
 
 
 def test_a_bucket_never_changes():
-    assert {name: bucket_of(name) for name in ("ann", "bob", "zoë", "customer-42")} == {
+    assert {name: bucket_name(name) for name in ("ann", "bob", "zoë", "customer-42")} == {
         "ann": "b06",
         "bob": "b02",
         "zoë": "b07",
@@ -39,6 +39,6 @@ def test_embedders_whose_names_look_alike_get_collections_of_their_own():
 
 
 @pytest.mark.parametrize("name", ["passages-b03", "other-minilm-1-abcdef-b03", "passages-minilm-1-abcdef-b03-old"])
-def test_a_collection_of_someone_else_is_not_ours(name):
+def test_a_foreign_collection_is_no_passage_collection(name):
     assert not is_passage_collection(name)
-    assert not name.startswith(collection_stem("minilm@1"))
+    assert not name.startswith(collection_prefix("minilm@1"))

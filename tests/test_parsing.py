@@ -15,7 +15,7 @@ from mmplatform.artifacts import Retraction, decode_artifact
 from mmplatform.derive.passages import DerivedBatch
 from mmplatform.errors import Rejected
 from mmplatform.events import decode_event, encode
-from mmplatform.land.lakehouse.row_codec import row_of
+from mmplatform.land.lakehouse.row_codec import record_to_row
 from mmplatform.modalities import CALL, CHAT, SCREENSHOT
 from mmplatform.pipeline.process import ConsumedRecord, process
 from quality.contracts import Limits
@@ -43,7 +43,7 @@ def test_a_damaged_event_is_read_or_refused_and_what_is_read_can_be_a_row(damage
     event = read(decode_event, damage.record(sound))
     if event is not None:
         assert decode_event(encode(event)) == event
-        row_of(event, position())
+        record_to_row(event, position())
 
 
 @settings(max_examples=300)
@@ -53,7 +53,7 @@ def test_a_damaged_artifact_is_read_or_refused_and_what_is_read_can_be_a_row(dam
     if artifact is not None:
         assert decode_artifact(encode(artifact)) == artifact
         if not isinstance(artifact, Retraction):
-            row_of(artifact, position())
+            record_to_row(artifact, position())
 
 
 @settings(max_examples=200)

@@ -18,7 +18,7 @@ from assets.checks.hours import Hour, over
 from assets.index import INDEX
 from mmplatform.errors import PlatformError
 from mmplatform.events import Modality, utc_now
-from mmplatform.land.index.embedder_registry import SpaceLog
+from mmplatform.land.index.embedder_registry import EmbedderRegistry
 from mmplatform.land.lakehouse.hour_partition import HOUR
 from mmplatform.modalities import (
     ARTIFACTS_TOPIC,
@@ -28,7 +28,7 @@ from mmplatform.modalities import (
     QUARANTINE_TABLE,
     ModalitySpec,
 )
-from mmplatform.pipeline.process import limits_of
+from mmplatform.pipeline.process import contract_limits
 from quality.checks.completeness import Listed, accounted, mirrored
 from quality.checks.verdict import Backlog, Figure, Verdict, gap_s, kept, within
 from quality.contracts import CONTRACTS
@@ -123,7 +123,7 @@ def _contract(table: str) -> dg.AssetChecksDefinition:
         def at(hours: Hours, hour: datetime) -> Verdict:
             rows = hours.rows(table, hour)
             aside = hours.aside(hour) if table in raw else set[str]()
-            found = kept(table, as_judged(table, rows), limits_of(lakehouse.settings()), aside)
+            found = kept(table, as_judged(table, rows), contract_limits(lakehouse.settings()), aside)
             more = {**statistics(table, rows), **_silence(table, rows, hours, hour)}
             return Verdict(found.holds, found.words, {**found.figures, **more})
 
@@ -188,7 +188,7 @@ def _indexed() -> dg.AssetChecksDefinition:
             gaps: dict[str, list[float]] = {}
             with stack.index() as index:
                 # Chroma cannot compare indexed_at: passages that took over an hour are the backlog's to tell.
-                for each in index.stamped(since - HOUR, now + HOUR):
+                for each in index.passage_stamps(since - HOUR, now + HOUR):
                     if each.indexed_at >= since:
                         gap = (each.indexed_at - each.event_time).total_seconds()
                         gaps.setdefault(each.modality, []).append(gap)
@@ -245,8 +245,10 @@ def _mirrored(asset: str) -> dg.AssetChecksDefinition:
 
             def at(hour: datetime) -> Verdict:
                 with stack.index() as index:
-                    spaces = SpaceLog(index).read()
-                    found = [Listed(e.passage_id, e.embedder, e.derived_at) for e in index.stamped(hour, hour + HOUR)]
+                    spaces = EmbedderRegistry(index).latest()
+                    found = [
+                        Listed(e.passage_id, e.embedder, e.derived_at) for e in index.passage_stamps(hour, hour + HOUR)
+                    ]
                 rows = hours.rows(PASSAGES_TABLE, hour, ["artifact_id", "embedder", "derived_at"])
                 return mirrored(rows, found, settled=settled, embedders=spaces.complete if spaces else ())
 

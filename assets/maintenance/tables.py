@@ -50,8 +50,8 @@ def compaction(
                 done = compact(
                     lambda name=name: opened.table(name),  # type: ignore[misc]
                     utc_now(),
-                    settled=timedelta(hours=config.settled_hours),
-                    small=int(config.small_mb * 1024 * 1024),
+                    settle_time=timedelta(hours=config.settled_hours),
+                    small_bytes=int(config.small_mb * 1024 * 1024),
                 )
             found[name] = {each: getattr(done, each) for each in done.__slots__}
             context.log.info("%s: %d files became %d", name, done.files_before, done.files_after)
@@ -70,7 +70,7 @@ def snapshot_expiry(
 ) -> dg.MaterializeResult[None]:
     """Expire every table's snapshots and delete its orphans."""
     from mmplatform.land.lakehouse.maintenance.orphan_files import delete_orphans
-    from mmplatform.land.lakehouse.maintenance.snapshot_expiry import expire
+    from mmplatform.land.lakehouse.maintenance.snapshot_expiry import expire_snapshots
 
     found: dict[str, dict[str, int]] = {}
     with failing():
@@ -81,11 +81,11 @@ def snapshot_expiry(
                 places[name] = opened.table(name).location()
         for name in TABLES:
             with reading(name):
-                gone = expire(opened.table(name), utc_now())
+                gone = expire_snapshots(opened.table(name), utc_now())
                 orphans = delete_orphans(
                     lambda name=name: opened.table(name),  # type: ignore[misc]
                     utc_now(),
-                    others=[place for other, place in places.items() if other != name],
+                    other_locations=[place for other, place in places.items() if other != name],
                     age=timedelta(hours=config.orphan_hours),
                 )
             found[name] = {

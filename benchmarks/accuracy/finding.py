@@ -22,7 +22,7 @@ from mmplatform.derive.media.image import decode, probe
 from mmplatform.events import Arrival, ChatMessage, Position, Screenshot, utc_now
 from mmplatform.land.blobs.file_store import FileBlobs
 from mmplatform.memo import MemoryMemo
-from mmplatform.pipeline.factories import chat_deriver, open_reader, screenshot_deriver
+from mmplatform.pipeline.factories import chat_deriver, open_screen_reader, screenshot_deriver
 from mmplatform.ports import Embedder
 from mmplatform.settings import Settings
 
@@ -35,7 +35,7 @@ READ: Final = Path(__file__).with_name("screens_read.json")
 
 def ocr_recall(screens: Sequence[Screen], settings: Settings) -> dict[str, tuple[int, int]]:
     """For each screenshot that was read by eye: how many of its words OCR read, and how many there are."""
-    reader = open_reader(settings)
+    reader = open_screen_reader(settings)
     there: dict[str, str] = json.loads(READ.read_text("utf-8"))
     paths = {screen.name: screen.path for screen in screens}
     assert there.keys() <= paths.keys(), f"not among the screenshots: {sorted(there.keys() - paths.keys())}"

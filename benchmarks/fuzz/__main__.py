@@ -23,7 +23,7 @@ from benchmarks.fuzz.sending import Sent, send
 from benchmarks.machine import describe
 from mmplatform.kafka.reader import ReplayLog
 from mmplatform.kafka.topics import topic_name
-from mmplatform.land.index.embedder_registry import SpaceLog
+from mmplatform.land.index.embedder_registry import EmbedderRegistry
 from mmplatform.land.index.store import ChromaIndex
 from mmplatform.local import run_file
 from mmplatform.modalities import DEAD_LETTERS_TOPIC
@@ -45,7 +45,7 @@ def fuzz(settings: Settings, run: run_file.StackRun, count: int, seed: int) -> t
     before = _restarts(settings)
     model = open_embedder(settings)
     index = ChromaIndex.open(addressed)
-    known = SpaceLog(index).read()
+    known = EmbedderRegistry(index).latest()
     index.close()
     serving = known.serving.name if known else f"{model.name}@{model.version}"
     drawn: Iterator[Input] = Inputs(seed, serving, model.dimensions).draw(count)

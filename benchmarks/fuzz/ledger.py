@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from benchmarks.fuzz.inputs import Input
 from benchmarks.fuzz.sending import Sent, route_of
 from mmplatform.artifacts import Artifact, Caption, DeadLetter, Message, Passage, Quarantined, decode_artifact
-from mmplatform.buckets import bucket_of
+from mmplatform.buckets import bucket_name
 from mmplatform.errors import Rejected
 from mmplatform.events import Position, decode_event
 from mmplatform.kafka.reader import LogEntry, ReplayLog
@@ -181,7 +181,7 @@ def _indexed(settings: Settings, places: Mapping[Position, Input], serving: str)
     for place, one in places.items():
         made = _artifact(one.body)
         if isinstance(made, Passage):
-            asked.setdefault(bucket_of(made.subject_id), {}).setdefault(made.artifact_id, []).append(place)
+            asked.setdefault(bucket_name(made.subject_id), {}).setdefault(made.artifact_id, []).append(place)
         elif made is not None:
             found.add(place)
     index = ChromaIndex.open(settings)

@@ -75,13 +75,13 @@ def redrive(
 @contextmanager
 def _alone(settings: Settings) -> Iterator[None]:
     """Two at once would each find a letter not redriven yet, and write its record twice."""
-    from mmplatform.land.file_lock import Held, held
+    from mmplatform.land.file_lock import LockTimeout, file_lock
 
     path = settings.data_dir / "redrive.lock"
     with ExitStack() as lock:
         try:
-            lock.enter_context(held(path, at_most_s=0.0))
-        except Held:
+            lock.enter_context(file_lock(path, timeout_s=0.0))
+        except LockTimeout:
             raise Unavailable(f"another redrive is under way (`fuser {path}` names it): wait for its end") from None
         yield
 

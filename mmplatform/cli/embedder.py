@@ -13,9 +13,9 @@ from mmplatform.cli.app import app
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from mmplatform.land.index.embedder_registry import Spaces
-    from mmplatform.pipeline.embedder_swap.copy import Copied
-    from mmplatform.pipeline.embedder_swap.swap import Progress, Swapping
+    from mmplatform.land.index.embedder_registry import EmbedderRevision
+    from mmplatform.pipeline.embedder_swap.copy import CopyResult
+    from mmplatform.pipeline.embedder_swap.swap import EmbedderSwap, SwapProgressCallback
     from mmplatform.settings import Settings
 
 embedder = typer.Typer(no_args_is_help=True, help="Which embedder's index serves searches, and how another one does.")
@@ -29,7 +29,7 @@ def status() -> None:
     from rich.table import Table
 
     with _opened() as (swapping, _):
-        state = swapping.known()
+        state = swapping.latest()
         table = Table("embedder", "is", "passages", box=None, pad_edge=False)
         for name, word in _rows(swapping, state):
             table.add_row(name, word, str(swapping.index.count(embedder=name)))
@@ -45,7 +45,7 @@ def status() -> None:
         console.print("an indexer could not keep the one beside in step: see its log", style="yellow")
 
 
-def _rows(swapping: Swapping, state: Spaces | None) -> list[tuple[str, str]]:
+def _rows(swapping: EmbedderSwap, state: EmbedderRevision | None) -> list[tuple[str, str]]:
     """Names of embedders, and what each is."""
     if state is None:
         serving = swapping.default.name
@@ -53,7 +53,10 @@ def _rows(swapping: Swapping, state: Spaces | None) -> list[tuple[str, str]]:
     words = (("serving", state.serving), ("candidate", state.candidate), ("previous", state.previous))
     return [
         *((space.name, word) for word, space in words if space),
-        *((name, "being deleted" if name in state.retiring else "left behind") for name in swapping.left_behind(state)),
+        *(
+            (name, "being deleted" if name in state.retiring else "left behind")
+            for name in swapping.unused_spaces(state)
+        ),
     ]
 
 
@@ -63,10 +66,10 @@ def build(
     swap_then: Annotated[bool, typer.Option("--swap/--no-swap", help="Let it serve when all is built.")] = True,
 ) -> None:
     """Build its index beside the one that serves, and swap when all of it is there; run again, it goes on."""
-    from mmplatform.pipeline.factories import space_named
+    from mmplatform.pipeline.factories import resolve_space
 
     with _opened() as (swapping, settings), _shown() as (console, progress):
-        wanted = space_named(settings, name)
+        wanted = resolve_space(settings, name)
         done = swapping.build(wanted, swap=swap_then, progress=progress)
         _tell(done, console)
         if swap_then:
@@ -106,18 +109,18 @@ def retire(
 
 
 @contextmanager
-def _opened() -> Iterator[tuple[Swapping, Settings]]:
+def _opened() -> Iterator[tuple[EmbedderSwap, Settings]]:
     from mmplatform.local.run_file import with_chroma_address
-    from mmplatform.pipeline.factories import open_swapping
+    from mmplatform.pipeline.factories import open_embedder_swap
     from mmplatform.settings import load
 
     settings = with_chroma_address(load())
-    with open_swapping(settings) as swapping:
+    with open_embedder_swap(settings) as swapping:
         yield swapping, settings
 
 
 @contextmanager
-def _shown() -> Iterator[tuple[Console, Progress]]:
+def _shown() -> Iterator[tuple[Console, SwapProgressCallback]]:
     """Where to print, and a display of the buckets at work."""
     from rich.console import Console
     from rich.progress import Progress as Display
@@ -134,7 +137,7 @@ def _shown() -> Iterator[tuple[Console, Progress]]:
         yield Console(), show
 
 
-def _tell(done: Copied, console: Console) -> None:
+def _tell(done: CopyResult, console: Console) -> None:
     console.print(
         f"{done.passages} passages: {done.written} written, {done.embedded} of them by the model, "
         f"{done.removed} taken out",
@@ -142,8 +145,8 @@ def _tell(done: Copied, console: Console) -> None:
     )
 
 
-def _tell_serving(swapping: Swapping, console: Console) -> None:
-    state = swapping.known()
+def _tell_serving(swapping: EmbedderSwap, console: Console) -> None:
+    state = swapping.latest()
     if state is None:
         return
     console.print(f"{state.serving.name} serves; running gateways see it within seconds", highlight=False)

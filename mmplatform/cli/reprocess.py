@@ -11,7 +11,7 @@ from mmplatform.cli.app import app
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from mmplatform.pipeline.reprocess.reprocess import Summary
+    from mmplatform.pipeline.reprocess.reprocess import ReprocessSummary
 
 
 @app.command("reprocess")
@@ -28,19 +28,19 @@ def reprocess_hour(
 
     from mmplatform.events import utc_now
     from mmplatform.local.run_file import with_chroma_address
-    from mmplatform.pipeline.reprocess.inputs import choose, open_parts
-    from mmplatform.pipeline.reprocess.reprocess import check_hour, parse_hour, reprocess, spec_of
+    from mmplatform.pipeline.reprocess.inputs import open_inputs, override_models
+    from mmplatform.pipeline.reprocess.reprocess import check_hour, modality_for_table, parse_hour, reprocess
     from mmplatform.settings import load
 
-    spec, start = spec_of(table), parse_hour(hour)
+    spec, start = modality_for_table(table), parse_hour(hour)
     check_hour(start, utc_now())
-    chosen = choose(
+    chosen = override_models(
         with_chroma_address(load()),
         spec,
         {"asr_model": asr_model, "caption_model": caption_model, "ner_model": ner_model},
     )
     console = Console(stderr=True)
-    with open_parts(chosen, spec) as parts, Progress(console=console) as display:
+    with open_inputs(chosen, spec) as parts, Progress(console=console) as display:
         task = display.add_task(f"{table} {hour}", total=None)
         summary = reprocess(
             table, start, parts, progress=lambda done, of: display.update(task, completed=done, total=of)
@@ -52,7 +52,7 @@ def reprocess_hour(
         raise typer.Exit(1)
 
 
-def print_summary(summary: Summary, console: Console) -> None:
+def print_summary(summary: ReprocessSummary, console: Console) -> None:
     """What became of each table, and of the index."""
     from rich.table import Table
 

@@ -175,9 +175,9 @@ def doctor(
         from mmplatform.local.run_file import with_chroma_address, with_kafka_address
         from mmplatform.pipeline import deep_checks
 
-        tried = deep_checks.examine(with_kafka_address(with_chroma_address(settings)))
+        tried = deep_checks.run_deep_checks(with_kafka_address(with_chroma_address(settings)))
         findings += check_model_files(settings)
-        findings += [Finding(each.check, each.verdict, each.detail, each.mend) for each in tried]
+        findings += [Finding(each.check, each.status, each.detail, each.fix) for each in tried]
     table = Table(box=None, pad_edge=False, show_header=False)
     for finding in findings:
         sign, style = _SIGNS[finding.status]

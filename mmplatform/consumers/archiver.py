@@ -28,9 +28,9 @@ from mmplatform.events import Event, Position, decode_event, parse, utc_now
 from mmplatform.kafka.producer import LogProducer
 from mmplatform.kafka.reader import ReplayLog
 from mmplatform.kafka.topics import topic_name
-from mmplatform.land.lakehouse.row_codec import row_of, tables_of_retraction
+from mmplatform.land.lakehouse.row_codec import record_to_row, retraction_tables
 from mmplatform.land.lakehouse.schemas import SPECS
-from mmplatform.land.lakehouse.snapshot_offsets import Landed, Offsets, Placed
+from mmplatform.land.lakehouse.snapshot_offsets import CommitResult, Offsets, PositionedRow
 from mmplatform.land.lakehouse.store import Lakehouse
 from mmplatform.modalities import ARCHIVE_GROUP, ARTIFACTS_TOPIC, MODALITIES, QUARANTINE_TOPIC, TABLES
 from mmplatform.pipeline.process import ConsumedRecord, Outcome, dead_letter
@@ -67,7 +67,9 @@ def check_same_log(lakehouse: Lakehouse, log: ReplayLog, settings: Settings) -> 
 class Lineage(Protocol):
     """Who is told of each landing; nothing that it does waits or raises."""
 
-    def landing(self, table: str, rows: Sequence[Placed]) -> AbstractContextManager[Callable[[Landed], None]]:
+    def landing(
+        self, table: str, rows: Sequence[PositionedRow]
+    ) -> AbstractContextManager[Callable[[CommitResult], None]]:
         """Begin one; call what is given with what became of it."""
 
 
@@ -111,7 +113,7 @@ def lander(
         batch = sort_by_table(records)
         offsets = next_offsets(records)
         for table, before in batch.gone.items():
-            lakehouse.remove(table, before)
+            lakehouse.delete_before(table, before)
         by_place = {record.position: record for record in records}
 
         def tell(places: Sequence[Position], reason: str) -> None:
@@ -142,7 +144,7 @@ def read(record: ConsumedRecord) -> Event | Artifact | Quarantined:
 def append(
     lakehouse: Lakehouse,
     table: str,
-    rows: Sequence[Placed],
+    rows: Sequence[PositionedRow],
     offsets: Offsets,
     tell: Callable[[Sequence[Position], str], None],
     lineage: Lineage | None = None,
@@ -159,14 +161,14 @@ def append(
 def _append(
     lakehouse: Lakehouse,
     table: str,
-    rows: Sequence[Placed],
+    rows: Sequence[PositionedRow],
     offsets: Offsets,
     tell: Callable[[Sequence[Position], str], None],
-) -> Landed:
+) -> CommitResult:
     try:
         return lakehouse.land(table, rows, offsets=offsets, source=ARCHIVE_GROUP)
     except Rejected as error:
-        unfit = {position for position, _ in lakehouse.unfit(table, rows)}
+        unfit = {position for position, _ in lakehouse.unfit_rows(table, rows)}
         tell(sorted(unfit, key=lambda place: place.offset), str(error))
     good = [placed for placed in rows if placed[0] not in unfit]
     return lakehouse.land(table, good, offsets=offsets, source=ARCHIVE_GROUP)
@@ -202,7 +204,7 @@ class Sorted:
         dead_letters: those that nobody else names.
     """
 
-    rows: Mapping[str, Sequence[Placed]]
+    rows: Mapping[str, Sequence[PositionedRow]]
     gone: Mapping[str, Mapping[str, int]]
     unread: int
     dead_letters: Sequence[DeadLetter] = ()
@@ -210,7 +212,7 @@ class Sorted:
 
 def sort_by_table(records: Sequence[ConsumedRecord]) -> Sorted:
     """Read a batch and say what it means for each table."""
-    rows: dict[str, dict[str, Placed]] = defaultdict(dict)
+    rows: dict[str, dict[str, PositionedRow]] = defaultdict(dict)
     gone: dict[str, dict[str, int]] = defaultdict(dict)
     letters: list[DeadLetter] = []
     unread = 0
@@ -224,12 +226,12 @@ def sort_by_table(records: Sequence[ConsumedRecord]) -> Sorted:
                 unread += 1
             continue
         if isinstance(found, Retraction):
-            for table in tables_of_retraction(found):
+            for table in retraction_tables(found):
                 rows[table].pop(found.artifact_id, None)
                 gone[table][found.artifact_id] = record.position.offset
             continue
         try:
-            table, row = row_of(found, record.position)
+            table, row = record_to_row(found, record.position)
         except ValueError as error:  # a vector that is no vector
             letters.append(dead_letter(record, f"{found.kind} that cannot be a row ({type(error).__name__})"))
             continue

@@ -28,13 +28,13 @@ from mmplatform.pipeline.process import (
     BatchDeriver,
     ConsumedRecord,
     Outcome,
+    contract_limits,
     dead_letter,
-    leave_shed,
-    limits_of,
     parse,
+    parse_shed_header,
     process,
-    process_one,
-    shed_by,
+    process_call_record,
+    split_shed,
 )
 from mmplatform.settings import Settings
 from mmplatform.telemetry.readiness import STORE, Readiness
@@ -50,7 +50,7 @@ def batch_app(
     settings: Settings, spec: ModalitySpec, deriver: BatchDeriver, producer: LogProducer, status: WorkerStatus
 ) -> WorkerApplication:
     """Chats or screenshots: derive each micro-batch and publish it before its offsets are committed."""
-    limits = limits_of(settings)
+    limits = contract_limits(settings)
 
     def land(records: list[ConsumedRecord]) -> None:
         started = time.perf_counter()
@@ -106,9 +106,9 @@ def call_app(
         if not key or _call_of(value) not in {None, key}:
             reason = "a call's record whose key is not its conversation_id"
             outcome = Outcome(dead_letters=(dead_letter(record, reason),))
-        elif record.shed:
+        elif record.shed_reasons:
             arrivals, dead = parse([record], CALL)
-            outcome = Outcome(quarantined=tuple(leave_shed(arrivals, [record])[1]), dead_letters=tuple(dead))
+            outcome = Outcome(quarantined=tuple(split_shed(arrivals, [record])[1]), dead_letters=tuple(dead))
         if outcome == Outcome():
             return True
         patience(publish, outcome, producer, settings)
@@ -172,7 +172,7 @@ class CallStep:
         self._settings = settings
         self._deriver = deriver
         self._status = status
-        self._limits = limits_of(settings)
+        self._limits = contract_limits(settings)
         self._patience = patience or Patience(settings, status.readiness)
 
     def __call__(self, value: Any, state: State[str, Any]) -> list[Outgoing]:
@@ -194,7 +194,7 @@ class CallStep:
             kept.append(after)
             return derived
 
-        outcome = process_one(record, fold, CALL, self._limits)
+        outcome = process_call_record(record, fold, CALL, self._limits)
         return outcome, kept[-1].model_dump(mode="json") if kept else None
 
     @staticmethod
@@ -239,4 +239,4 @@ def _belongs_on(topic: str) -> Callable[[Outgoing], bool]:
 def _taken(settings: Settings, value: Any, headers: Any = None) -> ConsumedRecord:
     place = message_context()
     position = Position(topic=unprefixed(settings, place.topic), topic_partition=place.partition, offset=place.offset)
-    return ConsumedRecord(position, value, utc_now(), shed_by(headers))
+    return ConsumedRecord(position, value, utc_now(), parse_shed_header(headers))

@@ -14,7 +14,7 @@ from mmplatform.kafka.producer import LogProducer, LogRecord
 from mmplatform.kafka.topics import MAX_MESSAGE_BYTES, topic_name
 from mmplatform.modalities import ARTIFACTS_TOPIC, DEAD_LETTERS_TOPIC, QUARANTINE_TOPIC
 from mmplatform.pipeline.process import Outcome
-from mmplatform.pipeline.record_size import fit, too_large
+from mmplatform.pipeline.record_size import encode_or_quarantine, quarantine_too_large
 from mmplatform.settings import Settings
 
 _log = structlog.get_logger(__name__)
@@ -31,7 +31,7 @@ class Outgoing:
 
 def outgoing(outcome: Outcome) -> Iterator[Outgoing]:
     """Artifacts keep their conversation's key, so that a passage and its retraction stay in order."""
-    for record, value in map(fit, outcome.artifacts):
+    for record, value in map(encode_or_quarantine, outcome.artifacts):
         topic = QUARANTINE_TOPIC if isinstance(record, Quarantined) else ARTIFACTS_TOPIC
         yield Outgoing(topic, record.conversation_id, value)
     for row in outcome.quarantined:
@@ -65,7 +65,9 @@ def _write_or_set_aside(artifact: Artifact, write: Callable[[Iterable[Outgoing]]
     try:
         write(outgoing(Outcome((artifact,))))
     except TooLarge:
-        row = too_large(artifact, len(encode(artifact)), "what the broker takes (max.message.bytes of its topic)")
+        row = quarantine_too_large(
+            artifact, len(encode(artifact)), "what the broker takes (max.message.bytes of its topic)"
+        )
         _log.warning("larger than the broker takes: set aside", kind=artifact.kind, event_id=row.event_id)
         _write_small(outgoing(Outcome(quarantined=(row,))), write)
 

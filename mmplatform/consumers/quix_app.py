@@ -22,7 +22,7 @@ from mmplatform.events import Position, utc_now
 from mmplatform.kafka.connection import COMMON_CLIENT_CONFIG, quix_connection
 from mmplatform.kafka.topics import count_topic_partitions, topic_name
 from mmplatform.modalities import CALL
-from mmplatform.pipeline.process import ConsumedRecord, shed_by
+from mmplatform.pipeline.process import ConsumedRecord, parse_shed_header
 from mmplatform.settings import Settings
 from mmplatform.telemetry.readiness import ASSIGNMENT, DRAINING, STORE, Readiness
 
@@ -247,7 +247,7 @@ class BatchSink(BaseSink):
         offset: int,
     ) -> None:
         position = Position(topic=unprefixed(self._settings, topic), topic_partition=partition, offset=offset)
-        self._records.append(ConsumedRecord(position, value, utc_now(), shed_by(headers)))
+        self._records.append(ConsumedRecord(position, value, utc_now(), parse_shed_header(headers)))
 
     def flush(self) -> None:  # noqa: D102 - Quix's contract
         records, self._records = self._records, []

@@ -26,15 +26,15 @@ from mmplatform.consumers.indexer import last_word, upsert
 from mmplatform.errors import Misconfigured, Rejected, Unavailable
 from mmplatform.kafka.reader import ReplayLog
 from mmplatform.kafka.topics import topic_name
-from mmplatform.land.index.embedder_registry import Space, SpaceLog
+from mmplatform.land.index.embedder_registry import EmbedderRegistry, Space
 from mmplatform.land.index.store import ChromaIndex
-from mmplatform.land.lakehouse.hour_partition import hour_at, hour_number
-from mmplatform.land.lakehouse.row_codec import artifact_of
+from mmplatform.land.lakehouse.hour_partition import hour_number, hour_start
+from mmplatform.land.lakehouse.row_codec import row_to_artifact
 from mmplatform.land.lakehouse.store import Lakehouse
 from mmplatform.modalities import ARCHIVE_GROUP, ARTIFACTS_TOPIC, MODALITIES, PASSAGES_TABLE
-from mmplatform.pipeline.embedder_swap.dual_write import InStep
-from mmplatform.pipeline.factories import length_of, open_memo, open_space, space_named
-from mmplatform.pipeline.reprocess.hour_lock import turn, turns_of
+from mmplatform.pipeline.embedder_swap.dual_write import DualWriteIndex
+from mmplatform.pipeline.factories import open_memo, open_space_embedder, resolve_space, vector_length
+from mmplatform.pipeline.reprocess.hour_lock import hour_locks_dir, lock_hour
 from mmplatform.ports import Embedder
 from mmplatform.settings import Settings
 
@@ -87,10 +87,10 @@ class Reindexing:
         self._index = index
         self._log = log
         self.done = Reindexed()
-        self._spaces = SpaceLog(index)
+        self._spaces = EmbedderRegistry(index)
         # The first vector decides how long all others of its collection must be: here every collection is empty.
-        self._in_step = InStep(
-            index, self._spaces, self._counted, partial(open_memo, settings), partial(length_of, settings)
+        self._dual_write_index = DualWriteIndex(
+            index, self._spaces, self._counted, partial(open_memo, settings), partial(vector_length, settings)
         )
         self._ours: set[str] = set()
 
@@ -121,14 +121,14 @@ class Reindexing:
 
     def _prepare(self) -> None:
         try:
-            space = space_named(self._settings)
+            space = resolve_space(self._settings)
         except Misconfigured:  # without the model at hand collections are made as passages come
             return
-        for active in self._spaces.adopt(space).active:
-            self._index.prepare(active.name)
+        for active in self._spaces.ensure_serving(space).active:
+            self._index.create_collections(active.name)
 
     def _counted(self, space: Space) -> Embedder:
-        return _Counted(open_space(self._settings, space), self.done)
+        return _Counted(open_space_embedder(self._settings, space), self.done)
 
     def _from_lakehouse(self, told: Told) -> None:
         hours = self._by_hour()
@@ -136,7 +136,7 @@ class Reindexing:
         for hour, ids in sorted(hours.items()):
             with self._turns_at(hour):
                 for some in self._rows(hour, ids):
-                    found = [artifact_of(row) for row in some]
+                    found = [row_to_artifact(row) for row in some]
                     self._write([each for each in found if isinstance(each, Passage)])
                     self.done.passages += len(some)
                     told(self.done.passages, of)
@@ -146,7 +146,7 @@ class Reindexing:
         """The hour to ourselves: passages come with each of the derived tables."""
         with ExitStack() as turns:
             for spec in MODALITIES.values():  # each in the same order, and a run holds one only: no two wait in a ring
-                turns.enter_context(turn(turns_of(self._settings), spec.derived_table, hour))
+                turns.enter_context(lock_hour(hour_locks_dir(self._settings), spec.derived_table, hour))
             yield
 
     def _rows(self, hour: datetime, ids: set[str]) -> Iterator[list[dict[str, Any]]]:
@@ -160,7 +160,7 @@ class Reindexing:
         columns = ("artifact_id", "event_time")
         table = self._lakehouse.scan(PASSAGES_TABLE, columns=columns)
         for row_id, at in zip(*(table.column(name).to_pylist() for name in columns), strict=True):
-            found[hour_at(hour_number(at))].add(row_id)
+            found[hour_start(hour_number(at))].add(row_id)
         return found
 
     def _from_log(self, topic: str, since: Mapping[int, int], *, ours_alone: bool) -> dict[int, int]:
@@ -183,12 +183,12 @@ class Reindexing:
 
     def _write(self, passages: Sequence[Passage]) -> None:
         self._ours.update(each.artifact_id for each in passages)
-        _, refused = upsert(self._in_step, passages)
+        _, refused = upsert(self._dual_write_index, passages)
         self.done.refused += len(refused)
 
     def _take_out(self, gone: Sequence[Retraction]) -> None:
         for each in gone:
-            self._in_step.delete([each.artifact_id], subject_id=each.subject_id)
+            self._dual_write_index.delete([each.artifact_id], subject_id=each.subject_id)
 
 
 def _in_lots(found: Iterable[T]) -> Iterator[list[T]]:

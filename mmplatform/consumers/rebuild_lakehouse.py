@@ -29,9 +29,9 @@ from mmplatform.errors import Rejected
 from mmplatform.events import utc_now
 from mmplatform.kafka.reader import ReadBound, ReplayLog
 from mmplatform.kafka.topics import topic_name
-from mmplatform.land.lakehouse.row_codec import tables_of_retraction
+from mmplatform.land.lakehouse.row_codec import retraction_tables
 from mmplatform.land.lakehouse.schemas import SPECS
-from mmplatform.land.lakehouse.snapshot_offsets import Placed
+from mmplatform.land.lakehouse.snapshot_offsets import PositionedRow
 from mmplatform.land.lakehouse.store import Lakehouse
 from mmplatform.modalities import ARCHIVE_GROUP, ARTIFACTS_TOPIC
 from mmplatform.pipeline.process import ConsumedRecord
@@ -120,7 +120,7 @@ def _retracted(records: Iterable[ConsumedRecord]) -> Gone:
         except Rejected:  # the indexer has named it
             continue
         if isinstance(found, Retraction):
-            for table in tables_of_retraction(found):
+            for table in retraction_tables(found):
                 gone[table][found.artifact_id] = max(gone[table].get(found.artifact_id, -1), record.position.offset)
     return gone
 
@@ -133,7 +133,7 @@ def _take_out(lakehouse: Lakehouse, gone: Gone) -> None:
             before = {row[column]: places[row[column]] for row in there}
             # What a reprocessing run made has no place, and stays.
             older = {row[column] for row in there if 0 <= row["log_offset"] < before[row[column]]}
-            lakehouse.remove(table, {each: at for each, at in before.items() if each in older})
+            lakehouse.delete_before(table, {each: at for each, at in before.items() if each in older})
 
 
 def _land(lakehouse: Lakehouse, batch: Sorted, gone: Gone) -> int:
@@ -147,11 +147,11 @@ def _land(lakehouse: Lakehouse, batch: Sorted, gone: Gone) -> int:
     return rows
 
 
-def _restore(lakehouse: Lakehouse, table: str, rows: Sequence[Placed]) -> int:
+def _restore(lakehouse: Lakehouse, table: str, rows: Sequence[PositionedRow]) -> int:
     try:
         return lakehouse.restore(table, rows)
     except Rejected as error:
-        unfit = {position for position, _ in lakehouse.unfit(table, rows)}
+        unfit = {position for position, _ in lakehouse.unfit_rows(table, rows)}
         # The archiver has written dead letters for them, the first time.
         _log.warning("rows that do not fit are left out", table=table, rows=len(unfit), reason=str(error))
     return lakehouse.restore(table, [placed for placed in rows if placed[0] not in unfit])

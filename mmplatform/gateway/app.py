@@ -169,20 +169,20 @@ def serve(
 
 def _search_routers(settings: Settings) -> list[APIRouter]:
     """Routers of the public search, with the serving embedder."""
-    from mmplatform.land.index.embedder_registry import SpaceLog
+    from mmplatform.land.index.embedder_registry import EmbedderRegistry
     from mmplatform.land.index.store import ChromaIndex
-    from mmplatform.pipeline.factories import open_space, space_named
+    from mmplatform.pipeline.factories import open_space_embedder, resolve_space
     from mmplatform.retrieve.endpoints import search_router
     from mmplatform.retrieve.search.search import Searcher
     from mmplatform.retrieve.search.serving_embedder import Serving
 
     index = ChromaIndex.open(settings)
-    serving = Serving(SpaceLog(index).read, partial(open_space, settings), space_named(settings))
+    serving = Serving(EmbedderRegistry(index).latest, partial(open_space_embedder, settings), resolve_space(settings))
     serving.warm_up()
     searcher = Searcher(index, serving)
 
     def ready() -> None:
-        index.reachable()
+        index.check_reachable()
         serving()
 
     return [search_router(lambda: searcher, ready)]

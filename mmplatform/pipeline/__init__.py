@@ -1,5 +1,5 @@
-"""The one code path from a log record to artifacts: parse → gate → derive → release.
+"""The one code path from a log record to artifacts: parse → apply contract → derive → check outputs.
 
-The stream's consumers and a reprocessing run call the same functions with the same derivers; only who reads the log and
-who lands the outcome differs (Kreps, "Questioning the Lambda Architecture", 2014).
+The stream's consumers and a reprocessing run call the same functions with the same derivers. Only the reader of the log
+and the writer of the outcome differ (Kreps, "Questioning the Lambda Architecture", 2014).
 """

@@ -1,7 +1,7 @@
-"""What `mmplatform doctor --deep` tries: something small goes into each store and comes out again; each model is asked.
+"""Checks of `mmplatform doctor --deep`: a canary is written to each store and read again; each model gets a question.
 
-Nothing of ours is touched: the canaries have a topic, a collection, a table and a blob of their own. Only the topic
-stays, with what it was sent. Each look is told as one line, whatever happens in it.
+Platform data is not touched: the canaries have a topic, a collection, a table and a blob of their own. Only the topic
+stays, with its records. Each check gives one result, also when it raises.
 """
 
 from __future__ import annotations
@@ -25,27 +25,27 @@ from mmplatform.land.lakehouse.catalog import catalog_errors, open_catalog
 from mmplatform.pipeline import factories
 from mmplatform.settings import Settings
 
-SPEECH: Final = Path(__file__).parent / "canary" / "speech.ogg"
+CANARY_SPEECH: Final = Path(__file__).parent / "canary" / "speech.ogg"
 """Three seconds of the sample call: "Did you try another browser, or another card?"."""
 
-_SKEW_S: Final = 1.0
-_SKEW_MOST_S: Final = 60.0
-TOPIC: Final = "doctor"
+_TOLERATED_SKEW_S: Final = 1.0
+_MAX_SKEW_S: Final = 60.0
+CANARY_TOPIC: Final = "doctor"
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
-    """One check; ``verdict`` is ``ok``, ``warning`` or ``failed``, ``mend`` what to do about it."""
+class DeepCheckResult:
+    """Result of one check; ``fix`` is the remedy where the status is ``warning`` or ``failed``."""
 
     check: str
-    verdict: Literal["ok", "warning", "failed"]
+    status: Literal["ok", "warning", "failed"]
     detail: str
-    mend: str = ""
+    fix: str = ""
 
 
-def looks(settings: Settings) -> dict[str, Callable[[Settings], str | Look]]:
-    """Every check by its name: it returns what it saw, or raises what is wrong."""
-    found: dict[str, Callable[[Settings], str | Look]] = {
+def deep_checks(settings: Settings) -> dict[str, Callable[[Settings], str | DeepCheckResult]]:
+    """Every check by its name: it returns a detail or a result, or raises the failure."""
+    found: dict[str, Callable[[Settings], str | DeepCheckResult]] = {
         "broker round trip": _broker,
         "index canary": _index,
         "lakehouse canary": _lakehouse,
@@ -60,62 +60,58 @@ def looks(settings: Settings) -> dict[str, Callable[[Settings], str | Look]]:
     return found
 
 
-_MENDS: Final = {
-    "broker round trip": (
-        "see that the broker is up (`mmplatform status`) and MMPLATFORM_KAFKA_BOOTSTRAP_SERVERS names it"
-    ),
+_FIXES: Final = {
+    "broker round trip": "check that the broker is up (`mmplatform status`) and MMPLATFORM_KAFKA_BOOTSTRAP_SERVERS names it",
     "index canary": (
-        "see that Chroma is up and has disk; when its files are lost: docs/how-to/runbook.md, the index is lost"
+        "check that Chroma is up and has disk; when its files are lost: docs/how-to/runbook.md, the index is lost"
     ),
-    "lakehouse canary": (
-        "see that catalog and warehouse are there and writable (MMPLATFORM_ICEBERG_CATALOG, …_WAREHOUSE)"
-    ),
-    "blob canary": "see that the blob store is there and writable (MMPLATFORM_BLOB_STORE_URL, MMPLATFORM_DATA_DIR)",
+    "lakehouse canary": "check that catalog and warehouse exist and are writable (MMPLATFORM_ICEBERG_CATALOG, …_WAREHOUSE)",
+    "blob canary": "check that the blob store exists and is writable (MMPLATFORM_BLOB_STORE_URL, MMPLATFORM_DATA_DIR)",
 }
-_MODEL_MEND: Final = "pull the model again: delete its directory, then `mmplatform models pull`"
+_MODEL_FIX: Final = "pull the model again: delete its directory, then `mmplatform models pull`"
 
 
-def examine(settings: Settings) -> list[Look]:
-    """Make every check; none raises."""
-    return [_looked(name, look, settings) for name, look in looks(settings).items()]
+def run_deep_checks(settings: Settings) -> list[DeepCheckResult]:
+    """Run every check; none raises."""
+    return [_run_check(name, check, settings) for name, check in deep_checks(settings).items()]
 
 
-def _looked(name: str, look: Callable[[Settings], str | Look], settings: Settings) -> Look:
-    mend = _MENDS.get(name, _MODEL_MEND)
+def _run_check(name: str, check: Callable[[Settings], str | DeepCheckResult], settings: Settings) -> DeepCheckResult:
+    fix = _FIXES.get(name, _MODEL_FIX)
     try:
-        found = look(settings)
+        found = check(settings)
     except PlatformError as error:
-        return Look(name, "failed", str(error), mend)
+        return DeepCheckResult(name, "failed", str(error), fix)
     except Exception as error:  # noqa: BLE001 - whatever a library raises here is what the doctor came to find
-        return Look(name, "failed", type(error).__name__, mend)
-    return found if isinstance(found, Look) else Look(name, "ok", found)
+        return DeepCheckResult(name, "failed", type(error).__name__, fix)
+    return found if isinstance(found, DeepCheckResult) else DeepCheckResult(name, "ok", found)
 
 
-class _Wrong(PlatformError):
-    """A store or a model gave another answer than it must."""
+class _CheckFailed(PlatformError):
+    """A store or a model gave a wrong answer."""
 
 
-def _broker(settings: Settings) -> str | Look:
-    """A record there and back. Where the broker stamps records itself, its clock is compared with ours."""
+def _broker(settings: Settings) -> str | DeepCheckResult:
+    """Round trip of a record. Where the broker stamps records itself, its clock is compared with this machine's."""
     from mmplatform.kafka.round_trip import round_trip
 
-    sent, came, stamped = round_trip(settings, TOPIC)
-    took = (came - sent) / timedelta(milliseconds=1)
-    if stamped is None:
-        return f"a record came back after {took:.0f} ms; the broker's clock is not told by its records"
+    sent_at, received_at, broker_at = round_trip(settings, CANARY_TOPIC)
+    round_trip_ms = (received_at - sent_at) / timedelta(milliseconds=1)
+    if broker_at is None:
+        return f"a record came back after {round_trip_ms:.0f} ms; its records do not tell the broker's clock"
     # Between the two moments, if both clocks are right.
-    off = max((sent - stamped).total_seconds(), (stamped - came).total_seconds(), 0.0)
-    detail = f"a record came back after {took:.0f} ms; the broker's clock is {off:.2f} s off ours"
-    if off < _SKEW_S:
+    skew_s = max((sent_at - broker_at).total_seconds(), (broker_at - received_at).total_seconds(), 0.0)
+    detail = f"a record came back after {round_trip_ms:.0f} ms; the broker's clock is {skew_s:.2f} s off this machine's"
+    if skew_s < _TOLERATED_SKEW_S:
         return detail
-    mend = "set both clocks: turn on time synchronisation (chrony) here and on the broker; see docs/how-to/runbook.md"
-    return Look("broker round trip", "failed" if off > _SKEW_MOST_S else "warning", detail, mend)
+    fix = "set both clocks: turn on time synchronisation (chrony) here and on the broker; see docs/how-to/runbook.md"
+    return DeepCheckResult("broker round trip", "failed" if skew_s > _MAX_SKEW_S else "warning", detail, fix)
 
 
 def _index(settings: Settings) -> str:
     name = f"doctor-{uuid.uuid4().hex}"
     with closing(ChromaIndex.open(settings)) as index, chroma_errors("try a canary"):
-        client = index.connected()
+        client = index.client()
         collection = client.create_collection(name, embedding_function=None)
         try:
             vector = np.eye(1, 8, dtype=np.float32)
@@ -126,7 +122,7 @@ def _index(settings: Settings) -> str:
         finally:
             client.delete_collection(name)
     if found != ["canary"] or left:
-        raise _Wrong("a passage was written, and a search did not find it, or it could not be deleted")
+        raise _CheckFailed("a passage was written, but a search did not find it, or it could not be deleted")
     return "a passage was written, found by a search and deleted"
 
 
@@ -145,8 +141,8 @@ def _lakehouse(settings: Settings) -> str:
         finally:
             catalog.purge_table(identifier)
     if found != ["canary"]:
-        raise _Wrong("a row was written, and was not read again")
-    return "a table was made, a row written and read, and the table deleted"
+        raise _CheckFailed("a row was written, but could not be read again")
+    return "a table was created, a row written and read, and the table deleted"
 
 
 def _blobs(settings: Settings) -> str:
@@ -158,7 +154,7 @@ def _blobs(settings: Settings) -> str:
     finally:
         blobs.delete(ref)
     if found != data or blobs.exists(ref):
-        raise _Wrong("bytes were written, and not the same were read, or they could not be deleted")
+        raise _CheckFailed("bytes were written, but others were read, or they could not be deleted")
     return "bytes were written, read and deleted"
 
 
@@ -167,7 +163,7 @@ def _embedder(settings: Settings) -> str:
     vectors = embedder.embed(["the payment was declined", "my card did not work when I paid", "rain in the mountains"])
     near, far = float(vectors[0] @ vectors[1]), float(vectors[0] @ vectors[2])
     if not np.allclose(np.linalg.norm(vectors, axis=1), 1.0, atol=1e-3) or near < far + 0.2:
-        raise _Wrong(f"{embedder.name}@{embedder.version} does not tell like from unlike ({near:.2f}, {far:.2f})")
+        raise _CheckFailed(f"{embedder.name}@{embedder.version} does not tell like from unlike ({near:.2f}, {far:.2f})")
     return f"{embedder.name}@{embedder.version}: like {near:.2f}, unlike {far:.2f}"
 
 
@@ -175,17 +171,17 @@ def _redactor(settings: Settings) -> str:
     redactor = factories.open_redactor(settings)
     (found,) = redactor.redact(["This is Sarah Connor, write to sarah@example.com, card 4111 1111 1111 1111"])
     if any(word in found.text for word in ("Connor", "sarah@", "4111")):
-        raise _Wrong("a name, an address or a card number of the canary was not taken out")
-    return f"{len(found.entities)} of 3 things taken out of the canary"
+        raise _CheckFailed("a name, an address or a card number of the canary was not redacted")
+    return f"{len(found.entities)} of 3 entities of the canary redacted"
 
 
 def _speech(settings: Settings) -> str:
     from mmplatform.derive.media.audio import decode
 
-    heard = factories.open_transcriber(settings).transcribe(decode(SPEECH.read_bytes(), "audio/ogg")[0])
-    words = " ".join(segment.text for segment in heard).lower()
+    segments = factories.open_transcriber(settings).transcribe(decode(CANARY_SPEECH.read_bytes(), "audio/ogg")[0])
+    words = " ".join(segment.text for segment in segments).lower()
     if "browser" not in words or "card" not in words:
-        raise _Wrong("the canary's words were not recognised")
+        raise _CheckFailed("the canary's words were not recognised")
     return "the canary's words were recognised"
 
 
@@ -194,9 +190,9 @@ def _reader(settings: Settings) -> str:
 
     image = Image.new("RGB", (480, 120), "white")
     ImageDraw.Draw(image).text((24, 36), "Order 482193", fill="black", font_size=40)
-    lines = factories.open_reader(settings).read(np.array(image))
+    lines = factories.open_screen_reader(settings).read(np.array(image))
     if "482193" not in " ".join(line.text for line in lines):
-        raise _Wrong("the canary's number was not read")
+        raise _CheckFailed("the canary's number was not read")
     return "the canary's number was read"
 
 
@@ -204,5 +200,5 @@ def _captioner(settings: Settings) -> str:
     blank = np.full((64, 64, 3), 255, dtype=np.uint8)
     with suppress(IndexError):
         if factories.open_captioner(settings).caption(blank, []):
-            return "it says something about the canary"
-    raise _Wrong("it said nothing about the canary")
+            return "the canary got a caption"
+    raise _CheckFailed("the canary got no caption")

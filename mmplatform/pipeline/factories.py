@@ -1,6 +1,6 @@
-"""Which models a modality needs, opened and warm: the one place where settings become derivers and limits.
+"""Factories: settings become open, warm models, derivers, and the stores that need one.
 
-The stream's workers and a reprocessing run both come here, so that they cannot differ in a model or a parameter.
+The stream's workers and reprocessing runs both use them, so they cannot differ in a model or a parameter.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from mmplatform.derive.call.deriver import CallDeriver
 from mmplatform.derive.chat import ChatDeriver
 from mmplatform.derive.screenshot.deriver import ScreenshotDeriver
 from mmplatform.errors import Misconfigured
-from mmplatform.land.index.embedder_registry import Space, SpaceLog
+from mmplatform.land.index.embedder_registry import EmbedderRegistry, Space
 from mmplatform.land.index.store import ChromaIndex
 from mmplatform.memo import SqliteMemo
-from mmplatform.pipeline.embedder_swap.dual_write import InStep
-from mmplatform.pipeline.embedder_swap.swap import Swapping
+from mmplatform.pipeline.embedder_swap.dual_write import DualWriteIndex
+from mmplatform.pipeline.embedder_swap.swap import EmbedderSwap
 from mmplatform.ports import Blobs, Captioner, Embedder, Memo, Redactor, ScreenReader, Transcriber
 from mmplatform.settings import Settings
 
@@ -30,7 +30,7 @@ def open_memo(settings: Settings) -> SqliteMemo:
 
 
 def open_embedder(settings: Settings) -> Embedder:
-    """The text embedder. Raises Misconfigured when the model is not there."""
+    """The text embedder. Raises Misconfigured when the model is missing."""
     from mmplatform.derive.adapters.onnx_embedder import OnnxEmbedder
 
     return OnnxEmbedder(
@@ -38,11 +38,11 @@ def open_embedder(settings: Settings) -> Embedder:
     )
 
 
-def space_named(settings: Settings, embedder: str = "") -> Space:
+def resolve_space(settings: Settings, embedder: str = "") -> Space:
     """The space of an embedder, by default that of the settings, without loading it.
 
     Raises:
-        Misconfigured: the model is not there.
+        Misconfigured: the model is missing.
     """
     model = embedder or settings.embedding_model
     directory = locate_model(model, settings.models_path)
@@ -51,49 +51,55 @@ def space_named(settings: Settings, embedder: str = "") -> Space:
     return Space(model=model if pulled else str(directory.absolute()), name=name)
 
 
-def open_space(settings: Settings, space: Space) -> Embedder:
+def open_space_embedder(settings: Settings, space: Space) -> Embedder:
     """The embedder of a space.
 
     Raises:
-        Misconfigured: the model is not there, or makes other vectors than that space's.
+        Misconfigured: the model is missing, or has another fingerprint than that space.
     """
-    here = space_named(settings, space.model)
-    if here.name != space.name:
+    local = resolve_space(settings, space.model)
+    if local.name != space.name:
         raise Misconfigured(
-            f"the index has vectors of {space.name}, and the embedder {space.model} is {here.name} on this machine: "
-            "bring that version here, or build the index anew with `mmplatform embedder build`"
+            f"the index has vectors of {space.name}, and the embedder {space.model} is {local.name} on this machine: "
+            "bring that version here, or build a new index with `mmplatform embedder build`"
         )
     return open_embedder(settings.model_copy(update={"embedding_model": space.model}))
 
 
-def length_of(settings: Settings, space: Space, seen: int) -> int | None:
-    """How many parts the vectors of a space have; ``None`` where its model is not on this machine.
+def vector_length(settings: Settings, space: Space, observed: int) -> int | None:
+    """The length of a space's vectors; ``None`` where its model is not on this machine.
 
-    What the model's description says is believed where it agrees with what was ``seen``; else the model is loaded for
-    the question, since a projection behind the encoder may have changed the width.
+    The width in the model's description is trusted where it equals ``observed``. Otherwise the model is loaded, since a
+    projection behind the encoder may have changed the width.
     """
     try:
-        if configured_width(locate_model(space.model, settings.models_path)) == seen:
-            return seen
-        return open_space(settings, space).dimensions
+        if configured_width(locate_model(space.model, settings.models_path)) == observed:
+            return observed
+        return open_space_embedder(settings, space).dimensions
     except Misconfigured:
         return None
 
 
-def open_in_step(settings: Settings, index: ChromaIndex, log: SpaceLog) -> InStep:
-    """The index for those who write to it; no model is loaded before a passage needs it."""
-    return InStep(index, log, partial(open_space, settings), partial(open_memo, settings), partial(length_of, settings))
+def open_dual_write_index(settings: Settings, index: ChromaIndex, registry: EmbedderRegistry) -> DualWriteIndex:
+    """The index for writers; no model is loaded before a passage needs it."""
+    return DualWriteIndex(
+        index,
+        registry,
+        partial(open_space_embedder, settings),
+        partial(open_memo, settings),
+        partial(vector_length, settings),
+    )
 
 
 def open_redactor(settings: Settings) -> Redactor:
-    """The redactor with its names model. Raises Misconfigured when the model is not there."""
+    """The redactor with its NER model. Raises Misconfigured when the model is missing."""
     from mmplatform.derive.pii.redactor import PresidioRedactor
 
     return PresidioRedactor(locate_model(settings.ner_model, settings.models_path))
 
 
 def open_captioner(settings: Settings) -> Captioner:
-    """The configured image-text-to-text model, or the reading of OCR and layout when none is configured."""
+    """The configured image-text-to-text model, or the layout captioner when none is configured."""
     if settings.caption_model:
         from mmplatform.derive.adapters.transformers_captioner import TransformersCaptioner
 
@@ -105,7 +111,7 @@ def open_captioner(settings: Settings) -> Captioner:
     return LayoutCaptioner()
 
 
-def open_reader(settings: Settings) -> ScreenReader:
+def open_screen_reader(settings: Settings) -> ScreenReader:
     """The OCR."""
     from mmplatform.derive.adapters.rapidocr import RapidReader
 
@@ -115,7 +121,7 @@ def open_reader(settings: Settings) -> ScreenReader:
 
 
 def open_transcriber(settings: Settings) -> Transcriber:
-    """The ASR. Raises Misconfigured when the model is not there."""
+    """The ASR. Raises Misconfigured when the model is missing."""
     from mmplatform.derive.adapters.whisper import WhisperTranscriber
 
     return WhisperTranscriber(
@@ -127,7 +133,7 @@ def open_transcriber(settings: Settings) -> Transcriber:
 
 
 def _speech_model(settings: Settings) -> Path:
-    """Pulled, a directory, or for those who have a model hub a name there (``owner/name``), downloaded once."""
+    """A pulled model, a directory, or a name on a model hub (``owner/name``), downloaded once."""
     name = settings.asr_model
     if not is_hub_name(name):
         return locate_model(name, settings.models_path)
@@ -150,7 +156,7 @@ def chat_deriver(settings: Settings, memo: Memo) -> ChatDeriver:
 def screenshot_deriver(settings: Settings, memo: Memo, blobs: Blobs) -> ScreenshotDeriver:
     """Image → caption → passages."""
     return ScreenshotDeriver(
-        open_reader(settings),
+        open_screen_reader(settings),
         open_captioner(settings),
         open_embedder(settings),
         open_redactor(settings),
@@ -173,13 +179,15 @@ def call_deriver(settings: Settings, memo: Memo, blobs: Blobs) -> CallDeriver:
 
 
 @contextmanager
-def open_swapping(settings: Settings) -> Iterator[Swapping]:
-    """What an embedder is swapped with; closed at the end.
+def open_embedder_swap(settings: Settings) -> Iterator[EmbedderSwap]:
+    """An embedder swap with its index and memo; closed at the end.
 
     Raises:
-        Misconfigured: the settings' embedder is not there, or the index has no address.
+        Misconfigured: the settings' embedder is missing, or the index has no address.
         Unavailable: the memo does not open.
     """
     index = ChromaIndex.open(settings)
     with closing(open_memo(settings)) as memo, closing(index):
-        yield Swapping(index, SpaceLog(index), space_named(settings), partial(open_space, settings), memo)
+        yield EmbedderSwap(
+            index, EmbedderRegistry(index), resolve_space(settings), partial(open_space_embedder, settings), memo
+        )

@@ -1,11 +1,11 @@
-"""Parse → gate → derive → release, for one micro-batch. Pure but for the model calls; nothing is silently dropped.
+"""THE path of one micro-batch: parse → apply contract → derive → check outputs. Pure but for the model calls.
 
-Every record ends in exactly one of: artifacts, quarantine (it parsed, but broke a contract or its deriver), dead
-letters (it could not be parsed), or the state of a call whose speech has not ended yet.
+No record is silently dropped. Each ends in exactly one of: artifacts, quarantine (it parsed, but broke a contract or
+its deriver), dead letters (it could not be parsed), or the state of a call whose speech has not ended yet.
 
-``Unavailable``, ``Busy`` and ``Permanent`` pass through: they are about us, not about the record, and the caller
-retries or stops. Anything else that a deriver raises is about one record: the batch is taken apart, and that record is
-set aside.
+``Unavailable``, ``Busy`` and ``Permanent`` pass through: they are about the platform, not about the record, and the
+caller retries or stops. Anything else that a deriver raises is about one record: the batch is split until that record
+is found and quarantined.
 """
 
 from __future__ import annotations
@@ -29,28 +29,28 @@ from quality import contract_gate
 from quality.contracts import Limits
 
 _log = structlog.get_logger(__name__)
-_OURS = (Unavailable, Busy, Permanent)
+_PLATFORM_ERRORS = (Unavailable, Busy, Permanent)
 SHED_REASONS: Final = {
     b"lag": "too many events were waiting for its deriver",
     b"age": "the oldest event had waited too long for its deriver",
     b"": "it came with the mark of being shed",
 }
-"""By what the gateway writes into the header ``shed``."""
+"""By the code that the gateway writes into the header ``shed``."""
 
 
 @dataclass(frozen=True, slots=True)
 class ConsumedRecord:
-    """A record as it lies on the log, and when we took it up. ``shed``: why nothing is to be derived from it."""
+    """A record of the log and the time of its consumption. ``shed_reasons``: why nothing is derived from it."""
 
     position: Position
     value: bytes | None
     taken_at: datetime
-    shed: tuple[str, ...] = ()
+    shed_reasons: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """Where every record of a micro-batch went."""
+    """The destination of every record of a micro-batch."""
 
     artifacts: tuple[Artifact, ...] = ()
     quarantined: tuple[Quarantined, ...] = ()
@@ -58,24 +58,24 @@ class Outcome:
 
 
 class BatchDeriver(Protocol):
-    """A deriver without memory: chats and screenshots."""
+    """Stateless deriver: chats and screenshots."""
 
     name: str
     version: str
 
     def derive(self, arrivals: Sequence[Arrival[Any]]) -> DerivedBatch:
-        """Artifacts of the events, and those that had to be set aside."""
+        """Artifacts of the events, and the events that had to be quarantined."""
 
 
 class Fold(Protocol):
-    """A deriver with memory: one step of a call."""
+    """Stateful deriver: one step of a call."""
 
     def __call__(self, arrival: Arrival[Any]) -> DerivedBatch:
         """Artifacts that this event completed."""
 
 
-def limits_of(settings: Settings) -> Limits:
-    """The contracts' limits, as the operator set them."""
+def contract_limits(settings: Settings) -> Limits:
+    """The contracts' limits from the settings."""
     return Limits(
         max_chat_chars=settings.max_chat_chars,
         max_future_s=settings.max_future_s,
@@ -84,7 +84,7 @@ def limits_of(settings: Settings) -> Limits:
 
 
 def warm_up(spec: ModalitySpec, limits: Limits) -> None:
-    """Have the gates of a modality ready before the first event is there."""
+    """Compile the contracts of a modality before its first event comes."""
     for table in (spec.raw_table, PASSAGES_TABLE):
         contract_gate.warm_up(table, limits)
 
@@ -92,34 +92,34 @@ def warm_up(spec: ModalitySpec, limits: Limits) -> None:
 def process(records: Sequence[ConsumedRecord], deriver: BatchDeriver, spec: ModalitySpec, limits: Limits) -> Outcome:
     """Run one micro-batch of a modality through the whole path."""
     arrivals, dead = parse(records, spec)
-    arrivals, shed = leave_shed(arrivals, records)
-    admitted, refused = admit(arrivals, spec, limits)
-    derived = _isolate(admitted, deriver.derive, deriver.name)
-    return release(derived, [*shed, *refused], dead, records, admitted, limits)
+    arrivals, shed = split_shed(arrivals, records)
+    valid, breaches = apply_contract(arrivals, spec, limits)
+    derived = _isolate(valid, deriver.derive, deriver.name)
+    return check_outputs(derived, [*shed, *breaches], dead, records, valid, limits)
 
 
-def process_one(record: ConsumedRecord, fold: Fold, spec: ModalitySpec, limits: Limits) -> Outcome:
+def process_call_record(record: ConsumedRecord, fold: Fold, spec: ModalitySpec, limits: Limits) -> Outcome:
     """Run one record of a call through the whole path; ``fold`` holds the call's state."""
-    [outcome] = process_in_turn([record], fold, spec, limits)
+    [outcome] = process_call_records([record], fold, spec, limits)
     return outcome
 
 
-def process_in_turn(
+def process_call_records(
     records: Sequence[ConsumedRecord], fold: Fold, spec: ModalitySpec, limits: Limits
 ) -> Iterator[Outcome]:
-    """Run the records of a call one by one, as :func:`process_one` does; the gate looks at all of them at once."""
+    """Run the records of a call one by one, as :func:`process_call_record`; the gate checks all of them at once."""
     parsed = [parse([record], spec) for record in records]
-    refused = _refused([arrival for arrivals, _ in parsed for arrival in arrivals], spec, limits)
+    breaches = _quarantine_breaches([arrival for arrivals, _ in parsed for arrival in arrivals], spec, limits)
 
     def step(batch: Sequence[Arrival[Event]]) -> DerivedBatch:
         return fold(batch[0])
 
-    place = 0
+    index = 0
     for record, (arrivals, dead) in zip(records, parsed, strict=True):
-        bad = [refused[place]] if arrivals and place in refused else []
-        good = [] if bad else arrivals
-        place += len(arrivals)
-        yield release(_isolate(good, step, "call"), bad, dead, [record], good, limits)
+        quarantined = [breaches[index]] if arrivals and index in breaches else []
+        valid = [] if quarantined else arrivals
+        index += len(arrivals)
+        yield check_outputs(_isolate(valid, step, "call"), quarantined, dead, [record], valid, limits)
 
 
 def parse(records: Sequence[ConsumedRecord], spec: ModalitySpec) -> tuple[list[Arrival[Event]], list[DeadLetter]]:
@@ -137,34 +137,34 @@ def parse(records: Sequence[ConsumedRecord], spec: ModalitySpec) -> tuple[list[A
     return arrivals, dead
 
 
-def leave_shed(
+def split_shed(
     arrivals: Sequence[Arrival[Event]], records: Sequence[ConsumedRecord]
 ) -> tuple[list[Arrival[Event]], list[Quarantined]]:
-    """Part what is to be derived from what the gateway shed: that is named, and costs no model anything."""
-    why = {record.position: record.shed for record in records if record.shed}
-    kept = [arrival for arrival in arrivals if arrival.position not in why]
+    """Separate the events that the gateway shed: they are quarantined with their reasons and cost no model call."""
+    reasons = {record.position: record.shed_reasons for record in records if record.shed_reasons}
+    rest = [arrival for arrival in arrivals if arrival.position not in reasons]
     shed = [
-        quarantine(arrival, contract=SHED, reasons=why[arrival.position])
+        quarantine(arrival, contract=SHED, reasons=reasons[arrival.position])
         for arrival in arrivals
-        if arrival.position in why
+        if arrival.position in reasons
     ]
-    return kept, shed
+    return rest, shed
 
 
-def shed_by(headers: Any) -> tuple[str, ...]:
-    """Why a record was shed, from its headers as Kafka's clients give them; empty when it was not.
+def parse_shed_header(headers: Any) -> tuple[str, ...]:
+    """The reasons for which a record was shed, from its Kafka headers; empty when it was not.
 
-    What a foreign client wrote there is not repeated.
+    An unknown code, written by a foreign client, is not repeated.
     """
-    said = dict(headers or ()).get(SHED)
-    if said is None:
+    header = dict(headers or ()).get(SHED)
+    if header is None:
         return ()
-    codes = (said if isinstance(said, bytes) else str(said).encode()).split(b",")
+    codes = (header if isinstance(header, bytes) else str(header).encode()).split(b",")
     return tuple(dict.fromkeys(SHED_REASONS.get(code, SHED_REASONS[b""]) for code in codes))
 
 
 def dead_letter(record: ConsumedRecord, reason: str) -> DeadLetter:
-    """Name a record that cannot be parsed: where it lies, how large it is, why."""
+    """The dead letter of a record that cannot be parsed: its position, size and the reason."""
     value = record.value or b""
     return DeadLetter(
         position=record.position,
@@ -175,38 +175,40 @@ def dead_letter(record: ConsumedRecord, reason: str) -> DeadLetter:
     )
 
 
-def admit(
+def apply_contract(
     arrivals: Sequence[Arrival[Event]], spec: ModalitySpec, limits: Limits
 ) -> tuple[list[Arrival[Event]], list[Quarantined]]:
-    """The gate before any model is paid: the contract of the raw table."""
-    refused = _refused(arrivals, spec, limits)
-    return [arrival for place, arrival in enumerate(arrivals) if place not in refused], list(refused.values())
+    """Apply the contract of the raw table, before any model is paid; returns the valid events and the quarantined."""
+    breaches = _quarantine_breaches(arrivals, spec, limits)
+    return [arrival for index, arrival in enumerate(arrivals) if index not in breaches], list(breaches.values())
 
 
-def _refused(arrivals: Sequence[Arrival[Event]], spec: ModalitySpec, limits: Limits) -> dict[int, Quarantined]:
-    """By their place among the arrivals, in its order."""
+def _quarantine_breaches(
+    arrivals: Sequence[Arrival[Event]], spec: ModalitySpec, limits: Limits
+) -> dict[int, Quarantined]:
+    """Events that break the contract, by their index among the arrivals, in order."""
     broken = contract_gate.judge(spec.raw_table, [vars(arrival.event) for arrival in arrivals], limits)
     return {
-        place: quarantine(arrivals[place], contract=spec.raw_table, reasons=why)
-        for place, why in sorted(broken.items())
+        index: quarantine(arrivals[index], contract=spec.raw_table, reasons=reasons)
+        for index, reasons in sorted(broken.items())
     }
 
 
 def _isolate(
     arrivals: Sequence[Arrival[Event]], derive: Callable[[Sequence[Arrival[Event]]], DerivedBatch], name: str
 ) -> DerivedBatch:
-    """Derive the batch; if something in it makes the deriver raise, find it, set it aside, and derive the rest."""
+    """Derive the batch; where an event makes the deriver raise, find and quarantine it, and derive the rest."""
     if not arrivals:
         return DerivedBatch()
     try:
         return derive(arrivals)
-    except _OURS:
+    except _PLATFORM_ERRORS:
         raise
     except Exception as error:  # noqa: BLE001 - whatever one record does to a deriver, its neighbours go on
         if len(arrivals) == 1:
             # The type only: a message may quote the payload.
             reason = str(error) if isinstance(error, Rejected) else f"deriver raised {type(error).__name__}"
-            _log.exception("event set aside", deriver=name, event_id=arrivals[0].event.event_id, exc_info=False)
+            _log.exception("event quarantined", deriver=name, event_id=arrivals[0].event.event_id, exc_info=False)
             return DerivedBatch(quarantined=(quarantine(arrivals[0], contract=name, reasons=(reason,)),))
     half = len(arrivals) // 2
     parts = [_isolate(arrivals[:half], derive, name), _isolate(arrivals[half:], derive, name)]
@@ -216,37 +218,39 @@ def _isolate(
     )
 
 
-def release(
+def check_outputs(
     derived: DerivedBatch,
-    refused: Sequence[Quarantined],
+    quarantined: Sequence[Quarantined],
     dead: Sequence[DeadLetter],
     records: Sequence[ConsumedRecord],
     arrivals: Sequence[Arrival[Event]],
     limits: Limits,
 ) -> Outcome:
-    """The last look before the log: passages keep their contract, and every artifact says when we took its event up."""
-    taken = {record.position: record.taken_at for record in records}
+    """Check outputs before they go to the log: passages against their contract; artifacts get ``taken_at``."""
+    taken_at = {record.position: record.taken_at for record in records}
     passages = [artifact for artifact in derived.artifacts if isinstance(artifact, Passage)]
     broken = contract_gate.judge(PASSAGES_TABLE, [_passage_row(passage) for passage in passages], limits)
-    withheld = {passages[place].artifact_id: why for place, why in broken.items()}
-    # What must not be found must not lie in a table either: the passage's source goes with it, and all its passages.
-    sources = {passages[place].source_artifact_id for place in broken}
-    at = {arrival.position: arrival for arrival in arrivals}
+    withheld = {passages[index].artifact_id: reasons for index, reasons in broken.items()}
+    # A passage that must not be found must not lie in a table either: its source is withheld too, and all its passages.
+    sources = {passages[index].source_artifact_id for index in broken}
+    by_position = {arrival.position: arrival for arrival in arrivals}
     leaks = [
-        quarantine(at[passage.provenance.position], contract=PASSAGES_TABLE, reasons=withheld[passage.artifact_id])
+        quarantine(
+            by_position[passage.provenance.position], contract=PASSAGES_TABLE, reasons=withheld[passage.artifact_id]
+        )
         for passage in passages
-        if passage.artifact_id in withheld and passage.provenance.position in at
+        if passage.artifact_id in withheld and passage.provenance.position in by_position
     ]
     return Outcome(
-        artifacts=tuple(_stamp(a, taken) for a in derived.artifacts if not _comes_from(a, sources)),
-        quarantined=(*refused, *derived.quarantined, *leaks),
+        artifacts=tuple(_stamp(a, taken_at) for a in derived.artifacts if not _has_source(a, sources)),
+        quarantined=(*quarantined, *derived.quarantined, *leaks),
         dead_letters=tuple(dead),
     )
 
 
-def _comes_from(artifact: Artifact, sources: set[str]) -> bool:
-    own = artifact.source_artifact_id if isinstance(artifact, Passage) else artifact.artifact_id
-    return own in sources
+def _has_source(artifact: Artifact, sources: set[str]) -> bool:
+    source_id = artifact.source_artifact_id if isinstance(artifact, Passage) else artifact.artifact_id
+    return source_id in sources
 
 
 def _passage_row(passage: Passage) -> dict[str, Any]:
@@ -261,8 +265,8 @@ def _passage_row(passage: Passage) -> dict[str, Any]:
     }
 
 
-def _stamp(artifact: Artifact, taken: dict[Position, datetime]) -> Artifact:
-    moment = taken.get(artifact.provenance.position)
+def _stamp(artifact: Artifact, taken_at: dict[Position, datetime]) -> Artifact:
+    moment = taken_at.get(artifact.provenance.position)
     if moment is None:
         return artifact
     return artifact.model_copy(update={"stamps": artifact.stamps.model_copy(update={"taken_at": moment})})

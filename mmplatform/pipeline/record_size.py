@@ -1,4 +1,4 @@
-"""What fits a record of the log: an artifact that does not is set aside, in the stream as in a reprocessing run."""
+"""Size limit of a record of the log: a larger artifact is quarantined, in the stream as in a reprocessing run."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ from typing import Final
 from mmplatform.artifacts import Artifact, Quarantined, artifact_id
 from mmplatform.events import encode, utc_now
 
-LARGEST: Final = 900_000
-"""Bytes of one record: below what every topic of ours takes, with room for key and headers."""
+MAX_RECORD_BYTES: Final = 900_000
+"""Below the limit of every topic of the platform, with room for key and headers."""
 
 
-def fit(artifact: Artifact) -> tuple[Artifact | Quarantined, bytes]:
-    """The artifact, or where it does not fit the quarantine row in its place; with the bytes for the log."""
+def encode_or_quarantine(artifact: Artifact) -> tuple[Artifact | Quarantined, bytes]:
+    """The artifact, or the quarantine row that replaces one that is too large; with the bytes for the log."""
     value = encode(artifact)
-    if len(value) <= LARGEST:
+    if len(value) <= MAX_RECORD_BYTES:
         return artifact, value
-    row = too_large(artifact, len(value), f"the {LARGEST} that fit a record of the log")
+    row = quarantine_too_large(artifact, len(value), f"the {MAX_RECORD_BYTES} that fit a record of the log")
     return row, encode(row)
 
 
-def too_large(artifact: Artifact, size: int, limit: str) -> Quarantined:
-    """A record that no broker takes would be tried for ever: it is set aside, and its neighbours go on."""
+def quarantine_too_large(artifact: Artifact, size: int, limit: str) -> Quarantined:
+    """The quarantine row of an artifact that no broker accepts: to send it would be retried for ever."""
     event_id = artifact.provenance.event_ids[-1]
     return Quarantined(
         quarantine_id=artifact_id("quarantined", event_id, 1),

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Final
 
-from mmplatform.buckets import bucket_of
+from mmplatform.buckets import bucket_name
 from mmplatform.telemetry.freshness import WINDOW_S, Quantiles
 
 KEEP: Final = 2_000
@@ -33,7 +33,7 @@ class BucketCounts:
 
     def upserted(self, subject_id: str, event_time: datetime, gap_s: float) -> None:
         """A passage is in the index."""
-        bucket = bucket_of(subject_id)
+        bucket = bucket_name(subject_id)
         with self._lock:
             self._upserted[bucket] += 1
             self._gaps.setdefault(bucket, deque(maxlen=self._keep)).append((time.monotonic(), gap_s))
@@ -42,7 +42,7 @@ class BucketCounts:
     def deleted(self, subject_id: str) -> None:
         """A passage was taken back."""
         with self._lock:
-            self._deleted[bucket_of(subject_id)] += 1
+            self._deleted[bucket_name(subject_id)] += 1
 
     def as_json(self) -> Mapping[str, Mapping[str, Any]]:
         """Each bucket that anything happened to, as the status page tells it."""

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from mmplatform.errors import Unavailable
-from mmplatform.land.lakehouse.arrow import one_each, within_hour
+from mmplatform.land.lakehouse.arrow import hour_filter, latest_row_per_id
 from mmplatform.land.lakehouse.catalog import catalog_errors
-from mmplatform.land.lakehouse.hour_partition import HOUR, hour_at
+from mmplatform.land.lakehouse.hour_partition import HOUR, hour_start
 from mmplatform.land.lakehouse.schemas import SPECS
 from mmplatform.modalities import ARCHIVE_GROUP, PASSAGES_TABLE, QUARANTINE_TABLE
 from resources.iceberg_commits import EVENT_TIME, moment
@@ -42,14 +42,14 @@ class Hours:
         with reading(table):
             files = self._lakehouse.table(table).scan().plan_files()
             hours = [int(task.file.partition[0]) for task in files]
-        return hour_at(max(hours)) if hours else None
+        return hour_start(max(hours)) if hours else None
 
     def watermark(self, table: str, hour: datetime) -> datetime | None:
         """The newest event time of an hour, by the bounds in the table's metadata; ``None`` where it has no rows."""
         with reading(table):
             target = self._lakehouse.table(table)
             column = target.schema().find_field(EVENT_TIME).field_id
-            files = [task.file for task in target.scan(row_filter=within_hour(hour)).plan_files()]
+            files = [task.file for task in target.scan(row_filter=hour_filter(hour)).plan_files()]
         return max((moment(each.upper_bounds[column]) for each in files if column in each.upper_bounds), default=None)
 
     def known(self, table: str, ids: Sequence[str]) -> set[str]:
@@ -93,7 +93,7 @@ class Hours:
         with reading(table):
             # One look into the table's metadata for all three hours: with a history of 1,000 hours each takes 0.1 s.
             found = self._lakehouse.table(table).scan(row_filter=asked, selected_fields=needed).to_arrow()
-            rows: list[Row] = one_each(found, column).select(list(columns)).to_pylist()
+            rows: list[Row] = latest_row_per_id(found, column).select(list(columns)).to_pylist()
         return rows
 
     def aside(self, hour: datetime) -> set[str]:
@@ -117,7 +117,7 @@ class Hours:
         found: dict[datetime, tuple[int, int, int]] = {}
         with reading(table):
             for task in self._lakehouse.table(table).scan().plan_files():
-                hour = hour_at(int(task.file.partition[0]))
+                hour = hour_start(int(task.file.partition[0]))
                 files, size, rows = found.get(hour, (0, 0, 0))
                 found[hour] = (files + 1, size + task.file.file_size_in_bytes, rows + task.file.record_count)
         return found

@@ -8,10 +8,10 @@ from confluent_kafka import Consumer, TopicPartition
 from mmplatform.kafka.producer import LogProducer
 from mmplatform.kafka.topics import ensure_topics
 from mmplatform.land.index.store import ChromaIndex
-from mmplatform.land.lakehouse.row_codec import row_of
+from mmplatform.land.lakehouse.row_codec import record_to_row
 from mmplatform.land.lakehouse.store import Lakehouse
 from mmplatform.settings import load
-from tests.land.making import position
+from tests.land.records import position
 from tests.servers.broker import any_broker
 from tests.servers.chroma import running_chroma
 
@@ -42,7 +42,7 @@ class Stores:
         for record in records:
             self._landed += 1
             place = position(self._landed if offset is None else offset, topic=topic)
-            table, row = row_of(record, place)
+            table, row = record_to_row(record, place)
             self.lakehouse.append(table, [(place, row)], offsets={}, source="test")
 
     def index(self, *passages, at):
@@ -81,8 +81,8 @@ def settings(tmp_path, broker, chroma, monkeypatch):
     settings = load()
     ensure_topics(settings)
     index = ChromaIndex.open(settings)
-    for each in index.listed():
-        index.connected().delete_collection(each.name)
+    for each in index.list_collections():
+        index.client().delete_collection(each.name)
     index.close()
     return settings
 

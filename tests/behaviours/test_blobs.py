@@ -94,7 +94,7 @@ def test_damaged_bytes_are_never_handed_out(store, damage):
         blobs.get(ref)
 
 
-def test_putting_again_mends_a_truncated_blob(store):
+def test_putting_again_repairs_a_truncated_blob(store):
     blobs, overwrite = store
     ref = blobs.put(b"whole", media_type=PNG)
     overwrite(ref, b"who")
@@ -166,7 +166,7 @@ def test_an_address_that_is_no_s3_url_is_misconfigured(address):
 
 def test_a_store_that_does_not_answer_is_unavailable():
     port = free_ports(1)[0]
-    blobs = S3Blobs("b", "", f"http://127.0.0.1:{port}", access_key="k", secret_key="s", attempts=1)
+    blobs = S3Blobs("b", "", f"http://127.0.0.1:{port}", access_key="k", secret_key="s", max_attempts=1)
     for call in (lambda: blobs.put(b"x", media_type=PNG), lambda: blobs.get(_pointer_to(b"x"))):
         with pytest.raises(Unavailable):
             call()

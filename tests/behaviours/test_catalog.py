@@ -11,9 +11,9 @@ import pytest
 from mmplatform.events import utc_now
 from mmplatform.land.lakehouse.maintenance.compaction import compact
 from mmplatform.land.lakehouse.maintenance.orphan_files import delete_orphans
-from mmplatform.land.lakehouse.maintenance.snapshot_expiry import expire
-from mmplatform.land.lakehouse.row_codec import row_of
-from mmplatform.land.lakehouse.snapshot_offsets import Landed
+from mmplatform.land.lakehouse.maintenance.snapshot_expiry import expire_snapshots
+from mmplatform.land.lakehouse.row_codec import record_to_row
+from mmplatform.land.lakehouse.snapshot_offsets import CommitResult
 from mmplatform.land.lakehouse.store import Lakehouse
 from mmplatform.modalities import TABLES
 from mmplatform.settings import load
@@ -65,7 +65,7 @@ def land(lakehouse, records, first: int = 0) -> int:
     landed = 0
     tables: dict[str, list] = {}
     for offset, record in enumerate(records, start=first):
-        table, row = row_of(record, position(offset))
+        table, row = record_to_row(record, position(offset))
         tables.setdefault(table, []).append((position(offset), row))
     for table, rows in tables.items():
         end = {("interactions.chat", 0): first + len(records)}
@@ -102,7 +102,7 @@ def test_vectors_come_back_to_the_bit(lakehouse):
 def test_a_retraction_takes_its_row_and_no_other(lakehouse):
     made = [message(chat(n), position(n)) for n in range(3)]
     land(lakehouse, made)
-    lakehouse.remove("messages", {made[1].artifact_id: 2})
+    lakehouse.delete_before("messages", {made[1].artifact_id: 2})
     assert {row["artifact_id"] for row in lakehouse.scan("messages").to_pylist()} == {
         made[0].artifact_id,
         made[2].artifact_id,
@@ -122,7 +122,7 @@ def test_old_snapshots_go_and_no_row_goes_with_them(lakehouse):
     for n in range(4):
         land(lakehouse, [made.model_copy(update={"text": f"text {n}"}), chat(n)], first=2 * n)
     table = lakehouse.table("messages")
-    found = expire(table, utc_now() + timedelta(days=1), least=1)
+    found = expire_snapshots(table, utc_now() + timedelta(days=1), min_snapshots=1)
     assert found.snapshots == 6  # three replacements are two snapshots each
     assert found.files >= 3
     assert found.size > 0
@@ -139,7 +139,7 @@ def test_two_writers_on_two_tables_do_not_disturb_each_other(settings, lakehouse
             own = Lakehouse.open(settings)
             for n in range(4):
                 land(own, [kind(n)], first=n)
-        except BaseException as error:  # noqa: BLE001 - told in the main thread
+        except BaseException as error:  # noqa: BLE001 - reported in the main thread
             errors.append(error)
 
     kinds = (chat, lambda n: message(chat(n), position(n)))
@@ -153,14 +153,14 @@ def test_two_writers_on_two_tables_do_not_disturb_each_other(settings, lakehouse
 
 
 def test_what_a_commit_wrote_is_what_its_snapshot_says(lakehouse):
-    table, row = row_of(chat(0), position())
+    table, row = record_to_row(chat(0), position())
     landed = lakehouse.land(table, [(position(), row)], offsets={("interactions.chat", 0): 1}, source=GROUP)
     there = lakehouse.table(table)
     snapshot = there.current_snapshot()
     assert (landed.rows, landed.files, landed.size) == (1, 1, int(snapshot.summary["added-files-size"]))
     assert (landed.snapshot_id, landed.location) == (snapshot.snapshot_id, there.location())
     again = lakehouse.land(table, [(position(), row)], offsets={("interactions.chat", 0): 1}, source=GROUP)
-    assert again == Landed()
+    assert again == CommitResult()
 
 
 def test_upkeep_changes_no_row_and_leaves_no_orphan_whatever_lies_beneath(lakehouse):

@@ -11,7 +11,7 @@ from definitions import defs as without_settings
 from mmplatform.errors import Misconfigured
 from mmplatform.events import CallChunk
 from mmplatform.land.blobs.open import open_blobs
-from mmplatform.land.lakehouse.row_codec import row_of
+from mmplatform.land.lakehouse.row_codec import record_to_row
 from mmplatform.land.lakehouse.store import Lakehouse
 from mmplatform.settings import load
 from resources.aws import GlueResource, glue, s3
@@ -51,12 +51,12 @@ def calls(given):
 
 
 def land(lakehouse, events):
-    rows = [(position(n), row_of(event, position(n))[1]) for n, event in enumerate(events)]
+    rows = [(position(n), record_to_row(event, position(n))[1]) for n, event in enumerate(events)]
     lakehouse.append("raw_calls", rows, offsets={("interactions.call", 0): len(rows)}, source="archive")
 
 
 def location():
-    """The definitions, made anew as a process of Dagster makes them from its environment."""
+    """The definitions, built again, as a process of Dagster builds them from its environment."""
     resources = {"blobs": BlobsResource(s3=s3()), "lakehouse": LakehouseResource(glue=glue())}
     return dg.Definitions(
         assets=without_settings.assets,
@@ -105,7 +105,7 @@ def test_an_object_that_was_cut_short_fails_it(given, calls, s3_server):
 
 
 @pytest.mark.s3
-def test_a_wrong_key_is_said_and_passes_for_nothing_lost(given, calls, monkeypatch):
+def test_a_wrong_key_is_an_error_and_passes_for_nothing_lost(given, calls, monkeypatch):
     held = BlobsResource(s3=s3())
     monkeypatch.setenv("MMPLATFORM_S3_SECRET_KEY", "wrong")
     # Looked up now, not when it was put together.
@@ -116,7 +116,7 @@ def test_a_wrong_key_is_said_and_passes_for_nothing_lost(given, calls, monkeypat
 
 @pytest.mark.s3
 @pytest.mark.usefixtures("given")
-def test_dagster_is_told_the_names_of_secrets_and_never_what_they_are(s3_server):
+def test_dagster_gets_the_names_of_secrets_and_never_their_values(s3_server):
     config = {
         name: json.dumps(resource._resolved_config_dict, default=str)
         for name, resource in {"blobs": s3(), "lakehouse": glue()}.items()

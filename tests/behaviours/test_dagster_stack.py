@@ -14,12 +14,12 @@ def test_the_index_alone_is_enough_for_an_asset(chroma_server, tmp_path, monkeyp
     @dg.asset
     def collections(index: IndexResource):
         with index.index() as opened:
-            return dg.MaterializeResult(metadata={"of_embedders": len(opened._names())})
+            return dg.MaterializeResult(metadata={"of_embedders": len(opened._collection_names())})
 
     assert dg.materialize([collections], resources={"index": IndexResource()}).success
 
 
-def test_a_log_that_is_nowhere_fails_the_asset_with_the_words_that_mend_it(tmp_path, monkeypatch):
+def test_a_log_without_an_address_fails_the_asset_with_the_fix(tmp_path, monkeypatch):
     monkeypatch.setenv("MMPLATFORM_DATA_DIR", str(tmp_path))
 
     @dg.asset

@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 
 from mmplatform.artifacts import CallLocator
-from mmplatform.buckets import BUCKET_NAMES, bucket_of, collection_name
+from mmplatform.buckets import BUCKET_NAMES, bucket_name, collection_name
 from mmplatform.errors import Misconfigured, Rejected, Unavailable
 from mmplatform.land.index import chroma_client
-from mmplatform.land.index.chroma_collections import SYNC_ROWS
+from mmplatform.land.index.chroma_collections import SYNC_THRESHOLD
 from mmplatform.land.index.store import ChromaIndex
 from mmplatform.settings import load
 from tests.doubles.memory_index import MemoryIndex
-from tests.land.making import EMBEDDER, NOON, passage, unit_vector
+from tests.land.records import EMBEDDER, NOON, passage, unit_vector
 from tests.servers.chroma import running_chroma
 from tests.servers.process import free_ports
 
@@ -43,8 +43,8 @@ def index(request, connect_to):
     if request.param == "memory":
         return MemoryIndex()
     found = connect_to(request.getfixturevalue("chroma_server"))
-    for name in found._names():
-        found.connected().delete_collection(name)
+    for name in found._collection_names():
+        found.client().delete_collection(name)
     return found
 
 
@@ -100,13 +100,13 @@ def test_the_nearest_come_first_and_no_more_than_asked(index):
 
 
 def test_a_person_sees_only_their_own_passages(index):
-    neighbour = next(f"p{n}" for n in range(1000) if bucket_of(f"p{n}") == bucket_of("ann"))
+    neighbour = next(f"p{n}" for n in range(1000) if bucket_name(f"p{n}") == bucket_name("ann"))
     index.upsert([passage(1, subject="ann"), passage(2, subject=neighbour), passage(3, subject="zoe")], LATER)
     assert {hit.subject_id for hit in search(index, "x", subject_id="ann")} == {"ann"}
     assert {hit.subject_id for hit in search(index, "x")} == {"ann", neighbour, "zoe"}
     assert list(index.ids(subject_id=neighbour)) == [passage(2).artifact_id]
-    assert passage(3).artifact_id not in set(index.ids(bucket=bucket_of("ann")))
-    assert len(list(index.ids(bucket=bucket_of("ann")))) == 2
+    assert passage(3).artifact_id not in set(index.ids(bucket=bucket_name("ann")))
+    assert len(list(index.ids(bucket=bucket_name("ann")))) == 2
 
 
 def test_modality_and_time_filters_hold(index):
@@ -188,8 +188,8 @@ def test_a_rebuilt_collection_is_found_again(chroma_server, connect_to):
     index = connect_to(chroma_server)
     index.upsert([passage(1, subject="rebuilt")], LATER)
     other = connect_to(chroma_server)
-    for name in other._names(suffix=f"-{bucket_of('rebuilt')}"):
-        other.connected().delete_collection(name)
+    for name in other._collection_names(suffix=f"-{bucket_name('rebuilt')}"):
+        other.client().delete_collection(name)
     assert search(index, "x", subject_id="rebuilt") == []
     index.upsert([passage(2, subject="rebuilt")], LATER)
     assert _texts(search(index, "x", subject_id="rebuilt")) == {"passage number 2"}
@@ -198,15 +198,13 @@ def test_a_rebuilt_collection_is_found_again(chroma_server, connect_to):
 def test_a_collection_that_an_older_release_made_is_tuned_at_the_start(chroma_server, connect_to):
     index = connect_to(chroma_server)
     old, new = (collection_name("tuned@1", bucket) for bucket in BUCKET_NAMES[:2])
-    made = index.connected().create_collection(
-        old, embedding_function=None, configuration={"hnsw": {"space": "cosine"}}
-    )
-    assert made.configuration["hnsw"]["sync_threshold"] > SYNC_ROWS
-    index.prepare("tuned@1")
-    found = {each.name: each.configuration["hnsw"] for each in index.listed()}
-    assert [found[name]["sync_threshold"] for name in (old, new)] == [SYNC_ROWS, SYNC_ROWS]
+    made = index.client().create_collection(old, embedding_function=None, configuration={"hnsw": {"space": "cosine"}})
+    assert made.configuration["hnsw"]["sync_threshold"] > SYNC_THRESHOLD
+    index.create_collections("tuned@1")
+    found = {each.name: each.configuration["hnsw"] for each in index.list_collections()}
+    assert [found[name]["sync_threshold"] for name in (old, new)] == [SYNC_THRESHOLD, SYNC_THRESHOLD]
     assert [found[name]["space"] for name in (old, new)] == ["cosine", "cosine"]
-    index.drop("tuned@1")
+    index.drop_embedder("tuned@1")
 
 
 def test_the_index_outlives_a_restart_of_its_server_and_says_when_it_is_away(tmp_path, connect_to):

@@ -124,7 +124,7 @@ def test_processes_that_create_the_file_at_once_do_not_meet_a_lock(tmp_path):
     assert [opener.communicate(timeout=120)[0].strip() for opener in openers] == ["done"] * 4
 
 
-def test_a_damaged_file_is_told_with_the_mend(tmp_path):
+def test_a_damaged_file_is_an_error_with_the_fix(tmp_path):
     path = tmp_path / "memo.sqlite"
     path.write_bytes(b"this is no database, however long it is" * 100)
     with pytest.raises(Unavailable, match="delete it"):

@@ -6,7 +6,7 @@ import multiprocessing
 import uuid
 from collections import Counter
 
-from mmplatform.land.lakehouse.row_codec import row_of
+from mmplatform.land.lakehouse.row_codec import record_to_row
 from mmplatform.land.lakehouse.store import Lakehouse
 from mmplatform.settings import load
 from tests.builders import chat, position
@@ -18,7 +18,7 @@ WRITERS, COMMITS, ROWS = 3, 4, 10
 def placed(number: int, offset: int):
     """A row of a topic partition; its event is named by its place."""
     place = position(offset, TOPIC).model_copy(update={"topic_partition": number})
-    return place, row_of(chat(0).model_copy(update={"event_id": f"{number}-{offset}"}), place)[1]
+    return place, record_to_row(chat(0).model_copy(update={"event_id": f"{number}-{offset}"}), place)[1]
 
 
 def archive(given, number: int, together) -> None:

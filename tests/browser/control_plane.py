@@ -14,7 +14,7 @@ from mmplatform.derive.passages import quarantine
 from mmplatform.events import utc_now
 from mmplatform.kafka.topics import ensure_topics
 from mmplatform.land.index.store import ChromaIndex
-from mmplatform.land.lakehouse.row_codec import row_of
+from mmplatform.land.lakehouse.row_codec import record_to_row
 from mmplatform.land.lakehouse.store import Lakehouse
 from mmplatform.memo import MemoryMemo
 from mmplatform.modalities import ARTIFACTS_TOPIC, QUARANTINE_TOPIC
@@ -22,8 +22,8 @@ from mmplatform.pipeline.factories import open_embedder, open_redactor
 from mmplatform.settings import Settings, load
 from tests.browser.opened import dagster_ui
 from tests.builders import arrival, chat, chunk, position, stamps
-from tests.land.making import provenance
-from tests.pipeline.streaming import Stream
+from tests.land.records import provenance
+from tests.pipeline.stream import Stream
 from tests.servers.broker import embedded_broker
 from tests.servers.chroma import running_chroma
 
@@ -63,7 +63,7 @@ def control_plane(home: Path):
 def land(lakehouse: Lakehouse, *records, topic=ARTIFACTS_TOPIC):
     for number, record in enumerate(records):
         place = position(1000 + number, topic=topic)
-        table, row = row_of(record, place)
+        table, row = record_to_row(record, place)
         lakehouse.append(table, [(place, row)], offsets={}, source="test")
 
 

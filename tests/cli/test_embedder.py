@@ -8,16 +8,16 @@ from typer.testing import CliRunner
 from mmplatform.cli.main import app
 from mmplatform.derive.chat import ChatDeriver
 from mmplatform.errors import Misconfigured, Rejected, Unavailable
-from mmplatform.land.index.embedder_registry import SpaceLog
+from mmplatform.land.index.embedder_registry import EmbedderRegistry
 from mmplatform.memo import MemoryMemo
 from mmplatform.pipeline.embedder_swap import swap
-from mmplatform.pipeline.factories import space_named
+from mmplatform.pipeline.factories import resolve_space
 from tests.builders import chat
-from tests.land.making import NOON, passage
-from tests.pipeline.conftest import chroma, embedder, in_step, index, lakehouse, redactor, settings
-from tests.pipeline.streaming import Stream
+from tests.land.records import NOON, passage
+from tests.pipeline.conftest import chroma, dual_write_index, embedder, index, lakehouse, redactor, settings
+from tests.pipeline.stream import Stream
 
-__all__ = ["chroma", "embedder", "in_step", "index", "lakehouse", "redactor", "settings"]
+__all__ = ["chroma", "dual_write_index", "embedder", "index", "lakehouse", "redactor", "settings"]
 pytestmark = pytest.mark.models
 NEW = "minilm-fp32"
 
@@ -26,7 +26,7 @@ NEW = "minilm-fp32"
 def call(settings, monkeypatch):
     monkeypatch.setenv("MMPLATFORM_DATA_DIR", str(settings.data_dir))
     monkeypatch.setenv("MMPLATFORM_CHROMA_URL", settings.chroma_url)
-    monkeypatch.setattr(swap.Swapping.retire, "__kwdefaults__", {"candidate": False, "grace_s": 0.0})
+    monkeypatch.setattr(swap.EmbedderSwap.retire, "__kwdefaults__", {"candidate": False, "grace_s": 0.0})
     return lambda *words: CliRunner().invoke(app, ["embedder", *words])
 
 
@@ -39,26 +39,26 @@ def states(done):
 
 
 def test_it_is_built_swapped_rolled_back_and_retired_by_one_verb_each(
-    call, settings, index, lakehouse, in_step, embedder, redactor
+    call, settings, index, lakehouse, dual_write_index, embedder, redactor
 ):
     first = call("status")
     assert states(first) == {"minilm": ["serving", "0"]}
     assert "nobody has written it down yet" in first.output
-    SpaceLog(index).adopt(space_named(settings))
+    EmbedderRegistry(index).ensure_serving(resolve_space(settings))
     chats = [chat(n, subject_id=f"cust-{n}", text=f"order {n} is late") for n in range(3)]
-    Stream(lakehouse, in_step).send(chats, ChatDeriver(embedder, redactor, MemoryMemo()))
+    Stream(lakehouse, dual_write_index).send(chats, ChatDeriver(embedder, redactor, MemoryMemo()))
     done = call("build", NEW, "--no-swap")
     assert done.exit_code == 0, done.output
     assert "3 passages: 3 written, 3 of them by the model, 0 taken out" in done.output
     assert states(call("status")) == {"minilm": ["serving", "3"], NEW: ["candidate", "3"]}
-    assert f"{space_named(settings, NEW).name} serves" in call("swap").output
+    assert f"{resolve_space(settings, NEW).name} serves" in call("swap").output
     assert states(call("status")) == {NEW: ["serving", "3"], "minilm": ["previous", "3"]}
-    assert f"{space_named(settings).name} serves" in call("rollback").output
-    assert f"deleted: the index of {space_named(settings, NEW).name}" in call("retire").output
+    assert f"{resolve_space(settings).name} serves" in call("rollback").output
+    assert f"deleted: the index of {resolve_space(settings, NEW).name}" in call("retire").output
     assert states(call("status")) == {"minilm": ["serving", "3"]}
     done = call("build", NEW)
     assert "3 written, 0 of them by the model" in done.output, "they are in the memo"
-    assert f"{space_named(settings).name} is kept in step for a rollback" in done.output
+    assert f"{resolve_space(settings).name} is kept in step for a rollback" in done.output
 
 
 @pytest.mark.usefixtures("index")
@@ -82,7 +82,7 @@ def test_a_wrong_call_is_refused(call, words, error, told):
 @pytest.mark.parametrize("words", [("status",), ("swap",), ("rollback",), ("retire",)])
 def test_who_only_looks_or_has_nothing_to_do_decides_nothing(call, index, words):
     call(*words)
-    assert SpaceLog(index).read() is None
+    assert EmbedderRegistry(index).latest() is None
 
 
 def test_an_index_of_another_embedder_that_nobody_wrote_down_is_shown_and_is_no_base_for_a_build(call, index):
@@ -91,7 +91,7 @@ def test_an_index_of_another_embedder_that_nobody_wrote_down_is_shown_and_is_no_
     done = call("build", NEW)
     assert isinstance(done.exception, Misconfigured)
     assert "MMPLATFORM_EMBEDDING_MODEL" in str(done.exception)
-    assert SpaceLog(index).read() is None
+    assert EmbedderRegistry(index).latest() is None
     assert index.count() == 1
 
 

@@ -13,7 +13,7 @@ from mmplatform.memo import MemoryMemo
 from mmplatform.pipeline.factories import screenshot_deriver
 from tests.builders import chat, screenshot
 from tests.pipeline.conftest import chroma, embedder, index, lakehouse, redactor, settings
-from tests.pipeline.streaming import Stream
+from tests.pipeline.stream import Stream
 
 __all__ = ["chroma", "embedder", "index", "lakehouse", "redactor", "settings"]
 HOUR = "2026-08-01-10:00"

@@ -23,7 +23,7 @@ from mmplatform.web.problems import install_problem_handlers
 from tests.builders import NOW, stamps
 from tests.doubles.embedder import SeededEmbedder
 from tests.doubles.memory_index import MemoryIndex
-from tests.land.making import NOON, passage
+from tests.land.records import NOON, passage
 from tests.servers.proxy import answering
 from tests.servers.web import serving
 

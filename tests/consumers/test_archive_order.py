@@ -7,7 +7,7 @@ from mmplatform.consumers.archiver import Upkeep, append, check_same_log, sort_b
 from mmplatform.errors import Permanent, Rejected, Unavailable
 from mmplatform.events import encode, utc_now
 from mmplatform.kafka.reader import Watermarks
-from mmplatform.land.lakehouse.snapshot_offsets import Landed
+from mmplatform.land.lakehouse.snapshot_offsets import CommitResult
 from mmplatform.modalities import ARTIFACTS_TOPIC, QUARANTINE_TOPIC
 from mmplatform.pipeline.process import ConsumedRecord
 from mmplatform.settings import load
@@ -63,12 +63,12 @@ class Choosy:
         self.landed: list = []
 
     def land(self, table, rows, **_):
-        if self.unfit(table, rows):
+        if self.unfit_rows(table, rows):
             raise Rejected("a row does not fit")
         self.landed += [position.offset for position, _ in rows]
-        return Landed(len(rows))
+        return CommitResult(len(rows))
 
-    def unfit(self, _, rows):
+    def unfit_rows(self, _, rows):
         return [placed for placed in rows if placed[1]["bad"]]
 
 

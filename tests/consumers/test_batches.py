@@ -13,7 +13,7 @@ from mmplatform.derive.passages import quarantine
 from mmplatform.errors import Busy, Permanent, Rejected, Unavailable
 from mmplatform.events import encode
 from mmplatform.pipeline.process import ConsumedRecord, Outcome
-from mmplatform.pipeline.record_size import LARGEST
+from mmplatform.pipeline.record_size import MAX_RECORD_BYTES
 from mmplatform.settings import load
 from mmplatform.telemetry.freshness import FreshnessTracker
 from mmplatform.telemetry.status_server import WorkerStatus
@@ -140,11 +140,11 @@ def test_every_part_of_an_outcome_goes_to_its_topic_under_its_conversation():
 
 
 def test_an_artifact_that_no_broker_takes_is_set_aside_and_its_neighbours_go_on():
-    large = message(chat(0), position(), text="x" * (LARGEST + 1))
+    large = message(chat(0), position(), text="x" * (MAX_RECORD_BYTES + 1))
     small = message(chat(1), position(1))
     found = list(outgoing(Outcome(artifacts=(large, small))))
     assert [out.topic for out in found] == ["quarantine", "artifacts"]
-    assert all(len(out.value) < LARGEST for out in found)
+    assert all(len(out.value) < MAX_RECORD_BYTES for out in found)
     assert b"over the 900000 that fit" in found[0].value
 
 

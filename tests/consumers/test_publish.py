@@ -18,7 +18,7 @@ from mmplatform.kafka.reader import ReplayLog
 from mmplatform.kafka.topics import ensure_topics, topic_name
 from mmplatform.modalities import CHAT
 from mmplatform.pipeline.process import ConsumedRecord, Outcome, parse
-from mmplatform.pipeline.record_size import LARGEST
+from mmplatform.pipeline.record_size import MAX_RECORD_BYTES
 from mmplatform.settings import load
 from tests.builders import NOW, arrival, chat, message, position
 from tests.servers.broker import any_broker
@@ -101,6 +101,6 @@ def test_the_largest_record_that_a_log_holds_becomes_a_dead_letter_that_it_holds
     records = [ConsumedRecord(position(n), value, NOW) for n, value in enumerate(values)]
     _, dead = parse(records, CHAT)
     outcome = Outcome(dead_letters=tuple(dead))
-    assert all(len(out.value) < 5_000 < LARGEST for out in outgoing(outcome))
+    assert all(len(out.value) < 5_000 < MAX_RECORD_BYTES for out in outgoing(outcome))
     publish(outcome, producer, settings)
     assert [each["position"]["offset"] for each in on_log(settings, "dead-letters")] == list(range(len(values)))

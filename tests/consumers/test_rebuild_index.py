@@ -16,13 +16,13 @@ from mmplatform.events import utc_now
 from mmplatform.kafka.reader import ReplayLog
 from mmplatform.land.index.store import ChromaIndex
 from mmplatform.land.lakehouse.replace import Replacement
-from mmplatform.land.lakehouse.row_codec import row_of
+from mmplatform.land.lakehouse.row_codec import record_to_row
 from mmplatform.modalities import ARCHIVE_GROUP, ARTIFACTS_TOPIC
-from mmplatform.pipeline.factories import space_named
-from mmplatform.pipeline.reprocess.hour_lock import turn, turns_of
+from mmplatform.pipeline.factories import resolve_space
+from mmplatform.pipeline.reprocess.hour_lock import hour_locks_dir, lock_hour
 from mmplatform.settings import load
 from tests.consumers.test_rebuild_lakehouse import World
-from tests.land.making import NOON, passage, retraction
+from tests.land.records import NOON, passage, retraction
 from tests.servers.broker import any_broker
 from tests.servers.chroma import running_chroma
 
@@ -48,7 +48,7 @@ def index(world):
 def test_an_empty_index_has_again_what_is_in_the_table_and_what_is_only_on_the_log(world, index):
     landed = [passage(1), passage(2), passage(3, at=NOON.replace(hour=9))]
     places = world.write(ARTIFACTS_TOPIC, *landed)
-    rows = [(place, row_of(each, place)[1]) for place, each in zip(places, landed, strict=True)]
+    rows = [(place, record_to_row(each, place)[1]) for place, each in zip(places, landed, strict=True)]
     world.lakehouse.append("passages", rows, offsets={}, source=ARCHIVE_GROUP)
     world.archived(places[-1])
     world.write(ARTIFACTS_TOPIC, passage(4), retraction(passage(2)))
@@ -70,7 +70,7 @@ def test_an_empty_index_has_again_what_is_in_the_table_and_what_is_only_on_the_l
 
 def test_run_again_it_changes_nothing(world, index):
     (place,) = world.write(ARTIFACTS_TOPIC, passage(1))
-    world.lakehouse.append("passages", [(place, row_of(passage(1), place)[1])], offsets={}, source=ARCHIVE_GROUP)
+    world.lakehouse.append("passages", [(place, record_to_row(passage(1), place)[1])], offsets={}, source=ARCHIVE_GROUP)
     world.archived(place)
     index.upsert([passage(1)], utc_now())
     for _ in range(2):
@@ -80,29 +80,29 @@ def test_run_again_it_changes_nothing(world, index):
 
 def test_beside_a_reprocessing_run_each_has_an_hour_to_itself_and_what_the_run_made_stays(world, index):
     (place,) = world.write(ARTIFACTS_TOPIC, passage(1, text="as it was"))
-    row = row_of(passage(1, text="as it was"), place)[1]
+    row = record_to_row(passage(1, text="as it was"), place)[1]
     world.lakehouse.append("passages", [(place, row)], offsets={}, source=ARCHIVE_GROUP)
     world.archived(place)
-    folder = turns_of(world.settings)
+    folder = hour_locks_dir(world.settings)
     assert folder == world.settings.data_dir / "run" / "reprocess"
     made = passage(1, text="made anew")
 
     def run():
         """Table first, then the index, as a reprocessing run does."""
-        new = row_of(made, place)[1]
+        new = record_to_row(made, place)[1]
         world.lakehouse.replace("passages", Replacement(NOON, [new], [], {made.artifact_id: place.offset}))
         index.upsert([made], utc_now())
 
     def refused(_done, _of):
         for table in ("messages", "transcripts", "captions"):
-            with pytest.raises(Unavailable), turn(folder, table, NOON, at_most_s=0):
+            with pytest.raises(Unavailable), lock_hour(folder, table, NOON, timeout_s=0):
                 pass
         asked.append(True)
 
     asked = []
     rebuilding = Reindexing(world.settings, world.lakehouse, index, world.log)
     with ThreadPoolExecutor(1) as beside:
-        with turn(folder, "messages", NOON):
+        with lock_hour(folder, "messages", NOON):
             rebuilt = beside.submit(rebuilding.run, refused)
             run()
         assert rebuilt.result(60).passages == 1
@@ -114,7 +114,7 @@ def test_beside_a_reprocessing_run_each_has_an_hour_to_itself_and_what_the_run_m
 def test_a_stream_that_is_quicker_than_every_round_is_no_success(world, index, monkeypatch):
     monkeypatch.setattr(rebuild_index, "_ROUNDS", 3)
     (place,) = world.write(ARTIFACTS_TOPIC, passage(1))
-    world.lakehouse.append("passages", [(place, row_of(passage(1), place)[1])], offsets={}, source=ARCHIVE_GROUP)
+    world.lakehouse.append("passages", [(place, record_to_row(passage(1), place)[1])], offsets={}, source=ARCHIVE_GROUP)
     world.archived(place)
 
     class Busy(ReplayLog):
@@ -128,12 +128,12 @@ def test_a_stream_that_is_quicker_than_every_round_is_no_success(world, index, m
 
 @pytest.mark.models
 def test_a_vector_of_another_length_in_the_oldest_hour_is_refused_and_the_verb_fails(world, index, monkeypatch):
-    space = space_named(load()).name
+    space = resolve_space(load()).name
     wide = {n: np.eye(384, dtype=np.float32)[n] for n in (2, 3)}
     short = passage(1, embedder=space, at=NOON.replace(hour=1))
     landed = [short, *(passage(n, embedder=space, vector=vector) for n, vector in wide.items())]
     places = world.write(ARTIFACTS_TOPIC, *landed)
-    rows = [(place, row_of(each, place)[1]) for place, each in zip(places, landed, strict=True)]
+    rows = [(place, record_to_row(each, place)[1]) for place, each in zip(places, landed, strict=True)]
     world.lakehouse.append("passages", rows, offsets={}, source=ARCHIVE_GROUP)
     world.archived(places[-1])
     for name in ("kafka_bootstrap_servers", "chroma_url", "data_dir", "topic_partitions"):

@@ -14,11 +14,11 @@ from mmplatform.kafka.connection import client_config
 from mmplatform.kafka.producer import LogProducer
 from mmplatform.kafka.reader import ReplayLog
 from mmplatform.kafka.topics import ensure_topics, topic_name
-from mmplatform.land.lakehouse.row_codec import row_of
+from mmplatform.land.lakehouse.row_codec import record_to_row
 from mmplatform.land.lakehouse.store import Lakehouse
 from mmplatform.modalities import ARCHIVE_GROUP, ARTIFACTS_TOPIC, CHAT
 from mmplatform.settings import load
-from tests.land.making import chat, message, passage, retraction
+from tests.land.records import chat, message, passage, retraction
 from tests.servers.broker import any_broker
 
 pytestmark = pytest.mark.broker
@@ -113,8 +113,8 @@ def test_what_is_there_of_a_later_place_or_of_a_reprocessing_run_is_left_alone(w
     world.archived(places[-1])
     later = Position(topic=ARTIFACTS_TOPIC, topic_partition=0, offset=places[-1].offset + 5)
     rows = [
-        (later, row_of(message(1, text="newer"), later)[1]),
-        (later, row_of(message(2, text="made anew"), later)[1] | {"topic": "", "log_offset": -1}),
+        (later, record_to_row(message(1, text="newer"), later)[1]),
+        (later, record_to_row(message(2, text="made anew"), later)[1] | {"topic": "", "log_offset": -1}),
     ]
     world.lakehouse.append("messages", rows, offsets={}, source=ARCHIVE_GROUP)
     world.reland()
@@ -129,7 +129,7 @@ def test_what_the_archiver_took_out_before_it_was_there_is_not_left_behind(world
 
     def taken_back():
         (place,) = world.write(ARTIFACTS_TOPIC, retraction(message(1)))
-        archiver.remove("messages", {message(1).artifact_id: place.offset})
+        archiver.delete_before("messages", {message(1).artifact_id: place.offset})
 
     world.reland(taken_back)
     assert set(world.rows("messages")) == {message(2).artifact_id}
@@ -143,7 +143,9 @@ def test_what_the_archiver_lands_meanwhile_is_not_replaced_by_what_was_before(wo
 
     def made_anew():
         (later,) = world.write(ARTIFACTS_TOPIC, message(1, text="newer"))
-        archiver.append("messages", [(later, row_of(message(1, text="newer"), later)[1])], offsets={}, source="archive")
+        archiver.append(
+            "messages", [(later, record_to_row(message(1, text="newer"), later)[1])], offsets={}, source="archive"
+        )
 
     world.reland(made_anew)
     assert world.rows("messages") == {message(1).artifact_id: "newer"}
@@ -161,7 +163,7 @@ def test_what_is_retracted_many_records_on_is_never_landed(world, monkeypatch):
 
 def test_what_a_run_that_ended_half_way_has_left_is_taken_out(world):
     places = world.write(ARTIFACTS_TOPIC, message(1), retraction(message(1)))
-    world.lakehouse.restore("messages", [(places[0], row_of(message(1), places[0])[1])])
+    world.lakehouse.restore("messages", [(places[0], record_to_row(message(1), places[0])[1])])
     world.archived(places[-1])
     world.reland()
     assert world.rows("messages") == {}

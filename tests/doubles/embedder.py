@@ -7,11 +7,11 @@ from collections.abc import Sequence
 import numpy as np
 
 from mmplatform.artifacts import Vector
-from tests.land.making import EMBEDDER, unit_vector
+from tests.land.records import EMBEDDER, unit_vector
 
 
 class SeededEmbedder:
-    """Makes the vectors of :func:`tests.land.making.passage`; remembers what it was asked."""
+    """Makes the vectors of :func:`tests.land.records.passage`; remembers what it was asked."""
 
     name, version = EMBEDDER.split("@")
     dimensions = 8

@@ -9,10 +9,10 @@ from datetime import datetime
 import numpy as np
 
 from mmplatform.artifacts import Passage, Vector
-from mmplatform.buckets import bucket_of
+from mmplatform.buckets import bucket_name
 from mmplatform.errors import Rejected, Unavailable
 from mmplatform.events import Modality
-from mmplatform.land.index.row_codec import Hit, hit_of, metadata_of
+from mmplatform.land.index.row_codec import Hit, passage_metadata, row_to_hit
 
 
 class MemoryIndex:
@@ -43,7 +43,7 @@ class MemoryIndex:
                 key: row
                 for key, row in self._rows.items()
                 if key[1] not in ids
-                or (subject_id is not None and bucket_of(row[0].subject_id) != bucket_of(subject_id))
+                or (subject_id is not None and bucket_name(row[0].subject_id) != bucket_name(subject_id))
             }
 
     def search(
@@ -60,11 +60,11 @@ class MemoryIndex:
         self._answer()
         query = vector / np.linalg.norm(vector)
         hits = [
-            hit_of(
+            row_to_hit(
                 passage.artifact_id,
                 passage.text,
                 float(query @ passage.vector / np.linalg.norm(passage.vector)),
-                metadata_of(passage, indexed_at),
+                passage_metadata(passage, indexed_at),
             )
             for passage, indexed_at in self._rows.values()
             if passage.embedder == embedder
@@ -82,7 +82,7 @@ class MemoryIndex:
         for passage, _ in self._rows.values():
             if (
                 subject_id in {None, passage.subject_id}
-                and bucket in {None, bucket_of(passage.subject_id)}
+                and bucket in {None, bucket_name(passage.subject_id)}
                 and embedder in {None, passage.embedder}
             ):
                 yield passage.artifact_id

@@ -17,7 +17,7 @@ from mmplatform.artifacts import artifact_id
 from mmplatform.events import Position, utc_now
 from mmplatform.land.index.store import ChromaIndex
 from mmplatform.land.lakehouse.replace import Replacement
-from mmplatform.land.lakehouse.row_codec import artifact_of, row_of
+from mmplatform.land.lakehouse.row_codec import record_to_row, row_to_artifact
 from mmplatform.land.lakehouse.store import Lakehouse
 from mmplatform.pipeline.reprocess.reprocess import HOUR_FORMAT
 from tests.integration.conftest import running_stack
@@ -183,7 +183,7 @@ def _spoil(lakehouse: Lakehouse, index: ChromaIndex, hour: datetime) -> None:
     for table in ("messages", "passages"):
         rows = sorted(lakehouse.scan(table, hour=hour).to_pylist(), key=lambda row: row["event_time"])
         missing, other = rows[0], rows[1]
-        made = artifact_of(other)
+        made = row_to_artifact(other)
         old = made.model_copy(
             update={"text": "stale", "provenance": made.provenance.model_copy(update={"deriver_version": "0"})}
         )
@@ -200,7 +200,7 @@ def _spoil(lakehouse: Lakehouse, index: ChromaIndex, hour: datetime) -> None:
 
 def _at(artifact: Any, row: dict[str, Any]) -> dict[str, Any]:
     place = Position(topic=row["topic"], topic_partition=row["topic_partition"], offset=row["log_offset"])
-    return row_of(artifact, place)[1]
+    return record_to_row(artifact, place)[1]
 
 
 def _one_after_the_other(runs: list[dict[str, Any]]) -> None:

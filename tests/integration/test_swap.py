@@ -9,9 +9,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from mmplatform.land.index.embedder_registry import SpaceLog
+from mmplatform.land.index.embedder_registry import EmbedderRegistry
 from mmplatform.land.index.store import ChromaIndex
-from mmplatform.pipeline.factories import open_swapping, space_named
+from mmplatform.pipeline.factories import open_embedder_swap, resolve_space
 from tests.waiting import eventually, eventually_equal
 
 pytestmark = [pytest.mark.stack, pytest.mark.models, pytest.mark.slow]
@@ -52,7 +52,7 @@ def test_the_embedder_of_a_running_stack_is_swapped_and_swapped_back(stack):
     eventually_equal(source.missing, set(), within_s=60)
     before = stack.now().services
     settings = stack.addressed
-    old, new = space_named(settings), space_named(settings, NEW)
+    old, new = resolve_space(settings), resolve_space(settings, NEW)
     known, lost, stop = set(source.sent), [], threading.Event()
 
     def ask():
@@ -62,9 +62,9 @@ def test_the_embedder_of_a_running_stack_is_swapped_and_swapped_back(stack):
     asker = threading.Thread(target=ask)
     asker.start()
     try:
-        with open_swapping(settings) as swapping:
-            swapping.build(new, built=lambda *_: source.send())
-            assert swapping.state().serving == new
+        with open_embedder_swap(settings) as swapping:
+            swapping.build(new, on_bucket=lambda *_: source.send())
+            assert swapping.ensure_serving().serving == new
             eventually(lambda: "questions are embedded by another embedder" in _log(stack, "gateway"), within_s=60)
             source.send(4)
             eventually_equal(source.missing, set(), within_s=60)
@@ -75,7 +75,7 @@ def test_the_embedder_of_a_running_stack_is_swapped_and_swapped_back(stack):
             assert swapping.retire() == [new.name]
             source.send(2)
             eventually_equal(source.missing, set(), within_s=60)
-            assert SpaceLog(swapping.index).read().active == (old,)
+            assert EmbedderRegistry(swapping.index).latest().active == (old,)
     finally:
         stop.set()
         asker.join(60)

@@ -1,4 +1,4 @@
-"""Locks of the system between real processes, one of which is suspended with the lock in its hand."""
+"""File locks between real processes, one of which is suspended while it holds the lock."""
 
 from __future__ import annotations
 
@@ -6,31 +6,36 @@ import signal
 import subprocess
 import sys
 from contextlib import contextmanager
+from datetime import timedelta
 
 import pytest
 from structlog.testing import capture_logs
 
 from mmplatform.errors import Unavailable
-from mmplatform.land.file_lock import Held, held
-from mmplatform.land.lakehouse.table_locks import TableTurns
-from mmplatform.pipeline.reprocess.hour_lock import turn
+from mmplatform.land.file_lock import LockTimeout, file_lock
+from mmplatform.land.lakehouse.table_locks import TableLocks
+from mmplatform.pipeline.reprocess.hour_lock import lock_hour
 from tests.builders import NOW
 
+HOUR = timedelta(hours=1)
 HOLDS = (
-    "import sys\nfrom pathlib import Path\nfrom mmplatform.land.file_lock import held\n"
-    "with held(Path(sys.argv[1]), int(sys.argv[2])):\n    print('there', flush=True)\n    sys.stdin.read()\n"
+    "import sys\nfrom pathlib import Path\nfrom mmplatform.land.file_lock import file_lock\n"
+    "with file_lock(Path(sys.argv[1])):\n    print('there', flush=True)\n    sys.stdin.read()\n"
 )
 ASKS = (
-    "import sys\nfrom pathlib import Path\nfrom mmplatform.land.file_lock import Held, held\n"
-    "try:\n    with held(Path(sys.argv[1]), int(sys.argv[2]), at_most_s=0):\n        print('free')\n"
-    "except Held:\n    print('held')\n"
+    "import sys\nfrom datetime import datetime\nfrom pathlib import Path\nfrom mmplatform.errors import Unavailable\n"
+    "from mmplatform.pipeline.reprocess.hour_lock import lock_hour\n"
+    "try:\n    with lock_hour(Path(sys.argv[1]), 't', datetime.fromisoformat(sys.argv[2]), timeout_s=0):\n"
+    "        print('free')\n"
+    "except Unavailable:\n    print('locked')\n"
 )
 
 
 @contextmanager
-def somebody_suspended(path, place=0):
-    command = [sys.executable, "-c", HOLDS, str(path), str(place)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as child:
+def a_suspended_holder(path):
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLDS, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as child:
         try:
             assert child.stdout.readline() == "there\n"
             child.send_signal(signal.SIGSTOP)
@@ -39,51 +44,54 @@ def somebody_suspended(path, place=0):
             child.kill()
 
 
-def asked(path, place):
+def asked(folder, hour):
     """What another process finds."""
-    return subprocess.check_output([sys.executable, "-c", ASKS, str(path), str(place)], text=True).strip()
+    return subprocess.check_output([sys.executable, "-c", ASKS, str(folder), hour.isoformat()], text=True).split()[-1]
 
 
-def test_one_place_is_held_on_when_another_one_of_the_same_file_is_let_go(tmp_path):
-    path = tmp_path / "t.lock"
-    with held(path, 5):
-        with held(path, 6):
-            assert asked(path, 6) == "held"
-        assert asked(path, 5) == "held"
-        assert asked(path, 6) == "free"
-    assert asked(path, 5) == "free"
+def test_one_hour_stays_locked_when_another_one_of_the_same_table_is_released(tmp_path):
+    with lock_hour(tmp_path, "t", NOW):
+        with lock_hour(tmp_path, "t", NOW + HOUR):
+            assert asked(tmp_path, NOW + HOUR) == "locked"
+        assert asked(tmp_path, NOW) == "locked"
+        assert asked(tmp_path, NOW + HOUR) == "free"
+    assert asked(tmp_path, NOW) == "free"
+    assert list(tmp_path.iterdir()) == [], "a released hour leaves no file"
 
 
-def test_nobody_waits_for_ever_for_who_is_suspended(tmp_path):
+def test_a_wait_for_a_suspended_holder_ends_and_its_lock_ends_with_its_process(tmp_path):
     waited = []
-    with somebody_suspended(tmp_path / "t.lock"):
-        with pytest.raises(Held), held(tmp_path / "t.lock", waiting=lambda: waited.append(1), at_most_s=0.2):
-            pytest.fail("held by two")
+    with a_suspended_holder(tmp_path / "t.lock"):
+        with (
+            pytest.raises(LockTimeout),
+            file_lock(tmp_path / "t.lock", on_wait=lambda: waited.append(1), timeout_s=0.2),
+        ):
+            pytest.fail("locked by two")
         assert waited == [1]
-    with held(tmp_path / "t.lock", at_most_s=0):  # its process is gone
+    with file_lock(tmp_path / "t.lock", timeout_s=0):  # its process was killed
         pass
 
 
 def test_a_table_is_written_all_the_same_and_waited_for_once(tmp_path):
-    turns, at_once = TableTurns(tmp_path, at_most_s=0.2), TableTurns(tmp_path, at_most_s=0)
+    locks, impatient = TableLocks(tmp_path, timeout_s=0.2), TableLocks(tmp_path, timeout_s=0)
     with capture_logs() as logs:
-        with somebody_suspended(tmp_path / "messages.lock"):
-            with turns.at("messages"):
+        with a_suspended_holder(tmp_path / "messages.lock"):
+            with locks.lock("messages"):
                 pass
-            turns._at_most_s = 600.0
-            with turns.at("messages"):
+            locks._timeout_s = 600.0
+            with locks.lock("messages"):
                 pass
-        assert [each["log_level"] for each in logs] == ["warning"]
-        with turns.at("messages"), at_once.at("messages"):  # free once more: it is held again
+        assert [line["log_level"] for line in logs] == ["warning"]
+        with locks.lock("messages"), impatient.lock("messages"):  # free once more: it is locked again
             pass
-    assert [each["log_level"] for each in logs] == ["warning"] * 2
+    assert [line["log_level"] for line in logs] == ["warning"] * 2
 
 
-def test_an_hour_is_waited_for_until_the_wait_is_over_and_the_lock_is_named(tmp_path):
-    path, place = tmp_path / "messages.lock", int(NOW.timestamp()) // 3600
+def test_an_hour_is_waited_for_until_the_timeout_and_the_lock_is_named(tmp_path):
+    path = tmp_path / f"messages-{NOW:%Y-%m-%d-%H}.lock"
     with (
-        somebody_suspended(path, place),
-        pytest.raises(Unavailable, match=r"messages\.lock"),
-        turn(tmp_path, "messages", NOW, at_most_s=0.2),
+        a_suspended_holder(path),
+        pytest.raises(Unavailable, match=rf"fuser .*{path.name}"),
+        lock_hour(tmp_path, "messages", NOW, timeout_s=0.2),
     ):
-        pytest.fail("held by two")
+        pytest.fail("locked by two")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mmplatform.land.lakehouse.row_codec import row_of
+from mmplatform.land.lakehouse.row_codec import record_to_row
 from mmplatform.land.lakehouse.schemas import SPECS
 from mmplatform.lineage.landings import StreamLineage
 from mmplatform.settings import load
@@ -24,7 +24,7 @@ class Made:
 def placed(record, offset=0, topic="artifacts"):
     """A row and its table."""
     place = position(offset, topic)
-    table, row = row_of(record, place)
+    table, row = record_to_row(record, place)
     return table, (place, row)
 
 

@@ -7,7 +7,7 @@ import pytest
 from mmplatform.derive.chat import ChatDeriver
 from mmplatform.derive.passages import quarantine
 from mmplatform.events import MODALITY_OF_KIND
-from mmplatform.land.lakehouse.row_codec import row_of
+from mmplatform.land.lakehouse.row_codec import record_to_row
 from mmplatform.land.lakehouse.schemas import SPECS
 from mmplatform.lineage.columns import COMES_FROM, OWN
 from mmplatform.memo import SqliteMemo
@@ -74,7 +74,7 @@ class Hiding:
 def test_columns_said_to_be_the_same_are_the_same(tmp_path):
     event = chat(1, source="crm")
     derived = ChatDeriver(SeededEmbedder(), Hiding(), SqliteMemo(tmp_path / "memo.sqlite")).derive([arrival(event, 7)])
-    (_, raw), *rows = [row_of(record, position(7)) for record in (event, *derived.artifacts)]
+    (_, raw), *rows = [record_to_row(record, position(7)) for record in (event, *derived.artifacts)]
     (message_table, message), (passage_table, passage) = rows
     compare(message, message_table, raw, "raw_chats")
     compare(passage, passage_table, message, "messages")
@@ -83,7 +83,7 @@ def test_columns_said_to_be_the_same_are_the_same(tmp_path):
 
 @pytest.mark.parametrize("event", [chat(), chunk(), call_end(), screenshot()], ids=lambda event: event.kind)
 def test_a_quarantined_row_keeps_who_and_when(event):
-    source, raw = row_of(event, position(3))
+    source, raw = record_to_row(event, position(3))
     assert source == MODALITIES[MODALITY_OF_KIND[event.kind]].raw_table
-    _, row = row_of(quarantine(arrival(event), contract=source, reasons=["text: text not blank"]), position(3))
+    _, row = record_to_row(quarantine(arrival(event), contract=source, reasons=["text: text not blank"]), position(3))
     compare(row, QUARANTINE_TABLE, raw, source)

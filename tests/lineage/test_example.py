@@ -10,7 +10,7 @@ from openlineage.client.serde import Serde
 
 from mmplatform import __version__
 from mmplatform.derive.passages import quarantine
-from mmplatform.land.lakehouse.snapshot_offsets import Landed
+from mmplatform.land.lakehouse.snapshot_offsets import CommitResult
 from mmplatform.lineage import facets, landings
 from mmplatform.settings import load
 from tests.builders import NOW, arrival, chat
@@ -42,7 +42,7 @@ def example(monkeypatch):
     ]
     place = "s3://lake/warehouse/mmplatform/quarantine"
     with lineage.landing("quarantine", [row for _, row in rows]) as told:
-        told(Landed(rows=2, size=9134, files=1, snapshot_id=4131829137215493121, location=place))
+        told(CommitResult(rows=2, size=9134, files=1, snapshot_id=4131829137215493121, location=place))
     return check(Serde.to_dict(made.events[-1]))
 
 

@@ -8,7 +8,7 @@ from openlineage.client.serde import Serde
 from mmplatform.derive.passages import quarantine
 from mmplatform.errors import Unavailable
 from mmplatform.land.lakehouse.schemas import SPECS
-from mmplatform.land.lakehouse.snapshot_offsets import Landed
+from mmplatform.land.lakehouse.snapshot_offsets import CommitResult
 from mmplatform.lineage.columns import COMES_FROM
 from mmplatform.lineage.landings import StreamLineage
 from mmplatform.modalities import TABLES
@@ -19,7 +19,7 @@ from tests.lineage.spec import check
 
 WAREHOUSE = "s3://lake/warehouse"
 NAMESPACE = f"{WAREHOUSE}/mmplatform"
-DONE = Landed(rows=2, size=4096, files=1, snapshot_id=77, location=f"{WAREHOUSE}/mmplatform/t")
+DONE = CommitResult(rows=2, size=4096, files=1, snapshot_id=77, location=f"{WAREHOUSE}/mmplatform/t")
 
 
 class Told:
@@ -163,7 +163,7 @@ def test_an_error_of_somebody_elses_is_told_without_what_it_quotes(told):
 
 
 def test_nothing_new_completes_with_no_rows(told):
-    _, complete = land(told, placed(chat(1)), done=Landed())
+    _, complete = land(told, placed(chat(1)), done=CommitResult())
     assert complete["outputs"][0]["outputFacets"]["outputStatistics"]["rowCount"] == 0
     assert "version" not in complete["outputs"][0]["facets"]
 

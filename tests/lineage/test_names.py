@@ -4,7 +4,7 @@ import pytest
 
 from assets import all_specs
 from assets.index import INDEX
-from mmplatform.land.lakehouse.catalog import properties
+from mmplatform.land.lakehouse.catalog import catalog_properties
 from mmplatform.land.lakehouse.store import Lakehouse
 from mmplatform.lineage import names
 from mmplatform.lineage.names import Name
@@ -32,7 +32,7 @@ def test_a_dataset_lies_where_its_files_do(tmp_path):
     stored = names.stored_at(lakehouse.table("messages").location())
     assert stored == Name("file", f"{tmp_path}/lakehouse/warehouse/mmplatform/messages")
     assert names.table(settings, "messages") == Name(f"file://{tmp_path}/lakehouse/warehouse/mmplatform", "messages")
-    assert properties(settings)["warehouse"] == settings.warehouse_location
+    assert catalog_properties(settings)["warehouse"] == settings.warehouse_location
 
 
 @pytest.mark.parametrize(

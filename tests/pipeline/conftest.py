@@ -2,10 +2,10 @@
 
 import pytest
 
-from mmplatform.land.index.embedder_registry import SpaceLog
+from mmplatform.land.index.embedder_registry import EmbedderRegistry
 from mmplatform.land.index.store import ChromaIndex
 from mmplatform.land.lakehouse.store import Lakehouse
-from mmplatform.pipeline.factories import open_embedder, open_in_step, open_redactor
+from mmplatform.pipeline.factories import open_dual_write_index, open_embedder, open_redactor
 from mmplatform.settings import load
 from tests.servers.chroma import running_chroma
 
@@ -42,11 +42,11 @@ def lakehouse(settings):
 def index(settings):
     opened = ChromaIndex.open(settings)
     yield opened
-    for each in opened.listed():
-        opened.connected().delete_collection(each.name)
+    for each in opened.list_collections():
+        opened.client().delete_collection(each.name)
     opened.close()
 
 
 @pytest.fixture
-def in_step(settings, index):
-    return open_in_step(settings, index, SpaceLog(index))
+def dual_write_index(settings, index):
+    return open_dual_write_index(settings, index, EmbedderRegistry(index))

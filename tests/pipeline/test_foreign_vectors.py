@@ -9,13 +9,13 @@ from mmplatform.artifacts import pack_vector
 from mmplatform.consumers.indexer import dead_letters, read, upsert
 from mmplatform.errors import Rejected
 from mmplatform.events import encode, utc_now
-from mmplatform.land.index.embedder_registry import Space, SpaceLog
+from mmplatform.land.index.embedder_registry import EmbedderRegistry, Space
 from mmplatform.memo import MemoryMemo
-from mmplatform.pipeline.embedder_swap.dual_write import InStep
-from mmplatform.pipeline.factories import length_of, space_named
+from mmplatform.pipeline.embedder_swap.dual_write import DualWriteIndex
+from mmplatform.pipeline.factories import resolve_space, vector_length
 from mmplatform.pipeline.process import ConsumedRecord
 from mmplatform.settings import load
-from tests.land.making import passage, position
+from tests.land.records import passage, position
 
 pytestmark = pytest.mark.models
 WIDTH = 384
@@ -23,7 +23,7 @@ WIDTH = 384
 
 @pytest.fixture
 def space(settings, index):
-    return SpaceLog(index).adopt(space_named(settings)).serving
+    return EmbedderRegistry(index).ensure_serving(resolve_space(settings)).serving
 
 
 def with_vector(number, space, parts):
@@ -32,51 +32,55 @@ def with_vector(number, space, parts):
     return passage(number).model_copy(update={"embedder": space.name, "vector_f32": pack_vector(vector)})
 
 
-def land(in_step, rows):
+def land(dual_write_index, rows):
     """As the indexer does it: what landed, and the dead letters."""
     records = [ConsumedRecord(position(n), encode(row), utc_now()) for n, row in enumerate(rows)]
     parsed, unread = read(records)
     assert not unread.dead_letters
-    landed, refused = upsert(in_step, parsed)
+    landed, refused = upsert(dual_write_index, parsed)
     return {row.artifact_id for row in landed}, dead_letters(records, refused)
 
 
-def test_a_vector_of_another_length_is_named_even_where_it_comes_first_and_its_neighbours_land(in_step, index, space):
+def test_a_vector_of_another_length_is_named_even_where_it_comes_first_and_its_neighbours_land(
+    dual_write_index, index, space
+):
     rows = [with_vector(n, space, 3 if n in {0, 4} else WIDTH) for n in range(7)]
-    landed, letters = land(in_step, rows[:1])
+    landed, letters = land(dual_write_index, rows[:1])
     assert (landed, len(letters)) == (set(), 1)
-    landed, letters = land(in_step, rows)
+    landed, letters = land(dual_write_index, rows)
     right = {row.artifact_id for n, row in enumerate(rows) if n not in {0, 4}}
     assert landed == right == set(index.ids(embedder=space.name))
     assert [letter.position.offset for letter in letters] == [0, 4]
     assert letters[0].reason == f"a vector of 3 parts, where {space.name} makes {WIDTH}"
 
 
-def test_a_vector_that_the_space_beside_never_made_does_not_keep_that_one_from_serving(in_step, index, space):
-    log = SpaceLog(index)
-    beside = space_named(load(), "minilm-fp32")
-    log.change(log.read(), serving=space, candidate=beside)
-    landed, letters = land(in_step, [with_vector(0, beside, 5), with_vector(1, space, WIDTH)])
+def test_a_vector_that_the_secondary_space_never_made_does_not_keep_that_one_from_serving(
+    dual_write_index, index, space
+):
+    log = EmbedderRegistry(index)
+    secondary = resolve_space(load(), "minilm-fp32")
+    log.change_spaces(log.latest(), serving=space, candidate=secondary)
+    landed, letters = land(dual_write_index, [with_vector(0, secondary, 5), with_vector(1, space, WIDTH)])
     assert (len(landed), len(letters)) == (1, 1)
-    assert not log.read().lacking
-    assert landed == set(index.ids(embedder=beside.name)) == set(index.ids(embedder=space.name))
+    assert not log.latest().lacking
+    assert landed == set(index.ids(embedder=secondary.name)) == set(index.ids(embedder=space.name))
 
 
-def test_a_vector_of_zeros_is_named_and_its_neighbours_land(in_step, index, space):
+def test_a_vector_of_zeros_is_named_and_its_neighbours_land(dual_write_index, index, space):
     flat = with_vector(0, space, WIDTH).model_copy(update={"vector_f32": pack_vector(np.zeros(WIDTH, np.float32))})
-    landed, letters = land(in_step, [flat, with_vector(1, space, WIDTH)])
+    landed, letters = land(dual_write_index, [flat, with_vector(1, space, WIDTH)])
     assert landed == set(index.ids(embedder=space.name))
     assert [letter.reason for letter in letters] == ["a vector of zeros, to which nothing is near"]
 
 
-def test_the_length_is_asked_of_the_model_where_its_description_says_something_else(settings, space):
-    assert length_of(settings, space, WIDTH) == WIDTH
-    assert length_of(settings, space, 3) == WIDTH
-    assert length_of(settings, Space(model="nowhere", name="nowhere@1"), 3) is None
+def test_the_length_comes_from_the_model_where_its_description_differs(settings, space):
+    assert vector_length(settings, space, WIDTH) == WIDTH
+    assert vector_length(settings, space, 3) == WIDTH
+    assert vector_length(settings, Space(model="nowhere", name="nowhere@1"), 3) is None
 
 
 def test_without_the_model_the_index_decides(index, space):
-    blind = InStep(index, SpaceLog(index), lambda _: None, MemoryMemo)
+    blind = DualWriteIndex(index, EmbedderRegistry(index), lambda _: None, MemoryMemo)
     blind.upsert([with_vector(1, space, WIDTH)], utc_now())
     with pytest.raises(Rejected):
         blind.upsert([with_vector(1, space, 3)], utc_now())

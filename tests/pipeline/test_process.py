@@ -9,7 +9,14 @@ from mmplatform.derive.passages import DerivedBatch, quarantine
 from mmplatform.errors import Busy, Permanent, Rejected, Unavailable
 from mmplatform.events import encode
 from mmplatform.modalities import CALL, CHAT
-from mmplatform.pipeline.process import SHED_REASONS, ConsumedRecord, process, process_in_turn, process_one, shed_by
+from mmplatform.pipeline.process import (
+    SHED_REASONS,
+    ConsumedRecord,
+    parse_shed_header,
+    process,
+    process_call_record,
+    process_call_records,
+)
 from quality.contracts import Limits
 from tests.builders import NOW, call_end, chat, chunk, message, passage, position, screenshot
 
@@ -88,7 +95,7 @@ def test_a_rejection_keeps_its_reason():
 
 
 @pytest.mark.parametrize(("text", "error"), [("away", Unavailable), ("busy", Busy), ("stop", Permanent)])
-def test_what_is_about_us_passes_through(text, error):
+def test_errors_of_the_platform_pass_through(text, error):
     with pytest.raises(error):
         process([record(chat(0)), record(chat(1, text=text), 1)], Echo(), CHAT, LIMITS)
 
@@ -96,9 +103,9 @@ def test_what_is_about_us_passes_through(text, error):
 def test_nothing_of_a_refused_event_is_quoted():
     bad = chat(text="\x00 4111 1111 1111 1111 secret")
     outcome = process([record(bad), record(b'{"kind":"chat_message","text":"secret"}', 1)], Echo(), CHAT, LIMITS)
-    said = encode(outcome.quarantined[0]) + encode(outcome.dead_letters[0])
-    assert b"secret" not in said
-    assert b"4111" not in said
+    payload = encode(outcome.quarantined[0]) + encode(outcome.dead_letters[0])
+    assert b"secret" not in payload
+    assert b"4111" not in payload
 
 
 NAME = "4111 1111 1111 1111"
@@ -121,7 +128,7 @@ def test_a_dead_letter_names_no_field_of_the_senders(value):
     assert letter.reason.startswith("not an event: ")
 
 
-def test_an_unknown_field_is_told_with_where_it_is():
+def test_an_unknown_field_is_named_with_its_location():
     value = encode(screenshot()).replace(b'"sha256"', b'"dana":1,"sha256"')
     [letter] = process([record(value)], Echo(), CHAT, LIMITS).dead_letters
     assert letter.reason == "not an event: screenshot.blob.(unknown field): extra_forbidden"
@@ -201,7 +208,7 @@ def test_a_pointer_that_no_store_made_is_a_dead_letter(change):
 )
 def test_a_value_that_no_store_holds_is_a_dead_letter_not_a_crash(field):
     broken = json.dumps(json.loads(encode(chunk())) | json.loads(f"{{{field}}}")).encode()
-    outcome = process_one(record(broken, topic=CALL.topic), lambda _: pytest.fail("folded"), CALL, LIMITS)
+    outcome = process_call_record(record(broken, topic=CALL.topic), lambda _: pytest.fail("folded"), CALL, LIMITS)
     assert [letter.position.offset for letter in outcome.dead_letters] == [0]
 
 
@@ -212,12 +219,12 @@ def test_a_replay_decides_as_the_stream_did():
     assert outcome.quarantined[0].reasons == ("event_time: event_time not in the future",)
 
 
-def test_artifacts_say_when_their_event_was_taken_up():
+def test_artifacts_carry_the_time_when_their_event_was_consumed():
     outcome = process([record(chat(0))], Echo(), CHAT, LIMITS)
     assert {a.stamps.taken_at for a in outcome.artifacts} == {NOW + timedelta(seconds=2)}
 
 
-def test_what_the_deriver_sets_aside_is_kept():
+def test_events_that_the_deriver_quarantines_are_in_the_outcome():
     class Picky(Echo):
         def derive(self, arrivals):
             return DerivedBatch(quarantined=tuple(quarantine(a, contract="blob", reasons=("gone",)) for a in arrivals))
@@ -234,20 +241,20 @@ def test_an_empty_batch_is_no_work():
 
 def test_a_call_event_that_breaks_its_contract_never_reaches_the_fold():
     bad = chunk(duration_s=121.0)
-    outcome = process_one(record(bad, topic=CALL.topic), lambda _: pytest.fail("folded"), CALL, LIMITS)
+    outcome = process_call_record(record(bad, topic=CALL.topic), lambda _: pytest.fail("folded"), CALL, LIMITS)
     assert [row.event_id for row in outcome.quarantined] == ["call-1:0"]
 
 
-def test_a_fold_that_raises_sets_its_event_aside():
+def test_a_fold_that_raises_quarantines_its_event():
     def fold(_):
         raise ValueError
 
-    outcome = process_one(record(call_end(), topic=CALL.topic), fold, CALL, LIMITS)
+    outcome = process_call_record(record(call_end(), topic=CALL.topic), fold, CALL, LIMITS)
     assert outcome.quarantined[0].reasons == ("deriver raised ValueError",)
 
 
-def test_records_in_turn_end_as_each_of_them_would_alone():
-    """Also where two lie at one place: a log that was made anew counts from 0 again."""
+def test_records_of_a_call_end_together_as_each_of_them_would_alone():
+    """Also where two lie at one place: a log that was created again counts from 0."""
     values = [chunk(0), b"no json", chunk(1, duration_s=121.0), chunk(2), chunk(3, duration_s=121.0), call_end()]
     records = [record(value, offset, CALL.topic) for value, offset in zip(values, (0, 1, 2, 0, 2, 3), strict=True)]
     heard = []
@@ -256,9 +263,9 @@ def test_records_in_turn_end_as_each_of_them_would_alone():
         heard.append(arrival.event.event_id)
         return DerivedBatch()
 
-    together = list(process_in_turn(records, fold, CALL, LIMITS))
+    together = list(process_call_records(records, fold, CALL, LIMITS))
     assert heard == ["call-1:0", "call-1:2", "call-1:end"]
-    alone = [process_one(each, fold, CALL, LIMITS) for each in records]
+    alone = [process_call_record(each, fold, CALL, LIMITS) for each in records]
     assert [ended(outcome) for outcome in together] == [ended(outcome) for outcome in alone]
     assert [ended(outcome) for outcome in together] == [[], ["dead"], ["call-1:1"], [], ["call-1:3"], []]
 
@@ -267,8 +274,8 @@ def ended(outcome):
     return [row.event_id for row in outcome.quarantined] + ["dead" for _ in outcome.dead_letters]
 
 
-def test_what_the_gateway_shed_is_named_and_costs_no_deriver_anything():
-    mark = shed_by([("event_id", b"x"), ("shed", b"lag,age")])
+def test_shed_events_are_quarantined_by_name_and_reach_no_deriver():
+    mark = parse_shed_header([("event_id", b"x"), ("shed", b"lag,age")])
     shed = ConsumedRecord(position(1), encode(chat(1)), NOW, mark)
     broken = ConsumedRecord(position(2), b"no json", NOW, mark)
     deriver = Echo()
@@ -281,6 +288,10 @@ def test_what_the_gateway_shed_is_named_and_costs_no_deriver_anything():
     assert [letter.position.offset for letter in outcome.dead_letters] == [2]
 
 
-def test_what_others_write_into_the_mark_is_not_repeated():
-    assert shed_by(None) == shed_by([("kind", b"chat_message")]) == ()
-    assert shed_by([("shed", b"a customer's words")]) == shed_by({"shed": "\x00"}) == (SHED_REASONS[b""],)
+def test_a_foreign_code_in_the_shed_header_is_not_repeated():
+    assert parse_shed_header(None) == parse_shed_header([("kind", b"chat_message")]) == ()
+    assert (
+        parse_shed_header([("shed", b"a customer's words")])
+        == parse_shed_header({"shed": "\x00"})
+        == (SHED_REASONS[b""],)
+    )

@@ -17,7 +17,7 @@ from mmplatform.retrieve.search.search import Searcher
 from mmplatform.web.problems import install_problem_handlers
 from tests.doubles.embedder import SeededEmbedder
 from tests.doubles.memory_index import MemoryIndex
-from tests.land.making import NOON, passage
+from tests.land.records import NOON, passage
 
 MINUTE = timedelta(minutes=1)
 SECRET = "4111 1111 1111 1111"

@@ -13,7 +13,7 @@ import pytest
 
 from mmplatform.settings import load
 from tests.assets.conftest import Stores
-from tests.land.making import message
+from tests.land.records import message
 from tests.lineage.collector import collecting
 from tests.servers.process import program, running
 from tests.waiting import eventually

@@ -6,10 +6,10 @@ from datetime import UTC, datetime, timedelta
 import dagster as dg
 import pytest
 
-from mmplatform.buckets import bucket_of
+from mmplatform.buckets import bucket_name
 from mmplatform.consumers.indexer import measure
 from mmplatform.events import utc_now
-from mmplatform.land.index.embedder_registry import Space, SpaceLog
+from mmplatform.land.index.embedder_registry import EmbedderRegistry, Space
 from mmplatform.land.index.store import ChromaIndex
 from mmplatform.local import run_file
 from mmplatform.local.status import worker_status
@@ -19,10 +19,10 @@ from mmplatform.telemetry.status_server import WorkerStatus, serve_status
 from resources.stack import StackResource
 from sensors.index_landings import index_sensor
 from sensors.index_landings_diff import Cursor, bucket_landings
-from tests.land.making import EMBEDDER, passage, retraction
+from tests.land.records import EMBEDDER, passage, retraction
 
 SINCE = datetime(2026, 3, 1, 9, tzinfo=UTC)
-ANN, BOB = bucket_of("ann"), bucket_of("bob")
+ANN, BOB = bucket_name("ann"), bucket_name("bob")
 
 
 class Worker:
@@ -119,12 +119,12 @@ def test_what_a_new_worker_counts_is_news_and_what_others_did_shows_in_the_count
 def test_what_a_build_copies_beside_is_no_news_and_is_counted_once(worker, stores):
     serving, candidate = Space(model="minilm", name=EMBEDDER), Space(model="new", name="new@2")
     index = ChromaIndex.open(stores.settings)
-    log = SpaceLog(index)
-    log.adopt(serving)
+    log = EmbedderRegistry(index)
+    log.ensure_serving(serving)
     worker.take(passage(1), passage(2))
     first = tick()
     assert told(first)[ANN]["dagster/partition_row_count"] == 2
-    built = log.change(log.read(), serving=serving, candidate=candidate)
+    built = log.change_spaces(log.latest(), serving=serving, candidate=candidate)
     stores.index(passage(1, embedder=candidate.name), at=utc_now())
     during = tick(first.cursor)
     assert not during.asset_events
@@ -132,7 +132,7 @@ def test_what_a_build_copies_beside_is_no_news_and_is_counted_once(worker, store
     figures = told(tick(during.cursor))
     assert (figures[ANN]["upserted"], figures[ANN]["dagster/partition_row_count"]) == (1, 3)
     stores.index(passage(2, embedder=candidate.name), passage(3, embedder=candidate.name), at=utc_now())
-    log.change(built, serving=candidate, previous=serving)
+    log.change_spaces(built, serving=candidate, previous=serving)
     assert not tick(tick(during.cursor).cursor).asset_events, "nor is the swap"
     index.close()
 

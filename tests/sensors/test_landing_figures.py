@@ -8,7 +8,7 @@ import pytest
 from mmplatform.events import utc_now
 from mmplatform.land.lakehouse.maintenance.compaction import compact
 from mmplatform.land.lakehouse.replace import Replacement
-from mmplatform.land.lakehouse.row_codec import row_of
+from mmplatform.land.lakehouse.row_codec import record_to_row
 from mmplatform.land.lakehouse.store import Lakehouse
 from mmplatform.settings import load
 from resources.lakehouse import LakehouseResource
@@ -17,7 +17,7 @@ from resources.stack import StackResource
 from sensors.landings import landings_sensor
 from tests.assets.conftest import Stores
 from tests.builders import call_end, chunk
-from tests.land.making import NOON, chat, message, position
+from tests.land.records import NOON, chat, message, position
 
 
 @pytest.fixture
@@ -59,7 +59,7 @@ def test_a_row_that_the_archiver_replaces_is_no_new_row(lake):
 def test_an_hour_that_was_reprocessed_has_no_new_row_and_no_gap(lake):
     lake.land(message(1), message(2))
     before = tick()
-    row = row_of(again(1), position(1))[1]
+    row = record_to_row(again(1), position(1))[1]
     lake.lakehouse.replace("messages", Replacement(NOON, [row], [], {row["artifact_id"]: 1}))
     figures = told(tick(before.cursor))["messages"]
     assert (figures["rows"], figures["replaced"]) == (0, 1)
@@ -69,7 +69,7 @@ def test_an_hour_that_was_reprocessed_has_no_new_row_and_no_gap(lake):
 def test_rows_that_reprocessing_adds_are_new(lake):
     lake.land(message(1))
     before = tick()
-    row = row_of(message(2), position(0))[1]
+    row = record_to_row(message(2), position(0))[1]
     lake.lakehouse.replace("messages", Replacement(NOON, [row], [], {}))
     figures = told(tick(before.cursor))["messages"]
     assert (figures["rows"], figures["replaced"]) == (1, 0)
@@ -139,6 +139,6 @@ def test_a_lakehouse_opened_by_another_process_remembers_what_is_there_when_it_r
     before = tick()
     other = Lakehouse.open(load())
     place = position(7)
-    other.append("messages", [(place, row_of(again(1), place)[1])], offsets={}, source="test")
+    other.append("messages", [(place, record_to_row(again(1), place)[1])], offsets={}, source="test")
     figures = told(tick(before.cursor))["messages"]
     assert (figures["rows"], figures["replaced"]) == (0, 1)

@@ -19,7 +19,7 @@ from sensors import late_data
 from sensors.late_data_hours import CLOSES, MOST_WAITING, SETTLES, Cursor, arrived
 from tests.assets.checks.test_hour_checks import utterance
 from tests.builders import arrival, chunk
-from tests.land.making import NOON, chat, message
+from tests.land.records import NOON, chat, message
 
 HOUR = timedelta(hours=1)
 NOW = datetime(2026, 3, 5, 20, tzinfo=UTC)

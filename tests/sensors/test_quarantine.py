@@ -9,14 +9,14 @@ import pytest
 
 from mmplatform.derive.passages import quarantine
 from mmplatform.events import utc_now
-from mmplatform.land.lakehouse.row_codec import row_of
+from mmplatform.land.lakehouse.row_codec import record_to_row
 from mmplatform.land.lakehouse.store import Lakehouse
 from mmplatform.settings import load
 from quality.slas import MOST_SET_ASIDE
 from resources.lakehouse import LakehouseResource
 from sensors.quarantine import quarantine_sensor
 from tests.builders import arrival, chat
-from tests.land.making import position
+from tests.land.records import position
 
 
 def tick(data_dir, cursor=None):
@@ -38,7 +38,7 @@ def set_aside(lakehouse, *numbers, reason="text: text not blank", at=None):
         aside = quarantine(arrival(chat(number)), contract="raw_chats", reasons=(reason,))
         aside = aside.model_copy(update={"quarantined_at": at or utc_now()})
         place = position(number, topic="quarantine")
-        rows.append((place, row_of(aside, place)[1]))
+        rows.append((place, record_to_row(aside, place)[1]))
     lakehouse.append("quarantine", rows, offsets={}, source="test")
 
 

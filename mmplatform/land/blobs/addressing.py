@@ -1,4 +1,4 @@
-"""Content addressing: a blob is named by its SHA-256, the same in every store, and checked against it at every read."""
+"""Content addressing: a blob is named by its SHA-256 in every store, and verified against it at every read."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ def blob_key(sha256: str) -> str:
     return f"{sha256[:2]}/{sha256}"
 
 
-def checked(data: bytes, ref: BlobRef) -> bytes:
-    """The bytes, when they are what the pointer says.
+def verify_content(data: bytes, ref: BlobRef) -> bytes:
+    """The bytes, verified against the pointer's size and SHA-256.
 
     Raises:
-        Rejected: they are not; the message names the blob and both sizes.
+        Rejected: they differ; the message names the blob and both sizes.
     """
     if len(data) != ref.size or hashlib.sha256(data).hexdigest() != ref.sha256:
         raise Rejected(

@@ -1,10 +1,10 @@
-"""Raw bytes at rest: content-addressed, written once, checked at every read (the other half of the claim check).
+"""Blob store in files: content-addressed, written once, verified at every read (the other half of the claim check).
 
 The gateway puts, the derivers and ``trace`` get, erasure and tiering delete. A blob's key is ``ab/abcdef…`` (two hex
-digits, then the whole SHA-256) in every store, so that bytes can be moved between stores without touching an event.
+digits, then the whole SHA-256) in every store, so that bytes can be moved between stores without changing an event.
 
 Guarantees of ``put``, in this order: the bytes are on disk before their name exists, and the name is on disk before
-``put`` returns. So a reader sees all of a blob or none of it, whatever dies in between.
+``put`` returns. So a reader sees all of a blob or none of it, whichever process dies in between.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from pathlib import Path
 
 from mmplatform.errors import Misconfigured, Rejected, Unavailable
 from mmplatform.events import BlobRef
-from mmplatform.land.blobs.addressing import blob_key, blob_ref, checked
+from mmplatform.land.blobs.addressing import blob_key, blob_ref, verify_content
 
-_INCOMING = ".incoming"
-_STALE_S = 3600.0  # a torn temporary file of a writer that died; no put takes an hour
-_OPERATOR_MUST_ACT = frozenset({errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.EEXIST})
+_INCOMING_DIR = ".incoming"
+_STALE_AFTER_S = 3600.0  # a partial file of a writer that died; no put takes an hour
+_CONFIGURATION_ERRNOS = frozenset({errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.EEXIST})
 
 
 class FileBlobs:
@@ -45,7 +45,7 @@ class FileBlobs:
         with _file_errors(path):
             if not self._is_intact(path, ref):
                 self._write(path, data)
-            _sync_folder(path.parent)  # also when another writer renamed it just now: durable on return
+            _sync_folder(path.parent)  # also when another writer has just renamed it: durable on return
         return ref
 
     def get(self, ref: BlobRef) -> bytes:
@@ -61,16 +61,16 @@ class FileBlobs:
                 data = path.read_bytes()
             except FileNotFoundError:
                 raise Rejected(f"blob {ref.sha256} is not in {self._root}: erased, tiered away or never put") from None
-        return checked(data, ref)
+        return verify_content(data, ref)
 
     def exists(self, ref: BlobRef) -> bool:
-        """Whether the bytes are there (their content is checked by ``get``)."""
+        """True when the bytes exist (``get`` verifies their content)."""
         path = self._path(ref)
         with _file_errors(path):
             return path.is_file()
 
     def size(self, ref: BlobRef) -> int | None:
-        """How many bytes lie there; ``None`` where there are none."""
+        """The stored size in bytes; ``None`` when missing."""
         path = self._path(ref)
         with _file_errors(path):
             try:
@@ -79,21 +79,21 @@ class FileBlobs:
                 return None
 
     def delete(self, ref: BlobRef) -> None:
-        """Remove the bytes; nothing happens when they are gone already."""
+        """Delete the bytes; does nothing when they are missing."""
         path = self._path(ref)
         with _file_errors(path), suppress(FileNotFoundError):
             path.unlink()
             _sync_folder(path.parent)
 
-    def sweep(self) -> int:
-        """Remove what writers that died left half-written over an hour ago; how many files went."""
-        swept = 0
-        for torn in (self._root / _INCOMING).glob("*"):
-            with _file_errors(torn), suppress(FileNotFoundError):
-                if time.time() - torn.stat().st_mtime > _STALE_S:
-                    torn.unlink()
-                    swept += 1
-        return swept
+    def delete_partial_files(self) -> int:
+        """Delete partial files that dead writers left over an hour ago; returns their number."""
+        deleted = 0
+        for partial in (self._root / _INCOMING_DIR).glob("*"):
+            with _file_errors(partial), suppress(FileNotFoundError):
+                if time.time() - partial.stat().st_mtime > _STALE_AFTER_S:
+                    partial.unlink()
+                    deleted += 1
+        return deleted
 
     def _path(self, ref: BlobRef) -> Path:
         return self._root / blob_key(ref.sha256)  # never ``ref.key``: a forged key must not walk the file system
@@ -109,21 +109,21 @@ class FileBlobs:
             return False
 
     def _write(self, path: Path, data: bytes) -> None:
-        """1. bytes on disk under a private name · 2. rename (the caller then syncs the folder)."""
-        incoming = self._root / _INCOMING
+        """1. Write bytes to disk under a private name · 2. Rename (the caller then syncs the folder)."""
+        incoming = self._root / _INCOMING_DIR
         for folder in (incoming, path.parent):
             if not folder.is_dir():
                 folder.mkdir(parents=True, exist_ok=True)
                 _sync_folder(folder.parent)
-        torn = incoming / f"{path.name}.{uuid.uuid4().hex}"
+        partial = incoming / f"{path.name}.{uuid.uuid4().hex}"
         try:
-            with torn.open("xb") as file:
+            with partial.open("xb") as file:
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
-            torn.replace(path)
+            partial.replace(path)
         finally:
-            torn.unlink(missing_ok=True)
+            partial.unlink(missing_ok=True)
 
 
 def _sync_folder(folder: Path) -> None:
@@ -142,6 +142,6 @@ def _file_errors(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         reason = error.strerror or type(error).__name__
-        if error.errno in _OPERATOR_MUST_ACT:
-            raise Misconfigured(f"the blob store cannot use {path}: {reason}; mend MMPLATFORM_DATA_DIR") from error
+        if error.errno in _CONFIGURATION_ERRNOS:
+            raise Misconfigured(f"the blob store cannot use {path}: {reason}; fix MMPLATFORM_DATA_DIR") from error
         raise Unavailable(f"the blob store failed at {path}: {reason}") from error

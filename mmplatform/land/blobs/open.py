@@ -11,18 +11,18 @@ from mmplatform.settings import Settings
 
 
 def open_blobs(settings: Settings) -> Blobs:
-    """The blob store that the settings name. An object store is not contacted yet; torn local files are swept.
+    """The blob store of the settings. An object store is not contacted yet; partial local files are deleted.
 
     Raises:
         Misconfigured: ``MMPLATFORM_BLOB_STORE_URL`` is no ``s3://bucket/prefix``.
     """
     if not settings.blob_store_url:
         files = FileBlobs(settings.blobs_dir)
-        files.sweep()
+        files.delete_partial_files()
         return files
     from mmplatform.land.blobs.s3_store import S3Blobs
 
-    bucket, prefix = bucket_and_prefix(settings)
+    bucket, prefix = s3_location(settings)
     return S3Blobs(
         bucket,
         prefix,
@@ -33,8 +33,8 @@ def open_blobs(settings: Settings) -> Blobs:
     )
 
 
-def bucket_and_prefix(settings: Settings) -> tuple[str, str]:
-    """Where blobs lie in an object store.
+def s3_location(settings: Settings) -> tuple[str, str]:
+    """Bucket and prefix of the blobs in an object store.
 
     Raises:
         Misconfigured: ``MMPLATFORM_BLOB_STORE_URL`` is no ``s3://bucket/prefix``.

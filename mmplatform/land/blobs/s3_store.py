@@ -1,4 +1,4 @@
-"""Blobs in any S3-compatible store. One object per content, under ``<prefix>/ab/abcdef…``.
+"""Blob store in any S3-compatible bucket: one object per content, under ``<prefix>/ab/abcdef…``.
 
 An S3 put is atomic, so that torn objects cannot be read; Content-MD5 lets the server refuse what the network damaged.
 Credentials left empty come from the default AWS chain (environment, profile, instance role).
@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING
 
 from mmplatform.errors import Misconfigured, PlatformError, Rejected, Unavailable
 from mmplatform.events import BlobRef
-from mmplatform.land.blobs.addressing import blob_key, blob_ref, checked
+from mmplatform.land.blobs.addressing import blob_key, blob_ref, verify_content
 
 if TYPE_CHECKING:
     from botocore.exceptions import ClientError
     from mypy_boto3_s3 import S3Client
 
-_MISSING = frozenset({"404", "NoSuchKey", "NotFound"})
-_REFUSED = frozenset(
+_NOT_FOUND_CODES = frozenset({"404", "NoSuchKey", "NotFound"})
+_ACCESS_CODES = frozenset(
     {
         "401",
         "403",
@@ -51,12 +51,12 @@ class S3Blobs:
         region: str = "us-east-1",
         access_key: str = "",
         secret_key: str = "",
-        attempts: int = 5,
+        max_attempts: int = 5,
         connect_timeout_s: float = 5.0,
         read_timeout_s: float = 30.0,
         client: S3Client | None = None,
     ) -> None:
-        """``client``: one that was made elsewhere; where and who we are is then its own matter."""
+        """``client``: an existing one, with its own endpoint and credentials."""
         import boto3
         from botocore.config import Config
 
@@ -74,7 +74,7 @@ class S3Blobs:
                 aws_access_key_id=access_key or None,
                 aws_secret_access_key=secret_key or None,
                 config=Config(
-                    retries={"mode": "standard", "total_max_attempts": attempts},
+                    retries={"mode": "standard", "total_max_attempts": max_attempts},
                     connect_timeout=connect_timeout_s,
                     read_timeout=read_timeout_s,
                     signature_version="s3v4",
@@ -90,7 +90,7 @@ class S3Blobs:
         """Store and return the pointer; a present blob costs one HEAD and no upload.
 
         Raises:
-            Unavailable: the store does not answer, or asks to come back later.
+            Unavailable: the store does not answer, or asks to retry later.
             Misconfigured: the bucket, the address or the credentials are wrong.
         """
         ref = blob_ref(data, media_type)
@@ -115,20 +115,20 @@ class S3Blobs:
         """
         with self._errors(f"get {ref.sha256}"):
             data = self._client.get_object(Bucket=self._bucket, Key=self._key(ref))["Body"].read()
-        return checked(data, ref)
+        return verify_content(data, ref)
 
     def exists(self, ref: BlobRef) -> bool:
-        """Whether the bytes are there. A missing bucket is ``Misconfigured``, never a quiet no."""
-        with self._errors(f"look for {ref.sha256}"):
+        """True when the bytes exist. A missing bucket is ``Misconfigured``, never a quiet no."""
+        with self._errors(f"check for {ref.sha256}"):
             return self._stored_size(ref) is not None
 
     def size(self, ref: BlobRef) -> int | None:
-        """How many bytes lie there; ``None`` where there are none. A missing bucket is ``Misconfigured``."""
-        with self._errors(f"look for {ref.sha256}"):
+        """The stored size in bytes; ``None`` when missing. A missing bucket is ``Misconfigured``."""
+        with self._errors(f"check for {ref.sha256}"):
             return self._stored_size(ref)
 
     def delete(self, ref: BlobRef) -> None:
-        """Remove the bytes; nothing happens when they are gone already."""
+        """Delete the bytes; does nothing when they are missing."""
         with self._errors(f"delete {ref.sha256}"):
             self._client.delete_object(Bucket=self._bucket, Key=self._key(ref))
 
@@ -141,20 +141,20 @@ class S3Blobs:
         try:
             return self._client.head_object(Bucket=self._bucket, Key=self._key(ref))["ContentLength"]
         except ClientError as error:
-            if _code(error) not in _MISSING:
+            if _error_code(error) not in _NOT_FOUND_CODES:
                 raise
         try:
             self._client.head_bucket(Bucket=self._bucket)  # HEAD has no body to tell a missing key from a bucket
         except ClientError as error:
-            if _code(error) in _MISSING:
+            if _error_code(error) in _NOT_FOUND_CODES:
                 raise Misconfigured(
-                    f"bucket {self._bucket} does not exist: create it or mend MMPLATFORM_BLOB_STORE_URL"
+                    f"bucket {self._bucket} does not exist: create it or fix MMPLATFORM_BLOB_STORE_URL"
                 ) from error
             raise
         return None
 
     @contextmanager
-    def _errors(self, doing: str) -> Iterator[None]:
+    def _errors(self, action: str) -> Iterator[None]:
         from botocore.exceptions import (
             BotoCoreError,
             ClientError,
@@ -165,31 +165,31 @@ class S3Blobs:
             SSLError,
         )
 
-        where = f"s3://{self._bucket}/{self._prefix}: cannot {doing}"
+        where = f"s3://{self._bucket}/{self._prefix}: cannot {action}"
         try:
             yield
         except ClientError as error:
-            raise _mapped(error, where) from error
+            raise _to_platform_error(error, where) from error
         except NoCredentialsError as error:
             raise Misconfigured(
                 f"{where}: no credentials; set MMPLATFORM_S3_ACCESS_KEY and MMPLATFORM_S3_SECRET_KEY"
             ) from error
         except SSLError as error:
-            raise Misconfigured(f"{where}: {error}; mend MMPLATFORM_S3_ENDPOINT or its certificate") from error
+            raise Misconfigured(f"{where}: {error}; fix MMPLATFORM_S3_ENDPOINT or its certificate") from error
         except (ConnectionError, HTTPClientError, IncompleteReadError) as error:
             raise Unavailable(f"{where}: the store does not answer ({type(error).__name__})") from error
         except (BotoCoreError, ValueError) as error:
-            raise Misconfigured(f"{where}: {error}; mend MMPLATFORM_BLOB_STORE_URL or MMPLATFORM_S3_*") from error
+            raise Misconfigured(f"{where}: {error}; fix MMPLATFORM_BLOB_STORE_URL or MMPLATFORM_S3_*") from error
 
 
-def _code(error: ClientError) -> str:
+def _error_code(error: ClientError) -> str:
     return str(error.response.get("Error", {}).get("Code", ""))
 
 
-def _mapped(error: ClientError, where: str) -> PlatformError:
-    code = _code(error)
-    if code in _MISSING:
+def _to_platform_error(error: ClientError, where: str) -> PlatformError:
+    code = _error_code(error)
+    if code in _NOT_FOUND_CODES:
         return Rejected(f"{where}: not there: erased, tiered away or never put")
-    if code in _REFUSED:
-        return Misconfigured(f"{where}: refused with {code}; mend MMPLATFORM_BLOB_STORE_URL or MMPLATFORM_S3_*")
+    if code in _ACCESS_CODES:
+        return Misconfigured(f"{where}: refused with {code}; fix MMPLATFORM_BLOB_STORE_URL or MMPLATFORM_S3_*")
     return Unavailable(f"{where}: the store answered {code or 'an error'}; try again")

@@ -1,4 +1,4 @@
-"""The connection to the Chroma server: one process owns the index's files, everyone else comes here, over HTTP."""
+"""Connection to the Chroma server: one process owns the index's files, all others use it over HTTP."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ if TYPE_CHECKING:
     from chromadb.config import Settings as ChromaSettings
     from chromadb.errors import ChromaError
 
-_EMPTY: Final = "hnsw segment reader: Nothing found"
-"""What Chroma 1.5 answers for a moment to a search of a collection whose first row is being written."""
+_EMPTY_SEGMENT_MESSAGE: Final = "hnsw segment reader: Nothing found"
+"""Chroma 1.5's answer, for a moment, to a search of a collection whose first row is being written."""
 
 _TIMEOUT_S: Final = 20.0  # an upsert of 1,000 rows takes 1 s; a server silent for this long is as good as gone
 
 
-def _address(settings: Settings) -> SplitResult:
+def _parse_address(settings: Settings) -> SplitResult:
     try:
         address = urlsplit(settings.chroma_url)
-        sound = address.scheme in {"http", "https"} and address.hostname and address.port != 0
+        is_valid = address.scheme in {"http", "https"} and address.hostname and address.port != 0
     except ValueError:  # half an IPv6 address, a port of letters
-        sound = False
-    if not sound:
+        is_valid = False
+    if not is_valid:
         raise Misconfigured(
             "MMPLATFORM_CHROMA_URL must look like http://host:port; `mmplatform up` fills it in for its own processes"
         )
@@ -39,16 +39,16 @@ def _address(settings: Settings) -> SplitResult:
 
 
 def connect(settings: Settings) -> Client:
-    """A client with telemetry off, a timeout, which Chroma's own lacks, and no proxy on the way to this machine.
+    """A client without telemetry, with a timeout, which Chroma's own lacks, and without a proxy to this machine.
 
     Raises:
-        Unavailable: nothing answers at the address, or what answers is not Chroma.
+        Unavailable: nothing answers at the address, or another server does.
         Misconfigured: the address or the token is wrong.
     """
     import httpx
     from chromadb.config import Settings as ChromaSettings
 
-    address = _address(settings)
+    address = _parse_address(settings)
     token = settings.chroma_token.get_secret_value()
     chroma = ChromaSettings(
         anonymized_telemetry=False,
@@ -61,43 +61,43 @@ def connect(settings: Settings) -> Client:
     verify = chroma.chroma_server_ssl_verify
     with ExitStack() as opened, chroma_errors("connect"):
 
-        def mend(server: Any) -> None:
-            theirs = server._session  # noqa: SLF001 - no public option sets what we set here
+        def configure(server: Any) -> None:
+            session = server._session  # noqa: SLF001 - no public option sets the timeout and the proxies
             server._session = opened.enter_context(  # noqa: SLF001
                 httpx.Client(
-                    headers=theirs.headers,
+                    headers=session.headers,
                     limits=server.http_limits,
                     verify=True if verify is None else verify,
                     timeout=_TIMEOUT_S,  # without it a hung server would hang its callers for ever
                     mounts=loopback_mounts(settings.chroma_url),
                 )
             )
-            theirs.close()
+            session.close()
 
-        client = _open(chroma, mend)
+        client = _open(chroma, configure)
         opened.pop_all()  # from here on `disconnect` closes them
         return client
 
 
-def _open(chroma: ChromaSettings, mend: Callable[[object], None]) -> Client:
-    """Chroma's client; each of its two servers is mended before it asks its first question, in the constructor.
+def _open(chroma: ChromaSettings, configure: Callable[[object], None]) -> Client:
+    """Chroma's client; each of its two sessions is configured before its first request, in the constructor.
 
     Raises:
-        Unavailable: the constructor failed by anything but Chroma's own errors, all of which it makes ValueErrors of.
+        Unavailable: the constructor raised another error than Chroma's own, all of which it turns into ValueErrors.
     """
     from chromadb.api.client import Client
 
-    class MendedClient(Client):
+    class ConfiguredClient(Client):
         def get_user_identity(self) -> UserIdentity:
-            mend(self._server)
+            configure(self._server)
             return super().get_user_identity()
 
         def _validate_tenant_database(self, tenant: str, database: str) -> None:
-            mend(self._admin_client._server)  # type: ignore[attr-defined]  # noqa: SLF001
+            configure(self._admin_client._server)  # type: ignore[attr-defined]  # noqa: SLF001
             super()._validate_tenant_database(tenant, database)
 
     try:
-        return MendedClient(settings=chroma)
+        return ConfiguredClient(settings=chroma)
     except ValueError as error:
         raise Unavailable("index: cannot connect: the server does not answer as Chroma does; is it up?") from error
 
@@ -105,15 +105,15 @@ def _open(chroma: ChromaSettings, mend: Callable[[object], None]) -> Client:
 def disconnect(client: Client) -> None:
     """Close the client and its connections, which Chroma's own close leaves open."""
     owners: list[Any] = [client, client._admin_client]  # noqa: SLF001
-    sessions = [each._server._session for each in owners]  # noqa: SLF001
+    sessions = [owner._server._session for owner in owners]  # noqa: SLF001
     client.close()
     for session in sessions:
         session.close()
 
 
 @contextmanager
-def chroma_errors(doing: str) -> Iterator[None]:
-    """Turn what Chroma's client raises into the error tree; a missing collection stays ``NotFoundError``."""
+def chroma_errors(action: str) -> Iterator[None]:
+    """Map errors of Chroma's client to the error tree; a missing collection stays ``NotFoundError``."""
     import httpx
     from chromadb.errors import ChromaError, NotFoundError
 
@@ -122,29 +122,29 @@ def chroma_errors(doing: str) -> Iterator[None]:
     except (PlatformError, NotFoundError):
         raise
     except ChromaError as error:
-        if _EMPTY in error.message():
+        if _EMPTY_SEGMENT_MESSAGE in error.message():
             raise NotFoundError(error.message()) from error
-        raise _mapped(error, doing) from error
+        raise _to_platform_error(error, action) from error
     except httpx.RequestError as error:
-        raise Unavailable(f"index: cannot {doing}: the server does not answer ({type(error).__name__})") from error
+        raise Unavailable(f"index: cannot {action}: the server does not answer ({type(error).__name__})") from error
     except json.JSONDecodeError as error:
-        # A ValueError too, but of the answer, not of our rows: a proxy's page with status 200, say.
-        raise Unavailable(f"index: cannot {doing}: the server's answer was not Chroma's; try again") from error
+        # A ValueError too, but of the answer, not of the rows: a proxy's page with status 200, say.
+        raise Unavailable(f"index: cannot {action}: the server's answer was not Chroma's; try again") from error
     except ValueError as error:
         if "connect" in str(error).lower():
-            raise Unavailable(f"index: cannot {doing}: the server does not answer; is it up?") from error
-        raise Rejected(f"index: cannot {doing}: the client refused the rows ({type(error).__name__})") from error
+            raise Unavailable(f"index: cannot {action}: the server does not answer; is it up?") from error
+        raise Rejected(f"index: cannot {action}: the client refused the rows ({type(error).__name__})") from error
     except Exception as error:
         if type(error) is not Exception:
             raise
-        # The client raises the bare class for an answer that is no error of Chroma's: a proxy's 502, say.
-        raise Unavailable(f"index: cannot {doing}: the server's answer was not Chroma's; try again") from error
+        # The client raises the bare class for an answer that is not an error of Chroma: a proxy's 502, say.
+        raise Unavailable(f"index: cannot {action}: the server's answer was not Chroma's; try again") from error
 
 
-def _mapped(error: ChromaError, doing: str) -> PlatformError:
+def _to_platform_error(error: ChromaError, action: str) -> PlatformError:
     name, code = type(error).__name__, HTTPStatus(error.code())
     if code in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
-        return Misconfigured(f"index: cannot {doing}: {name}; mend MMPLATFORM_CHROMA_TOKEN")
+        return Misconfigured(f"index: cannot {action}: {name}; fix MMPLATFORM_CHROMA_TOKEN")
     if code is HTTPStatus.TOO_MANY_REQUESTS or code >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        return Unavailable(f"index: cannot {doing}: {name}: {error.message()[:200]}")
-    return Rejected(f"index: cannot {doing}: {name}")  # its message may quote a row
+        return Unavailable(f"index: cannot {action}: {name}: {error.message()[:200]}")
+    return Rejected(f"index: cannot {action}: {name}")  # its message may quote a row

@@ -1,4 +1,4 @@
-"""The collections of a Chroma server: connected to at the first call, looked up by name, and again when rebuilt."""
+"""Collections of a Chroma server: connects at the first call, finds them by name, and again after a rebuild."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 _log = structlog.get_logger(__name__)
-PAGE: Final = 1000
+PAGE_ROWS: Final = 1000
 
-SYNC_ROWS: Final = 100
-"""After how many new rows Chroma writes a collection's graph to disk; what is newer lies in its log, which each write
-reads again: 15 ms of processor with its own 1,000, 6 with 100, 5 with 20 (1.5.9, two rows a write;
+SYNC_THRESHOLD: Final = 100
+"""New rows after which Chroma writes a collection's graph to disk. Newer rows lie in its log, which each write reads
+again: 15 ms of CPU with Chroma's default 1,000, 6 with 100, 5 with 20 (1.5.9, two rows a write;
 ``benchmarks/index_writes.py``). An acknowledged row is on disk either way."""
 
 
-class Collections:
-    """Thread-safe. Connects at the first call, and again after the server was away.
+class ChromaCollections:
+    """Collections of one server. Thread-safe. Connects at the first call, and again after an outage.
 
     Every method raises ``Unavailable`` when the server does not answer and ``Misconfigured`` when the address or the
     token is wrong.
@@ -41,89 +41,90 @@ class Collections:
 
     @classmethod
     def open(cls, settings: Settings) -> Self:
-        """Those at ``settings.chroma_url``; nothing is contacted yet."""
+        """The collections at ``settings.chroma_url``; no connection is made yet."""
         return cls(settings)
 
     def close(self) -> None:
-        """Let the connections go; a later call opens them again."""
+        """Close the connections; a later call opens them again."""
         with self._lock:
             if self._client is not None:
                 disconnect(self._client)
             self._client = None
             self._collections.clear()
 
-    def connected(self) -> Client:
-        """The client."""
+    def client(self) -> Client:
+        """The client, connected."""
         with self._lock:
             if self._client is None:
                 self._client = connect(self._settings)
             return self._client
 
-    def reachable(self) -> None:
+    def check_reachable(self) -> None:
         """Return when the server answers."""
-        with chroma_errors("ask whether it is there"):
-            self.connected().heartbeat()
+        with chroma_errors("check the connection"):
+            self.client().heartbeat()
 
-    def listed(self) -> list[Collection]:
-        """Every collection of the server, also those that are not ours; 13 ms for 32."""
-        client = self.connected()
+    def list_collections(self) -> list[Collection]:
+        """Every collection of the server, including foreign ones; 13 ms for 32."""
+        client = self.client()
         found: list[Collection] = []
         with chroma_errors("list collections"):
-            while page := client.list_collections(limit=PAGE, offset=len(found)):
+            while page := client.list_collections(limit=PAGE_ROWS, offset=len(found)):
                 found += page
         return found
 
-    def _names(self, *, prefix: str = "", suffix: str = "") -> list[str]:
-        ours = (each.name for each in self.listed() if is_passage_collection(each.name))
-        return sorted(name for name in ours if name.startswith(prefix) and name.endswith(suffix))
+    def _collection_names(self, *, prefix: str = "", suffix: str = "") -> list[str]:
+        names = (collection.name for collection in self.list_collections())
+        passages = filter(is_passage_collection, names)
+        return sorted(name for name in passages if name.startswith(prefix) and name.endswith(suffix))
 
-    def _call(
-        self, name: str, doing: str, call: Callable[[Collection], T], made: Mapping[str, str] | None = None
+    def _with_collection(
+        self, name: str, action: str, call: Callable[[Collection], T], metadata: Mapping[str, str] | None = None
     ) -> T | None:
-        """Call with a collection, looked up again once when it was rebuilt under us.
+        """Call with a collection, found again once when it was rebuilt meanwhile.
 
-        ``made`` is what a new one says of itself; without it nothing is created and ``None`` means there is none.
+        ``metadata`` is that of a new one; without it none is created, and ``None`` means that there is none.
         """
         from chromadb.errors import NotFoundError
 
-        client = self.connected()
+        client = self.client()
         for attempt in range(2):
             try:
-                with chroma_errors(doing):
+                with chroma_errors(action):
                     collection = self._collections.get(name)
                     if collection is None:
-                        collection = self._find(client, name, made)
+                        collection = self._get_collection(client, name, metadata)
                         self._collections[name] = collection
                     return call(collection)
             except NotFoundError:
                 self._collections.pop(name, None)
-                if attempt and made is not None:
+                if attempt and metadata is not None:
                     raise
         return None
 
     @staticmethod
-    def _find(client: Client, name: str, made: Mapping[str, str] | None) -> Collection:
-        if made is None:
+    def _get_collection(client: Client, name: str, metadata: Mapping[str, str] | None) -> Collection:
+        if metadata is None:
             return client.get_collection(name, embedding_function=None)
         return client.get_or_create_collection(
             name,
             embedding_function=None,  # vectors always come with the passages; the default one would download a model
-            metadata=dict(made),
-            configuration={"hnsw": {"space": "cosine", "sync_threshold": SYNC_ROWS}},
+            metadata=dict(metadata),
+            configuration={"hnsw": {"space": "cosine", "sync_threshold": SYNC_THRESHOLD}},
         )
 
 
-def tuned(collection: Collection) -> None:
-    """Give a collection that was made before there was :data:`SYNC_ROWS` that many, too, from Chroma's next start on.
+def tune(collection: Collection) -> None:
+    """Set :data:`SYNC_THRESHOLD` on a collection of an older release; it applies from Chroma's next start on.
 
-    A server that has another kind of index, or does not let it be changed, is left as it is: it is slower, not wrong.
+    A server with another kind of index, or one that refuses the change, is left as it is: slower, not wrong.
     """
     from chromadb.errors import ChromaError
 
     graph = collection.configuration.get("hnsw")
-    if not graph or graph.get("sync_threshold") == SYNC_ROWS:
+    if not graph or graph.get("sync_threshold") == SYNC_THRESHOLD:
         return
     try:
-        collection.modify(configuration={"hnsw": {"sync_threshold": SYNC_ROWS}})
+        collection.modify(configuration={"hnsw": {"sync_threshold": SYNC_THRESHOLD}})
     except (ChromaError, ValueError) as error:
-        _log.warning("collection not tuned", collection=collection.name, error=type(error).__name__)
+        _log.warning("collection not tune", collection=collection.name, error=type(error).__name__)

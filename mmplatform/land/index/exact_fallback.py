@@ -1,8 +1,8 @@
-"""The nearest rows of one person, also those that Chroma's graph does not lead to.
+"""Nearest rows of one subject: Chroma's approximate search (ANN) with an exact fallback for rows that it misses.
 
-A search walks a graph of neighbours and keeps what the filter lets through. Seen in 1.5.9 after the server had been
-started again: a row that ``get`` returned, also by the same filter, was on no walk's way, so no question found it. One
-person has few rows. So where a person's search comes back short, what it left out is fetched and compared one by one.
+ANN search walks a graph of neighbours and keeps rows that pass the filter. Seen in 1.5.9 after a restart of the server:
+no walk reached a row that ``get`` returned with the same filter, so no query found it. One subject has few rows. So
+where a subject's search returns fewer than ``k``, the missed rows are fetched and scored one by one.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from mmplatform.artifacts import Vector
 if TYPE_CHECKING:
     from chromadb.api.models.Collection import Collection
 
-MOST_LEFT_OUT: Final = 1000
-"""Rows that are fetched for one search at most: 1,000 vectors are 1.5 MB."""
+MAX_EXACT_ROWS: Final = 1000
+"""Rows fetched for one search: 1,000 vectors are 1.5 MB."""
 
 
-class Near(NamedTuple):
-    """A row and how near it is: cosine similarity."""
+class ScoredRow(NamedTuple):
+    """A row with its score: the cosine similarity."""
 
     row_id: str
     text: str
@@ -30,37 +30,42 @@ class Near(NamedTuple):
     metadata: Mapping[str, Any]
 
 
-def walked(collection: Collection, *, vector: Vector, k: int, asked: Mapping[str, Any] | None) -> list[Near]:
-    """The ``k`` nearest rows that the graph leads to."""
+def ann_search(collection: Collection, *, vector: Vector, k: int, where: Mapping[str, Any] | None) -> list[ScoredRow]:
+    """The ``k`` nearest rows that the graph reaches."""
     found: Any = collection.query(
         query_embeddings=np.stack([vector]),
         n_results=k,
-        where=asked,  # type: ignore[arg-type]
+        where=where,  # type: ignore[arg-type]
         include=["documents", "metadatas", "distances"],
     )
     parts = (found[part][0] for part in ("ids", "documents", "distances", "metadatas"))
-    return [Near(each, text, 1.0 - distance, metadata) for each, text, distance, metadata in zip(*parts, strict=True)]
+    return [
+        ScoredRow(row_id, text, 1.0 - distance, metadata)
+        for row_id, text, distance, metadata in zip(*parts, strict=True)
+    ]
 
 
-def whole(collection: Collection, *, vector: Vector, k: int, asked: Mapping[str, Any] | None) -> list[Near]:
-    """The same, and where there are fewer than ``k`` of them, the rows that the graph does not lead to.
+def search_with_exact_fallback(
+    collection: Collection, *, vector: Vector, k: int, where: Mapping[str, Any] | None
+) -> list[ScoredRow]:
+    """The same; where there are fewer than ``k``, also the rows that the graph does not reach.
 
-    The look for them costs one call that reads ids only, and a second one when there are such rows.
+    To find them costs one call that reads ids only, and a second one when there are such rows.
     """
-    found = walked(collection, vector=vector, k=k, asked=asked)
+    found = ann_search(collection, vector=vector, k=k, where=where)
     if len(found) >= k:
         return found
-    there = collection.get(where=asked, limit=k + MOST_LEFT_OUT, include=[])["ids"]  # type: ignore[arg-type]
-    left_out = sorted(set(there).difference(row.row_id for row in found))[:MOST_LEFT_OUT]
-    return found + _compared(collection, vector, left_out) if left_out else found
+    matching_ids = collection.get(where=where, limit=k + MAX_EXACT_ROWS, include=[])["ids"]  # type: ignore[arg-type]
+    missed_ids = sorted(set(matching_ids).difference(row.row_id for row in found))[:MAX_EXACT_ROWS]
+    return found + _score_exactly(collection, vector, missed_ids) if missed_ids else found
 
 
-def _compared(collection: Collection, vector: Vector, ids: list[str]) -> list[Near]:
+def _score_exactly(collection: Collection, vector: Vector, ids: list[str]) -> list[ScoredRow]:
     rows: Any = collection.get(ids=ids, include=["documents", "metadatas", "embeddings"])
     if not rows["ids"]:  # deleted meanwhile
         return []
-    theirs = np.asarray(rows["embeddings"], dtype=np.float32)
-    lengths = np.linalg.norm(theirs, axis=1) * np.linalg.norm(vector)
-    scores = theirs @ vector / np.where(lengths == 0, 1.0, lengths)
+    vectors = np.asarray(rows["embeddings"], dtype=np.float32)
+    lengths = np.linalg.norm(vectors, axis=1) * np.linalg.norm(vector)
+    scores = vectors @ vector / np.where(lengths == 0, 1.0, lengths)
     parts = zip(rows["ids"], rows["documents"], scores, rows["metadatas"], strict=True)
-    return [Near(each, text, float(score), metadata) for each, text, score, metadata in parts]
+    return [ScoredRow(row_id, text, float(score), metadata) for row_id, text, score, metadata in parts]

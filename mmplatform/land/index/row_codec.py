@@ -1,4 +1,4 @@
-"""A passage as a row of the index, and a row of the index as a hit that cites its source."""
+"""Converts passages to rows of the index, and rows of the index to hits that cite their source."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from mmplatform.events import Modality
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """One found passage.
+    """One search result.
 
     Attributes:
         passage_id: the passage's artifact_id.
         score: cosine similarity to the query, -1 to 1; higher is nearer.
-        event_time: when it happened; ``ingested_at``, ``derived_at``, ``indexed_at`` are the stages after it.
-        locator: the call second, image box or chat message that it cites.
-        source_artifact_id: the message, utterance or caption that it was cut from.
-        event_ids: the events whose bytes are in it.
+        event_time: of the event; ``ingested_at``, ``derived_at``, ``indexed_at`` are the stages after it.
+        locator: the cited call second, image box or chat message.
+        source_artifact_id: the message, utterance or caption of which it is a part.
+        event_ids: the events from which it was derived.
     """
 
     passage_id: str
@@ -47,7 +47,7 @@ class Hit:
 
 @dataclass(frozen=True, slots=True)
 class IndexRow:
-    """What one collection keeps of a passage; ``metadata`` is :func:`metadata_of`'s."""
+    """A passage as one collection stores it; ``metadata`` is from :func:`passage_metadata`."""
 
     artifact_id: str
     text: str
@@ -56,8 +56,8 @@ class IndexRow:
 
 
 @dataclass(frozen=True, slots=True)
-class Stamped:
-    """When a passage of the index went through each stage; what it says and whom it is about stays in the index."""
+class PassageStamps:
+    """Stage times of a passage of the index, without its text and subject."""
 
     passage_id: str
     embedder: str
@@ -68,12 +68,12 @@ class Stamped:
 
 
 @cache
-def _locators() -> TypeAdapter[ChatLocator | CallLocator | ImageLocator]:
+def _locator_adapter() -> TypeAdapter[ChatLocator | CallLocator | ImageLocator]:
     return TypeAdapter(Locator)
 
 
-def metadata_of(passage: Passage, indexed_at: datetime) -> dict[str, Any]:
-    """The flat metadata that the index keeps and filters by; times as epoch seconds and, to cite, as ISO 8601."""
+def passage_metadata(passage: Passage, indexed_at: datetime) -> dict[str, Any]:
+    """Flat metadata that the index stores and filters by; times as epoch seconds and, for citation, as ISO 8601."""
     stamps = passage.stamps
     return {
         "subject_id": passage.subject_id,
@@ -92,8 +92,8 @@ def metadata_of(passage: Passage, indexed_at: datetime) -> dict[str, Any]:
     }
 
 
-def hit_of(passage_id: str, text: str, score: float, metadata: Mapping[str, Any]) -> Hit:
-    """The reverse of :func:`metadata_of`."""
+def row_to_hit(passage_id: str, text: str, score: float, metadata: Mapping[str, Any]) -> Hit:
+    """The hit of a row; the reverse of :func:`passage_metadata`."""
     return Hit(
         passage_id=passage_id,
         text=text,
@@ -105,7 +105,7 @@ def hit_of(passage_id: str, text: str, score: float, metadata: Mapping[str, Any]
         ingested_at=datetime.fromisoformat(metadata["ingested_at"]),
         derived_at=datetime.fromisoformat(metadata["derived_at"]),
         indexed_at=datetime.fromisoformat(metadata["indexed_at"]),
-        locator=_locators().validate_json(metadata["locator"]),
+        locator=_locator_adapter().validate_json(metadata["locator"]),
         source_kind=metadata["source_kind"],
         source_artifact_id=metadata["source_artifact_id"],
         event_ids=tuple(json.loads(metadata["event_ids"])),
@@ -113,9 +113,9 @@ def hit_of(passage_id: str, text: str, score: float, metadata: Mapping[str, Any]
     )
 
 
-def stamped_of(passage_id: str, metadata: Mapping[str, Any]) -> Stamped:
-    """The stamps in :func:`metadata_of`."""
-    return Stamped(
+def row_to_stamps(passage_id: str, metadata: Mapping[str, Any]) -> PassageStamps:
+    """The stamps in a row's metadata, as :func:`passage_metadata` wrote them."""
+    return PassageStamps(
         passage_id=passage_id,
         embedder=metadata["embedder"],
         modality=metadata["modality"],
@@ -125,10 +125,10 @@ def stamped_of(passage_id: str, metadata: Mapping[str, Any]) -> Stamped:
     )
 
 
-def where(
+def where_filter(
     subject_id: str | None, modalities: Sequence[Modality], since: datetime | None, until: datetime | None
 ) -> dict[str, Any] | None:
-    """Chroma's filter by what :func:`metadata_of` wrote; it takes ``$and`` for two conditions or more only."""
+    """Chroma's filter on the metadata; Chroma accepts ``$and`` for two conditions or more only."""
     conditions: list[dict[str, Any]] = []
     if subject_id is not None:
         conditions.append({"subject_id": {"$eq": subject_id}})

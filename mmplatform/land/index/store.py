@@ -1,8 +1,8 @@
-"""The hot vector index: passages in Chroma, one collection per bucket of subjects and per embedder.
+"""Hot vector index: passages in Chroma, one collection per bucket of subjects and per embedder.
 
-The indexer upserts and deletes, search queries, ledgers count. A customer's query touches one collection, an erasure
-rebuilds one, and a new embedder is built beside the old one. Upserts are by ``artifact_id``, so that landing twice
-leaves one row. What ``upsert`` returned from is on the server's disk and was found by a search.
+The indexer upserts and deletes, search queries, reports count. A query about one subject touches one collection, an
+erasure rebuilds one, and a new embedder gets collections of its own. Upserts are by ``artifact_id``: landing twice
+leaves one row. After ``upsert`` returns, its rows are on the server's disk and a search has found them.
 """
 
 from __future__ import annotations
@@ -20,59 +20,67 @@ import structlog
 from mmplatform.artifacts import Passage, Vector
 from mmplatform.buckets import (
     BUCKET_NAMES,
-    bucket_of,
+    bucket_name,
     collection_name,
-    collection_stem,
+    collection_prefix,
     is_passage_collection,
 )
 from mmplatform.events import Modality
 from mmplatform.land.index.chroma_client import chroma_errors
-from mmplatform.land.index.chroma_collections import PAGE, Collections, tuned
-from mmplatform.land.index.exact_fallback import walked, whole
-from mmplatform.land.index.row_codec import Hit, IndexRow, Stamped, hit_of, metadata_of, stamped_of, where
+from mmplatform.land.index.chroma_collections import PAGE_ROWS, ChromaCollections, tune
+from mmplatform.land.index.exact_fallback import ann_search, search_with_exact_fallback
+from mmplatform.land.index.row_codec import (
+    Hit,
+    IndexRow,
+    PassageStamps,
+    passage_metadata,
+    row_to_hit,
+    row_to_stamps,
+    where_filter,
+)
 
 if TYPE_CHECKING:
     from chromadb.api.models.Collection import Collection
 
 _log = structlog.get_logger(__name__)
-_PROOFS: Final = 3
+_MAX_VERIFICATIONS: Final = 3
 UPSERT_ROWS: Final = 200
 
 
-class ChromaIndex(Collections):
-    """Passages on a Chroma server; thread-safe. Every method raises what :class:`Collections` raises."""
+class ChromaIndex(ChromaCollections):
+    """Passages on a Chroma server; thread-safe. Every method raises what :class:`ChromaCollections` raises."""
 
-    def prepare(self, embedder: str) -> None:
-        """Create the collections of an embedder (``name@version``), so that no first passage waits for its own."""
+    def create_collections(self, embedder: str) -> None:
+        """Create the collections of an embedder (``name@version``), so that no first passage has to wait."""
         for bucket in BUCKET_NAMES:
-            made = {"embedder": embedder, "bucket": bucket}
-            self._call(collection_name(embedder, bucket), "create a collection", tuned, made)
+            metadata = {"embedder": embedder, "bucket": bucket}
+            self._with_collection(collection_name(embedder, bucket), "create a collection", tune, metadata)
 
     def upsert(self, passages: Sequence[Passage], indexed_at: datetime) -> None:
-        """Make the passages findable. Of several with one id the last one counts.
+        """Make the passages findable. Of several with the same id the last one counts.
 
         Raises:
             Rejected: a vector has another number of dimensions than its collection.
         """
         groups: dict[tuple[str, str], dict[str, Passage]] = {}
         for passage in passages:
-            group = groups.setdefault((passage.embedder, bucket_of(passage.subject_id)), {})
+            group = groups.setdefault((passage.embedder, bucket_name(passage.subject_id)), {})
             group.pop(passage.artifact_id, None)
             group[passage.artifact_id] = passage
         for (embedder, bucket), group in groups.items():
-            rows = [IndexRow(r.artifact_id, r.text, metadata_of(r, indexed_at), r.vector) for r in group.values()]
-            self.put(embedder, bucket, rows)
+            rows = [IndexRow(r.artifact_id, r.text, passage_metadata(r, indexed_at), r.vector) for r in group.values()]
+            self.upsert_rows(embedder, bucket, rows)
 
-    def put(self, embedder: str, bucket: str, rows: Sequence[IndexRow]) -> None:
-        """Upsert rows of one collection, as they are. Raises as :meth:`upsert`."""
+    def upsert_rows(self, embedder: str, bucket: str, rows: Sequence[IndexRow]) -> None:
+        """Upsert rows of one collection, unchanged. Raises as :meth:`upsert`."""
         for start in range(0, len(rows), UPSERT_ROWS):
-            self._upsert(embedder, bucket, rows[start : start + UPSERT_ROWS])
+            self._upsert_verified(embedder, bucket, rows[start : start + UPSERT_ROWS])
 
-    def _upsert(self, embedder: str, bucket: str, rows: Sequence[IndexRow]) -> None:
-        """Write, and look whether every row is findable: now and then Chroma takes one and leaves it out of its graph.
+    def _upsert_verified(self, embedder: str, bucket: str, rows: Sequence[IndexRow]) -> None:
+        """Write, and verify that every row is findable: now and then Chroma stores a row and omits it from its graph.
 
-        Seen in 1.5.9, once in 2,200 rows, at the third row of a new collection while others searched it: the row could
-        be got by its id and by no search. Written again, it was found.
+        Seen in 1.5.9, once in 2,200 rows, at the third row of a new collection while others searched it: ``get`` by id
+        returned the row, no search did. Written again, it was found.
         """
 
         def write(collection: Collection) -> None:
@@ -83,39 +91,43 @@ class ChromaIndex(Collections):
                 documents=[row.text for row in rows],
             )
 
-        made = {"embedder": embedder, "bucket": bucket}
-        name, doing = collection_name(embedder, bucket), f"upsert {len(rows)} passages"
-        self._call(name, doing, write, made)
-        for _ in range(_PROOFS):
-            missing = self._call(name, "prove that passages are findable", partial(unfindable, rows=rows))
+        metadata = {"embedder": embedder, "bucket": bucket}
+        name, action = collection_name(embedder, bucket), f"upsert {len(rows)} passages"
+        self._with_collection(name, action, write, metadata)
+        for _ in range(_MAX_VERIFICATIONS):
+            missing = self._with_collection(name, "verify that passages are findable", partial(find_missing, rows=rows))
             if not missing:
                 return
-            _log.warning("upserted, but not findable: upserted again", collection=name, passages=missing)
+            _log.warning("passages not findable after the upsert: upserted again", collection=name, passages=missing)
             rows = [row for row in rows if row.artifact_id in missing]
-            self._call(name, doing, write, made)
-        _log.error("passages stay unfindable", collection=name, passages=[row.artifact_id for row in rows])
+            self._with_collection(name, action, write, metadata)
+        _log.error("passages still not findable", collection=name, passages=[row.artifact_id for row in rows])
 
     def get(self, embedder: str, bucket: str, ids: Sequence[str]) -> dict[str, tuple[str, Mapping[str, Any]]]:
-        """Text and metadata of those of the ids that one collection has."""
-        ask = methodcaller("get", ids=list(ids), include=["documents", "metadatas"])
-        found = self._call(collection_name(embedder, bucket), "look passages up", ask) if ids else None
+        """Text and metadata by id, for the ids that one collection has."""
+        query = methodcaller("get", ids=list(ids), include=["documents", "metadatas"])
+        found = self._with_collection(collection_name(embedder, bucket), "get passages", query) if ids else None
         if found is None:
             return {}
         rows = zip(found["ids"], found["documents"], found["metadatas"], strict=True)
-        return {each: (text, metadata) for each, text, metadata in rows}
+        return {row_id: (text, metadata) for row_id, text, metadata in rows}
 
     def embedders(self) -> set[str]:
-        """``name@version`` of every embedder that has collections here."""
-        listed = self.listed()
-        return {str((each.metadata or {}).get("embedder")) for each in listed if is_passage_collection(each.name)}
+        """``name@version`` of every embedder that has collections on this server."""
+        collections = self.list_collections()
+        return {
+            str((collection.metadata or {}).get("embedder"))
+            for collection in collections
+            if is_passage_collection(collection.name)
+        }
 
-    def drop(self, embedder: str) -> None:
-        """Delete an embedder's collections; those that are gone already do nothing."""
+    def drop_embedder(self, embedder: str) -> None:
+        """Delete an embedder's collections; does nothing for missing ones."""
         from chromadb.errors import NotFoundError
 
-        for name in self._names(prefix=collection_stem(embedder)):
+        for name in self._collection_names(prefix=collection_prefix(embedder)):
             with suppress(NotFoundError), chroma_errors("delete a collection"):
-                self.connected().delete_collection(name)
+                self.client().delete_collection(name)
             self._collections.pop(name, None)
 
     def delete(
@@ -126,17 +138,19 @@ class ChromaIndex(Collections):
         bucket: str | None = None,
         embedder: str | None = None,
     ) -> None:
-        """Take passages out, of every embedder or of one; ids that are not there do nothing.
+        """Delete passages, of every embedder or of one; does nothing for unknown ids.
 
-        ``subject_id`` or ``bucket`` saves 15 of 16 calls. The text is no longer findable at once, but its vector stays
-        in the server's files until the bucket is rebuilt.
+        ``subject_id`` or ``bucket`` saves 15 of 16 calls. The text is no longer findable from then on, but its vector
+        stays in the server's files until the bucket is rebuilt.
         """
         if not ids:
             return
-        bucket = bucket if subject_id is None else bucket_of(subject_id)
-        for name in self._of(embedder, bucket):
-            for start in range(0, len(ids), PAGE):
-                self._call(name, "delete passages", partial(_delete_present, ids=ids[start : start + PAGE]))
+        bucket = bucket if subject_id is None else bucket_name(subject_id)
+        for name in self._collections_for(embedder, bucket):
+            for start in range(0, len(ids), PAGE_ROWS):
+                self._with_collection(
+                    name, "delete passages", partial(_delete_present, ids=ids[start : start + PAGE_ROWS])
+                )
 
     def search(
         self,
@@ -153,21 +167,25 @@ class ChromaIndex(Collections):
 
         Args:
             vector: the query's embedding, shape ``(dimensions,)``.
-            embedder: ``name@version`` that made it; only its own collections are searched.
-            subject_id: one person's passages only (one collection); ``None`` searches all 16 buckets.
+            embedder: ``name@version`` that made it; only its collections are searched.
+            subject_id: passages of this subject only (one collection); ``None`` searches all 16 buckets.
             modalities: empty means all.
-            since: first event time that counts.
-            until: first event time that does not.
-            k: most hits.
+            since: the earliest event time, inclusive.
+            until: the latest event time, exclusive.
+            k: the maximum of hits.
         """
-        asked = where(subject_id, modalities, since, until)
-        wanted = {collection_name(embedder, each) for each in _buckets(subject_id)}
-        names = wanted if subject_id is not None else wanted.intersection(self._names(prefix=collection_stem(embedder)))
+        where = where_filter(subject_id, modalities, since, until)
+        wanted = {collection_name(embedder, bucket) for bucket in _buckets_for(subject_id)}
+        names = (
+            wanted
+            if subject_id is not None
+            else wanted.intersection(self._collection_names(prefix=collection_prefix(embedder)))
+        )
 
-        look = walked if subject_id is None else whole
-        ask = partial(look, vector=np.asarray(vector, dtype=np.float32), k=k, asked=asked)
-        found = (self._call(name, "search", ask) for name in sorted(names))
-        hits = [hit_of(*near) for rows in found for near in rows or ()]
+        search_one = ann_search if subject_id is None else search_with_exact_fallback
+        query = partial(search_one, vector=np.asarray(vector, dtype=np.float32), k=k, where=where)
+        found = (self._with_collection(name, "search", query) for name in sorted(names))
+        hits = [row_to_hit(*row) for rows in found for row in rows or ()]
         return sorted(hits, key=lambda hit: (-hit.score, hit.passage_id))[:k]
 
     def ids(
@@ -175,57 +193,57 @@ class ChromaIndex(Collections):
     ) -> Iterator[str]:
         """Passage ids, page by page; an id that two embedders indexed comes twice unless ``embedder`` is given.
 
-        Pages are read one after the other: rows that land meanwhile may or may not be in it.
+        Pages are read one after the other: rows that land meanwhile may or may not be included.
         """
         if subject_id is not None:
-            bucket = bucket_of(subject_id)
-        asked = where(subject_id, (), None, None)
-        for page in self._pages(self._of(embedder, bucket), asked, []):
+            bucket = bucket_name(subject_id)
+        where = where_filter(subject_id, (), None, None)
+        for page in self._pages(self._collections_for(embedder, bucket), where, []):
             yield from page["ids"]
 
-    def _of(self, embedder: str | None, bucket: str | None) -> list[str]:
-        """Names of collections; one that is named whole is not looked for, and may not be there."""
+    def _collections_for(self, embedder: str | None, bucket: str | None) -> list[str]:
+        """Names of existing collections; a full name (embedder and bucket) is not checked and may be missing."""
         if embedder is not None and bucket is not None:
             return [collection_name(embedder, bucket)]
-        stem = "" if embedder is None else collection_stem(embedder)
-        return self._names(prefix=stem, suffix="" if bucket is None else f"-{bucket}")
+        prefix = "" if embedder is None else collection_prefix(embedder)
+        return self._collection_names(prefix=prefix, suffix="" if bucket is None else f"-{bucket}")
 
     def rows(
         self, *, modality: Modality, since: datetime, until: datetime
     ) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
-        """Id, text and metadata (:mod:`mmplatform.land.index.row_codec`) of the passages of a time, as ``ids``."""
-        asked = where(None, (modality,), since, until)
-        for page in self._pages(self._names(), asked, ["documents", "metadatas"]):
+        """Id, text and metadata (:mod:`mmplatform.land.index.row_codec`) by event time; pages as in :meth:`ids`."""
+        where = where_filter(None, (modality,), since, until)
+        for page in self._pages(self._collection_names(), where, ["documents", "metadatas"]):
             yield from zip(page["ids"], page["documents"], page["metadatas"], strict=True)
 
-    def _pages(self, names: Sequence[str], asked: Mapping[str, Any] | None, include: list[str]) -> Iterator[Any]:
+    def _pages(self, names: Sequence[str], where: Mapping[str, Any] | None, include: list[str]) -> Iterator[Any]:
         for name in names:
             offset = 0
             while True:
-                get = methodcaller("get", where=asked, limit=PAGE, offset=offset, include=include)
-                page = self._call(name, "list passages", get)
+                get = methodcaller("get", where=where, limit=PAGE_ROWS, offset=offset, include=include)
+                page = self._with_collection(name, "list passages", get)
                 if page is None:
                     break
                 yield page
-                if len(page["ids"]) < PAGE:
+                if len(page["ids"]) < PAGE_ROWS:
                     break
-                offset += PAGE
+                offset += PAGE_ROWS
 
-    def stamped(self, since: datetime, until: datetime) -> Iterator[Stamped]:
-        """The passages of event times from ``since`` up to ``until``, as :meth:`ids` reads them; no text is read."""
-        for page in self._pages(self._names(), where(None, (), since, until), ["metadatas"]):
-            yield from map(stamped_of, page["ids"], page["metadatas"])
+    def passage_stamps(self, since: datetime, until: datetime) -> Iterator[PassageStamps]:
+        """Stamps of the passages with event times from ``since`` to ``until``; pages as in :meth:`ids`, no texts."""
+        for page in self._pages(self._collection_names(), where_filter(None, (), since, until), ["metadatas"]):
+            yield from map(row_to_stamps, page["ids"], page["metadatas"])
 
     def count(self, *, embedder: str | None = None, bucket: str | None = None) -> int:
-        """How many passages are findable."""
-        prefix = "" if embedder is None else collection_stem(embedder)
-        names = self._names(prefix=prefix, suffix="" if bucket is None else f"-{bucket}")
-        counts = (self._call(name, "count", methodcaller("count")) for name in names)
+        """The number of findable passages."""
+        prefix = "" if embedder is None else collection_prefix(embedder)
+        names = self._collection_names(prefix=prefix, suffix="" if bucket is None else f"-{bucket}")
+        counts = (self._with_collection(name, "count", methodcaller("count")) for name in names)
         return sum(int(count or 0) for count in counts)
 
 
-def unfindable(collection: Collection, rows: Sequence[IndexRow]) -> set[str]:
-    """Ids of the rows that a search does not find: asked for all at once, then each that is missing by its vector."""
+def find_missing(collection: Collection, rows: Sequence[IndexRow]) -> set[str]:
+    """Ids of rows that no search finds: one query for all, then one for each missing row by its own vector."""
     ids = [row.artifact_id for row in rows]
     found = collection.query(query_embeddings=np.stack([rows[0].vector]), ids=ids, n_results=len(ids), include=[])[
         "ids"
@@ -234,18 +252,18 @@ def unfindable(collection: Collection, rows: Sequence[IndexRow]) -> set[str]:
     for row in rows:
         if row.artifact_id not in found:
             vector = np.stack([row.vector])
-            alone = collection.query(query_embeddings=vector, ids=[row.artifact_id], n_results=1, include=[])
-            if not alone["ids"][0]:
+            single = collection.query(query_embeddings=vector, ids=[row.artifact_id], n_results=1, include=[])
+            if not single["ids"][0]:
                 missing.add(row.artifact_id)
     return missing
 
 
 def _delete_present(collection: Collection, ids: Sequence[str]) -> None:
-    """Ask first: a delete is a write of 0.1 s or more even when nothing is there, a look costs 3 ms."""
+    """Delete the rows that exist. A delete of missing rows is a write of 0.1 s or more, the check costs 3 ms."""
     present = collection.get(ids=list(ids), include=[])["ids"]
     if present:
         collection.delete(ids=present)
 
 
-def _buckets(subject_id: str | None) -> tuple[str, ...]:
-    return BUCKET_NAMES if subject_id is None else (bucket_of(subject_id),)
+def _buckets_for(subject_id: str | None) -> tuple[str, ...]:
+    return BUCKET_NAMES if subject_id is None else (bucket_name(subject_id),)

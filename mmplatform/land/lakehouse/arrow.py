@@ -1,4 +1,4 @@
-"""Sets of rows of an Iceberg table: made to fit it, asked for, and thinned out to one row for each id."""
+"""Arrow tables of an Iceberg table: conversion of rows, filters, and deduplication by id."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from pyiceberg.table import Table
 
 
-def arrow_of(target: Table, rows: Sequence[Mapping[str, Any]]) -> pa.Table:
+def rows_to_arrow(target: Table, rows: Sequence[Mapping[str, Any]]) -> pa.Table:
     """Rows in the columns of a table. Raises Rejected when a value does not fit its column."""
     import pyarrow as pa
     from pyiceberg.io.pyarrow import schema_to_pyarrow
@@ -27,13 +27,13 @@ def arrow_of(target: Table, rows: Sequence[Mapping[str, Any]]) -> pa.Table:
         ) from None
 
 
-def ids_where(target: Table, rows: Any, column: str) -> list[str]:
-    """Ids of the rows that match: pyiceberg warns of a delete that deletes nothing, and makes a snapshot of it."""
-    found = target.scan(row_filter=rows, selected_fields=(column,)).to_arrow()
-    return [str(each) for each in found.column(column).to_pylist()]
+def matching_ids(target: Table, row_filter: Any, column: str) -> list[str]:
+    """Ids of the matching rows: a delete without matches makes pyiceberg warn and write a snapshot."""
+    found = target.scan(row_filter=row_filter, selected_fields=(column,)).to_arrow()
+    return [str(row_id) for row_id in found.column(column).to_pylist()]
 
 
-def within_hour(hour: datetime) -> Any:
+def hour_filter(hour: datetime) -> Any:
     """The filter for event times of an hour that begins at ``hour`` (aware of UTC)."""
     from pyiceberg.expressions import And, GreaterThanOrEqual, LessThan
 
@@ -41,14 +41,16 @@ def within_hour(hour: datetime) -> Any:
     return And(GreaterThanOrEqual("event_time", hour.isoformat()), LessThan("event_time", end.isoformat()))
 
 
-def one_each(rows: pa.Table, column: str) -> pa.Table:
-    """One row for each id, the one with the highest offset."""
-    import pyarrow.compute as pc
+def latest_row_per_id(rows: pa.Table, column: str) -> pa.Table:
+    """One row for each id, the one with the highest offset; the order of the rows stays."""
+    import polars as pl
 
-    if rows.num_rows == 0 or pc.count_distinct(rows.column(column)).as_py() == rows.num_rows:
-        return rows
-    order = pc.sort_indices(rows, sort_keys=[("log_offset", "descending")])
-    latest: dict[Any, Any] = {}
-    for place, row_id in zip(order.to_pylist(), rows.column(column).take(order).to_pylist(), strict=True):
-        latest.setdefault(row_id, place)
-    return rows.take(sorted(latest.values()))
+    positions = (
+        pl.DataFrame(rows.select([column, "log_offset"]))
+        .with_row_index("position")
+        .sort("log_offset", descending=True, nulls_last=True, maintain_order=True)
+        .unique(column, keep="first")
+        .get_column("position")
+        .sort()
+    )
+    return rows if len(positions) == rows.num_rows else rows.take(positions.to_arrow())

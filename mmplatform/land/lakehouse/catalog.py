@@ -1,4 +1,4 @@
-"""Which Iceberg catalog the settings name, opened. SQLite in the data directory by default."""
+"""Opens the Iceberg catalog that the settings name; by default SQLite in the data directory."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from mmplatform.settings import Settings
 if TYPE_CHECKING:
     from pyiceberg.catalog import Catalog
 
-NAME = "mmplatform"
-_BUSY_S = 30
+CATALOG_NAME = "mmplatform"
+_BUSY_TIMEOUT_S = 30
 _GLUE = "glue"
-_REFUSED = frozenset(
+_ACCESS_ERRORS = frozenset(
     {"AccessDenied", "AccessDeniedException", "InvalidAccessKeyId", "InvalidClientTokenId", "SignatureDoesNotMatch"}
     | {"UnrecognizedClientException", "ExpiredToken", "ExpiredTokenException"}
 )
-"""What AWS calls wrong keys or missing rights: trying again does not help."""
+"""AWS's codes for wrong keys or missing rights: a retry does not help."""
 
 
 def open_catalog(settings: Settings, glue: Callable[[], Any] | None = None) -> Catalog:
-    """Open the catalog. ``glue`` makes the client of AWS Glue, where the settings name it; by default ours.
+    """Open the catalog. ``glue`` creates the client of AWS Glue, where the settings name it; by default pyiceberg's.
 
     Raises:
-        Misconfigured: the address is of no kind that is known.
+        Misconfigured: the address is of an unknown kind.
         Unavailable: it does not answer.
     """
     from pyiceberg.catalog import load_catalog
@@ -37,41 +37,41 @@ def open_catalog(settings: Settings, glue: Callable[[], Any] | None = None) -> C
         if glue is not None and urlsplit(settings.iceberg_catalog).scheme == _GLUE:
             from pyiceberg.catalog.glue import GlueCatalog
 
-            return GlueCatalog(NAME, glue(), **properties(settings))
-        return load_catalog(NAME, **properties(settings))
+            return GlueCatalog(CATALOG_NAME, glue(), **catalog_properties(settings))
+        return load_catalog(CATALOG_NAME, **catalog_properties(settings))
 
 
-def properties(settings: Settings) -> dict[str, str]:
-    """What pyiceberg is told. Raises Misconfigured."""
-    storage = _storage(settings)
-    # A local warehouse is a plain path: pyiceberg takes a URI's `%20` for part of the folder's name.
+def catalog_properties(settings: Settings) -> dict[str, str]:
+    """Properties for pyiceberg. Raises Misconfigured."""
+    storage = _storage_properties(settings)
+    # A local warehouse is a plain path: in a URI pyiceberg takes `%20` for part of the folder's name.
     if not settings.iceberg_catalog:
         folder = settings.data_dir.absolute() / "lakehouse"
         folder.mkdir(parents=True, exist_ok=True)
-        return {"type": "sql", "uri": _sqlite(folder), "warehouse": settings.warehouse_location, **storage}
+        return {"type": "sql", "uri": _sqlite_url(folder), "warehouse": settings.warehouse_location, **storage}
     scheme = urlsplit(settings.iceberg_catalog).scheme
     if scheme.startswith(("postgresql", "sqlite")):
         return {"type": "sql", "uri": settings.iceberg_catalog, "warehouse": settings.warehouse_location, **storage}
     if scheme.startswith("rest+"):
-        return _rest(settings) | storage
+        return _rest_properties(settings) | storage
     if scheme == _GLUE:
-        return {"type": "glue", "warehouse": settings.warehouse_location, **_aws(settings), **storage}
+        return {"type": "glue", "warehouse": settings.warehouse_location, **_aws_properties(settings), **storage}
     raise Misconfigured(
-        "MMPLATFORM_ICEBERG_CATALOG must be postgresql+psycopg2://…, rest+http(s)://…, rest+sigv4+http(s)://… or "
-        "glue://, or empty for a local file"
+        "MMPLATFORM_ICEBERG_CATALOG must be postgresql+psycopg2://…, rest+http(s)://…, rest+sigv4+http(s)://… or glue://, "
+        "or empty for a local file"
     )
 
 
-def _sqlite(folder: Path) -> str:
-    """SQLAlchemy knows which signs of a path its URLs want escaped."""
+def _sqlite_url(folder: Path) -> str:
+    """The database URL; SQLAlchemy escapes the path."""
     from sqlalchemy.engine import URL
 
-    url = URL.create("sqlite", database=str(folder / "catalog.sqlite"), query={"timeout": str(_BUSY_S)})
+    url = URL.create("sqlite", database=str(folder / "catalog.sqlite"), query={"timeout": str(_BUSY_TIMEOUT_S)})
     return url.render_as_string(hide_password=False)
 
 
-def _rest(settings: Settings) -> dict[str, str]:
-    """A REST catalog: with a bearer token, or signed as AWS does it (S3 Tables, SeaweedFS) with the S3 keys."""
+def _rest_properties(settings: Settings) -> dict[str, str]:
+    """A REST catalog: with a bearer token, or with AWS signatures (S3 Tables, SeaweedFS) by the S3 keys."""
     token = settings.iceberg_catalog_token.get_secret_value()
     found = {
         "type": "rest",
@@ -80,12 +80,12 @@ def _rest(settings: Settings) -> dict[str, str]:
         "token": token,
     }
     if settings.iceberg_catalog.startswith("rest+sigv4+"):
-        found |= {"rest.sigv4-enabled": "true", "rest.signing-region": settings.s3_region, **_aws(settings)}
+        found |= {"rest.sigv4-enabled": "true", "rest.signing-region": settings.s3_region, **_aws_properties(settings)}
     return {name: value for name, value in found.items() if value}
 
 
-def _aws(settings: Settings) -> dict[str, str]:
-    """Who we are to a catalog of AWS: the S3 keys, or the default chain where there are none."""
+def _aws_properties(settings: Settings) -> dict[str, str]:
+    """Credentials for a catalog of AWS: the S3 keys, or the default chain where there are none."""
     found = {
         "client.region": settings.s3_region,
         "client.access-key-id": settings.s3_access_key,
@@ -94,7 +94,7 @@ def _aws(settings: Settings) -> dict[str, str]:
     return {name: value for name, value in found.items() if value}
 
 
-def _storage(settings: Settings) -> dict[str, str]:
+def _storage_properties(settings: Settings) -> dict[str, str]:
     found: dict[str, Any] = {
         "s3.endpoint": settings.s3_endpoint,
         "s3.access-key-id": settings.s3_access_key,
@@ -105,8 +105,8 @@ def _storage(settings: Settings) -> dict[str, str]:
 
 
 @contextmanager
-def catalog_errors(doing: str) -> Iterator[None]:
-    """Turn what catalogs and their stores raise into the error tree."""
+def catalog_errors(action: str) -> Iterator[None]:
+    """Map errors of catalogs and their stores to the error tree."""
     import requests
     from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
     from pyiceberg.exceptions import (
@@ -125,24 +125,23 @@ def catalog_errors(doing: str) -> Iterator[None]:
     except PlatformError:
         raise
     except ArgumentError as error:
-        raise Misconfigured(f"lakehouse: cannot {doing}: MMPLATFORM_ICEBERG_CATALOG is no database address") from error
+        raise Misconfigured(f"lakehouse: cannot {action}: MMPLATFORM_ICEBERG_CATALOG is no database address") from error
     except (NotInstalledError, ModuleNotFoundError) as error:
         raise Misconfigured(
-            f"lakehouse: cannot {doing}: the driver that MMPLATFORM_ICEBERG_CATALOG names is not installed ({error})"
+            f"lakehouse: cannot {action}: the driver that MMPLATFORM_ICEBERG_CATALOG names is not installed ({error})"
         ) from error
     except (UnauthorizedError, ForbiddenError, NoCredentialsError) as error:
         raise Misconfigured(
-            f"lakehouse: cannot {doing}: {type(error).__name__}; correct "
-            "MMPLATFORM_ICEBERG_CATALOG_TOKEN or MMPLATFORM_S3_*_KEY"
+            f"lakehouse: cannot {action}: {type(error).__name__}; fix MMPLATFORM_ICEBERG_CATALOG_TOKEN or MMPLATFORM_S3_*_KEY"
         ) from error
     except (CommitFailedException, CommitStateUnknownException, ValidationException) as error:
-        raise Unavailable(f"lakehouse: cannot {doing}: another writer was quicker too often; try again") from error
+        raise Unavailable(f"lakehouse: cannot {action}: another writer was faster too often; try again") from error
     except ClientError as error:
         code = str(error.response.get("Error", {}).get("Code", ""))
-        if code in _REFUSED:
+        if code in _ACCESS_ERRORS:
             raise Misconfigured(
-                f"lakehouse: cannot {doing}: {code}; mend MMPLATFORM_S3_ACCESS_KEY and _SECRET_KEY or their rights"
+                f"lakehouse: cannot {action}: {code}; fix MMPLATFORM_S3_ACCESS_KEY and _SECRET_KEY or their rights"
             ) from error
-        raise Unavailable(f"lakehouse: cannot {doing}: {code or type(error).__name__}") from error
+        raise Unavailable(f"lakehouse: cannot {action}: {code or type(error).__name__}") from error
     except (SQLAlchemyError, RESTError, requests.RequestException, BotoCoreError, OSError) as error:
-        raise Unavailable(f"lakehouse: cannot {doing}: {type(error).__name__}; is the catalog there?") from error
+        raise Unavailable(f"lakehouse: cannot {action}: {type(error).__name__}; is the catalog there?") from error

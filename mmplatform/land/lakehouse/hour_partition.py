@@ -1,4 +1,4 @@
-"""Hours as Iceberg's hour transform counts them, from 1970: by them the tables are partitioned."""
+"""Hour numbers of Iceberg's hour transform, since 1970: the tables are partitioned by them."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ HOUR: Final = timedelta(hours=1)
 
 
 def hour_number(moment: datetime) -> int:
-    """Which hour a moment, aware of its zone, lies in."""
+    """The hour number of a time, aware of its zone."""
     return (moment - _EPOCH) // HOUR
 
 
-def hour_at(number: int) -> datetime:
-    """When an hour begins."""
+def hour_start(number: int) -> datetime:
+    """The start of an hour."""
     return _EPOCH + number * HOUR

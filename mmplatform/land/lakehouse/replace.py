@@ -1,11 +1,11 @@
-"""Rows of one hour put in the place of others, beside a stream that goes on landing.
+"""Replaces rows of one hour while the stream goes on landing.
 
-All in one commit: what takes the old rows out, and what appends the new ones. A row is touched only if it still is as
-the caller read it. What the stream landed, replaced or took back meanwhile stays as the stream left it, and is named.
+One commit deletes the old rows and appends the new ones. A row is changed only if it still is as the caller read it.
+Rows that the stream landed, replaced or retracted meanwhile stay as they are, and are returned as overtaken.
 
-1. Load the table, and look which of the rows are there now, and where on the log they lie.
+1. Load the table, and read which of the rows exist now, with their positions on the log.
 2. Leave out those that are not as they were read.
-3. Delete and append in one transaction. Iceberg refuses it when somebody wrote rows of this hour since: again.
+3. Delete and append in one transaction. Iceberg refuses it when another writer added rows of this hour since: retry.
 """
 
 from __future__ import annotations
@@ -18,108 +18,119 @@ from typing import TYPE_CHECKING, Any, Final
 import structlog
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_random
 
-from mmplatform.land.lakehouse.arrow import arrow_of, within_hour
+from mmplatform.land.lakehouse.arrow import hour_filter, rows_to_arrow
 from mmplatform.land.lakehouse.schemas import SPECS
-from mmplatform.land.lakehouse.snapshot_offsets import REPLACED, offsets_of, renewed_in, summary_of
+from mmplatform.land.lakehouse.snapshot_offsets import (
+    REPLACED_PROPERTY,
+    offsets_to_summary,
+    read_offsets,
+    renewals_to_summary,
+)
 
 if TYPE_CHECKING:
     from pyiceberg.table import Table
 
 _log = structlog.get_logger(__name__)
-_PATIENCE_S: Final = 60.0
-"""An archiver commits each 15 s by default: over a minute somebody else is always quicker."""
+_RETRY_TIMEOUT_S: Final = 60.0
+"""An archiver commits each 15 s by default: after a minute of lost races the hour is under constant write."""
 
 
 @dataclass(frozen=True, slots=True)
 class Replacement:
-    """What to change in one hour of a table.
+    """Changes to one hour of a table.
 
     Attributes:
-        hour: its start, aware of UTC; only rows with event times in it are touched.
-        rows: to be there afterwards, whether there was one with their id or not.
-        gone: ids of rows to take out.
-        read: where on the log each row lay when the caller read it (``log_offset``), by id; of new rows nothing.
+        hour: its start, aware of UTC; only rows with event times in it are changed.
+        rows: the rows to write, with or without an existing one of the same id.
+        deleted_ids: ids of rows to delete.
+        read_offsets: ``log_offset`` of each existing row when the caller read it, by id; without new rows.
     """
 
     hour: datetime
     rows: Sequence[Mapping[str, Any]]
-    gone: Sequence[str]
-    read: Mapping[str, int]
+    deleted_ids: Sequence[str]
+    read_offsets: Mapping[str, int]
 
 
 @dataclass(frozen=True, slots=True)
-class Replaced:
-    """What became of it.
+class ReplaceResult:
+    """Result of a replacement.
 
     Attributes:
         written: ids of the rows that were appended.
-        gone: ids of those that were only taken out.
-        overtaken: ids that somebody else wrote or took out meanwhile; left as they are.
+        deleted: ids of the rows that were only deleted.
+        overtaken: ids that another writer wrote or deleted meanwhile; left as they are.
         snapshot_id: of the commit; ``None`` when there was nothing to commit.
     """
 
     written: frozenset[str] = frozenset()
-    gone: frozenset[str] = frozenset()
+    deleted: frozenset[str] = frozenset()
     overtaken: frozenset[str] = frozenset()
     snapshot_id: int | None = None
 
 
-def replace_rows(load: Callable[[], Table], name: str, replacement: Replacement) -> Replaced:
-    """Carry it out; tried again for a minute while others write the same hour.
+def replace_rows(load: Callable[[], Table], name: str, replacement: Replacement) -> ReplaceResult:
+    """Carry out a replacement; retried for a minute while others write the same hour.
 
     Raises:
         Rejected: a value does not fit its column; nothing was changed.
-        CommitFailedException: somebody else was quicker each time; nothing was changed.
+        CommitFailedException: another writer was faster each time; nothing was changed.
         ValidationException: likewise.
     """
     from pyiceberg.exceptions import CommitFailedException, ValidationException
 
-    if not replacement.rows and not replacement.gone:
-        return Replaced()
-    patience = Retrying(
+    if not replacement.rows and not replacement.deleted_ids:
+        return ReplaceResult()
+    retrying = Retrying(
         retry=retry_if_exception_type((CommitFailedException, ValidationException)),
-        stop=stop_after_delay(_PATIENCE_S),
+        stop=stop_after_delay(_RETRY_TIMEOUT_S),
         wait=wait_random(0.05, 1.0),
-        before_sleep=lambda state: _log.info("rows written meanwhile: again", table=name, attempt=state.attempt_number),
+        before_sleep=lambda state: _log.info(
+            "rows were written meanwhile: trying again", table=name, attempt=state.attempt_number
+        ),
         reraise=True,
     )
-    return patience(lambda: _once(load(), SPECS[name].id_column, replacement))
+    return retrying(lambda: _try_replace(load(), SPECS[name].id_column, replacement))
 
 
-def _once(target: Table, column: str, asked: Replacement) -> Replaced:
+def _try_replace(target: Table, column: str, replacement: Replacement) -> ReplaceResult:
     from pyiceberg.expressions import And, In
 
     # 1.
-    wanted = {str(row[column]): row for row in asked.rows}
-    ids = {*wanted, *asked.gone}
-    there = _places(target, column, ids, asked.hour)
+    wanted = {str(row[column]): row for row in replacement.rows}
+    ids = {*wanted, *replacement.deleted_ids}
+    offsets = _highest_offsets(target, column, ids, replacement.hour)
     # 2.
-    overtaken = frozenset(each for each in ids if there.get(each) != asked.read.get(each))
+    overtaken = frozenset(each for each in ids if offsets.get(each) != replacement.read_offsets.get(each))
     rows = {each: row for each, row in wanted.items() if each not in overtaken}
-    gone = frozenset(asked.gone) - overtaken
-    out = [each for each in (*rows, *gone) if each in there]
-    if not rows and not out:
-        return Replaced(overtaken=overtaken)
+    deleted = frozenset(replacement.deleted_ids) - overtaken
+    outgoing = [each for each in (*rows, *deleted) if each in offsets]
+    if not rows and not outgoing:
+        return ReplaceResult(overtaken=overtaken)
     # 3.
-    data = arrow_of(target, list(rows.values()))
-    # An older summary must not be the newest one that says how far the log is in the table.
-    summary = summary_of(offsets_of(target)) | {REPLACED: asked.hour.isoformat()} | renewed_in(data, column, out)
+    data = rows_to_arrow(target, list(rows.values()))
+    # Without it an older summary would be the newest one with the landed offsets.
+    summary = (
+        offsets_to_summary(read_offsets(target))
+        | {REPLACED_PROPERTY: replacement.hour.isoformat()}
+        | renewals_to_summary(data, column, outgoing)
+    )
     with target.transaction() as commit:
-        if out:
-            commit.delete(And(within_hour(asked.hour), In(column, out)), snapshot_properties=summary)
+        if outgoing:
+            commit.delete(And(hour_filter(replacement.hour), In(column, outgoing)), snapshot_properties=summary)
         if rows:
             commit.append(data, snapshot_properties=summary)
     snapshot = target.current_snapshot()
-    return Replaced(frozenset(rows), gone, overtaken, snapshot.snapshot_id if snapshot is not None else None)
+    return ReplaceResult(frozenset(rows), deleted, overtaken, snapshot.snapshot_id if snapshot is not None else None)
 
 
-def _places(target: Table, column: str, ids: Iterable[str], hour: datetime) -> dict[str, int]:
-    """Where on the log the rows lie that are there, the furthest where there are several of one id."""
+def _highest_offsets(target: Table, column: str, ids: Iterable[str], hour: datetime) -> dict[str, int]:
+    """Log offsets of the existing rows by id, the highest where there are several."""
     from pyiceberg.expressions import And, In
 
-    asked = And(within_hour(hour), In(column, list(ids)))
-    found = target.scan(row_filter=asked, selected_fields=(column, "log_offset")).to_arrow()
-    places: dict[str, int] = {}
+    row_filter = And(hour_filter(hour), In(column, list(ids)))
+    found = target.scan(row_filter=row_filter, selected_fields=(column, "log_offset")).to_arrow()
+    offsets: dict[str, int] = {}
     for row in found.to_pylist():
-        places[row[column]] = max(places.get(row[column], row["log_offset"]), row["log_offset"])
-    return places
+        offsets[row[column]] = max(offsets.get(row[column], row["log_offset"]), row["log_offset"])
+    return offsets

@@ -1,4 +1,4 @@
-"""A record as a row of its table, and a row as the record again."""
+"""Converts records to rows of their tables, and rows to records."""
 
 from __future__ import annotations
 
@@ -25,57 +25,57 @@ from mmplatform.modalities import MODALITIES, QUARANTINE_TABLE, TABLE_OF_ARTIFAC
 Row = dict[str, Any]
 
 
-def row_of(
+def record_to_row(
     record: Event | Message | Utterance | Caption | Passage | Quarantined, position: Position
 ) -> tuple[str, Row]:
     """The table of a record and its row.
 
     Args:
-        record: what lies on the log.
-        position: where it lies. An artifact's own position, in its provenance, is that of the event it came from.
+        record: the record of the log.
+        position: of the record. The position in an artifact's provenance is that of its event.
     """
     if isinstance(record, Quarantined):
         return QUARANTINE_TABLE, _row(
             QUARANTINE_TABLE, {**vars(record), "reasons": list(record.reasons)}, record, position
         )
     if isinstance(record, Message | Utterance | Caption | Passage):
-        return TABLE_OF_ARTIFACT[record.kind], _artifact(record, position)
+        return TABLE_OF_ARTIFACT[record.kind], _artifact_row(record, position)
     table = MODALITIES[MODALITY_OF_KIND[record.kind]].raw_table
     blob = getattr(record, "blob", None)
     flat = {f"blob_{name}": value for name, value in vars(blob).items()} if blob is not None else {}
     return table, _row(table, {**vars(record), **flat}, record, position)
 
 
-def tables_of_retraction(retraction: Retraction) -> tuple[str, ...]:
-    """Where the row that a retraction takes away may lie."""
+def retraction_tables(retraction: Retraction) -> tuple[str, ...]:
+    """Tables that may have the row of a retracted artifact."""
     return (MODALITIES[retraction.modality].derived_table, TABLE_OF_ARTIFACT["passage"])
 
 
-def event_of(row: Row) -> Event:
-    """The event of a raw table's row, exactly as it was."""
+def row_to_event(row: Row) -> Event:
+    """The event of a raw table's row, unchanged."""
     return decode_event(row["record"])
 
 
-def artifact_of(row: Row) -> Artifact:
-    """The artifact of a derived table's row, exactly as it was."""
+def row_to_artifact(row: Row) -> Artifact:
+    """The artifact of a derived table's row, unchanged."""
     record = row["record"]
     if row.get("vector") is not None:
-        known = orjson.loads(record)
-        known["vector_f32"] = pack_vector(np.asarray(row["vector"], dtype=np.float32))
-        record = orjson.dumps(known)
+        fields = orjson.loads(record)
+        fields["vector_f32"] = pack_vector(np.asarray(row["vector"], dtype=np.float32))
+        record = orjson.dumps(fields)
     return decode_artifact(record)
 
 
-def _artifact(record: Message | Utterance | Caption | Passage, position: Position) -> Row:
+def _artifact_row(record: Message | Utterance | Caption | Passage, position: Position) -> Row:
     table = TABLE_OF_ARTIFACT[record.kind]
-    made = record.provenance
+    provenance = record.provenance
     flat = {
         **vars(record),
         **vars(record.stamps),
-        **{name: getattr(made, name) for name in ("deriver", "deriver_version", "model", "model_version")},
-        "seconds": made.seconds,
-        "memo_hit": made.memo_hit,
-        "event_ids": list(made.event_ids),
+        **{name: getattr(provenance, name) for name in ("deriver", "deriver_version", "model", "model_version")},
+        "seconds": provenance.seconds,
+        "memo_hit": provenance.memo_hit,
+        "event_ids": list(provenance.event_ids),
     }
     if isinstance(record, Passage):
         flat["vector"] = record.vector.tolist()

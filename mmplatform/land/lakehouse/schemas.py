@@ -1,8 +1,8 @@
-"""The tables of the lakehouse: columns, in an order that is permanent, and how they are partitioned.
+"""Tables of the lakehouse: their columns, in a permanent order, and their partitioning.
 
-A column's place gives its Iceberg field id in a new table; one that is added to a table later gets the next free id
-there. Ids are never changed and never used again, so columns are only ever added at the end; a test holds the order.
-What analysts ask for stands in columns of its own; ``record`` is the whole record as JSON, to rebuild it from.
+A column's position gives its Iceberg field id in a new table; one that is added to a table later gets the next free id
+there. Ids are never changed or reused, so columns are only added at the end; a test holds the order.
+Fields for analysts have columns of their own; ``record`` is the whole record as JSON, from which it can be rebuilt.
 """
 
 from __future__ import annotations
@@ -10,38 +10,38 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from mmplatform.buckets import BUCKETS
+from mmplatform.buckets import BUCKET_COUNT
 
 if TYPE_CHECKING:
     from pyiceberg.partitioning import PartitionSpec
     from pyiceberg.schema import Schema
 
-_PARTITION_IDS: Final = 1000
+_FIRST_PARTITION_FIELD_ID: Final = 1000
 
 Columns = tuple[tuple[str, str], ...]
 
-_WHO: Final[Columns] = (("conversation_id", "string"), ("subject_id", "string"))
-_PLACE: Final[Columns] = (("topic", "string"), ("topic_partition", "long"), ("log_offset", "long"))
-_BLOB: Final[Columns] = (
+_IDENTITY_COLUMNS: Final[Columns] = (("conversation_id", "string"), ("subject_id", "string"))
+_POSITION_COLUMNS: Final[Columns] = (("topic", "string"), ("topic_partition", "long"), ("log_offset", "long"))
+_BLOB_COLUMNS: Final[Columns] = (
     ("blob_key", "string"),
     ("blob_sha256", "string"),
     ("blob_size", "long"),
     ("blob_media_type", "string"),
 )
-_EVENT: Final[Columns] = (
+_EVENT_COLUMNS: Final[Columns] = (
     ("event_id", "string"),
-    *_WHO,
+    *_IDENTITY_COLUMNS,
     ("event_time", "timestamptz"),
     ("ingested_at", "timestamptz"),
     ("kind", "string"),
     ("source", "string"),
     ("schema_version", "long"),
-    *_PLACE,
+    *_POSITION_COLUMNS,
     ("record", "string"),
 )
-_ARTIFACT: Final[Columns] = (
+_ARTIFACT_COLUMNS: Final[Columns] = (
     ("artifact_id", "string"),
-    *_WHO,
+    *_IDENTITY_COLUMNS,
     ("event_time", "timestamptz"),
     ("ingested_at", "timestamptz"),
     ("taken_at", "timestamptz"),
@@ -55,21 +55,21 @@ _ARTIFACT: Final[Columns] = (
     ("seconds", "double"),
     ("memo_hit", "boolean"),
     ("schema_version", "long"),
-    *_PLACE,
+    *_POSITION_COLUMNS,
     ("record", "string"),
 )
 
 
 @dataclass(frozen=True, slots=True)
 class TableSpec:
-    """One table; ``id_column`` is what makes a row the same row."""
+    """One table; ``id_column`` identifies a row."""
 
     name: str
     id_column: str
     columns: Columns
 
     def schema(self) -> Schema:
-        """As Iceberg wants it, with field ids by place."""
+        """The Iceberg schema, with field ids by column position."""
         from pyiceberg.schema import Schema
         from pyiceberg.types import (
             BooleanType,
@@ -101,40 +101,42 @@ class TableSpec:
         return Schema(*fields)
 
     def partitioning(self) -> PartitionSpec:
-        """By hour of the event and by bucket of the person: what reprocessing reads, and what erasure touches."""
+        """By hour of the event, for reprocessing, and by bucket of the subject, for erasure."""
         from pyiceberg.partitioning import PartitionField, PartitionSpec
         from pyiceberg.transforms import BucketTransform, HourTransform
 
         ids = {name: place for place, (name, _) in enumerate(self.columns, start=1)}
         return PartitionSpec(
-            PartitionField(ids["event_time"], _PARTITION_IDS, HourTransform(), "event_hour"),
-            PartitionField(ids["subject_id"], _PARTITION_IDS + 1, BucketTransform(BUCKETS), "subject_bucket"),
+            PartitionField(ids["event_time"], _FIRST_PARTITION_FIELD_ID, HourTransform(), "event_hour"),
+            PartitionField(
+                ids["subject_id"], _FIRST_PARTITION_FIELD_ID + 1, BucketTransform(BUCKET_COUNT), "subject_bucket"
+            ),
         )
 
 
 _SPECS: Final = (
-    TableSpec("raw_chats", "event_id", (*_EVENT, ("role", "string"), ("text", "string"))),
+    TableSpec("raw_chats", "event_id", (*_EVENT_COLUMNS, ("role", "string"), ("text", "string"))),
     TableSpec(
         "raw_calls",
         "event_id",
         (
-            *_EVENT,
+            *_EVENT_COLUMNS,
             ("chunk_index", "long"),
             ("start_s", "double"),
             ("duration_s", "double"),
             ("sample_rate", "long"),
             ("channels", "long"),
             ("reason", "string"),
-            *_BLOB,
+            *_BLOB_COLUMNS,
         ),
     ),
-    TableSpec("raw_screenshots", "event_id", (*_EVENT, ("width", "long"), ("height", "long"), *_BLOB)),
-    TableSpec("messages", "artifact_id", (*_ARTIFACT, ("role", "string"), ("text", "string"))),
+    TableSpec("raw_screenshots", "event_id", (*_EVENT_COLUMNS, ("width", "long"), ("height", "long"), *_BLOB_COLUMNS)),
+    TableSpec("messages", "artifact_id", (*_ARTIFACT_COLUMNS, ("role", "string"), ("text", "string"))),
     TableSpec(
         "transcripts",
         "artifact_id",
         (
-            *_ARTIFACT,
+            *_ARTIFACT_COLUMNS,
             ("call_id", "string"),
             ("channel", "long"),
             ("speaker", "string"),
@@ -151,7 +153,7 @@ _SPECS: Final = (
         "captions",
         "artifact_id",
         (
-            *_ARTIFACT,
+            *_ARTIFACT_COLUMNS,
             ("text", "string"),
             ("captioner", "string"),
             ("image_sha256", "string"),
@@ -164,7 +166,7 @@ _SPECS: Final = (
         "passages",
         "artifact_id",
         (
-            *_ARTIFACT,
+            *_ARTIFACT_COLUMNS,
             ("source_artifact_id", "string"),
             ("source_kind", "string"),
             ("ordinal", "long"),
@@ -178,7 +180,7 @@ _SPECS: Final = (
         "quarantine_id",
         (
             ("quarantine_id", "string"),
-            *_WHO,
+            *_IDENTITY_COLUMNS,
             ("event_time", "timestamptz"),
             ("quarantined_at", "timestamptz"),
             ("modality", "string"),
@@ -186,7 +188,7 @@ _SPECS: Final = (
             ("contract", "string"),
             ("reasons", "list<string>"),
             ("schema_version", "long"),
-            *_PLACE,
+            *_POSITION_COLUMNS,
             ("record", "string"),
         ),
     ),

@@ -1,4 +1,4 @@
-"""What a table says of itself that lets a row be appended once: the log's offsets, and the ids of its newest rows."""
+"""Properties of a table's snapshots that let a row be appended once: the log's offsets; and its newest row versions."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from mmplatform.events import Position
-from mmplatform.land.lakehouse.hour_partition import hour_at, hour_number
+from mmplatform.land.lakehouse.hour_partition import hour_number, hour_start
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -19,23 +19,23 @@ if TYPE_CHECKING:
     from pyiceberg.table.snapshots import Snapshot
 
 Offsets = Mapping[tuple[str, int], int]
-Placed = tuple[Position, dict[str, Any]]
+PositionedRow = tuple[Position, dict[str, Any]]
 
 _PREFIX: Final = "mmplatform.offsets."
-REPLACED: Final = "mmplatform.replaced"
-"""In the summary of a snapshot that put rows in the place of others: the hour of their event times."""
+REPLACED_PROPERTY: Final = "mmplatform.replaced"
+"""In the summary of a snapshot that replaced rows: the hour of their event times."""
 
-RENEWED: Final = "mmplatform.renewed"
-"""In the summary of an append: how many of its rows replaced one with their id, by the hours from 1970 to theirs."""
+RENEWED_PROPERTY: Final = "mmplatform.renewed"
+"""In the summary of an append: the number of rows that replaced one with the same id, by hour number since 1970."""
 
-_VERSION: Final = ("deriver_version", "model_version", "text")
-_READ: Final = 32
-"""Snapshots that are merged: writers at the same table overtake each other by as many commits as they retry at most."""
+_VERSION_COLUMNS: Final = ("deriver_version", "model_version", "text")
+_MERGED_SNAPSHOTS: Final = 32
+"""Snapshots that are merged: writers of one table overtake each other by at most as many commits as they retry."""
 
 
 @dataclass(frozen=True, slots=True)
-class Landed:
-    """What one commit wrote: new rows, and the bytes and number of their files; nothing when there were none.
+class CommitResult:
+    """Result of one commit: new rows, and the bytes and number of their files; zeros when there were none.
 
     Attributes:
         snapshot_id: the snapshot that holds them.
@@ -49,21 +49,21 @@ class Landed:
     location: str = ""
 
 
-def landed_in(table: Table, rows: int) -> Landed:
-    """What the newest commit of a table wrote, from its summary; ``table`` is as that commit left it."""
+def commit_result(table: Table, rows: int) -> CommitResult:
+    """Result of a table's newest commit, from its summary; ``table`` is in the state of that commit."""
     snapshot = table.current_snapshot()
-    told = snapshot.summary.additional_properties if snapshot is not None and snapshot.summary else {}
-    return Landed(
+    properties = snapshot.summary.additional_properties if snapshot is not None and snapshot.summary else {}
+    return CommitResult(
         rows=rows,
-        size=int(told.get("added-files-size", 0)),
-        files=int(told.get("added-data-files", 0)),
+        size=int(properties.get("added-files-size", 0)),
+        files=int(properties.get("added-data-files", 0)),
         snapshot_id=snapshot.snapshot_id if snapshot is not None else None,
         location=table.location(),
     )
 
 
-def not_landed(rows: Iterable[Placed], landed: Offsets) -> list[Placed]:
-    """The rows that lie beyond what the table holds already."""
+def rows_beyond(rows: Iterable[PositionedRow], landed: Offsets) -> list[PositionedRow]:
+    """The rows at or beyond the landed offsets."""
     return [
         (position, row)
         for position, row in rows
@@ -71,101 +71,103 @@ def not_landed(rows: Iterable[Placed], landed: Offsets) -> list[Placed]:
     ]
 
 
-def offsets_of(table: Table) -> dict[str, dict[tuple[str, int], int]]:
-    """How far each source's log is in the table, the furthest of the newest snapshots that say it.
+def read_offsets(table: Table) -> dict[str, dict[tuple[str, int], int]]:
+    """The landed offsets by source: the highest of the newest snapshots that have them.
 
-    One snapshot is not enough: when two writers append at once, the slower one's summary was made before the quicker
-    one's commit and does not know of it.
+    One snapshot is not enough: when two writers append at once, the slower one's summary was built before the faster
+    one's commit and lacks it.
     """
-    found: dict[str, dict[tuple[str, int], int]] = {}
-    read = 0
+    offsets: dict[str, dict[tuple[str, int], int]] = {}
+    merged = 0
     for snapshot in _newest_first(table):
         summary = snapshot.summary.additional_properties if snapshot.summary else {}
-        told = {key.removeprefix(_PREFIX): text for key, text in summary.items() if key.startswith(_PREFIX)}
-        for source, text in told.items():
-            found[source] = furthest(found.get(source, {}), _parse(text))
-        read += bool(told)
-        if read == _READ:
+        by_source = {key.removeprefix(_PREFIX): text for key, text in summary.items() if key.startswith(_PREFIX)}
+        for source, text in by_source.items():
+            offsets[source] = merge_offsets(offsets.get(source, {}), _offsets_from_summary(text))
+        merged += bool(by_source)
+        if merged == _MERGED_SNAPSHOTS:
             break
-    return found
+    return offsets
 
 
-def furthest(one: Offsets, other: Offsets) -> dict[tuple[str, int], int]:
-    """Offsets never go back: a replay reads what is behind us."""
-    return {place: max(one.get(place, 0), other.get(place, 0)) for place in {**one, **other}}
+def merge_offsets(left: Offsets, right: Offsets) -> dict[tuple[str, int], int]:
+    """The higher offset of each partition: offsets never go back, though a replay reads older records."""
+    return {partition: max(left.get(partition, 0), right.get(partition, 0)) for partition in {**left, **right}}
 
 
-def summary_of(offsets: Mapping[str, Offsets]) -> dict[str, str]:
-    """The properties of a snapshot that say how far each source's log is in the table."""
-    found: dict[str, str] = {}
-    for source, places in offsets.items():
+def offsets_to_summary(offsets: Mapping[str, Offsets]) -> dict[str, str]:
+    """The snapshot properties with the landed offsets of each source."""
+    summary: dict[str, str] = {}
+    for source, partition_offsets in offsets.items():
         topics: dict[str, dict[str, int]] = {}
-        for (topic, number), offset in sorted(places.items()):
+        for (topic, number), offset in sorted(partition_offsets.items()):
             topics.setdefault(topic, {})[str(number)] = offset
-        found[f"{_PREFIX}{source}"] = json.dumps(topics, separators=(",", ":"))
-    return found
+        summary[f"{_PREFIX}{source}"] = json.dumps(topics, separators=(",", ":"))
+    return summary
 
 
-def renewed_in(data: pa.Table, column: str, there: Iterable[str]) -> dict[str, str]:
-    """The property that says how many of the rows to append replace one of those that are ``there``, by their ids."""
-    known = set(there)
+def renewals_to_summary(data: pa.Table, column: str, existing_ids: Iterable[str]) -> dict[str, str]:
+    """The snapshot property with the number of appended rows that replace an existing one, by hour."""
+    existing = set(existing_ids)
     pairs = zip(data.column(column).to_pylist(), data.column("event_time").to_pylist(), strict=True)
-    hours = Counter(hour_number(at) for row_id, at in pairs if row_id in known and at is not None)
-    return {RENEWED: json.dumps(dict(sorted(hours.items())), separators=(",", ":"))} if hours else {}
+    hours = Counter(
+        hour_number(event_time) for row_id, event_time in pairs if row_id in existing and event_time is not None
+    )
+    return {RENEWED_PROPERTY: json.dumps(dict(sorted(hours.items())), separators=(",", ":"))} if hours else {}
 
 
-def renewed_of(snapshot: Snapshot) -> dict[int, int]:
-    """What :func:`renewed_in` said of a snapshot's rows."""
-    text = snapshot.summary.additional_properties.get(RENEWED) if snapshot.summary is not None else None
+def renewals_from_snapshot(snapshot: Snapshot) -> dict[int, int]:
+    """Renewed rows by hour number, as :func:`renewals_to_summary` wrote them to a snapshot."""
+    text = snapshot.summary.additional_properties.get(RENEWED_PROPERTY) if snapshot.summary is not None else None
     return {int(hour): int(rows) for hour, rows in json.loads(text).items()} if text else {}
 
 
 def replaced_since(table: Table, snapshot_id: int | None) -> bool:
-    """Whether rows were replaced after a snapshot; of its ancestors as many are read as came after it."""
+    """True when rows were replaced after a snapshot; reads only the snapshots that came after it."""
     for snapshot in _newest_first(table):
         if snapshot.snapshot_id == snapshot_id:
             return False
-        if snapshot.summary is not None and REPLACED in snapshot.summary.additional_properties:
+        if snapshot.summary is not None and REPLACED_PROPERTY in snapshot.summary.additional_properties:
             return True
     return False
 
 
-def version_of(row: Mapping[str, Any]) -> bytes:
-    """What tells a row from another one with its id: who made it, and what it says; an event has one version only.
+def row_version(row: Mapping[str, Any]) -> bytes:
+    """Distinguishes rows with one id: by deriver version, model version and text; an event has one version only.
 
-    A text that changed counts although nothing else did: the half of a card number that the next breath gave away is
-    said again with more of it hidden, and must replace what was said before.
+    A changed text alone counts: when the next utterance reveals the other half of a card number, the first half is
+    derived again with more of it redacted, and must replace the earlier row.
     """
-    if _VERSION[0] not in row:
+    if _VERSION_COLUMNS[0] not in row:
         return b""
-    told = "\x1f".join(str(row.get(column) or "") for column in _VERSION)
-    return hashlib.blake2b(told.encode("utf-8", "surrogatepass"), digest_size=8).digest()
+    values = "\x1f".join(str(row.get(column) or "") for column in _VERSION_COLUMNS)
+    return hashlib.blake2b(values.encode("utf-8", "surrogatepass"), digest_size=8).digest()
 
 
-def newest_ids(table: Table, column: str, most: int) -> OrderedDict[str, bytes]:
-    """The version of each of the newest rows by id, oldest first; only the files of their hours are read."""
+def newest_versions(table: Table, column: str, limit: int) -> OrderedDict[str, bytes]:
+    """The versions of the newest rows by id, oldest first; only the files of their hours are read."""
     if table.current_snapshot() is None:
         return OrderedDict()
     from pyiceberg.expressions import GreaterThanOrEqual
 
     names = {field.name for field in table.schema().fields}
-    versions = _VERSION if _VERSION[0] in names else ()
-    recent = GreaterThanOrEqual("event_time", _since(table, most).isoformat())
+    versions = _VERSION_COLUMNS if _VERSION_COLUMNS[0] in names else ()
+    recent = GreaterThanOrEqual("event_time", _oldest_needed_hour(table, limit).isoformat())
     rows = table.scan(row_filter=recent, selected_fields=(column, "event_time", "log_offset", *versions)).to_arrow()
     ordered = rows.sort_by([("event_time", "ascending"), ("log_offset", "ascending")]).select([column, *versions])
-    newest = ordered.slice(max(0, ordered.num_rows - most)).to_pylist()
-    return OrderedDict((str(row[column]), version_of(row)) for row in newest)
+    newest = ordered.slice(max(0, ordered.num_rows - limit)).to_pylist()
+    return OrderedDict((str(row[column]), row_version(row)) for row in newest)
 
 
-def _since(table: Table, most: int) -> datetime:
-    """The start of the hour from which on there are at least so many rows, by the counts in the manifests."""
+def _oldest_needed_hour(table: Table, limit: int) -> datetime:
+    """The start of the hour from which on there are at least ``limit`` rows, by the counts in the manifests."""
     files = ((int(task.file.partition[0]), task.file.record_count) for task in table.scan().plan_files())
     hour, rows = 0, 0
     for hour, count in sorted(files, reverse=True):  # noqa: B007 - the last hour that was needed
         rows += count
-        if rows >= most:
+        if rows >= limit:
             break
-    return hour_at(hour)
+    return hour_start(hour)
 
 
 def _newest_first(table: Table) -> Iterator[Snapshot]:
@@ -176,7 +178,7 @@ def _newest_first(table: Table) -> Iterator[Snapshot]:
         snapshot = table.snapshot_by_id(parent) if parent is not None else None
 
 
-def _parse(text: str) -> dict[tuple[str, int], int]:
+def _offsets_from_summary(text: str) -> dict[tuple[str, int], int]:
     return {
         (topic, int(number)): offset for topic, parts in json.loads(text).items() for number, offset in parts.items()
     }

@@ -1,13 +1,13 @@
-"""The Iceberg lakehouse: everything that was said and everything that was derived, cold and cheap, row by row.
+"""Iceberg lakehouse: cold and cheap tables of all events and all artifacts, row by row.
 
-The archiver appends, Dagster's assets and ledgers scan. Exactly one row for each id, by three means, in this order:
+The archiver appends, Dagster's assets and reports scan. Exactly one row for each id, by three means, in this order:
 
-1. Offsets in the snapshot's summary: what is in the table already, by its place on the log, is not appended again. That
-   covers a crash between our commit and the consumer's.
-2. A memory of recent ids: an upstream replay brings the same artifact at a new offset; it is left out. Made by another
-   version of its deriver or model, or with another text, it is not the same, and replaces: the commit that appends the
+1. Offsets in the snapshot's summary: records that the table holds, by their position on the log, are not appended
+   again. That covers a crash between the table's commit and the consumer's.
+2. A memory of recent ids: an upstream replay brings the same artifact at a new offset; it is skipped. An artifact of
+   another deriver or model version, or with another text, is not the same, and replaces: the commit that appends the
    new row deletes the old one. The memory is filled from the newest hours.
-3. ``scan`` keeps one row of each id, the latest on the log: the last word when the memory was too short.
+3. ``scan`` returns one row of each id, the latest on the log: the fallback when the memory was too short.
 """
 
 from __future__ import annotations
@@ -22,27 +22,27 @@ from typing import TYPE_CHECKING, Any, Final
 import structlog
 
 from mmplatform.errors import Rejected
-from mmplatform.land.lakehouse.arrow import arrow_of, ids_where, one_each, within_hour
+from mmplatform.land.lakehouse.arrow import hour_filter, latest_row_per_id, matching_ids, rows_to_arrow
 from mmplatform.land.lakehouse.catalog import catalog_errors, open_catalog
-from mmplatform.land.lakehouse.maintenance.snapshot_expiry import Expired, expire
-from mmplatform.land.lakehouse.replace import Replaced, Replacement, replace_rows
+from mmplatform.land.lakehouse.maintenance.snapshot_expiry import ExpiryResult, expire_snapshots
+from mmplatform.land.lakehouse.replace import Replacement, ReplaceResult, replace_rows
 from mmplatform.land.lakehouse.restore import restore_rows
 from mmplatform.land.lakehouse.schemas import SPECS
 from mmplatform.land.lakehouse.snapshot_offsets import (
-    Landed,
+    CommitResult,
     Offsets,
-    Placed,
-    furthest,
-    landed_in,
-    newest_ids,
-    not_landed,
-    offsets_of,
-    renewed_in,
+    PositionedRow,
+    commit_result,
+    merge_offsets,
+    newest_versions,
+    offsets_to_summary,
+    read_offsets,
+    renewals_to_summary,
     replaced_since,
-    summary_of,
-    version_of,
+    row_version,
+    rows_beyond,
 )
-from mmplatform.land.lakehouse.table_locks import TableTurns
+from mmplatform.land.lakehouse.table_locks import TableLocks
 from mmplatform.settings import Settings
 
 if TYPE_CHECKING:
@@ -52,17 +52,17 @@ if TYPE_CHECKING:
 
 _log = structlog.get_logger(__name__)
 
-REMEMBERED: Final = 200_000
+MAX_REMEMBERED_IDS: Final = 200_000
 """Ids per table: at 100 events a second, over half an hour of replayed artifacts."""
 
-_PROPERTIES: Final = {
-    # Each commit writes a metadata file; without this they are kept for ever.
+_TABLE_PROPERTIES: Final = {
+    # Each commit writes a metadata file; without this they would be retained for ever.
     "write.metadata.delete-after-commit.enabled": "true",
     "write.metadata.previous-versions-max": "10",
     # One manifest a commit would make every scan open thousands.
     "commit.manifest-merge.enabled": "true",
     "write.parquet.compression-codec": "zstd",
-    # Ten tries within 10 s: the default doubles its wait to a minute, and the log would wait with us.
+    # Ten attempts within 10 s: the default doubles its wait to a minute, and the archiver's lag would grow with it.
     "commit.retry.num-retries": "10",
     "commit.retry.min-wait-ms": "50",
     "commit.retry.max-wait-ms": "2000",
@@ -70,47 +70,52 @@ _PROPERTIES: Final = {
 
 
 class Lakehouse:
-    """All tables of one namespace. One writer for each table at a time is quick; several are safe.
+    """All tables of one namespace. One writer for each table at a time is fast; several are safe.
 
     Every method raises ``Unavailable`` when the catalog or its store does not answer.
     """
 
     def __init__(
-        self, catalog: Catalog, namespace: str, *, remembered: int = REMEMBERED, locks: Path | None = None
+        self,
+        catalog: Catalog,
+        namespace: str,
+        *,
+        max_remembered_ids: int = MAX_REMEMBERED_IDS,
+        locks_dir: Path | None = None,
     ) -> None:
-        """``locks``: where writers of one machine take turns; ``None``: the quicker one wins, the other tries again."""
-        self._turns = TableTurns(locks)
+        """``locks_dir``: locks between writers of one machine; ``None``: the faster one wins, the other tries again."""
+        self._locks = TableLocks(locks_dir)
         self._catalog = catalog
         self._namespace = namespace
-        self._remembered = remembered
-        self._recent: dict[str, OrderedDict[str, bytes]] = {}
-        self._seen: dict[str, int | None] = {}
+        self._max_remembered_ids = max_remembered_ids
+        self._recent_versions: dict[str, OrderedDict[str, bytes]] = {}
+        self._seen_snapshots: dict[str, int | None] = {}
         self._lock = threading.Lock()
 
     @classmethod
     def open(cls, settings: Settings, glue: Callable[[], Any] | None = None) -> Lakehouse:
-        """The lakehouse that the settings name; ``glue`` as for ``open_catalog``. Raises Misconfigured, Unavailable."""
-        # With a catalog of its own the data directory has all writers: an archiver that commits often would always be
-        # quicker than a run, which has more to read between its look and its commit.
-        locks = None if settings.iceberg_catalog else settings.data_dir / "lakehouse" / "locks"
-        return cls(open_catalog(settings, glue), settings.iceberg_namespace, locks=locks)
+        """The lakehouse of the settings; ``glue`` as for ``open_catalog``. Raises Misconfigured, Unavailable."""
+        # With the default catalog all writers share the data directory: without locks an archiver that commits often
+        # would always be faster than a run, which reads more between its check and its commit.
+        locks_dir = None if settings.iceberg_catalog else settings.data_dir / "lakehouse" / "locks"
+        return cls(open_catalog(settings, glue), settings.iceberg_namespace, locks_dir=locks_dir)
 
     def ensure_tables(self) -> None:
-        """Create what is missing, and add columns that newer schemas have at their end."""
+        """Create missing tables, and add columns that newer schemas have at their end."""
         from pyiceberg.exceptions import NamespaceAlreadyExistsError, TableAlreadyExistsError
 
         with catalog_errors("create the tables"):
             try:
                 self._catalog.create_namespace_if_not_exists(self._namespace)
             except NamespaceAlreadyExistsError:
-                _log.debug("namespace made by another process", namespace=self._namespace)
+                _log.debug("namespace created by another process", namespace=self._namespace)
             for spec in SPECS.values():
                 try:
                     table = self._catalog.create_table_if_not_exists(
                         (self._namespace, spec.name),
                         schema=spec.schema(),
                         partition_spec=spec.partitioning(),
-                        properties=_PROPERTIES,
+                        properties=_TABLE_PROPERTIES,
                     )
                 except TableAlreadyExistsError:
                     table = self.table(spec.name)
@@ -119,108 +124,110 @@ class Lakehouse:
                         update.union_by_name(spec.schema())
 
     def table(self, name: str) -> Table:
-        """The table as it is now, for readers that need more than :meth:`scan`."""
+        """The current state of a table, for readers that need more than :meth:`scan`."""
         with catalog_errors(f"load {name}"):
             return self._catalog.load_table((self._namespace, name))
 
-    def append(self, table: str, rows: Sequence[Placed], *, offsets: Offsets, source: str) -> int:
-        """As :meth:`land`, for callers that only ask how many rows were new."""
+    def append(self, table: str, rows: Sequence[PositionedRow], *, offsets: Offsets, source: str) -> int:
+        """As :meth:`land`, for callers that need only the number of new rows."""
         return self.land(table, rows, offsets=offsets, source=source).rows
 
-    def land(self, table: str, rows: Sequence[Placed], *, offsets: Offsets, source: str) -> Landed:
-        """Append rows in one commit that also says how far the log is in the table.
+    def land(self, table: str, rows: Sequence[PositionedRow], *, offsets: Offsets, source: str) -> CommitResult:
+        """Append rows in one commit that also records the log's offsets.
 
         Args:
             table: its name.
-            rows: each with its place on the log.
+            rows: each with its position on the log.
             offsets: the offset after the last record read, by topic and topic partition.
-            source: who reads the log (the consumer group): each keeps offsets of its own.
+            source: the consumer group that reads the log: each has offsets of its own.
 
         Returns:
-            What was new, and what the commit wrote for it.
+            The new rows, and the files that the commit wrote for them.
 
         Raises:
-            Rejected: a value does not fit its column; nothing was appended (:meth:`unfit` says which row it is).
+            Rejected: a value does not fit its column; nothing was appended (:meth:`unfit_rows` finds the row).
         """
-        with catalog_errors(f"append to {table}"), self._turns.at(table):
+        with catalog_errors(f"append to {table}"), self._locks.lock(table):
             target = self._catalog.load_table((self._namespace, table))
-            landed = offsets_of(target)
-            fresh = self._unknown(target, table, not_landed(rows, landed.get(source, {})))
-            if not fresh:
-                return Landed()
-            data = arrow_of(target, [row for _, row in fresh])
-            landed[source] = furthest(landed.get(source, {}), offsets)
-            self._commit(target, table, data, summary_of(landed))
-        self._remember(table, {row[SPECS[table].id_column]: version_of(row) for _, row in fresh})
-        return landed_in(target, len(fresh))
+            landed = read_offsets(target)
+            new_rows = self._new_rows(target, table, rows_beyond(rows, landed.get(source, {})))
+            if not new_rows:
+                return CommitResult()
+            data = rows_to_arrow(target, [row for _, row in new_rows])
+            landed[source] = merge_offsets(landed.get(source, {}), offsets)
+            self._commit(target, table, data, offsets_to_summary(landed))
+        self._remember(table, {row[SPECS[table].id_column]: row_version(row) for _, row in new_rows})
+        return commit_result(target, len(new_rows))
 
     def _commit(self, target: Table, table: str, data: pa.Table, summary: dict[str, str]) -> None:
-        """Append; rows of these ids that are there already go with the same commit."""
+        """Append; the same commit deletes existing rows of these ids."""
         from pyiceberg.expressions import In
 
         column = SPECS[table].id_column
-        known = self._memory(target, table)
-        replaced = [each for each in data.column(column).to_pylist() if each in known]
+        recent = self._load_recent(target, table)
+        replaced = [row_id for row_id in data.column(column).to_pylist() if row_id in recent]
         with target.transaction() as commit:
-            there = ids_where(target, In(column, replaced), column) if replaced else []
-            if there:
-                summary = summary | renewed_in(data, column, there)
+            present = matching_ids(target, In(column, replaced), column) if replaced else []
+            if present:
+                summary = summary | renewals_to_summary(data, column, present)
                 commit.delete(In(column, replaced), snapshot_properties=summary)
             commit.append(data, snapshot_properties=summary)
 
-    def unfit(self, table: str, rows: Sequence[Placed]) -> list[Placed]:
-        """The rows that :meth:`append` would refuse, found one by one."""
+    def unfit_rows(self, table: str, rows: Sequence[PositionedRow]) -> list[PositionedRow]:
+        """The rows that :meth:`append` would reject, found one by one."""
         target = self.table(table)
         found = []
         for placed in rows:
             try:
-                arrow_of(target, [placed[1]])
+                rows_to_arrow(target, [placed[1]])
             except Rejected:
                 found.append(placed)
         return found
 
-    def expire_snapshots(self, now: datetime) -> Expired:
-        """Forget old snapshots of every table, and delete what only they needed."""
-        each = [expire(self.table(name), now) for name in SPECS]
-        return Expired(*(sum(getattr(one, field) for one in each) for field in ("snapshots", "files", "size")))
+    def expire_snapshots(self, now: datetime) -> ExpiryResult:
+        """Expire old snapshots of every table, and delete the files that only they needed."""
+        results = [expire_snapshots(self.table(name), now) for name in SPECS]
+        return ExpiryResult(
+            *(sum(getattr(result, field) for result in results) for field in ("snapshots", "files", "size"))
+        )
 
     def landed_offsets(self, table: str, source: str) -> dict[tuple[str, int], int]:
-        """How far the log is in a table: the next offset, by topic and topic partition."""
-        return offsets_of(self.table(table)).get(source, {})
+        """The next offset to land in a table, by topic and topic partition."""
+        return read_offsets(self.table(table)).get(source, {})
 
-    def remove(self, table: str, before: Mapping[str, int]) -> None:
+    def delete_before(self, table: str, before: Mapping[str, int]) -> None:
         """Delete rows by id (a retraction): those that lie on the log before the offset given with their id.
 
-        A retraction that is read again must not take what was made anew behind it. Rows that are not there do nothing.
+        A replayed retraction must not delete an artifact that was derived again after it. Unknown ids are ignored.
         """
         from pyiceberg.expressions import And, BooleanExpression, EqualTo, LessThan, Or
 
         if not before:
             return
         column = SPECS[table].id_column
-        each: list[BooleanExpression] = [
+        conditions: list[BooleanExpression] = [
             And(EqualTo(column, row_id), LessThan("log_offset", offset)) for row_id, offset in before.items()
         ]
-        rows = Or(*each) if len(each) > 1 else each[0]
-        with catalog_errors(f"take rows out of {table}"), self._turns.at(table):
+        row_filter = Or(*conditions) if len(conditions) > 1 else conditions[0]
+        with catalog_errors(f"delete rows of {table}"), self._locks.lock(table):
             target = self._catalog.load_table((self._namespace, table))
-            there = ids_where(target, rows, column)
-            if there:
-                target.delete(rows, snapshot_properties=summary_of(offsets_of(target)))
-        self._forget(table, there)
+            present = matching_ids(target, row_filter, column)
+            if present:
+                target.delete(row_filter, snapshot_properties=offsets_to_summary(read_offsets(target)))
+        self._forget(table, present)
 
-    def replace(self, table: str, replacement: Replacement) -> Replaced:
-        """Put rows of one hour in the place of others, in one commit (:mod:`mmplatform.land.lakehouse.replace`).
+    def replace(self, table: str, replacement: Replacement) -> ReplaceResult:
+        """Replace rows of one hour in one commit (:mod:`mmplatform.land.lakehouse.replace`).
 
         Raises:
             Rejected: a value does not fit its column; nothing was changed.
         """
-        with catalog_errors(f"replace rows of {table}"), self._turns.at(table):
+        with catalog_errors(f"replace rows of {table}"), self._locks.lock(table):
             return replace_rows(lambda: self._catalog.load_table((self._namespace, table)), table, replacement)
 
-    def restore(self, table: str, rows: Sequence[Placed]) -> int:
-        """Append old rows that are missing; returns how many. Raises Rejected (see ``restore``)."""
-        with catalog_errors(f"restore rows of {table}"), self._turns.at(table):
+    def restore(self, table: str, rows: Sequence[PositionedRow]) -> int:
+        """Append missing old rows; returns their number. Raises Rejected (see ``restore_rows``)."""
+        with catalog_errors(f"restore rows of {table}"), self._locks.lock(table):
             return restore_rows(self._catalog.load_table((self._namespace, table)), SPECS[table].id_column, rows)
 
     def scan(
@@ -240,56 +247,62 @@ class Lakehouse:
             table: its name.
             hour: event times of this hour only (its start, aware of UTC).
             since: event times from this moment on only (aware of UTC).
-            subject_id: one person only.
-            ids: these only.
-            conversations: rows of these only.
-            columns: these only; all by default.
+            subject_id: rows of this subject only.
+            ids: rows with these ids only.
+            conversations: rows of these conversations only.
+            columns: these columns only; all by default.
         """
         from pyiceberg.expressions import And, EqualTo, GreaterThanOrEqual, In
 
         spec = SPECS[table]
         wanted = [name for name, _ in spec.columns] if columns is None else list(columns)
-        asked: list[Any] = []
+        conditions: list[Any] = []
         if hour is not None:
-            asked.append(within_hour(hour))
+            conditions.append(hour_filter(hour))
         if since is not None:
-            asked.append(GreaterThanOrEqual("event_time", since.isoformat()))
+            conditions.append(GreaterThanOrEqual("event_time", since.isoformat()))
         if subject_id is not None:
-            asked.append(EqualTo("subject_id", subject_id))
+            conditions.append(EqualTo("subject_id", subject_id))
         if ids is not None:
-            asked.append(In(spec.id_column, list(ids)))
+            conditions.append(In(spec.id_column, list(ids)))
         if conversations is not None:
-            asked.append(In("conversation_id", list(conversations)))
-        how: dict[str, Any] = {"row_filter": And(*asked) if len(asked) > 1 else asked[0]} if asked else {}
+            conditions.append(In("conversation_id", list(conversations)))
+        scan_options: dict[str, Any] = (
+            {"row_filter": And(*conditions) if len(conditions) > 1 else conditions[0]} if conditions else {}
+        )
         needed = tuple(dict.fromkeys((*wanted, spec.id_column, "log_offset")))
         with catalog_errors(f"read {table}"):
-            found = self._catalog.load_table((self._namespace, table)).scan(selected_fields=needed, **how).to_arrow()
-        return one_each(found, spec.id_column).select(wanted)
+            found = (
+                self._catalog.load_table((self._namespace, table))
+                .scan(selected_fields=needed, **scan_options)
+                .to_arrow()
+            )
+        return latest_row_per_id(found, spec.id_column).select(wanted)
 
-    def _unknown(self, target: Table, table: str, rows: Iterable[Placed]) -> list[Placed]:
-        """Rows whose id is neither in the table, as far as we remember, nor twice in the batch: the last one counts."""
+    def _new_rows(self, target: Table, table: str, rows: Iterable[PositionedRow]) -> list[PositionedRow]:
+        """Rows that are not in the table, as far as remembered; of several with one id in the batch the last one."""
         column = SPECS[table].id_column
-        recent = self._memory(target, table)
+        recent = self._load_recent(target, table)
         latest = {row[column]: (position, row) for position, row in rows}
-        return [placed for row_id, placed in latest.items() if recent.get(row_id) != version_of(placed[1])]
+        return [placed for row_id, placed in latest.items() if recent.get(row_id) != row_version(placed[1])]
 
-    def _memory(self, target: Table, table: str) -> OrderedDict[str, bytes]:
+    def _load_recent(self, target: Table, table: str) -> OrderedDict[str, bytes]:
         with self._lock:
-            # What a reprocessing run replaced in another process is not as we remember it.
-            if table not in self._recent or replaced_since(target, self._seen.get(table)):
-                self._recent[table] = newest_ids(target, SPECS[table].id_column, self._remembered)
-            self._seen[table] = target.metadata.current_snapshot_id
-            return self._recent[table]
+            # After a replacement by a reprocessing run in another process the memory is stale.
+            if table not in self._recent_versions or replaced_since(target, self._seen_snapshots.get(table)):
+                self._recent_versions[table] = newest_versions(target, SPECS[table].id_column, self._max_remembered_ids)
+            self._seen_snapshots[table] = target.metadata.current_snapshot_id
+            return self._recent_versions[table]
 
     def _remember(self, table: str, versions: Mapping[str, bytes]) -> None:
         with self._lock:
-            recent = self._recent[table]
+            recent = self._recent_versions[table]
             recent.update(versions)
-            while len(recent) > self._remembered:
+            while len(recent) > self._max_remembered_ids:
                 recent.popitem(last=False)
 
     def _forget(self, table: str, ids: Iterable[str]) -> None:
-        """What was taken back may be made again."""
+        """Forget retracted ids: they may be derived again."""
         with self._lock:
-            for each in ids:
-                self._recent.get(table, OrderedDict()).pop(each, None)
+            for row_id in ids:
+                self._recent_versions.get(table, OrderedDict()).pop(row_id, None)

@@ -1,7 +1,7 @@
-"""Turns at the tables of a lakehouse: a courtesy between its writers on one machine, which nothing depends on.
+"""Locks on the tables of a lakehouse: they save retries between writers of one machine; no guarantee depends on them.
 
-Iceberg's commits are safe without: the quicker one wins, the other tries again. So whoever is suspended inside a turn,
-by a debugger say, holds nobody up for good.
+Iceberg's commits are safe without: the faster one wins, the other tries again. So a writer that is suspended while it
+holds a lock, by a debugger say, does not block the others for good.
 """
 
 from __future__ import annotations
@@ -13,26 +13,26 @@ from typing import Final
 
 import structlog
 
-from mmplatform.land.file_lock import Held, held
+from mmplatform.land.file_lock import LockTimeout, file_lock
 
 _log = structlog.get_logger(__name__)
-_AT_MOST_S: Final = 60.0
-"""For so long a run may try to replace an hour; an archiver that waits longer falls behind for nothing."""
+_TIMEOUT_S: Final = 60.0
+"""A run retries to replace an hour for as long; an archiver that waits longer only falls behind."""
 
 
-class TableTurns:
-    """One lock file for each table; ``folder=None``: nobody waits."""
+class TableLocks:
+    """One lock file for each table; ``folder=None``: no locks."""
 
-    def __init__(self, folder: Path | None, *, at_most_s: float = _AT_MOST_S) -> None:
+    def __init__(self, folder: Path | None, *, timeout_s: float = _TIMEOUT_S) -> None:
         self._folder = folder
-        self._at_most_s = at_most_s
-        self._given_up: set[str] = set()
+        self._timeout_s = timeout_s
+        self._timed_out: set[str] = set()
 
     @contextmanager
-    def at(self, table: str) -> Iterator[None]:
-        """Until the end of the block no other one writes the table, unless somebody did not let go of it in time.
+    def lock(self, table: str) -> Iterator[None]:
+        """Hold the table's lock until the end of the block; after a timeout the block runs without it.
 
-        Whoever was waited for in vain is not waited for again until the lock was free once.
+        After a timeout there is no further wait for this table until its lock was free once.
 
         Raises:
             Unavailable: the lock's file cannot be opened or locked.
@@ -41,12 +41,13 @@ class TableTurns:
             yield
             return
         path = self._folder / f"{table}.lock"
-        with ExitStack() as turn:
+        with ExitStack() as stack:
             try:
-                turn.enter_context(held(path, at_most_s=0.0 if table in self._given_up else self._at_most_s))
-                self._given_up.discard(table)
-            except Held:
-                if table not in self._given_up:
-                    _log.warning("somebody does not let go of a table: written without a turn", lock=str(path))
-                self._given_up.add(table)
+                timeout_s = 0.0 if table in self._timed_out else self._timeout_s
+                stack.enter_context(file_lock(path, timeout_s=timeout_s))
+                self._timed_out.discard(table)
+            except LockTimeout:
+                if table not in self._timed_out:
+                    _log.warning("the lock of a table is not released: written without it", lock=str(path))
+                self._timed_out.add(table)
             yield

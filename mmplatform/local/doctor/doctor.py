@@ -19,7 +19,7 @@ from mmplatform.errors import Misconfigured, PlatformError
 from mmplatform.events import utc_now
 from mmplatform.kafka.connection import client_config
 from mmplatform.land.blobs.open import open_blobs
-from mmplatform.land.lakehouse.catalog import properties
+from mmplatform.land.lakehouse.catalog import catalog_properties
 from mmplatform.local import run_file
 from mmplatform.local.doctor import idle_derivers
 from mmplatform.local.doctor.cgroups import memory_left
@@ -184,7 +184,7 @@ def _stores(settings: Settings) -> list[Finding]:
     """What the settings name is of a kind that we know, before a worker finds out; nothing is contacted."""
     checks: dict[str, Callable[[Settings], object]] = {
         "blobs": open_blobs,
-        "catalog": properties,
+        "catalog": catalog_properties,
         "kafka": client_config,
         "caption_model": _caption_model,
     }

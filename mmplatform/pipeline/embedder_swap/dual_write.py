@@ -1,20 +1,19 @@
-"""The index as its writers see it while embedders are swapped: what is landed lands in every space that is in use.
+"""Dual-write index: writes each passage to the collections of every active embedder.
 
-The indexer and reprocessing runs write through here. Where one space serves and nothing is beside it, this costs two
-questions to Chroma (0.7 ms each) for each batch and loads no model: passages come with the vectors of their own
-embedder. A vector of another space than the passage's own is made here, by a model that is loaded when the first one
-is needed.
+The indexer and reprocessing runs write through here. With one serving space alone, this costs two requests to Chroma
+(0.7 ms each) for each batch and loads no model: passages come with the vectors of their own embedder. A vector of
+another space is computed here, by a model that is loaded when the first one is needed.
 
-1. Read the revision, so that nothing is written to a space that was retired.
-2. Write to its spaces, the serving one first. A model may run before the other one is written, and a passage be taken
-   back in that time: what the serving space does not have any more is not left in the other.
+1. Read the revision, so that nothing is written to a retired space.
+2. Write to its spaces, the serving one first. A model may run before the secondary is written, and a passage may be
+   retracted in that time: a passage that the serving space no longer has is not left in the secondary.
 3. Read the revision again; when it is another one, write by that too.
 
-A passage whose vector has another length than its embedder makes is refused before anything is written: in an empty
-collection Chroma would take it, and from then on refuse every vector that is right.
+A vector of another length than its embedder makes is refused before anything is written: Chroma would accept it in an
+empty collection, and refuse every correct vector from then on.
 
-So whoever publishes a candidate knows: what was acknowledged before is in the serving space, and what is acknowledged
-later is in the candidate as well, or the revision says that it lacks something. No clock and no waiting is in it.
+A publisher of a candidate can rely on this: passages acknowledged earlier are in the serving space; passages
+acknowledged later are in the candidate as well, or the revision is flagged as lacking. No clock or wait is involved.
 """
 
 from __future__ import annotations
@@ -26,24 +25,24 @@ from typing import Protocol
 import structlog
 
 from mmplatform.artifacts import Passage, pack_vector
-from mmplatform.buckets import bucket_of
+from mmplatform.buckets import bucket_name
 from mmplatform.derive.passages import embed
 from mmplatform.errors import Rejected, Unavailable
-from mmplatform.land.index.embedder_registry import Space, Spaces
+from mmplatform.land.index.embedder_registry import EmbedderRevision, Space
 from mmplatform.land.index.store import UPSERT_ROWS
 from mmplatform.ports import Embedder, Memo
 
 _log = structlog.get_logger(__name__)
 
 
-class Index(Protocol):
-    """What is written to."""
+class DualWriteTarget(Protocol):
+    """The index below: one collection for each space and bucket."""
 
     def upsert(self, passages: Sequence[Passage], indexed_at: datetime) -> None:
         """Make findable. Raises Rejected, Unavailable."""
 
     def get(self, embedder: str, bucket: str, ids: Sequence[str]) -> Mapping[str, object]:
-        """Those of the ids that one space has, by id. Raises Unavailable."""
+        """The rows of one space that exist, by id. Raises Unavailable."""
 
     def delete(
         self,
@@ -53,174 +52,178 @@ class Index(Protocol):
         bucket: str | None = None,
         embedder: str | None = None,
     ) -> None:
-        """Take out. Raises Unavailable."""
+        """Delete. Raises Unavailable."""
 
 
-class Log(Protocol):
-    """Which spaces are in use."""
+class RevisionLog(Protocol):
+    """The revisions of the active spaces."""
 
-    def read(self) -> Spaces | None:
+    def latest(self) -> EmbedderRevision | None:
         """The newest revision."""
 
-    def lack(self, before: Spaces) -> None:
-        """Say that the space beside the serving one misses something."""
+    def flag_lacking(self, base: EmbedderRevision) -> None:
+        """Record that the secondary space misses passages."""
 
 
-class InStep:
-    """Writes passages to every space in use. For one thread.
+class DualWriteIndex:
+    """Writes passages to every active space. For one thread.
 
     Args:
         index: the store.
-        log: says which spaces are in use; without a revision each passage goes into its embedder's own.
-        open_space: loads a model; Misconfigured where it is not there.
-        memo: opens what remembers vectors.
-        length_of: how many parts a space's vectors have, asked with a number that was seen; ``None`` where its model is
-            not here, and then the index alone decides.
+        registry: gives the active spaces; without a revision each passage goes into its own embedder's space.
+        open_embedder: loads a model; Misconfigured where it is missing.
+        open_memo: opens the memo of vectors.
+        vector_length: the dimensions of a space's vectors, given an observed length; ``None`` where its model is not on
+            this machine, and then the index alone decides.
     """
 
     def __init__(
         self,
-        index: Index,
-        log: Log,
-        open_space: Callable[[Space], Embedder],
-        memo: Callable[[], Memo],
-        length_of: Callable[[Space, int], int | None] = lambda _space, _seen: None,
+        index: DualWriteTarget,
+        registry: RevisionLog,
+        open_embedder: Callable[[Space], Embedder],
+        open_memo: Callable[[], Memo],
+        vector_length: Callable[[Space, int], int | None] = lambda _space, _observed: None,
     ) -> None:
         self._index = index
-        self._log = log
-        self._open_space = open_space
-        self._open_memo = memo
-        self._length_of = length_of
-        self._lengths: dict[str, int | None] = {}
+        self._registry = registry
+        self._open_embedder = open_embedder
+        self._open_memo = open_memo
+        self._vector_length = vector_length
+        self._vector_lengths: dict[str, int | None] = {}
         self._memo: Memo | None = None
-        self._models: dict[str, Embedder] = {}
-        self._told = 0
+        self._embedders: dict[str, Embedder] = {}
+        self._logged_revision = 0
 
-    def spaces(self) -> Spaces | None:
-        """The newest revision. Raises Unavailable."""
-        known = self._log.read()
-        active = {space.name for space in known.active} if known else set[str]()
-        self._models = {name: model for name, model in self._models.items() if name in active}
-        return known
+    def latest_revision(self) -> EmbedderRevision | None:
+        """The newest revision; models of inactive spaces are dropped. Raises Unavailable."""
+        revision = self._registry.latest()
+        active = {space.name for space in revision.active} if revision else set[str]()
+        self._embedders = {name: model for name, model in self._embedders.items() if name in active}
+        return revision
 
     def upsert(self, passages: Sequence[Passage], indexed_at: datetime) -> None:
-        """Make findable in every space in use.
+        """Make findable in every active space.
 
-        A space beside the serving one never holds the serving one up: what it could not take is logged and written
-        into the revision.
+        The secondary space never blocks the serving one: a failed write to it is logged and flagged in the revision.
 
         Raises:
             Unavailable: the index does not answer.
-            Rejected: a vector is not of its embedder's length, or the serving space does not take a row.
-            Misconfigured: the serving space's model is needed and not there.
+            Rejected: a vector is not of its embedder's length, or the serving space refuses a row.
+            Misconfigured: the serving space's model is needed and missing.
         """
         # 1.
-        known = self.spaces()
-        self._check_vectors(known, passages)
+        revision = self.latest_revision()
+        self._check_vectors(revision, passages)
         while True:
             # 2.
-            self._write(known, passages, indexed_at)
+            self._write(revision, passages, indexed_at)
             # 3.
-            now = self.spaces()
-            if (now and now.revision) == (known and known.revision):
+            newer = self.latest_revision()
+            if (newer and newer.revision) == (revision and revision.revision):
                 return
-            known = now
+            revision = newer
 
-    def _check_vectors(self, known: Spaces | None, passages: Sequence[Passage]) -> None:
-        """Raise Rejected for a vector that its embedder did not make: of another length, or without a direction."""
-        if not all(each.vector.any() for each in passages):
+    def _check_vectors(self, revision: EmbedderRevision | None, passages: Sequence[Passage]) -> None:
+        """Raise Rejected for a vector that its embedder cannot have made: of another length, or all zeros."""
+        if not all(passage.vector.any() for passage in passages):
             raise Rejected("a vector of zeros, to which nothing is near")
-        for space in known.active if known else ():
-            for length in {len(each.vector) for each in passages if each.embedder == space.name}:
-                if space.name not in self._lengths:
-                    self._lengths[space.name] = self._length_of(space, length)
-                right = self._lengths[space.name]
-                if right not in {None, length}:
-                    raise Rejected(f"a vector of {length} parts, where {space.name} makes {right}")
+        for space in revision.active if revision else ():
+            for length in {len(passage.vector) for passage in passages if passage.embedder == space.name}:
+                if space.name not in self._vector_lengths:
+                    self._vector_lengths[space.name] = self._vector_length(space, length)
+                expected = self._vector_lengths[space.name]
+                if expected not in {None, length}:
+                    raise Rejected(f"a vector of {length} parts, where {space.name} makes {expected}")
 
     def delete(self, ids: Sequence[str], *, subject_id: str | None = None) -> None:
-        """Take passages out of every space, the serving one first, as :meth:`upsert` writes. Raises Unavailable.
+        """Delete passages from every space, the serving one first, as :meth:`upsert` writes. Raises Unavailable.
 
-        Whoever copies a row from the serving space to another meanwhile either sees it gone, or has the copy taken out
-        behind it.
+        A copy from the serving space that runs meanwhile either misses the row, or has its copy deleted afterwards.
         """
-        known = self.spaces()
+        revision = self.latest_revision()
         while True:
-            if known is not None and known.beside is not None:
-                self._index.delete(ids, subject_id=subject_id, embedder=known.serving.name)
+            if revision is not None and revision.secondary is not None:
+                self._index.delete(ids, subject_id=subject_id, embedder=revision.serving.name)
             self._index.delete(ids, subject_id=subject_id)
-            now = self.spaces()
-            if (now and now.revision) == (known and known.revision):
+            newer = self.latest_revision()
+            if (newer and newer.revision) == (revision and revision.revision):
                 return
-            known = now
+            revision = newer
 
-    def _write(self, known: Spaces | None, passages: Sequence[Passage], indexed_at: datetime) -> None:
-        if known is None:
+    def _write(self, revision: EmbedderRevision | None, passages: Sequence[Passage], indexed_at: datetime) -> None:
+        if revision is None:
             self._index.upsert(passages, indexed_at)
             return
-        self._index.upsert(self._within(known.serving, passages), indexed_at)
-        if known.beside is None:
+        self._index.upsert(self._embed_for(revision.serving, passages), indexed_at)
+        if revision.secondary is None:
             return
         try:
-            made = self._within(known.beside, passages)
-            for start in range(0, len(made), UPSERT_ROWS):
-                self._follow(known, known.beside, made[start : start + UPSERT_ROWS], indexed_at)
+            rows = self._embed_for(revision.secondary, passages)
+            for start in range(0, len(rows), UPSERT_ROWS):
+                self._write_secondary(revision, revision.secondary, rows[start : start + UPSERT_ROWS], indexed_at)
         except Unavailable:
             raise
-        except Exception as error:  # noqa: BLE001 - whatever ails the other model, what is searched goes on
-            if self._told != known.revision:
-                _log.error("not indexed for the embedder beside", space=known.beside.name, error=type(error).__name__)
-            self._told = known.revision
-            self._log.lack(known)
+        except Exception as error:  # noqa: BLE001 - whatever fails in the secondary's model, search goes on
+            if self._logged_revision != revision.revision:
+                _log.error(
+                    "not indexed for the secondary embedder", space=revision.secondary.name, error=type(error).__name__
+                )
+            self._logged_revision = revision.revision
+            self._registry.flag_lacking(revision)
 
-    def _follow(self, known: Spaces, beside: Space, rows: Sequence[Passage], indexed_at: datetime) -> None:
-        """Write rows to the space beside, but for those that were taken out of the serving one since they were written.
+    def _write_secondary(
+        self, revision: EmbedderRevision, secondary: Space, rows: Sequence[Passage], indexed_at: datetime
+    ) -> None:
+        """Write rows to the secondary space, except those deleted from the serving one since they were written.
 
-        Looked at on both sides of the write: whoever takes a passage back does it in the serving space first. The first
-        look leaves no more than the write itself for an end of this process to fall into.
+        Checked before and after the write: a retraction deletes from the serving space first. The first check leaves
+        only the write itself as the window in which the end of this process does damage.
         """
-        gone = {each for ids in self._gone(known, rows).values() for each in ids}
-        rows = [row for row in rows if row.artifact_id not in gone]
+        missing = {row_id for ids in self._missing_ids(revision, rows).values() for row_id in ids}
+        rows = [row for row in rows if row.artifact_id not in missing]
         try:
             self._index.upsert(rows, indexed_at)
-        finally:  # what was refused may have been written in part
-            for bucket, ids in self._gone(known, rows).items():
-                self._index.delete(ids, bucket=bucket, embedder=beside.name)
-                if self._index.get(known.serving.name, bucket, ids):
-                    # Somebody landed it anew at this very time, and it may be his row that we took out.
-                    self._log.lack(known)
+        finally:  # a refused batch may have been written in part
+            for bucket, ids in self._missing_ids(revision, rows).items():
+                self._index.delete(ids, bucket=bucket, embedder=secondary.name)
+                if self._index.get(revision.serving.name, bucket, ids):
+                    # Another writer landed it again at this very time, and its row may be the one deleted here.
+                    self._registry.flag_lacking(revision)
 
-    def _gone(self, known: Spaces, rows: Sequence[Passage]) -> dict[str, list[str]]:
-        """Of the rows the ids that the serving space does not have, by bucket."""
+    def _missing_ids(self, revision: EmbedderRevision, rows: Sequence[Passage]) -> dict[str, list[str]]:
+        """Ids of the rows that the serving space does not have, by bucket."""
         buckets: dict[str, list[str]] = {}
         for row in rows:
-            buckets.setdefault(bucket_of(row.subject_id), []).append(row.artifact_id)
-        gone = {}
+            buckets.setdefault(bucket_name(row.subject_id), []).append(row.artifact_id)
+        missing = {}
         for bucket, ids in buckets.items():
-            there = self._index.get(known.serving.name, bucket, ids)
-            if missing := [each for each in ids if each not in there]:
-                gone[bucket] = missing
-        return gone
+            present = self._index.get(revision.serving.name, bucket, ids)
+            if absent := [row_id for row_id in ids if row_id not in present]:
+                missing[bucket] = absent
+        return missing
 
-    def _within(self, space: Space, passages: Sequence[Passage]) -> list[Passage]:
-        """The passages with that space's vectors."""
-        others = [each for each in passages if each.embedder != space.name]
+    def _embed_for(self, space: Space, passages: Sequence[Passage]) -> list[Passage]:
+        """The passages with the vectors of that space."""
+        others = [passage for passage in passages if passage.embedder != space.name]
         if not others:
             return list(passages)
-        found = embed([each.text for each in others], self._model(space), self._remembered())
-        made = {
-            id(each): each.model_copy(update={"embedder": space.name, "vector_f32": pack_vector(one.vector)})
-            for each, one in zip(others, found, strict=True)
+        embeddings = embed([passage.text for passage in others], self._embedder(space), self._opened_memo())
+        embedded = {
+            id(passage): passage.model_copy(
+                update={"embedder": space.name, "vector_f32": pack_vector(embedding.vector)}
+            )
+            for passage, embedding in zip(others, embeddings, strict=True)
         }
-        return [made.get(id(each), each) for each in passages]
+        return [embedded.get(id(passage), passage) for passage in passages]
 
-    def _model(self, space: Space) -> Embedder:
-        if space.name not in self._models:
-            _log.info("loads an embedder beside the one that derives", space=space.name)
-            self._models[space.name] = self._open_space(space)
-        return self._models[space.name]
+    def _embedder(self, space: Space) -> Embedder:
+        if space.name not in self._embedders:
+            _log.info("loads a second embedder", space=space.name)
+            self._embedders[space.name] = self._open_embedder(space)
+        return self._embedders[space.name]
 
-    def _remembered(self) -> Memo:
+    def _opened_memo(self) -> Memo:
         if self._memo is None:
             self._memo = self._open_memo()
         return self._memo

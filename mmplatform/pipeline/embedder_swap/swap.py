@@ -1,7 +1,8 @@
-"""A new embedder in the place of the old one, without an hour in which a search finds less: built beside it, swapped.
+"""Embedder swap: builds a candidate's collections while the serving ones are searched, then exchanges the two.
 
-``mmplatform embedder`` and Dagster's job ``swap_embedder`` come here. Each change of who serves is one revision of
-:class:`~mmplatform.land.index.embedder_registry.SpaceLog`; all that is before it can stop anywhere and be run again.
+``mmplatform embedder`` and Dagster's job ``swap_embedder`` call this. Each change of the serving embedder is one
+revision of :class:`~mmplatform.land.index.embedder_registry.EmbedderRegistry`; the work before it can stop anywhere and
+run again.
 
 Why a swap loses nothing, and neither does a rollback: docs/adr/0007-embedders-are-swapped.md.
 """
@@ -19,245 +20,259 @@ import structlog
 from mmplatform.buckets import BUCKET_NAMES
 from mmplatform.derive.passages import space_name
 from mmplatform.errors import Conflict, Rejected, Unavailable
-from mmplatform.land.index.embedder_registry import Space, SpaceLog, Spaces
+from mmplatform.land.index.embedder_registry import EmbedderRegistry, EmbedderRevision, Space
 from mmplatform.land.index.store import ChromaIndex
-from mmplatform.pipeline.embedder_swap.copy import Copied, Copier
+from mmplatform.pipeline.embedder_swap.copy import CopyResult, IndexCopier
 from mmplatform.ports import Embedder, Memo
 
 _log = structlog.get_logger(__name__)
-_ROUNDS: Final = 3
-_SWAPPED: Final = "somebody else has swapped meanwhile: see `mmplatform embedder status`"
-GRACE_S: Final = 5.0
-"""Between the revision that retires a space and the end of its collections: a search may be under way in them."""
+_MAX_ATTEMPTS: Final = 3
+_SWAPPED_MEANWHILE: Final = "another process has swapped meanwhile: see `mmplatform embedder status`"
+RETIRE_GRACE_S: Final = 5.0
+"""Between the revision that retires a space and the deletion of its collections: a search may be running in them."""
 
-Progress = Callable[[str, int, int], None]
-"""Called with a bucket, its passages that are compared, and all of them."""
+SwapProgressCallback = Callable[[str, int, int], None]
+"""Called with a bucket, its compared passages, and their total."""
 
-Steps = Generator[tuple[str, Copied], None, Spaces]
-"""Each bucket that is equal, and at the end the revision from which on it is kept so."""
+BuildSteps = Generator[tuple[str, CopyResult], None, EmbedderRevision]
+"""Each bucket that is equal; returns the revision from which on it is kept equal."""
 
-Built = Callable[[str, Copied], None]
-"""Called when a bucket is equal, with what that took."""
-
-
-def _quiet(bucket: str, done: int, of: int) -> None:
-    """Tell nobody."""
+BucketCallback = Callable[[str, CopyResult], None]
+"""Called when a bucket is equal, with the result of its copy."""
 
 
-def _unseen(bucket: str, copied: Copied) -> None:
-    """Tell nobody."""
+def _ignore_progress(bucket: str, done: int, total: int) -> None:
+    """Report nothing."""
+
+
+def _ignore_bucket(bucket: str, copied: CopyResult) -> None:
+    """Report nothing."""
 
 
 @dataclass(frozen=True, slots=True)
-class Swapping:
-    """What a swap works with.
+class EmbedderSwap:
+    """Builds, swaps, rolls back and retires embedders.
 
     Attributes:
-        default: serves where nothing was ever written down: the settings' embedder.
-        open_space: loads a model; Misconfigured where it is not there, or is another version.
+        default: serves where no revision is recorded: the settings' embedder.
+        open_embedder: loads a model; Misconfigured where it is missing, or is another version.
     """
 
     index: ChromaIndex
-    log: SpaceLog
+    registry: EmbedderRegistry
     default: Space
-    open_space: Callable[[Space], Embedder]
+    open_embedder: Callable[[Space], Embedder]
     memo: Memo
 
-    def known(self) -> Spaces | None:
-        """Who serves; ``None`` where nobody has written it down. Raises Unavailable."""
-        return self.log.read()
+    def latest(self) -> EmbedderRevision | None:
+        """The newest revision; ``None`` where none is recorded. Raises Unavailable."""
+        return self.registry.latest()
 
-    def state(self) -> Spaces:
-        """Who serves; where nobody has written it down, that is the default from now on.
+    def ensure_serving(self) -> EmbedderRevision:
+        """The newest revision; where none is recorded, one in which the default serves.
 
         Raises:
-            Misconfigured: nobody has, and the index holds passages of others only.
+            Misconfigured: none is recorded, and the index holds passages of other embedders only.
             Unavailable: the index does not answer.
         """
-        return self.log.adopt(self.default)
+        return self.registry.ensure_serving(self.default)
 
-    def building(self, wanted: Space, *, swap: bool = True, progress: Progress = _quiet) -> Steps:
-        """Fill the collections of a candidate beside the serving ones, and let it serve when all are equal.
+    def build_steps(
+        self, wanted: Space, *, swap: bool = True, progress: SwapProgressCallback = _ignore_progress
+    ) -> BuildSteps:
+        """Fill the collections of a candidate, and let it serve when all are equal to the serving ones.
 
-        Yields each bucket that is equal, with what that took. Run again, it goes on where it was. Without ``swap`` the
+        Yields each bucket that is equal, with the result of its copy. A second run resumes. Without ``swap`` the
         candidate is kept in step until :meth:`swap`.
 
         Raises:
-            Rejected: it serves already, or is being deleted, or another one is beside the serving one. Nothing was
-                touched.
-            Misconfigured: its model is not there. Nothing was touched.
-            Unavailable: a store does not answer, or an indexer cannot embed for it; the serving one is as it was.
+            Rejected: it serves already, or is being deleted, or there is another secondary. Nothing was changed.
+            Misconfigured: its model is missing. Nothing was changed.
+            Unavailable: a store does not answer, or an indexer cannot embed for it; the serving one is unchanged.
         """
-        state = self.state()
-        _may_be_built(state, wanted)
-        embedder = self.open_space(wanted)
-        if state.candidate is None:
-            state = self.log.change(state, serving=state.serving, candidate=wanted)
-            _log.info("embedder is built beside", serving=state.serving.name, candidate=wanted.name)
-        state = yield from self._in_step(state, embedder, progress)
+        revision = self.ensure_serving()
+        _check_buildable(revision, wanted)
+        embedder = self.open_embedder(wanted)
+        if revision.candidate is None:
+            revision = self.registry.change_spaces(revision, serving=revision.serving, candidate=wanted)
+            _log.info("embedder build started", serving=revision.serving.name, candidate=wanted.name)
+        revision = yield from self._sync_steps(revision, embedder, progress)
         if swap:
-            self._let_serve(state, embedder)
-        return state
+            self._promote(revision, embedder)
+        return revision
 
-    def build(self, wanted: Space, *, swap: bool = True, progress: Progress = _quiet, built: Built = _unseen) -> Copied:
-        """All of :meth:`building` at once."""
-        done = Copied()
-        for bucket, copied in self.building(wanted, swap=swap, progress=progress):
-            built(bucket, copied)
-            done += copied
-        return done
+    def build(
+        self,
+        wanted: Space,
+        *,
+        swap: bool = True,
+        progress: SwapProgressCallback = _ignore_progress,
+        on_bucket: BucketCallback = _ignore_bucket,
+    ) -> CopyResult:
+        """Run :meth:`build_steps` to its end."""
+        result = CopyResult()
+        for bucket, copied in self.build_steps(wanted, swap=swap, progress=progress):
+            on_bucket(bucket, copied)
+            result += copied
+        return result
 
-    def swap(self, *, progress: Progress = _quiet) -> Spaces:
+    def swap(self, *, progress: SwapProgressCallback = _ignore_progress) -> EmbedderRevision:
         """Let the candidate serve, once all of its buckets are equal to the serving ones.
 
         Raises:
             Rejected: there is no candidate.
-            Misconfigured: its model is not there.
-            Unavailable: as :meth:`building`.
+            Misconfigured: its model is missing.
+            Unavailable: as :meth:`build_steps`.
         """
-        state = self.known()
-        if state is None or state.candidate is None:
-            raise Rejected("no candidate is there: `mmplatform embedder build NAME` makes one")
-        embedder = self.open_space(state.candidate)
-        return self._let_serve(self._now_in_step(state, embedder, progress), embedder)
+        revision = self.latest()
+        if revision is None or revision.candidate is None:
+            raise Rejected("there is no candidate: `mmplatform embedder build NAME` builds one")
+        embedder = self.open_embedder(revision.candidate)
+        return self._promote(self._sync(revision, embedder, progress), embedder)
 
-    def roll_back(self, *, progress: Progress = _quiet) -> Spaces:
-        """Let the previous one serve again, at once; only when an indexer could not keep it in step, copy that first.
+    def roll_back(self, *, progress: SwapProgressCallback = _ignore_progress) -> EmbedderRevision:
+        """Let the previous embedder serve again; where an indexer could not keep it in step, copy the difference first.
 
-        A copy that was interrupted is made anew by the next one.
+        After an interrupted copy the next rollback copies again.
 
         Raises:
             Rejected: there is no previous one.
-            Misconfigured: its model is not there any more.
+            Misconfigured: its model is missing.
             Unavailable: as :meth:`build`.
         """
-        state = self.known()
-        if state is None or state.previous is None:
+        revision = self.latest()
+        if revision is None or revision.previous is None:
             raise Rejected("no embedder served before this one: there is nothing to roll back to")
-        embedder = self.open_space(state.previous)
-        if state.lacking or state.copying:
-            state = self._now_in_step(state, embedder, progress)
-        return self._let_serve(state, embedder)
+        embedder = self.open_embedder(revision.previous)
+        if revision.lacking or revision.copying:
+            revision = self._sync(revision, embedder, progress)
+        return self._promote(revision, embedder)
 
-    def retire(self, *, candidate: bool = False, grace_s: float = GRACE_S) -> list[str]:
-        """Give up the previous one, or the candidate, and delete the collections of all that are not in use.
+    def retire(self, *, candidate: bool = False, grace_s: float = RETIRE_GRACE_S) -> list[str]:
+        """Give up the previous embedder, or the candidate, and delete the collections of all inactive spaces.
 
-        None of them can be built before all of this is done. One that died half-way is finished by the next.
+        None of them can be built before the deletion is complete. The next run finishes an interrupted one.
 
         Returns:
-            Whose collections were deleted.
+            The spaces whose collections were deleted.
 
         Raises:
-            Rejected: there is none, nor anything left behind.
-            Conflict: somebody else changes who serves.
+            Rejected: there is none, nor an unused space.
+            Conflict: another process changes the revision.
             Unavailable: the index does not answer; run it again.
         """
-        state, kind = self.known(), "candidate" if candidate else "previous embedder"
-        if state is None:
+        revision, kind = self.latest(), "candidate" if candidate else "previous embedder"
+        if revision is None:
             raise Rejected(f"there is no {kind} to retire")
-        which = state.candidate if candidate else state.previous
-        left = self.left_behind(state)
-        if which is None and not left:
+        which = revision.candidate if candidate else revision.previous
+        unused = self.unused_spaces(revision)
+        if which is None and not unused:
             raise Rejected(f"there is no {kind} to retire")
         if which is None:
-            state = self.log.mark(state, retiring=tuple(left))
+            revision = self.registry.change_flags(revision, retiring=tuple(unused))
         else:
-            state = self.log.change(state, serving=state.serving, retiring=tuple(sorted({*left, which.name})))
+            revision = self.registry.change_spaces(
+                revision, serving=revision.serving, retiring=tuple(sorted({*unused, which.name}))
+            )
         time.sleep(grace_s)
-        dropped = [name for name in state.retiring if self._dropped(name)]
-        self._retired(state.retiring)
+        dropped = [name for name in revision.retiring if self._drop(name)]
+        self._clear_retiring(revision.retiring)
         return dropped
 
-    def _dropped(self, name: str) -> bool:
-        """Delete the collections of a space that nobody uses, by what is written now."""
-        state = self.known()
-        if state is None or name not in state.retiring or name in {space.name for space in state.active}:
-            return False  # another retire was quicker, and it may have been built anew since
-        self.index.drop(name)
+    def _drop(self, name: str) -> bool:
+        """Delete the collections of a space that is not in use by the newest revision."""
+        revision = self.latest()
+        if revision is None or name not in revision.retiring or name in {space.name for space in revision.active}:
+            return False  # another retire was faster, and the space may have been built again since
+        self.index.drop_embedder(name)
         _log.info("embedder retired", space=name)
         return True
 
-    def _retired(self, names: tuple[str, ...]) -> None:
+    def _clear_retiring(self, names: tuple[str, ...]) -> None:
         """Let them be built again."""
-        for _ in range(_ROUNDS):
-            if (state := self.known()) is None:
+        for _ in range(_MAX_ATTEMPTS):
+            if (revision := self.latest()) is None:
                 return
             try:
-                self.log.mark(state, retiring=tuple(name for name in state.retiring if name not in names))
+                self.registry.change_flags(
+                    revision, retiring=tuple(name for name in revision.retiring if name not in names)
+                )
             except Conflict:
                 continue
             return
-        raise Unavailable("others change all the while which embedder serves: run it again")
+        raise Unavailable("other processes keep changing which embedder serves: run it again")
 
-    def left_behind(self, state: Spaces) -> list[str]:
-        """Spaces that are not in use and have collections, or whose end has begun."""
-        return sorted({*self.index.embedders(), *state.retiring} - {space.name for space in state.active})
+    def unused_spaces(self, revision: EmbedderRevision) -> list[str]:
+        """Spaces that are not in use and have collections, or are being retired."""
+        return sorted({*self.index.embedders(), *revision.retiring} - {space.name for space in revision.active})
 
-    def _in_step(self, state: Spaces, embedder: Embedder, progress: Progress) -> Steps:
-        """Make the space beside equal to the serving one; returns the revision from which on it is kept so."""
-        if state.lacking:  # from here on: an indexer that cannot keep up says so again
-            state = self.log.mark(state, lacking=False, copying=True)
-        copier = Copier(self.index, state.serving.name, embedder, self.memo)
+    def _sync_steps(self, revision: EmbedderRevision, embedder: Embedder, progress: SwapProgressCallback) -> BuildSteps:
+        """Make the secondary space equal to the serving one; returns the revision from which on it is kept equal."""
+        if revision.lacking:  # cleared: an indexer that cannot keep up flags it again
+            revision = self.registry.change_flags(revision, lacking=False, copying=True)
+        copier = IndexCopier(self.index, revision.serving.name, embedder, self.memo)
         for bucket in BUCKET_NAMES:
-            copied = copier.bucket(bucket, partial(progress, bucket))
-            if (now := self.known()) is None or now.active != state.active:
-                raise Rejected("the build was called off, or somebody else swapped: see `mmplatform embedder status`")
+            copied = copier.copy_bucket(bucket, partial(progress, bucket))
+            if (newest := self.latest()) is None or newest.active != revision.active:
+                raise Rejected("the build was cancelled, or another process swapped: see `mmplatform embedder status`")
             yield bucket, copied
-        return state
+        return revision
 
-    def _now_in_step(self, state: Spaces, embedder: Embedder, progress: Progress) -> Spaces:
-        steps = self._in_step(state, embedder, progress)
+    def _sync(self, revision: EmbedderRevision, embedder: Embedder, progress: SwapProgressCallback) -> EmbedderRevision:
+        steps = self._sync_steps(revision, embedder, progress)
         while True:
             try:
                 next(steps)
             except StopIteration as end:
-                found: Spaces = end.value
-                return found
+                synced: EmbedderRevision = end.value
+                return synced
 
-    def _again_in_step(self, embedder: Embedder) -> Spaces:
-        state = self.known()
-        if state is None:
-            raise Rejected(_SWAPPED)
-        _expected(state, embedder)
-        return self._now_in_step(state, embedder, _quiet)
+    def _sync_again(self, embedder: Embedder) -> EmbedderRevision:
+        revision = self.latest()
+        if revision is None:
+            raise Rejected(_SWAPPED_MEANWHILE)
+        _checked_secondary(revision, embedder)
+        return self._sync(revision, embedder, _ignore_progress)
 
-    def _let_serve(self, state: Spaces, embedder: Embedder) -> Spaces:
-        """Exchange the serving one and the one beside, in the very revision in which they are in step."""
-        for attempt in range(_ROUNDS):
+    def _promote(self, revision: EmbedderRevision, embedder: Embedder) -> EmbedderRevision:
+        """Exchange the serving space and the secondary, in the very revision in which they are in step."""
+        for attempt in range(_MAX_ATTEMPTS):
             try:
                 if attempt:
-                    # An indexer could not keep up, or somebody has swapped, built or retired at the same time. None of
-                    # that is told apart: after another revision only what is compared anew is known to be equal.
-                    state = self._again_in_step(embedder)
-                beside = _expected(state, embedder)
-                after = self.log.change(state, serving=beside, previous=state.serving)
+                    # An indexer could not keep up, or another process has swapped, built or retired at the same time.
+                    # The cases are not distinguished: after another revision only a new comparison proves equality.
+                    revision = self._sync_again(embedder)
+                secondary = _checked_secondary(revision, embedder)
+                after = self.registry.change_spaces(revision, serving=secondary, previous=revision.serving)
             except Conflict:
                 continue
-            _log.info("embedder serves", serving=after.serving.name, previous=state.serving.name)
+            _log.info("embedder serves", serving=after.serving.name, previous=revision.serving.name)
             return after
         raise Unavailable(
             f"{embedder.name} is not kept in step: an indexer cannot embed for it, and its log says why; "
-            f"{state.serving.name} serves on"
+            f"{revision.serving.name} still serves"
         )
 
 
-def _expected(state: Spaces, embedder: Embedder) -> Space:
-    """The space beside, when it is still this embedder's."""
-    if state.beside is None or state.beside.name != space_name(embedder):
-        raise Rejected(_SWAPPED)
-    return state.beside
+def _checked_secondary(revision: EmbedderRevision, embedder: Embedder) -> Space:
+    """The secondary space. Raises Rejected when it is no longer this embedder's."""
+    if revision.secondary is None or revision.secondary.name != space_name(embedder):
+        raise Rejected(_SWAPPED_MEANWHILE)
+    return revision.secondary
 
 
-def _may_be_built(state: Spaces, wanted: Space) -> None:
-    if wanted.name == state.serving.name:
+def _check_buildable(revision: EmbedderRevision, wanted: Space) -> None:
+    if wanted.name == revision.serving.name:
         raise Rejected(f"{wanted.name} serves already")
-    if wanted.name in state.retiring:
+    if wanted.name in revision.retiring:
         raise Rejected(
-            f"the index of {wanted.name} is being deleted: try again in a moment, and where nobody does that any more, "
+            f"the index of {wanted.name} is being deleted: try again in a moment; after an interrupted deletion, "
             "`mmplatform embedder retire` ends it"
         )
-    if state.previous is not None:
-        mend = "`mmplatform embedder rollback`" if wanted.name == state.previous.name else "retire it first"
-        raise Rejected(f"{state.previous.name} is kept for a rollback: {mend}")
-    if state.candidate is not None and state.candidate.name != wanted.name:
-        raise Rejected(f"{state.candidate.name} is being built: finish it, or `mmplatform embedder retire --candidate`")
+    if revision.previous is not None:
+        fix = "`mmplatform embedder rollback`" if wanted.name == revision.previous.name else "retire it first"
+        raise Rejected(f"{revision.previous.name} is kept for a rollback: {fix}")
+    if revision.candidate is not None and revision.candidate.name != wanted.name:
+        raise Rejected(
+            f"{revision.candidate.name} is being built: finish it, or `mmplatform embedder retire --candidate`"
+        )

@@ -1,7 +1,7 @@
-"""What a store holds against what was derived again: which rows differ, which have vanished. Pure.
+"""Diff between stored and rederived rows: which are added, replaced, vanished. Pure.
 
-Two rows are equal when all but the circumstances of their making is: when they were taken up and derived, what that
-cost, and from which copy of an event on the log.
+Two rows are equal when they differ in processing details only: times of consumption and derivation, cost, and the
+position of the event's copy on the log.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from typing import Any, Final
 
 from mmplatform.artifacts import Passage, Quarantined
 from mmplatform.errors import Rejected
-from mmplatform.land.index.row_codec import metadata_of
-from mmplatform.land.lakehouse.row_codec import artifact_of
-from mmplatform.pipeline.reprocess.rederive import Landing, Rederived
+from mmplatform.land.index.row_codec import passage_metadata
+from mmplatform.land.lakehouse.row_codec import row_to_artifact
+from mmplatform.pipeline.reprocess.rederive import Rederived, TableArtifact
 
 _STAMPS: Final = ("taken_at", "derived_at")
 _COST: Final = ("seconds", "memo_hit", "position")
@@ -23,14 +23,14 @@ _INDEXED: Final = ("derived_at", "indexed_at")
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class StoredRow:
     """A row as a store holds it.
 
     Attributes:
-        content: what is compared; ``None`` of a record that does not read any more.
-        events: the events that it came from.
-        conversation_id: theirs.
-        row: the whole of it.
+        content: the compared part; ``None`` for a record that is no longer readable.
+        events: ids of its source events.
+        conversation_id: of these events.
+        row: all columns.
     """
 
     content: Any
@@ -41,14 +41,14 @@ class Held:
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """Ids, by what is to be done.
+    """Ids by the change that they need.
 
     Attributes:
-        added: derived, and not held.
-        replaced: held otherwise than derived.
-        vanished: held, and not derived any more from the very same events.
+        added: derived, not stored.
+        replaced: stored with another content.
+        vanished: stored, and no longer derived from the very same events.
         unchanged: equal.
-        left: held and not derived, and nothing here can tell why not.
+        left: stored, not derived, and the rederived events do not explain why.
     """
 
     added: tuple[str, ...] = ()
@@ -58,83 +58,89 @@ class Difference:
     left: tuple[str, ...] = ()
 
 
-def compare(held: Mapping[str, Held], made: Mapping[str, Any], answerable: Callable[[Held], bool]) -> Difference:
-    """Compare contents by id; a row that ``answerable`` does not take is never said to have vanished."""
-    common = [each for each in made if each in held]
-    only_held = [each for each in held if each not in made]
+def compare(
+    stored: Mapping[str, StoredRow], derived: Mapping[str, Any], is_covered: Callable[[StoredRow], bool]
+) -> Difference:
+    """Compare contents by id; a row that is not covered counts as left, never as vanished."""
+    common = [row_id for row_id in derived if row_id in stored]
+    only_stored = [row_id for row_id in stored if row_id not in derived]
     return Difference(
-        added=tuple(each for each in made if each not in held),
-        replaced=tuple(each for each in common if held[each].content != made[each]),
-        vanished=tuple(each for each in only_held if answerable(held[each])),
-        unchanged=tuple(each for each in common if held[each].content == made[each]),
-        left=tuple(each for each in only_held if not answerable(held[each])),
+        added=tuple(row_id for row_id in derived if row_id not in stored),
+        replaced=tuple(row_id for row_id in common if stored[row_id].content != derived[row_id]),
+        vanished=tuple(row_id for row_id in only_stored if is_covered(stored[row_id])),
+        unchanged=tuple(row_id for row_id in common if stored[row_id].content == derived[row_id]),
+        left=tuple(row_id for row_id in only_stored if not is_covered(stored[row_id])),
     )
 
 
 @dataclass(frozen=True, slots=True)
-class Witness:
-    """Of what these events can tell. ``untouched``: conversations of which part of the audio is gone."""
+class EventScope:
+    """Stored rows that the rederived events account for. ``untouched``: conversations that have lost audio."""
 
-    found: Rederived
+    rederived: Rederived
     untouched: frozenset[str]
 
-    def of_artifact(self, held: Held) -> bool:
-        """All of its events were derived again, with all their bytes: were it still true, it would be there."""
-        known = held.events <= self.found.events.keys() and not held.events & self.found.lost
-        return known and held.conversation_id not in self.untouched
+    def covers_artifact(self, stored: StoredRow) -> bool:
+        """True when all of its events were rederived with all their bytes: a valid artifact would be derived again."""
+        all_rederived = stored.events <= self.rederived.events.keys() and not stored.events & self.rederived.lost
+        return all_rederived and stored.conversation_id not in self.untouched
 
-    def of_quarantine(self, held: Held) -> bool:
-        """The record that was set aside is the one that was read, not another one under the same event id."""
-        place = held.content["position"] if held.content else None
-        [event_id] = held.events
-        read = self.found.events.get(event_id)
-        return read is not None and place == read.model_dump() and held.conversation_id not in self.untouched
+    def covers_quarantined(self, stored: StoredRow) -> bool:
+        """True when the quarantined record is the one that was read, not another one with the same event id."""
+        position = stored.content["position"] if stored.content else None
+        [event_id] = stored.events
+        read_position = self.rederived.events.get(event_id)
+        return (
+            read_position is not None
+            and position == read_position.model_dump()
+            and stored.conversation_id not in self.untouched
+        )
 
 
-def content_of(artifact: Landing) -> dict[str, Any]:
-    """What is compared of an artifact."""
+def artifact_content(artifact: TableArtifact) -> dict[str, Any]:
+    """The compared part of an artifact."""
     content = artifact.model_dump()
     content["stamps"] = {name: value for name, value in content["stamps"].items() if name not in _STAMPS}
     content["provenance"] = {name: value for name, value in content["provenance"].items() if name not in _COST}
     return content
 
 
-def aside_of(row: Quarantined) -> dict[str, Any]:
-    """What is compared of a quarantine row."""
+def quarantine_content(row: Quarantined) -> dict[str, Any]:
+    """The compared part of a quarantine row."""
     return {name: value for name, value in row.model_dump().items() if name != "quarantined_at"}
 
 
-def indexed_of(passage: Passage, embedder: str) -> dict[str, Any]:
-    """What is compared of a passage in an embedder's collections; its vector follows from text and embedder."""
-    metadata = metadata_of(passage, passage.stamps.derived_at) | {"embedder": embedder}
-    return _findable(metadata, passage.text)
+def indexed_content(passage: Passage, embedder: str) -> dict[str, Any]:
+    """The compared part of a passage in an embedder's collections; its vector follows from text and embedder."""
+    metadata = passage_metadata(passage, passage.stamps.derived_at) | {"embedder": embedder}
+    return _compared_metadata(metadata, passage.text)
 
 
-def held_artifact(row: Mapping[str, Any]) -> Held:
-    """A row of a derived table; a damaged record must not end the hour, which is what mends it."""
+def stored_artifact(row: Mapping[str, Any]) -> StoredRow:
+    """A row of a derived table; a damaged record must not end the run, which repairs it."""
     try:
-        artifact = artifact_of(dict(row))
-        content = None if artifact.kind == "retraction" else content_of(artifact)
+        artifact = row_to_artifact(dict(row))
+        content = None if artifact.kind == "retraction" else artifact_content(artifact)
     except (Rejected, ValueError):
         content = None
-    return Held(content, frozenset(row["event_ids"] or ()), row["conversation_id"], row)
+    return StoredRow(content, frozenset(row["event_ids"] or ()), row["conversation_id"], row)
 
 
-def held_aside(row: Mapping[str, Any]) -> Held:
-    """A row of the quarantine; damage as in :func:`held_artifact`."""
+def stored_quarantined(row: Mapping[str, Any]) -> StoredRow:
+    """A row of the quarantine; damage as in :func:`stored_artifact`."""
     content: dict[str, Any] | None
     try:
-        content = aside_of(Quarantined.model_validate_json(row["record"]))
+        content = quarantine_content(Quarantined.model_validate_json(row["record"]))
     except ValueError:  # pydantic's too
         content = None
-    return Held(content, frozenset((row["event_id"],)), row["conversation_id"], row)
+    return StoredRow(content, frozenset((row["event_id"],)), row["conversation_id"], row)
 
 
-def held_indexed(text: str, metadata: Mapping[str, Any]) -> Held:
+def stored_indexed(text: str, metadata: Mapping[str, Any]) -> StoredRow:
     """A passage of the index."""
     events = frozenset(json.loads(metadata["event_ids"]))
-    return Held(_findable(metadata, text), events, metadata["conversation_id"], metadata)
+    return StoredRow(_compared_metadata(metadata, text), events, metadata["conversation_id"], metadata)
 
 
-def _findable(metadata: Mapping[str, Any], text: str) -> dict[str, Any]:
+def _compared_metadata(metadata: Mapping[str, Any], text: str) -> dict[str, Any]:
     return {name: value for name, value in metadata.items() if name not in _INDEXED} | {"text": text}

@@ -1,4 +1,4 @@
-"""One hour of a modality, as it is held, as it was derived again, and the one put in the place of the other."""
+"""One hour of a modality: as the stores hold it, as it was rederived, and the replacement of what differs."""
 
 from __future__ import annotations
 
@@ -10,33 +10,33 @@ from typing import Any, Final
 from mmplatform.artifacts import Passage, Quarantined
 from mmplatform.events import Position
 from mmplatform.land.lakehouse.hour_partition import HOUR
-from mmplatform.land.lakehouse.replace import Replaced, Replacement
-from mmplatform.land.lakehouse.row_codec import row_of
+from mmplatform.land.lakehouse.replace import Replacement, ReplaceResult
+from mmplatform.land.lakehouse.row_codec import record_to_row
 from mmplatform.land.lakehouse.store import Lakehouse
 from mmplatform.modalities import CALL, PASSAGES_TABLE, QUARANTINE_TABLE
-from mmplatform.pipeline.embedder_swap.dual_write import InStep
+from mmplatform.pipeline.embedder_swap.dual_write import DualWriteIndex
 from mmplatform.pipeline.reprocess.diff import (
     Difference,
-    Held,
-    Witness,
-    aside_of,
+    EventScope,
+    StoredRow,
+    artifact_content,
     compare,
-    content_of,
-    indexed_of,
+    indexed_content,
+    quarantine_content,
 )
-from mmplatform.pipeline.reprocess.rederive import Landing, Rederived
+from mmplatform.pipeline.reprocess.rederive import Rederived, TableArtifact
 
-NOT_ON_THE_LOG: Final = {"topic": None, "topic_partition": None, "log_offset": -1}
-"""The place of a row that the stream never landed: whatever the log says of its id comes after it."""
+NO_LOG_POSITION: Final = {"topic": None, "topic_partition": None, "log_offset": -1}
+"""Position of a row that the stream never landed: every record of its id on the log counts as later."""
 
 
 @dataclass(frozen=True, slots=True)
-class Changes:
-    """What a run did to one table, in rows.
+class TableChanges:
+    """Changes of a run to one table, in rows.
 
     Attributes:
-        overtaken: rows that the stream wrote or took back meanwhile; they are as it left them.
-        left: rows whose events are not in the raw table, or whose bytes are gone; untouched.
+        overtaken: rows that the stream wrote or retracted meanwhile; left as they are.
+        left: rows whose events are not in the raw table, or whose bytes are lost; untouched.
     """
 
     added: int = 0
@@ -48,132 +48,140 @@ class Changes:
 
     @property
     def rows(self) -> int:
-        """How many rows the hour has now, as far as this run knows."""
+        """Rows of the hour after the run, as far as the run knows."""
         return self.added + self.replaced + self.unchanged + self.overtaken + self.left
 
 
 @dataclass(frozen=True, slots=True)
-class HeldHour:
-    """What the stores hold of one modality's hour: by table and id, and by embedder and id in the index."""
+class StoredHour:
+    """Rows of one modality's hour in the stores: by table and id, and in the index by embedder and id."""
 
-    tables: Mapping[str, Mapping[str, Held]]
-    index: Mapping[tuple[str, str], Held]
+    tables: Mapping[str, Mapping[str, StoredRow]]
+    index: Mapping[tuple[str, str], StoredRow]
 
     def conversations(self, *tables: str) -> frozenset[str]:
-        """Those that have rows in these tables."""
-        return frozenset(each.conversation_id for table in tables for each in self.tables[table].values())
+        """Conversations that have rows in these tables."""
+        return frozenset(row.conversation_id for table in tables for row in self.tables[table].values())
 
 
 @dataclass(frozen=True, slots=True)
-class MadeHour:
-    """What was derived of the hour."""
+class RederivedHour:
+    """Rows of the hour as they were rederived."""
 
-    artifacts: Mapping[str, Landing]
+    artifacts: Mapping[str, TableArtifact]
     quarantined: Mapping[str, Quarantined]
-    witness: Witness
+    scope: EventScope
     lost: tuple[str, ...]
 
     @classmethod
-    def of(cls, found: Rederived, hour: datetime, held: frozenset[str]) -> MadeHour:
-        """Of a call with audio that is gone nothing is replaced: each window around the hole would be another one."""
-        lost = [row for row in found.quarantined.values() if row.event_id in found.lost]
+    def from_rederived(
+        cls, rederived: Rederived, hour: datetime, stored_conversations: frozenset[str]
+    ) -> RederivedHour:
+        """Restrict to the hour; calls with lost audio stay untouched, for each window around the hole would differ."""
+        lost = [row for row in rederived.quarantined.values() if row.event_id in rederived.lost]
         calls = {row.conversation_id for row in lost if row.modality == CALL.modality}
-        untouched = frozenset(calls & held)
+        untouched = frozenset(calls & stored_conversations)
         return cls(
             artifacts={
-                each: artifact
-                for each, artifact in found.artifacts.items()
+                row_id: artifact
+                for row_id, artifact in rederived.artifacts.items()
                 if _within(hour, artifact.stamps.event_time) and artifact.conversation_id not in untouched
             },
-            quarantined={each: row for each, row in found.quarantined.items() if _within(hour, row.event_time)},
-            witness=Witness(found, untouched),
+            quarantined={row_id: row for row_id, row in rederived.quarantined.items() if _within(hour, row.event_time)},
+            scope=EventScope(rederived, untouched),
             lost=tuple(sorted(row.event_id for row in lost if _within(hour, row.event_time))),
         )
 
-    def of_table(self, table: str) -> dict[str, Landing]:
+    def artifacts_for(self, table: str) -> dict[str, TableArtifact]:
         """The artifacts of ``passages``, or of the modality's own table."""
         passages = table == PASSAGES_TABLE
-        return {each: made for each, made in self.artifacts.items() if isinstance(made, Passage) == passages}
+        return {
+            row_id: artifact for row_id, artifact in self.artifacts.items() if isinstance(artifact, Passage) == passages
+        }
 
 
-def land(
-    lakehouse: Lakehouse, hour: datetime, table: str, held: HeldHour, made: MadeHour
-) -> tuple[Changes, frozenset[str]]:
-    """Replace what differs in one table; returns what was changed, and the ids that the stream overtook."""
-    before = held.tables[table]
+def replace_differing(
+    lakehouse: Lakehouse, hour: datetime, table: str, stored: StoredHour, rederived: RederivedHour
+) -> tuple[TableChanges, frozenset[str]]:
+    """Replace the differing rows of one table; returns the changes, and the ids that the stream overtook."""
+    stored_rows = stored.tables[table]
     if table == QUARANTINE_TABLE:
-        aside = {each: aside_of(row) for each, row in made.quarantined.items()}
-        difference = compare(before, aside, made.witness.of_quarantine)
-        done = _replace(lakehouse, table, hour, before, made.quarantined, difference)
+        contents = {row_id: quarantine_content(row) for row_id, row in rederived.quarantined.items()}
+        difference = compare(stored_rows, contents, rederived.scope.covers_quarantined)
+        result = _replace(lakehouse, table, hour, stored_rows, rederived.quarantined, difference)
     else:
-        artifacts = made.of_table(table)
-        contents = {each: content_of(artifact) for each, artifact in artifacts.items()}
-        difference = compare(before, contents, made.witness.of_artifact)
-        done = _replace(lakehouse, table, hour, before, artifacts, difference)
-    return _changes(difference, done), done.overtaken
+        artifacts = rederived.artifacts_for(table)
+        contents = {row_id: artifact_content(artifact) for row_id, artifact in artifacts.items()}
+        difference = compare(stored_rows, contents, rederived.scope.covers_artifact)
+        result = _replace(lakehouse, table, hour, stored_rows, artifacts, difference)
+    return _table_changes(difference, result), result.overtaken
 
 
 def _replace(
     lakehouse: Lakehouse,
     table: str,
     hour: datetime,
-    held: Mapping[str, Held],
-    made: Mapping[str, Landing] | Mapping[str, Quarantined],
+    stored: Mapping[str, StoredRow],
+    derived: Mapping[str, TableArtifact] | Mapping[str, Quarantined],
     difference: Difference,
-) -> Replaced:
-    rows = [_row(made[each], held.get(each)) for each in (*difference.added, *difference.replaced)]
-    read = {each: int(held[each].row["log_offset"]) for each in (*difference.replaced, *difference.vanished)}
-    return lakehouse.replace(table, Replacement(hour, rows, difference.vanished, read))
+) -> ReplaceResult:
+    rows = [_row(derived[row_id], stored.get(row_id)) for row_id in (*difference.added, *difference.replaced)]
+    read_offsets = {
+        row_id: int(stored[row_id].row["log_offset"]) for row_id in (*difference.replaced, *difference.vanished)
+    }
+    return lakehouse.replace(table, Replacement(hour, rows, difference.vanished, read_offsets))
 
 
-def _row(record: Landing | Quarantined, before: Held | None) -> dict[str, Any]:
-    """The row at the place of the one before it, so that a retraction or a replay behind it still counts."""
-    _, row = row_of(record, Position(topic="", topic_partition=0, offset=0))
-    return row | {name: before.row[name] if before else value for name, value in NOT_ON_THE_LOG.items()}
+def _row(record: TableArtifact | Quarantined, stored: StoredRow | None) -> dict[str, Any]:
+    """The row with the position of the stored one, so that a later retraction or replay still counts."""
+    _, row = record_to_row(record, Position(topic="", topic_partition=0, offset=0))
+    return row | {name: stored.row[name] if stored else value for name, value in NO_LOG_POSITION.items()}
 
 
-def _changes(difference: Difference, done: Replaced) -> Changes:
-    return Changes(
-        added=len(done.written.intersection(difference.added)),
-        replaced=len(done.written.intersection(difference.replaced)),
-        vanished=len(done.gone),
+def _table_changes(difference: Difference, result: ReplaceResult) -> TableChanges:
+    return TableChanges(
+        added=len(result.written.intersection(difference.added)),
+        replaced=len(result.written.intersection(difference.replaced)),
+        vanished=len(result.deleted),
         unchanged=len(difference.unchanged),
-        overtaken=len(done.overtaken),
+        overtaken=len(result.overtaken),
         left=len(difference.left),
     )
 
 
 def match_index(
-    index: InStep,
-    held: Mapping[tuple[str, str], Held],
-    made: MadeHour,
+    index: DualWriteIndex,
+    stored: Mapping[tuple[str, str], StoredRow],
+    rederived: RederivedHour,
     overtaken: frozenset[str],
     now: datetime,
 ) -> tuple[int, int]:
-    """Upsert what differs, delete what vanished; of an id that the stream overtook its own indexer knows better.
+    """Upsert passages that differ, delete vanished ones; ids that the stream overtook are left to its indexer.
 
-    Every space that holds all passages is looked at; what differs in one is written to each that is in use.
+    Every space that holds all passages is compared; a passage that differs in one is written to each active space.
     """
-    spaces = index.spaces()
-    passages = [each for each in made.artifacts.values() if isinstance(each, Passage)]
-    changed = [
+    revision = index.latest_revision()
+    passages = [each for each in rederived.artifacts.values() if isinstance(each, Passage)]
+    changed_passages = [
         each
         for each in passages
         if each.artifact_id not in overtaken
-        and any(_differs(held, each, space) for space in (spaces.complete if spaces else (each.embedder,)))
+        and any(_differs(stored, each, space) for space in (revision.complete if revision else (each.embedder,)))
     ]
     ids = {each.artifact_id for each in passages} | overtaken
-    gone = sorted({each for (_, each), row in held.items() if each not in ids and made.witness.of_artifact(row)})
-    if changed:
-        index.upsert(changed, now)
-    if gone:
-        index.delete(gone)
-    return len(changed), len(gone)
+    vanished = sorted(
+        {each for (_, each), row in stored.items() if each not in ids and rederived.scope.covers_artifact(row)}
+    )
+    if changed_passages:
+        index.upsert(changed_passages, now)
+    if vanished:
+        index.delete(vanished)
+    return len(changed_passages), len(vanished)
 
 
-def _differs(held: Mapping[tuple[str, str], Held], passage: Passage, space: str) -> bool:
-    row = held.get((space, passage.artifact_id))
-    return row is None or row.content != indexed_of(passage, space)
+def _differs(stored: Mapping[tuple[str, str], StoredRow], passage: Passage, space: str) -> bool:
+    row = stored.get((space, passage.artifact_id))
+    return row is None or row.content != indexed_content(passage, space)
 
 
 def _within(hour: datetime, moment: datetime) -> bool:

@@ -1,61 +1,62 @@
-"""One run at a time on an hour of a table, across the processes of one machine: the others wait for their turn.
+"""Lock on one hour of one table: runs in other processes of the machine wait for their turn.
 
-The stores themselves are safe without it, row by row. What it adds: an hour is of one run's making, whole. Of two runs
-with two models each would otherwise win some of the rows.
+The stores are safe without it, row by row. The lock makes an hour the result of one run: of two runs with two models
+each would otherwise win some of the rows.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
 import structlog
 
 from mmplatform.errors import Unavailable
-from mmplatform.land.file_lock import Held, held
+from mmplatform.land.file_lock import LockTimeout, file_lock
 from mmplatform.settings import Settings
 
 _log = structlog.get_logger(__name__)
-_HOUR_S: Final = 3600
-_AT_MOST_S: Final = 3600.0
-"""Longer than an hour of calls takes; a run that is suspended must not hold up the pool for ever."""
+_MAX_WAIT_S: Final = 3600.0
+"""Longer than an hour of calls takes; a suspended run must not block the pool for ever."""
 
 
-def turns_of(settings: Settings) -> Path:
-    """Where the locks of one data directory lie."""
+def hour_locks_dir(settings: Settings) -> Path:
+    """The folder with the locks of one data directory."""
     return settings.data_dir / "run" / "reprocess"
 
 
 @contextmanager
-def turn(folder: Path | None, table: str, hour: datetime, *, at_most_s: float = _AT_MOST_S) -> Iterator[None]:
-    """Hold the hour until the end of the block; wait for whoever holds it now.
+def lock_hour(folder: Path | None, table: str, hour: datetime, *, timeout_s: float = _MAX_WAIT_S) -> Iterator[None]:
+    """Hold the hour until the end of the block; wait for the run that holds it now.
 
     Args:
-        folder: where the locks of one data directory lie; ``None``: there is nobody to wait for.
-        table: what is derived.
+        folder: where the locks of one data directory lie; ``None``: no lock is taken.
+        table: the table that is derived.
         hour: its start, aware of UTC.
-        at_most_s: how long to wait.
+        timeout_s: how long to wait.
 
     Raises:
-        Unavailable: the other run does not let go of it; or the lock's file cannot be opened or locked.
+        Unavailable: the other run does not release it, or the lock's file cannot be opened or locked.
     """
     if folder is None:
         yield
         return
 
-    def tell() -> None:
+    def log_wait() -> None:
         _log.info("another run derives this hour: waiting for it", table=table, hour=hour.isoformat())
 
-    path = folder / f"{table}.lock"
+    path = folder / f"{table}-{hour.astimezone(UTC):%Y-%m-%d-%H}.lock"
     with ExitStack() as lock:
         try:
-            lock.enter_context(held(path, int(hour.timestamp()) // _HOUR_S, waiting=tell, at_most_s=at_most_s))
-        except Held:
+            lock.enter_context(file_lock(path, on_wait=log_wait, timeout_s=timeout_s))
+        except LockTimeout:
             raise Unavailable(
-                f"another run has been deriving {table} of {hour:%Y-%m-%d-%H:%M} for over {at_most_s:.0f} s; "
+                f"another run has been deriving {table} of {hour:%Y-%m-%d-%H:%M} for over {timeout_s:.0f} s; "
                 f"`fuser {path}` names its process: end it, or let it end"
             ) from None
+        # Deleted while it is locked: a backfill of a year leaves no 8,760 files. A waiting run opens a new one.
+        lock.callback(path.unlink, missing_ok=True)
         yield

@@ -1,14 +1,14 @@
-"""The raw rows that an hour is derived from. Of a call all that there are, for a word hangs on what was said before it.
+"""Raw rows from which an hour is derived; for a call all of its rows, since a word depends on the speech before it.
 
-Nothing in a row says when its call began or ended. So:
+No row says when its call began or ended. So:
 
 1. Read the hour and its neighbours.
-2. A call is whole when its end says how many pieces it has, and all of them are among these rows: done.
-3. A call whose pieces are there from the first on, without a hole, began here: what is missing of it comes later.
-4. Any other call is looked for in the whole table, by its id; so is one of step 3 that, with what came later, is known
-   to lack pieces: they may bear an earlier time than their neighbours.
+2. A call is complete when its end declares the number of chunks, and all of them are among these rows.
+3. A call whose chunks are present from the first on, without a hole, began here: missing ones come later.
+4. Any other call is read from the whole table, by its id. So is a call of step 3 that still lacks chunks after the
+   later rows: they may have an earlier event time than their neighbours.
 
-So what is read grows with the hour, and not with the table, but for calls that are longer than an hour or have a hole.
+So the rows read grow with the hour, not with the table, except for calls longer than an hour or with a hole.
 """
 
 from __future__ import annotations
@@ -21,21 +21,21 @@ from typing import Any
 from mmplatform.errors import Rejected
 from mmplatform.events import CallEnd
 from mmplatform.land.lakehouse.hour_partition import HOUR
-from mmplatform.land.lakehouse.row_codec import event_of
+from mmplatform.land.lakehouse.row_codec import row_to_event
 from mmplatform.land.lakehouse.store import Lakehouse
 from mmplatform.modalities import CALL, ModalitySpec
 
 Row = dict[str, Any]
 
 
-def raw_rows(lakehouse: Lakehouse, spec: ModalitySpec, hour: datetime, held: Iterable[str]) -> list[Row]:
+def read_raw_rows(lakehouse: Lakehouse, spec: ModalitySpec, hour: datetime, stored_calls: Iterable[str]) -> list[Row]:
     """Rows of the raw table.
 
     Args:
-        lakehouse: where they lie.
+        lakehouse: the tables.
         spec: the modality.
         hour: its start, aware of UTC.
-        held: calls that have derived rows in the hour, whatever hour their events are of.
+        stored_calls: calls that have derived rows in the hour, whatever hour their events are of.
 
     Raises:
         Unavailable: the catalog or its store does not answer.
@@ -43,58 +43,62 @@ def raw_rows(lakehouse: Lakehouse, spec: ModalitySpec, hour: datetime, held: Ite
     if spec is not CALL:
         return list(lakehouse.scan(spec.raw_table, hour=hour).to_pylist())
     # 1.
-    near: dict[str, list[Row]] = defaultdict(list, {each: [] for each in held})
+    rows_by_call: dict[str, list[Row]] = defaultdict(list, {each: [] for each in stored_calls})
     for each in (hour - HOUR, hour, hour + HOUR):
         for row in lakehouse.scan(spec.raw_table, hour=each).to_pylist():
-            near[row["conversation_id"]].append(row)
+            rows_by_call[row["conversation_id"]].append(row)
     # 2.
-    found = {row["event_id"]: row for rows in near.values() for row in rows}
-    open_calls = {each: rows for each, rows in near.items() if not _whole(rows)}
+    found = {row["event_id"]: row for rows in rows_by_call.values() for row in rows}
+    open_calls = {each: rows for each, rows in rows_by_call.items() if not _is_complete(rows)}
     # 3.
-    began = sorted(each for each, rows in open_calls.items() if _begins(rows))
-    if began:
+    started = sorted(each for each, rows in open_calls.items() if _has_start(rows))
+    if started:
         since = hour + 2 * HOUR
-        later = lakehouse.scan(spec.raw_table, conversations=began, since=since)
+        later = lakehouse.scan(spec.raw_table, conversations=started, since=since)
         found |= {row["event_id"]: row for row in later.to_pylist()}
     # 4.
-    others = sorted(open_calls.keys() - set(began) | _lacking(found.values(), began))
+    others = sorted(open_calls.keys() - set(started) | _incomplete_calls(found.values(), started))
     if others:
-        anywhere = lakehouse.scan(spec.raw_table, conversations=others)
-        found |= {row["event_id"]: row for row in anywhere.to_pylist()}
+        everywhere = lakehouse.scan(spec.raw_table, conversations=others)
+        found |= {row["event_id"]: row for row in everywhere.to_pylist()}
     return list(found.values())
 
 
-def _lacking(found: Iterable[Row], calls: Iterable[str]) -> set[str]:
-    """Those of some calls that have a hole, or an end that says more pieces than there are."""
-    rows: dict[str, list[Row]] = {each: [] for each in calls}
+def _incomplete_calls(found: Iterable[Row], calls: Iterable[str]) -> set[str]:
+    """Calls that have a hole, or whose end declares more chunks than are found."""
+    rows: dict[str, list[Row]] = {call: [] for call in calls}
     for row in found:
         if row["conversation_id"] in rows:
             rows[row["conversation_id"]].append(row)
-    return {each for each, its in rows.items() if not (_begins(its) and (_whole(its) or not _counts(its)))}
+    return {
+        call
+        for call, call_rows in rows.items()
+        if not (_has_start(call_rows) and (_is_complete(call_rows) or not _declared_counts(call_rows)))
+    }
 
 
-def _whole(rows: Sequence[Mapping[str, Any]]) -> bool:
-    counts = _counts(rows)
-    return len(counts) == 1 and _indices(rows) == set(range(*counts))
+def _is_complete(rows: Sequence[Mapping[str, Any]]) -> bool:
+    counts = _declared_counts(rows)
+    return len(counts) == 1 and _chunk_indices(rows) == set(range(*counts))
 
 
-def _counts(rows: Sequence[Mapping[str, Any]]) -> set[int]:
-    return {count for row in rows if row["kind"] == "call_end" and (count := _said(row)) is not None}
+def _declared_counts(rows: Sequence[Mapping[str, Any]]) -> set[int]:
+    return {count for row in rows if row["kind"] == "call_end" and (count := _declared_count(row)) is not None}
 
 
-def _begins(rows: Sequence[Mapping[str, Any]]) -> bool:
-    indices = _indices(rows)
+def _has_start(rows: Sequence[Mapping[str, Any]]) -> bool:
+    indices = _chunk_indices(rows)
     return bool(indices) and indices == set(range(len(indices)))
 
 
-def _indices(rows: Sequence[Mapping[str, Any]]) -> set[int]:
+def _chunk_indices(rows: Sequence[Mapping[str, Any]]) -> set[int]:
     return {int(row["chunk_index"]) for row in rows if row["chunk_index"] is not None}
 
 
-def _said(row: Mapping[str, Any]) -> int | None:
-    """How many pieces the end says there are; it has no column of its own."""
+def _declared_count(row: Mapping[str, Any]) -> int | None:
+    """The number of chunks that the call's end declares; it has no column of its own."""
     try:
-        event = event_of(dict(row))
+        event = row_to_event(dict(row))
     except Rejected:
         return None
     return event.chunks if isinstance(event, CallEnd) else None

@@ -1,4 +1,4 @@
-"""Raw rows of the lakehouse through the stream's own path once more: what their events come to with these derivers.
+"""Rederives raw rows of the lakehouse through the stream's own path.
 
 Pure but for the models, the memo and the blobs, like the path itself. Nothing is written.
 """
@@ -16,31 +16,31 @@ from mmplatform.derive.call.state import CallState
 from mmplatform.derive.passages import DerivedBatch
 from mmplatform.errors import Rejected
 from mmplatform.events import Arrival, Position, utc_now
-from mmplatform.land.lakehouse.row_codec import event_of
+from mmplatform.land.lakehouse.row_codec import row_to_event
 from mmplatform.modalities import CALL, ModalitySpec
-from mmplatform.pipeline.process import BatchDeriver, ConsumedRecord, Outcome, process, process_in_turn
-from mmplatform.pipeline.record_size import fit
+from mmplatform.pipeline.process import BatchDeriver, ConsumedRecord, Outcome, process, process_call_records
+from mmplatform.pipeline.record_size import encode_or_quarantine
 from mmplatform.ports import Blobs
 from quality.contracts import Limits
 
 Row = Mapping[str, Any]
-Landing = Message | Utterance | Caption | Passage
-Progress = Callable[[int, int], None]
-"""Told how many events are done, and of how many."""
+TableArtifact = Message | Utterance | Caption | Passage
+RederiveProgressCallback = Callable[[int, int], None]
+"""Called with the number of derived events and their total."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rederived:
-    """What the events come to.
+    """Outcome of the derivation.
 
     Attributes:
-        artifacts: the last word on each, by id; what was retracted is not among them.
+        artifacts: the latest version of each, by id; without retracted ones.
         quarantined: by id.
-        events: every event that was read, and its place on the log.
-        lost: events whose bytes cannot be had any more, missing or damaged, or whose raw record does not read.
+        events: every event that was read, with its position on the log.
+        lost: events whose bytes are missing or damaged, or whose raw record is not readable.
     """
 
-    artifacts: Mapping[str, Landing]
+    artifacts: Mapping[str, TableArtifact]
     quarantined: Mapping[str, Quarantined]
     events: Mapping[str, Position]
     lost: frozenset[str]
@@ -54,94 +54,104 @@ def rederive(
     *,
     batch: int,
     blobs: Blobs,
-    progress: Progress,
+    progress: RederiveProgressCallback,
 ) -> Rederived:
-    """Run rows of a raw table through ``process`` or, of a call, ``process_in_turn``.
+    """Run rows of a raw table through ``process`` or, of a call, ``process_call_records``.
 
     Args:
-        rows: of a call all that there are, or what is missing counts as lost on the way.
-        deriver: the modality's own.
+        rows: for a call all of its rows, or missing chunks count as lost in transit.
+        deriver: of the modality.
         spec: the modality.
         limits: of the contracts.
-        batch: most events in one micro-batch.
-        blobs: asked which bytes are really gone.
-        progress: told now and again.
+        batch: the maximum of events in one micro-batch.
+        blobs: for the check which bytes are really lost.
+        progress: called now and again.
 
     Raises:
         Unavailable: the memo or the blobs do not answer.
         Permanent: a model cannot be used at all.
     """
-    ordered = sorted(rows, key=lambda row: (row["conversation_id"], *_place(row)))
+    ordered = sorted(rows, key=lambda row: (row["conversation_id"], *_log_order(row)))
     outcomes = (
-        _folded(ordered, deriver, limits, progress)
+        _derive_calls(ordered, deriver, limits, progress)
         if isinstance(deriver, CallDeriver)
-        else _batched(sorted(rows, key=_place), deriver, spec, limits, batch, progress)
+        else _derive_batches(sorted(rows, key=_log_order), deriver, spec, limits, batch, progress)
     )
-    artifacts: dict[str, Landing] = {}
+    artifacts: dict[str, TableArtifact] = {}
     quarantined: dict[str, Quarantined] = {}
-    unread: dict[str, Quarantined] = {}
-    rows_at = {_position(row): row for row in rows}
+    unreadable: dict[str, Quarantined] = {}
+    rows_by_position = {_position(row): row for row in rows}
     for outcome in outcomes:
-        unread |= {
-            row.quarantine_id: row for row in (_unread(rows_at[dead.position], spec) for dead in outcome.dead_letters)
+        unreadable |= {
+            row.quarantine_id: row
+            for row in (_quarantine_unreadable(rows_by_position[dead.position], spec) for dead in outcome.dead_letters)
         }
         for artifact in outcome.artifacts:
-            _take(artifact, artifacts, quarantined)
+            _apply(artifact, artifacts, quarantined)
         quarantined |= {row.quarantine_id: row for row in outcome.quarantined}
     return Rederived(
         artifacts,
-        quarantined | unread,
+        quarantined | unreadable,
         {row["event_id"]: _position(row) for row in rows},
-        _lost(quarantined, rows, blobs) | {row.event_id for row in unread.values()},
+        _lost_events(quarantined, rows, blobs) | {row.event_id for row in unreadable.values()},
     )
 
 
-def _take(artifact: Landing | Retraction, known: dict[str, Landing], aside: dict[str, Quarantined]) -> None:
-    known.pop(artifact.artifact_id, None)
+def _apply(
+    artifact: TableArtifact | Retraction, artifacts: dict[str, TableArtifact], quarantined: dict[str, Quarantined]
+) -> None:
+    artifacts.pop(artifact.artifact_id, None)
     if isinstance(artifact, Retraction):
         return
-    found, _ = fit(artifact)
-    if isinstance(found, Quarantined):
-        aside[found.quarantine_id] = found
+    fitted, _ = encode_or_quarantine(artifact)
+    if isinstance(fitted, Quarantined):
+        quarantined[fitted.quarantine_id] = fitted
     else:
-        known[artifact.artifact_id] = artifact
+        artifacts[artifact.artifact_id] = artifact
 
 
-def _batched(
-    rows: Sequence[Row], deriver: BatchDeriver, spec: ModalitySpec, limits: Limits, batch: int, progress: Progress
+def _derive_batches(
+    rows: Sequence[Row],
+    deriver: BatchDeriver,
+    spec: ModalitySpec,
+    limits: Limits,
+    batch: int,
+    progress: RederiveProgressCallback,
 ) -> Iterable[Outcome]:
     for start in range(0, len(rows), batch):
-        some = rows[start : start + batch]
-        yield process([_record(row) for row in some], deriver, spec, limits)
-        progress(start + len(some), len(rows))
+        chunk = rows[start : start + batch]
+        yield process([_to_record(row) for row in chunk], deriver, spec, limits)
+        progress(start + len(chunk), len(rows))
 
 
-def _folded(rows: Sequence[Row], deriver: CallDeriver, limits: Limits, progress: Progress) -> Iterable[Outcome]:
-    """Each call from its first event on, in the order of the log."""
+def _derive_calls(
+    rows: Sequence[Row], deriver: CallDeriver, limits: Limits, progress: RederiveProgressCallback
+) -> Iterable[Outcome]:
+    """Derive each call from its first event on, in log order."""
     done = 0
-    for _, of_call in groupby(rows, key=lambda row: row["conversation_id"]):
-        # The gate takes as long for one chunk as for all of a call: at once, it does not count beside the models.
-        for outcome in process_in_turn([_record(row) for row in of_call], CallFold(deriver), CALL, limits):
+    for _, call_rows in groupby(rows, key=lambda row: row["conversation_id"]):
+        # The gate takes as long for one chunk as for a whole call: in one pass its cost is negligible.
+        for outcome in process_call_records([_to_record(row) for row in call_rows], CallFold(deriver), CALL, limits):
             yield outcome
             done += 1
             progress(done, len(rows))
 
 
 class CallFold:
-    """The state of one call, in memory: the stream keeps it in Quix's store."""
+    """Fold with the state of one call in memory; the stream keeps it in Quix's store."""
 
     def __init__(self, deriver: CallDeriver) -> None:
         self._deriver = deriver
         self._state: CallState | None = None
 
     def __call__(self, arrival: Arrival[Any]) -> DerivedBatch:
-        """Take one event in, whatever came before it."""
+        """Advance the state by one event."""
         self._state, derived = self._deriver.advance(self._state, arrival)
         return derived
 
 
-def _unread(row: Row, spec: ModalitySpec) -> Quarantined:
-    """It was an event when it landed, so this is damage, and it has a name; on the log it would be a dead letter."""
+def _quarantine_unreadable(row: Row, spec: ModalitySpec) -> Quarantined:
+    """Quarantine row of a raw record that was damaged after it landed; on the log it would be a dead letter."""
     return Quarantined(
         quarantine_id=artifact_id("quarantined", row["event_id"], 0),
         modality=spec.modality,
@@ -156,14 +166,14 @@ def _unread(row: Row, spec: ModalitySpec) -> Quarantined:
     )
 
 
-def _lost(quarantined: Mapping[str, Quarantined], rows: Sequence[Row], blobs: Blobs) -> frozenset[str]:
-    """Of the events that were set aside for their bytes, those whose bytes are gone, not merely no audio or image."""
+def _lost_events(quarantined: Mapping[str, Quarantined], rows: Sequence[Row], blobs: Blobs) -> frozenset[str]:
+    """Events quarantined for their bytes whose bytes are lost, not merely no audio or image."""
     suspects = {row.event_id for row in quarantined.values() if row.contract == "blob"}
-    return frozenset(row["event_id"] for row in rows if row["event_id"] in suspects and not _there(row, blobs))
+    return frozenset(row["event_id"] for row in rows if row["event_id"] in suspects and not _blob_is_intact(row, blobs))
 
 
-def _there(row: Row, blobs: Blobs) -> bool:
-    ref = getattr(event_of(dict(row)), "blob", None)
+def _blob_is_intact(row: Row, blobs: Blobs) -> bool:
+    ref = getattr(row_to_event(dict(row)), "blob", None)
     if ref is None:
         return True
     try:
@@ -173,7 +183,7 @@ def _there(row: Row, blobs: Blobs) -> bool:
     return True
 
 
-def _record(row: Row) -> ConsumedRecord:
+def _to_record(row: Row) -> ConsumedRecord:
     return ConsumedRecord(_position(row), row["record"].encode(), utc_now())
 
 
@@ -181,5 +191,5 @@ def _position(row: Row) -> Position:
     return Position(topic=row["topic"], topic_partition=row["topic_partition"], offset=row["log_offset"])
 
 
-def _place(row: Row) -> tuple[str, int, int]:
+def _log_order(row: Row) -> tuple[str, int, int]:
     return row["topic"], row["topic_partition"], row["log_offset"]

@@ -15,7 +15,7 @@ import structlog
 
 from mmplatform.derive.passages import space_name
 from mmplatform.errors import PlatformError
-from mmplatform.land.index.embedder_registry import Space, Spaces
+from mmplatform.land.index.embedder_registry import EmbedderRevision, Space
 from mmplatform.ports import Embedder
 
 _log = structlog.get_logger(__name__)
@@ -35,7 +35,7 @@ class Serving:
 
     def __init__(
         self,
-        read: Callable[[], Spaces | None],
+        read: Callable[[], EmbedderRevision | None],
         open_space: Callable[[Space], Embedder],
         default: Space,
         *,

@@ -11,11 +11,11 @@ from definitions import defs
 from mmplatform.artifacts import Utterance, artifact_id
 from mmplatform.derive.passages import quarantine
 from mmplatform.events import utc_now
-from mmplatform.land.index.embedder_registry import Space, SpaceLog
+from mmplatform.land.index.embedder_registry import EmbedderRegistry, Space
 from mmplatform.land.index.store import ChromaIndex
 from quality.checks.completeness import CALL_END, NOT_HEARD
 from tests.builders import arrival, call_end, chunk, stamps
-from tests.land.making import EMBEDDER, NOON, chat, message, passage, provenance
+from tests.land.records import EMBEDDER, NOON, chat, message, passage, provenance
 
 pytestmark = pytest.mark.broker
 HOUR = "2026-03-05-12:00"
@@ -174,10 +174,10 @@ def test_where_embedders_are_swapped_the_serving_and_the_previous_one_must_hold_
     stores.land(passage(1), passage(2))
     stores.index(passage(1), passage(2), also(1), at=NOON)
     index = ChromaIndex.open(settings)
-    log, old, new = SpaceLog(index), Space(model="minilm", name=EMBEDDER), Space(model="new", name="new@2")
-    built = log.change(log.adopt(old), serving=old, candidate=new)
+    log, old, new = EmbedderRegistry(index), Space(model="minilm", name=EMBEDDER), Space(model="new", name="new@2")
+    built = log.change_spaces(log.ensure_serving(old), serving=old, candidate=new)
     assert check("index", "completeness").passed, "a candidate is still being built"
-    log.change(built, serving=new, previous=old)
+    log.change_spaces(built, serving=new, previous=old)
     assert figures(check("index", "completeness"))["ids_not_indexed"] == [passage(2).artifact_id]
     stores.index(also(2), at=NOON)
     assert check("index", "completeness").passed

@@ -13,14 +13,14 @@ from assets.checks.hours import PARTITION, RANGE, Hour
 from mmplatform.events import encode, utc_now
 from mmplatform.kafka.producer import LogProducer
 from mmplatform.land.blobs.open import open_blobs
-from mmplatform.land.lakehouse.row_codec import row_of
+from mmplatform.land.lakehouse.row_codec import record_to_row
 from quality.checks.offset_gaps import DEAD, REPEATED
 from quality.checks.verdict import Verdict
 from resources.lakehouse import LakehouseResource
 from resources.readers.hours import open_hours
 from tests.assets.checks.test_hour_checks import HOUR, check, figures, utterance
 from tests.builders import NOW, chunk
-from tests.land.making import NOON, chat, message, passage, position
+from tests.land.records import NOON, chat, message, passage, position
 
 pytestmark = pytest.mark.broker
 
@@ -131,7 +131,7 @@ def archive(stores, events, end):
     placed = []
     for offset, event in events.items():
         place = position(offset, topic="interactions.chat")
-        placed.append((place, row_of(event, place)[1]))
+        placed.append((place, record_to_row(event, place)[1]))
     stores.lakehouse.append("raw_chats", placed, offsets={("interactions.chat", 0): end}, source="archive")
 
 

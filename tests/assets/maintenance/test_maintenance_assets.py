@@ -13,11 +13,11 @@ from assets.maintenance import upkeep_assets
 from assets.maintenance.dagster_storage import event_log
 from assets.maintenance.reports import cost_report, freshness_report
 from assets.maintenance.tables import compaction, snapshot_expiry
-from mmplatform.land.lakehouse.row_codec import row_of
+from mmplatform.land.lakehouse.row_codec import record_to_row
 from mmplatform.land.lakehouse.store import Lakehouse
 from mmplatform.settings import load
 from resources.lakehouse import LakehouseResource
-from tests.land.making import NOON, chat, message, passage, position
+from tests.land.records import NOON, chat, message, passage, position
 
 DAY = "2026-03-05"
 
@@ -33,7 +33,7 @@ def land(lakehouse, *records, **changes):
     """In one commit for each table; ``changes`` are columns that the rows get."""
     tables = {}
     for number, record in enumerate(records):
-        table, row = row_of(record, position(number))
+        table, row = record_to_row(record, position(number))
         tables.setdefault(table, []).append((position(number), {**row, **changes}))
     for table, rows in tables.items():
         lakehouse.append(table, rows, offsets={}, source="test")

@@ -12,11 +12,11 @@ from assets.checks.hours import RANGE
 from definitions import defs
 from mmplatform.derive.chat import ChatDeriver
 from mmplatform.events import utc_now
-from mmplatform.land.lakehouse.row_codec import row_of
+from mmplatform.land.lakehouse.row_codec import record_to_row
 from mmplatform.memo import MemoryMemo
 from resources.reprocessing import ReprocessingResource
 from tests.builders import NOW, chat, message, position, screenshot
-from tests.pipeline.streaming import Stream
+from tests.pipeline.stream import Stream
 
 pytestmark = pytest.mark.models
 HOUR = "2026-08-01-10:00"
@@ -139,7 +139,7 @@ def verdicts(result):
 
 def test_a_broken_contract_ends_the_run_before_what_is_made_from_the_table(checked, lakehouse):
     event = chat(7, text="write to ann@example.com")
-    row = row_of(message(event, position(99)), position(99))[1]
+    row = record_to_row(message(event, position(99)), position(99))[1]
     lakehouse.append("messages", [(position(99), row)], offsets={}, source="test")
     result = checked()
     assert not result.success
@@ -152,7 +152,7 @@ def test_a_broken_contract_ends_the_run_before_what_is_made_from_the_table(check
 
 
 def test_a_broken_contract_in_any_hour_of_a_run_ends_it(checked, lakehouse):
-    row = row_of(message(chat(7, text="write to ann@example.com"), position(99)), position(99))[1]
+    row = record_to_row(message(chat(7, text="write to ann@example.com"), position(99)), position(99))[1]
     lakehouse.append("messages", [(position(99), row)], offsets={}, source="test")
     result = checked(**dict(zip(RANGE, ("2026-08-01-09:00", "2026-08-01-11:00"), strict=True)))
     assert not result.success

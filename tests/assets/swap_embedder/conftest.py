@@ -1,5 +1,5 @@
 """The stores of a swap."""
 
-from tests.pipeline.conftest import chroma, embedder, in_step, index, lakehouse, redactor, settings
+from tests.pipeline.conftest import chroma, dual_write_index, embedder, index, lakehouse, redactor, settings
 
-__all__ = ["chroma", "embedder", "in_step", "index", "lakehouse", "redactor", "settings"]
+__all__ = ["chroma", "dual_write_index", "embedder", "index", "lakehouse", "redactor", "settings"]

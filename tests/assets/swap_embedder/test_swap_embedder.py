@@ -9,13 +9,13 @@ from assets.swap_embedder import build_beside, swap_embedder
 from definitions import defs
 from mmplatform.buckets import BUCKET_NAMES
 from mmplatform.derive.chat import ChatDeriver
-from mmplatform.land.index.embedder_registry import SpaceLog
+from mmplatform.land.index.embedder_registry import EmbedderRegistry
 from mmplatform.memo import MemoryMemo
 from mmplatform.pipeline.embedder_swap import swap
-from mmplatform.pipeline.factories import space_named
+from mmplatform.pipeline.factories import resolve_space
 from resources.swapping import SwappingResource
 from tests.builders import chat
-from tests.pipeline.streaming import Stream
+from tests.pipeline.stream import Stream
 
 pytestmark = pytest.mark.models
 NEW = "minilm-fp32"
@@ -24,7 +24,7 @@ NEW = "minilm-fp32"
 @pytest.fixture
 def run(settings, index, monkeypatch):
     monkeypatch.setenv("MMPLATFORM_CHROMA_URL", settings.chroma_url)
-    SpaceLog(index).adopt(space_named(settings))
+    EmbedderRegistry(index).ensure_serving(resolve_space(settings))
     with dg.DagsterInstance.ephemeral() as instance:
 
         def launch(**config):
@@ -39,8 +39,8 @@ def run(settings, index, monkeypatch):
 
 
 @pytest.fixture
-def streamed(lakehouse, in_step, run, embedder, redactor):
-    Stream(lakehouse, in_step).send(
+def streamed(lakehouse, dual_write_index, run, embedder, redactor):
+    Stream(lakehouse, dual_write_index).send(
         [chat(n, subject_id=f"cust-{n}", text=f"order {n} is late") for n in range(4)],
         ChatDeriver(embedder, redactor, MemoryMemo()),
     )
@@ -60,13 +60,13 @@ def seen(result):
 
 
 def test_a_run_builds_every_bucket_and_swaps(streamed, settings, index):
-    old, new = space_named(settings), space_named(settings, NEW)
+    old, new = resolve_space(settings), resolve_space(settings, NEW)
     result = streamed(embedder=NEW)
     assert result.success
     buckets = seen(result)
     assert list(buckets) == list(BUCKET_NAMES)
     assert [sum(each[name] for each in buckets.values()) for name in ("passages", "written", "embedded")] == [4, 4, 4]
-    state = SpaceLog(index).read()
+    state = EmbedderRegistry(index).latest()
     assert (state.serving, state.previous) == (new, old)
     assert sorted(index.ids(embedder=new.name)) == sorted(index.ids(embedder=old.name))
 
@@ -74,7 +74,7 @@ def test_a_run_builds_every_bucket_and_swaps(streamed, settings, index):
 def test_a_run_that_fails_half_way_leaves_the_old_one_serving_and_the_next_one_goes_on(
     streamed, settings, index, monkeypatch
 ):
-    whole = swap.Copier.bucket
+    whole = swap.IndexCopier.copy_bucket
 
     def stop(self, bucket, *told):
         if bucket == "b09":
@@ -82,25 +82,25 @@ def test_a_run_that_fails_half_way_leaves_the_old_one_serving_and_the_next_one_g
         return whole(self, bucket, *told)
 
     with monkeypatch.context() as patched:
-        patched.setattr(swap.Copier, "bucket", stop)
+        patched.setattr(swap.IndexCopier, "bucket", stop)
         result = streamed(embedder=NEW, swap=False)
     assert not result.success
     assert "does not answer" in failure(result)
     done = seen(result)
     assert list(done) == list(BUCKET_NAMES[:9])
-    assert SpaceLog(index).read().serving == space_named(settings)
+    assert EmbedderRegistry(index).latest().serving == resolve_space(settings)
     again = seen(streamed(embedder=NEW))
     written = sum(each["written"] for each in done.values())
     assert sum(each["written"] for each in again.values()) == 4 - written
-    assert SpaceLog(index).read().serving == space_named(settings, NEW)
+    assert EmbedderRegistry(index).latest().serving == resolve_space(settings, NEW)
 
 
 def test_an_unknown_model_fails_with_its_name_and_touches_nothing(run, index):
-    before = SpaceLog(index).read()
+    before = EmbedderRegistry(index).latest()
     result = run(embedder="nobody")
     assert not result.success
     assert "no model 'nobody'" in failure(result)
-    assert SpaceLog(index).read() == before
+    assert EmbedderRegistry(index).latest() == before
     assert "serves already" in failure(run(embedder="minilm"))
 
 

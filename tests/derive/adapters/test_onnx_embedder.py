@@ -8,7 +8,7 @@ import pytest
 from mmplatform.derive.adapters.model_files import locate_model
 from mmplatform.derive.adapters.onnx_embedder import MAX_TOKENS, OnnxEmbedder
 from mmplatform.errors import Misconfigured
-from mmplatform.pipeline.factories import space_named
+from mmplatform.pipeline.factories import resolve_space
 from mmplatform.settings import load
 
 pytestmark = pytest.mark.models
@@ -81,14 +81,14 @@ def test_a_directory_without_a_model_is_told(tmp_path):
 
 
 def test_the_space_is_known_without_loading_the_model(embedder):
-    assert space_named(load()).name == f"{embedder.name}@{embedder.version}"
+    assert resolve_space(load()).name == f"{embedder.name}@{embedder.version}"
 
 
 def test_the_unquantised_model_is_a_space_of_its_own_with_nearly_the_same_directions(embedder):
     settings = load(embedding_model="minilm-fp32")
     exact = OnnxEmbedder(locate_model(settings.embedding_model, settings.models_path))
     assert exact.dimensions == embedder.dimensions
-    assert space_named(settings).name != space_named(load()).name
+    assert resolve_space(settings).name != resolve_space(load()).name
     texts = ["my card was declined twice", "the parcel never came", "how do I reset my password?"]
     likeness = (exact.embed(texts) * embedder.embed(texts)).sum(axis=1)
     assert likeness.min() > 0.97

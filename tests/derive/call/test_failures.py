@@ -12,7 +12,7 @@ from mmplatform.artifacts import Passage, Retraction, Utterance, artifact_id
 from mmplatform.derive.call.state import MAX_WAITING_CHUNKS
 from mmplatform.errors import Misconfigured, Rejected, Unavailable
 from mmplatform.events import Arrival, Position
-from mmplatform.pipeline.record_size import LARGEST
+from mmplatform.pipeline.record_size import MAX_RECORD_BYTES
 from tests.builders import NOW, call_end
 from tests.derive.call.test_fold import RATE, SPEECH, Flat, Plain, Scripted, World, gaps, spoken
 from tests.derive.call.test_redaction import Dictates, Digits, said_of
@@ -168,7 +168,7 @@ def test_chunks_that_wait_are_waited_for_less_long_before_the_state_outgrows_the
         for n in range(1, MAX_WAITING_CHUNKS)
     ]
     largest, artifacts, aside, state = sizes_of(world, many)
-    assert largest < LARGEST
+    assert largest < MAX_RECORD_BYTES
     assert gaps(artifacts) == [(0.0, 1.0)]  # what it did not wait for any longer, and all that came is there
     assert (state.next_index, state.waiting, aside) == (MAX_WAITING_CHUNKS, (), [])
 
@@ -182,7 +182,7 @@ def test_speech_in_many_large_chunks_is_cut_before_the_state_outgrows_the_log_an
         for event in told(world, (voice * 6000)[None], size_s=0.03)
     ]
     largest, artifacts, aside, _ = sizes_of(world, [*events, LAST])
-    assert largest < LARGEST
+    assert largest < MAX_RECORD_BYTES
     assert (gaps(artifacts), aside) == ([], [])
     said = spoken(artifacts)
     assert len(said) > 1

@@ -16,7 +16,7 @@ from mmplatform.modalities import (
     QUARANTINE_TOPIC,
     SCREENSHOT,
 )
-from mmplatform.pipeline.factories import space_named
+from mmplatform.pipeline.factories import resolve_space
 from mmplatform.settings import load
 from tests import builders
 from tests.integration.bad_inputs.rows import (
@@ -57,7 +57,7 @@ def passage(who: str, *, embedder: str = "", parts: int = 384, fill: float | Non
     vector = np.zeros(parts, dtype=np.float32) if fill is None else np.full(parts, fill, dtype=np.float32)
     if fill is None:
         vector[0] = 1.0
-    change = {"embedder": embedder or space_named(load()).name, "vector_f32": pack_vector(vector)}
+    change = {"embedder": embedder or resolve_space(load()).name, "vector_f32": pack_vector(vector)}
     return made.model_copy(update=change)
 
 

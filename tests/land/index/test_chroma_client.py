@@ -10,10 +10,10 @@ from chromadb.errors import InvalidArgumentError
 from mmplatform.errors import Rejected, Unavailable
 from mmplatform.land.index import chroma_client
 from mmplatform.land.index.chroma_client import chroma_errors
-from mmplatform.land.index.chroma_collections import SYNC_ROWS, tuned
+from mmplatform.land.index.chroma_collections import SYNC_THRESHOLD, tune
 from mmplatform.land.index.store import ChromaIndex
 from mmplatform.settings import load
-from tests.land.making import NOON, passage
+from tests.land.records import NOON, passage
 from tests.servers.chroma import running_chroma
 from tests.servers.proxy import answering
 
@@ -97,19 +97,21 @@ class Made:
         self.changes.append(configuration)
 
 
-@pytest.mark.parametrize("configuration", [{}, {"hnsw": None, "spann": {}}, {"hnsw": {"sync_threshold": SYNC_ROWS}}])
+@pytest.mark.parametrize(
+    "configuration", [{}, {"hnsw": None, "spann": {}}, {"hnsw": {"sync_threshold": SYNC_THRESHOLD}}]
+)
 def test_a_collection_that_has_nothing_to_tune_is_left_alone(configuration):
     made = Made(configuration)
-    tuned(made)
+    tune(made)
     assert made.changes == []
 
 
 @pytest.mark.parametrize("refuses", [InvalidArgumentError("no"), ValueError("spann")])
-def test_a_server_that_refuses_to_be_tuned_holds_nobody_up(refuses):
-    tuned(Made({"hnsw": {"sync_threshold": 1000}}, refuses))
+def test_a_server_that_refuses_to_be_tuned_does_not_block_the_start(refuses):
+    tune(Made({"hnsw": {"sync_threshold": 1000}}, refuses))
 
 
 def test_a_collection_of_an_older_release_is_tuned():
     made = Made({"hnsw": {"sync_threshold": 1000}})
-    tuned(made)
-    assert made.changes == [{"hnsw": {"sync_threshold": SYNC_ROWS}}]
+    tune(made)
+    assert made.changes == [{"hnsw": {"sync_threshold": SYNC_THRESHOLD}}]

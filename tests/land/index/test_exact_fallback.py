@@ -1,22 +1,22 @@
-"""One person's search finds all their passages, also those that the server's graph does not lead to."""
+"""A search for one subject finds all passages, also those that the server's graph does not reach."""
 
 from __future__ import annotations
 
 import pytest
 
-from mmplatform.buckets import bucket_of, collection_name
+from mmplatform.buckets import bucket_name, collection_name
 from mmplatform.events import utc_now
 from mmplatform.land.index.store import ChromaIndex
 from mmplatform.settings import load
-from tests.land.making import EMBEDDER, passage, unit_vector
+from tests.land.records import EMBEDDER, passage, unit_vector
 from tests.servers.chroma import running_chroma
 
 ROWS = [passage(number) for number in range(12)]
-WHERE = collection_name(EMBEDDER, bucket_of("ann"))
+WHERE = collection_name(EMBEDDER, bucket_name("ann"))
 
 
 class Hiding:
-    """A real collection whose graph does not lead to some of its rows; counts what it is asked."""
+    """A real collection whose graph does not reach some of its rows; counts the calls."""
 
     def __init__(self, collection, hidden: set[str]) -> None:
         self._collection = collection
@@ -59,7 +59,7 @@ def hiding(landed):
     landed._collections[WHERE] = collection
 
 
-def test_what_no_walk_leads_to_is_found_with_the_score_that_it_has(landed, hiding):
+def test_a_row_that_ann_search_misses_is_found_with_its_score(landed, hiding):
     whole = search(landed, subject_id="ann")
     assert len(whole) == len(ROWS)
     assert whole[0][0] == ROWS[3].artifact_id
@@ -70,13 +70,13 @@ def test_what_no_walk_leads_to_is_found_with_the_score_that_it_has(landed, hidin
     assert search(landed, k=10, subject_id="ann") == whole[:10]
 
 
-def test_a_search_that_is_not_short_asks_once(landed, hiding):
+def test_a_search_with_enough_hits_sends_one_query(landed, hiding):
     collection = hiding()
     assert len(search(landed, k=5, subject_id="ann")) == 5
     assert collection.calls == ["query"]
 
 
-def test_a_search_that_is_whole_reads_no_vector(landed, hiding):
+def test_a_search_that_misses_nothing_reads_no_vector(landed, hiding):
     collection = hiding()
     collection._hidden = set()
     assert len(search(landed, subject_id="ann")) == len(ROWS)

@@ -1,4 +1,4 @@
-"""An upsert is proved by a search: what Chroma took and left out of its graph is written again."""
+"""An upsert is verified by a search: rows that Chroma omitted from its graph are written again."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from chromadb.errors import InternalError, NotFoundError
 from mmplatform.errors import Unavailable
 from mmplatform.events import utc_now
 from mmplatform.land.index.chroma_client import chroma_errors
-from mmplatform.land.index.store import ChromaIndex, unfindable
+from mmplatform.land.index.store import ChromaIndex, find_missing
 from mmplatform.settings import load
 from tests.builders import chat, message, passage, position
 
@@ -39,7 +39,7 @@ class Forgetful:
 def index_over(collection) -> ChromaIndex:
     index = ChromaIndex.open(load(chroma_url="http://127.0.0.1:1"))
     index._client = object()
-    index._find = lambda *_: collection
+    index._get_collection = lambda *_: collection
     return index
 
 
@@ -57,7 +57,7 @@ def test_a_row_that_no_search_finds_is_written_again_and_alone(times):
     assert collection.graph == set(IDS)
 
 
-def test_a_row_that_stays_lost_holds_nobody_up():
+def test_a_row_that_stays_lost_does_not_block_the_writer():
     collection = Forgetful({IDS[2]: 100})
     index_over(collection).upsert(ROWS, utc_now())
     assert collection.graph == set(IDS) - {IDS[2]}
@@ -68,7 +68,7 @@ def test_a_search_that_only_overlooks_a_row_among_others_is_no_loss():
     collection.upsert(IDS)
     whole = collection.query
     collection.query = lambda ids, n_results, **more: whole(ids, max(1, n_results - 1), **more)
-    assert unfindable(collection, ROWS) == set()
+    assert find_missing(collection, ROWS) == set()
 
 
 def test_a_collection_whose_first_row_is_on_its_way_is_empty_not_broken():

@@ -1,4 +1,4 @@
-"""Rows put in the place of others, while somebody else writes the same hour."""
+"""Replacement of rows, while another writer writes the same hour."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 from mmplatform.errors import Rejected
 from mmplatform.land.lakehouse.replace import Replacement
-from mmplatform.land.lakehouse.row_codec import row_of
+from mmplatform.land.lakehouse.row_codec import record_to_row
 from mmplatform.land.lakehouse.store import Lakehouse
 from tests.builders import NOW, chat, message, position
 
@@ -18,7 +18,7 @@ GROUP = "archive"
 
 def row(number, text="said", offset=None, **when):
     place = position(number if offset is None else offset)
-    return place, row_of(message(chat(number, text=text, **when), place), place)[1]
+    return place, record_to_row(message(chat(number, text=text, **when), place), place)[1]
 
 
 def land(lakehouse, *rows):
@@ -36,13 +36,13 @@ def texts(lakehouse):
     return sorted((each["event_ids"][0], each["text"]) for each in rows)
 
 
-def test_one_commit_replaces_takes_out_and_adds(lakehouse):
+def test_one_commit_replaces_deletes_and_adds(lakehouse):
     land(lakehouse, row(0), row(1), row(2))
     read = {row(n)[1]["artifact_id"]: n for n in (0, 1)}
     versions = len(lakehouse.table("messages").metadata.metadata_log)
     done = lakehouse.replace("messages", instead(row(0, "new"), row(3, "added"), gone=[row(1)], read=read))
     assert texts(lakehouse) == [("chat-0", "new"), ("chat-2", "said"), ("chat-3", "added")]
-    assert (len(done.written), len(done.gone), done.overtaken) == (2, 1, frozenset())
+    assert (len(done.written), len(done.deleted), done.overtaken) == (2, 1, frozenset())
     assert len(lakehouse.table("messages").metadata.metadata_log) == versions + 1
     assert lakehouse.landed_offsets("messages", GROUP) == {("interactions.chat", 0): 3}
 
@@ -54,10 +54,10 @@ def test_nothing_to_change_is_no_commit(lakehouse):
     assert lakehouse.table("messages").metadata.current_snapshot_id == before
 
 
-def test_what_is_not_as_it_was_read_is_left_and_named(lakehouse):
+def test_a_row_that_is_not_as_it_was_read_is_left_and_named(lakehouse):
     land(lakehouse, row(0), row(1), row(2))
     land(lakehouse, row(0, "the stream's", offset=9))
-    lakehouse.remove("messages", {row(1)[1]["artifact_id"]: 50})
+    lakehouse.delete_before("messages", {row(1)[1]["artifact_id"]: 50})
     land(lakehouse, row(3, "new of the stream", offset=10))
     read = {row(n)[1]["artifact_id"]: n for n in (0, 1, 2)}
     done = lakehouse.replace("messages", instead(*(row(n, "mine") for n in range(4)), read=read))
@@ -93,7 +93,7 @@ def test_a_run_and_an_archiver_at_the_same_hour_lose_nothing_of_each_other(setti
     assert lakehouse.landed_offsets("messages", GROUP) == {("interactions.chat", 0): 16}
 
 
-def test_a_writer_that_remembers_what_was_taken_out_lands_it_again(settings, lakehouse):
+def test_a_writer_that_remembers_a_deleted_row_lands_it_again(settings, lakehouse):
     """Without a look at the commits of others it would leave it out as known."""
     land(lakehouse, row(0))
     read = {row(0)[1]["artifact_id"]: 0}

@@ -6,9 +6,9 @@ import pytest
 
 from mmplatform.derive.passages import quarantine
 from mmplatform.errors import Misconfigured, Unavailable
-from mmplatform.land.lakehouse.row_codec import artifact_of, event_of, row_of
+from mmplatform.land.lakehouse.row_codec import record_to_row, row_to_artifact, row_to_event
 from mmplatform.land.lakehouse.schemas import SPECS
-from mmplatform.land.lakehouse.store import Lakehouse, not_landed
+from mmplatform.land.lakehouse.store import Lakehouse, rows_beyond
 from mmplatform.modalities import TABLES
 from mmplatform.settings import load
 from tests.builders import NOW, arrival, call_end, chat, chunk, message, passage, position, screenshot
@@ -18,7 +18,7 @@ GROUP = "archive"
 
 def placed(record, offset: int = 0):
     place = position(offset)
-    table, row = row_of(record, place)
+    table, row = record_to_row(record, place)
     return table, (place, row)
 
 
@@ -58,7 +58,7 @@ def test_offsets_are_read_back_and_never_go_back(lakehouse):
     assert lakehouse.landed_offsets("messages", GROUP) == {}
 
 
-def test_an_upstream_replay_doubles_nothing_whoever_lands_it(settings, lakehouse):
+def test_an_upstream_replay_doubles_nothing_whichever_process_lands_it(settings, lakehouse):
     made = [message(chat(n), position(n)) for n in range(3)]
     append(lakehouse, made)
     assert append(lakehouse, made, first=100) == 0
@@ -75,8 +75,8 @@ def test_an_id_twice_in_a_batch_lands_once(lakehouse):
 def test_a_scan_keeps_the_latest_of_an_id_when_the_memory_was_too_short(settings, lakehouse):
     append(lakehouse, [chat(0, text="old")])
     forgetful = Lakehouse.open(settings)
-    forgetful._remembered = 0
-    forgetful._recent["raw_chats"] = type(lakehouse._recent["raw_chats"])()
+    forgetful._max_remembered_ids = 0
+    forgetful._recent_versions["raw_chats"] = type(lakehouse._recent_versions["raw_chats"])()
     append(forgetful, [chat(0, text="new")], first=50)
     assert lakehouse.table("raw_chats").scan().to_arrow().num_rows == 2
     assert lakehouse.scan("raw_chats").column("text").to_pylist() == ["new"]
@@ -95,7 +95,7 @@ def test_a_retracted_row_is_gone_and_the_offsets_stay(lakehouse):
     made = [message(chat(n), position(n)) for n in range(2)]
     append(lakehouse, made)
     before = lakehouse.landed_offsets("messages", GROUP)
-    lakehouse.remove("messages", {made[0].artifact_id: 9, "f" * 32: 9})
+    lakehouse.delete_before("messages", {made[0].artifact_id: 9, "f" * 32: 9})
     assert ids(lakehouse, "messages") == [made[1].artifact_id]
     assert lakehouse.landed_offsets("messages", GROUP) == before
 
@@ -105,14 +105,14 @@ def test_an_event_comes_back_as_it_was(lakehouse, event):
     table, row = placed(event)
     lakehouse.append(table, [row], offsets={}, source=GROUP)
     [found] = lakehouse.scan(table).to_pylist()
-    assert event_of(found) == event
+    assert row_to_event(found) == event
 
 
 def test_a_passage_comes_back_as_it_was_with_its_vector(lakehouse):
     made = passage(message(chat(0), position()))
     append(lakehouse, [made])
     [found] = lakehouse.scan("passages").to_pylist()
-    assert artifact_of(found) == made
+    assert row_to_artifact(found) == made
     assert "vector" not in found["record"]
 
 
@@ -131,7 +131,7 @@ def test_tables_are_parted_by_hour_and_bucket(lakehouse):
 
 
 def test_field_ids_are_permanent(lakehouse):
-    """A column's id is its place. Add columns at the end; whoever changes this list breaks every table that exists."""
+    """A column's id is its position. Add columns at the end; a change of this list breaks every existing table."""
     schema = lakehouse.table("messages").schema()
     assert {field.name: field.field_id for field in schema.fields} == {
         name: place for place, (name, _) in enumerate(SPECS["messages"].columns, start=1)
@@ -149,13 +149,13 @@ def test_preparing_twice_changes_nothing(lakehouse):
     assert ids(lakehouse) == ["chat-0"]
 
 
-def test_what_landed_is_told_by_its_place():
+def test_landed_rows_are_known_by_their_position():
     rows = [(position(n), {}) for n in range(3)]
-    assert not_landed(rows, {("interactions.chat", 0): 2}) == rows[2:]
-    assert not_landed(rows, {("interactions.chat", 1): 2}) == rows
+    assert rows_beyond(rows, {("interactions.chat", 0): 2}) == rows[2:]
+    assert rows_beyond(rows, {("interactions.chat", 1): 2}) == rows
 
 
-def test_an_unknown_catalog_is_told():
+def test_an_unknown_catalog_is_misconfigured():
     with pytest.raises(Misconfigured, match="MMPLATFORM_ICEBERG_CATALOG"):
         Lakehouse.open(load(iceberg_catalog="mysql://nowhere"))
 

@@ -1,18 +1,18 @@
-"""What comes between the steps of a swap, over a real Chroma: a retraction, an interruption, somebody who swaps too."""
+"""Races of a swap over a real Chroma: a retraction, an interruption, a second swap between its steps."""
 
 from __future__ import annotations
 
 import pytest
 
-from mmplatform.buckets import BUCKET_NAMES, bucket_of
+from mmplatform.buckets import BUCKET_NAMES, bucket_name
 from mmplatform.errors import Rejected
-from mmplatform.land.index.embedder_registry import Space, SpaceLog
+from mmplatform.land.index.embedder_registry import EmbedderRegistry, Space
 from mmplatform.memo import MemoryMemo
 from mmplatform.pipeline.embedder_swap import swap
-from mmplatform.pipeline.embedder_swap.dual_write import InStep
-from mmplatform.pipeline.embedder_swap.swap import Swapping
+from mmplatform.pipeline.embedder_swap.dual_write import DualWriteIndex
+from mmplatform.pipeline.embedder_swap.swap import EmbedderSwap
 from tests.doubles.embedder import SeededEmbedder
-from tests.land.making import EMBEDDER, NOON, passage
+from tests.land.records import EMBEDDER, NOON, passage
 
 OLD, NEW = Space(model="minilm", name=EMBEDDER), Space(model="new", name="new@2")
 
@@ -41,17 +41,17 @@ class World:
         self.swapping = self.another_swapping()
         self.writer = self.another_writer()
 
-    def log(self):
-        return SpaceLog(self.index)
+    def registry(self):
+        return EmbedderRegistry(self.index)
 
-    def open_space(self, space):
+    def open_embedder(self, space):
         return self.models[space.name]
 
     def another_swapping(self):
-        return Swapping(self.index, self.log(), OLD, self.open_space, MemoryMemo())
+        return EmbedderSwap(self.index, self.registry(), OLD, self.open_embedder, MemoryMemo())
 
-    def another_writer(self, open_space=None):
-        return InStep(self.index, self.log(), open_space or self.open_space, MemoryMemo)
+    def another_writer(self, open_embedder=None):
+        return DualWriteIndex(self.index, self.registry(), open_embedder or self.open_embedder, MemoryMemo)
 
     def land(self, *numbers, by=None):
         (by or self.writer).upsert([passage(number) for number in numbers], NOON)
@@ -62,7 +62,7 @@ class World:
         def no_model(space):
             raise RuntimeError(space.name)
 
-        serving = self.log().read().serving.name
+        serving = self.registry().latest().serving.name
         rows = [passage(number, embedder=serving) for number in numbers]
         self.another_writer(no_model).upsert(rows, NOON)
 
@@ -73,7 +73,7 @@ class World:
 @pytest.fixture
 def world(index):
     made = World(index)
-    made.swapping.state()
+    made.swapping.ensure_serving()
     return made
 
 
@@ -81,7 +81,7 @@ def ids(*numbers):
     return sorted(passage(number).artifact_id for number in numbers)
 
 
-def test_what_is_taken_back_while_the_other_model_runs_stays_away(world):
+def test_a_passage_retracted_while_the_other_model_runs_stays_deleted(world):
     world.land(1)
     world.swapping.build(NEW, swap=False)
     indexer = world.another_writer()
@@ -89,7 +89,7 @@ def test_what_is_taken_back_while_the_other_model_runs_stays_away(world):
     world.models[NEW.name].meanwhile = lambda: indexer.delete([gone.artifact_id], subject_id=gone.subject_id)
     world.land(2, 3)
     assert world.ids(OLD) == world.ids(NEW) == ids(1, 3)
-    assert not world.log().read().lacking
+    assert not world.registry().latest().lacking
 
 
 class Between:
@@ -117,10 +117,10 @@ class Between:
 
 def between(world, doing, name, space):
     index = Between(world.index, doing, name, space)
-    return InStep(index, world.log(), world.open_space, MemoryMemo)
+    return DualWriteIndex(index, world.registry(), world.open_embedder, MemoryMemo)
 
 
-def test_what_is_taken_back_right_before_the_other_space_is_written_stays_away(world):
+def test_a_passage_retracted_right_before_the_secondary_write_stays_deleted(world):
     world.swapping.build(NEW, swap=False)
     indexer = world.another_writer()
     writer = between(world, lambda: indexer.delete(ids(1), subject_id="ann"), "upsert", NEW.name)
@@ -128,14 +128,14 @@ def test_what_is_taken_back_right_before_the_other_space_is_written_stays_away(w
     assert world.ids(OLD) == world.ids(NEW) == ids(2)
 
 
-def test_what_is_landed_anew_while_it_is_taken_out_of_the_other_space_is_said_to_be_lacking(world):
+def test_a_passage_landed_again_while_it_is_deleted_from_the_secondary_is_flagged_as_lacking(world):
     world.swapping.build(NEW, swap=False)
     indexer = world.another_writer()
     writer = between(world, lambda: indexer.delete(ids(1), subject_id="ann"), "upsert", NEW.name)
     writer._index = Between(writer._index, lambda: world.land(1), "delete", NEW.name)
     world.land(1, by=writer)
     assert world.ids(OLD) == ids(1)
-    assert world.log().read().lacking
+    assert world.registry().latest().lacking
     world.swapping.swap()
     assert world.ids(OLD) == world.ids(NEW) == ids(1)
 
@@ -148,11 +148,11 @@ def test_a_rollback_that_was_interrupted_while_it_copied_copies_all_of_it_the_ne
     world.land(1, 2)
     world.swapping.build(NEW)
     world.land_for_serving_only(3, 4)
-    assert world.log().read().lacking
+    assert world.registry().latest().lacking
     world.models[OLD.name].meanwhile = stop
     with pytest.raises(KeyboardInterrupt):
         world.swapping.roll_back()
-    assert world.log().read().serving == NEW
+    assert world.registry().latest().serving == NEW
     assert world.ids(OLD) == ids(1, 2)
     world.models[OLD.name].meanwhile = lambda: None
     after = world.another_swapping().roll_back()
@@ -172,65 +172,65 @@ def test_an_indexer_that_cannot_keep_up_while_a_rollback_copies_does_not_end_the
     world.models[OLD.name].meanwhile = lack_and_stop
     with pytest.raises(KeyboardInterrupt):
         world.swapping.roll_back()
-    state = world.log().read()
+    state = world.registry().latest()
     assert (state.lacking, state.copying) == (True, True)
     world.models[OLD.name].meanwhile = lambda: None
     world.swapping.roll_back()
     assert world.ids(OLD) == world.ids(NEW) == ids(1, 2, 3)
 
 
-def test_a_candidate_that_was_called_off_and_begun_anew_under_a_build_is_compared_before_it_serves(world):
+def test_a_candidate_that_was_cancelled_and_started_again_during_a_build_is_compared_before_it_serves(world):
     world.land(1, 2, 3)
-    steps = world.swapping.building(NEW)
+    steps = world.swapping.build_steps(NEW)
     for _ in range(len(BUCKET_NAMES)):
         next(steps)  # all are equal now
     other = world.another_swapping()
     other.retire(candidate=True, grace_s=0)
-    begun = other.building(NEW)
-    assert next(begun)[0] == BUCKET_NAMES[0] != bucket_of("ann"), "nothing is copied yet"
+    begun = other.build_steps(NEW)
+    assert next(begun)[0] == BUCKET_NAMES[0] != bucket_name("ann"), "nothing is copied yet"
     assert world.ids(NEW) == []
     with pytest.raises(StopIteration):
         next(steps)
-    assert world.log().read().serving == NEW
+    assert world.registry().latest().serving == NEW
     assert world.ids(NEW) == ids(1, 2, 3)
-    with pytest.raises(Rejected, match="somebody else swapped"):
+    with pytest.raises(Rejected, match="another process swapped"):
         next(begun)
 
 
-def test_a_build_within_the_grace_of_a_retire_is_refused_and_possible_behind_it(world, monkeypatch):
+def test_a_build_within_the_grace_of_a_retire_is_refused_and_possible_after_it(world, monkeypatch):
     world.land(1, 2)
     world.swapping.build(NEW)
     world.swapping.roll_back()
-    told = []
+    graces = []
 
     def build_meanwhile(seconds):
-        told.append(seconds)
+        graces.append(seconds)
         with pytest.raises(Rejected, match="is being deleted"):
             world.another_swapping().build(NEW)
 
     monkeypatch.setattr(swap.time, "sleep", build_meanwhile)
     assert world.swapping.retire() == [NEW.name]
-    assert told == [swap.GRACE_S]
-    state = world.log().read()
+    assert graces == [swap.RETIRE_GRACE_S]
+    state = world.registry().latest()
     assert (state.active, state.retiring) == ((OLD,), ())
     assert world.index.embedders() == {OLD.name}
     world.swapping.build(NEW)
     assert world.ids(OLD) == world.ids(NEW) == ids(1, 2)
 
 
-def test_what_serves_by_the_time_of_its_end_is_not_deleted(world, monkeypatch):
+def test_a_space_that_serves_when_the_grace_ends_is_not_deleted(world, monkeypatch):
     """An earlier release takes no notice of what is retiring, and it may build and swap in the grace."""
     world.land(1, 2)
     world.swapping.build(NEW)
     world.swapping.roll_back()
 
     def swapped_meanwhile(_):
-        log = world.log()
-        log.change(log.change(log.read(), serving=OLD, candidate=NEW), serving=NEW, previous=OLD)
+        log = world.registry()
+        log.change_spaces(log.change_spaces(log.latest(), serving=OLD, candidate=NEW), serving=NEW, previous=OLD)
 
     monkeypatch.setattr(swap.time, "sleep", swapped_meanwhile)
     assert world.swapping.retire() == []
-    assert world.log().read().serving == NEW
+    assert world.registry().latest().serving == NEW
     assert world.ids(NEW) == ids(1, 2)
 
 
@@ -251,11 +251,11 @@ def test_a_retire_that_died_half_way_is_finished_by_the_next_one(world, monkeypa
     assert world.ids(OLD) == world.ids(NEW) == ids(1)
 
 
-def test_a_retire_of_what_was_left_behind_leaves_a_build_of_another_alone(world):
+def test_a_retire_of_an_unused_space_leaves_a_build_of_another_alone(world):
     world.land(1)
     third = Space(model="third", name="third@3")
     world.index.upsert([passage(9, embedder=third.name)], NOON)
     world.swapping.build(NEW, swap=False)
     assert world.swapping.retire(grace_s=0) == [third.name]
-    assert world.log().read().candidate == NEW
+    assert world.registry().latest().candidate == NEW
     assert world.swapping.swap().serving == NEW

@@ -1,4 +1,4 @@
-"""Another embedder built beside the one that serves, swapped in and rolled back, over real stores and real models."""
+"""A candidate embedder is built, swapped in and rolled back, over real stores and real models."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from functools import partial
 import pytest
 
 from mmplatform.artifacts import Retraction
-from mmplatform.buckets import BUCKET_NAMES, bucket_of
+from mmplatform.buckets import BUCKET_NAMES, bucket_name
 from mmplatform.derive.chat import ChatDeriver
 from mmplatform.errors import Conflict, Misconfigured, Rejected, Unavailable
-from mmplatform.land.index.embedder_registry import SpaceLog
+from mmplatform.land.index.embedder_registry import EmbedderRegistry
 from mmplatform.land.index.store import ChromaIndex
 from mmplatform.memo import MemoryMemo
-from mmplatform.pipeline.embedder_swap.dual_write import InStep
-from mmplatform.pipeline.embedder_swap.swap import Swapping
-from mmplatform.pipeline.factories import open_embedder, open_space, space_named
-from mmplatform.pipeline.reprocess.inputs import Parts
+from mmplatform.pipeline.embedder_swap.dual_write import DualWriteIndex
+from mmplatform.pipeline.embedder_swap.swap import EmbedderSwap
+from mmplatform.pipeline.factories import open_embedder, open_space_embedder, resolve_space
+from mmplatform.pipeline.reprocess.inputs import ReprocessInputs
 from mmplatform.pipeline.reprocess.reprocess import reprocess
 from mmplatform.retrieve.search.search import Searcher, SearchQuery
 from mmplatform.retrieve.search.serving_embedder import LOOK_S, Serving
 from mmplatform.settings import load
 from quality.contracts import Limits
 from tests.builders import NOW, chat
-from tests.pipeline.streaming import Stream
+from tests.pipeline.stream import Stream
 from tests.servers.chroma import running_chroma
 from tests.servers.process import free_ports
 from tests.waiting import eventually
@@ -59,18 +59,18 @@ class World:
 
     def __init__(self, settings, index, lakehouse, old, new, redactor):
         self.settings, self.index, self.lakehouse = settings, index, lakehouse
-        self.old, self.new = space_named(settings), space_named(settings, NEW)
+        self.old, self.new = resolve_space(settings), resolve_space(settings, NEW)
         self.models = {self.old.name: Counting(old), self.new.name: Counting(new)}
         self.redactor, self.memo, self.sent = redactor, MemoryMemo(), 0
-        self.in_step = InStep(index, SpaceLog(index), self.open_space, lambda: self.memo)
-        self.stream = Stream(lakehouse, self.in_step)
-        self.swapping = Swapping(index, SpaceLog(index), self.old, self.open_space, self.memo)
+        self.dual_write_index = DualWriteIndex(index, EmbedderRegistry(index), self.open_embedder, lambda: self.memo)
+        self.stream = Stream(lakehouse, self.dual_write_index)
+        self.swapping = EmbedderSwap(index, EmbedderRegistry(index), self.old, self.open_embedder, self.memo)
         self.clock = 0.0
-        self.serving = Serving(SpaceLog(index).read, self.open_space, self.old, clock=lambda: self.clock)
+        self.serving = Serving(EmbedderRegistry(index).latest, self.open_embedder, self.old, clock=lambda: self.clock)
         self.searcher = Searcher(index, self.serving)
 
-    def open_space(self, space):
-        open_space(self.settings, space)  # the real one: raises where the model is not there
+    def open_embedder(self, space):
+        open_space_embedder(self.settings, space)  # the real one: raises where the model is not there
         return self.models[space.name]
 
     def send(self, count, subjects=SUBJECTS, *, embedder=None):
@@ -103,7 +103,7 @@ class World:
             reason="test",
         )
         self.stream.archive(self.stream.records("artifacts", [gone.model_dump_json().encode()]))
-        self.in_step.delete([gone.artifact_id], subject_id=gone.subject_id)
+        self.dual_write_index.delete([gone.artifact_id], subject_id=gone.subject_id)
 
     def rows(self):
         return self.lakehouse.scan("passages").to_pylist()
@@ -132,15 +132,15 @@ class World:
 @pytest.fixture
 def world(settings, index, lakehouse, embedder, exact, redactor):
     made = World(settings, index, lakehouse, embedder, exact, redactor)
-    made.swapping.state()
+    made.swapping.ensure_serving()
     return made
 
 
-def in_step(world):
+def in_sync(world):
     """Both spaces hold what the table holds, id for id and text for text."""
     table = world.table()
     assert world.ids(world.old) == world.ids(world.new) == table
-    for bucket in sorted({bucket_of(subject) for subject in SUBJECTS}):
+    for bucket in sorted({bucket_name(subject) for subject in SUBJECTS}):
         each = [
             {key: (text, {**metadata, "embedder": ""}) for key, (text, metadata) in found.items()}
             for found in (world.index.get(space.name, bucket, table) for space in (world.old, world.new))
@@ -159,22 +159,22 @@ def test_while_it_is_built_search_answers_from_the_old_one_alone_and_then_from_t
         assert world.search() == everything
         seen.append((bucket, copied.passages))
 
-    done = world.swapping.build(world.new, built=look)
+    done = world.swapping.build(world.new, on_bucket=look)
     assert [bucket for bucket, _ in seen] == list(BUCKET_NAMES)
     assert (done.passages, done.written, done.embedded, done.removed) == (12, 12, 12, 0)
-    state = world.swapping.state()
+    state = world.swapping.ensure_serving()
     assert (state.serving, state.candidate, state.previous) == (world.new, None, world.old)
     assert world.sees(world.new), "without a restart"
     assert world.search() == everything
-    assert in_step(world)
+    assert in_sync(world)
 
 
-def test_what_the_stream_lands_and_takes_back_meanwhile_is_in_both(world):
+def test_passages_that_the_stream_lands_and_retracts_meanwhile_are_in_both(world):
     world.send(12)
 
     def land(bucket, _):
         if bucket == "b08":
-            done_with, ahead = ([s for s in SUBJECTS if (bucket_of(s) <= "b08") is past] for past in (True, False))
+            done_with, ahead = ([s for s in SUBJECTS if (bucket_name(s) <= "b08") is past] for past in (True, False))
             assert done_with
             assert ahead
             world.send(3, done_with)
@@ -182,14 +182,14 @@ def test_what_the_stream_lands_and_takes_back_meanwhile_is_in_both(world):
             world.take_back(next(row for row in world.rows() if row["subject_id"] in done_with))
             world.take_back(next(row for row in world.rows() if row["subject_id"] in ahead))
 
-    world.swapping.build(world.new, built=land)
+    world.swapping.build(world.new, on_bucket=land)
     assert len(world.table()) == 16
-    assert in_step(world)
+    assert in_sync(world)
     world.send(4)
     world.send(4, embedder=world.new)  # a deriver that was restarted with the new setting
     world.take_back(world.rows()[0])
     assert len(world.table()) == 23
-    assert in_step(world)
+    assert in_sync(world)
 
 
 def test_a_failure_half_way_leaves_the_old_one_serving_and_the_next_run_goes_on_and_pays_nothing_twice(world):
@@ -200,7 +200,7 @@ def test_a_failure_half_way_leaves_the_old_one_serving_and_the_next_run_goes_on_
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        world.swapping.build(world.new, built=fail)
+        world.swapping.build(world.new, on_bucket=fail)
     paid, there = world.models[world.new.name].paid, len(world.ids(world.new))
     assert 0 < there < 12
     assert world.asked_in() == world.old.name
@@ -213,13 +213,13 @@ def test_a_failure_half_way_leaves_the_old_one_serving_and_the_next_run_goes_on_
     world.swapping.retire(grace_s=0)
     again = world.swapping.build(world.new)
     assert (again.written, again.embedded) == (12, 0)
-    assert in_step(world)
+    assert in_sync(world)
 
 
 def test_an_unknown_model_or_one_that_serves_touches_nothing(world):
-    before = world.swapping.state()
+    before = world.swapping.ensure_serving()
     with pytest.raises(Misconfigured, match="no model 'nobody'"):
-        space_named(world.settings, "nobody")
+        resolve_space(world.settings, "nobody")
     with pytest.raises(Misconfigured, match="bring that version"):
         world.swapping.build(world.new.model_copy(update={"name": "minilm-fp32@000000000000"}))
     with pytest.raises(Rejected, match="serves already"):
@@ -230,7 +230,7 @@ def test_an_unknown_model_or_one_that_serves_touches_nothing(world):
         world.swapping.roll_back()
     with pytest.raises(Rejected, match="no previous embedder to retire"):
         world.swapping.retire(grace_s=0)
-    assert world.swapping.state() == before
+    assert world.swapping.ensure_serving() == before
 
 
 def test_an_index_that_goes_away_half_way_serves_the_old_one_when_it_comes_back(world, tmp_path):
@@ -243,7 +243,7 @@ def test_an_index_that_goes_away_half_way_serves_the_old_one_when_it_comes_back(
         here.swapping.build(here.new)
     with ExitStack() as server:
         server.enter_context(running_chroma(tmp_path / "chroma", port))
-        here.swapping.state()
+        here.swapping.ensure_serving()
         here.send(6)
 
         def stop(bucket, _):
@@ -251,14 +251,14 @@ def test_an_index_that_goes_away_half_way_serves_the_old_one_when_it_comes_back(
                 server.close()
 
         with pytest.raises(Unavailable):
-            here.swapping.build(here.new, built=stop)
+            here.swapping.build(here.new, on_bucket=stop)
     with pytest.raises(Unavailable):
         here.search()
     with running_chroma(tmp_path / "chroma", port):
-        assert here.swapping.state().serving == here.old
+        assert here.swapping.ensure_serving().serving == here.old
         assert here.search() == here.table()
         here.swapping.build(here.new)
-        assert in_step(here)
+        assert in_sync(here)
         index.close()
 
 
@@ -273,16 +273,16 @@ def test_a_rollback_is_one_step_and_loses_nothing_of_what_came_after_the_swap(wo
     assert world.search() == world.table()
     assert len(world.table()) == 18
     world.send(3)
-    assert in_step(world)
+    assert in_sync(world)
     assert world.swapping.roll_back().serving == world.new, "and forward again"
 
 
-def test_built_without_a_swap_it_is_kept_in_step_until_it_is_swapped_or_called_off(world):
+def test_built_without_a_swap_a_candidate_is_kept_in_step_until_it_is_swapped_or_cancelled(world):
     world.send(12)
     world.swapping.build(world.new, swap=False)
-    assert world.swapping.state().candidate == world.new
+    assert world.swapping.ensure_serving().candidate == world.new
     world.send(3)
-    assert in_step(world)
+    assert in_sync(world)
     assert world.swapping.retire(candidate=True, grace_s=0) == [world.new.name]
     assert world.index.embedders() == {world.old.name}
     world.swapping.build(world.new, swap=False)
@@ -310,25 +310,25 @@ def test_an_indexer_that_cannot_embed_for_the_candidate_serves_on_and_no_swap_co
     def no_model(space):
         raise Misconfigured(f"no model {space.name}")
 
-    helpless = InStep(world.index, SpaceLog(world.index), no_model, MemoryMemo)
+    helpless = DualWriteIndex(world.index, EmbedderRegistry(world.index), no_model, MemoryMemo)
     able, world.stream.index = world.stream.index, helpless
 
-    class News(SpaceLog):
+    class News(EmbedderRegistry):
         """The stream lands another one before each swap: there is always something that the candidate lacks."""
 
-        def change(self, before, **after):
+        def change_spaces(self, before, **after):
             if after.get("previous") is not None:
                 world.send(1)
-            return super().change(before, **after)
+            return super().change_spaces(before, **after)
 
     with pytest.raises(Unavailable, match="cannot embed"):
-        replace(world.swapping, log=News(world.index)).build(world.new)
-    state = world.swapping.state()
+        replace(world.swapping, registry=News(world.index)).build(world.new)
+    state = world.swapping.ensure_serving()
     assert (state.serving, state.candidate) == (world.old, world.new)
     assert world.ids(world.old) == world.table() == world.search()
     world.stream.index = able
     world.swapping.swap()
-    assert in_step(world)
+    assert in_sync(world)
 
 
 def test_a_batch_that_began_before_the_candidate_was_there_is_in_it_all_the_same(world):
@@ -350,22 +350,22 @@ def test_a_batch_that_began_before_the_candidate_was_there_is_in_it_all_the_same
         def __getattr__(self, name):
             return getattr(self.index, name)
 
-    late = InStep(Slow(world.index), SpaceLog(world.index), world.open_space, lambda: world.memo)
-    assert late.spaces().candidate is None
+    late = DualWriteIndex(Slow(world.index), EmbedderRegistry(world.index), world.open_embedder, lambda: world.memo)
+    assert late.latest_revision().candidate is None
     world.stream.index = late
     world.send(1)
-    assert world.swapping.state().serving == world.new
-    assert in_step(world)
+    assert world.swapping.ensure_serving().serving == world.new
+    assert in_sync(world)
 
 
-def test_of_two_who_swap_at_once_one_is_told(world):
-    state = world.swapping.state()
-    world.swapping.log.change(state, serving=state.serving, candidate=world.new)
-    with pytest.raises(Conflict, match="somebody else"):
-        SpaceLog(world.index).change(state, serving=state.serving)
+def test_of_two_processes_that_swap_at_once_one_gets_a_conflict(world):
+    state = world.swapping.ensure_serving()
+    world.swapping.registry.change_spaces(state, serving=state.serving, candidate=world.new)
+    with pytest.raises(Conflict, match="another process"):
+        EmbedderRegistry(world.index).change_spaces(state, serving=state.serving)
 
 
-def test_a_stream_that_lands_and_takes_back_all_the_while_is_followed(world):
+def test_a_stream_that_lands_and_retracts_all_the_while_is_followed(world):
     world.send(12)
     stop, failures = threading.Event(), []
 
@@ -374,7 +374,7 @@ def test_a_stream_that_lands_and_takes_back_all_the_while_is_followed(world):
             while not stop.is_set():
                 world.send(2)
                 world.take_back(world.rows()[0])
-        except BaseException as error:  # noqa: BLE001 - told by the test
+        except BaseException as error:  # noqa: BLE001 - reported by the test
             failures.append(error)
 
     thread = threading.Thread(target=land)
@@ -387,19 +387,19 @@ def test_a_stream_that_lands_and_takes_back_all_the_while_is_followed(world):
         stop.set()
         thread.join(60)
     assert failures == []
-    assert in_step(world)
+    assert in_sync(world)
 
 
-def test_an_hour_that_is_reprocessed_is_mended_in_both(world):
+def test_an_hour_that_is_reprocessed_is_repaired_in_both(world):
     world.send(6)
     world.swapping.build(world.new)
     deriver = ChatDeriver(world.models[world.old.name], world.redactor, world.memo)
-    parts = Parts(world.lakehouse, world.index, world.in_step, None, deriver, Limits(), 64)
+    parts = ReprocessInputs(world.lakehouse, world.index, world.dual_write_index, None, deriver, Limits(), 64)
     run = partial(reprocess, "messages", NOW, parts, clock=lambda: NOW + timedelta(hours=1))
     assert run().changed is False
     one, other = world.table()[:2]
     world.index.delete([one], embedder=world.new.name)
     world.index.delete([other], embedder=world.old.name)
     assert run().upserted == 2
-    assert in_step(world)
+    assert in_sync(world)
     assert run().changed is False

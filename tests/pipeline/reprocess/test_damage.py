@@ -7,8 +7,8 @@ import pytest
 from mmplatform.land.lakehouse.schemas import SPECS
 from mmplatform.pipeline.reprocess.reprocess import reprocess
 from tests.builders import NOW, chat
-from tests.pipeline.stopping import chats, parts_of
-from tests.pipeline.streaming import Stream
+from tests.pipeline.paused_run import chats, parts_of
+from tests.pipeline.stream import Stream
 
 EVENTS = [chat(0, text="where is my parcel?"), chat(1, text=" "), chat(2, text="and where is my refund?")]
 
@@ -25,13 +25,13 @@ def damage(lakehouse, table, record):
     """Put another record into the first row of a table; returns its id."""
     from pyiceberg.expressions import EqualTo
 
-    from mmplatform.land.lakehouse.arrow import arrow_of
+    from mmplatform.land.lakehouse.arrow import rows_to_arrow
 
     column = SPECS[table].id_column
     row = lakehouse.scan(table, hour=NOW).to_pylist()[0]
     target = lakehouse.table(table)
     target.delete(EqualTo(column, row[column]))
-    target.append(arrow_of(target, [row | {"record": record(row["record"])}]))
+    target.append(rows_to_arrow(target, [row | {"record": record(row["record"])}]))
     return row[column]
 
 
@@ -42,7 +42,7 @@ def records(lakehouse, table):
 
 @pytest.mark.parametrize("record", [lambda text: text[:40], lambda _: '{"schema_version": 1, "what": "else"}'])
 @pytest.mark.parametrize("table", ["messages", "passages", "quarantine"])
-def test_a_damaged_record_is_mended_by_a_run_and_the_others_stay(settings, lakehouse, index, table, record):
+def test_a_damaged_record_is_repaired_by_a_run_and_the_others_stay(settings, lakehouse, index, table, record):
     Stream(lakehouse, index).send(EVENTS, chats())
     damaged = damage(lakehouse, table, record)
     before = records(lakehouse, table)
@@ -55,7 +55,7 @@ def test_a_damaged_record_is_mended_by_a_run_and_the_others_stay(settings, lakeh
     assert run(settings).changed is False
 
 
-def test_a_damaged_record_of_an_event_that_is_gone_stays_where_it_is(settings, lakehouse, index):
+def test_a_damaged_record_of_a_missing_event_stays(settings, lakehouse, index):
     Stream(lakehouse, index).send(EVENTS, chats())
     damaged = damage(lakehouse, "quarantine", lambda text: text[:40])
     from pyiceberg.expressions import EqualTo

@@ -8,17 +8,17 @@ from datetime import timedelta
 import pytest
 
 from mmplatform.land.blobs.open import open_blobs
-from mmplatform.land.index.embedder_registry import SpaceLog
+from mmplatform.land.index.embedder_registry import EmbedderRegistry
 from mmplatform.memo import MemoryMemo
-from mmplatform.pipeline.embedder_swap.dual_write import InStep
+from mmplatform.pipeline.embedder_swap.dual_write import DualWriteIndex
 from mmplatform.pipeline.factories import screenshot_deriver
-from mmplatform.pipeline.reprocess.inputs import Parts
+from mmplatform.pipeline.reprocess.inputs import ReprocessInputs
 from mmplatform.pipeline.reprocess.reprocess import reprocess
 from quality.contracts import Limits
 from tests.builders import NOW, call_end, screenshot
 from tests.derive.call.test_fold import Scripted, World
 from tests.derive.screens import error_dialog, shop_page
-from tests.pipeline.streaming import Stream
+from tests.pipeline.stream import Stream
 
 HOUR = timedelta(hours=1)
 
@@ -52,8 +52,8 @@ def call(lakehouse, index):
 
 
 def run(lakehouse, index, deriver, blobs, table="transcripts", hour=NOW + HOUR):
-    in_step = InStep(index, SpaceLog(index), None, None)
-    return reprocess(table, hour, Parts(lakehouse, index, in_step, blobs, deriver, Limits(), 8))
+    dual_write_index = DualWriteIndex(index, EmbedderRegistry(index), None, None)
+    return reprocess(table, hour, ReprocessInputs(lakehouse, index, dual_write_index, blobs, deriver, Limits(), 8))
 
 
 def heard(lakehouse, hour):
@@ -78,7 +78,7 @@ def test_a_call_over_the_turn_of_the_hour_is_folded_whole_and_only_its_hour_is_r
     assert {text for _, _, text in heard(lakehouse, NOW + HOUR)} == {text.upper() for _, _, text in before[1]}
 
 
-def test_of_a_call_with_a_piece_that_is_gone_nothing_is_replaced(lakehouse, index, call):
+def test_of_a_call_with_a_lost_chunk_nothing_is_replaced(lakehouse, index, call):
     gone = call.events[9]
     del call.blobs.data[gone.blob.sha256]
     before = heard(lakehouse, NOW), heard(lakehouse, NOW + HOUR)
@@ -91,10 +91,10 @@ def test_of_a_call_with_a_piece_that_is_gone_nothing_is_replaced(lakehouse, inde
     assert [(row["event_id"], row["contract"]) for row in rows] == [(gone.event_id, "blob")]
 
 
-def test_a_call_that_was_never_derived_lands_with_a_mark_where_a_piece_is_gone(lakehouse, index, call):
-    from mmplatform.land.lakehouse.arrow import within_hour
+def test_a_call_that_was_never_derived_lands_with_a_gap_marker_for_a_lost_chunk(lakehouse, index, call):
+    from mmplatform.land.lakehouse.arrow import hour_filter
 
-    lakehouse.table("transcripts").delete(within_hour(NOW + HOUR))
+    lakehouse.table("transcripts").delete(hour_filter(NOW + HOUR))
     del call.blobs.data[call.events[9].blob.sha256]
     summary = run(lakehouse, index, call.deriver(), call.blobs)
     assert summary.lost == (call.events[9].event_id,)
@@ -103,7 +103,7 @@ def test_a_call_that_was_never_derived_lands_with_a_mark_where_a_piece_is_gone(l
 
 
 @pytest.mark.models
-def test_screenshots_come_to_the_same_and_a_missing_image_is_named_beside_the_others(settings, lakehouse, index):
+def test_screenshots_are_derived_equal_and_a_missing_image_is_named(settings, lakehouse, index):
     blobs = open_blobs(settings)
     events = []
     for number, page in enumerate((shop_page(), error_dialog())):

@@ -7,10 +7,10 @@ from datetime import timedelta
 import pytest
 
 from mmplatform.events import Position
-from mmplatform.land.lakehouse.row_codec import row_of
+from mmplatform.land.lakehouse.row_codec import record_to_row
 from mmplatform.land.lakehouse.store import Lakehouse
 from mmplatform.modalities import CALL
-from mmplatform.pipeline.reprocess.raw_rows import raw_rows
+from mmplatform.pipeline.reprocess.raw_rows import read_raw_rows
 from mmplatform.settings import load
 from tests.builders import NOW, call_end, chunk
 
@@ -39,7 +39,7 @@ def lakehouse(tmp_path):
 def land(lakehouse, *events):
     last = lakehouse.landed_offsets("raw_calls", "test").get(("calls", 0), 0)
     places = [Position(topic="calls", topic_partition=0, offset=last + n) for n in range(len(events))]
-    rows = [(place, row_of(event, place)[1]) for place, event in zip(places, events, strict=True)]
+    rows = [(place, record_to_row(event, place)[1]) for place, event in zip(places, events, strict=True)]
     lakehouse.append("raw_calls", rows, offsets={("calls", 0): last + len(rows)}, source="test")
 
 
@@ -61,7 +61,7 @@ def call(name, *minutes, first=0, end=None, chunks=None):
 
 def found(lakehouse, held=()):
     lakehouse.asked.clear()
-    return {row["event_id"] for row in raw_rows(lakehouse, CALL, NOW, held)}
+    return {row["event_id"] for row in read_raw_rows(lakehouse, CALL, NOW, held)}
 
 
 def ids(*calls):
@@ -82,14 +82,14 @@ def test_a_call_that_is_over_is_found_in_its_hour_and_the_neighbours_alone(lakeh
     assert asked(lakehouse) == []
 
 
-def test_a_call_that_goes_on_is_looked_for_in_later_hours_only(lakehouse):
+def test_a_call_that_goes_on_is_read_from_later_hours_only(lakehouse):
     running = call("running", 10, 100, 200, 300)
     land(lakehouse, *running)
     assert found(lakehouse) == ids(running)
     assert asked(lakehouse) == [(["running"], NOW + 2 * HOUR)]
 
 
-def test_an_end_that_does_not_know_how_many_pieces_there_were_proves_nothing(lakehouse):
+def test_an_end_without_a_number_of_chunks_proves_nothing(lakehouse):
     silent = call("silent", 10, 11, end=20)
     late = call("silent", 400, first=2)
     land(lakehouse, *silent, *late)
@@ -97,7 +97,7 @@ def test_an_end_that_does_not_know_how_many_pieces_there_were_proves_nothing(lak
 
 
 @pytest.mark.parametrize("early", [-200, -61 * 24])
-def test_a_call_that_began_earlier_or_has_a_hole_is_looked_for_everywhere(lakehouse, early):
+def test_a_call_that_began_earlier_or_has_a_hole_is_read_from_all_hours(lakehouse, early):
     long = call("long", early, 10, end=11, chunks=2)
     holed = [call("holed", 10, 20, 30, end=31, chunks=3)[place] for place in (0, 2, 3)]
     stray = call("holed", early, first=1)
@@ -107,7 +107,7 @@ def test_a_call_that_began_earlier_or_has_a_hole_is_looked_for_everywhere(lakeho
 
 
 @pytest.mark.parametrize("end", [None, 91])
-def test_a_piece_that_bears_a_far_earlier_time_than_its_neighbours_is_found(lakehouse, end):
+def test_a_chunk_with_a_far_earlier_time_than_its_neighbours_is_found(lakehouse, end):
     first = call("strayed", 0, 5, 10, 15, 20)
     stray = call("strayed", -300, first=5)
     later = call("strayed", 150, 155, 160, 165, first=6, end=end and 170, chunks=10 if end else None)
@@ -116,14 +116,14 @@ def test_a_piece_that_bears_a_far_earlier_time_than_its_neighbours_is_found(lake
     assert asked(lakehouse) == [(["strayed"], NOW + 2 * HOUR), (["strayed"], None)]
 
 
-def test_a_last_piece_that_bears_a_far_earlier_time_is_found_by_what_the_end_says(lakehouse):
+def test_a_last_chunk_with_a_far_earlier_time_is_found_by_the_declared_number(lakehouse):
     near = call("last", 0, 5, end=20, chunks=3)
     stray = call("last", -300, first=2)
     land(lakehouse, *near, *stray)
     assert found(lakehouse) == ids(near, stray)
 
 
-def test_a_call_that_has_only_derived_rows_in_the_hour_is_looked_for_too(lakehouse):
+def test_a_call_that_has_only_derived_rows_in_the_hour_is_read_too(lakehouse):
     earlier = call("earlier", -200, -199, end=-198, chunks=2)
     land(lakehouse, *earlier)
     assert found(lakehouse, held=["earlier"]) == ids(earlier)

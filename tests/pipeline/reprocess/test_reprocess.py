@@ -13,12 +13,12 @@ from mmplatform.errors import Misconfigured, Rejected, Unavailable
 from mmplatform.land.lakehouse.store import Lakehouse
 from mmplatform.memo import MemoryMemo
 from mmplatform.modalities import CHAT, QUARANTINE_TABLE
-from mmplatform.pipeline.reprocess.inputs import Parts, choose, open_parts
+from mmplatform.pipeline.reprocess.inputs import ReprocessInputs, open_inputs, override_models
 from mmplatform.pipeline.reprocess.reprocess import parse_hour, reprocess
 from mmplatform.settings import load
 from quality.contracts import Limits
 from tests.builders import NOW, chat
-from tests.pipeline.streaming import Stream
+from tests.pipeline.stream import Stream
 
 pytestmark = pytest.mark.models
 STAMPS = {
@@ -37,7 +37,7 @@ LONG = " ".join(f"Parcel number {n} has not come, although it was promised for M
 
 
 def at(**since):
-    """When it happened, and was taken in."""
+    """Event time and ingestion time."""
     moment = NOW + timedelta(**since)
     return {"event_time": moment, "ingested_at": moment + timedelta(milliseconds=50)}
 
@@ -52,7 +52,7 @@ EVENTS = [
 
 
 class Terse(ChatDeriver):
-    """Cuts everything behind the first passage off."""
+    """Drops all passages but the first."""
 
     def derive(self, arrivals):
         found = super().derive(arrivals)
@@ -77,14 +77,16 @@ def _by(provenance, version):
 
 
 class World:
-    def __init__(self, lakehouse, index, in_step, embedder, redactor):
-        self.lakehouse, self.index, self.in_step, self.memo = lakehouse, index, in_step, MemoryMemo()
+    def __init__(self, lakehouse, index, dual_write_index, embedder, redactor):
+        self.lakehouse, self.index, self.dual_write_index, self.memo = lakehouse, index, dual_write_index, MemoryMemo()
         self.models = (embedder, redactor, self.memo)
         self.stream = Stream(lakehouse, index)
 
     def run(self, kind=ChatDeriver, *, lakehouse=None, **how):
         deriver = kind(*self.models)
-        parts = Parts(lakehouse or self.lakehouse, self.index, self.in_step, None, deriver, Limits(), 64)
+        parts = ReprocessInputs(
+            lakehouse or self.lakehouse, self.index, self.dual_write_index, None, deriver, Limits(), 64
+        )
         return reprocess("messages", NOW, parts, **how)
 
     def rows(self, table, **which):
@@ -107,8 +109,8 @@ class World:
 
 
 @pytest.fixture
-def world(lakehouse, index, in_step, embedder, redactor):
-    return World(lakehouse, index, in_step, embedder, redactor)
+def world(lakehouse, index, dual_write_index, embedder, redactor):
+    return World(lakehouse, index, dual_write_index, embedder, redactor)
 
 
 @pytest.fixture
@@ -137,9 +139,9 @@ def test_what_the_stream_made_is_what_the_run_makes(streamed):
 
 
 def _of_hour():
-    from mmplatform.land.lakehouse.arrow import within_hour
+    from mmplatform.land.lakehouse.arrow import hour_filter
 
-    return within_hour(NOW)
+    return hour_filter(NOW)
 
 
 def test_another_deriver_replaces_and_the_next_run_changes_nothing(streamed):
@@ -210,10 +212,10 @@ def test_what_the_stream_lands_meanwhile_survives(streamed):
         newer = streamed.stream.records("artifacts", [row["record"].replace("please", "PLEASE").encode()])
         streamed.stream.archive(newer)
 
-    parts = Parts(
+    parts = ReprocessInputs(
         Lakehouse(streamed.lakehouse._catalog, streamed.lakehouse._namespace),
         streamed.index,
-        streamed.in_step,
+        streamed.dual_write_index,
         None,
         Meanwhile(Other(*streamed.models), land),
         Limits(),
@@ -237,7 +239,7 @@ def test_an_archiver_that_runs_on_lands_again_what_the_run_took_out(streamed):
     again = streamed.stream.records("artifacts", [record.value for record in artifacts])
     streamed.stream.archive(again)
     assert len([row for row in streamed.rows("passages", hour=NOW) if row["event_ids"] == ["chat-7"]]) > 0
-    assert len(streamed.rows("passages", hour=NOW)) < kept, "chat-1 was not said again"
+    assert len(streamed.rows("passages", hour=NOW)) < kept, "chat-1 was not derived again"
     assert len({row["artifact_id"] for row in streamed.rows("passages")}) == len(streamed.rows("passages"))
 
 
@@ -246,7 +248,7 @@ def test_a_retraction_takes_a_row_that_the_run_made(streamed):
     other = Lakehouse(streamed.lakehouse._catalog, streamed.lakehouse._namespace)
     assert streamed.run(lakehouse=other).tables["messages"].added == 3
     [gone, *_] = streamed.rows("messages", hour=NOW)
-    other.remove("messages", {gone["artifact_id"]: 0})
+    other.delete_before("messages", {gone["artifact_id"]: 0})
     assert len(streamed.rows("messages", hour=NOW)) == 2
 
 
@@ -261,7 +263,7 @@ def test_rows_whose_events_are_not_in_the_raw_table_are_left(streamed):
     assert (streamed.rows("messages"), summary.changed) == (before, False)
 
 
-def test_a_run_that_ended_before_the_index_is_mended_by_the_next(streamed):
+def test_a_run_that_ended_before_the_index_is_completed_by_the_next(streamed):
     found = streamed.found()
     streamed.index.delete([next(iter(found))])
     summary = streamed.run()
@@ -269,21 +271,21 @@ def test_a_run_that_ended_before_the_index_is_mended_by_the_next(streamed):
     assert streamed.found() == found
 
 
-def test_an_empty_hour_is_told_with_nothing_read(world):
+def test_an_empty_hour_gives_a_summary_with_nothing_read(world):
     summary = world.run()
     assert (summary.read, summary.changed, summary.lost) == (0, False, ())
 
 
 @pytest.mark.parametrize(
-    ("hour", "told"),
+    ("hour", "message"),
     [
         (NOW + timedelta(minutes=1), "does not begin an hour"),
         (NOW.replace(tzinfo=None), "does not begin an hour"),
         (NOW + timedelta(hours=2), "has not begun"),
     ],
 )
-def test_no_hour_that_has_begun_is_refused(hour, told):
-    with pytest.raises(Rejected, match=told):
+def test_no_hour_that_has_begun_is_refused(hour, message):
+    with pytest.raises(Rejected, match=message):
         reprocess("messages", hour, None, clock=lambda: NOW + timedelta(hours=1))
 
 
@@ -303,12 +305,12 @@ def test_an_unknown_model_ends_the_run_before_anything_is_opened(tmp_path):
     settings = load(data_dir=tmp_path / "data")
     with (
         pytest.raises(Misconfigured, match="no model 'nobody'"),
-        open_parts(choose(settings, CHAT, {"ner_model": "nobody"}), CHAT),
+        open_inputs(override_models(settings, CHAT, {"ner_model": "nobody"}), CHAT),
     ):
         pytest.fail("opened")
     assert not (tmp_path / "data" / "lakehouse").exists()
     with pytest.raises(Misconfigured, match="made without asr_model"):
-        choose(settings, CHAT, {"asr_model": "whisper-tiny"})
+        override_models(settings, CHAT, {"asr_model": "whisper-tiny"})
 
 
 def test_stopped_half_way_it_leaves_nothing_behind(streamed):
@@ -329,5 +331,9 @@ def test_an_index_that_is_away_ends_the_run_before_anything_is_replaced(streamed
     commits = streamed.snapshots()
     away = ChromaIndex(load(chroma_url="http://127.0.0.1:1"))
     with pytest.raises(Unavailable):
-        reprocess("messages", NOW, Parts(streamed.lakehouse, away, None, None, Other(*streamed.models), Limits(), 64))
+        reprocess(
+            "messages",
+            NOW,
+            ReprocessInputs(streamed.lakehouse, away, None, None, Other(*streamed.models), Limits(), 64),
+        )
     assert streamed.snapshots() == commits

@@ -17,13 +17,13 @@ import sqlalchemy as sa
 
 from mmplatform.derive.chat import ChatDeriver
 from mmplatform.errors import Unavailable
-from mmplatform.land.file_lock import held
+from mmplatform.land.file_lock import file_lock
 from mmplatform.memo import MemoryMemo
 from mmplatform.pipeline.reprocess.reprocess import reprocess
 from mmplatform.settings import load
 from tests.builders import NOW, chat
-from tests.pipeline.stopping import POINTS, THERE, Loud, chats, parts_of
-from tests.pipeline.streaming import Stream
+from tests.pipeline.paused_run import POINTS, THERE, Loud, chats, parts_of
+from tests.pipeline.stream import Stream
 
 HOUR = timedelta(hours=1)
 ENDS = dict(zip(POINTS, (signal.SIGINT, signal.SIGTERM, signal.SIGKILL, signal.SIGKILL, signal.SIGKILL), strict=True))
@@ -51,9 +51,9 @@ def run(settings, hour=NOW, kind=Loud, **how):
 
 def texts(lakehouse, table, hour):
     """As they lie there, doubled ones too."""
-    from mmplatform.land.lakehouse.arrow import within_hour
+    from mmplatform.land.lakehouse.arrow import hour_filter
 
-    scan = lakehouse.table(table).scan(row_filter=within_hour(hour), selected_fields=("artifact_id", "text"))
+    scan = lakehouse.table(table).scan(row_filter=hour_filter(hour), selected_fields=("artifact_id", "text"))
     return sorted((row["artifact_id"], row["text"]) for row in scan.to_arrow().to_pylist())
 
 
@@ -68,7 +68,7 @@ def voice(rows):
 
 
 @pytest.mark.slow
-def test_a_run_that_is_ended_at_any_point_leaves_each_table_old_or_new_and_the_next_one_mends(
+def test_a_run_that_is_ended_at_any_point_leaves_each_table_old_or_new_and_the_next_one_completes_it(
     settings, stream, lakehouse, index
 ):
     hours = {point: NOW + HOUR * number for number, point in enumerate(POINTS)}
@@ -111,7 +111,7 @@ def test_a_run_that_is_ended_at_any_point_leaves_each_table_old_or_new_and_the_n
 
 
 def _start(settings, hour, point):
-    command = (sys.executable, "-m", "tests.pipeline.stopping", str(settings.data_dir), settings.chroma_url)
+    command = (sys.executable, "-m", "tests.pipeline.paused_run", str(settings.data_dir), settings.chroma_url)
     return subprocess.Popen(
         [*command, hour.isoformat(), point], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
@@ -126,12 +126,12 @@ def _wait(child):
 def test_two_runs_on_one_hour_at_once_both_end_and_come_to_what_one_does(
     settings, stream, lakehouse, index, embedder, redactor, tmp_path
 ):
-    from mmplatform.land.lakehouse.arrow import within_hour
+    from mmplatform.land.lakehouse.arrow import hour_filter
 
     stream.send(events_of(NOW), ChatDeriver(embedder, redactor, MemoryMemo()))
     before = texts(lakehouse, "passages", NOW)
     for table in ("messages", "passages"):
-        lakehouse.table(table).delete(within_hour(NOW))
+        lakehouse.table(table).delete(hour_filter(NOW))
     index.delete(list(index.ids()))
     command = [sys.executable, "-m", "mmplatform", "reprocess", "messages", "2026-08-01-10:00"]
     where = {"MMPLATFORM_DATA_DIR": str(settings.data_dir), "MMPLATFORM_CHROMA_URL": settings.chroma_url}
@@ -140,22 +140,22 @@ def test_two_runs_on_one_hour_at_once_both_end_and_come_to_what_one_does(
         with output.open("wb") as out:
             children.append(subprocess.Popen(command, env=os.environ | where, stdout=out, stderr=out))
     codes = [child.wait(240) for child in children]
-    said = [output.read_text() for output in outputs]
-    assert codes == [0, 0], said
-    # Whoever was first made all of it, and the second found nothing to do.
-    assert len([text for text in said if "index: 0 upserted, 0 deleted" in text]) == 1, said
+    outputs_text = [output.read_text() for output in outputs]
+    assert codes == [0, 0], outputs_text
+    # The first run derived all of it, and the second found nothing to do.
+    assert len([text for text in outputs_text if "index: 0 upserted, 0 deleted" in text]) == 1, outputs_text
     assert texts(lakehouse, "passages", NOW) == indexed(index, NOW) == before
     assert len(texts(lakehouse, "messages", NOW)) == 3
 
 
 def test_a_run_waits_for_another_one_on_its_hour_and_not_for_one_on_the_next(settings, stream, lakehouse):
-    from mmplatform.pipeline.reprocess.hour_lock import turn
+    from mmplatform.pipeline.reprocess.hour_lock import lock_hour
 
     stream.send(events_of(NOW), chats())
     script = (
         "import sys, time\nfrom datetime import datetime\nfrom pathlib import Path\n"
-        "from mmplatform.pipeline.reprocess.hour_lock import turn\n"
-        "with turn(Path(sys.argv[1]), 'messages', datetime.fromisoformat(sys.argv[2])):\n"
+        "from mmplatform.pipeline.reprocess.hour_lock import lock_hour\n"
+        "with lock_hour(Path(sys.argv[1]), 'messages', datetime.fromisoformat(sys.argv[2])):\n"
         "    print('there', flush=True)\n    sys.stdin.read()\n"
     )
     folder = settings.data_dir / "run" / "reprocess"
@@ -166,7 +166,7 @@ def test_a_run_waits_for_another_one_on_its_hour_and_not_for_one_on_the_next(set
         text=True,
     ) as child:
         _wait(child)
-        with turn(folder, "messages", NOW + HOUR):  # free at once
+        with lock_hour(folder, "messages", NOW + HOUR):  # free at once
             pass
         done = threading.Thread(target=run, args=(settings,))
         done.start()
@@ -178,9 +178,9 @@ def test_a_run_waits_for_another_one_on_its_hour_and_not_for_one_on_the_next(set
     assert voice(texts(lakehouse, "messages", NOW)) == "new"
 
 
-def test_a_lock_that_cannot_be_opened_is_said_with_its_path(tmp_path):
+def test_a_lock_that_cannot_be_opened_is_an_error_with_its_path(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(Unavailable, match=r"file/x\.lock"), held(tmp_path / "file" / "x.lock"):
+    with pytest.raises(Unavailable, match=r"file/x\.lock"), file_lock(tmp_path / "file" / "x.lock"):
         pytest.fail("held")
 
 
@@ -216,7 +216,7 @@ def test_a_catalog_that_stays_locked_ends_the_run_with_nothing_written(settings,
 
 
 class _Locking:
-    """The catalog's file, locked by somebody else from a moment on."""
+    """The catalog's file, locked by another process from a moment on."""
 
     def __init__(self, settings):
         self._path = settings.data_dir / "lakehouse" / "catalog.sqlite"
@@ -277,30 +277,34 @@ def test_an_hour_is_the_same_one_where_the_clocks_are_changed(settings, stream, 
         time.tzset()
 
 
-def test_a_raw_row_whose_record_is_damaged_is_set_aside_by_name_and_the_others_land(settings, stream, lakehouse, index):
+def test_a_raw_row_whose_record_is_damaged_is_quarantined_by_name_and_the_others_land(
+    settings, stream, lakehouse, index
+):
     good, bad, _ = events_of(NOW)
     stream.send(events_of(NOW), chats())
     [row] = [row for row in lakehouse.scan("raw_chats", hour=NOW).to_pylist() if row["event_id"] == bad.event_id]
     from pyiceberg.expressions import EqualTo
 
-    from mmplatform.land.lakehouse.arrow import arrow_of
+    from mmplatform.land.lakehouse.arrow import rows_to_arrow
 
     raw = lakehouse.table("raw_chats")
     raw.delete(EqualTo("event_id", bad.event_id))
-    raw.append(arrow_of(raw, [row | {"record": row["record"][:40]}]))
+    raw.append(rows_to_arrow(raw, [row | {"record": row["record"][:40]}]))
     before = texts(lakehouse, "messages", NOW)
     summary = run(settings)
     assert summary.lost == (bad.event_id,)
     assert (summary.tables["messages"].replaced, summary.tables["messages"].left) == (2, 1)
     assert len(texts(lakehouse, "messages", NOW)) == len(before)
-    aside = lakehouse.scan("quarantine", hour=NOW).to_pylist()
-    assert [(each["event_id"], each["contract"]) for each in aside] == [(bad.event_id, "raw_chats")]
-    assert good.text not in str(aside)
+    quarantined = lakehouse.scan("quarantine", hour=NOW).to_pylist()
+    assert [(each["event_id"], each["contract"]) for each in quarantined] == [(bad.event_id, "raw_chats")]
+    assert good.text not in str(quarantined)
     assert run(settings).changed is False
     assert {each for each, _ in indexed(index, NOW)} == {each for each, _ in texts(lakehouse, "passages", NOW)}
 
 
-def test_chroma_that_goes_away_behind_the_tables_is_mended_by_the_next_run(settings, stream, lakehouse, index):
+def test_an_index_that_fails_after_the_tables_were_committed_is_completed_by_the_next_run(
+    settings, stream, lakehouse, index
+):
     stream.send(events_of(NOW), chats())
     parts = parts_of(settings, chats(Loud))
 

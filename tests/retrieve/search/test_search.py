@@ -13,7 +13,7 @@ from mmplatform.retrieve.search.search import Searcher, SearchQuery, place_of
 from tests.builders import blob
 from tests.doubles.embedder import SeededEmbedder
 from tests.doubles.memory_index import MemoryIndex
-from tests.land.making import NOON, passage
+from tests.land.records import NOON, passage
 
 LATER = NOON + timedelta(seconds=3)
 

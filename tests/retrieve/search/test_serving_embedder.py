@@ -9,12 +9,12 @@ import pytest
 
 from mmplatform.errors import Misconfigured, Unavailable
 from mmplatform.events import utc_now
-from mmplatform.land.index.embedder_registry import Space, Spaces
+from mmplatform.land.index.embedder_registry import EmbedderRevision, Space
 from mmplatform.retrieve.search.search import Searcher, SearchQuery
 from mmplatform.retrieve.search.serving_embedder import AGAIN_S, LOOK_S, Serving
 from tests.doubles.embedder import SeededEmbedder
 from tests.doubles.memory_index import MemoryIndex
-from tests.land.making import NOON, passage
+from tests.land.records import NOON, passage
 from tests.waiting import eventually
 
 OLD, NEW = Space(model="minilm", name="minilm@1"), Space(model="new", name="new@2")
@@ -48,7 +48,9 @@ class World:
 
     def write(self, serving, beside=None):
         revision = self.spaces.revision + 1 if self.spaces else 1
-        self.spaces = Spaces(revision=revision, serving=serving, previous=beside, changed_at=utc_now(), nonce="n")
+        self.spaces = EmbedderRevision(
+            revision=revision, serving=serving, previous=beside, changed_at=utc_now(), nonce="n"
+        )
 
     def later(self, seconds=LOOK_S):
         self.now += seconds

@@ -1,15 +1,15 @@
-"""Small files of settled hours written anew as fewer, without changing a row, beside whoever else writes the table.
+"""Compaction: rewrites small files of settled hours as fewer, without changing a row, while others write the table.
 
-The archiver's commits leave a file for each hour and bucket, up to 240 an hour of each. One commit for each hour puts
-one file (of up to the table's target size) in the place of the small ones of a partition:
+The archiver's commits leave a file for each hour and bucket, up to 240 an hour of each. One commit for each hour
+replaces the small files of a partition by one (of up to the table's target size):
 
 1. Plan the small files of the hour, and read exactly these.
 2. Write their rows.
-3. Take the old files out and put the new ones in, in one snapshot of the kind OVERWRITE. Iceberg refuses it when an old
-   file is no longer there, or when somebody wrote rows of this hour since: then again from the beginning.
+3. Replace the old files by the new ones in one OVERWRITE snapshot. Iceberg refuses it when an old file is missing, or
+   when another writer added rows of this hour since: then start again from 1.
 
-The snapshot carries the log's offsets like any other. It is no APPEND, so nobody takes its rows for landed ones; and
-for when it has expired, the name of each new file says up to which commit its rows had landed (:func:`landed_by`).
+The snapshot carries the log's offsets like any other. It is no APPEND, so its rows do not count as landed. After it has
+expired, the name of each new file says up to which commit its rows had landed (:func:`landed_sequence`).
 """
 
 from __future__ import annotations
@@ -26,38 +26,38 @@ from uuid import UUID
 import structlog
 
 from mmplatform.errors import Permanent
-from mmplatform.land.lakehouse.arrow import within_hour
+from mmplatform.land.lakehouse.arrow import hour_filter
 from mmplatform.land.lakehouse.catalog import catalog_errors
-from mmplatform.land.lakehouse.hour_partition import HOUR, hour_at
-from mmplatform.land.lakehouse.snapshot_offsets import offsets_of, summary_of
+from mmplatform.land.lakehouse.hour_partition import HOUR, hour_start
+from mmplatform.land.lakehouse.snapshot_offsets import offsets_to_summary, read_offsets
 
 if TYPE_CHECKING:
     from pyiceberg.manifest import DataFile, ManifestEntry
     from pyiceberg.table import Table
 
 _log = structlog.get_logger(__name__)
-SETTLED: Final = timedelta(hours=1)
-"""After its end an hour still gets what was under way: calls' last words, a backlog."""
-SMALL: Final = 32 * 1024 * 1024
-"""Bytes; larger files gain nothing, and are not rewritten each day for a late row."""
-COMPACTED: Final = "mmplatform.compacted"
-"""A property of a table some of whose files may be compacted ones."""
+SETTLE_TIME: Final = timedelta(hours=1)
+"""After its end an hour still gets rows in flight: the last utterances of calls, a backlog."""
+SMALL_FILE_BYTES: Final = 32 * 1024 * 1024
+"""Larger files gain nothing, and are not rewritten each day for a late row."""
+COMPACTED_PROPERTY: Final = "mmplatform.compacted"
+"""A property of a table that may have compacted files."""
 
-_TRIES: Final = 5
+_MAX_ATTEMPTS: Final = 5
 _UUID_VERSION: Final = 8
-"""What RFC 9562 leaves to those who make them; writers' own are of version 4."""
+"""RFC 9562's version for custom layouts; the UUIDs of other writers are of version 4."""
 
 
 @dataclass(frozen=True, slots=True)
-class Compacted:
-    """What became of a table.
+class CompactionResult:
+    """Result of a compaction.
 
     Attributes:
-        hours: that were rewritten.
-        left: hours that others wrote to each time we tried; the next run finds them.
-        files_before: files that were taken out; ``bytes_before``: theirs.
-        files_after: files that were put in their place; ``bytes_after``: theirs.
-        rewritten: rows that were written anew.
+        hours: rewritten hours.
+        left: hours to which others wrote at each attempt; the next run retries them.
+        files_before: replaced files; ``bytes_before``: their size.
+        files_after: new files; ``bytes_after``: their size.
+        rewritten: rewritten rows.
     """
 
     hours: int = 0
@@ -69,37 +69,45 @@ class Compacted:
     rewritten: int = 0
 
 
-_FIGURES: Final = tuple(each.name for each in fields(Compacted))
+_RESULT_FIELDS: Final = tuple(each.name for each in fields(CompactionResult))
 
 
-def compact(load: Callable[[], Table], now: datetime, *, settled: timedelta = SETTLED, small: int = SMALL) -> Compacted:
-    """Rewrite every hour that ended ``settled`` ago and has two files below ``small`` bytes in a partition.
+def compact(
+    load: Callable[[], Table],
+    now: datetime,
+    *,
+    settle_time: timedelta = SETTLE_TIME,
+    small_bytes: int = SMALL_FILE_BYTES,
+) -> CompactionResult:
+    """Rewrite every hour that ended ``settle_time`` ago and has two files below ``small_bytes`` in a partition.
 
     Args:
-        load: gives the table as it is now.
-        now: the time, aware of UTC; the hour that is running is never touched.
-        settled: how long ago an hour must have ended.
-        small: bytes below which a file is worth joining with others.
+        load: loads the current state of the table.
+        now: the time, aware of UTC; the running hour is never rewritten.
+        settle_time: the minimum time since the hour's end.
+        small_bytes: below this size a file is merged with others.
 
     Raises:
-        Permanent: the table is not as we write tables.
+        Permanent: the table is not as the platform writes tables.
         Unavailable: the catalog or the store does not answer; each hour was rewritten entirely or not at all.
     """
     table = load()
-    found = Compacted()
+    total = CompactionResult()
     with catalog_errors(f"compact {table.name()[-1]}"):
-        hours = {_hour(group[0].data_file) for group in _groups(table, small)}
-        for hour in sorted(each for each in hours if each + HOUR + settled <= now):
-            done = _again_and_again(load, hour, small)
-            if done is None:
-                found = replace(found, left=found.left + 1)
+        hours = {_hour(group[0].data_file) for group in _small_file_groups(table, small_bytes)}
+        for hour in sorted(each for each in hours if each + HOUR + settle_time <= now):
+            result = _compact_hour(load, hour, small_bytes)
+            if result is None:
+                total = replace(total, left=total.left + 1)
             else:
-                found = Compacted(**{name: getattr(found, name) + getattr(done, name) for name in _FIGURES})
-    _log.info("compacted", table=table.name()[-1], hours=found.hours, files=found.files_before, to=found.files_after)
-    return found
+                total = CompactionResult(
+                    **{name: getattr(total, name) + getattr(result, name) for name in _RESULT_FIELDS}
+                )
+    _log.info("compacted", table=table.name()[-1], hours=total.hours, files=total.files_before, to=total.files_after)
+    return total
 
 
-def landed_by(file: DataFile) -> int | None:
+def landed_sequence(file: DataFile) -> int | None:
     """The sequence number of the newest commit that landed rows of a compacted file; ``None``: it is none."""
     try:
         name = UUID(PurePosixPath(file.file_path).stem[-36:])
@@ -108,38 +116,40 @@ def landed_by(file: DataFile) -> int | None:
     return name.int >> 80 if name.version == _UUID_VERSION else None
 
 
-def _again_and_again(load: Callable[[], Table], hour: datetime, small: int) -> Compacted | None:
+def _compact_hour(load: Callable[[], Table], hour: datetime, small: int) -> CompactionResult | None:
     from pyiceberg.exceptions import CommitFailedException, ValidationException
 
-    for _ in range(_TRIES):
+    for _ in range(_MAX_ATTEMPTS):
         try:
-            return _once(load(), hour, small)
+            return _try_compact_hour(load(), hour, small)
         except (CommitFailedException, ValidationException):
-            _log.info("rows written meanwhile: again", hour=hour.isoformat())
+            _log.info("rows were written meanwhile: trying again", hour=hour.isoformat())
     return None
 
 
-def _once(table: Table, hour: datetime, small: int) -> Compacted:
+def _try_compact_hour(table: Table, hour: datetime, small: int) -> CompactionResult:
     # 1.
-    groups = _groups(table, small, hour)
+    groups = _small_file_groups(table, small, hour)
     old = [entry.data_file for group in groups for entry in group]
     if not old:
-        return Compacted()
+        return CompactionResult()
     # 2.
-    new = [file for group in groups for file in _rewritten(table, group)]
-    # An older summary must not be the newest one that says how far the log is in the table.
-    summary = summary_of(offsets_of(table))
+    new = [file for group in groups for file in _rewrite(table, group)]
+    # Without it an older summary would be the newest one with the landed offsets.
+    summary = offsets_to_summary(read_offsets(table))
     # 3.
     with table.transaction() as commit:
-        if COMPACTED not in table.properties:
-            commit.set_properties({COMPACTED: "true"})
+        if COMPACTED_PROPERTY not in table.properties:
+            commit.set_properties({COMPACTED_PROPERTY: "true"})
         with commit.update_snapshot(snapshot_properties=summary).overwrite() as snapshot:
-            snapshot.delete_by_predicate(within_hour(hour))  # what conflicts; which files go is said one by one
+            snapshot.delete_by_predicate(
+                hour_filter(hour)
+            )  # detects conflicts; the files to delete are named one by one
             for file in old:
                 snapshot.delete_data_file(file)
             for file in new:
                 snapshot.append_data_file(file)
-    return Compacted(
+    return CompactionResult(
         hours=1,
         files_before=len(old),
         files_after=len(new),
@@ -149,8 +159,8 @@ def _once(table: Table, hour: datetime, small: int) -> Compacted:
     )
 
 
-def _rewritten(table: Table, group: Sequence[ManifestEntry]) -> list[DataFile]:
-    """The rows of one partition's files, in new ones that nothing refers to yet."""
+def _rewrite(table: Table, group: Sequence[ManifestEntry]) -> list[DataFile]:
+    """Write the rows of one partition's files to new ones, which no snapshot refers to yet."""
     from pyiceberg.expressions import AlwaysTrue
     from pyiceberg.io.pyarrow import ArrowScan, _dataframe_to_data_files
     from pyiceberg.table import FileScanTask
@@ -159,14 +169,16 @@ def _rewritten(table: Table, group: Sequence[ManifestEntry]) -> list[DataFile]:
     rows = ArrowScan(table.metadata, table.io, table.schema(), AlwaysTrue()).to_table(tasks)
     if rows.num_rows != sum(entry.data_file.record_count for entry in group):
         raise Permanent(f"lakehouse: files of {table.name()[-1]} hold other numbers of rows than their manifests say")
-    newest = max(landed_by(entry.data_file) or entry.sequence_number or 0 for entry in group)
-    return list(_dataframe_to_data_files(table_metadata=table.metadata, df=rows, io=table.io, write_uuid=_name(newest)))
+    newest = max(landed_sequence(entry.data_file) or entry.sequence_number or 0 for entry in group)
+    return list(
+        _dataframe_to_data_files(table_metadata=table.metadata, df=rows, io=table.io, write_uuid=_write_uuid(newest))
+    )
 
 
-def _groups(table: Table, small: int, hour: datetime | None = None) -> list[list[ManifestEntry]]:
+def _small_file_groups(table: Table, small: int, hour: datetime | None = None) -> list[list[ManifestEntry]]:
     """The small files of each partition that has several, of one hour or of all."""
     found: dict[Any, list[ManifestEntry]] = defaultdict(list)
-    for entry in _entries(table, hour):
+    for entry in _live_entries(table, hour):
         file = entry.data_file
         current = file.spec_id == table.spec().spec_id
         if current and file.file_size_in_bytes < small and hour in {None, _hour(file)}:
@@ -174,20 +186,20 @@ def _groups(table: Table, small: int, hour: datetime | None = None) -> list[list
     return [group for group in found.values() if len(group) > 1]
 
 
-def _entries(table: Table, hour: datetime | None) -> Iterator[ManifestEntry]:
-    """The data files that are alive; of an hour only the manifests that may list some are opened."""
+def _live_entries(table: Table, hour: datetime | None) -> Iterator[ManifestEntry]:
+    """The live data files; for one hour only the manifests that may list its files are opened."""
     from pyiceberg.expressions.visitors import inclusive_projection, manifest_evaluator
     from pyiceberg.manifest import ManifestContent
 
     snapshot = table.current_snapshot()
     manifests = snapshot.manifests(table.io) if snapshot is not None else []
     if any(each.content != ManifestContent.DATA for each in manifests):
-        # Nobody here writes them; whoever does knows how to compact them.
+        # The platform does not write them; their writer has to compact them.
         raise Permanent(f"lakehouse: {table.name()[-1]} has delete files: it is not compacted")
     for manifest in manifests:
         spec = table.specs()[manifest.partition_spec_id]
         if hour is not None:
-            asked = inclusive_projection(table.schema(), spec)(within_hour(hour))
+            asked = inclusive_projection(table.schema(), spec)(hour_filter(hour))
             if not manifest_evaluator(spec, table.schema(), asked)(manifest):
                 continue
         yield from manifest.fetch_manifest_entry(table.io)
@@ -195,10 +207,10 @@ def _entries(table: Table, hour: datetime | None) -> Iterator[ManifestEntry]:
 
 def _hour(file: DataFile) -> datetime:
     """Tables are partitioned by the hour first (``schemas.py``)."""
-    return hour_at(int(file.partition[0]))
+    return hour_start(int(file.partition[0]))
 
 
-def _name(landed: int) -> UUID:
-    """For a file's name: the number of the commit in the first 48 bits, then as random as any."""
-    bits = landed << 80 | _UUID_VERSION << 76 | secrets.randbits(12) << 64 | 0b10 << 62 | secrets.randbits(62)
+def _write_uuid(sequence: int) -> UUID:
+    """The UUID for a file's name: the commit's sequence number in the first 48 bits, the rest is random."""
+    bits = sequence << 80 | _UUID_VERSION << 76 | secrets.randbits(12) << 64 | 0b10 << 62 | secrets.randbits(62)
     return UUID(int=bits)

@@ -1,4 +1,4 @@
-"""Compaction of real Iceberg tables: no row changes, nothing that others write is lost or told twice."""
+"""Compaction of real Iceberg tables: no row changes, nothing that others write is lost or read twice."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import pytest
 from mmplatform.land.lakehouse.maintenance import compaction
 from mmplatform.land.lakehouse.maintenance.compaction import compact
 from mmplatform.land.lakehouse.replace import Replacement
-from mmplatform.land.lakehouse.row_codec import row_of
+from mmplatform.land.lakehouse.row_codec import record_to_row
 from mmplatform.land.lakehouse.schemas import SPECS
 from mmplatform.land.lakehouse.store import Lakehouse
 from mmplatform.settings import load
 from resources.iceberg_commits import LogReader
-from tests.land.making import NOON, message, position
+from tests.land.records import NOON, message, position
 
 TABLE = "messages"
 LATER = NOON + timedelta(hours=3)
@@ -25,7 +25,7 @@ def land(lakehouse, *numbers, at=NOON):
     rows = []
     for number in numbers:
         place = position(number)
-        rows.append((place, row_of(message(number, at=at), place)[1]))
+        rows.append((place, record_to_row(message(number, at=at), place)[1]))
     lakehouse.append(TABLE, rows, offsets={("artifacts", 0): max(numbers) + 1}, source="archive")
 
 
@@ -42,7 +42,7 @@ def files(lakehouse):
     return list(lakehouse.table(TABLE).scan().plan_files())
 
 
-def told(lakehouse, after=None):
+def read_log(lakehouse, after=None):
     reader = LogReader(lakehouse.table(TABLE), after or {})
     while reader.step():
         pass
@@ -68,23 +68,23 @@ def test_files_become_fewer_and_no_row_changes(lakehouse):
     (only,) = files(lakehouse)
     assert (done.hours, done.left, done.files_before, done.files_after, done.rewritten) == (1, 0, 6, 1, 6)
     assert (done.bytes_before, done.bytes_after) == (sum(sizes), only.file.file_size_in_bytes)
-    assert compact(loader(lakehouse), LATER) == compaction.Compacted(), "there is nothing left to do"
+    assert compact(loader(lakehouse), LATER) == compaction.CompactionResult(), "there is nothing left to do"
 
 
 def test_the_hour_that_is_running_and_the_one_that_may_still_get_rows_are_left_alone(lakehouse):
     for number in range(3):
         land(lakehouse, number)
     for now in (NOON + timedelta(minutes=50), NOON + timedelta(minutes=110)):
-        assert compact(loader(lakehouse), now) == compaction.Compacted()
+        assert compact(loader(lakehouse), now) == compaction.CompactionResult()
     assert compact(loader(lakehouse), NOON + timedelta(hours=2)).hours == 1
 
 
 def test_partitions_are_not_mixed_and_large_files_are_left(lakehouse):
     land(lakehouse, 0)
     land(lakehouse, 1, at=NOON + timedelta(hours=1))
-    assert compact(loader(lakehouse), LATER) == compaction.Compacted()
+    assert compact(loader(lakehouse), LATER) == compaction.CompactionResult()
     land(lakehouse, 2)
-    assert compact(loader(lakehouse), LATER, small=10) == compaction.Compacted()
+    assert compact(loader(lakehouse), LATER, small_bytes=10) == compaction.CompactionResult()
     done = compact(loader(lakehouse), LATER)
     assert (done.hours, done.files_before) == (1, 2)
     assert len({task.file.partition for task in files(lakehouse)}) == 2
@@ -98,7 +98,7 @@ def test_the_log_stays_where_it_is_in_the_table(lakehouse, tmp_path):
     assert lakehouse.landed_offsets(TABLE, "archive") == {("artifacts", 0): 3}
     again = Lakehouse.open(load(data_dir=tmp_path))
     place = position(1)
-    row = row_of(message(1), place)[1]
+    row = record_to_row(message(1), place)[1]
     assert again.append(TABLE, [(place, row)], offsets={("artifacts", 0): 2}, source="archive") == 0
 
 
@@ -106,7 +106,7 @@ def test_the_log_stays_where_it_is_in_the_table(lakehouse, tmp_path):
 def test_what_is_appended_between_reading_and_committing_is_there(lakehouse, monkeypatch, other_hour):
     for number in range(3):
         land(lakehouse, number)
-    real, calls = compaction._rewritten, []
+    real, calls = compaction._rewrite, []
 
     def meanwhile(table, group):
         found = real(table, group)
@@ -115,7 +115,7 @@ def test_what_is_appended_between_reading_and_committing_is_there(lakehouse, mon
         calls.append(len(group))
         return found
 
-    monkeypatch.setattr(compaction, "_rewritten", meanwhile)
+    monkeypatch.setattr(compaction, "_rewrite", meanwhile)
     before = rows(lakehouse)
     done = compact(loader(lakehouse), LATER)
     assert calls == ([3] if other_hour else [3, 4]), "another writer of the same hour: read again"
@@ -132,22 +132,22 @@ def _row(lakehouse, number):
 
 
 @pytest.mark.parametrize("change", ["removed", "reprocessed"])
-def test_a_row_that_others_take_out_meanwhile_does_not_come_back(lakehouse, monkeypatch, change):
+def test_a_row_that_others_delete_meanwhile_does_not_come_back(lakehouse, monkeypatch, change):
     for number in range(3):
         land(lakehouse, number)
-    real, calls = compaction._rewritten, []
+    real, calls = compaction._rewrite, []
     gone = message(1).artifact_id
 
     def meanwhile(table, group):
         found = real(table, group)
         if not calls and change == "removed":
-            lakehouse.remove(TABLE, {gone: 100})
+            lakehouse.delete_before(TABLE, {gone: 100})
         elif not calls:
             lakehouse.replace(TABLE, Replacement(NOON, [], [gone], {gone: 1}))
         calls.append(len(group))
         return found
 
-    monkeypatch.setattr(compaction, "_rewritten", meanwhile)
+    monkeypatch.setattr(compaction, "_rewrite", meanwhile)
     compact(loader(lakehouse), LATER)
     there = lakehouse.scan(TABLE).column("artifact_id").to_pylist()
     assert sorted(there) == sorted(message(number).artifact_id for number in (0, 2))
@@ -156,25 +156,25 @@ def test_a_row_that_others_take_out_meanwhile_does_not_come_back(lakehouse, monk
 def test_an_hour_that_others_write_each_time_is_left_for_the_next_run(lakehouse, monkeypatch):
     land(lakehouse, 0)
     land(lakehouse, 1)
-    real, numbers = compaction._rewritten, iter(range(2, 100))
+    real, numbers = compaction._rewrite, iter(range(2, 100))
 
     def meanwhile(table, group):
         found = real(table, group)
         land(lakehouse, next(numbers))
         return found
 
-    monkeypatch.setattr(compaction, "_rewritten", meanwhile)
+    monkeypatch.setattr(compaction, "_rewrite", meanwhile)
     done = compact(loader(lakehouse), LATER)
     assert (done.hours, done.left) == (0, 1)
     assert len(files(lakehouse)) == lakehouse.scan(TABLE).num_rows > 2
 
 
-def test_reprocessing_an_hour_works_after_it_and_beside_it(lakehouse):
+def test_an_hour_can_be_reprocessed_after_its_compaction(lakehouse):
     for number in range(3):
         land(lakehouse, number)
     compact(loader(lakehouse), LATER)
     place = position(1)
-    new = row_of(message(1, text="said anew"), place)[1]
+    new = record_to_row(message(1, text="said again"), place)[1]
     done = lakehouse.replace(TABLE, Replacement(NOON, [new], [], {new["artifact_id"]: 1}))
     assert done.written == {new["artifact_id"]}
     assert lakehouse.scan(TABLE).num_rows == 3
@@ -183,17 +183,17 @@ def test_reprocessing_an_hour_works_after_it_and_beside_it(lakehouse):
 def test_compacted_rows_have_not_landed(lakehouse):
     for number in range(3):
         land(lakehouse, number)
-    log = told(lakehouse)
+    log = read_log(lakehouse)
     compact(loader(lakehouse), LATER)
-    after = told(lakehouse, {log.table_uuid: log.sequence})
+    after = read_log(lakehouse, {log.table_uuid: log.sequence})
     assert (landed(after), after.sequence) == (0, log.sequence + 1)
 
 
 @pytest.mark.parametrize("twice", [False, True])
-def test_a_reader_that_had_seen_them_is_not_told_of_them_when_the_snapshots_are_gone(lakehouse, twice):
+def test_a_reader_that_had_seen_rows_does_not_get_them_again_when_the_snapshots_have_expired(lakehouse, twice):
     for number in range(3):
         land(lakehouse, number)
-    log = told(lakehouse)
+    log = read_log(lakehouse)
     compact(loader(lakehouse), LATER)
     land(lakehouse, 7, at=NOON + timedelta(hours=9))
     if twice:
@@ -201,13 +201,13 @@ def test_a_reader_that_had_seen_them_is_not_told_of_them_when_the_snapshots_are_
         compact(loader(lakehouse), LATER)
         land(lakehouse, 9, at=NOON + timedelta(hours=9))
     forget_all_but_the_newest(lakehouse)
-    # Compacted with a late row, seen and unseen lie in one file: all of it is told rather than none.
-    news = landed(told(lakehouse, {log.table_uuid: log.sequence}))
+    # Compacted with a late row, seen and unseen lie in one file: all of it is read rather than none.
+    news = landed(read_log(lakehouse, {log.table_uuid: log.sequence}))
     assert news == (6 if twice else 1)
 
 
 @pytest.mark.parametrize("after", [False, True])
-def test_a_reader_that_had_not_seen_them_is_told_each_once_when_the_snapshots_are_gone(lakehouse, after):
+def test_a_reader_that_had_not_seen_rows_gets_each_once_when_the_snapshots_have_expired(lakehouse, after):
     """``after``: something landed after the compaction; else its own snapshot is the only one that is left."""
     for number in range(3):
         land(lakehouse, number)
@@ -215,7 +215,7 @@ def test_a_reader_that_had_not_seen_them_is_told_each_once_when_the_snapshots_ar
     if after:
         land(lakehouse, 7, at=NOON + timedelta(hours=9))
     forget_all_but_the_newest(lakehouse)
-    assert landed(told(lakehouse)) == (4 if after else 3)
+    assert landed(read_log(lakehouse)) == (4 if after else 3)
 
 
 def test_a_reader_that_stops_anywhere_leaves_no_compacted_row_out(lakehouse):
@@ -234,4 +234,6 @@ def test_a_reader_that_stops_anywhere_leaves_no_compacted_row_out(lakehouse):
 
 
 def test_every_table_is_compacted_by_its_own_hours(lakehouse):
-    assert all(compact(lambda name=name: lakehouse.table(name), LATER) == compaction.Compacted() for name in SPECS)
+    assert all(
+        compact(lambda name=name: lakehouse.table(name), LATER) == compaction.CompactionResult() for name in SPECS
+    )

@@ -1,4 +1,4 @@
-"""Orphans go, what is alive or may become so stays; on disks and on S3."""
+"""OrphanCleanup go, what is alive or may become so stays; on disks and on S3."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 from mmplatform.errors import Misconfigured, Unavailable
-from mmplatform.land.lakehouse.maintenance.orphan_files import Orphans, delete_orphans
-from mmplatform.land.lakehouse.maintenance.snapshot_expiry import expire
-from mmplatform.land.lakehouse.row_codec import row_of
+from mmplatform.land.lakehouse.maintenance.orphan_files import OrphanCleanup, delete_orphans
+from mmplatform.land.lakehouse.maintenance.snapshot_expiry import expire_snapshots
+from mmplatform.land.lakehouse.row_codec import record_to_row
 from mmplatform.land.lakehouse.store import Lakehouse
 from mmplatform.settings import load
-from tests.land.making import message, position
+from tests.land.records import message, position
 
 TABLE = "messages"
 
@@ -22,7 +22,7 @@ TABLE = "messages"
 def land(lakehouse, *numbers):
     for number in numbers:
         place = position(number)
-        lakehouse.append(TABLE, [(place, row_of(message(number), place)[1])], offsets={}, source="archive")
+        lakehouse.append(TABLE, [(place, record_to_row(message(number), place)[1])], offsets={}, source="archive")
 
 
 def loader(lakehouse):
@@ -51,7 +51,7 @@ def everything(lakehouse):
     return {path for path in folder(lakehouse).rglob("*") if path.is_file()}
 
 
-def test_what_nothing_refers_to_goes_and_what_is_alive_stays(lakehouse):
+def test_orphans_are_deleted_and_live_files_stay(lakehouse):
     land(lakehouse, 0, 1, 2)
     alive = everything(lakehouse)
     orphans = [
@@ -59,7 +59,7 @@ def test_what_nothing_refers_to_goes_and_what_is_alive_stays(lakehouse):
         leave(lakehouse, "metadata/crashed-m0.avro"),
         leave(lakehouse, "metadata/00009-lost-the-race.metadata.json"),
     ]
-    assert delete_orphans(loader(lakehouse), in_two_days()) == Orphans(files=3, size=33, young=0)
+    assert delete_orphans(loader(lakehouse), in_two_days()) == OrphanCleanup(files=3, size=33, young=0)
     assert not any(path.exists() for path in orphans)
     assert everything(lakehouse) == alive
     assert lakehouse.scan(TABLE).num_rows == 3
@@ -68,7 +68,7 @@ def test_what_nothing_refers_to_goes_and_what_is_alive_stays(lakehouse):
 def test_a_young_file_may_belong_to_a_commit_that_is_under_way(lakehouse):
     land(lakehouse, 0)
     young = leave(lakehouse, "data/under-way.parquet", old=False)
-    assert delete_orphans(loader(lakehouse), datetime.now(UTC)) == Orphans(young=1)
+    assert delete_orphans(loader(lakehouse), datetime.now(UTC)) == OrphanCleanup(young=1)
     assert young.exists()
     with pytest.raises(ValueError, match="under way"):
         delete_orphans(loader(lakehouse), datetime.now(UTC), age=timedelta(minutes=5))
@@ -91,20 +91,20 @@ def test_what_is_committed_after_the_folder_was_listed_stays(lakehouse):
 
 def test_an_old_snapshots_files_are_alive_until_it_has_expired(lakehouse):
     land(lakehouse, *range(4))
-    lakehouse.remove(TABLE, {message(0).artifact_id: 100})
+    lakehouse.delete_before(TABLE, {message(0).artifact_id: 100})
     assert delete_orphans(loader(lakehouse), in_two_days()).files == 0
     first = lakehouse.table(TABLE).metadata.snapshots[3]
     assert lakehouse.table(TABLE).scan(snapshot_id=first.snapshot_id).to_arrow().num_rows == 4
 
 
-def test_a_crash_between_forgetting_snapshots_and_deleting_their_files_is_mended(lakehouse, monkeypatch):
+def test_a_crash_between_expiring_snapshots_and_deleting_their_files_is_repaired(lakehouse, monkeypatch):
     land(lakehouse, *range(4))
-    lakehouse.remove(TABLE, {message(0).artifact_id: 100})
+    lakehouse.delete_before(TABLE, {message(0).artifact_id: 100})
     table = lakehouse.table(TABLE)
     with monkeypatch.context() as patch:
         patch.setattr(type(table.io), "delete", lambda *_: (_ for _ in ()).throw(ConnectionResetError))
         with pytest.raises(Unavailable):
-            expire(table, in_two_days(), least=1)
+            expire_snapshots(table, in_two_days(), min_snapshots=1)
     done = delete_orphans(loader(lakehouse), in_two_days())
     assert done.files >= 4, "the manifest lists of four snapshots at least"
     assert lakehouse.scan(TABLE).num_rows == 3
@@ -122,12 +122,12 @@ def test_files_of_others_are_not_touched(lakehouse):
     assert all(path.exists() for path in kept)
 
 
-def test_a_folder_that_holds_another_table_is_nobodys_to_clean(lakehouse):
+def test_a_folder_that_holds_another_table_is_not_cleaned(lakehouse):
     land(lakehouse, 0)
     crashed = leave(lakehouse, "data/crashed.parquet")
     inside = f"{lakehouse.table(TABLE).location()}/data/inner"
     with pytest.raises(Misconfigured, match="another table"):
-        delete_orphans(loader(lakehouse), in_two_days(), others=[inside])
+        delete_orphans(loader(lakehouse), in_two_days(), other_locations=[inside])
     assert crashed.exists()
 
 
@@ -147,18 +147,18 @@ def test_a_table_that_another_catalog_has_in_the_same_folder_is_not_taken_for_or
     assert lakehouse.scan(TABLE).num_rows == 3
 
 
-def test_a_catalog_that_was_lost_and_made_anew_does_not_cost_the_rows(lakehouse, tmp_path):
+def test_a_catalog_that_was_lost_and_created_again_does_not_cost_the_rows(lakehouse, tmp_path):
     land(lakehouse, 0, 1, 2)
     rows = set(folder(lakehouse).rglob("*.parquet"))
     (tmp_path / "lakehouse" / "catalog.sqlite").rename(tmp_path / "lost.sqlite")
-    anew = Lakehouse.open(load(data_dir=tmp_path))
-    anew.ensure_tables()
+    created = Lakehouse.open(load(data_dir=tmp_path))
+    created.ensure_tables()
     with pytest.raises(Misconfigured, match="bring the catalog back"):
-        delete_orphans(loader(anew), in_two_days())
-    land(anew, 3)  # the archiver goes on: what was there is no less ours
+        delete_orphans(loader(created), in_two_days())
+    land(created, 3)  # the archiver goes on: the older rows are needed all the same
     with pytest.raises(Misconfigured, match="bring the catalog back"):
-        delete_orphans(loader(anew), in_two_days())
-    assert rows < set(folder(anew).rglob("*.parquet"))
+        delete_orphans(loader(created), in_two_days())
+    assert rows < set(folder(created).rglob("*.parquet"))
 
 
 def test_rows_that_are_older_than_their_empty_table_are_not_taken_for_orphans(lakehouse):

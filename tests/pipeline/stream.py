@@ -9,7 +9,7 @@ from mmplatform.consumers.publish import outgoing
 from mmplatform.derive.call.deriver import CallDeriver
 from mmplatform.events import MODALITY_OF_KIND, Position, encode, utc_now
 from mmplatform.modalities import ARTIFACTS_TOPIC, CALL, MODALITIES, QUARANTINE_TOPIC
-from mmplatform.pipeline.process import ConsumedRecord, process, process_one
+from mmplatform.pipeline.process import ConsumedRecord, process, process_call_record
 from mmplatform.pipeline.reprocess.rederive import CallFold
 from quality.contracts import Limits
 
@@ -38,8 +38,8 @@ class Stream:
             outcomes = [process([record], deriver, spec, Limits()) for record in raw]
         out = [each for outcome in outcomes for each in outgoing(outcome)]
         artifacts = self.records(ARTIFACTS_TOPIC, [each.value for each in out if each.topic == ARTIFACTS_TOPIC])
-        aside = self.records(QUARANTINE_TOPIC, [each.value for each in out if each.topic == QUARANTINE_TOPIC])
-        self.archive([*raw, *artifacts, *aside])
+        quarantined = self.records(QUARANTINE_TOPIC, [each.value for each in out if each.topic == QUARANTINE_TOPIC])
+        self.archive([*raw, *artifacts, *quarantined])
         passages, gone = last_word([decode_artifact(record.value) for record in artifacts])
         upsert(self.index, passages)
         self.index.delete([each.artifact_id for each in gone])
@@ -47,11 +47,11 @@ class Stream:
 
     def _step(self, record, event, deriver):
         fold = self.folds.setdefault(event.conversation_id, CallFold(deriver))
-        return process_one(record, fold, CALL, Limits())
+        return process_call_record(record, fold, CALL, Limits())
 
     def archive(self, records):
         batch = sort_by_table(records)
         for table, before in batch.gone.items():
-            self.lakehouse.remove(table, before)
+            self.lakehouse.delete_before(table, before)
         for table, rows in batch.rows.items():
             append(self.lakehouse, table, rows, next_offsets(records), lambda _, reason: AssertionError(reason))

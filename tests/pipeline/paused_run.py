@@ -1,6 +1,6 @@
 """A reprocessing run in a process of its own that stands still at a named point, to be ended there from outside.
 
-``python -m tests.pipeline.stopping DATA_DIR CHROMA HOUR POINT``
+``python -m tests.pipeline.paused_run DATA_DIR CHROMA HOUR POINT``
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from pathlib import Path
 
 from mmplatform.derive.chat import ChatDeriver
 from mmplatform.derive.passages import DerivedBatch
-from mmplatform.land.index.embedder_registry import SpaceLog
+from mmplatform.land.index.embedder_registry import EmbedderRegistry
 from mmplatform.land.index.store import ChromaIndex
 from mmplatform.land.lakehouse.store import Lakehouse
 from mmplatform.memo import MemoryMemo
-from mmplatform.pipeline.factories import open_in_step
-from mmplatform.pipeline.reprocess.inputs import Parts
+from mmplatform.pipeline.factories import open_dual_write_index
+from mmplatform.pipeline.reprocess.inputs import ReprocessInputs
 from mmplatform.pipeline.reprocess.reprocess import reprocess
 from mmplatform.ports import Redacted
 from mmplatform.settings import load
@@ -51,10 +51,12 @@ def chats(kind=ChatDeriver):
     return kind(SeededEmbedder(), Plain(), MemoryMemo())
 
 
-def parts_of(settings, deriver) -> Parts:
+def parts_of(settings, deriver) -> ReprocessInputs:
     lakehouse, index = Lakehouse.open(settings), ChromaIndex.open(settings)
-    in_step = open_in_step(settings, index, SpaceLog(index))
-    return Parts(lakehouse, index, in_step, None, deriver, Limits(), 64, settings.data_dir / "run" / "reprocess")
+    dual_write_index = open_dual_write_index(settings, index, EmbedderRegistry(index))
+    return ReprocessInputs(
+        lakehouse, index, dual_write_index, None, deriver, Limits(), 64, settings.data_dir / "run" / "reprocess"
+    )
 
 
 def stand_still(*_args, **_how):
@@ -62,7 +64,7 @@ def stand_still(*_args, **_how):
     time.sleep(600)
 
 
-def arrange(point: str, parts: Parts) -> None:
+def arrange(point: str, parts: ReprocessInputs) -> None:
     """Stand still: with all derived; with one table committed; with a table's files written and not committed; with
     all tables committed; with one passage of the index upserted."""
     replace, upsert = parts.lakehouse.replace, parts.index.upsert

@@ -1,4 +1,4 @@
-"""Records for tests of the landing room: valid, small, and all different where it matters."""
+"""Records for tests of the stores: valid, small, and different where it matters."""
 
 from __future__ import annotations
 
