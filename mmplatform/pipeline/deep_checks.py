@@ -61,11 +61,15 @@ def deep_checks(settings: Settings) -> dict[str, Callable[[Settings], str | Deep
 
 
 _FIXES: Final = {
-    "broker round trip": "check that the broker is up (`mmplatform status`) and MMPLATFORM_KAFKA_BOOTSTRAP_SERVERS names it",
+    "broker round trip": (
+        "check that the broker is up (`mmplatform status`) and MMPLATFORM_KAFKA_BOOTSTRAP_SERVERS names it"
+    ),
     "index canary": (
         "check that Chroma is up and has disk; when its files are lost: docs/how-to/runbook.md, the index is lost"
     ),
-    "lakehouse canary": "check that catalog and warehouse exist and are writable (MMPLATFORM_ICEBERG_CATALOG, …_WAREHOUSE)",
+    "lakehouse canary": (
+        "check that catalog and warehouse exist and are writable (MMPLATFORM_ICEBERG_CATALOG, …_WAREHOUSE)"
+    ),
     "blob canary": "check that the blob store exists and is writable (MMPLATFORM_BLOB_STORE_URL, MMPLATFORM_DATA_DIR)",
 }
 _MODEL_FIX: Final = "pull the model again: delete its directory, then `mmplatform models pull`"

@@ -57,8 +57,8 @@ def catalog_properties(settings: Settings) -> dict[str, str]:
     if scheme == _GLUE:
         return {"type": "glue", "warehouse": settings.warehouse_location, **_aws_properties(settings), **storage}
     raise Misconfigured(
-        "MMPLATFORM_ICEBERG_CATALOG must be postgresql+psycopg2://…, rest+http(s)://…, rest+sigv4+http(s)://… or glue://, "
-        "or empty for a local file"
+        "MMPLATFORM_ICEBERG_CATALOG must be postgresql+psycopg2://…, rest+http(s)://…, rest+sigv4+http(s)://… or "
+        "glue://, or empty for a local file"
     )
 
 
@@ -132,7 +132,8 @@ def catalog_errors(action: str) -> Iterator[None]:
         ) from error
     except (UnauthorizedError, ForbiddenError, NoCredentialsError) as error:
         raise Misconfigured(
-            f"lakehouse: cannot {action}: {type(error).__name__}; fix MMPLATFORM_ICEBERG_CATALOG_TOKEN or MMPLATFORM_S3_*_KEY"
+            f"lakehouse: cannot {action}: {type(error).__name__}; fix "
+            "MMPLATFORM_ICEBERG_CATALOG_TOKEN or MMPLATFORM_S3_*_KEY"
         ) from error
     except (CommitFailedException, CommitStateUnknownException, ValidationException) as error:
         raise Unavailable(f"lakehouse: cannot {action}: another writer was faster too often; try again") from error
