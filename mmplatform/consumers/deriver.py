@@ -153,7 +153,7 @@ class Patience:
         )
 
     def __call__(self, do: Callable[P, R], *args: P.args, **more: P.kwargs) -> R:
-        """What it gives. Raises Unavailable or Busy when that stays so for half of ``max_poll_s``."""
+        """What it gives. Raises Unavailable or Busy when that stays so for half of ``kafka_max_poll_interval_s``."""
         found = self._retrying(do, *args, **more)
         self._readiness.gone(STORE)
         return found

@@ -116,7 +116,7 @@ def test_every_process_starts_with_settings_that_it_takes(found, monkeypatch):
 @each_overlay
 def test_secrets_come_from_secrets_and_nothing_secret_is_written_down(found):
     secret = {n for n, field in Settings.model_fields.items() if field.annotation is SecretStr} | {"iceberg_catalog"}
-    secret |= {"dagster_postgres", "s3_access_key", "kafka_sasl_username"}
+    secret |= {"dagster_postgres_url", "s3_access_key", "kafka_sasl_username"}
     names = [name for keys in secret_files().values() for name in keys]
     assert sorted(names) == sorted(f"MMPLATFORM_{name.upper()}" for name in secret)
     assert not any(value for keys in secret_files().values() for value in keys.values())

@@ -55,7 +55,7 @@ def memory_parts(tmp_path, **settings):
         log=log,
         blobs=FileBlobs(tmp_path / "blobs"),
         gates=open_gates(loaded),
-        budget=BodyBudget(loaded.max_held_bytes),
+        budget=BodyBudget(loaded.max_inflight_body_bytes),
         probe_audio=audio.probe,
         probe_image=image.probe,
     )

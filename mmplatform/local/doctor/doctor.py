@@ -183,9 +183,9 @@ def _ports(settings: Settings) -> list[Finding]:
 def _stores(settings: Settings) -> list[Finding]:
     """What the settings name is of a kind that we know, before a worker finds out; nothing is contacted."""
     checks: dict[str, Callable[[Settings], object]] = {
-        "blobs": open_blobs,
-        "catalog": catalog_properties,
-        "kafka": client_config,
+        "blob_store_url": open_blobs,
+        "iceberg_catalog": catalog_properties,
+        "kafka_bootstrap_servers": client_config,
         "caption_model": _caption_model,
     }
     found = []

@@ -64,7 +64,7 @@ def test_every_finding_that_is_not_well_says_how_to_mend(settings, monkeypatch):
 def test_a_missing_model_is_mended_by_pulling_it(settings):
     (settings.models_path / "minilm" / "COMPLETE").unlink()
     (settings.models_path / "minilm").rename(settings.models_path / "gone")
-    finding = found(settings, "model embedder")
+    finding = found(settings, "model embedding_model")
     assert finding.status == "failed"
     assert "mmplatform models pull" in finding.fix
 
@@ -237,7 +237,7 @@ def test_dagsters_database_is_reached_and_its_password_never_shown(settings):
         there = settings.model_copy(
             update={"dagster_postgres_url": SecretStr(f"postgresql+psycopg2://dagster:very-secret@{address}/dagster")}
         )
-        assert found(there, "reach dagster_postgres").status == "failed"  # bound, and not listening yet
+        assert found(there, "reach dagster_postgres_url").status == "failed"  # bound, and not listening yet
         listening.listen()
-        finding = found(there, "reach dagster_postgres")
+        finding = found(there, "reach dagster_postgres_url")
     assert (finding.status, finding.detail) == ("ok", f"{address}: answers")
