@@ -154,7 +154,7 @@ def _print(name: str, rates: Rates, found: Outcome) -> None:
     print(f"{'modality':<11}{'measure':<9}{'passages':>9}{'p50':>8}{'p95':>8}{'p99':>8}{'max':>8}   stages p95")
     for modality in MODALITY_SLAS:
         for measure, gaps in (("active", found.active), ("passive", found.passive)):
-            q = Quantiles.of(gaps.get(modality, []))
+            q = Quantiles.from_seconds(gaps.get(modality, []))
             if q is None:
                 continue
             stages = found.stages.get(modality, {}) if measure == "passive" else {}
@@ -178,7 +178,7 @@ def _write(found: dict[str, Outcome], arguments: argparse.Namespace) -> None:
             "passive_p50_p95_p99_max": {
                 m: [round(v, 3) for v in (q.p50, q.p95, q.p99, q.max)]
                 for m, gaps in outcome.passive.items()
-                if (q := Quantiles.of(gaps))
+                if (q := Quantiles.from_seconds(gaps))
             },
             "lost": outcome.lost,
             "unseen": outcome.unseen,

@@ -91,7 +91,7 @@ def acknowledgements(settings: Settings, count: int) -> Quantiles:
         producer.send(SOURCE, str(number), bytes(100)).result(10)
         waits.append(time.perf_counter() - began)
     producer.close()
-    found = Quantiles.of(waits[WARM:])
+    found = Quantiles.from_seconds(waits[WARM:])
     assert found is not None
     return found
 
@@ -99,7 +99,7 @@ def acknowledgements(settings: Settings, count: int) -> Quantiles:
 def pass_on(settings: Settings, commit_s: float) -> None:
     """The Quix application: what it reads, it publishes at its checkpoint, as a deriver without a model would."""
     producer = LogProducer(settings)
-    app = open_app(settings, group=f"hop-{commit_s}", topics=(SOURCE,), commit_s=commit_s, commit_every=10_000)
+    app = open_app(settings, group=f"hop-{commit_s}", topics=(SOURCE,), commit_interval_s=commit_s, commit_every=10_000)
 
     def land(records: list[ConsumedRecord]) -> None:
         producer.send_all(LogRecord(ARTIFACTS_TOPIC, None, record.value or b"") for record in records)
@@ -128,7 +128,7 @@ def hop(settings: Settings, commit_s: float, count: int) -> Quantiles:
     process.join(20)
     producer.close()
     consumer.close()
-    found = Quantiles.of(waits[WARM:])
+    found = Quantiles.from_seconds(waits[WARM:])
     assert found is not None
     return found
 

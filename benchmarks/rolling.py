@@ -129,7 +129,7 @@ def main() -> None:
         print(f"{name:<20} nobody worked in its place for {seconds:.2f} s")
     print(f"longest time in which no chat was taken: {longest(seen.taken):.2f} s ({seen.failed_posts} posts failed)")
     print(f"longest time without an answered search: {longest(seen.searched):.2f} s ({seen.failed_searches} failed)")
-    if (gap := Quantiles.of(gaps.values())) is not None:
+    if (gap := Quantiles.from_seconds(gaps.values())) is not None:
         print(f"gap of {gap.count} chats: p50 {gap.p50:.2f}, p95 {gap.p95:.2f}, p99 {gap.p99:.2f}, max {gap.max:.2f} s")
     print(f"acknowledged {len(seen.due)}, lost {len(set(seen.due) - set(gaps))}")
 

@@ -117,7 +117,7 @@ class Index:
         counts = self._status.buckets
         assert counts is not None
         for number in range(passages):
-            counts.upserted(f"subject-{number}", utc_now(), 0.4)
+            counts.record_upsert(f"subject-{number}", utc_now(), 0.4)
 
 
 @contextmanager
@@ -267,7 +267,7 @@ def _live(ticks: Ticks, lakehouse: Lakehouse, index: Index, asked: argparse.Name
 
 
 def _print(name: str, ticks: Sequence[Tick]) -> None:
-    found, own = (Quantiles.of(each[place] for each in ticks) for place in (1, 0))
+    found, own = (Quantiles.from_seconds(each[place] for each in ticks) for place in (1, 0))
     if found is None or own is None:
         return
     figures = " | ".join(f"{value:.2f}" for value in (found.p50, found.p95, found.p99, found.max, own.p95))

@@ -201,8 +201,8 @@ def _print(surge: Surge, outcome: Outcome) -> None:
         f"{'chats due':<12}{'count':>7}  {'gap p50':>8}{'p95':>8}{'p99':>8}{'max':>8}  {'at source p50':>14}{'p95':>8}"
     )
     for phase, events in _phases(surge, outcome).items():
-        gap = Quantiles.of(outcome.gaps[event] for event in events if event in outcome.gaps)
-        wait = Quantiles.of(max(0.0, outcome.accepted[event] - outcome.due[event]) for event in events)
+        gap = Quantiles.from_seconds(outcome.gaps[event] for event in events if event in outcome.gaps)
+        wait = Quantiles.from_seconds(max(0.0, outcome.accepted[event] - outcome.due[event]) for event in events)
         if gap is None or wait is None:
             continue
         print(

@@ -70,12 +70,14 @@ class Steady:
     def _shares(self) -> list[Quantiles]:
         """Of the wait in the source, on the log and in the deriver, and on the log until the index is asked."""
         known = [self.outcome.shares[event] for event in self.outcome.due if event in self.outcome.shares]
-        return [found for share in zip(*known, strict=True) if (found := Quantiles.of(share)) is not None]
+        return [found for share in zip(*known, strict=True) if (found := Quantiles.from_seconds(share)) is not None]
 
     def row(self) -> str:
         """Of the table."""
         count = max(1, len(self.outcome.accepted))
-        gap = Quantiles.of(self.outcome.gaps[event] for event in self.outcome.due if event in self.outcome.gaps)
+        gap = Quantiles.from_seconds(
+            self.outcome.gaps[event] for event in self.outcome.due if event in self.outcome.gaps
+        )
         told = f"{gap.p50:.2f} | {gap.p95:.2f} | {gap.p99:.2f} | {gap.max:.2f}" if gap else " | | | "
         shares = " / ".join(f"{share.p95:.2f}" for share in self._shares())
         spent = {name: 1000 * seconds / count for name, seconds in self.cpu_s.items()}

@@ -25,25 +25,25 @@ from pydantic import AfterValidator, Field, TypeAdapter
 from pydantic_core import PydanticCustomError
 
 from mmplatform.events import (
-    LARGEST_INTEGER,
+    MAX_INTEGER,
     BlobRef,
     Identifier,
     Modality,
-    Moment,
+    NonNegativeInt64,
     Position,
     Reason,
     Record,
     Sha256,
     SpeakerName,
-    Whole,
+    UtcDatetime,
     parse,
 )
 
-_MOST_VECTOR_CHARS: Final = 4 * 65_536
+_MAX_VECTOR_CHARS: Final = 4 * 65_536
 _FLOAT32: Final = 4
 
 
-def _is_vector(packed: str) -> str:
+def _check_vector(packed: str) -> str:
     """Refuse what no index takes while it is read: a bad vector is one dead letter, not the end of the worker."""
     try:
         data = binascii.a2b_base64(packed, strict_mode=True)
@@ -57,13 +57,15 @@ def _is_vector(packed: str) -> str:
 
 
 Vector = npt.NDArray[np.float32]
-PackedVector = Annotated[str, Field(max_length=_MOST_VECTOR_CHARS), AfterValidator(_is_vector)]
+PackedVector = Annotated[str, Field(max_length=_MAX_VECTOR_CHARS), AfterValidator(_check_vector)]
 Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
-Pixels = Annotated[float, Field(allow_inf_nan=False)]
+Probability = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+PixelCoordinate = Annotated[float, Field(allow_inf_nan=False)]
 ArtifactId = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
-Role = Annotated[str, Field(max_length=50)]
-Maker = Annotated[str, Field(max_length=500)]  # a deriver or a model, with or without its version: a name, or a path
+RoleName = Annotated[str, Field(max_length=50)]
+ComponentName = Annotated[
+    str, Field(max_length=500)
+]  # a deriver or a model, with or without its version: a name, or a path
 
 
 def artifact_id(kind: str, anchor: str, ordinal: int) -> str:
@@ -74,10 +76,10 @@ def artifact_id(kind: str, anchor: str, ordinal: int) -> str:
 class Stamps(Record):
     """When each stage was done with it; the shares of the freshness gap are differences of neighbours."""
 
-    event_time: Moment
-    ingested_at: Moment
-    taken_at: Moment | None = Field(default=None, description="when the deriver took it from the log")
-    derived_at: Moment
+    event_time: UtcDatetime
+    ingested_at: UtcDatetime
+    taken_at: UtcDatetime | None = Field(default=None, description="when the deriver took it from the log")
+    derived_at: UtcDatetime
 
 
 class Provenance(Record):
@@ -86,10 +88,10 @@ class Provenance(Record):
     event_ids: tuple[Identifier, ...] = Field(min_length=1, description="every event whose bytes are in it")
     position: Position = Field(description="the event that completed it")
     blobs: tuple[BlobRef, ...] = ()
-    deriver: Maker
-    deriver_version: Maker
-    model: Maker = Field(default="", description="empty where no model was needed")
-    model_version: Maker = ""
+    deriver: ComponentName
+    deriver_version: ComponentName
+    model: ComponentName = Field(default="", description="empty where no model was needed")
+    model_version: ComponentName = ""
     seconds: Seconds = Field(description="compute spent on it now; 0 when the memo answered")
     memo_hit: bool = False
 
@@ -110,14 +112,14 @@ class PiiCount(Record):
     """How many spans of one kind were taken out of a text."""
 
     entity: str = Field(max_length=100)
-    count: int = Field(ge=1, le=LARGEST_INTEGER)
+    count: int = Field(ge=1, le=MAX_INTEGER)
 
 
 class Message(ArtifactBase):
     """A chat message, redacted."""
 
     kind: Literal["message"] = "message"
-    role: Role
+    role: RoleName
     text: str
     pii: tuple[PiiCount, ...] = ()
 
@@ -128,7 +130,7 @@ class Word(Record):
     start_s: Seconds
     end_s: Seconds
     text: str
-    probability: Share
+    probability: Probability
 
 
 class Utterance(ArtifactBase):
@@ -136,15 +138,15 @@ class Utterance(ArtifactBase):
 
     kind: Literal["utterance"] = "utterance"
     call_id: Identifier
-    channel: Whole
+    channel: NonNegativeInt64
     speaker: SpeakerName
     start_s: Seconds
     end_s: Seconds
     text: str
     words: tuple[Word, ...] = ()
     language: str = Field(default="", max_length=50)
-    confidence: Share = Field(description="mean word probability; 0 for a gap")
-    no_speech: Share = 0.0
+    confidence: Probability = Field(description="mean word probability; 0 for a gap")
+    no_speech: Probability = 0.0
     status: Literal["draft", "final", "gap"] = "final"
     pii: tuple[PiiCount, ...] = ()
 
@@ -152,10 +154,10 @@ class Utterance(ArtifactBase):
 class Box(Record):
     """An upright rectangle in pixels of the original image."""
 
-    x0: Pixels
-    y0: Pixels
-    x1: Pixels
-    y1: Pixels
+    x0: PixelCoordinate
+    y0: PixelCoordinate
+    x1: PixelCoordinate
+    y1: PixelCoordinate
 
 
 class OcrLine(Record):
@@ -163,7 +165,7 @@ class OcrLine(Record):
 
     text: str
     box: Box
-    confidence: Share
+    confidence: Probability
 
 
 class Caption(ArtifactBase):
@@ -171,11 +173,11 @@ class Caption(ArtifactBase):
 
     kind: Literal["caption"] = "caption"
     text: str
-    captioner: Maker
+    captioner: ComponentName
     lines: tuple[OcrLine, ...] = ()
     image_sha256: Sha256
-    width: Whole
-    height: Whole
+    width: NonNegativeInt64
+    height: NonNegativeInt64
     duplicate_of: ArtifactId | None = Field(default=None, description="the first caption of the same bytes")
     pii: tuple[PiiCount, ...] = ()
 
@@ -185,9 +187,9 @@ class ChatLocator(Record):
 
     at: Literal["chat"] = "chat"
     event_id: Identifier
-    role: Role
-    start: Whole
-    end: Whole
+    role: RoleName
+    start: NonNegativeInt64
+    end: NonNegativeInt64
 
 
 class CallLocator(Record):
@@ -195,7 +197,7 @@ class CallLocator(Record):
 
     at: Literal["call"] = "call"
     call_id: Identifier
-    channel: Whole
+    channel: NonNegativeInt64
     speaker: SpeakerName
     start_s: Seconds
     end_s: Seconds
@@ -219,10 +221,10 @@ class Passage(ArtifactBase):
     kind: Literal["passage"] = "passage"
     source_artifact_id: ArtifactId
     source_kind: Literal["message", "utterance", "caption"]
-    ordinal: Whole
+    ordinal: NonNegativeInt64
     text: str = Field(min_length=1)
     locator: Locator
-    embedder: Maker = Field(description="name and version: vectors of two embedders never mix")
+    embedder: ComponentName = Field(description="name and version: vectors of two embedders never mix")
     vector_f32: PackedVector = Field(description="base64 of little-endian float32", repr=False)
 
     @property
@@ -252,8 +254,8 @@ class Quarantined(Record):
     event_id: Identifier
     conversation_id: Identifier
     subject_id: Identifier
-    event_time: Moment
-    quarantined_at: Moment
+    event_time: UtcDatetime
+    quarantined_at: UtcDatetime
     contract: str = Field(max_length=100, description="which contract, or which stage, refused it")
     reasons: tuple[Reason, ...] = Field(min_length=1)
     position: Position
@@ -266,9 +268,9 @@ class DeadLetter(Record):
     kind: Literal["dead_letter"] = "dead_letter"
     position: Position
     reason: Reason
-    size: Whole = Field(description="bytes of the value")
+    size: NonNegativeInt64 = Field(description="bytes of the value")
     value_sha256: Sha256
-    dead_at: Moment
+    dead_at: UtcDatetime
 
 
 def pack_vector(vector: Vector) -> str:
@@ -295,6 +297,6 @@ def artifact_schema() -> dict[str, Any]:
     return _ARTIFACT.json_schema()
 
 
-def summarise_pii(entities: Sequence[str]) -> tuple[PiiCount, ...]:
+def count_pii_kinds(entities: Sequence[str]) -> tuple[PiiCount, ...]:
     """Count the kinds of what was redacted, sorted by name."""
     return tuple(PiiCount(entity=name, count=entities.count(name)) for name in sorted(set(entities)))

@@ -27,10 +27,10 @@ from pydantic import (
 from mmplatform.errors import Rejected
 
 Modality = Literal["chat", "call", "screenshot"]
-LARGEST_INTEGER: Final = 2**63 - 1
+MAX_INTEGER: Final = 2**63 - 1
 """What every store behind us holds: a larger one would end whoever lands it, and again at each repeat."""
 
-Whole = Annotated[int, Field(ge=0, le=LARGEST_INTEGER)]
+NonNegativeInt64 = Annotated[int, Field(ge=0, le=MAX_INTEGER)]
 Identifier = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
 
 
@@ -41,12 +41,12 @@ def _to_utc(moment: datetime) -> datetime:
         raise ValueError("lies beyond the calendar") from None
 
 
-Moment = Annotated[AwareDatetime, AfterValidator(_to_utc)]
+UtcDatetime = Annotated[AwareDatetime, AfterValidator(_to_utc)]
 """A time, in UTC. The first and last hours of the calendar have no UTC: nothing behind us could store them."""
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 SpeakerName = Annotated[str, Field(max_length=64)]
-MOST_SPEAKERS: Final = 8
+MAX_SPEAKERS: Final = 8
 """As many as a call may have channels."""
 
 
@@ -77,8 +77,8 @@ class EventBase(Record):
     event_id: Identifier
     conversation_id: Identifier
     subject_id: Identifier = Field(description="the person whom the data is about")
-    event_time: Moment = Field(description="when it happened, at the source")
-    ingested_at: Moment = Field(description="when the gateway accepted it")
+    event_time: UtcDatetime = Field(description="when it happened, at the source")
+    ingested_at: UtcDatetime = Field(description="when the gateway accepted it")
     source: str = Field(default="", max_length=200, description="who sent it, for lineage")
 
 
@@ -102,7 +102,7 @@ class CallChunk(EventBase):
     sample_rate: int = Field(gt=0, le=2**31 - 1, description="Hz, as sent")
     channels: int = Field(ge=1, le=2**31 - 1, description="as sent")
     speakers: tuple[SpeakerName, ...] = Field(
-        default=(), max_length=MOST_SPEAKERS, description="who speaks on each channel; empty when not known"
+        default=(), max_length=MAX_SPEAKERS, description="who speaks on each channel; empty when not known"
     )
     blob: BlobRef
 
@@ -139,7 +139,7 @@ class Screenshot(EventBase):
 Event = ChatMessage | CallChunk | CallEnd | Screenshot
 _EVENT: TypeAdapter[Event] = TypeAdapter(Annotated[Event, Field(discriminator="kind")])
 
-MODALITY_OF_KIND: dict[str, Modality] = {
+MODALITY_BY_KIND: dict[str, Modality] = {
     "chat_message": "chat",
     "call_chunk": "call",
     "call_end": "call",
@@ -152,7 +152,7 @@ class Position(Record):
 
     topic: str = Field(max_length=249)
     topic_partition: int = Field(ge=0, le=2**31 - 1)
-    offset: Whole
+    offset: NonNegativeInt64
 
 
 E = TypeVar("E", bound=Event)
@@ -167,34 +167,34 @@ class Arrival(Generic[E]):
     position: Position
 
 
-LONGEST_REASON: Final = 500
+MAX_REASON_LENGTH: Final = 500
 """Characters: a reason says what is wrong, and whatever is wrong, the record that tells it fits the log."""
 
 
-def _cut(reason: Any) -> Any:
-    too_long = isinstance(reason, str) and len(reason) > LONGEST_REASON
-    return f"{reason[: LONGEST_REASON - 1]}…" if too_long else reason
+def _truncate(reason: Any) -> Any:
+    too_long = isinstance(reason, str) and len(reason) > MAX_REASON_LENGTH
+    return f"{reason[: MAX_REASON_LENGTH - 1]}…" if too_long else reason
 
 
-Reason = Annotated[str, Field(max_length=LONGEST_REASON), BeforeValidator(_cut)]
+Reason = Annotated[str, Field(max_length=MAX_REASON_LENGTH), BeforeValidator(_truncate)]
 """Cut to its length wherever it comes from: nothing may be refused for the length of what is said about it."""
 
 
-def reasons(error: ValidationError) -> str:
+def safe_validation_message(error: ValidationError) -> str:
     """Say what is wrong with a record and where. Nothing of the sender's is quoted (it may be personal data).
 
     That is neither a value nor the name of a field that we do not know.
     """
     found = error.errors(include_input=False, include_url=False, include_context=False)
-    return "; ".join(f"{_place(e['loc'], e['type'])}: {e['type']}" for e in found[:10])
+    return "; ".join(f"{_field_path(e['loc'], e['type'])}: {e['type']}" for e in found[:10])
 
 
-def _place(loc: tuple[int | str, ...], kind: str) -> str:
+def _field_path(loc: tuple[int | str, ...], kind: str) -> str:
     """Every part of a place is a name of ours, but the last one where the error is that we do not know it."""
-    ours = [str(part) for part in loc]
+    parts = [str(part) for part in loc]
     if kind == "extra_forbidden":
-        ours[-1:] = ["(unknown field)"]
-    return ".".join(ours) or "record"
+        parts[-1:] = ["(unknown field)"]
+    return ".".join(parts) or "record"
 
 
 def encode(record: Record) -> bytes:
@@ -207,7 +207,7 @@ def parse(adapter: TypeAdapter[R], value: bytes | str | None, what: str) -> R:
     try:
         return adapter.validate_json(value or b"")
     except ValidationError as error:
-        raise Rejected(f"not {what}: {reasons(error)}") from None
+        raise Rejected(f"not {what}: {safe_validation_message(error)}") from None
 
 
 def decode_event(value: bytes | str | None) -> Event:

@@ -17,7 +17,7 @@ from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_random
 
 from mmplatform.errors import Unavailable
 
-_BATCH: Final = 500
+_MAX_KEYS_PER_QUERY: Final = 500
 """Keys in one statement: below SQLite's oldest limit on parameters (999)."""
 
 
@@ -32,20 +32,20 @@ class SqliteMemo:
         """
         self._path = path
         self._lock = threading.Lock()
-        with self._told():
+        with self._as_unavailable():
             path.parent.mkdir(parents=True, exist_ok=True)
             self._db = sqlite3.connect(path, timeout=busy_s, isolation_level=None, check_same_thread=False)
             self._prepare(busy_s)
 
     def _prepare(self, busy_s: float) -> None:
         # Two processes that turn a new file to WAL at once: SQLite tells the second "locked" without waiting.
-        patience = Retrying(
+        retrying = Retrying(
             retry=retry_if_exception(lambda error: "locked" in str(error)),
             stop=stop_after_delay(busy_s),
             wait=wait_random(0.01, 0.1),
             reraise=True,
         )
-        for attempt in patience:
+        for attempt in retrying:
             with attempt:
                 self._db.execute("PRAGMA journal_mode=WAL")
                 self._db.execute("PRAGMA synchronous=NORMAL")
@@ -58,12 +58,12 @@ class SqliteMemo:
         """The known ones among ``keys``. Raises ``Unavailable``."""
         wanted = list(dict.fromkeys(keys))
         found: dict[str, bytes] = {}
-        with self._lock, self._told():
-            for start in range(0, len(wanted), _BATCH):
-                batch = wanted[start : start + _BATCH]
-                marks = ",".join("?" * len(batch))
+        with self._lock, self._as_unavailable():
+            for start in range(0, len(wanted), _MAX_KEYS_PER_QUERY):
+                batch = wanted[start : start + _MAX_KEYS_PER_QUERY]
+                placeholders = ",".join("?" * len(batch))
                 rows = self._db.execute(
-                    f"SELECT key, answer FROM memo WHERE deriver = ? AND key IN ({marks})",  # noqa: S608 (marks only)
+                    f"SELECT key, answer FROM memo WHERE deriver = ? AND key IN ({placeholders})",  # noqa: S608 (marks only)
                     (deriver, *batch),
                 )
                 found.update(rows)
@@ -73,7 +73,7 @@ class SqliteMemo:
         """Remember, all or none; an existing entry stays. Raises ``Unavailable``."""
         if not entries:
             return
-        with self._lock, self._told(), self._transaction():
+        with self._lock, self._as_unavailable(), self._transaction():
             self._db.executemany(
                 "INSERT OR IGNORE INTO memo VALUES (?, ?, ?)",
                 [(deriver, key, answer) for key, answer in entries.items()],
@@ -95,7 +95,7 @@ class SqliteMemo:
         self._db.execute("COMMIT")
 
     @contextmanager
-    def _told(self) -> Iterator[None]:
+    def _as_unavailable(self) -> Iterator[None]:
         try:
             yield
         except (sqlite3.Error, OSError) as error:

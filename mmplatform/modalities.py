@@ -57,7 +57,7 @@ INDEX_GROUP: Final = "index"
 ARCHIVE_GROUP: Final = "archive"
 PASSAGES_TABLE: Final = "passages"
 QUARANTINE_TABLE: Final = "quarantine"
-TABLE_OF_ARTIFACT: Final[dict[str, str]] = {
+TABLE_BY_ARTIFACT_KIND: Final[dict[str, str]] = {
     "message": CHAT.derived_table,
     "utterance": CALL.derived_table,
     "caption": SCREENSHOT.derived_table,
@@ -65,6 +65,6 @@ TABLE_OF_ARTIFACT: Final[dict[str, str]] = {
 }
 TABLES: Final[tuple[str, ...]] = (
     *(spec.raw_table for spec in MODALITIES.values()),
-    *TABLE_OF_ARTIFACT.values(),
+    *TABLE_BY_ARTIFACT_KIND.values(),
     QUARANTINE_TABLE,
 )

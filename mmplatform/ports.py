@@ -18,7 +18,7 @@ from mmplatform.events import BlobRef
 Audio = npt.NDArray[np.float32]
 """Mono samples in [-1, 1] at 16 kHz, shape ``(samples,)``."""
 
-Pixels = npt.NDArray[np.uint8]
+RgbImage = npt.NDArray[np.uint8]
 """RGB, shape ``(height, width, 3)``."""
 
 
@@ -116,7 +116,7 @@ class Transcriber(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class ReadLine:
+class RecognisedLine:
     """One line that OCR read."""
 
     text: str
@@ -124,13 +124,13 @@ class ReadLine:
     confidence: float
 
 
-class ScreenReader(Protocol):
+class OcrEngine(Protocol):
     """Image to lines of text."""
 
     name: str
     version: str
 
-    def read(self, image: Pixels) -> list[ReadLine]:
+    def read(self, image: RgbImage) -> list[RecognisedLine]:
         """Lines in reading order, boxes in pixels of ``image``."""
 
 
@@ -140,5 +140,5 @@ class Captioner(Protocol):
     name: str
     version: str
 
-    def caption(self, image: Pixels, lines: Sequence[ReadLine]) -> str:
+    def caption(self, image: RgbImage, lines: Sequence[RecognisedLine]) -> str:
         """What the image shows; ``lines`` is what OCR read (already redacted)."""

@@ -23,7 +23,7 @@ from mmplatform.errors import Misconfigured, PlatformError, Unavailable
 from mmplatform.events import Modality
 from mmplatform.modalities import ARCHIVE_GROUP, ARTIFACTS_TOPIC, INDEX_GROUP, MODALITIES
 from mmplatform.settings import Settings, load
-from mmplatform.telemetry.logs import configure_logging, without_words
+from mmplatform.telemetry.logs import configure_logging, safe_error_fields
 
 if TYPE_CHECKING:
     from mmplatform.consumers.quix_app import WorkerApplication
@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from mmplatform.telemetry.status_server import WorkerStatus
 
 T = TypeVar("T")
-_MOST_WAIT_S: Final = 30.0
-_LOOK_S: Final = 0.1
+_MAX_WAIT_S: Final = 30.0
+_POLL_INTERVAL_S: Final = 0.1
 
 _log = structlog.get_logger(__name__)
 STANDBY: Final = "standby"
@@ -42,7 +42,7 @@ STANDBY: Final = "standby"
 STOPPED: Final = "stopped"
 """What it says when its consumer is closed and all it did is committed; only its last words are still on their way."""
 
-FLUSH_S: Final = 3.0
+LINEAGE_FLUSH_TIMEOUT_S: Final = 3.0
 """For the last lineage events: a supervisor waits 15 s before it kills, and the last batch has to land in them too."""
 
 
@@ -62,31 +62,31 @@ def main(arguments: list[str] | None = None) -> int:
     except Exception as error:  # noqa: BLE001 - nobody else is there to write it down
         # Not its message, nor a traceback, which ends with it: they may quote what a customer said, and the last lines
         # of this log are copied into the run file and shown.
-        _log.error("worker stops", **without_words(error))
+        _log.error("worker stops", **safe_error_fields(error))
         return 1
     return 0
 
 
-def _patiently(status: WorkerStatus, what: str, call: Callable[[], T]) -> T:
+def _retry_until_available(status: WorkerStatus, dependency: str, call: Callable[[], T]) -> T:
     """Call again and again while a store or the broker does not answer; the worker is ``starting`` so long.
 
     To end instead would only make whoever supervises us start us again, until it gives us up.
     """
 
-    def tell(state: RetryCallState) -> None:
+    def report_wait(state: RetryCallState) -> None:
         reason = state.outcome.exception() if state.outcome else None
-        _log.warning(f"waits for {what}", reason=str(reason), again_in_s=state.upcoming_sleep)
-        status.readiness.stands(what, str(reason))
+        _log.warning(f"waits for {dependency}", reason=str(reason), again_in_s=state.upcoming_sleep)
+        status.readiness.block(dependency, str(reason))
 
-    waiting = Retrying(
-        retry=retry_if_exception_type(Unavailable), wait=wait_exponential(max=_MOST_WAIT_S), before_sleep=tell
+    retrying = Retrying(
+        retry=retry_if_exception_type(Unavailable), wait=wait_exponential(max=_MAX_WAIT_S), before_sleep=report_wait
     )
-    found = waiting(call)
-    status.readiness.gone(what)
-    return found
+    result = retrying(call)
+    status.readiness.unblock(dependency)
+    return result
 
 
-def _derive(modality: Modality) -> Callable[[Settings], None]:
+def _deriver_runner(modality: Modality) -> Callable[[Settings], None]:
     def run(settings: Settings) -> None:
         from mmplatform.consumers.deriver import batch_app, call_app
         from mmplatform.consumers.idle_calls import watch_idle_calls
@@ -96,13 +96,13 @@ def _derive(modality: Modality) -> Callable[[Settings], None]:
         from mmplatform.pipeline.process import contract_limits, warm_up
 
         spec = MODALITIES[modality]
-        status = _status(settings, f"derive-{modality}")
+        status = _start_status(settings, f"derive-{modality}")
         memo, blobs = factories.open_memo(settings), open_blobs(settings)
         producer = LogProducer(settings)
         warm_up(spec, contract_limits(settings))
         if modality == "call":
             calls = factories.call_deriver(settings, memo, blobs)
-            app = _patiently(status, "the log", lambda: call_app(settings, calls, producer, status))
+            app = _retry_until_available(status, "the log", lambda: call_app(settings, calls, producer, status))
             watch_idle_calls(settings, producer)
         else:
             deriver = (
@@ -110,14 +110,16 @@ def _derive(modality: Modality) -> Callable[[Settings], None]:
                 if modality == "chat"
                 else factories.screenshot_deriver(settings, memo, blobs)
             )
-            app = _patiently(status, "the log", lambda: batch_app(settings, spec, deriver, producer, status))
-        _run(app, settings, status, spec.group, (spec.topic,))
+            app = _retry_until_available(
+                status, "the log", lambda: batch_app(settings, spec, deriver, producer, status)
+            )
+        _run_app(app, settings, status, spec.group, (spec.topic,))
         producer.close()
 
     return run
 
 
-def _index(settings: Settings) -> None:
+def _run_indexer(settings: Settings) -> None:
     from mmplatform.consumers.indexer import index_app
     from mmplatform.kafka.producer import LogProducer
     from mmplatform.land.index.embedder_registry import EmbedderRegistry
@@ -125,7 +127,7 @@ def _index(settings: Settings) -> None:
     from mmplatform.pipeline.factories import open_dual_write_index, resolve_space
     from mmplatform.telemetry.freshness import FreshnessTracker
 
-    status = _status(settings, "index", FreshnessTracker())
+    status = _start_status(settings, "index", FreshnessTracker())
     producer = LogProducer(settings)
     index = ChromaIndex.open(settings)
     log = EmbedderRegistry(index)
@@ -133,30 +135,32 @@ def _index(settings: Settings) -> None:
     with suppress(Misconfigured):  # an indexer without the model at hand makes collections as passages come
         space = resolve_space(settings)
     if space is not None:
-        for active in _patiently(status, "the index", lambda: log.ensure_serving(space)).active:
-            _patiently(status, "the index", partial(index.create_collections, active.name))
+        for active in _retry_until_available(status, "the index", lambda: log.ensure_serving(space)).active:
+            _retry_until_available(status, "the index", partial(index.create_collections, active.name))
     in_step = open_dual_write_index(settings, index, log)
-    app = _patiently(status, "the log", lambda: index_app(settings, in_step, producer, status))
-    _run(app, settings, status, INDEX_GROUP, (ARTIFACTS_TOPIC,))
+    app = _retry_until_available(status, "the log", lambda: index_app(settings, in_step, producer, status))
+    _run_app(app, settings, status, INDEX_GROUP, (ARTIFACTS_TOPIC,))
     producer.close()
 
 
-def _archive(settings: Settings) -> None:
+def _run_archiver(settings: Settings) -> None:
     from mmplatform.consumers.archiver import TOPICS, archive_app, check_same_log
     from mmplatform.kafka.producer import LogProducer
     from mmplatform.kafka.reader import ReplayLog
     from mmplatform.land.lakehouse.store import Lakehouse
 
-    status = _status(settings, "archive")
-    lakehouse = _patiently(status, "the lakehouse", lambda: Lakehouse.open(settings))
+    status = _start_status(settings, "archive")
+    lakehouse = _retry_until_available(status, "the lakehouse", lambda: Lakehouse.open(settings))
     producer = LogProducer(settings)
     replay_log = ReplayLog(settings)
     with _lineage(settings, status) as lineage:
-        app = _patiently(
+        app = _retry_until_available(
             status, "the lakehouse and the log", lambda: archive_app(settings, lakehouse, producer, status, lineage)
         )
-        _patiently(status, "the lakehouse and the log", lambda: check_same_log(lakehouse, replay_log, settings))
-        _run(app, settings, status, ARCHIVE_GROUP, TOPICS)
+        _retry_until_available(
+            status, "the lakehouse and the log", lambda: check_same_log(lakehouse, replay_log, settings)
+        )
+        _run_app(app, settings, status, ARCHIVE_GROUP, TOPICS)
     producer.close()
 
 
@@ -171,10 +175,10 @@ def _lineage(settings: Settings, status: WorkerStatus) -> Iterator[StreamLineage
     from mmplatform.kafka.connection import client_config
     from mmplatform.land.lakehouse.schemas import SPECS
     from mmplatform.lineage.backends import open_backend
-    from mmplatform.lineage.emitter import Emitter
+    from mmplatform.lineage.emitter import LineageEmitter
     from mmplatform.lineage.landings import StreamLineage
 
-    emitter = Emitter(open_backend(settings, client_config))
+    emitter = LineageEmitter(open_backend(settings, client_config))
     status.watch_lineage(emitter.counts)
     columns = {name: spec.columns for name, spec in SPECS.items()}
     lineage = StreamLineage(settings, columns, emitter, engine=version("quixstreams"))
@@ -187,20 +191,20 @@ def _lineage(settings: Settings, status: WorkerStatus) -> Iterator[StreamLineage
     else:
         lineage.end()
     finally:
-        emitter.close(FLUSH_S)
+        emitter.close(LINEAGE_FLUSH_TIMEOUT_S)
 
 
-def _gateway(settings: Settings) -> None:
+def _run_gateway(settings: Settings) -> None:
     from mmplatform.gateway.app import INITIAL_OBSTACLES, serve
     from mmplatform.telemetry.readiness import Readiness
 
     # The gateway makes the topics itself, once the broker answers: until then it answers 503, it does not end.
-    status = _status(settings, "gateway", topics=False)
+    status = _start_status(settings, "gateway", topics=False)
     status.readiness = Readiness(INITIAL_OBSTACLES)
     serve(settings, on_ready=lambda: setattr(status, "state", "running"), readiness=status.readiness)
 
 
-def _prepare(settings: Settings) -> None:
+def _prepare_stores(settings: Settings) -> None:
     """Not a worker but a job: make what all others would make, each at its start, and end; safe to repeat."""
     from mmplatform.kafka.topics import ensure_topics
     from mmplatform.land.index.embedder_registry import EmbedderRegistry
@@ -210,22 +214,22 @@ def _prepare(settings: Settings) -> None:
     from mmplatform.telemetry.status_server import WorkerStatus
 
     status = WorkerStatus("prepare")
-    topics = _patiently(status, "the log", lambda: ensure_topics(settings))
+    topics = _retry_until_available(status, "the log", lambda: ensure_topics(settings))
     for mismatch in topics.mismatches:
         _log.warning("topic is not as wished", mismatch=mismatch)
-    _patiently(status, "the lakehouse", lambda: Lakehouse.open(settings).ensure_tables())
+    _retry_until_available(status, "the lakehouse", lambda: Lakehouse.open(settings).ensure_tables())
     index = ChromaIndex.open(settings)
     try:
-        for active in _patiently(
+        for active in _retry_until_available(
             status, "the index", lambda: EmbedderRegistry(index).ensure_serving(resolve_space(settings))
         ).active:
-            _patiently(status, "the index", partial(index.create_collections, active.name))
+            _retry_until_available(status, "the index", partial(index.create_collections, active.name))
     finally:
         index.close()
     _log.info("prepared", topics_created=len(topics.created), topics_there=len(topics.existing))
 
 
-def _status(
+def _start_status(
     settings: Settings, name: str, freshness: FreshnessTracker | None = None, *, topics: bool = True
 ) -> WorkerStatus:
     """The status page comes first: while models load, ``/healthz`` answers 503, and ``/readyz`` says why."""
@@ -238,14 +242,16 @@ def _status(
     status = WorkerStatus(name if number == "0" else f"{name}-{number}", freshness=freshness)
     serve_status(status, settings.metrics_port, settings.metrics_host)
     if topics:
-        for mismatch in _patiently(status, "the log", lambda: ensure_topics(settings)).mismatches:
+        for mismatch in _retry_until_available(status, "the log", lambda: ensure_topics(settings)).mismatches:
             _log.warning("topic is not as wished", mismatch=mismatch)
-        status.readiness.gone(BROKER)
+        status.readiness.unblock(BROKER)
     return status
 
 
-def _run(app: WorkerApplication, settings: Settings, status: WorkerStatus, group: str, topics: tuple[str, ...]) -> None:
-    from mmplatform.consumers.quix_app import check_not_grown
+def _run_app(
+    app: WorkerApplication, settings: Settings, status: WorkerStatus, group: str, topics: tuple[str, ...]
+) -> None:
+    from mmplatform.consumers.quix_app import check_partition_count
     from mmplatform.kafka.reader import ReplayLog
     from mmplatform.kafka.topics import topic_name
     from mmplatform.telemetry.readiness import MODELS
@@ -253,17 +259,17 @@ def _run(app: WorkerApplication, settings: Settings, status: WorkerStatus, group
     replay_log = ReplayLog(settings)
     names = [topic_name(settings, topic) for topic in topics]
 
-    def behind() -> int:
-        found = replay_log.lag(f"{settings.topic_prefix}{group}", names)
-        return sum(sum(by_number.values()) for by_number in found.values())
+    def total_lag() -> int:
+        lag_by_topic = replay_log.lag(f"{settings.topic_prefix}{group}", names)
+        return sum(sum(by_number.values()) for by_number in lag_by_topic.values())
 
-    status.watch_lag(behind)
-    status.readiness.gone(MODELS)
+    status.watch_lag(total_lag)
+    status.readiness.unblock(MODELS)
     if settings.standby:
-        _wait_for_turn(status)
-        check_not_grown(app, settings, topics)
+        _wait_in_standby(status)
+        check_partition_count(app, settings, topics)
     status.state = "running"
-    status.readiness.beats(
+    status.readiness.heartbeat(
         settings.kafka_max_poll_interval_s
     )  # what hangs before its first look at the log hangs as well
     _log.info("ready")
@@ -273,27 +279,27 @@ def _run(app: WorkerApplication, settings: Settings, status: WorkerStatus, group
     _log.info("stopped")
 
 
-def _wait_for_turn(status: WorkerStatus) -> None:
+def _wait_in_standby(status: WorkerStatus) -> None:
     """A successor has everything open and loaded, and takes no work until the one before it is gone.
 
     Both have one name in the consumer group: whoever joins under it last would fence the other off in mid-batch.
     """
-    turn = threading.Event()
-    signal.signal(signal.SIGUSR1, lambda *_: turn.set())
+    activated = threading.Event()
+    signal.signal(signal.SIGUSR1, lambda *_: activated.set())
     status.state = STANDBY
     _log.info("stands by")
     # Not one long wait: a signal that comes as it begins, or to another thread, would not end it, and Python runs the
     # handler only when the main thread goes on.
-    while not turn.wait(_LOOK_S):
+    while not activated.wait(_POLL_INTERVAL_S):
         pass
 
 
 WORKERS: Final[dict[str, Callable[[Settings], None]]] = {
-    "gateway": _gateway,
-    **{f"derive-{modality}": _derive(modality) for modality in MODALITIES},
-    "index": _index,
-    "archive": _archive,
-    "prepare": _prepare,
+    "gateway": _run_gateway,
+    **{f"derive-{modality}": _deriver_runner(modality) for modality in MODALITIES},
+    "index": _run_indexer,
+    "archive": _run_archiver,
+    "prepare": _prepare_stores,
 }
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ import dagster as dg
 from dagster import DagsterError
 
 from mmplatform.errors import PlatformError, Unavailable
-from mmplatform.telemetry.logs import without_words
+from mmplatform.telemetry.logs import safe_error_fields
 
 ERROR_TYPE: Final = "error_type"
 """In the metadata of a failure: the type of the error that it stands for."""
@@ -43,7 +43,7 @@ def failing(doing: str = "", *, retries: bool = True) -> Iterator[None]:
         metadata = {ERROR_TYPE: type(error).__name__}
         raise dg.Failure(words, metadata, allow_retries=retries and isinstance(error, Unavailable)) from None
     except Exception as error:  # noqa: BLE001 - whatever it is, Dagster would keep what it quotes
-        told = without_words(error)
+        told = safe_error_fields(error)
         words = "; ".join(f"{name}: {value}" for name, value in told.items() if name != "error")
         metadata = {ERROR_TYPE: type(error).__name__}
         raise dg.Failure(f"{doing}{told['error']}; {words}", metadata, allow_retries=retries) from None

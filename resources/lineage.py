@@ -8,7 +8,7 @@ from resources.base import ConfiguredResource
 
 if TYPE_CHECKING:
     from mmplatform.lineage.datasets import Datasets
-    from mmplatform.lineage.emitter import Backend
+    from mmplatform.lineage.emitter import LineageBackend
 
 
 class LineageResource(ConfiguredResource):
@@ -18,7 +18,7 @@ class LineageResource(ConfiguredResource):
         """Whether lineage goes anywhere. Raises ``Misconfigured``."""
         return bool(self.settings().openlineage_url)
 
-    def open(self) -> Backend:
+    def open(self) -> LineageBackend:
         """The backend; close it when done. Raises ``Misconfigured``."""
         from mmplatform.kafka.connection import client_config
         from mmplatform.lineage.backends import open_backend

@@ -103,7 +103,7 @@ def _event(landing: Landing, gaps: np.ndarray[Any, Any] | None, lag: int | None)
 
 
 def _measured(gaps: np.ndarray[Any, Any] | None) -> dict[str, dg.MetadataValue[Any]]:
-    quantiles = Quantiles.of(gaps) if gaps is not None else None
+    quantiles = Quantiles.from_seconds(gaps) if gaps is not None else None
     if quantiles is None:
         return {}
     seconds = {f"gap_{name}_s": getattr(quantiles, name) for name in ("p50", "p95", "p99")}

@@ -20,7 +20,7 @@ from resources.lineage import LineageResource
 if TYPE_CHECKING:
     from openlineage.client.event_v2 import RunEvent
 
-    from mmplatform.lineage.emitter import Backend
+    from mmplatform.lineage.emitter import LineageBackend
     from sensors.lineage_events import Words
 
 EVERY_S: Final = 30
@@ -103,7 +103,7 @@ def changes(instance: dg.DagsterInstance, after: int, most: int = MOST) -> list[
 
 def _tell(
     context: dg.SensorEvaluationContext,
-    backend: Backend,
+    backend: LineageBackend,
     lineage: LineageResource,
     found: Sequence[dg.EventLogRecord],
     cursor: Cursor,
@@ -160,7 +160,7 @@ def _is_ours(run: dg.DagsterRun, context: dg.SensorEvaluationContext) -> bool:
 
 
 def _words(lineage: LineageResource) -> Words:
-    from mmplatform.lineage.facets import own_source
+    from mmplatform.lineage.facets import own_code_version
     from sensors.lineage_events import Words
 
-    return Words(lineage.settings().openlineage_namespace, lineage.datasets(), own_source())
+    return Words(lineage.settings().openlineage_namespace, lineage.datasets(), own_code_version())

@@ -17,9 +17,9 @@ import dagster as dg
 from openlineage.client.event_v2 import Job, RunEvent, RunState
 
 from mmplatform.lineage import facets, names
-from mmplatform.lineage.code_version import Source
-from mmplatform.lineage.columns import COMES_FROM
-from mmplatform.lineage.datasets import Datasets, Verdict, Written
+from mmplatform.lineage.code_version import CodeVersion
+from mmplatform.lineage.columns import COLUMN_SOURCES
+from mmplatform.lineage.datasets import Assertion, Datasets, WriteStatistics
 from resources.failures import ERROR_TYPE
 
 RUN_ENDS: Final[Mapping[dg.DagsterEventType, RunState]] = {
@@ -58,7 +58,7 @@ class Words:
 
     namespace: str
     datasets: Datasets
-    source: Source | None = None
+    source: CodeVersion | None = None
 
 
 @dataclass(slots=True)
@@ -113,7 +113,7 @@ class _Telling:
 
     def run(self, state: RunState, at: datetime, failure: str = "") -> RunEvent:
         own = _engine() | _nominal(self.dagster_run.tags) | facets.error(failure)
-        return facets.event(state, at, _uuid(self.dagster_run.run_id), self._job("JOB"), own)
+        return facets.run_event(state, at, _uuid(self.dagster_run.run_id), self._job("JOB"), own)
 
     def step(self, key: str, step: _Step, end: dg.EventLogEntry | None) -> Iterator[RunEvent]:
         """A step that makes no asset has no lineage."""
@@ -132,10 +132,10 @@ class _Telling:
         """A check that did not pass is a verdict, not a failure of what ran it."""
         if not step.checked or step.began is None:
             return
-        verdicts: dict[str, list[Verdict]] = defaultdict(list)
+        verdicts: dict[str, list[Assertion]] = defaultdict(list)
         for _, check in step.checked:
             verdicts[check.asset_key.to_user_string()].append(_verdict(check))
-        inputs = [self.words.datasets.read(asset, found) for asset, found in sorted(verdicts.items())]
+        inputs = [self.words.datasets.input_dataset(asset, found) for asset, found in sorted(verdicts.items())]
         for state, at in ((RunState.START, step.began), (RunState.COMPLETE, step.checked[-1][0])):
             yield self._part(f"{key}.checks", "CHECKS", state, at, inputs, [])
 
@@ -144,10 +144,12 @@ class _Telling:
         sources = {asset: _sources(asset, step.made.get(asset, ())) for asset in assets}
         read = sorted({source for found in sources.values() for source in found} - set(sources))
         outputs = [
-            self.words.datasets.written(asset, sources[asset], _written(step.made.get(asset, ())) if made else None)
+            self.words.datasets.output_dataset(
+                asset, sources[asset], _written(step.made.get(asset, ())) if made else None
+            )
             for asset in sources
         ]
-        return [self.words.datasets.read(source) for source in read], outputs
+        return [self.words.datasets.input_dataset(source) for source in read], outputs
 
     def _part(
         self,
@@ -162,7 +164,7 @@ class _Telling:
         of = facets.parent(_uuid(self.dagster_run.run_id), self._name())
         own = of | _engine() | _nominal(self.dagster_run.tags) | facets.error(failure)
         run_id = str(uuid5(NAMESPACE_URL, f"urn:dagster:{self.dagster_run.run_id}:{key}"))
-        return facets.event(state, at, run_id, self._job(kind, key), own, inputs, outputs)
+        return facets.run_event(state, at, run_id, self._job(kind, key), own, inputs, outputs)
 
     def _job(self, kind: str, *key: str) -> Job:
         return facets.job(
@@ -170,12 +172,12 @@ class _Telling:
             kind=kind,
             processing="BATCH",
             integration="DAGSTER",
-            source=self.words.source,
+            code_version=self.words.source,
             path=_PATH,
         )
 
-    def _name(self, *key: str) -> names.Name:
-        return names.Name(self.words.namespace, ".".join((_JOB, self.dagster_run.job_name, *key)))
+    def _name(self, *key: str) -> names.LineageName:
+        return names.LineageName(self.words.namespace, ".".join((_JOB, self.dagster_run.job_name, *key)))
 
 
 def _steps(entries: Iterable[dg.EventLogEntry]) -> dict[str, _Step]:
@@ -204,13 +206,13 @@ def _steps(entries: Iterable[dg.EventLogEntry]) -> dict[str, _Step]:
 def _sources(asset: str, made: Iterable[dg.AssetMaterialization]) -> set[str]:
     """What Dagster noted that an asset was made of; before that, what our tables are made of."""
     noted = {tag.removeprefix(_INPUT) for each in made for tag in (each.tags or {}) if tag.startswith(_INPUT)}
-    return noted or set(COMES_FROM.get(asset, {}))
+    return noted or set(COLUMN_SOURCES.get(asset, {}))
 
 
-def _written(made: Iterable[dg.AssetMaterialization]) -> Written:
+def _written(made: Iterable[dg.AssetMaterialization]) -> WriteStatistics:
     """What a step wrote to an asset, all partitions of it together."""
     each = list(made)
-    return Written(rows=_sum(each, _ROWS), size=_sum(each, _SIZE))
+    return WriteStatistics(rows=_sum(each, _ROWS), size=_sum(each, _SIZE))
 
 
 def _sum(made: Iterable[dg.AssetMaterialization], keys: Iterable[str]) -> int | None:
@@ -221,9 +223,9 @@ def _sum(made: Iterable[dg.AssetMaterialization], keys: Iterable[str]) -> int | 
     return sum(found) if found else None
 
 
-def _verdict(check: dg.AssetCheckEvaluation) -> Verdict:
+def _verdict(check: dg.AssetCheckEvaluation) -> Assertion:
     """The check's name and outcome; what it says in words may quote a row."""
-    return Verdict(rule=check.check_name, holds=check.passed, severity=check.severity.value.lower())
+    return Assertion(rule=check.check_name, passed=check.passed, severity=check.severity.value.lower())
 
 
 def error_type(data: Any) -> str:
@@ -246,7 +248,7 @@ def _nominal(tags: Mapping[str, str]) -> dict[str, Any]:
         start, end = (datetime.strptime(each, _HOUR).replace(tzinfo=UTC) for each in (first, last))
     except ValueError:
         return {}
-    return facets.nominal(start, end + timedelta(hours=1))
+    return facets.nominal_time(start, end + timedelta(hours=1))
 
 
 def _engine() -> dict[str, Any]:

@@ -10,7 +10,7 @@ import pytest
 import typer
 
 from mmplatform.cli.main import app
-from mmplatform.cli.schemas import schemas, text_of
+from mmplatform.cli.schemas import schema_text, schemas
 from mmplatform.modalities import ARTIFACTS_TOPIC, DEAD_LETTERS_TOPIC, MODALITIES, QUARANTINE_TOPIC, TABLES
 from mmplatform.settings.environment import Settings, secret_text
 
@@ -85,7 +85,7 @@ def test_every_table_and_topic_is_documented():
 @pytest.mark.parametrize("name", schemas())
 def test_published_schemas_are_those_of_the_records(name):
     path = DOCS / "schemas" / f"{name}.json"
-    assert path.read_text() == text_of(schemas()[name]), "run: mmplatform schemas"
+    assert path.read_text() == schema_text(schemas()[name]), "run: mmplatform schemas"
 
 
 def test_published_schemas_judge_as_the_records_do():

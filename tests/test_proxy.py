@@ -9,7 +9,7 @@ import pytest
 from mmplatform.client.client import AsyncGatewayClient, GatewayClient
 from mmplatform.errors import Unavailable
 from mmplatform.proxy import loopback_mounts
-from mmplatform.terminal.running import ask
+from mmplatform.terminal.running import request
 from tests.servers.proxy import answering
 
 POSITION = {"topic": "t", "topic_partition": 0, "offset": 0}
@@ -47,10 +47,10 @@ async def post_async(url):
 
 async def test_loopback_is_called_directly_and_another_host_through_the_proxy(gateway, proxy):
     here = gateway.url
-    assert [ask("GET", here)["event_id"], post(here), await post_async(here)] == ["e1"] * 3
+    assert [request("GET", here)["event_id"], post(here), await post_async(here)] == ["e1"] * 3
     assert post(here.replace("127.0.0.1", "localhost")) == "e1"
     assert proxy.asked == []
-    assert [ask("GET", ELSEWHERE)["event_id"], post(ELSEWHERE), await post_async(ELSEWHERE)] == ["by proxy"] * 3
+    assert [request("GET", ELSEWHERE)["event_id"], post(ELSEWHERE), await post_async(ELSEWHERE)] == ["by proxy"] * 3
     assert all(target.startswith(ELSEWHERE) for target in proxy.asked)
     assert len(gateway.asked) == 5
 
@@ -59,9 +59,9 @@ def test_an_unavailable_proxy_does_not_affect_loopback(gateway, monkeypatch):
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
     monkeypatch.delenv("NO_PROXY", raising=False)
     monkeypatch.delenv("no_proxy", raising=False)
-    assert ask("GET", gateway.url)["event_id"] == "e1"
+    assert request("GET", gateway.url)["event_id"] == "e1"
     with pytest.raises(Unavailable):
-        ask("GET", ELSEWHERE)
+        request("GET", ELSEWHERE)
 
 
 @pytest.mark.parametrize(

@@ -148,7 +148,7 @@ def test_a_successor_takes_its_turn_also_when_the_signal_wakes_another_thread(mo
     teller = threading.Thread(target=tell, daemon=True)
     teller.start()
     try:
-        worker._wait_for_turn(WorkerStatus("index"))
+        worker._wait_in_standby(WorkerStatus("index"))
     finally:
         signal.signal(signal.SIGUSR1, before)
     teller.join(timeout=30)

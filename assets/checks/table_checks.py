@@ -13,7 +13,7 @@ import dagster as dg
 from assets.checks.hour_checks import COMPLETENESS, SETTLED_S, Lately, judged, together, told
 from assets.checks.hours import Hour
 from mmplatform.events import BlobRef, utc_now
-from mmplatform.modalities import MODALITIES, PASSAGES_TABLE, TABLE_OF_ARTIFACT, ModalitySpec
+from mmplatform.modalities import MODALITIES, PASSAGES_TABLE, TABLE_BY_ARTIFACT_KIND, ModalitySpec
 from mmplatform.settings import Settings
 from mmplatform.settings.backpressure import Thresholds
 from quality.checks.lag import Marks, water
@@ -111,7 +111,7 @@ def _passages_traced() -> dg.AssetChecksDefinition:
             columns = ("artifact_id", "source_artifact_id", "source_kind", "event_ids", "derived_at")
             rows = _settled(hours.rows(PASSAGES_TABLE, hour, columns))
             there: set[str] = set()
-            for kind, table in TABLE_OF_ARTIFACT.items():
+            for kind, table in TABLE_BY_ARTIFACT_KIND.items():
                 points = {r["artifact_id"]: [r["source_artifact_id"]] for r in rows if r["source_kind"] == kind}
                 there |= _there(hours, table, "artifact_id", hour, points)
             points = {row["artifact_id"]: [row["source_artifact_id"]] for row in rows}

@@ -27,20 +27,20 @@ def list_letters(as_json: Annotated[bool, typer.Option("--json", help="For progr
     from rich.console import Console
     from rich.table import Table
 
-    _, store = _opened()
-    found = store.read_all()
-    standing = store.statuses(found)
+    _, store = _open()
+    letters_found = store.read_all()
+    standing = store.statuses(letters_found)
     if as_json:
-        typer.echo(json.dumps([_told(each, standing) for each in found], indent=2))
+        typer.echo(json.dumps([_fields(letter, standing) for letter in letters_found], indent=2))
         return
     table = Table(box=None, pad_edge=False)
     table.add_column("place", no_wrap=True)  # it is copied to `redrive`
     for name in ("since", "bytes", "reason", "redriven"):
         table.add_column(name)
-    for each in found:
-        told = _told(each, standing)
-        table.add_row(*(str(told[name]) for name in ("place", "since", "bytes", "reason", "redriven")))
-    Console().print(table if found else "no dead letters")
+    for letter in letters_found:
+        fields = _fields(letter, standing)
+        table.add_row(*(str(fields[name]) for name in ("place", "since", "bytes", "reason", "redriven")))
+    Console().print(table if letters_found else "no dead letters")
 
 
 @letters.command("redrive")
@@ -52,10 +52,10 @@ def redrive(
     from mmplatform.kafka.dead_letters import RedriveStatus, format_position
     from mmplatform.kafka.producer import LogProducer
 
-    settings, store = _opened()
-    with _alone(settings), closing(LogProducer(settings)) as producer:
+    settings, store = _open()
+    with _exclusive(settings), closing(LogProducer(settings)) as producer:
         found = {format_position(each.position): each for each in store.read_all()}
-        chosen = _chosen(found, places or [], everything=everything)
+        chosen = _select(found, places or [], everything=everything)
         if everything:
             standing = store.statuses(chosen)
             passed = {RedriveStatus.YES, RedriveStatus.NEVER}
@@ -73,7 +73,7 @@ def redrive(
 
 
 @contextmanager
-def _alone(settings: Settings) -> Iterator[None]:
+def _exclusive(settings: Settings) -> Iterator[None]:
     """Two at once would each find a letter not redriven yet, and write its record twice."""
     from mmplatform.land.file_lock import LockTimeout, file_lock
 
@@ -86,15 +86,15 @@ def _alone(settings: Settings) -> Iterator[None]:
         yield
 
 
-def _chosen(found: dict[str, DeadLetter], places: Sequence[str], *, everything: bool) -> list[DeadLetter]:
+def _select(by_position: dict[str, DeadLetter], places: Sequence[str], *, everything: bool) -> list[DeadLetter]:
     if everything == bool(places):
         raise Rejected("name the places that `mmplatform dead-letters list` shows, or --all")
-    if unknown := [place for place in places if place not in found]:
+    if unknown := [place for place in places if place not in by_position]:
         raise Rejected(f"no dead letter is about {', '.join(unknown)}: see `mmplatform dead-letters list`")
-    return [found[place] for place in dict.fromkeys(places)] if places else list(found.values())
+    return [by_position[place] for place in dict.fromkeys(places)] if places else list(by_position.values())
 
 
-def _told(letter: DeadLetter, standing: Mapping[str, RedriveStatus]) -> dict[str, object]:
+def _fields(letter: DeadLetter, standing: Mapping[str, RedriveStatus]) -> dict[str, object]:
     from mmplatform.kafka.dead_letters import format_position
 
     place = format_position(letter.position)
@@ -107,7 +107,7 @@ def _told(letter: DeadLetter, standing: Mapping[str, RedriveStatus]) -> dict[str
     }
 
 
-def _opened() -> tuple[Settings, DeadLetters]:
+def _open() -> tuple[Settings, DeadLetters]:
     from mmplatform.kafka.dead_letters import DeadLetters
     from mmplatform.kafka.reader import ReplayLog
     from mmplatform.local.run_file import with_kafka_address

@@ -23,22 +23,22 @@ def demo(
     """Stream a call, a chat and screenshots into the platform and ask about them; then stay up."""
     from rich.console import Console
 
-    from mmplatform.demo.story import Story, Telling
+    from mmplatform.demo.story import DemoOptions, DemoRun
     from mmplatform.settings import load
 
     folder = case or Path(__file__).parents[2] / "examples" / "payment-failed"
-    story = Story(load(), Telling(folder, speed, dagster), Console())
+    story = DemoRun(load(), DemoOptions(folder, speed, dagster), Console())
     complete: bool | None = None
     with _signals_as_interrupts():
         try:
-            complete = story.tell()
+            complete = story.run()
             if not leave:
-                story.stay()
+                story.wait()
         except KeyboardInterrupt:
             if complete is None:  # in the middle of the story; after it, Ctrl-C is how the demo ends
                 raise typer.Exit(130) from None
         finally:
-            story.end()
+            story.stop()
     if not complete:
         raise typer.Exit(1)
 

@@ -28,11 +28,11 @@ def status() -> None:
     from rich.console import Console
     from rich.table import Table
 
-    with _opened() as (swapping, _):
+    with _open() as (swapping, _):
         state = swapping.latest()
         table = Table("embedder", "is", "passages", box=None, pad_edge=False)
-        for name, word in _rows(swapping, state):
-            table.add_row(name, word, str(swapping.index.count(embedder=name)))
+        for name, role in _rows(swapping, state):
+            table.add_row(name, role, str(swapping.index.count(embedder=name)))
     console = Console()
     console.print(table)
     if state is None:
@@ -50,9 +50,9 @@ def _rows(swapping: EmbedderSwap, state: EmbedderRevision | None) -> list[tuple[
     if state is None:
         serving = swapping.default.name
         return [(serving, "serving"), *((name, "unused") for name in sorted(swapping.index.embedders() - {serving}))]
-    words = (("serving", state.serving), ("candidate", state.candidate), ("previous", state.previous))
+    roles = (("serving", state.serving), ("candidate", state.candidate), ("previous", state.previous))
     return [
-        *((space.name, word) for word, space in words if space),
+        *((space.name, role) for role, space in roles if space),
         *(
             (name, "being deleted" if name in state.retiring else "left behind")
             for name in swapping.unused_spaces(state)
@@ -68,12 +68,12 @@ def build(
     """Build its index beside the one that serves, and swap when all of it is there; run again, it goes on."""
     from mmplatform.pipeline.factories import resolve_space
 
-    with _opened() as (swapping, settings), _shown() as (console, progress):
+    with _open() as (swapping, settings), _progress_display() as (console, progress):
         wanted = resolve_space(settings, name)
         done = swapping.build(wanted, swap=swap_then, progress=progress)
-        _tell(done, console)
+        _print_copy(done, console)
         if swap_then:
-            _tell_serving(swapping, console)
+            _print_serving(swapping, console)
         else:
             console.print(f"{wanted.name} is built: `mmplatform embedder swap` lets it serve", highlight=False)
 
@@ -81,17 +81,17 @@ def build(
 @embedder.command("swap")
 def swap() -> None:
     """Let the candidate serve, after a last comparison; the one that serves is kept for a rollback."""
-    with _opened() as (swapping, _), _shown() as (console, progress):
+    with _open() as (swapping, _), _progress_display() as (console, progress):
         swapping.swap(progress=progress)
-        _tell_serving(swapping, console)
+        _print_serving(swapping, console)
 
 
 @embedder.command("rollback")
 def rollback() -> None:
     """Let the one that served before serve again. It was kept in step: nothing is lost."""
-    with _opened() as (swapping, _), _shown() as (console, progress):
+    with _open() as (swapping, _), _progress_display() as (console, progress):
         swapping.roll_back(progress=progress)
-        _tell_serving(swapping, console)
+        _print_serving(swapping, console)
 
 
 @embedder.command("retire")
@@ -103,13 +103,13 @@ def retire(
     """Delete the index of the embedder that served before. There is no rollback to it any more."""
     from rich.console import Console
 
-    with _opened() as (swapping, _):
+    with _open() as (swapping, _):
         for name in swapping.retire(candidate=candidate):
             Console().print(f"deleted: the index of {name}", highlight=False)
 
 
 @contextmanager
-def _opened() -> Iterator[tuple[EmbedderSwap, Settings]]:
+def _open() -> Iterator[tuple[EmbedderSwap, Settings]]:
     from mmplatform.local.run_file import with_chroma_address
     from mmplatform.pipeline.factories import open_embedder_swap
     from mmplatform.settings import load
@@ -120,7 +120,7 @@ def _opened() -> Iterator[tuple[EmbedderSwap, Settings]]:
 
 
 @contextmanager
-def _shown() -> Iterator[tuple[Console, SwapProgressCallback]]:
+def _progress_display() -> Iterator[tuple[Console, SwapProgressCallback]]:
     """Where to print, and a display of the buckets at work."""
     from rich.console import Console
     from rich.progress import Progress as Display
@@ -129,15 +129,15 @@ def _shown() -> Iterator[tuple[Console, SwapProgressCallback]]:
     with Display(console=Console(stderr=True), transient=True) as display:
         tasks: dict[str, TaskID] = {}
 
-        def show(bucket: str, done: int, of: int) -> None:
+        def show(bucket: str, done: int, total: int) -> None:
             if bucket not in tasks:
                 tasks[bucket] = display.add_task(f"bucket {bucket}")
-            display.update(tasks[bucket], completed=done, total=of)
+            display.update(tasks[bucket], completed=done, total=total)
 
         yield Console(), show
 
 
-def _tell(done: CopyResult, console: Console) -> None:
+def _print_copy(done: CopyResult, console: Console) -> None:
     console.print(
         f"{done.passages} passages: {done.written} written, {done.embedded} of them by the model, "
         f"{done.removed} taken out",
@@ -145,7 +145,7 @@ def _tell(done: CopyResult, console: Console) -> None:
     )
 
 
-def _tell_serving(swapping: EmbedderSwap, console: Console) -> None:
+def _print_serving(swapping: EmbedderSwap, console: Console) -> None:
     state = swapping.latest()
     if state is None:
         return

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from mmplatform.sources.files.report import UploadReport
     from mmplatform.sources.files.upload import CallPlayback
 
-_SHOWN = 20
+_MAX_PRINTED = 20
 
 
 @app.command()
@@ -52,7 +52,7 @@ def ingest(
             "nothing to send: the folders hold no audio, image or chat files (wav, flac, png, jsonl, csv, …)"
         )
     if refusals is not None:
-        _check(refusals, planned)
+        _check_refusals_file(refusals, planned)
     when = at.replace(tzinfo=UTC) if at is not None and at.tzinfo is None else at
     defaults = UploadDefaults(subject, conversation, when)
     playback = CallPlayback(speed or (1.0 if realtime else None), chunk_s)
@@ -91,7 +91,7 @@ async def _send(
             return await Uploader(client, defaults, split, playback=playback, advance=advance).upload(planned)
 
 
-def _check(refusals: Path, planned: UploadPlan) -> None:
+def _check_refusals_file(refusals: Path, planned: UploadPlan) -> None:
     """Before anything is sent: it can be written, and nothing that is to be sent is written over."""
     if any(work.path.resolve() == refusals.resolve() for work in planned.files):
         raise Rejected(f"--refusals {refusals} is one of the files that are to be sent: name another")
@@ -118,20 +118,22 @@ def _summary(planned: UploadPlan, report: UploadReport, console: Console, refusa
     if unknown:
         table.add_row("other", "", "", str(unknown))
     console.print(table)
-    for _, refusal in report.rejected[:_SHOWN]:
+    for _, refusal in report.rejected[:_MAX_PRINTED]:
         line = f", line {refusal.line}" if refusal.line is not None else ""
-        where = f"{escape(_shown(refusal.path))}{line}"
+        where = f"{escape(_printable(refusal.path))}{line}"
         console.print(f"[red]refused[/red] {where}: {escape(refusal.reason)}", highlight=False, soft_wrap=True)
-    if len(report.rejected) > _SHOWN:
-        told = f"all of them are in {refusals}" if refusals is not None else "say --refusals FILE to have all of them"
-        console.print(f"… and {len(report.rejected) - _SHOWN} more refusals: {told}", highlight=False, markup=False)
+    if len(report.rejected) > _MAX_PRINTED:
+        hint = f"all of them are in {refusals}" if refusals is not None else "say --refusals FILE to have all of them"
+        console.print(
+            f"… and {len(report.rejected) - _MAX_PRINTED} more refusals: {hint}", highlight=False, markup=False
+        )
     if shed := report.shed.total():
-        told = "were shed: they are kept, and cannot be found until their hours are reprocessed"
-        console.print(f"{shed} of the accepted events {told}", style="yellow")
+        hint = "were shed: they are kept, and cannot be found until their hours are reprocessed"
+        console.print(f"{shed} of the accepted events {hint}", style="yellow")
     if planned.skipped:
         console.print(f"{len(planned.skipped)} other files in the folders were left alone", style="dim")
 
 
-def _shown(path: Path) -> str:
+def _printable(path: Path) -> str:
     """A name that is no UTF-8 must not end the summary."""
     return str(path).encode("utf-8", "backslashreplace").decode()

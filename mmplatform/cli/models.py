@@ -30,13 +30,13 @@ def pull_models(
     with Progress(*columns, console=console) as display:
         tasks: dict[str, TaskID] = {}
 
-        def show(what: str, done: int, total: int) -> None:
-            if what not in tasks:
-                tasks[what] = display.add_task(what, total=total)
-            display.update(tasks[what], completed=done)
+        def show(name: str, done: int, total: int) -> None:
+            if name not in tasks:
+                tasks[name] = display.add_task(name, total=total)
+            display.update(tasks[name], completed=done)
 
-        made = download_models(names or required_models(settings), path, show)
-    for directory in made:
+        directories = download_models(names or required_models(settings), path, show)
+    for directory in directories:
         console.print(f"ready: {directory.name}", highlight=False)
     console.print(f"models lie in {path}", highlight=False)
 

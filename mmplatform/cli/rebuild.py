@@ -20,7 +20,7 @@ def rebuild_index() -> None:
     """Fill an index that was lost from the lakehouse, with the vectors that lie there, while the stream goes on."""
     from contextlib import closing
 
-    from mmplatform.consumers.rebuild_index import Reindexing
+    from mmplatform.consumers.rebuild_index import IndexRebuild
     from mmplatform.kafka.reader import ReplayLog
     from mmplatform.land.index.store import ChromaIndex
     from mmplatform.land.lakehouse.store import Lakehouse
@@ -28,9 +28,9 @@ def rebuild_index() -> None:
     from mmplatform.settings import load
 
     settings = with_kafka_address(with_chroma_address(load()))
-    with closing(ChromaIndex.open(settings)) as chroma, _shown() as show:
-        work = Reindexing(settings, Lakehouse.open(settings), chroma, ReplayLog(settings))
-        done = work.run(lambda written, of: show("passages", written, of))
+    with closing(ChromaIndex.open(settings)) as chroma, _progress_display() as show:
+        work = IndexRebuild(settings, Lakehouse.open(settings), chroma, ReplayLog(settings))
+        done = work.run(lambda written, total: show("passages", written, total))
         findable = chroma.count()
     typer.echo(f"{done.passages} passages from the lakehouse, {done.from_log} records from the log since")
     typer.echo(f"model calls: {done.embedded} texts embedded")
@@ -45,22 +45,22 @@ def rebuild_index() -> None:
 @lakehouse.command("rebuild")
 def rebuild_lakehouse() -> None:
     """Land again from the log what the archiver had landed, where the lakehouse has it no more; no model runs."""
-    from mmplatform.consumers.rebuild_lakehouse import reland
+    from mmplatform.consumers.rebuild_lakehouse import rebuild_from_log
     from mmplatform.kafka.reader import ReplayLog
     from mmplatform.land.lakehouse.store import Lakehouse
     from mmplatform.local.run_file import with_kafka_address
     from mmplatform.settings import load
 
     settings = with_kafka_address(load())
-    with _shown() as show:
-        done = reland(settings, Lakehouse.open(settings), ReplayLog(settings), show)
+    with _progress_display() as show:
+        done = rebuild_from_log(settings, Lakehouse.open(settings), ReplayLog(settings), show)
     typer.echo(f"{done.read} records read from the log, {done.rows} rows landed")
     if done.expired:
         typer.echo(f"{done.expired} records are gone from the beginning of the log: what they held cannot be rebuilt")
 
 
 @contextmanager
-def _shown() -> Iterator[Callable[[str, int, int], None]]:
+def _progress_display() -> Iterator[Callable[[str, int, int], None]]:
     """A display of what is at work."""
     from rich.console import Console
     from rich.progress import Progress as Display
@@ -69,9 +69,9 @@ def _shown() -> Iterator[Callable[[str, int, int], None]]:
     with Display(console=Console(stderr=True), transient=True) as display:
         tasks: dict[str, TaskID] = {}
 
-        def show(what: str, done: int, of: int) -> None:
-            if what not in tasks:
-                tasks[what] = display.add_task(what)
-            display.update(tasks[what], completed=done, total=of)
+        def show(name: str, done: int, total: int) -> None:
+            if name not in tasks:
+                tasks[name] = display.add_task(name)
+            display.update(tasks[name], completed=done, total=total)
 
         yield show

@@ -43,7 +43,7 @@ def reprocess_hour(
     with open_inputs(chosen, spec) as parts, Progress(console=console) as display:
         task = display.add_task(f"{table} {hour}", total=None)
         summary = reprocess(
-            table, start, parts, progress=lambda done, of: display.update(task, completed=done, total=of)
+            table, start, parts, progress=lambda done, total: display.update(task, completed=done, total=total)
         )
         display.update(task, visible=False)
     print_summary(summary, Console())
@@ -59,8 +59,8 @@ def print_summary(summary: ReprocessSummary, console: Console) -> None:
     if not summary.read:
         console.print("no raw rows in that hour: nothing to derive", style="yellow")
     shown = Table("table", "unchanged", "replaced", "added", "vanished", "overtaken", "left", box=None, pad_edge=False)
-    for name, each in summary.tables.items():
-        figures = (each.unchanged, each.replaced, each.added, each.vanished, each.overtaken, each.left)
+    for name, counts in summary.tables.items():
+        figures = (counts.unchanged, counts.replaced, counts.added, counts.vanished, counts.overtaken, counts.left)
         shown.add_row(name, *map(str, figures))
     console.print(shown)
     console.print(

@@ -21,7 +21,7 @@ def write_schemas(
     out.mkdir(parents=True, exist_ok=True)
     for name, schema in schemas().items():
         path = out / f"{name}.json"
-        path.write_text(text_of(schema), encoding="utf-8")
+        path.write_text(schema_text(schema), encoding="utf-8")
         Console(stderr=True).print(str(path), highlight=False)
 
 
@@ -31,7 +31,7 @@ def schemas() -> dict[str, dict[str, Any]]:
     from mmplatform.events import event_schema
     from mmplatform.lineage.offsets import LogOffsets
 
-    found = {
+    titled = {
         "events": ("Event on an interactions topic", event_schema()),
         "artifacts": ("Artifact on the artifacts topic", artifact_schema()),
         "quarantined": ("Record on the quarantine topic", Quarantined.model_json_schema()),
@@ -39,9 +39,9 @@ def schemas() -> dict[str, dict[str, Any]]:
         "lineage_offsets": ("Facet mmplatform_logOffsets of an OpenLineage input", LogOffsets.model_json_schema()),
     }
     draft = "https://json-schema.org/draft/2020-12/schema"
-    return {name: {"$schema": draft} | schema | {"title": title} for name, (title, schema) in found.items()}
+    return {name: {"$schema": draft} | schema | {"title": title} for name, (title, schema) in titled.items()}
 
 
-def text_of(schema: dict[str, Any]) -> str:
+def schema_text(schema: dict[str, Any]) -> str:
     """As it stands in the file: keys sorted, so that a difference is one of meaning."""
     return json.dumps(schema, indent=2, sort_keys=True, ensure_ascii=False) + "\n"

@@ -24,12 +24,12 @@ def search(
 ) -> None:
     """Find passages; each says where it comes from, when it happened and how old it is."""
     from mmplatform.terminal.answers import print_hits
-    from mmplatform.terminal.running import ask, gateway_url
+    from mmplatform.terminal.running import gateway_url, request
 
     body: dict[str, Any] = {"query": question, "k": k, "modalities": modality or []}
     body |= {"subject_id": subject} if subject else {}
     body |= {name: f"{moment.isoformat()}Z" for name, moment in (("since", since), ("until", until)) if moment}
-    answer = ask("POST", f"{gateway_url(url)}/v1/search", json=body)
+    answer = request("POST", f"{gateway_url(url)}/v1/search", json=body)
     if as_json:
         typer.echo(json.dumps(answer, indent=2))
     else:
@@ -42,9 +42,9 @@ def freshness(
 ) -> None:
     """Show the freshness gap of each modality, whole and by stage, over the last 15 minutes."""
     from mmplatform.terminal.answers import print_freshness
-    from mmplatform.terminal.running import ask, shed_by_modality, status_url
+    from mmplatform.terminal.running import request, shed_by_modality, status_url
 
-    page = ask("GET", status_url("index"))
+    page = request("GET", status_url("index"))
     found: dict[str, dict[str, Any]] = page["freshness"]
     for modality, count in shed_by_modality().items():
         if count or modality in found:

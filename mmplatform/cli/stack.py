@@ -50,14 +50,14 @@ def _detach(derivers: str, dagster: bool) -> None:
 
     console = Console()
 
-    told: dict[str, str] = {}
+    shown: dict[str, str] = {}
 
     def show(run: StackRun) -> None:
         for name, service in run.services.items():
-            words = service.note.partition("\n")[0] or service.state
-            if told.get(name) != words and (service.note or service.state == "ready"):
-                console.print(f"{name}: {words}", markup=False, highlight=False)
-            told[name] = words
+            note = service.note.partition("\n")[0] or service.state
+            if shown.get(name) != note and (service.note or service.state == "ready"):
+                console.print(f"{name}: {note}", markup=False, highlight=False)
+            shown[name] = note
 
     arguments = [*(["--derivers", derivers] if derivers else []), *([] if dagster else ["--no-dagster"])]
     run = run_detached(load(), arguments, show)
@@ -181,10 +181,10 @@ def doctor(
     table = Table(box=None, pad_edge=False, show_header=False)
     for finding in findings:
         sign, style = _SIGNS[finding.status]
-        told = Text(finding.detail)
+        detail = Text(finding.detail)
         if finding.fix:
-            told.append(f"\n→ {finding.fix}", style=style)
-        table.add_row(Text(sign, style=style), finding.check, told)
+            detail.append(f"\n→ {finding.fix}", style=style)
+        table.add_row(Text(sign, style=style), finding.check, detail)
     Console().print(table)
     if any(finding.status == "failed" for finding in findings):
         raise typer.Exit(1)

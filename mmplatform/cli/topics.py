@@ -13,7 +13,7 @@ from mmplatform.cli.app import app
 
 @app.command()
 def topics(
-    raised: Annotated[
+    partitions: Annotated[
         str, typer.Option("--raise", help="Give a modality more topic partitions, for example `chat=16`.")
     ] = "",
 ) -> None:
@@ -24,7 +24,7 @@ def topics(
     from mmplatform.local.run_file import with_kafka_address
     from mmplatform.settings import load
 
-    wanted = parse_partition_count(raised) if raised else None
+    wanted = parse_partition_count(partitions) if partitions else None
     settings = with_kafka_address(load())
     log = ReplayLog(settings)
     if wanted is not None:
@@ -38,6 +38,6 @@ def topics(
                 "that every gateway and deriver knows them"
             )
     table = Table("modality", "topic", "topic partitions", "records", "lag", box=None, pad_edge=False)
-    for each in topic_states(settings, log):
-        table.add_row(each.modality, each.topic, str(each.topic_partitions), str(each.records), str(each.lag))
+    for state in topic_states(settings, log):
+        table.add_row(state.modality, state.topic, str(state.topic_partitions), str(state.records), str(state.lag))
     Console().print(table)

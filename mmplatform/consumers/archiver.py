@@ -38,7 +38,7 @@ from mmplatform.settings import Settings
 from mmplatform.telemetry.status_server import WorkerStatus
 
 _log = structlog.get_logger(__name__)
-UPKEEP_S: Final = 3600.0
+SNAPSHOT_EXPIRY_INTERVAL_S: Final = 3600.0
 _QUARANTINED: TypeAdapter[Quarantined] = TypeAdapter(Quarantined)
 TOPICS = (*(spec.topic for spec in MODALITIES.values()), ARTIFACTS_TOPIC, QUARANTINE_TOPIC)
 
@@ -52,19 +52,19 @@ def check_same_log(lakehouse: Lakehouse, log: ReplayLog, settings: Settings) -> 
         Permanent: what to do is in the message.
         Unavailable: the log or the catalog does not answer.
     """
-    marks = log.watermarks(topic_name(settings, topic) for topic in TOPICS)
+    watermarks = log.watermarks(topic_name(settings, topic) for topic in TOPICS)
     for table in TABLES:
         for (topic, number), offset in lakehouse.landed_offsets(table, ARCHIVE_GROUP).items():
-            there = marks[topic_name(settings, topic)].get(number)
-            if there is None or there.high < offset:
+            watermark = watermarks[topic_name(settings, topic)].get(number)
+            if watermark is None or watermark.high < offset:
                 raise Permanent(
                     f"{table} holds {topic}[{number}] up to offset {offset}, but the log ends at "
-                    f"{there.high if there else 'nothing'}: this is not the log that it was filled from. Give it "
-                    "the old log back, or a fresh namespace (MMPLATFORM_ICEBERG_NAMESPACE)"
+                    f"{watermark.high if watermark else 'nothing'}: this is not the log that it was filled from. Give "
+                    "it the old log back, or a fresh namespace (MMPLATFORM_ICEBERG_NAMESPACE)"
                 )
 
 
-class Lineage(Protocol):
+class LandingReporter(Protocol):
     """Who is told of each landing; nothing that it does waits or raises."""
 
     def landing(
@@ -78,7 +78,7 @@ def archive_app(
     lakehouse: Lakehouse,
     producer: LogProducer,
     status: WorkerStatus,
-    lineage: Lineage | None = None,
+    lineage: LandingReporter | None = None,
 ) -> WorkerApplication:
     """Take out what was retracted, append each batch, one commit a table, then commit the log's offsets."""
     lakehouse.ensure_tables()
@@ -86,49 +86,55 @@ def archive_app(
         settings,
         group=ARCHIVE_GROUP,
         topics=TOPICS,
-        commit_s=settings.archive_commit_interval_s,
+        commit_interval_s=settings.archive_commit_interval_s,
         commit_every=settings.archive_max_batch_size,
         readiness=status.readiness,
     )
     frames = [app.dataframe(open_topic(app, settings, topic)) for topic in TOPICS]
-    sink = BatchSink(settings, lander(settings, lakehouse, producer, status, lineage), status.readiness)
+    sink = BatchSink(settings, batch_writer(settings, lakehouse, producer, status, lineage), status.readiness)
     for frame in frames:
         frame.sink(sink)
     return app
 
 
-def lander(
-    settings: Settings, lakehouse: Lakehouse, producer: LogProducer, status: WorkerStatus, lineage: Lineage | None
+def batch_writer(
+    settings: Settings,
+    lakehouse: Lakehouse,
+    producer: LogProducer,
+    status: WorkerStatus,
+    lineage: LandingReporter | None,
 ) -> Callable[[list[ConsumedRecord]], None]:
     """What lands a batch of records."""
-    upkeep = Upkeep(lakehouse)
+    snapshot_expiry = SnapshotExpiry(lakehouse)
 
-    def name(letters: Sequence[DeadLetter]) -> None:
+    def publish_dead_letters(letters: Sequence[DeadLetter]) -> None:
         if letters:
             _log.warning("records that cannot be rows", dead_letters=len(letters))
             publish(Outcome(dead_letters=tuple(letters)), producer, settings)
 
     def land(records: list[ConsumedRecord]) -> None:
         started = time.perf_counter()
-        batch = sort_by_table(records)
+        batch = group_by_table(records)
         offsets = next_offsets(records)
-        for table, before in batch.gone.items():
+        for table, before in batch.retracted.items():
             lakehouse.delete_before(table, before)
-        by_place = {record.position: record for record in records}
+        by_position = {record.position: record for record in records}
 
-        def tell(places: Sequence[Position], reason: str) -> None:
+        def reject(positions: Sequence[Position], reason: str) -> None:
             # Before the rows beside them land: read again after a crash, those would hide these.
-            name([dead_letter(by_place[place], reason) for place in places])
+            publish_dead_letters([dead_letter(by_position[position], reason) for position in positions])
 
-        name(batch.dead_letters)
-        landed = sum(append(lakehouse, table, rows, offsets, tell, lineage) for table, rows in batch.rows.items())
-        status.batch(len(records), time.perf_counter() - started, rows=landed, unread=batch.unread)
-        upkeep.when_due()
+        publish_dead_letters(batch.dead_letters)
+        landed = sum(
+            append_rows(lakehouse, table, rows, offsets, reject, lineage) for table, rows in batch.rows.items()
+        )
+        status.record_batch(len(records), time.perf_counter() - started, rows=landed, unread=batch.unparsed)
+        snapshot_expiry.run_if_due()
 
     return land
 
 
-def read(record: ConsumedRecord) -> Event | Artifact | Quarantined:
+def decode_record(record: ConsumedRecord) -> Event | Artifact | Quarantined:
     """Parse by the topic that it lies on.
 
     Raises:
@@ -141,52 +147,52 @@ def read(record: ConsumedRecord) -> Event | Artifact | Quarantined:
     return decode_event(record.value)
 
 
-def append(
+def append_rows(
     lakehouse: Lakehouse,
     table: str,
     rows: Sequence[PositionedRow],
     offsets: Offsets,
-    tell: Callable[[Sequence[Position], str], None],
-    lineage: Lineage | None = None,
+    reject: Callable[[Sequence[Position], str], None],
+    lineage: LandingReporter | None = None,
 ) -> int:
     """Append; ``tell`` is told of the rows that do not fit their columns, and their neighbours land."""
     if lineage is None or not rows:  # rows that were all taken back in the same batch are no landing
-        return _append(lakehouse, table, rows, offsets, tell).rows
-    with lineage.landing(table, rows) as told:
-        landed = _append(lakehouse, table, rows, offsets, tell)
-        told(landed)
+        return _append_fitting(lakehouse, table, rows, offsets, reject).rows
+    with lineage.landing(table, rows) as report:
+        landed = _append_fitting(lakehouse, table, rows, offsets, reject)
+        report(landed)
     return landed.rows
 
 
-def _append(
+def _append_fitting(
     lakehouse: Lakehouse,
     table: str,
     rows: Sequence[PositionedRow],
     offsets: Offsets,
-    tell: Callable[[Sequence[Position], str], None],
+    reject: Callable[[Sequence[Position], str], None],
 ) -> CommitResult:
     try:
         return lakehouse.land(table, rows, offsets=offsets, source=ARCHIVE_GROUP)
     except Rejected as error:
         unfit = {position for position, _ in lakehouse.unfit_rows(table, rows)}
-        tell(sorted(unfit, key=lambda place: place.offset), str(error))
-    good = [placed for placed in rows if placed[0] not in unfit]
-    return lakehouse.land(table, good, offsets=offsets, source=ARCHIVE_GROUP)
+        reject(sorted(unfit, key=lambda position: position.offset), str(error))
+    fitting = [placed for placed in rows if placed[0] not in unfit]
+    return lakehouse.land(table, fitting, offsets=offsets, source=ARCHIVE_GROUP)
 
 
-class Upkeep:
+class SnapshotExpiry:
     """Old snapshots go now and again, between two batches: they would make every commit slower than the one before."""
 
-    def __init__(self, lakehouse: Lakehouse, *, every_s: float = UPKEEP_S) -> None:
+    def __init__(self, lakehouse: Lakehouse, *, interval_s: float = SNAPSHOT_EXPIRY_INTERVAL_S) -> None:
         self._lakehouse = lakehouse
-        self._every_s = every_s
+        self._interval_s = interval_s
         self._due = time.monotonic()
 
-    def when_due(self) -> None:
+    def run_if_due(self) -> None:
         """Expire snapshots if the time has come; a store that does not answer is asked again the next time."""
         if time.monotonic() < self._due:
             return
-        self._due = time.monotonic() + self._every_s
+        self._due = time.monotonic() + self._interval_s
         try:
             self._lakehouse.expire_snapshots(utc_now())
         except PlatformError as error:
@@ -194,41 +200,41 @@ class Upkeep:
 
 
 @dataclass(frozen=True, slots=True)
-class Sorted:
+class BatchByTable:
     """A batch by table.
 
     Attributes:
         rows: rows with their places on the log.
-        gone: ids to take out, each with the offset of its retraction: what lies behind that was made anew.
-        unread: how many records did not parse, and were named by whoever else reads their topic.
+        retracted: ids to take out, each with the offset of its retraction: what lies behind that was made anew.
+        unparsed: how many records did not parse, and were named by whoever else reads their topic.
         dead_letters: those that nobody else names.
     """
 
     rows: Mapping[str, Sequence[PositionedRow]]
-    gone: Mapping[str, Mapping[str, int]]
-    unread: int
+    retracted: Mapping[str, Mapping[str, int]]
+    unparsed: int
     dead_letters: Sequence[DeadLetter] = ()
 
 
-def sort_by_table(records: Sequence[ConsumedRecord]) -> Sorted:
+def group_by_table(records: Sequence[ConsumedRecord]) -> BatchByTable:
     """Read a batch and say what it means for each table."""
     rows: dict[str, dict[str, PositionedRow]] = defaultdict(dict)
-    gone: dict[str, dict[str, int]] = defaultdict(dict)
+    retracted: dict[str, dict[str, int]] = defaultdict(dict)
     letters: list[DeadLetter] = []
-    unread = 0
+    unparsed = 0
     for record in records:
         try:
-            found = read(record)
+            found = decode_record(record)
         except Rejected as error:
             if record.position.topic == QUARANTINE_TOPIC:
                 letters.append(dead_letter(record, str(error)))
             else:
-                unread += 1
+                unparsed += 1
             continue
         if isinstance(found, Retraction):
             for table in retraction_tables(found):
                 rows[table].pop(found.artifact_id, None)
-                gone[table][found.artifact_id] = record.position.offset
+                retracted[table][found.artifact_id] = record.position.offset
             continue
         try:
             table, row = record_to_row(found, record.position)
@@ -236,14 +242,14 @@ def sort_by_table(records: Sequence[ConsumedRecord]) -> Sorted:
             letters.append(dead_letter(record, f"{found.kind} that cannot be a row ({type(error).__name__})"))
             continue
         rows[table][row[SPECS[table].id_column]] = (record.position, row)
-    return Sorted({table: list(placed.values()) for table, placed in rows.items()}, gone, unread, letters)
+    return BatchByTable({table: list(placed.values()) for table, placed in rows.items()}, retracted, unparsed, letters)
 
 
 def next_offsets(records: Sequence[ConsumedRecord]) -> Mapping[tuple[str, int], int]:
     """The offset after the last of each topic partition: up to there, the log is in the table."""
-    found: dict[tuple[str, int], int] = {}
+    offsets: dict[tuple[str, int], int] = {}
     for record in records:
-        place = record.position
-        key = (place.topic, place.topic_partition)
-        found[key] = max(found.get(key, 0), place.offset + 1)
-    return found
+        position = record.position
+        key = (position.topic, position.topic_partition)
+        offsets[key] = max(offsets.get(key, 0), position.offset + 1)
+    return offsets

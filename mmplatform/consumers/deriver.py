@@ -15,8 +15,8 @@ from quixstreams import State, message_context
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_delay, wait_exponential
 
 from mmplatform.consumers.changelog_guard import guard_changelog
-from mmplatform.consumers.publish import Outgoing, outgoing, publish
-from mmplatform.consumers.quix_app import BatchSink, WorkerApplication, open_app, open_topic, unprefixed
+from mmplatform.consumers.publish import OutgoingRecord, outgoing_records, publish
+from mmplatform.consumers.quix_app import BatchSink, WorkerApplication, open_app, open_topic, strip_topic_prefix
 from mmplatform.derive.call.deriver import CallDeriver
 from mmplatform.derive.call.state import CallState, restore_state
 from mmplatform.derive.passages import DerivedBatch
@@ -56,18 +56,18 @@ def batch_app(
         started = time.perf_counter()
         outcome = process(records, deriver, spec, limits)
         publish(outcome, producer, settings)
-        count(status, outcome, len(records), started)
+        record_outcome(status, outcome, len(records), started)
 
     # A micro-batch is published whole: where a single event takes a second, the first must not wait for the last. So in
     # the stream a captioner sees one image at a time; only a reprocessing run hands it more. That is right for captions
     # from OCR and layout, where a batch saves nothing; to a model of transformers on a GPU batches would be worth it.
-    most = settings.derive_max_batch_size if spec.cost_class == "text" else 1
+    commit_every = settings.derive_max_batch_size if spec.cost_class == "text" else 1
     app = open_app(
         settings,
         group=spec.group,
         topics=(spec.topic,),
-        commit_s=settings.derive_commit_interval_s,
-        commit_every=most,
+        commit_interval_s=settings.derive_commit_interval_s,
+        commit_every=commit_every,
         readiness=status.readiness,
     )
     app.dataframe(open_topic(app, settings, spec.topic)).sink(BatchSink(settings, land, status.readiness))
@@ -82,7 +82,7 @@ def call_app(
         settings,
         group=CALL.group,
         topics=(CALL.topic,),
-        commit_s=settings.derive_commit_interval_s,
+        commit_interval_s=settings.derive_commit_interval_s,
         commit_every=settings.derive_max_batch_size,
         readiness=status.readiness,
     )
@@ -91,19 +91,19 @@ def call_app(
         topic: open_topic(app, settings, topic) for topic in (ARTIFACTS_TOPIC, QUARANTINE_TOPIC, DEAD_LETTERS_TOPIC)
     }
 
-    patience = Patience(settings, status.readiness)
+    retry = RetryUntilAvailable(settings, status.readiness)
 
-    def name(record: ConsumedRecord, reason: str) -> None:
-        patience(publish, Outcome(dead_letters=(dead_letter(record, reason),)), producer, settings)
+    def publish_dead_letter(record: ConsumedRecord, reason: str) -> None:
+        retry(publish, Outcome(dead_letters=(dead_letter(record, reason),)), producer, settings)
 
-    def goes_on(value: Any, key: Any, timestamp: int, headers: Any) -> bool:  # noqa: ARG001 - Quix's contract
+    def is_foldable(value: Any, key: Any, timestamp: int, headers: Any) -> bool:  # noqa: ARG001 - Quix's contract
         """Whether the fold sees it; what it does not see is named here.
 
         The state is kept by key: a foreign client may leave it out, or write one call under the key of another.
         """
-        record, started = _taken(settings, value, headers), time.perf_counter()
+        record, started = _consumed_record(settings, value, headers), time.perf_counter()
         outcome = Outcome()
-        if not key or _call_of(value) not in {None, key}:
+        if not key or _conversation_key(value) not in {None, key}:
             reason = "a call's record whose key is not its conversation_id"
             outcome = Outcome(dead_letters=(dead_letter(record, reason),))
         elif record.shed_reasons:
@@ -111,23 +111,23 @@ def call_app(
             outcome = Outcome(quarantined=tuple(split_shed(arrivals, [record])[1]), dead_letters=tuple(dead))
         if outcome == Outcome():
             return True
-        patience(publish, outcome, producer, settings)
-        count(status, outcome, 1, started)
+        retry(publish, outcome, producer, settings)
+        record_outcome(status, outcome, 1, started)
         return False
 
-    guard_changelog(app, settings, name)
+    guard_changelog(app, settings, publish_dead_letter)
 
-    step = CallStep(settings, deriver, status, patience)
+    step = CallFold(settings, deriver, status, retry)
     frame = app.dataframe(source)
-    frame = frame.filter(goes_on, metadata=True)
+    frame = frame.filter(is_foldable, metadata=True)
     frame = frame.apply(step, stateful=True, expand=True)
     for topic, target in targets.items():
-        branch = frame.filter(_belongs_on(topic))
+        branch = frame.filter(_is_for_topic(topic))
         branch.apply(lambda out: out.value).to_topic(target)
     return app
 
 
-def _call_of(value: bytes | None) -> bytes | None:
+def _conversation_key(value: bytes | None) -> bytes | None:
     """The conversation of an event; None for what does not parse, which the pipeline names."""
     try:
         return decode_event(value).conversation_id.encode()
@@ -135,7 +135,7 @@ def _call_of(value: bytes | None) -> bytes | None:
         return None
 
 
-class Patience:
+class RetryUntilAvailable:
     """Does a thing again while a store or the broker is away, and says meanwhile what is waited for.
 
     What Quix calls record by record has no sink that could be held back: what it raises ends the worker.
@@ -148,95 +148,97 @@ class Patience:
             retry=retry_if_exception_type((Unavailable, Busy)),
             wait=wait_exponential(multiplier=0.2, max=5),
             stop=stop_after_delay(settings.kafka_max_poll_interval_s / 2),
-            before_sleep=self._waits,
+            before_sleep=self._report_wait,
             reraise=True,
         )
 
-    def __call__(self, do: Callable[P, R], *args: P.args, **more: P.kwargs) -> R:
+    def __call__(self, call: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         """What it gives. Raises Unavailable or Busy when that stays so for half of ``kafka_max_poll_interval_s``."""
-        found = self._retrying(do, *args, **more)
-        self._readiness.gone(STORE)
-        return found
+        result = self._retrying(call, *args, **kwargs)
+        self._readiness.unblock(STORE)
+        return result
 
-    def _waits(self, state: RetryCallState) -> None:
+    def _report_wait(self, state: RetryCallState) -> None:
         reason = state.outcome.exception() if state.outcome else None
-        self._readiness.stands(STORE, f"unavailable: {reason}")
+        self._readiness.block(STORE, f"unavailable: {reason}")
 
 
-class CallStep:
+class CallFold:
     """One event of a call against the state that Quix holds for its key."""
 
     def __init__(
-        self, settings: Settings, deriver: CallDeriver, status: WorkerStatus, patience: Patience | None = None
+        self, settings: Settings, deriver: CallDeriver, status: WorkerStatus, retry: RetryUntilAvailable | None = None
     ) -> None:
         self._settings = settings
         self._deriver = deriver
         self._status = status
         self._limits = contract_limits(settings)
-        self._patience = patience or Patience(settings, status.readiness)
+        self._retry = retry or RetryUntilAvailable(settings, status.readiness)
 
-    def __call__(self, value: Any, state: State[str, Any]) -> list[Outgoing]:
+    def __call__(self, value: Any, state: State[str, Any]) -> list[OutgoingRecord]:
         """Take one record in; the list is empty while speech goes on."""
         started = time.perf_counter()
-        outcome, after = self._patience(self._advance, _taken(self._settings, value), state.get(_STATE_KEY))
+        outcome, after = self._retry(self._advance, _consumed_record(self._settings, value), state.get(_STATE_KEY))
         if after is not None:
             state.set(_STATE_KEY, after)
-        count(self._status, outcome, 1, started)
-        return list(outgoing(outcome))
+        record_outcome(self._status, outcome, 1, started)
+        return list(outgoing_records(outcome))
 
     def _advance(self, record: ConsumedRecord, before: Any) -> tuple[Outcome, Any]:
         """Nothing is kept when this raises: the state and the outcome leave together or not at all."""
-        kept: list[CallState] = []
+        states: list[CallState] = []
 
         def fold(arrival: Arrival[Any]) -> DerivedBatch:
-            known = self._known(before, arrival.event) if before is not None else None
-            after, derived = self._deriver.advance(known, arrival)
-            kept.append(after)
+            state = self._restored_state(before, arrival.event) if before is not None else None
+            after, derived = self._deriver.advance(state, arrival)
+            states.append(after)
             return derived
 
         outcome = process_call_record(record, fold, CALL, self._limits)
-        return outcome, kept[-1].model_dump(mode="json") if kept else None
+        return outcome, states[-1].model_dump(mode="json") if states else None
 
     @staticmethod
-    def _known(before: Any, event: CallChunk | CallEnd) -> CallState:
-        known, wrong = restore_state(before, event)
-        if wrong:
+    def _restored_state(before: Any, event: CallChunk | CallEnd) -> CallState:
+        state, problem = restore_state(before, event)
+        if problem:
             _log.warning(
                 "call state begun anew: what was kept of it does not read; what was open is marked as a gap",
                 call_id=event.conversation_id,
-                wrong=wrong,
+                wrong=problem,
             )
-        return known
+        return state
 
 
-def count(status: WorkerStatus, outcome: Outcome, records: int, started: float) -> None:
+def record_outcome(status: WorkerStatus, outcome: Outcome, records: int, started: float) -> None:
     """Into the worker's metrics; what broke a contract or does not parse into its log as well.
 
     Whoever sheds does it by the thousand: ids of those would be most of the log, and they stand in quarantine.
     """
-    aside = [row for row in outcome.quarantined if row.contract != SHED]
-    status.batch(
+    quarantined = [row for row in outcome.quarantined if row.contract != SHED]
+    status.record_batch(
         records,
         time.perf_counter() - started,
         artifacts=len(outcome.artifacts),
-        quarantined=len(aside),
-        shed=len(outcome.quarantined) - len(aside),
+        quarantined=len(quarantined),
+        shed=len(outcome.quarantined) - len(quarantined),
         dead_letters=len(outcome.dead_letters),
     )
-    if aside or outcome.dead_letters:
+    if quarantined or outcome.dead_letters:
         _log.warning(
             "set aside",
-            quarantined=[row.event_id for row in aside],
-            reasons=sorted({reason for row in aside for reason in row.reasons}),
+            quarantined=[row.event_id for row in quarantined],
+            reasons=sorted({reason for row in quarantined for reason in row.reasons}),
             dead_letters=len(outcome.dead_letters),
         )
 
 
-def _belongs_on(topic: str) -> Callable[[Outgoing], bool]:
+def _is_for_topic(topic: str) -> Callable[[OutgoingRecord], bool]:
     return lambda out: out.topic == topic
 
 
-def _taken(settings: Settings, value: Any, headers: Any = None) -> ConsumedRecord:
-    place = message_context()
-    position = Position(topic=unprefixed(settings, place.topic), topic_partition=place.partition, offset=place.offset)
+def _consumed_record(settings: Settings, value: Any, headers: Any = None) -> ConsumedRecord:
+    context = message_context()
+    position = Position(
+        topic=strip_topic_prefix(settings, context.topic), topic_partition=context.partition, offset=context.offset
+    )
     return ConsumedRecord(position, value, utc_now(), parse_shed_header(headers))

@@ -27,12 +27,12 @@ from mmplatform.modalities import CALL
 from mmplatform.settings import Settings
 
 _log = structlog.get_logger(__name__)
-LOOK_BACK_S: Final = 86_400.0
+LOOKBACK_S: Final = 86_400.0
 """A stack that was down for a day still finds the calls that nobody ended."""
 
-RESTART_S: Final = 5.0
-JUDGE_S: Final = 0.5
-RECENT_S: Final = 2.0
+RESTART_DELAY_S: Final = 5.0
+CHECK_INTERVAL_S: Final = 0.5
+CAUGHT_UP_WITHIN_S: Final = 2.0
 _END_OF_PARTITION: Final = KafkaError._PARTITION_EOF  # noqa: SLF001 - the underscore marks a client-side code
 
 
@@ -47,14 +47,14 @@ class IdleCalls:
         self._idle_s = idle_s
         self._open: dict[str, tuple[int, CallChunk]] = {}
 
-    def see(self, event: Event, topic_partition: int) -> None:
+    def observe(self, event: Event, topic_partition: int) -> None:
         """Take one event of the log in."""
         if isinstance(event, CallChunk):
             self._open[event.call_id] = (topic_partition, event)
         elif isinstance(event, CallEnd):
             self._open.pop(event.conversation_id, None)
 
-    def due(self, now: datetime, caught_up: Collection[int]) -> list[CallEnd]:
+    def pop_due(self, now: datetime, caught_up: Collection[int]) -> list[CallEnd]:
         """The ends to put on the log; each call is named once for each time that it falls silent.
 
         Args:
@@ -94,7 +94,7 @@ def watch_idle_calls(settings: Settings, producer: LogProducer) -> threading.Thr
                 _follow(settings, producer)
             except Exception as error:  # noqa: BLE001 - without the watch, silent calls would stay pending for ever
                 _log.warning("idle watch starts again", error=type(error).__name__)
-            time.sleep(RESTART_S)
+            time.sleep(RESTART_DELAY_S)
 
     thread = threading.Thread(target=loop, name="idle-calls", daemon=True)
     thread.start()
@@ -108,45 +108,45 @@ def _follow(settings: Settings, producer: LogProducer) -> None:
         | {"group.id": f"{settings.topic_prefix}idle-watch", "enable.auto.commit": False, "enable.partition.eof": True}
     )
     try:
-        consumer.assign(_since(consumer, topic, time.time() - LOOK_BACK_S))
-        _watch(consumer, IdleCalls(settings.call_idle_timeout_s), lambda end: _say(producer, topic, end))
+        consumer.assign(_partitions_since(consumer, topic, time.time() - LOOKBACK_S))
+        _watch(consumer, IdleCalls(settings.call_idle_timeout_s), lambda end: _send_end(producer, topic, end))
     finally:
         consumer.close()
 
 
-def _since(consumer: Any, topic: str, moment: float) -> list[TopicPartition]:
-    parts = consumer.list_topics(topic, timeout=10).topics[topic].partitions
-    asked = [TopicPartition(topic, part, int(moment * 1000)) for part in parts]
-    return list(consumer.offsets_for_times(asked, timeout=10))
+def _partitions_since(consumer: Any, topic: str, since_s: float) -> list[TopicPartition]:
+    numbers = consumer.list_topics(topic, timeout=10).topics[topic].partitions
+    starts = [TopicPartition(topic, number, int(since_s * 1000)) for number in numbers]
+    return list(consumer.offsets_for_times(starts, timeout=10))
 
 
-def _watch(consumer: Any, calls: IdleCalls, say: Callable[[CallEnd], None]) -> None:
-    judged = time.monotonic()
+def _watch(consumer: Any, calls: IdleCalls, send_end: Callable[[CallEnd], None]) -> None:
+    checked_at = time.monotonic()
     caught_up: set[int] = set()
     while True:
-        message = consumer.poll(JUDGE_S)
+        message = consumer.poll(CHECK_INTERVAL_S)
         if message is not None:
-            _see(calls, message, caught_up)
-        if time.monotonic() - judged < JUDGE_S:
+            _observe(calls, message, caught_up)
+        if time.monotonic() - checked_at < CHECK_INTERVAL_S:
             continue
-        judged = time.monotonic()
-        for end in calls.due(utc_now(), caught_up):
-            say(end)
+        checked_at = time.monotonic()
+        for end in calls.pop_due(utc_now(), caught_up):
+            send_end(end)
             _log.info("call idle", call_id=end.conversation_id)
 
 
-def _see(calls: IdleCalls, message: Any, caught_up: set[int]) -> None:
+def _observe(calls: IdleCalls, message: Any, caught_up: set[int]) -> None:
     if message.error() is not None:
         if message.error().code() == _END_OF_PARTITION:
             caught_up.add(message.partition())
         else:
             caught_up.clear()  # the broker went away: who knows what we have not read
         return
-    if message.timestamp()[1] / 1000 < time.time() - RECENT_S:
+    if message.timestamp()[1] / 1000 < time.time() - CAUGHT_UP_WITHIN_S:
         caught_up.discard(message.partition())
     with suppress(Rejected):  # the deriver names what does not parse
-        calls.see(decode_event(message.value()), message.partition())
+        calls.observe(decode_event(message.value()), message.partition())
 
 
-def _say(producer: LogProducer, topic: str, end: CallEnd) -> None:
+def _send_end(producer: LogProducer, topic: str, end: CallEnd) -> None:
     producer.send(topic, end.conversation_id, encode(end)).result(timeout=30)

@@ -27,24 +27,26 @@ from mmplatform.telemetry.status_server import WorkerStatus
 _log = structlog.get_logger(__name__)
 
 
-def index_app(settings: Settings, index: Index, producer: LogProducer, status: WorkerStatus) -> WorkerApplication:
+def index_app(
+    settings: Settings, index: WritableIndex, producer: LogProducer, status: WorkerStatus
+) -> WorkerApplication:
     """Upsert each micro-batch by id, then commit. What does not parse is a dead letter."""
 
     def land(records: list[ConsumedRecord]) -> None:
         started = time.perf_counter()
-        artifacts, dead = read(records)
-        passages, gone = last_word(artifacts)
+        artifacts, dead = decode_records(records)
+        passages, retractions = latest_per_id(artifacts)
         passages, refused = upsert(index, passages)
-        for retraction in gone:
+        for retraction in retractions:
             index.delete([retraction.artifact_id], subject_id=retraction.subject_id)
-        dead = Outcome(dead_letters=(*dead.dead_letters, *dead_letters(records, refused)))
+        dead = Outcome(dead_letters=(*dead.dead_letters, *refused_dead_letters(records, refused)))
         publish(dead, producer, settings)
-        measure(status, passages, gone)
-        status.batch(
+        record_freshness(status, passages, retractions)
+        status.record_batch(
             len(records),
             time.perf_counter() - started,
             passages=len(passages),
-            retractions=len(gone),
+            retractions=len(retractions),
             dead_letters=len(dead.dead_letters),
         )
 
@@ -52,7 +54,7 @@ def index_app(settings: Settings, index: Index, producer: LogProducer, status: W
         settings,
         group=INDEX_GROUP,
         topics=(ARTIFACTS_TOPIC,),
-        commit_s=settings.index_commit_interval_s,
+        commit_interval_s=settings.index_commit_interval_s,
         commit_every=settings.index_max_batch_size,
         readiness=status.readiness,
     )
@@ -60,7 +62,7 @@ def index_app(settings: Settings, index: Index, producer: LogProducer, status: W
     return app
 
 
-def read(records: Sequence[ConsumedRecord]) -> tuple[list[Artifact], Outcome]:
+def decode_records(records: Sequence[ConsumedRecord]) -> tuple[list[Artifact], Outcome]:
     """Parse; what cannot be parsed comes back as dead letters."""
     artifacts: list[Artifact] = []
     dead = []
@@ -74,7 +76,7 @@ def read(records: Sequence[ConsumedRecord]) -> tuple[list[Artifact], Outcome]:
     return artifacts, Outcome(dead_letters=tuple(dead))
 
 
-class Index(Protocol):
+class WritableIndex(Protocol):
     """What the indexer asks of the index."""
 
     def upsert(self, passages: Sequence[Passage], indexed_at: datetime) -> None:
@@ -84,7 +86,7 @@ class Index(Protocol):
         """Take out. Raises Unavailable."""
 
 
-def upsert(index: Index, passages: Sequence[Passage]) -> tuple[list[Passage], dict[str, str]]:
+def upsert(index: WritableIndex, passages: Sequence[Passage]) -> tuple[list[Passage], dict[str, str]]:
     """Upsert a batch; one passage that the index refuses (a vector of another length) does not take the others down.
 
     Returns:
@@ -100,16 +102,16 @@ def upsert(index: Index, passages: Sequence[Passage]) -> tuple[list[Passage], di
     else:
         return list(passages), {}
     half = len(passages) // 2
-    parts = [upsert(index, passages[:half]), upsert(index, passages[half:])]
-    return [*parts[0][0], *parts[1][0]], parts[0][1] | parts[1][1]
+    halves = [upsert(index, passages[:half]), upsert(index, passages[half:])]
+    return [*halves[0][0], *halves[1][0]], halves[0][1] | halves[1][1]
 
 
-def dead_letters(records: Sequence[ConsumedRecord], refused: Mapping[str, str]) -> list[DeadLetter]:
+def refused_dead_letters(records: Sequence[ConsumedRecord], refused: Mapping[str, str]) -> list[DeadLetter]:
     """The records of refused passages, each with its reason."""
     if not refused:
         return []
-    found = ((record, _passage_id(record)) for record in records)
-    return [dead_letter(record, refused[row_id]) for record, row_id in found if row_id in refused]
+    ids = ((record, _passage_id(record)) for record in records)
+    return [dead_letter(record, refused[row_id]) for record, row_id in ids if row_id in refused]
 
 
 def _passage_id(record: ConsumedRecord) -> str:
@@ -119,25 +121,25 @@ def _passage_id(record: ConsumedRecord) -> str:
         return ""
 
 
-def last_word(artifacts: Sequence[Artifact]) -> tuple[list[Passage], list[Retraction]]:
+def latest_per_id(artifacts: Sequence[Artifact]) -> tuple[list[Passage], list[Retraction]]:
     """Within a batch the latest record of an id wins: a passage to upsert, or a retraction to carry out."""
     latest: dict[str, Passage | Retraction] = {}
     for artifact in artifacts:
         if isinstance(artifact, Passage | Retraction):
             latest.pop(artifact.artifact_id, None)
             latest[artifact.artifact_id] = artifact
-    passages = [found for found in latest.values() if isinstance(found, Passage)]
-    return passages, [found for found in latest.values() if isinstance(found, Retraction)]
+    passages = [artifact for artifact in latest.values() if isinstance(artifact, Passage)]
+    return passages, [artifact for artifact in latest.values() if isinstance(artifact, Retraction)]
 
 
-def measure(status: WorkerStatus, passages: Sequence[Passage], gone: Sequence[Retraction] = ()) -> None:
+def record_freshness(status: WorkerStatus, passages: Sequence[Passage], retractions: Sequence[Retraction] = ()) -> None:
     """The gap of each passage, now that the store has acknowledged it, and what came into and out of each bucket."""
     if status.freshness is None or status.buckets is None:
         return
     indexed_at = utc_now()
     for passage in passages:
         gap = status.freshness.record(passage.modality, passage.stamps, indexed_at)
-        status.gap(passage.modality, gap.total)
-        status.buckets.upserted(passage.subject_id, passage.stamps.event_time, gap.total)
-    for retraction in gone:
-        status.buckets.deleted(retraction.subject_id)
+        status.record_gap(passage.modality, gap.total)
+        status.buckets.record_upsert(passage.subject_id, passage.stamps.event_time, gap.total)
+    for retraction in retractions:
+        status.buckets.record_delete(retraction.subject_id)

@@ -21,7 +21,7 @@ _log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Outgoing:
+class OutgoingRecord:
     """A record and the topic (without prefix) that it belongs on."""
 
     topic: str
@@ -29,16 +29,18 @@ class Outgoing:
     value: bytes
 
 
-def outgoing(outcome: Outcome) -> Iterator[Outgoing]:
+def outgoing_records(outcome: Outcome) -> Iterator[OutgoingRecord]:
     """Artifacts keep their conversation's key, so that a passage and its retraction stay in order."""
     for record, value in map(encode_or_quarantine, outcome.artifacts):
         topic = QUARANTINE_TOPIC if isinstance(record, Quarantined) else ARTIFACTS_TOPIC
-        yield Outgoing(topic, record.conversation_id, value)
+        yield OutgoingRecord(topic, record.conversation_id, value)
     for row in outcome.quarantined:
-        yield Outgoing(QUARANTINE_TOPIC, row.conversation_id, encode(row))
+        yield OutgoingRecord(QUARANTINE_TOPIC, row.conversation_id, encode(row))
     for letter in outcome.dead_letters:
-        place = letter.position
-        yield Outgoing(DEAD_LETTERS_TOPIC, f"{place.topic}/{place.topic_partition}/{place.offset}", encode(letter))
+        position = letter.position
+        yield OutgoingRecord(
+            DEAD_LETTERS_TOPIC, f"{position.topic}/{position.topic_partition}/{position.offset}", encode(letter)
+        )
 
 
 def publish(outcome: Outcome, producer: LogProducer, settings: Settings) -> None:
@@ -49,32 +51,32 @@ def publish(outcome: Outcome, producer: LogProducer, settings: Settings) -> None
         Misconfigured: a topic is not there, or takes not even the record that sets another one aside.
     """
 
-    def write(some: Iterable[Outgoing]) -> None:
-        producer.send_all(LogRecord(topic_name(settings, out.topic), out.key, out.value) for out in some)
+    def write(records: Iterable[OutgoingRecord]) -> None:
+        producer.send_all(LogRecord(topic_name(settings, record.topic), record.key, record.value) for record in records)
 
     try:
-        write(outgoing(outcome))
+        write(outgoing_records(outcome))
     except TooLarge:
         # Below our limit and above the broker's. Some may be on the log already: ids make the repeat harmless.
         for artifact in outcome.artifacts:
-            _write_or_set_aside(artifact, write)
-        _write_small(outgoing(Outcome((), outcome.quarantined, outcome.dead_letters)), write)
+            _write_or_quarantine(artifact, write)
+        _write_small(outgoing_records(Outcome((), outcome.quarantined, outcome.dead_letters)), write)
 
 
-def _write_or_set_aside(artifact: Artifact, write: Callable[[Iterable[Outgoing]], None]) -> None:
+def _write_or_quarantine(artifact: Artifact, write: Callable[[Iterable[OutgoingRecord]], None]) -> None:
     try:
-        write(outgoing(Outcome((artifact,))))
+        write(outgoing_records(Outcome((artifact,))))
     except TooLarge:
         row = quarantine_too_large(
             artifact, len(encode(artifact)), "what the broker takes (max.message.bytes of its topic)"
         )
         _log.warning("larger than the broker takes: set aside", kind=artifact.kind, event_id=row.event_id)
-        _write_small(outgoing(Outcome(quarantined=(row,))), write)
+        _write_small(outgoing_records(Outcome(quarantined=(row,))), write)
 
 
-def _write_small(some: Iterable[Outgoing], write: Callable[[Iterable[Outgoing]], None]) -> None:
+def _write_small(records: Iterable[OutgoingRecord], write: Callable[[Iterable[OutgoingRecord]], None]) -> None:
     try:
-        write(some)
+        write(records)
     except TooLarge:
         raise Misconfigured(
             f"{QUARANTINE_TOPIC} or {DEAD_LETTERS_TOPIC} refuses records of a few kilobytes: raise its "

@@ -27,16 +27,16 @@ from mmplatform.settings import Settings
 from mmplatform.telemetry.readiness import ASSIGNMENT, DRAINING, STORE, Readiness
 
 _log = structlog.get_logger(__name__)
-POLL_S: Final = 0.05
+MAX_POLL_WAIT_S: Final = 0.05
 """How long a poll may hold up the next look at the clock, and so a checkpoint that is due."""
 
-RETRY_S: Final = 1.0
+BACKPRESSURE_RETRY_S: Final = 1.0
 """How long a consumer pauses when a store or the broker does not answer."""
 
-_CALLBACKS: Final = ("stop", "_on_assign", "_on_revoke", "_on_lost", "_process_message")
-_PARTS: Final = ("_topic_manager", "_consumer", "_state_manager")
+_QUIX_METHODS: Final = ("stop", "_on_assign", "_on_revoke", "_on_lost", "_process_message")
+_QUIX_ATTRIBUTES: Final = ("_topic_manager", "_consumer", "_state_manager")
 
-_KEEP_STATE: Final = frozenset({CALL.group})
+_STATEFUL_GROUPS: Final = frozenset({CALL.group})
 
 
 class WorkerApplication(Application):
@@ -55,59 +55,59 @@ class WorkerApplication(Application):
 
     readiness: Readiness
     max_poll_s: float
-    known = 0
+    partition_count = 0
     """Topic partitions that it read when it took its name."""
 
-    _reads_state = False
-    _asked_to_stop = False
+    _restoring_state = False
+    _stop_requested = False
 
     def stop(self, fail: bool = False) -> None:  # noqa: FBT001, FBT002 - Quix's contract
         """Finish what is in hand, commit it, and end."""
-        self._asked_to_stop = True
-        self.readiness.stands(DRAINING, "finishes what it has in hand")
+        self._stop_requested = True
+        self.readiness.block(DRAINING, "finishes what it has in hand")
         super().stop(fail)
 
     def _on_assign(self, consumer: Any, topic_partitions: list[TopicPartition]) -> None:
         super()._on_assign(consumer, topic_partitions)
         if self._state_manager.recovery_required:
             # That may take long, and Quix itself ends it when it hangs.
-            self._reads_state = True
-            self.readiness.stands(ASSIGNMENT, "reads the state of its topic partitions from the changelog")
-            self.readiness.rests()
+            self._restoring_state = True
+            self.readiness.block(ASSIGNMENT, "reads the state of its topic partitions from the changelog")
+            self.readiness.pause_heartbeat()
         else:
             # None is an answer too: with more workers than topic partitions one stands by, and is ready to take over.
-            self.readiness.gone(ASSIGNMENT)
+            self.readiness.unblock(ASSIGNMENT)
 
     def _process_message(self, dataframe_composed: Any) -> None:
         """Called again and again once the state is there, with a record or without."""
-        self.readiness.beats(self.max_poll_s)
-        if self._asked_to_stop:
+        self.readiness.heartbeat(self.max_poll_s)
+        if self._stop_requested:
             super().stop()
             return
-        if self._reads_state:
-            self._reads_state = False
-            self.readiness.gone(ASSIGNMENT)
+        if self._restoring_state:
+            self._restoring_state = False
+            self.readiness.unblock(ASSIGNMENT)
         super()._process_message(dataframe_composed)  # type: ignore[no-untyped-call]
 
     def _on_revoke(self, consumer: Any, topic_partitions: list[TopicPartition]) -> None:
-        self.readiness.stands(ASSIGNMENT, "topic partitions were taken away, and others are not assigned yet")
+        self.readiness.block(ASSIGNMENT, "topic partitions were taken away, and others are not assigned yet")
         super()._on_revoke(consumer, topic_partitions)  # lands a last time, which may pause once more
-        self._let_go(topic_partitions)
+        self._release(topic_partitions)
 
     def _on_lost(self, consumer: Any, topic_partitions: list[TopicPartition]) -> None:
-        self.readiness.stands(ASSIGNMENT, "topic partitions were lost: the broker heard nothing of us for too long")
+        self.readiness.block(ASSIGNMENT, "topic partitions were lost: the broker heard nothing of us for too long")
         super()._on_lost(consumer, topic_partitions)
-        self._let_go(topic_partitions)
+        self._release(topic_partitions)
 
-    def _let_go(self, topic_partitions: Sequence[TopicPartition]) -> None:
+    def _release(self, topic_partitions: Sequence[TopicPartition]) -> None:
         """Forget what was paused, and the store that did not take it: others read it now, and ours may be silent.
 
         Only the topics we read; those of changelogs are paused and resumed by Quix, through all its recovery.
         """
-        self.readiness.gone(STORE)
-        self._reads_state = False
-        read = self._topic_manager.non_changelog_topics
-        self._consumer.resume([each for each in topic_partitions if each.topic in read])
+        self.readiness.unblock(STORE)
+        self._restoring_state = False
+        topics = self._topic_manager.non_changelog_topics
+        self._consumer.resume([partition for partition in topic_partitions if partition.topic in topics])
 
 
 def open_app(
@@ -115,7 +115,7 @@ def open_app(
     *,
     group: str,
     topics: Sequence[str],
-    commit_s: float,
+    commit_interval_s: float,
     commit_every: int,
     readiness: Readiness | None = None,
 ) -> WorkerApplication:
@@ -134,19 +134,19 @@ def open_app(
         Misconfigured: no address, or a Quix that is not the one we know.
     """
     member = f"{settings.topic_prefix}{group}-{settings.worker_instance_id}"
-    known = count_topic_partitions(settings, topics)
+    partition_count = count_topic_partitions(settings, topics)
     app = WorkerApplication(
         broker_address=quix_connection(settings),
         consumer_group=f"{settings.topic_prefix}{group}",
         auto_offset_reset="earliest",
-        auto_create_topics=group in _KEEP_STATE,
-        commit_interval=commit_s,
+        auto_create_topics=group in _STATEFUL_GROUPS,
+        commit_interval=commit_interval_s,
         commit_every=commit_every,
-        consumer_poll_timeout=min(POLL_S, commit_s),
+        consumer_poll_timeout=min(MAX_POLL_WAIT_S, commit_interval_s),
         state_dir=settings.data_dir / "state" / member,
         consumer_extra_config={
             **COMMON_CLIENT_CONFIG,
-            "group.instance.id": f"{member}-of-{known}",
+            "group.instance.id": f"{member}-of-{partition_count}",
             "session.timeout.ms": 6_000,
             "heartbeat.interval.ms": 1_000,
             "max.poll.interval.ms": int(settings.kafka_max_poll_interval_s * 1000),
@@ -158,32 +158,34 @@ def open_app(
         producer_extra_config={**COMMON_CLIENT_CONFIG, "linger.ms": 0, "enable.idempotence": True, "acks": "all"},
         loglevel=None,  # our logging shows what it says; its own handler would say it twice, with errors' messages
     )
-    app.known = known
+    app.partition_count = partition_count
     app.readiness = readiness or Readiness()
     app.max_poll_s = settings.kafka_max_poll_interval_s
-    check_callbacks(Application, app)
+    check_quix_internals(Application, app)
     return app
 
 
-def check_not_grown(app: WorkerApplication, settings: Settings, topics: Sequence[str]) -> None:
+def check_partition_count(app: WorkerApplication, settings: Settings, topics: Sequence[str]) -> None:
     """For a successor whose turn comes: was its name taken before its topics grew?
 
     Raises:
         Unavailable: it was; a new start takes another.
     """
-    now = count_topic_partitions(settings, topics)
-    if now != app.known:
-        raise Unavailable(f"{', '.join(topics)} grew from {app.known} to {now} topic partitions meanwhile: starts anew")
+    count = count_topic_partitions(settings, topics)
+    if count != app.partition_count:
+        raise Unavailable(
+            f"{', '.join(topics)} grew from {app.partition_count} to {count} topic partitions meanwhile: starts anew"
+        )
 
 
-def check_callbacks(library: type, app: Application) -> None:
+def check_quix_internals(library: type, app: Application) -> None:
     """Quix promises nothing about what we override and use of its own: without it we would silently lose records.
 
     Raises:
         Misconfigured: this release of Quix has it no more.
     """
-    missing = [name for name in _CALLBACKS if not callable(getattr(library, name, None))]
-    missing += [name for name in _PARTS if not hasattr(app, name)]
+    missing = [name for name in _QUIX_METHODS if not callable(getattr(library, name, None))]
+    missing += [name for name in _QUIX_ATTRIBUTES if not hasattr(app, name)]
     if missing:
         raise Misconfigured(
             f"quixstreams {version('quixstreams')} has no {', '.join(missing)}: install the release that"
@@ -197,10 +199,10 @@ def open_topic(app: Application, settings: Settings, name: str) -> Topic:
     Raises:
         Misconfigured: it is not there.
     """
-    full = topic_name(settings, name)
+    full_name = topic_name(settings, name)
     try:
         return app.topic(
-            full,
+            full_name,
             key_deserializer="bytes",
             value_deserializer="bytes",
             key_serializer="bytes",
@@ -208,11 +210,11 @@ def open_topic(app: Application, settings: Settings, name: str) -> Topic:
         )
     except TopicNotFoundError:
         raise Misconfigured(
-            f"there is no topic {full} at {settings.kafka_bootstrap_servers}: start the worker again, it makes it"
+            f"there is no topic {full_name} at {settings.kafka_bootstrap_servers}: start the worker again, it makes it"
         ) from None
 
 
-def unprefixed(settings: Settings, topic: str) -> str:
+def strip_topic_prefix(settings: Settings, topic: str) -> str:
     """The name of a topic as the platform speaks of it: positions are the same whatever prefix a Kafka gives us."""
     return topic.removeprefix(settings.topic_prefix)
 
@@ -246,7 +248,7 @@ class BatchSink(BaseSink):
         partition: int,
         offset: int,
     ) -> None:
-        position = Position(topic=unprefixed(self._settings, topic), topic_partition=partition, offset=offset)
+        position = Position(topic=strip_topic_prefix(self._settings, topic), topic_partition=partition, offset=offset)
         self._records.append(ConsumedRecord(position, value, utc_now(), parse_shed_header(headers)))
 
     def flush(self) -> None:  # noqa: D102 - Quix's contract
@@ -260,9 +262,9 @@ class BatchSink(BaseSink):
             raise SinkBackpressureError(retry_after=busy.retry_after) from busy
         except Unavailable as error:
             _log.warning("unavailable: the micro-batch is read again", records=len(records), reason=str(error))
-            self._readiness.stands(STORE, f"unavailable: {error}")
-            raise SinkBackpressureError(retry_after=RETRY_S) from error
-        self._readiness.gone(STORE)
+            self._readiness.block(STORE, f"unavailable: {error}")
+            raise SinkBackpressureError(retry_after=BACKPRESSURE_RETRY_S) from error
+        self._readiness.unblock(STORE)
 
     def on_paused(self) -> None:  # noqa: D102 - Quix's contract
         self._records.clear()

@@ -22,7 +22,7 @@ from itertools import islice
 from typing import Any, Final, TypeVar
 
 from mmplatform.artifacts import Passage, Retraction, Vector, decode_artifact
-from mmplatform.consumers.indexer import last_word, upsert
+from mmplatform.consumers.indexer import latest_per_id, upsert
 from mmplatform.errors import Misconfigured, Rejected, Unavailable
 from mmplatform.kafka.reader import ReplayLog
 from mmplatform.kafka.topics import topic_name
@@ -39,15 +39,15 @@ from mmplatform.ports import Embedder
 from mmplatform.settings import Settings
 
 T = TypeVar("T")
-_BATCH: Final = 200
-_ROUNDS: Final = 20
+_BATCH_SIZE: Final = 200
+_MAX_ROUNDS: Final = 20
 
-Told = Callable[[int, int], None]
+PassageProgress = Callable[[int, int], None]
 """Called with the passages that were written and all of them."""
 
 
 @dataclass(slots=True)
-class Reindexed:
+class IndexRebuildResult:
     """What it took.
 
     Attributes:
@@ -63,22 +63,22 @@ class Reindexed:
     embedded: int = 0
 
 
-class _Counted:
+class _CountingEmbedder:
     """An embedder that counts what it is asked."""
 
-    def __init__(self, embedder: Embedder, done: Reindexed) -> None:
+    def __init__(self, embedder: Embedder, result: IndexRebuildResult) -> None:
         self._embedder = embedder
-        self._done = done
+        self._result = result
         self.name = embedder.name
         self.version = embedder.version
         self.dimensions = embedder.dimensions
 
     def embed(self, texts: Sequence[str]) -> Vector:
-        self._done.embedded += len(texts)
+        self._result.embedded += len(texts)
         return self._embedder.embed(texts)
 
 
-class Reindexing:
+class IndexRebuild:
     """One rebuilding of the index."""
 
     def __init__(self, settings: Settings, lakehouse: Lakehouse, index: ChromaIndex, log: ReplayLog) -> None:
@@ -86,15 +86,15 @@ class Reindexing:
         self._lakehouse = lakehouse
         self._index = index
         self._log = log
-        self.done = Reindexed()
+        self.result = IndexRebuildResult()
         self._spaces = EmbedderRegistry(index)
         # The first vector decides how long all others of its collection must be: here every collection is empty.
-        self._dual_write_index = DualWriteIndex(
-            index, self._spaces, self._counted, partial(open_memo, settings), partial(vector_length, settings)
+        self._dual_write = DualWriteIndex(
+            index, self._spaces, self._counting_embedder, partial(open_memo, settings), partial(vector_length, settings)
         )
-        self._ours: set[str] = set()
+        self._written_ids: set[str] = set()
 
-    def run(self, told: Told = lambda done, of: None) -> Reindexed:  # noqa: ARG005 - names say what it is told
+    def run(self, progress: PassageProgress = lambda result, total: None) -> IndexRebuildResult:  # noqa: ARG005 - names say what it is told
         """All of it.
 
         Raises:
@@ -107,16 +107,16 @@ class Reindexing:
         topic = topic_name(self._settings, ARTIFACTS_TOPIC)
         group = f"{self._settings.topic_prefix}{ARCHIVE_GROUP}"
         since = {number: place.next_offset for number, place in self._log.progress(group, [topic])[topic].items()}
-        self._from_lakehouse(told)
-        since = self._from_log(topic, since, ours_alone=False)
-        for _ in range(_ROUNDS):
-            before = self.done.from_log
-            since = self._from_log(topic, since, ours_alone=True)
-            if self.done.from_log == before:
-                return self.done
+        self._from_lakehouse(progress)
+        since = self._from_log(topic, since, only_written=False)
+        for _ in range(_MAX_ROUNDS):
+            before = self.result.from_log
+            since = self._from_log(topic, since, only_written=True)
+            if self.result.from_log == before:
+                return self.result
         raise Unavailable(
-            f"in each of {_ROUNDS} rounds something came onto {topic} for passages that were written here, so some of "
-            "them may be as they were: run it again when less comes in"
+            f"in each of {_MAX_ROUNDS} rounds records came onto {topic} for passages that were written here: some "
+            "of them may be outdated. Run it again when less comes in"
         )
 
     def _prepare(self) -> None:
@@ -127,22 +127,22 @@ class Reindexing:
         for active in self._spaces.ensure_serving(space).active:
             self._index.create_collections(active.name)
 
-    def _counted(self, space: Space) -> Embedder:
-        return _Counted(open_space_embedder(self._settings, space), self.done)
+    def _counting_embedder(self, space: Space) -> Embedder:
+        return _CountingEmbedder(open_space_embedder(self._settings, space), self.result)
 
-    def _from_lakehouse(self, told: Told) -> None:
-        hours = self._by_hour()
-        of = sum(map(len, hours.values()))
+    def _from_lakehouse(self, progress: PassageProgress) -> None:
+        hours = self._ids_by_hour()
+        total = sum(map(len, hours.values()))
         for hour, ids in sorted(hours.items()):
-            with self._turns_at(hour):
-                for some in self._rows(hour, ids):
-                    found = [row_to_artifact(row) for row in some]
-                    self._write([each for each in found if isinstance(each, Passage)])
-                    self.done.passages += len(some)
-                    told(self.done.passages, of)
+            with self._locked_hour(hour):
+                for batch in self._rows(hour, ids):
+                    artifacts = [row_to_artifact(row) for row in batch]
+                    self._write([artifact for artifact in artifacts if isinstance(artifact, Passage)])
+                    self.result.passages += len(batch)
+                    progress(self.result.passages, total)
 
     @contextmanager
-    def _turns_at(self, hour: datetime) -> Iterator[None]:
+    def _locked_hour(self, hour: datetime) -> Iterator[None]:
         """The hour to ourselves: passages come with each of the derived tables."""
         with ExitStack() as turns:
             for spec in MODALITIES.values():  # each in the same order, and a run holds one only: no two wait in a ring
@@ -151,47 +151,49 @@ class Reindexing:
 
     def _rows(self, hour: datetime, ids: set[str]) -> Iterator[list[dict[str, Any]]]:
         table = self._lakehouse.scan(PASSAGES_TABLE, hour=hour)
-        rows = (row for batch in table.to_batches(_BATCH) for row in batch.to_pylist())
+        rows = (row for batch in table.to_batches(_BATCH_SIZE) for row in batch.to_pylist())
         # An id whose event moved to another hour has a row in each: the latest counts.
-        yield from _in_lots(row for row in rows if row["artifact_id"] in ids)
+        yield from _batches(row for row in rows if row["artifact_id"] in ids)
 
-    def _by_hour(self) -> Mapping[datetime, set[str]]:
-        found: dict[datetime, set[str]] = defaultdict(set)
+    def _ids_by_hour(self) -> Mapping[datetime, set[str]]:
+        ids_by_hour: dict[datetime, set[str]] = defaultdict(set)
         columns = ("artifact_id", "event_time")
         table = self._lakehouse.scan(PASSAGES_TABLE, columns=columns)
-        for row_id, at in zip(*(table.column(name).to_pylist() for name in columns), strict=True):
-            found[hour_start(hour_number(at))].add(row_id)
-        return found
+        for row_id, event_time in zip(*(table.column(name).to_pylist() for name in columns), strict=True):
+            ids_by_hour[hour_start(hour_number(event_time))].add(row_id)
+        return ids_by_hour
 
-    def _from_log(self, topic: str, since: Mapping[int, int], *, ours_alone: bool) -> dict[int, int]:
+    def _from_log(self, topic: str, since: Mapping[int, int], *, only_written: bool) -> dict[int, int]:
         """Apply what lies on the log from there on; returns where it ended."""
-        marks = self._log.watermarks([topic])[topic]
-        ends = {number: mark.high for number, mark in marks.items()}
-        starts = {number: since.get(number, mark.low) for number, mark in marks.items()}
-        for some in _in_lots(self._log.read(topic, starts, ends)):
-            found = []
-            for entry in some:
+        watermarks = self._log.watermarks([topic])[topic]
+        ends = {number: watermark.high for number, watermark in watermarks.items()}
+        starts = {number: since.get(number, watermark.low) for number, watermark in watermarks.items()}
+        for batch in _batches(self._log.read(topic, starts, ends)):
+            artifacts = []
+            for entry in batch:
                 try:
-                    found.append(decode_artifact(entry.value))
+                    artifacts.append(decode_artifact(entry.value))
                 except Rejected:  # the indexer has named it
                     continue
-            passages, gone = last_word([each for each in found if not ours_alone or each.artifact_id in self._ours])
+            passages, retractions = latest_per_id(
+                [artifact for artifact in artifacts if not only_written or artifact.artifact_id in self._written_ids]
+            )
             self._write(passages)
-            self._take_out(gone)
-            self.done.from_log += len(passages) + len(gone)
+            self._delete(retractions)
+            self.result.from_log += len(passages) + len(retractions)
         return ends
 
     def _write(self, passages: Sequence[Passage]) -> None:
-        self._ours.update(each.artifact_id for each in passages)
-        _, refused = upsert(self._dual_write_index, passages)
-        self.done.refused += len(refused)
+        self._written_ids.update(passage.artifact_id for passage in passages)
+        _, refused = upsert(self._dual_write, passages)
+        self.result.refused += len(refused)
 
-    def _take_out(self, gone: Sequence[Retraction]) -> None:
-        for each in gone:
-            self._dual_write_index.delete([each.artifact_id], subject_id=each.subject_id)
+    def _delete(self, retractions: Sequence[Retraction]) -> None:
+        for retraction in retractions:
+            self._dual_write.delete([retraction.artifact_id], subject_id=retraction.subject_id)
 
 
-def _in_lots(found: Iterable[T]) -> Iterator[list[T]]:
-    rest = iter(found)
-    while some := list(islice(rest, _BATCH)):
-        yield some
+def _batches(items: Iterable[T]) -> Iterator[list[T]]:
+    rest = iter(items)
+    while batch := list(islice(rest, _BATCH_SIZE)):
+        yield batch

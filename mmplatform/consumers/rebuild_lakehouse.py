@@ -24,7 +24,7 @@ from typing import Final, TypeVar
 import structlog
 
 from mmplatform.artifacts import Retraction, decode_artifact
-from mmplatform.consumers.archiver import TOPICS, Sorted, sort_by_table
+from mmplatform.consumers.archiver import TOPICS, BatchByTable, group_by_table
 from mmplatform.errors import Rejected
 from mmplatform.events import utc_now
 from mmplatform.kafka.reader import ReadBound, ReplayLog
@@ -37,33 +37,33 @@ from mmplatform.modalities import ARCHIVE_GROUP, ARTIFACTS_TOPIC
 from mmplatform.pipeline.process import ConsumedRecord
 from mmplatform.settings import Settings
 
-_BATCH: Final = 5_000
+_BATCH_SIZE: Final = 5_000
 _log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
-Gone = Mapping[str, Mapping[str, int]]
-Told = Callable[[str, int, int], None]
+Retractions = Mapping[str, Mapping[str, int]]
+TopicProgress = Callable[[str, int, int], None]
 """Called with a topic, its records that were read, and all of them."""
 
 
 @dataclass(frozen=True, slots=True)
-class Relanded:
+class LakehouseRebuildResult:
     """What became of the log: records read, rows landed, and records from the beginning that the log has no more."""
 
     read: int = 0
     rows: int = 0
     expired: int = 0
 
-    def __add__(self, other: Relanded) -> Relanded:
-        return Relanded(self.read + other.read, self.rows + other.rows, self.expired + other.expired)
+    def __add__(self, other: LakehouseRebuildResult) -> LakehouseRebuildResult:
+        return LakehouseRebuildResult(self.read + other.read, self.rows + other.rows, self.expired + other.expired)
 
 
-def reland(
+def rebuild_from_log(
     settings: Settings,
     lakehouse: Lakehouse,
     log: ReplayLog,
-    told: Told = lambda topic, done, of: None,  # noqa: ARG005 - names say what it is told
-) -> Relanded:
+    progress: TopicProgress = lambda topic, result, total: None,  # noqa: ARG005 - names say what it is told
+) -> LakehouseRebuildResult:
     """Land everything that the archiver has committed.
 
     Raises:
@@ -73,27 +73,29 @@ def reland(
     lakehouse.ensure_tables()
     group = f"{settings.topic_prefix}{ARCHIVE_GROUP}"
     names = {topic: topic_name(settings, topic) for topic in TOPICS}
-    marks = log.watermarks(names.values())
+    watermarks = log.watermarks(names.values())
     ends = {
-        name: {number: place.next_offset for number, place in found.items()}
-        for name, found in log.progress(group, names.values()).items()
+        name: {number: place.next_offset for number, place in partitions.items()}
+        for name, partitions in log.progress(group, names.values()).items()
     }
     artifacts = names[ARTIFACTS_TOPIC]
     # 1.
-    gone = _retracted(_records(settings, log, artifacts, None, ends[artifacts]))
-    _take_out(lakehouse, gone)
+    retractions = _find_retractions(_records(settings, log, artifacts, None, ends[artifacts]))
+    _remove_retracted(lakehouse, retractions)
     # 2.
-    done = Relanded(expired=sum(mark.low for found in marks.values() for mark in found.values()))
+    result = LakehouseRebuildResult(
+        expired=sum(watermark.low for partitions in watermarks.values() for watermark in partitions.values())
+    )
     for topic, name in names.items():
-        records = sum(max(end - marks[name][number].low, 0) for number, end in ends[name].items())
-        seen = 0
-        for batch in _lots(_records(settings, log, name, None, ends[name]), _BATCH):
-            seen += len(batch)
-            done += Relanded(read=len(batch), rows=_land(lakehouse, sort_by_table(batch), gone))
-            told(topic, seen, records)
+        total = sum(max(end - watermarks[name][number].low, 0) for number, end in ends[name].items())
+        read = 0
+        for batch in _batches(_records(settings, log, name, None, ends[name]), _BATCH_SIZE):
+            read += len(batch)
+            result += LakehouseRebuildResult(read=len(batch), rows=_land(lakehouse, group_by_table(batch), retractions))
+            progress(topic, read, total)
     # 3.
-    _take_out(lakehouse, _retracted(_records(settings, log, artifacts, ends[artifacts], None)))
-    return done
+    _remove_retracted(lakehouse, _find_retractions(_records(settings, log, artifacts, ends[artifacts], None)))
+    return result
 
 
 def _records(
@@ -105,42 +107,44 @@ def _records(
         yield ConsumedRecord(entry.position.model_copy(update={"topic": bare}), entry.value, now)
 
 
-def _lots(found: Iterable[T], size: int) -> Iterator[list[T]]:
-    rest = iter(found)
-    while some := list(islice(rest, size)):
-        yield some
+def _batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    rest = iter(items)
+    while batch := list(islice(rest, size)):
+        yield batch
 
 
-def _retracted(records: Iterable[ConsumedRecord]) -> Gone:
+def _find_retractions(records: Iterable[ConsumedRecord]) -> Retractions:
     """By table the ids that were retracted, each with the place of its last retraction."""
-    gone: dict[str, dict[str, int]] = defaultdict(dict)
+    retractions: dict[str, dict[str, int]] = defaultdict(dict)
     for record in records:
         try:
-            found = decode_artifact(record.value)
+            artifact = decode_artifact(record.value)
         except Rejected:  # the indexer has named it
             continue
-        if isinstance(found, Retraction):
-            for table in retraction_tables(found):
-                gone[table][found.artifact_id] = max(gone[table].get(found.artifact_id, -1), record.position.offset)
-    return gone
+        if isinstance(artifact, Retraction):
+            for table in retraction_tables(artifact):
+                retractions[table][artifact.artifact_id] = max(
+                    retractions[table].get(artifact.artifact_id, -1), record.position.offset
+                )
+    return retractions
 
 
-def _take_out(lakehouse: Lakehouse, gone: Gone) -> None:
-    for table, places in gone.items():
+def _remove_retracted(lakehouse: Lakehouse, retractions: Retractions) -> None:
+    for table, offsets in retractions.items():
         column = SPECS[table].id_column
-        for ids in _lots(places, _BATCH):
-            there = lakehouse.scan(table, ids=ids, columns=(column, "log_offset")).to_pylist()
-            before = {row[column]: places[row[column]] for row in there}
+        for ids in _batches(offsets, _BATCH_SIZE):
+            rows = lakehouse.scan(table, ids=ids, columns=(column, "log_offset")).to_pylist()
+            before = {row[column]: offsets[row[column]] for row in rows}
             # What a reprocessing run made has no place, and stays.
-            older = {row[column] for row in there if 0 <= row["log_offset"] < before[row[column]]}
-            lakehouse.delete_before(table, {each: at for each, at in before.items() if each in older})
+            older = {row[column] for row in rows if 0 <= row["log_offset"] < before[row[column]]}
+            lakehouse.delete_before(table, {row_id: offset for row_id, offset in before.items() if row_id in older})
 
 
-def _land(lakehouse: Lakehouse, batch: Sorted, gone: Gone) -> int:
+def _land(lakehouse: Lakehouse, batch: BatchByTable, retractions: Retractions) -> int:
     """As the archiver lands a batch, but for what was retracted since, and for what has a row already."""
     rows = 0
     for table, placed in batch.rows.items():
-        column, retracted = SPECS[table].id_column, gone.get(table, {})
+        column, retracted = SPECS[table].id_column, retractions.get(table, {})
         rows += _restore(
             lakehouse, table, [each for each in placed if retracted.get(each[1][column], -1) < each[0].offset]
         )

@@ -16,12 +16,12 @@ from typing import Any, Final
 from mmplatform.errors import Misconfigured
 
 _OVERLAP_S: Final = 0.5
-_LEAST_SIGNS: Final = 7
+_MIN_SECRET_LENGTH: Final = 7
 """Of a secret: a phone number without its area code; fewer would be found in any text."""
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class DemoMessage:
     """A chat message of the case."""
 
     event_id: str
@@ -33,7 +33,7 @@ class Line:
 
 
 @dataclass(frozen=True, slots=True)
-class Picture:
+class DemoScreenshot:
     """A screenshot of the case."""
 
     event_id: str
@@ -45,7 +45,7 @@ class Picture:
 
 
 @dataclass(frozen=True, slots=True)
-class Recording:
+class DemoCall:
     """The call of the case; ``ask_at_s`` is the second of it at which the copilot is asked for the first time."""
 
     call_id: str
@@ -56,7 +56,7 @@ class Recording:
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class DemoQuestion:
     """A question with the sources that are known to answer it.
 
     Attributes:
@@ -72,8 +72,10 @@ class Question:
         """Whether a hit is one of the known sources: the same event, or speech that overlaps by half a second."""
         if hit["modality"] != "call":
             return bool(self.event_ids.intersection(hit["event_ids"]))
-        place = hit["locator"]
-        return any(min(place["end_s"], end) - max(place["start_s"], start) > _OVERLAP_S for start, end in self.spans)
+        locator = hit["locator"]
+        return any(
+            min(locator["end_s"], end) - max(locator["start_s"], start) > _OVERLAP_S for start, end in self.spans
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,10 +91,10 @@ class Case:
     title: str
     customer: str
     subject_id: str
-    story: tuple[Line | Picture, ...]
-    call: Recording
-    others: tuple[Line, ...]
-    questions: tuple[Question, ...]
+    story: tuple[DemoMessage | DemoScreenshot, ...]
+    call: DemoCall
+    others: tuple[DemoMessage, ...]
+    questions: tuple[DemoQuestion, ...]
     secrets: tuple[str, ...]
 
 
@@ -107,8 +109,8 @@ def load_case(folder: Path, run: str) -> Case:
         Misconfigured: there is no case in the folder.
     """
     try:
-        told = json.loads((folder / "case.json").read_text(encoding="utf-8"))
-        lines = tuple(_lines(folder / told["chat"]["file"], run))
+        description = json.loads((folder / "case.json").read_text(encoding="utf-8"))
+        lines = tuple(_lines(folder / description["chat"]["file"], run))
         others = tuple(_lines(folder.parent / "others.jsonl", run))
         questions = json.loads((folder / "questions.json").read_text(encoding="utf-8"))
         truth = json.loads((folder / "ground_truth.json").read_text(encoding="utf-8"))
@@ -117,14 +119,14 @@ def load_case(folder: Path, run: str) -> Case:
             f"no case in {folder}: {error.filename} is missing; "
             "give --case the folder examples/payment-failed of the repository"
         ) from None
-    pictures = tuple(_picture(folder, each, run) for each in told["screenshots"])
-    call = told["call"]
+    pictures = tuple(_picture(folder, row, run) for row in description["screenshots"])
+    call = description["call"]
     return Case(
-        title=told["title"],
-        customer=told["customer"],
-        subject_id=f"{told['subject_id']}-{run}",
+        title=description["title"],
+        customer=description["customer"],
+        subject_id=f"{description['subject_id']}-{run}",
         story=tuple(sorted((*lines, *pictures), key=lambda event: event.offset_s)),
-        call=Recording(
+        call=DemoCall(
             f"{call['call_id']}-{run}",
             f"{call['subject_id']}-{run}",
             folder / call["file"],
@@ -132,30 +134,34 @@ def load_case(folder: Path, run: str) -> Case:
             call["ask_at_s"],
         ),
         others=others,
-        questions=tuple(_question(each, truth, run) for each in questions),
-        secrets=tuple(form for forms in told["pii"].values() for form in forms),
+        questions=tuple(_question(row, truth, run) for row in questions),
+        secrets=tuple(form for forms in description["pii"].values() for form in forms),
     )
 
 
-def says(text: str, secret: str) -> bool:
+def contains_secret(text: str, secret: str) -> bool:
     """Whether a text gives a secret away, however it is spelled: only letters, or only digits, are compared."""
     for kind in (str.isdigit, str.isalpha):
-        wanted, found = ("".join(filter(kind, each.casefold())) for each in (secret, text))
-        if len(wanted) >= _LEAST_SIGNS and wanted in found:
+        wanted, found = ("".join(filter(kind, value.casefold())) for value in (secret, text))
+        if len(wanted) >= _MIN_SECRET_LENGTH and wanted in found:
             return True
     return False
 
 
-def _question(row: dict[str, Any], truth: dict[str, Any], run: str) -> Question:
+def _question(row: dict[str, Any], truth: dict[str, Any], run: str) -> DemoQuestion:
     expected = {source for sources in row["expected"].values() for source in sources}
-    spans = tuple((each["start_s"], each["end_s"]) for each in truth["call"]["utterances"] if each["id"] in expected)
-    return Question(row["question"], frozenset(f"{source}-{run}" for source in expected), spans)
+    spans = tuple(
+        (utterance["start_s"], utterance["end_s"])
+        for utterance in truth["call"]["utterances"]
+        if utterance["id"] in expected
+    )
+    return DemoQuestion(row["question"], frozenset(f"{source}-{run}" for source in expected), spans)
 
 
-def _lines(path: Path, run: str) -> Iterator[Line]:
+def _lines(path: Path, run: str) -> Iterator[DemoMessage]:
     for text in path.read_text(encoding="utf-8").splitlines():
         row: dict[str, Any] = json.loads(text)
-        yield Line(
+        yield DemoMessage(
             f"{row['event_id']}-{run}",
             f"{row['conversation_id']}-{run}",
             f"{row['subject_id']}-{run}",
@@ -165,8 +171,8 @@ def _lines(path: Path, run: str) -> Iterator[Line]:
         )
 
 
-def _picture(folder: Path, row: dict[str, Any], run: str) -> Picture:
-    return Picture(
+def _picture(folder: Path, row: dict[str, Any], run: str) -> DemoScreenshot:
+    return DemoScreenshot(
         f"{row['event_id']}-{run}",
         f"{row['conversation_id']}-{run}",
         f"{row['subject_id']}-{run}",

@@ -13,9 +13,9 @@ from typing import Any, Final
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from mmplatform.demo.case import Case, Question, load_case, says
-from mmplatform.demo.stream import Stream
-from mmplatform.demo.watch import Watch
+from mmplatform.demo.case import Case, DemoQuestion, contains_secret, load_case
+from mmplatform.demo.stream import CaseStream
+from mmplatform.demo.watch import SearchWatch
 from mmplatform.errors import PlatformError, Unavailable
 from mmplatform.events import MODALITY_OF_KIND
 from mmplatform.local import run_file
@@ -24,17 +24,17 @@ from mmplatform.local.models import download_models, required_models
 from mmplatform.settings import Settings
 from mmplatform.telemetry.freshness import Quantiles
 from mmplatform.terminal.answers import format_seconds, print_freshness, print_hit, shorten
-from mmplatform.terminal.running import ask, open_client, status_url
+from mmplatform.terminal.running import open_client, request, status_url
 
-SETTLE_S: Final = 240.0
-START_S: Final = 60.0
-HITS: Final = 2
+CATCH_UP_TIMEOUT_S: Final = 240.0
+START_TIMEOUT_S: Final = 60.0
+HITS_PER_MODALITY: Final = 2
 MODALITIES: Final = tuple(dict.fromkeys(MODALITY_OF_KIND.values()))
 Search = Callable[[dict[str, Any]], dict[str, Any]]
 
 
 @dataclass(frozen=True, slots=True)
-class Telling:
+class DemoOptions:
     """How the story is told. ``speed`` 1 plays the call in real time."""
 
     case: Path
@@ -42,17 +42,17 @@ class Telling:
     dagster: bool = True
 
 
-class Story:
+class DemoRun:
     """One run of the demo. A stack that runs already is used and left alone; one that we started is ours to stop."""
 
-    def __init__(self, settings: Settings, telling: Telling, console: Console) -> None:
+    def __init__(self, settings: Settings, options: DemoOptions, console: Console) -> None:
         self._settings = settings
-        self._telling = telling
+        self._options = options
         self._console = console
         self._started = False
-        self._began = time.monotonic()
+        self._started_at = time.monotonic()
 
-    def tell(self) -> bool:
+    def run(self) -> bool:
         """Bring the stack up where none runs, stream, ask, show.
 
         Returns:
@@ -60,34 +60,34 @@ class Story:
             no personal data came out.
         """
         console = self._console
-        case = load_case(self._telling.case, secrets.token_hex(3))
-        _models(self._settings, console)
+        case = load_case(self._options.case, secrets.token_hex(3))
+        _pull_models(self._settings, console)
         run = self._stack()
         console.rule(f"[bold]{case.title}[/bold]: {case.customer}, as {case.subject_id}")
 
         with open_client(run.gateway) as client:
 
             def search(body: dict[str, Any]) -> dict[str, Any]:
-                answer: dict[str, Any] = ask("POST", f"{run.gateway}/v1/search", json=body, client=client)
+                answer: dict[str, Any] = request("POST", f"{run.gateway}/v1/search", json=body, client=client)
                 return answer
 
             def live(second: float) -> None:
                 self._live(second, case, search)
 
-            with Watch(search, case.subject_id) as watch:
-                _stream(Stream(run.gateway, case, self._telling.speed, live=live), watch, console)
-                settled = _settle(console)
+            with SearchWatch(search, case.subject_id) as watch:
+                _stream_case(CaseStream(run.gateway, case, self._options.speed, live=live), watch, console)
+                settled = _wait_until_caught_up(console)
                 gaps = watch.gaps()
-            _gaps(gaps, console)
-            verdicts = [_answer(question, case, search, console) for question in case.questions]
-        _closing(run, case, console)
-        return settled and all(verdicts)
+            _print_gaps(gaps, console)
+            answers_passed = [_print_answer(question, case, search, console) for question in case.questions]
+        _print_summary(run, case, console)
+        return settled and all(answers_passed)
 
     def _live(self, second: float, case: Case, search: Search) -> None:
         """The copilot's moment: the customer is still speaking. What is not retrievable yet is simply not there."""
         try:
-            hits = _hits(case.questions[0], case, search)
-            took = time.monotonic() - self._began
+            hits = _find_hits(case.questions[0], case, search)
+            took = time.monotonic() - self._started_at
         except PlatformError as error:  # the call goes on, and the questions come again at its end
             self._console.print(f"asked {second:.0f} s into the call: {error}", style="yellow", markup=False)
             return
@@ -96,20 +96,20 @@ class Story:
             print_hit(hit, self._console)
         self._console.print(f"first answer {took:.0f} s after the demo began", style="dim", highlight=False)
 
-    def stay(self) -> None:
+    def wait(self) -> None:
         """Until Ctrl-C. A stack that is not ours needs nobody to stay."""
         if self._started:
             self._console.print("the stack stays up: Ctrl-C stops it", style="bold")
             while run_file.is_locked(self._settings.data_dir.absolute()):
                 time.sleep(1)
 
-    def end(self) -> None:
+    def stop(self) -> None:
         """Stop the stack if we started it, however far it came."""
         data_dir = self._settings.data_dir.absolute()
         if not self._started:
             return
         self._console.print("stopping the stack …", style="dim")
-        deadline = time.monotonic() + START_S
+        deadline = time.monotonic() + START_TIMEOUT_S
         while run_file.is_locked(data_dir) and run_file.read_running(data_dir) is None and time.monotonic() < deadline:
             time.sleep(0.2)  # it has just begun: it cannot be told to stop before its run file is there
         stop_stack(data_dir, force=False, timeout_s=90)
@@ -121,12 +121,12 @@ class Story:
             self._console.print(f"the stack is running already (pid {run.pid})", highlight=False)
         else:
             self._started = not run_file.is_locked(data_dir)
-            run = _start(self._settings, self._telling, self._console)
-        _demand(run, self._console)
+            run = _start_stack(self._settings, self._options, self._console)
+        _check_services(run, self._console)
         return run
 
 
-def _models(settings: Settings, console: Console) -> None:
+def _pull_models(settings: Settings, console: Console) -> None:
     with Progress(SpinnerColumn(), TextColumn("{task.description}"), console=console, transient=True) as display:
         task = display.add_task("models")
 
@@ -138,7 +138,7 @@ def _models(settings: Settings, console: Console) -> None:
     console.print(f"models are in {settings.models_path}", highlight=False)
 
 
-def _start(settings: Settings, telling: Telling, console: Console) -> run_file.StackRun:
+def _start_stack(settings: Settings, options: DemoOptions, console: Console) -> run_file.StackRun:
     with _spinner(console) as display:
         task = display.add_task("starting the stack")
 
@@ -146,70 +146,71 @@ def _start(settings: Settings, telling: Telling, console: Console) -> run_file.S
             waiting = [name for name, service in now.services.items() if service.state != "ready"]
             display.update(task, description=f"starting the stack: waiting for {', '.join(waiting) or 'nothing'}")
 
-        return run_detached(settings, [] if telling.dagster else ["--no-dagster"], show)
+        return run_detached(settings, [] if options.dagster else ["--no-dagster"], show)
 
 
-def _demand(run: run_file.StackRun, console: Console) -> None:
+def _check_services(run: run_file.StackRun, console: Console) -> None:
     """Everything that the story needs is up. Raises Unavailable."""
     wanted = ["gateway", "index", *(f"derive-{modality}" for modality in MODALITIES)]
     for name, service in run.down_services.items():
         console.print(f"{name}: {service.note or service.state}; see {service.log}", style="red", markup=False)
     missing = [name for name in wanted if name not in run.services or name in run.down_services]
     if missing:
-        told = f" ({run.down_summary})" if run.down_services else ""
+        reasons = f" ({run.down_summary})" if run.down_services else ""
         raise Unavailable(
-            f"the stack runs without {', '.join(missing)}{told}: `mmplatform doctor` says what is lacking"
+            f"the stack runs without {', '.join(missing)}{reasons}: `mmplatform doctor` says what is lacking"
         )
     console.print(f"{len(run.services) - len(run.down_services)} processes are up", highlight=False)
 
 
-def _stream(stream: Stream, watch: Watch, console: Console) -> None:
+def _stream_case(stream: CaseStream, watch: SearchWatch, console: Console) -> None:
     with _spinner(console) as display:
         task = display.add_task("streaming")
 
         def show(what: str) -> None:
             newest = watch.newest(1)
-            heard = f" · newest retrievable: [dim]{shorten(newest[0]['text'], 60)}[/dim]" if newest else ""
-            display.update(task, description=f"{what}{heard}")
+            newest_text = f" · newest retrievable: [dim]{shorten(newest[0]['text'], 60)}[/dim]" if newest else ""
+            display.update(task, description=f"{what}{newest_text}")
 
         sent = stream.run(show)
-    told = ", ".join(f"{count} {what}" for what, count in sent.items())
-    console.print(f"sent: {told}", highlight=False)
+    counts = ", ".join(f"{count} {what}" for what, count in sent.items())
+    console.print(f"sent: {counts}", highlight=False)
 
 
-def _settle(console: Console) -> bool:
+def _wait_until_caught_up(console: Console) -> bool:
     """Wait until nothing is behind: what was sent is retrievable now. False when we gave up waiting, and said so."""
     services = [*(f"derive-{modality}" for modality in MODALITIES), "index"]
-    deadline = time.monotonic() + SETTLE_S
+    deadline = time.monotonic() + CATCH_UP_TIMEOUT_S
     quiet = 0
     with _spinner(console) as display:
         task = display.add_task("waiting for the last passages")
         while quiet < 2:  # noqa: PLR2004 - twice in a row: between two reads an artifact may be on its way
             lags = {name: _lag(name) for name in services}
             quiet = quiet + 1 if all(lag == 0 for lag in lags.values()) else 0
-            behind = ", ".join(f"{name} {_told(lag)}" for name, lag in lags.items() if lag != 0)
-            display.update(task, description=f"waiting for the last passages {behind}")
+            lagging = ", ".join(f"{name} {_format_lag(lag)}" for name, lag in lags.items() if lag != 0)
+            display.update(task, description=f"waiting for the last passages {lagging}")
             if time.monotonic() > deadline:
-                told = f"still behind after {SETTLE_S:.0f} s ({behind}): see `mmplatform status`, `mmplatform logs`"
-                console.print(told, style="red", markup=False)
+                advice = "see `mmplatform status`, `mmplatform logs`"
+                message = f"still behind after {CATCH_UP_TIMEOUT_S:.0f} s ({lagging}): {advice}"
+                console.print(message, style="red", markup=False)
                 return False
             time.sleep(2.1)  # the workers read their lag every 2 s
     return True
 
 
-def _told(lag: int | None) -> str:
+def _format_lag(lag: int | None) -> str:
     return "does not answer" if lag is None else str(lag)
 
 
 def _lag(service: str) -> int | None:
     try:
-        lag: int | None = ask("GET", status_url(service))["lag"]
+        lag: int | None = request("GET", status_url(service))["lag"]
     except PlatformError:
         return None
     return lag
 
 
-def _gaps(gaps: Mapping[str, list[float]], console: Console) -> None:
+def _print_gaps(gaps: Mapping[str, list[float]], console: Console) -> None:
     console.rule("from the moment it happened until a separate reader got it from the search")
     for modality in MODALITIES:
         found = Quantiles.of(gaps.get(modality, []))
@@ -223,30 +224,30 @@ def _gaps(gaps: Mapping[str, list[float]], console: Console) -> None:
         )
 
 
-def _hits(question: Question, case: Case, search: Search) -> list[dict[str, Any]]:
+def _find_hits(question: DemoQuestion, case: Case, search: Search) -> list[dict[str, Any]]:
     """The best passages of each modality."""
-    asked = {"query": question.text, "subject_id": case.subject_id, "k": HITS}
+    asked = {"query": question.text, "subject_id": case.subject_id, "k": HITS_PER_MODALITY}
     return [hit for modality in MODALITIES for hit in search(asked | {"modalities": [modality]})["hits"]]
 
 
-def _answer(question: Question, case: Case, search: Search, console: Console) -> bool:
-    """Print the best passages of each modality; see :meth:`Story.tell` for the verdict."""
+def _print_answer(question: DemoQuestion, case: Case, search: Search, console: Console) -> bool:
+    """Print the best passages of each modality; see :meth:`DemoRun.run` for what passes."""
     console.rule(f"[bold]{question.text}[/bold]")
-    hits = _hits(question, case, search)
+    hits = _find_hits(question, case, search)
     for hit in hits:
         print_hit(hit, console)
-    known = [hit for hit in hits if question.expects(hit)]
-    leaked = [secret for secret in case.secrets for hit in hits if says(hit["text"], secret)]
-    verdict = {hit["modality"] for hit in hits} == set(MODALITIES) and bool(known) and not leaked
-    style = "green" if verdict else "red"
-    told = f"{len(known)} of {len(hits)} are sources that the case names for this question"
-    console.print(told + (f"; {len(leaked)} hold personal data" if leaked else ""), style=style)
-    return verdict
+    expected = [hit for hit in hits if question.expects(hit)]
+    leaked = [secret for secret in case.secrets for hit in hits if contains_secret(hit["text"], secret)]
+    passed = {hit["modality"] for hit in hits} == set(MODALITIES) and bool(expected) and not leaked
+    style = "green" if passed else "red"
+    summary = f"{len(expected)} of {len(hits)} are sources that the case names for this question"
+    console.print(summary + (f"; {len(leaked)} hold personal data" if leaked else ""), style=style)
+    return passed
 
 
-def _closing(run: run_file.StackRun, case: Case, console: Console) -> None:
+def _print_summary(run: run_file.StackRun, case: Case, console: Console) -> None:
     console.rule("what the platform measured itself, by stage")
-    page = ask("GET", status_url("index"))
+    page = request("GET", status_url("index"))
     print_freshness(page["freshness"], console, measured_since=page.get("measured_since"))
     console.rule("go on")
     mm = Path(sys.executable).with_name("mmplatform")

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Final
 
 from mmplatform.client.client import GatewayClient
-from mmplatform.demo.case import Case, Line, Picture
+from mmplatform.demo.case import Case, DemoMessage, DemoScreenshot
 from mmplatform.derive.media.audio import split
 from mmplatform.events import utc_now
 from mmplatform.ingest.schemas import ChatBody
@@ -20,7 +20,7 @@ PAUSE_S: Final = 0.4
 """Between two events of the time-lapse."""
 
 
-class Stream:
+class CaseStream:
     """One telling of the case. Repeats are safe: the client retries with the same event ids."""
 
     def __init__(self, gateway: str, case: Case, speed: float, *, live: Callable[[float], None] | None = None) -> None:
@@ -34,20 +34,20 @@ class Stream:
     def run(self, show: Callable[[str], None]) -> dict[str, int]:
         """Send everything; returns how much of what was acknowledged. Raises what :class:`GatewayClient` raises."""
         with self._client:
-            self._others(show)
+            self._send_others(show)
             for event in self._case.story:
-                self._happen(event, show)
+                self._send(event, show)
                 time.sleep(PAUSE_S)
-            self._call(show)
+            self._send_call(show)
         return dict(self._sent)
 
-    def _others(self, show: Callable[[str], None]) -> None:
+    def _send_others(self, show: Callable[[str], None]) -> None:
         show(f"{len(self._case.others)} messages of other customers")
         bodies = [self._body(line) for line in self._case.others]
         self._sent["messages of other customers"] += len(self._client.chats(bodies))
 
-    def _happen(self, event: Line | Picture, show: Callable[[str], None]) -> None:
-        if isinstance(event, Line):
+    def _send(self, event: DemoMessage | DemoScreenshot, show: Callable[[str], None]) -> None:
+        if isinstance(event, DemoMessage):
             show(f"chat, {event.role}: {event.text[:60]}")
             self._client.chats([self._body(event)])
             self._sent["chat messages"] += 1
@@ -63,7 +63,7 @@ class Stream:
         )
         self._sent["screenshots"] += 1
 
-    def _call(self, show: Callable[[str], None]) -> None:
+    def _send_call(self, show: Callable[[str], None]) -> None:
         """A telephone gives a second of audio every second; at speed 4, every quarter of one."""
         call = self._case.call
         started = time.monotonic()
@@ -92,7 +92,7 @@ class Stream:
         if asking is not None:
             asking.join()
 
-    def _body(self, line: Line) -> ChatBody:
+    def _body(self, line: DemoMessage) -> ChatBody:
         return ChatBody.model_validate(
             {
                 "event_id": line.event_id,

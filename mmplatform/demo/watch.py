@@ -16,10 +16,10 @@ from mmplatform.errors import PlatformError
 from mmplatform.events import utc_now
 
 POLL_S: Final = 0.15
-MOST: Final = 100
+MAX_HITS: Final = 100
 
 
-class Watch:
+class SearchWatch:
     """Polls for one subject on a thread of its own, until it is stopped."""
 
     def __init__(self, search: Callable[[dict[str, Any]], dict[str, Any]], subject_id: str) -> None:
@@ -55,7 +55,7 @@ class Watch:
             for modality in ("chat", "call", "screenshot"):
                 try:
                     answer = self._search(
-                        {"query": "payment", "subject_id": self._subject_id, "modalities": [modality], "k": MOST}
+                        {"query": "payment", "subject_id": self._subject_id, "modalities": [modality], "k": MAX_HITS}
                     )
                 except PlatformError:
                     continue  # the stack is coming up, or restarting: the gap goes on growing, as it should

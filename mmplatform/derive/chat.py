@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import orjson
 
-from mmplatform.artifacts import ChatLocator, Message, Passage, Provenance, Stamps, artifact_id, summarise_pii
+from mmplatform.artifacts import ChatLocator, Message, Passage, Provenance, Stamps, artifact_id, count_pii_kinds
 from mmplatform.derive.memo_batch import memoised_batch
 from mmplatform.derive.passages import DerivedBatch, PassageDraft, make_passages
 from mmplatform.events import Arrival, ChatMessage, utc_now
@@ -100,7 +100,7 @@ def _message(arrival: Arrival[ChatMessage], redacted: Redacted, seconds: float) 
         ),
         role=event.role,
         text=redacted.text,
-        pii=summarise_pii(redacted.entities),
+        pii=count_pii_kinds(redacted.entities),
     )
 
 

@@ -22,7 +22,7 @@ from mmplatform.artifacts import (
     pack_vector,
 )
 from mmplatform.derive.memo_batch import memoised_batch
-from mmplatform.events import MODALITY_OF_KIND, Arrival, Event, utc_now
+from mmplatform.events import MODALITY_BY_KIND, Arrival, Event, utc_now
 from mmplatform.ports import Embedder, Memo
 
 
@@ -49,7 +49,7 @@ def quarantine(arrival: Arrival[Event], *, contract: str, reasons: Sequence[str]
     event = arrival.event
     return Quarantined(
         quarantine_id=artifact_id("quarantined", event.event_id, 0),
-        modality=MODALITY_OF_KIND[event.kind],
+        modality=MODALITY_BY_KIND[event.kind],
         event_id=event.event_id,
         conversation_id=event.conversation_id,
         subject_id=event.subject_id,

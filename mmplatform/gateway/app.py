@@ -35,7 +35,7 @@ from mmplatform.kafka.producer import LogProducer
 from mmplatform.kafka.reader import ReplayLog
 from mmplatform.kafka.topics import ensure_topics
 from mmplatform.settings import Settings
-from mmplatform.telemetry.logs import without_words
+from mmplatform.telemetry.logs import safe_error_fields
 from mmplatform.telemetry.readiness import DRAINING, Readiness
 from mmplatform.web.body_budget import BodyBudget
 from mmplatform.web.problems import install_problem_handlers
@@ -128,7 +128,7 @@ def create_app(settings: Settings, parts: GatewayParts | None = None, *, routers
         finally:
             for task in tasks:
                 task.cancel()
-            composed.readiness.rests()
+            composed.readiness.pause_heartbeat()
             await asyncio.gather(*tasks, return_exceptions=True)
             try:
                 await composed.ingest.idempotency.drain()
@@ -174,10 +174,10 @@ def _search_routers(settings: Settings) -> list[APIRouter]:
     from mmplatform.pipeline.factories import open_space_embedder, resolve_space
     from mmplatform.retrieve.endpoints import search_router
     from mmplatform.retrieve.search.search import Searcher
-    from mmplatform.retrieve.search.serving_embedder import Serving
+    from mmplatform.retrieve.search.serving_embedder import ServingEmbedder
 
     index = ChromaIndex.open(settings)
-    serving = Serving(EmbedderRegistry(index).latest, partial(open_space_embedder, settings), resolve_space(settings))
+    serving = ServingEmbedder(EmbedderRegistry(index).latest, partial(open_space_embedder, settings), resolve_space(settings))
     serving.warm_up()
     searcher = Searcher(index, serving)
 
@@ -197,7 +197,7 @@ async def _create_topics_and_watch_lag(parts: GatewayParts) -> None:
         except PlatformError as error:
             _log.warning("topics_not_ready", error=type(error).__name__, reason=str(error))
         except Exception as error:  # noqa: BLE001 - without this task the gates would stay open for ever
-            _log.error("topics_not_ready", **without_words(error))
+            _log.error("topics_not_ready", **safe_error_fields(error))
         await asyncio.sleep(_RETRY_INTERVAL_S)
     await watch_lag(parts.ingest.settings, parts.ingest.gates, parts.log_reader)
 
@@ -229,20 +229,20 @@ class ReadinessChecker:
         checks = {"broker": broker, "blobs": blobs, "lag": f"not known yet: {', '.join(unknown)}" if unknown else "ok"}
         for name, status in checks.items():
             if status == "ok":
-                self._parts.readiness.gone(name)
+                self._parts.readiness.unblock(name)
             else:
-                self._parts.readiness.stands(name, status)
+                self._parts.readiness.block(name, status)
         return checks
 
 
 async def _check_readiness_forever(checker: ReadinessChecker, readiness: Readiness) -> None:
     """Check every two seconds for the worker's own page; the heartbeat shows that the event loop runs."""
     while True:
-        readiness.beats(_LOOP_TIMEOUT_S)
+        readiness.heartbeat(_LOOP_TIMEOUT_S)
         try:
             await checker.check()
         except Exception as error:  # noqa: BLE001 - without this task the page would keep its last result for ever
-            _log.error("readiness_check_failed", **without_words(error))
+            _log.error("readiness_check_failed", **safe_error_fields(error))
         await asyncio.sleep(_READINESS_INTERVAL_S)
 
 
@@ -285,7 +285,7 @@ class _GatewayServer(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         if self.started:
-            self._readiness.gone(LISTENER)
+            self._readiness.unblock(LISTENER)
             self._on_ready()
 
     @contextmanager
@@ -296,5 +296,5 @@ class _GatewayServer(uvicorn.Server):
         yield
 
     def _stop(self, *_: Any) -> None:
-        self._readiness.stands(DRAINING, _DRAINING_REASON)
+        self._readiness.block(DRAINING, _DRAINING_REASON)
         self.should_exit = True

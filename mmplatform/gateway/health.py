@@ -8,7 +8,7 @@ from collections.abc import Callable
 import structlog
 
 from mmplatform.errors import PlatformError
-from mmplatform.telemetry.logs import without_words
+from mmplatform.telemetry.logs import safe_error_fields
 
 _log = structlog.get_logger(__name__)
 
@@ -37,5 +37,5 @@ class HealthProbe:
         if isinstance(error, PlatformError):
             _log.debug("not_ready", error=type(error).__name__, reason=str(error))
         elif isinstance(error, Exception):
-            _log.warning("not_ready", **without_words(error))
+            _log.warning("not_ready", **safe_error_fields(error))
         return type(error).__name__.lower() if error is not None else "ok"

@@ -17,7 +17,7 @@ from datetime import datetime
 
 from mmplatform.errors import Busy, Conflict, Rejected, TooLarge
 from mmplatform.events import (
-    MODALITY_OF_KIND,
+    MODALITY_BY_KIND,
     BlobRef,
     CallChunk,
     CallEnd,
@@ -127,7 +127,7 @@ class Intake:
         with reservation or nullcontext():
             event = await pending.build()
             shed = {SHED: ",".join(shed_reasons).encode()} if shed_reasons else {}
-            spec = MODALITIES[MODALITY_OF_KIND[event.kind]]
+            spec = MODALITIES[MODALITY_BY_KIND[event.kind]]
             written = await asyncio.wrap_future(
                 self._deps.log.send(
                     topic_name(self._deps.settings, spec.topic),

@@ -14,7 +14,7 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field, TypeAdapter, ValidationError
 
-from mmplatform.events import MOST_SPEAKERS, Identifier, Position, Record, SpeakerName
+from mmplatform.events import MAX_SPEAKERS, Identifier, Position, Record, SpeakerName
 from mmplatform.web.validation import invalid_request
 from quality.contracts import EARLIEST, MOST_CALL_S, VISIBLE, Limits
 
@@ -117,7 +117,7 @@ class ChunkFields(_FromSource):
     event_id: Identifier | None = None
     index: int = Field(ge=0, le=10_000_000)
     start_s: float = Field(ge=0, le=MOST_CALL_S, allow_inf_nan=False)
-    speakers: Annotated[tuple[Speaker, ...], BeforeValidator(_split_names), Field(max_length=MOST_SPEAKERS)] = ()
+    speakers: Annotated[tuple[Speaker, ...], BeforeValidator(_split_names), Field(max_length=MAX_SPEAKERS)] = ()
 
 
 class EndFields(_FromSource):

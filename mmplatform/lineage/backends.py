@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 from mmplatform.errors import Misconfigured, Rejected, Unavailable
-from mmplatform.lineage.emitter import Backend
+from mmplatform.lineage.emitter import LineageBackend
 from mmplatform.lineage.names import lineage_topic
 from mmplatform.settings import Settings
 
@@ -26,13 +26,13 @@ TIMEOUT_S: Final = 5.0
 
 _FILE: Final = "file:"
 _ENDPOINT: Final = "api/v1/lineage"
-_LATER: Final = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS})
-_HERE: Final = frozenset({"localhost", "127.0.0.1", "::1"})
+_RETRYABLE: Final = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS})
+_LOCAL_HOSTS: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 
 KafkaConfig = Callable[[Settings], dict[str, Any]]
 
 
-def open_backend(settings: Settings, kafka: KafkaConfig) -> Backend:
+def open_backend(settings: Settings, kafka: KafkaConfig) -> LineageBackend:
     """The backend that ``MMPLATFORM_OPENLINEAGE_URL`` names. Nothing is sent, and no address is asked.
 
     Args:
@@ -80,22 +80,22 @@ class HttpBackend:
     def __init__(self, address: str, token: str) -> None:
         from openlineage.client.transport.http import ApiKeyTokenProvider, HttpConfig, HttpTransport, TokenProvider
 
-        found = urlsplit(address)
+        parts = urlsplit(address)
         try:
-            port = found.port
+            port = parts.port
         except ValueError:
             port = -1
-        if not found.hostname or port == -1:
+        if not parts.hostname or port == -1:
             raise Misconfigured("MMPLATFORM_OPENLINEAGE_URL: the address has no host, or a wrong port")
-        path = found.path.strip("/")
-        self._where = f"{found.scheme}://{found.netloc.rpartition('@')[2]}"
+        path = parts.path.strip("/")
+        self._origin = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
         self._transport = HttpTransport(
             HttpConfig(
-                url=f"{found.scheme}://{found.netloc}",
-                endpoint=(path or _ENDPOINT) + (f"?{found.query}" if found.query else ""),
+                url=f"{parts.scheme}://{parts.netloc}",
+                endpoint=(path or _ENDPOINT) + (f"?{parts.query}" if parts.query else ""),
                 timeout=TIMEOUT_S,
                 auth=ApiKeyTokenProvider({"apiKey": token}) if token else TokenProvider({}),
-                session=_session(found.hostname, token),
+                session=_session(parts.hostname, token),
                 retry={"total": 0, "status_forcelist": []},
             )
         )
@@ -108,16 +108,16 @@ class HttpBackend:
             self._transport.emit(event)
         except requests.HTTPError as error:
             status = error.response.status_code if error.response is not None else HTTPStatus.BAD_GATEWAY
-            told = f"{self._where} answers {status}"
-            if HTTPStatus.BAD_REQUEST <= status < HTTPStatus.INTERNAL_SERVER_ERROR and status not in _LATER:
-                raise Rejected(f"{told}: {_mend(status)}") from None
-            raise Unavailable(told) from None
+            problem = f"{self._origin} answers {status}"
+            if HTTPStatus.BAD_REQUEST <= status < HTTPStatus.INTERNAL_SERVER_ERROR and status not in _RETRYABLE:
+                raise Rejected(f"{problem}: {_remedy(status)}") from None
+            raise Unavailable(problem) from None
         except requests.TooManyRedirects:
             raise Rejected(
-                f"{self._where} answers with another address: set MMPLATFORM_OPENLINEAGE_URL to that"
+                f"{self._origin} answers with another address: set MMPLATFORM_OPENLINEAGE_URL to that"
             ) from None
         except requests.RequestException as error:
-            raise Unavailable(f"{self._where} does not answer ({type(error).__name__})") from None
+            raise Unavailable(f"{self._origin} does not answer ({type(error).__name__})") from None
 
     def close(self) -> None:
         """Close the connection."""
@@ -130,14 +130,14 @@ def _session(host: str, token: str) -> Session:
     session = requests.Session()
     # A redirected POST becomes a GET, whose answer says nothing of the event.
     session.max_redirects = 0
-    if host in _HERE:
+    if host in _LOCAL_HOSTS:
         session.trust_env = False  # a proxy of the environment does not reach our own machine
     if token:
         session.auth = lambda request: request  # or an entry in .netrc would take the token's place
     return session
 
 
-def _mend(status: int) -> str:
+def _remedy(status: int) -> str:
     if status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
         return "mend MMPLATFORM_OPENLINEAGE_TOKEN"
     if status in {HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED}:
@@ -188,16 +188,16 @@ def _transport(topic: str, config: dict[str, Any]) -> KafkaTransport:
     class Transport(kafka.KafkaTransport):
         def emit(self, event: Any) -> None:
             producer: Any = self.producer
-            verdict: Any = KafkaError(KafkaError._TIMED_OUT)  # noqa: SLF001 - a client-side code
+            outcome: Any = KafkaError(KafkaError._TIMED_OUT)  # noqa: SLF001 - a client-side code
 
             def on_delivery(error: Any, _: Any) -> None:
-                nonlocal verdict
-                verdict = error
+                nonlocal outcome
+                outcome = error
 
             key, value = self._get_message_key(event), Serde.to_json(event).encode()
             producer.produce(self.topic, key=key, value=value, on_delivery=on_delivery)
             producer.flush(TIMEOUT_S * 2)
-            if verdict is not None:
-                raise KafkaException(verdict)
+            if outcome is not None:
+                raise KafkaException(outcome)
 
     return Transport(kafka.KafkaConfig(config=config, topic=topic))

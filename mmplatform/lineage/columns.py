@@ -13,96 +13,96 @@ from typing import Final, Literal
 
 from mmplatform.modalities import CALL, CHAT, MODALITIES, PASSAGES_TABLE, QUARANTINE_TABLE, SCREENSHOT
 
-How = Literal["IDENTITY", "TRANSFORMATION", "AGGREGATION"]
+TransformationType = Literal["IDENTITY", "TRANSFORMATION", "AGGREGATION"]
 """OpenLineage's words for a direct influence: the same value, one made of it, or one made of it in several rows."""
 
 
 @dataclass(frozen=True, slots=True)
-class From:
+class SourceColumn:
     """A column that another one comes from; ``masked``: personal data was taken out on the way."""
 
     column: str
-    how: How = "IDENTITY"
+    transformation: TransformationType = "IDENTITY"
     masked: bool = False
 
 
-Columns = Mapping[str, tuple[From, ...]]
+ColumnSources = Mapping[str, tuple[SourceColumn, ...]]
 
 
-def _same(*columns: str) -> Columns:
-    return {column: (From(column),) for column in columns}
+def _identity(*columns: str) -> ColumnSources:
+    return {column: (SourceColumn(column),) for column in columns}
 
 
-def _made(*columns: str) -> tuple[From, ...]:
-    return tuple(From(column, "TRANSFORMATION") for column in columns)
+def _transformed(*columns: str) -> tuple[SourceColumn, ...]:
+    return tuple(SourceColumn(column, "TRANSFORMATION") for column in columns)
 
 
-def _masked(*columns: str) -> tuple[From, ...]:
-    return tuple(From(column, "TRANSFORMATION", masked=True) for column in columns)
+def _masked(*columns: str) -> tuple[SourceColumn, ...]:
+    return tuple(SourceColumn(column, "TRANSFORMATION", masked=True) for column in columns)
 
 
-def _gathered(column: str) -> tuple[From, ...]:
-    return (From(column, "AGGREGATION"),)
+def _aggregated(column: str) -> tuple[SourceColumn, ...]:
+    return (SourceColumn(column, "AGGREGATION"),)
 
 
-_MESSAGES: Final[Columns] = {
-    **_same("conversation_id", "subject_id", "event_time", "ingested_at", "role"),
-    "artifact_id": _made("event_id"),
-    "modality": _made("kind"),
-    "event_ids": _gathered("event_id"),
+_MESSAGES: Final[ColumnSources] = {
+    **_identity("conversation_id", "subject_id", "event_time", "ingested_at", "role"),
+    "artifact_id": _transformed("event_id"),
+    "modality": _transformed("kind"),
+    "event_ids": _aggregated("event_id"),
     "text": _masked("text"),
     "record": _masked("record"),
 }
-_TRANSCRIPTS: Final[Columns] = {
-    **_same("conversation_id", "subject_id"),
-    "call_id": (From("conversation_id"),),
-    "artifact_id": _made("conversation_id", "channels", "start_s"),
-    "modality": _made("kind"),
-    "event_ids": _gathered("event_id"),
-    "event_time": _made("event_time", "start_s", "duration_s"),
-    "ingested_at": _gathered("ingested_at"),
-    "channel": _made("channels"),
-    "speaker": _made("record"),  # who speaks on which channel stands nowhere else
-    "start_s": _made("start_s", "blob_sha256"),
-    "end_s": _made("start_s", "duration_s", "blob_sha256"),
+_TRANSCRIPTS: Final[ColumnSources] = {
+    **_identity("conversation_id", "subject_id"),
+    "call_id": (SourceColumn("conversation_id"),),
+    "artifact_id": _transformed("conversation_id", "channels", "start_s"),
+    "modality": _transformed("kind"),
+    "event_ids": _aggregated("event_id"),
+    "event_time": _transformed("event_time", "start_s", "duration_s"),
+    "ingested_at": _aggregated("ingested_at"),
+    "channel": _transformed("channels"),
+    "speaker": _transformed("record"),  # who speaks on which channel stands nowhere else
+    "start_s": _transformed("start_s", "blob_sha256"),
+    "end_s": _transformed("start_s", "duration_s", "blob_sha256"),
     "text": _masked("blob_sha256"),
-    "language": _made("blob_sha256"),
-    "confidence": _made("blob_sha256"),
-    "no_speech": _made("blob_sha256"),
-    "status": _made("chunk_index"),  # a chunk that never came leaves a mark
+    "language": _transformed("blob_sha256"),
+    "confidence": _transformed("blob_sha256"),
+    "no_speech": _transformed("blob_sha256"),
+    "status": _transformed("chunk_index"),  # a chunk that never came leaves a mark
     "record": _masked("record", "blob_sha256"),
 }
-_CAPTIONS: Final[Columns] = {
-    **_same("conversation_id", "subject_id", "event_time", "ingested_at"),
-    "image_sha256": (From("blob_sha256"),),
-    "artifact_id": _made("event_id"),
-    "modality": _made("kind"),
-    "event_ids": _gathered("event_id"),
+_CAPTIONS: Final[ColumnSources] = {
+    **_identity("conversation_id", "subject_id", "event_time", "ingested_at"),
+    "image_sha256": (SourceColumn("blob_sha256"),),
+    "artifact_id": _transformed("event_id"),
+    "modality": _transformed("kind"),
+    "event_ids": _aggregated("event_id"),
     "text": _masked("blob_sha256"),
-    "width": _made("blob_sha256"),
-    "height": _made("blob_sha256"),
-    "duplicate_of": _made("blob_sha256", "event_id"),
+    "width": _transformed("blob_sha256"),
+    "height": _transformed("blob_sha256"),
+    "duplicate_of": _transformed("blob_sha256", "event_id"),
     "record": _masked("record", "blob_sha256"),
 }
-_PASSAGES: Final[Columns] = {
-    **_same("conversation_id", "subject_id", "event_time", "ingested_at", "modality", "event_ids"),
-    **_same("deriver", "deriver_version"),
-    "source_artifact_id": (From("artifact_id"),),
-    "artifact_id": _made("artifact_id"),
-    "ordinal": _made("text"),
-    "text": _made("text"),
-    "vector": _made("text"),
-    "record": _made("record", "text"),
+_PASSAGES: Final[ColumnSources] = {
+    **_identity("conversation_id", "subject_id", "event_time", "ingested_at", "modality", "event_ids"),
+    **_identity("deriver", "deriver_version"),
+    "source_artifact_id": (SourceColumn("artifact_id"),),
+    "artifact_id": _transformed("artifact_id"),
+    "ordinal": _transformed("text"),
+    "text": _transformed("text"),
+    "vector": _transformed("text"),
+    "record": _transformed("record", "text"),
 }
-_QUARANTINE: Final[Columns] = {
-    **_same("event_id", "conversation_id", "subject_id", "event_time"),
-    "quarantine_id": _made("event_id"),
-    "modality": _made("kind"),
-    "reasons": _made("record"),  # any field may have broken the contract
+_QUARANTINE: Final[ColumnSources] = {
+    **_identity("event_id", "conversation_id", "subject_id", "event_time"),
+    "quarantine_id": _transformed("event_id"),
+    "modality": _transformed("kind"),
+    "reasons": _transformed("record"),  # any field may have broken the contract
     "record": _masked("record"),
 }
 
-COMES_FROM: Final[Mapping[str, Mapping[str, Columns]]] = {
+COLUMN_SOURCES: Final[Mapping[str, Mapping[str, ColumnSources]]] = {
     CHAT.derived_table: {CHAT.raw_table: _MESSAGES},
     CALL.derived_table: {CALL.raw_table: _TRANSCRIPTS},
     SCREENSHOT.derived_table: {SCREENSHOT.raw_table: _CAPTIONS},
@@ -111,15 +111,15 @@ COMES_FROM: Final[Mapping[str, Mapping[str, Columns]]] = {
 }
 """Table → table that it comes from → column → columns of that table."""
 
-_PLACE: Final = frozenset({"topic", "topic_partition", "log_offset", "schema_version"})
+_LOG_POSITION: Final = frozenset({"topic", "topic_partition", "log_offset", "schema_version"})
 _COST: Final = frozenset({"taken_at", "derived_at", "model", "model_version", "seconds", "memo_hit"})
-_MAKER: Final = frozenset({"deriver", "deriver_version"})
+_DERIVER: Final = frozenset({"deriver", "deriver_version"})
 
-OWN: Final[Mapping[str, frozenset[str]]] = {
-    CHAT.derived_table: _PLACE | _COST | _MAKER,
-    CALL.derived_table: _PLACE | _COST | _MAKER,
-    SCREENSHOT.derived_table: _PLACE | _COST | _MAKER | {"captioner"},
-    PASSAGES_TABLE: _PLACE | _COST | {"embedder", "source_kind"},
-    QUARANTINE_TABLE: _PLACE | {"quarantined_at", "contract"},
+COLUMNS_WITHOUT_SOURCE: Final[Mapping[str, frozenset[str]]] = {
+    CHAT.derived_table: _LOG_POSITION | _COST | _DERIVER,
+    CALL.derived_table: _LOG_POSITION | _COST | _DERIVER,
+    SCREENSHOT.derived_table: _LOG_POSITION | _COST | _DERIVER | {"captioner"},
+    PASSAGES_TABLE: _LOG_POSITION | _COST | {"embedder", "source_kind"},
+    QUARANTINE_TABLE: _LOG_POSITION | {"quarantined_at", "contract"},
 }
 """Columns that come from no column: who made the row, when, at what cost, and where it lay on the log."""

@@ -23,14 +23,14 @@ from openlineage.client.facet_v2 import (
 )
 
 from mmplatform.lineage import names
-from mmplatform.lineage.columns import COMES_FROM
+from mmplatform.lineage.columns import COLUMN_SOURCES
 from mmplatform.lineage.facets import PRODUCER
-from mmplatform.lineage.offsets import FACET, Span, log_offsets
+from mmplatform.lineage.offsets import FACET, OffsetSpan, log_offsets
 from mmplatform.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)
-class Written:
+class WriteStatistics:
     """What was written to a dataset; ``None`` and empty: not known. ``version`` is Iceberg's snapshot."""
 
     rows: int | None = None
@@ -41,11 +41,11 @@ class Written:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class Assertion:
     """Whether a rule holds of a dataset, or of a column of it."""
 
     rule: str
-    holds: bool
+    passed: bool
     column: str | None = None
     severity: str | None = None
     name: str | None = None
@@ -60,16 +60,20 @@ class Datasets:
         self._settings = settings
         self._columns = columns
 
-    def read(self, key: str, verdicts: Sequence[Verdict] = ()) -> InputDataset:
+    def input_dataset(self, key: str, assertions: Sequence[Assertion] = ()) -> InputDataset:
         """A table or an asset that a run reads, with what is known of its quality."""
         name = names.asset(self._settings, key)
-        facets: dict[str, InputDatasetFacet] = {"dataQualityAssertions": _quality(verdicts)} if verdicts else {}
-        return InputDataset(name.namespace, name.name, inputFacets=facets, facets=self._told(key, ""))
+        facets: dict[str, InputDatasetFacet] = (
+            {"dataQualityAssertions": _assertions_facet(assertions)} if assertions else {}
+        )
+        return InputDataset(name.namespace, name.name, inputFacets=facets, facets=self._table_facets(key, ""))
 
-    def written(self, key: str, sources: Collection[str], written: Written | None = None) -> OutputDataset:
+    def output_dataset(
+        self, key: str, sources: Collection[str], written: WriteStatistics | None = None
+    ) -> OutputDataset:
         """A table or an asset that a run writes; ``sources`` are the tables that it comes from this time."""
         name = names.asset(self._settings, key)
-        facets = self._told(key, written.location if written else "") | self._column_lineage(key, sources)
+        facets = self._table_facets(key, written.location if written else "") | self._column_lineage(key, sources)
         if written is None:
             return OutputDataset(name.namespace, name.name, facets=facets)
         if written.version:
@@ -83,7 +87,7 @@ class Datasets:
         }
         return OutputDataset(name.namespace, name.name, outputFacets=statistics, facets=facets)
 
-    def topic(self, topic: str, spans: Mapping[int, Span]) -> InputDataset:
+    def topic_dataset(self, topic: str, spans: Mapping[int, OffsetSpan]) -> InputDataset:
         """A topic, and which stretch of it is read, by topic partition."""
         name = names.topic(self._settings, topic)
         facets: dict[str, Any] = {
@@ -92,28 +96,30 @@ class Datasets:
             ),
             FACET: log_offsets(spans, PRODUCER),
         }
-        return InputDataset(name.namespace, name.name, inputFacets=facets, facets=_type("TOPIC"))
+        return InputDataset(name.namespace, name.name, inputFacets=facets, facets=_type_facet("TOPIC"))
 
-    def _told(self, key: str, location: str) -> dict[str, DatasetFacet]:
+    def _table_facets(self, key: str, location: str) -> dict[str, DatasetFacet]:
         """What holds of a table whatever is done with it; nothing of what only Dagster knows."""
         if key not in self._columns:
             return {}
-        known = names.catalog(self._settings)
+        catalog = names.catalog(self._settings)
         return {
-            **_type("TABLE"),
+            **_type_facet("TABLE"),
             "schema": schema_dataset.SchemaDatasetFacet(
                 fields=[
-                    schema_dataset.SchemaDatasetFacetFields(name=name, type=kind, ordinal_position=place, fields=None)
-                    for place, (name, kind) in enumerate(self._columns[key], start=1)
+                    schema_dataset.SchemaDatasetFacetFields(
+                        name=name, type=kind, ordinal_position=position, fields=None
+                    )
+                    for position, (name, kind) in enumerate(self._columns[key], start=1)
                 ],
                 producer=PRODUCER,
             ),
             "catalog": catalog_dataset.CatalogDatasetFacet(
                 framework="iceberg",
-                type=known.kind,
+                type=catalog.kind,
                 name="mmplatform",
-                metadataUri=known.uri or None,
-                warehouseUri=known.warehouse or None,
+                metadataUri=catalog.uri or None,
+                warehouseUri=catalog.warehouse or None,
                 catalogProperties=None,
                 producer=PRODUCER,
             ),
@@ -121,17 +127,17 @@ class Datasets:
         }
 
     def _symlinks(self, key: str, location: str) -> DatasetFacet:
-        found = [("TABLE", names.table_in_catalog(self._settings, key))]
+        symlinks = [("TABLE", names.table_in_catalog(self._settings, key))]
         if location:
-            found.append(("LOCATION", names.stored_at(location)))
+            symlinks.append(("LOCATION", names.file_location(location)))
         return symlinks_dataset.SymlinksDatasetFacet(
-            identifiers=[symlinks_dataset.Identifier(name.namespace, name.name, kind) for kind, name in found],
+            identifiers=[symlinks_dataset.Identifier(name.namespace, name.name, kind) for kind, name in symlinks],
             producer=PRODUCER,
         )
 
     def _column_lineage(self, key: str, sources: Collection[str]) -> dict[str, DatasetFacet]:
         fields: dict[str, list[column_lineage_dataset.InputField]] = {}
-        for source, columns in COMES_FROM.get(key, {}).items():
+        for source, columns in COLUMN_SOURCES.get(key, {}).items():
             if source not in sources:
                 continue
             name = names.table(self._settings, source)
@@ -142,7 +148,9 @@ class Datasets:
                         name=name.name,
                         field=origin.column,
                         transformations=[
-                            column_lineage_dataset.Transformation("DIRECT", origin.how, masking=origin.masked)
+                            column_lineage_dataset.Transformation(
+                                "DIRECT", origin.transformation, masking=origin.masked
+                            )
                         ],
                     )
                     for origin in origins
@@ -157,24 +165,24 @@ class Datasets:
         return {"columnLineage": facet}
 
 
-def _quality(verdicts: Sequence[Verdict]) -> InputDatasetFacet:
+def _assertions_facet(assertions: Sequence[Assertion]) -> InputDatasetFacet:
     return data_quality_assertions_dataset.DataQualityAssertionsDatasetFacet(
         assertions=[
             data_quality_assertions_dataset.Assertion(
-                assertion=each.rule,
-                success=each.holds,
-                column=each.column,
-                severity=each.severity,
-                name=each.name,
-                expected=each.expected,
-                actual=each.actual,
+                assertion=assertion.rule,
+                success=assertion.passed,
+                column=assertion.column,
+                severity=assertion.severity,
+                name=assertion.name,
+                expected=assertion.expected,
+                actual=assertion.actual,
                 params=None,
             )
-            for each in verdicts
+            for assertion in assertions
         ],
         producer=PRODUCER,
     )
 
 
-def _type(kind: str) -> dict[str, DatasetFacet]:
+def _type_facet(kind: str) -> dict[str, DatasetFacet]:
     return {"datasetType": dataset_type_dataset.DatasetTypeDatasetFacet(datasetType=kind, producer=PRODUCER)}

@@ -21,19 +21,19 @@ if TYPE_CHECKING:
     from openlineage.client.event_v2 import RunEvent
 
 _log = structlog.get_logger(__name__)
-WAITING: Final = 1_000
+MAX_QUEUED_EVENTS: Final = 1_000
 """Events: a minute's worth takes 60 (two for each of 8 tables, four commits), so that a quarter of an hour fits."""
 
 RETRY_S: Final = 1.0
-LONGEST_RETRY_S: Final = 30.0
+MAX_RETRY_S: Final = 30.0
 
-Outcome = Literal["sent", "refused", "dropped", "failed"]
+SendOutcome = Literal["sent", "refused", "dropped", "failed"]
 """Refused by the backend, dropped for want of room or time, or never made because making it raised."""
 
-OUTCOMES: Final[tuple[Outcome, ...]] = ("sent", "refused", "dropped", "failed")
+SEND_OUTCOMES: Final[tuple[SendOutcome, ...]] = ("sent", "refused", "dropped", "failed")
 
 
-class Backend(Protocol):
+class LineageBackend(Protocol):
     """Where events go."""
 
     def send(self, event: RunEvent) -> None:
@@ -43,41 +43,43 @@ class Backend(Protocol):
         """Let go of connections."""
 
 
-class Emitter:
+class LineageEmitter:
     """A queue and the thread that empties it. Safe to call from several threads."""
 
-    def __init__(self, backend: Backend, *, waiting: int = WAITING, retry_s: float = RETRY_S) -> None:
+    def __init__(
+        self, backend: LineageBackend, *, max_queued: int = MAX_QUEUED_EVENTS, retry_s: float = RETRY_S
+    ) -> None:
         self._backend = backend
-        self._most = waiting
+        self._max_queued = max_queued
         self._retry_s = retry_s
         self._queue: deque[Callable[[], RunEvent]] = deque()
-        self._counts: Counter[Outcome] = Counter()
+        self._counts: Counter[SendOutcome] = Counter()
         self._changed = threading.Condition()
         self._closing = False
-        self._trouble = ""
+        self._problem = ""
         self._thread = threading.Thread(target=self._run, name="lineage", daemon=True)
         self._thread.start()
 
-    def emit(self, make: Callable[[], RunEvent]) -> None:
+    def emit(self, build: Callable[[], RunEvent]) -> None:
         """Queue an event; ``make`` runs on the emitter's thread: neither its time nor its error is the caller's."""
         with self._changed:
-            if self._closing or len(self._queue) >= self._most:
+            if self._closing or len(self._queue) >= self._max_queued:
                 self._counts["dropped"] += 1
                 return
-            self._queue.append(make)
+            self._queue.append(build)
             self._changed.notify()
 
     def counts(self) -> Mapping[str, int]:
         """How many events had which outcome, and how many are ``queued``."""
         with self._changed:
-            return {outcome: self._counts[outcome] for outcome in OUTCOMES} | {"queued": len(self._queue)}
+            return {outcome: self._counts[outcome] for outcome in SEND_OUTCOMES} | {"queued": len(self._queue)}
 
-    def close(self, within_s: float) -> None:
+    def close(self, timeout_s: float) -> None:
         """Send what waits, for so long at most; what is left is dropped. A backend that is away is asked once more."""
         with self._changed:
             self._closing = True
             self._changed.notify()
-        self._thread.join(within_s)
+        self._thread.join(timeout_s)
         with self._changed:
             left = len(self._queue)
             self._counts["dropped"] += left
@@ -88,62 +90,62 @@ class Emitter:
             self._backend.close()
 
     def _run(self) -> None:
-        while (make := self._due()) is not None:
-            outcome = self._deliver(make)
+        while (build := self._next_event()) is not None:
+            outcome = self._deliver(build)
             if outcome is None:
                 return
             with self._changed:
-                if self._queue and self._queue[0] is make:  # not when close() gave up while we were at it
+                if self._queue and self._queue[0] is build:  # not when close() gave up while we were at it
                     self._queue.popleft()
                     self._counts[outcome] += 1
 
-    def _due(self) -> Callable[[], RunEvent] | None:
+    def _next_event(self) -> Callable[[], RunEvent] | None:
         """The oldest event; it stays in the queue until it is done with. ``None`` at the end."""
         with self._changed:
             self._changed.wait_for(lambda: self._queue or self._closing)
             return self._queue[0] if self._queue else None
 
-    def _deliver(self, make: Callable[[], RunEvent]) -> Outcome | None:
+    def _deliver(self, build: Callable[[], RunEvent]) -> SendOutcome | None:
         """Until it has an outcome; ``None`` when there is no time left to find one."""
         wait_s = self._retry_s
         try:
-            event = make()
+            event = build()
         except Exception as error:  # noqa: BLE001 - a mistake of ours must not end lineage, let alone the stream
-            self._tell("an event cannot be made", error)
+            self._log_change("an event cannot be made", error)
             return "failed"
         while True:
             try:
                 self._backend.send(event)
             except Rejected as error:
-                self._tell("the backend refuses an event", error)
+                self._log_change("the backend refuses an event", error)
                 return "refused"
             except Unavailable as error:
-                self._tell("the backend does not answer; what does not fit the queue is dropped", error)
+                self._log_change("the backend does not answer; what does not fit the queue is dropped", error)
             except Exception as error:  # noqa: BLE001 - tried again, an unknown error would hold up all that waits
-                self._tell("an event cannot be sent", error)
+                self._log_change("an event cannot be sent", error)
                 return "failed"
             else:
-                self._tell("")
+                self._log_change("")
                 return "sent"
-            if self._slept_through(wait_s):
-                wait_s = min(wait_s * 2, LONGEST_RETRY_S)
+            if self._sleep(wait_s):
+                wait_s = min(wait_s * 2, MAX_RETRY_S)
             else:
                 return None
 
-    def _slept_through(self, seconds: float) -> bool:
+    def _sleep(self, seconds: float) -> bool:
         """Wait; false when we are to end instead."""
         until = time.monotonic() + seconds
         with self._changed:
             self._changed.wait_for(lambda: self._closing, timeout=max(until - time.monotonic(), 0.0))
             return not self._closing
 
-    def _tell(self, trouble: str, error: Exception | None = None) -> None:
+    def _log_change(self, problem: str, error: Exception | None = None) -> None:
         """Say once what is wrong, and once that it is over: a dead backend must not fill the log either."""
-        if trouble == self._trouble:
+        if problem == self._problem:
             return
-        self._trouble = trouble
+        self._problem = problem
         if error is None:
             _log.info("lineage events are taken again")
             return
         reason = str(error) if isinstance(error, Rejected | Unavailable) else type(error).__name__
-        _log.warning("lineage: " + trouble, reason=reason)
+        _log.warning("lineage: " + problem, reason=reason)

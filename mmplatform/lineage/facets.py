@@ -20,30 +20,43 @@ from openlineage.client.facet_v2 import (
 
 import mmplatform
 from mmplatform.errors import PlatformError
-from mmplatform.lineage.code_version import Source, source_of
-from mmplatform.lineage.names import Name
+from mmplatform.lineage.code_version import CodeVersion, find_code_version
+from mmplatform.lineage.names import LineageName
 
 PRODUCER: Final = f"pkg:generic/mmplatform@{mmplatform.__version__}"
 """Who says all this: a package URL, for the code's own address is not known everywhere."""
 
-Processing = Literal["BATCH", "STREAMING"]
+ProcessingType = Literal["BATCH", "STREAMING"]
 
 
-def own_source() -> Source | None:
+def own_code_version() -> CodeVersion | None:
     """Where this installation's code comes from; reads a few small files."""
-    return source_of("mmplatform", Path(mmplatform.__file__).parents[1])
+    return find_code_version("mmplatform", Path(mmplatform.__file__).parents[1])
 
 
-def job(name: Name, *, kind: str, processing: Processing, integration: str, source: Source | None, path: str) -> Job:
+def job(
+    name: LineageName,
+    *,
+    kind: str,
+    processing: ProcessingType,
+    integration: str,
+    code_version: CodeVersion | None,
+    path: str,
+) -> Job:
     """A job; ``path`` is the file in the repository that it is made of."""
     facets: dict[str, JobFacet] = {
         "jobType": job_type_job.JobTypeJobFacet(
             processingType=processing, integration=integration, jobType=kind, producer=PRODUCER
         )
     }
-    if source is not None:
+    if code_version is not None:
         facets["sourceCodeLocation"] = source_code_location_job.SourceCodeLocationJobFacet(
-            type="git", url=source.url, repoUrl=source.url, path=path, version=source.version, producer=PRODUCER
+            type="git",
+            url=code_version.url,
+            repoUrl=code_version.url,
+            path=path,
+            version=code_version.version,
+            producer=PRODUCER,
         )
     return Job(namespace=name.namespace, name=name.name, facets=facets)
 
@@ -56,7 +69,7 @@ def engine(name: str, version: str) -> dict[str, RunFacet]:
     return {"processing_engine": facet}
 
 
-def parent(run_id: str, name: Name) -> dict[str, RunFacet]:
+def parent(run_id: str, name: LineageName) -> dict[str, RunFacet]:
     """The run that this one is a part of; ours are never nested deeper, so that it is the root too."""
     facet = parent_run.ParentRunFacet(
         run=parent_run.Run(run_id, facets=None),
@@ -78,7 +91,7 @@ def error(message: str) -> dict[str, RunFacet]:
     return {"errorMessage": facet}
 
 
-def nominal(start: datetime, end: datetime) -> dict[str, RunFacet]:
+def nominal_time(start: datetime, end: datetime) -> dict[str, RunFacet]:
     """The time that a run is about, not the one at which it ran."""
     facet = nominal_time_run.NominalTimeRunFacet(
         nominalStartTime=start.isoformat(), nominalEndTime=end.isoformat(), producer=PRODUCER
@@ -86,15 +99,15 @@ def nominal(start: datetime, end: datetime) -> dict[str, RunFacet]:
     return {"nominalTime": facet}
 
 
-def told(raised: BaseException) -> str:
+def safe_error_message(raised: BaseException) -> str:
     """An error without what it may quote: only our own say nothing of a payload."""
     kind = type(raised).__name__
     return f"{kind}: {raised}" if isinstance(raised, PlatformError) else kind
 
 
-def event(
+def run_event(
     state: RunState,
-    at: datetime,
+    event_time: datetime,
     run_id: str,
     what: Job,
     facets: dict[str, RunFacet],
@@ -104,7 +117,7 @@ def event(
     """A run event; ``at`` is aware of UTC."""
     return RunEvent(
         eventType=state,
-        eventTime=at.isoformat(),
+        eventTime=event_time.isoformat(),
         run=Run(runId=run_id, facets=facets),
         job=what,
         inputs=inputs or [],

@@ -25,7 +25,7 @@ _SIGNED: Final = "sigv4+"
 
 
 @dataclass(frozen=True, slots=True)
-class Name:
+class LineageName:
     """A dataset's or a job's; both parts together are unique."""
 
     namespace: str
@@ -33,7 +33,7 @@ class Name:
 
 
 @dataclass(frozen=True, slots=True)
-class Catalog:
+class CatalogAddress:
     """The Iceberg catalog without its secrets: ``kind`` is ``sql``, ``rest`` or ``glue``."""
 
     kind: str
@@ -41,27 +41,27 @@ class Catalog:
     warehouse: str
 
 
-def table(settings: Settings, name: str) -> Name:
+def table(settings: Settings, name: str) -> LineageName:
     """An Iceberg table."""
-    return Name(f"{_store(settings)}/{settings.iceberg_namespace}", name)
+    return LineageName(f"{_store_uri(settings)}/{settings.iceberg_namespace}", name)
 
 
-def table_in_catalog(settings: Settings, name: str) -> Name:
+def table_in_catalog(settings: Settings, name: str) -> LineageName:
     """The same table as engines name it that know a catalog and its namespaces: ``namespace.table``."""
-    return Name(_store(settings), f"{settings.iceberg_namespace}.{name}")
+    return LineageName(_store_uri(settings), f"{settings.iceberg_namespace}.{name}")
 
 
-def stored_at(location: str) -> Name:
+def file_location(location: str) -> LineageName:
     """The folder of a table's files: a bucket and a key, or ``file`` and a path."""
-    found = urlsplit(location)
-    if found.scheme in {"", "file"}:
-        return Name("file", unquote(found.path))
-    return Name(f"{found.scheme}://{found.netloc}", found.path.strip("/"))
+    parts = urlsplit(location)
+    if parts.scheme in {"", "file"}:
+        return LineageName("file", unquote(parts.path))
+    return LineageName(f"{parts.scheme}://{parts.netloc}", parts.path.strip("/"))
 
 
-def topic(settings: Settings, name: str) -> Name:
+def topic(settings: Settings, name: str) -> LineageName:
     """A topic, by its name on the broker."""
-    return Name(f"kafka://{settings.kafka_bootstrap_servers.split(',')[0].strip()}", f"{settings.topic_prefix}{name}")
+    return LineageName(f"kafka://{settings.kafka_bootstrap_servers.split(',')[0].strip()}", f"{settings.topic_prefix}{name}")
 
 
 def lineage_topic(settings: Settings) -> str:
@@ -70,29 +70,29 @@ def lineage_topic(settings: Settings) -> str:
     return f"{settings.topic_prefix}{topic or LINEAGE_TOPIC}" if kind == _KAFKA else ""
 
 
-def asset(settings: Settings, key: str) -> Name:
+def asset(settings: Settings, key: str) -> LineageName:
     """A Dagster asset: a table, the index, or something that only Dagster knows."""
     if key in TABLES:
         return table(settings, key)
     if key == INDEX:
-        return Name(f"chroma://{urlsplit(settings.chroma_url).netloc or 'localhost'}", key)
-    return Name(settings.openlineage_namespace, key)
+        return LineageName(f"chroma://{urlsplit(settings.chroma_url).netloc or 'localhost'}", key)
+    return LineageName(settings.openlineage_namespace, key)
 
 
-def job(settings: Settings, *parts: str) -> Name:
+def job(settings: Settings, *parts: str) -> LineageName:
     """A job; ``parts`` go from the whole to the part: a process, then what it does."""
-    return Name(settings.openlineage_namespace, ".".join(parts))
+    return LineageName(settings.openlineage_namespace, ".".join(parts))
 
 
-def catalog(settings: Settings) -> Catalog:
+def catalog(settings: Settings) -> CatalogAddress:
     """Which catalog knows the tables."""
     if settings.iceberg_catalog.startswith(_REST):
-        return Catalog("rest", _rest_uri(settings), settings.iceberg_warehouse)
+        return CatalogAddress("rest", _rest_uri(settings), settings.iceberg_warehouse)
     kind = "glue" if settings.iceberg_catalog.startswith("glue:") else "sql"
-    return Catalog(kind, _open(settings.iceberg_catalog), _uri(settings.warehouse_location))
+    return CatalogAddress(kind, _without_credentials(settings.iceberg_catalog), _uri(settings.warehouse_location))
 
 
-def _store(settings: Settings) -> str:
+def _store_uri(settings: Settings) -> str:
     if not settings.iceberg_catalog.startswith(_REST):
         return _uri(settings.warehouse_location).rstrip("/")
     named = settings.iceberg_warehouse if "://" not in settings.iceberg_warehouse else ""
@@ -100,13 +100,13 @@ def _store(settings: Settings) -> str:
 
 
 def _rest_uri(settings: Settings) -> str:
-    return _open(settings.iceberg_catalog.removeprefix(_REST).removeprefix(_SIGNED))
+    return _without_credentials(settings.iceberg_catalog.removeprefix(_REST).removeprefix(_SIGNED))
 
 
-def _open(address: str) -> str:
+def _without_credentials(address: str) -> str:
     """An address without the user, the password and the options in it."""
-    found = urlsplit(address)
-    return found._replace(netloc=found.netloc.rpartition("@")[2], query="", fragment="").geturl()
+    parts = urlsplit(address)
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="").geturl()
 
 
 def _uri(location: str) -> str:

@@ -11,23 +11,23 @@ from typing import Any, Final
 
 from pydantic import ConfigDict, Field
 
-from mmplatform.events import Record, Whole
+from mmplatform.events import NonNegativeInt64, Record
 
 FACET: Final = "mmplatform_logOffsets"
 SCHEMA_ID: Final = "urn:mmplatform:lineage:log-offsets:1"
 
 
 @dataclass(frozen=True, slots=True)
-class Span:
+class OffsetSpan:
     """Offsets of the first and the last row that came from a topic partition, and how many rows these are."""
 
     first: int
     last: int
     rows: int = 1
 
-    def wider(self, offset: int) -> Span:
+    def including(self, offset: int) -> OffsetSpan:
         """With one row more in it."""
-        return Span(min(self.first, offset), max(self.last, offset), self.rows + 1)
+        return OffsetSpan(min(self.first, offset), max(self.last, offset), self.rows + 1)
 
 
 class TopicPartitionOffsets(Record):
@@ -35,10 +35,10 @@ class TopicPartitionOffsets(Record):
 
     model_config = ConfigDict(populate_by_name=True)
 
-    topic_partition: Whole = Field(alias="topicPartition")
-    first: Whole = Field(description="offset of the first row")
-    last: Whole = Field(description="offset of the last row; not every offset between them need be a row")
-    rows: Whole = Field(description="how many rows came from here, those that had landed before included")
+    topic_partition: NonNegativeInt64 = Field(alias="topicPartition")
+    first: NonNegativeInt64 = Field(description="offset of the first row")
+    last: NonNegativeInt64 = Field(description="offset of the last row; not every offset between them need be a row")
+    rows: NonNegativeInt64 = Field(description="how many rows came from here, those that had landed before included")
 
 
 class LogOffsets(Record):
@@ -51,7 +51,7 @@ class LogOffsets(Record):
     topic_partitions: tuple[TopicPartitionOffsets, ...] = Field(alias="topicPartitions", min_length=1)
 
 
-def log_offsets(spans: Mapping[int, Span], producer: str) -> dict[str, Any]:
+def log_offsets(spans: Mapping[int, OffsetSpan], producer: str) -> dict[str, Any]:
     """The facet as it is sent; ``spans`` are by topic partition."""
     parts = tuple(
         TopicPartitionOffsets(topic_partition=number, first=span.first, last=span.last, rows=span.rows)

@@ -20,7 +20,7 @@ from mmplatform.land.index.store import ChromaIndex
 from mmplatform.memo import SqliteMemo
 from mmplatform.pipeline.embedder_swap.dual_write import DualWriteIndex
 from mmplatform.pipeline.embedder_swap.swap import EmbedderSwap
-from mmplatform.ports import Blobs, Captioner, Embedder, Memo, Redactor, ScreenReader, Transcriber
+from mmplatform.ports import Blobs, Captioner, Embedder, Memo, OcrEngine, Redactor, Transcriber
 from mmplatform.settings import Settings
 
 
@@ -111,7 +111,7 @@ def open_captioner(settings: Settings) -> Captioner:
     return LayoutCaptioner()
 
 
-def open_screen_reader(settings: Settings) -> ScreenReader:
+def open_screen_reader(settings: Settings) -> OcrEngine:
     """The OCR."""
     from mmplatform.derive.adapters.rapidocr import RapidReader
 

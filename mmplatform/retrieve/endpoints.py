@@ -22,7 +22,7 @@ from mmplatform.web.problems import DependencyUnavailable
 from mmplatform.web.validation import invalid_request
 
 _log = structlog.get_logger(__name__)
-LARGEST_BODY: Final = 65_536
+MAX_BODY_BYTES: Final = 65_536
 """Bytes. The longest question is 24 kB when each of its characters is an escaped surrogate pair."""
 
 
@@ -35,25 +35,25 @@ def search_router(searcher: Callable[[], Searcher], ready: Callable[[], object] 
     """
     router = APIRouter(tags=["search"])
     # We parse the body ourselves, so that its size is known before it is read; so we describe it ourselves too.
-    described = {"required": True, "content": {"application/json": {"schema": SearchQuery.model_json_schema()}}}
+    request_body = {"required": True, "content": {"application/json": {"schema": SearchQuery.model_json_schema()}}}
 
-    @router.post("/v1/search", openapi_extra={"requestBody": described})
+    @router.post("/v1/search", openapi_extra={"requestBody": request_body})
     async def search(request: Request) -> SearchAnswer:
         """Find passages, best first, each with its source, its times and its age."""
-        query = parse_query(await read_json(request, LARGEST_BODY))
+        query = parse_query(await read_json(request, MAX_BODY_BYTES))
         # On a thread: the model and the index take their time, and the event loop stays free for ingest.
         return await run_in_threadpool(_answer, searcher, query)
 
     @router.get("/readyz/search", tags=["health"])
     async def readyz() -> JSONResponse:
         """Whether questions can be answered now; 503 with the reason when not. Events may be taken all the same."""
-        reasons = await run_in_threadpool(_in_the_way, ready)
+        reasons = await run_in_threadpool(_search_blockers, ready)
         return JSONResponse({"ready": not reasons, "reasons": reasons}, 503 if reasons else 200)
 
     return router
 
 
-def _in_the_way(ready: Callable[[], object]) -> dict[str, str]:
+def _search_blockers(ready: Callable[[], object]) -> dict[str, str]:
     try:
         ready()
     except PlatformError as error:

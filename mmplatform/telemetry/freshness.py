@@ -32,7 +32,7 @@ from mmplatform.events import Modality, utc_now
 
 STAGES: Final = ("ingest", "log", "derive", "index")
 WINDOW_S: Final = 900.0
-KEEP: Final = 20_000
+MAX_GAPS_PER_MODALITY: Final = 20_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ class Quantiles:
     max: float
 
     @classmethod
-    def of(cls, seconds: Iterable[float]) -> Quantiles | None:
+    def from_seconds(cls, seconds: Iterable[float]) -> Quantiles | None:
         """None when there is nothing to measure: no events is not the same as no gap."""
         values = np.fromiter(seconds, dtype=np.float64)
         if values.size == 0:
@@ -56,7 +56,7 @@ class Quantiles:
 
 
 @dataclass(frozen=True, slots=True)
-class Gap:
+class FreshnessGap:
     """One event's way into the index, in seconds."""
 
     total: float
@@ -78,13 +78,13 @@ class Freshness:
         return max(self.stages, key=lambda stage: self.stages[stage].p95)
 
 
-def gap_of(stamps: Stamps, indexed_at: datetime) -> Gap:
+def freshness_gap(stamps: Stamps, indexed_at: datetime) -> FreshnessGap:
     """Split one way into its stages. A stamp that is missing gives its time to the stage after it."""
     taken = stamps.taken_at or stamps.ingested_at
     moments = (stamps.event_time, stamps.ingested_at, taken, stamps.derived_at, indexed_at)
     pairs = itertools.pairwise(moments)
     ingest, log, derive, index = ((after - before).total_seconds() for before, after in pairs)
-    return Gap((indexed_at - stamps.event_time).total_seconds(), (ingest, log, derive, index))
+    return FreshnessGap((indexed_at - stamps.event_time).total_seconds(), (ingest, log, derive, index))
 
 
 class FreshnessTracker:
@@ -93,19 +93,19 @@ class FreshnessTracker:
     It lives in the process: ``measured_since`` says from when on an empty window means that nothing came.
     """
 
-    def __init__(self, *, window_s: float = WINDOW_S, keep: int = KEEP) -> None:
+    def __init__(self, *, window_s: float = WINDOW_S, max_gaps: int = MAX_GAPS_PER_MODALITY) -> None:
         self.measured_since = utc_now()
         self._window_s = window_s
-        self._keep = keep
-        self._gaps: dict[Modality, deque[tuple[float, Gap]]] = {}
+        self._max_gaps = max_gaps
+        self._gaps: dict[Modality, deque[tuple[float, FreshnessGap]]] = {}
         self._watermarks: dict[Modality, datetime] = {}
         self._lock = threading.Lock()
 
-    def record(self, modality: Modality, stamps: Stamps, indexed_at: datetime) -> Gap:
+    def record(self, modality: Modality, stamps: Stamps, indexed_at: datetime) -> FreshnessGap:
         """Take one passage into the window."""
-        gap = gap_of(stamps, indexed_at)
+        gap = freshness_gap(stamps, indexed_at)
         with self._lock:
-            self._gaps.setdefault(modality, deque(maxlen=self._keep)).append((time.monotonic(), gap))
+            self._gaps.setdefault(modality, deque(maxlen=self._max_gaps)).append((time.monotonic(), gap))
             known = self._watermarks.get(modality)
             self._watermarks[modality] = max(known, stamps.event_time) if known else stamps.event_time
         return gap
@@ -118,20 +118,22 @@ class FreshnessTracker:
             watermarks = dict(self._watermarks)
         found: dict[Modality, Freshness] = {}
         for modality, gaps in recent.items():
-            total = Quantiles.of(gap.total for gap in gaps)
-            stages = {name: Quantiles.of(gap.stages[place] for gap in gaps) for place, name in enumerate(STAGES)}
+            total = Quantiles.from_seconds(gap.total for gap in gaps)
+            stages = {
+                name: Quantiles.from_seconds(gap.stages[place] for gap in gaps) for place, name in enumerate(STAGES)
+            }
             if total is not None:
                 known = {name: quantiles for name, quantiles in stages.items() if quantiles is not None}
                 found[modality] = Freshness(total, known, watermarks[modality])
         return found
 
 
-def as_json(summary: Mapping[Modality, Freshness]) -> dict[str, dict[str, object]]:
+def freshness_payload(summary: Mapping[Modality, Freshness]) -> dict[str, dict[str, object]]:
     """The summary as the status page and ``mmplatform freshness --json`` print it."""
     return {
         modality: {
-            "gap": _quantiles(found.gap),
-            "stages": {name: _quantiles(quantiles) for name, quantiles in found.stages.items()},
+            "gap": _quantiles_payload(found.gap),
+            "stages": {name: _quantiles_payload(quantiles) for name, quantiles in found.stages.items()},
             "slowest": found.slowest,
             "watermark": found.watermark.isoformat(),
         }
@@ -139,11 +141,11 @@ def as_json(summary: Mapping[Modality, Freshness]) -> dict[str, dict[str, object
     }
 
 
-def _quantiles(found: Quantiles) -> dict[str, float]:
+def _quantiles_payload(quantiles: Quantiles) -> dict[str, float]:
     return {
-        "count": found.count,
-        "p50": round(found.p50, 4),
-        "p95": round(found.p95, 4),
-        "p99": round(found.p99, 4),
-        "max": round(found.max, 4),
+        "count": quantiles.count,
+        "p50": round(quantiles.p50, 4),
+        "p95": round(quantiles.p95, 4),
+        "p99": round(quantiles.p99, 4),
+        "max": round(quantiles.max, 4),
     }

@@ -19,7 +19,7 @@ import structlog
 from mmplatform.errors import PlatformError
 from mmplatform.settings import Settings
 
-_QUOTES_NOTHING: Final = (PlatformError, OSError, ImportError, MemoryError)
+_SAFE_MESSAGE_ERRORS: Final = (PlatformError, OSError, ImportError, MemoryError)
 
 
 def configure_logging(settings: Settings, **bound: str) -> None:
@@ -30,18 +30,18 @@ def configure_logging(settings: Settings, **bound: str) -> None:
     level = logging.getLevelNamesMapping()[settings.log_level.upper()]
     as_json = settings.log_format == "json"
     # Also on the lines of libraries and of threads that they start, which have no context of ours.
-    whose = _Bound(bound)
+    bound_fields = _BoundFields(bound)
     shared: list[structlog.types.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
-        structlog.processors.ExceptionRenderer(lambda info: told(info[1])),
+        structlog.processors.ExceptionRenderer(lambda info: format_safe(info[1])),
     ]
     structlog.configure(
         processors=[
             *shared,
             *(
-                [whose, structlog.processors.JSONRenderer()]
+                [bound_fields, structlog.processors.JSONRenderer()]
                 if as_json
                 else [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
             ),
@@ -51,48 +51,50 @@ def configure_logging(settings: Settings, **bound: str) -> None:
         cache_logger_on_first_use=True,
     )
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_as_json(shared, whose) if as_json else _Formatter("%(levelname)s %(name)s %(message)s"))
+    handler.setFormatter(
+        _json_formatter(shared, bound_fields) if as_json else _SafeFormatter("%(levelname)s %(name)s %(message)s")
+    )
     logging.basicConfig(level=max(level, logging.WARNING), handlers=[handler])
     logging.captureWarnings(capture=as_json)
-    sys.excepthook = _told_as_json if as_json else _ended
-    threading.excepthook = _thread_told_as_json if as_json else _thread_ended
+    sys.excepthook = _log_uncaught if as_json else _print_uncaught
+    threading.excepthook = _log_uncaught_in_thread if as_json else _print_uncaught_in_thread
     structlog.contextvars.clear_contextvars()
     structlog.contextvars.bind_contextvars(**bound)
 
 
-def told(error: BaseException | None) -> str:
+def format_safe(error: BaseException | None) -> str:
     """An error with what led to it, as Python shows it, but without messages that may quote a payload."""
     if error is None:
         return ""
-    chain = [error, *_behind(error)]
-    return "\nwhich led to\n".join(_one(each) for each in reversed(chain))
+    chain = [error, *_causes(error)]
+    return "\nwhich led to\n".join(_format_one(each) for each in reversed(chain))
 
 
-def places(error: BaseException, most: int = 8) -> list[str]:
+def code_locations(error: BaseException, limit: int = 8) -> list[str]:
     """The innermost places in the code where an error passed: ``file:line function``."""
     frames = [(frame.f_code, line) for frame, line in traceback.walk_tb(error.__traceback__)]
-    return [f"{code.co_filename}:{line} {code.co_name}" for code, line in frames[-most:]]
+    return [f"{code.co_filename}:{line} {code.co_name}" for code, line in frames[-limit:]]
 
 
-def without_words(error: Exception) -> dict[str, str]:
+def safe_error_fields(error: Exception) -> dict[str, str]:
     """What an error is and where it came from, with the system's own words where it has some."""
-    told = {"error": type(error).__name__}
+    fields = {"error": type(error).__name__}
     if error.__cause__ is not None:
-        told["cause"] = type(error.__cause__).__name__
+        fields["cause"] = type(error.__cause__).__name__
     if isinstance(error, OSError) and error.strerror:
-        told["reason"] = error.strerror
+        fields["reason"] = error.strerror
     if isinstance(error, ModuleNotFoundError):
-        told["reason"] = f"No module named '{error.name}'"
-    return told | {"at": "; ".join(places(error))}
+        fields["reason"] = f"No module named '{error.name}'"
+    return fields | {"at": "; ".join(code_locations(error))}
 
 
-def _one(error: BaseException) -> str:
+def _format_one(error: BaseException) -> str:
     frames = "".join(traceback.format_tb(error.__traceback__))
-    words = f": {error}" if isinstance(error, _QUOTES_NOTHING) else ""
-    return f"Traceback (most recent call last):\n{frames}{type(error).__name__}{words}"
+    message = f": {error}" if isinstance(error, _SAFE_MESSAGE_ERRORS) else ""
+    return f"Traceback (most recent call last):\n{frames}{type(error).__name__}{message}"
 
 
-def _behind(error: BaseException) -> Iterator[BaseException]:
+def _causes(error: BaseException) -> Iterator[BaseException]:
     seen = {id(error)}
     while True:
         cause = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
@@ -103,7 +105,7 @@ def _behind(error: BaseException) -> Iterator[BaseException]:
         error = cause
 
 
-class _Bound:
+class _BoundFields:
     """Puts what stands on every line there, where it does not yet."""
 
     def __init__(self, bound: Mapping[str, str]) -> None:
@@ -113,44 +115,44 @@ class _Bound:
         return {**self._bound, **line}
 
 
-def _as_json(shared: Sequence[structlog.types.Processor], whose: _Bound) -> logging.Formatter:
+def _json_formatter(shared: Sequence[structlog.types.Processor], bound_fields: _BoundFields) -> logging.Formatter:
     """What libraries log, as lines of the same kind as ours."""
     return structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=[structlog.stdlib.add_logger_name, *shared],
         processors=[
             structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-            whose,
+            bound_fields,
             structlog.processors.JSONRenderer(),
         ],
     )
 
 
-class _Formatter(logging.Formatter):
+class _SafeFormatter(logging.Formatter):
     """For what libraries log (the HTTP server, Quix)."""
 
     def formatException(  # noqa: N802 - logging's name
         self, ei: tuple[type[BaseException], BaseException, TracebackType | None] | tuple[None, None, None]
     ) -> str:
-        return told(ei[1])
+        return format_safe(ei[1])
 
 
-def _ended(_: type[BaseException], error: BaseException, __: TracebackType | None) -> None:
+def _print_uncaught(_: type[BaseException], error: BaseException, __: TracebackType | None) -> None:
     if not isinstance(error, KeyboardInterrupt):
-        sys.stderr.write(f"{told(error)}\n")
+        sys.stderr.write(f"{format_safe(error)}\n")
 
 
-def _thread_ended(arguments: threading.ExceptHookArgs) -> None:
+def _print_uncaught_in_thread(arguments: threading.ExceptHookArgs) -> None:
     if not issubclass(arguments.exc_type, SystemExit):
         name = arguments.thread.name if arguments.thread is not None else "a thread"
-        sys.stderr.write(f"Exception in {name}:\n{told(arguments.exc_value)}\n")
+        sys.stderr.write(f"Exception in {name}:\n{format_safe(arguments.exc_value)}\n")
 
 
-def _told_as_json(_: type[BaseException], error: BaseException, __: TracebackType | None) -> None:
+def _log_uncaught(_: type[BaseException], error: BaseException, __: TracebackType | None) -> None:
     if not isinstance(error, KeyboardInterrupt):
-        structlog.get_logger(__name__).critical("the process ends", exception=told(error))
+        structlog.get_logger(__name__).critical("the process ends", exception=format_safe(error))
 
 
-def _thread_told_as_json(arguments: threading.ExceptHookArgs) -> None:
+def _log_uncaught_in_thread(arguments: threading.ExceptHookArgs) -> None:
     if not issubclass(arguments.exc_type, SystemExit):
         name = arguments.thread.name if arguments.thread is not None else ""
-        structlog.get_logger(__name__).error("a thread ends", thread=name, exception=told(arguments.exc_value))
+        structlog.get_logger(__name__).error("a thread ends", thread=name, exception=format_safe(arguments.exc_value))

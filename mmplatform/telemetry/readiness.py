@@ -20,7 +20,7 @@ STORE: Final = "store"
 DRAINING: Final = "draining"
 LOOP: Final = "loop"
 
-AT_FIRST: Final = {
+INITIAL_BLOCKERS: Final = {
     BROKER: "has not answered yet",
     MODELS: "models and stores are not open yet",
     ASSIGNMENT: "no topic partitions are assigned yet",
@@ -35,44 +35,46 @@ class Readiness:
         clock: seconds that only grow.
     """
 
-    def __init__(self, obstacles: Mapping[str, str] = AT_FIRST, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, blockers: Mapping[str, str] = INITIAL_BLOCKERS, *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._clock = clock
         self._lock = threading.Lock()
         now = clock()
-        self._obstacles: dict[str, tuple[float, str]] = {name: (now, why) for name, why in obstacles.items()}
-        self._beat: float | None = None
-        self._most_s = 0.0
+        self._blockers: dict[str, tuple[float, str]] = {name: (now, why) for name, why in blockers.items()}
+        self._last_heartbeat: float | None = None
+        self._timeout_s = 0.0
 
-    def stands(self, what: str, why: str) -> None:
+    def block(self, name: str, reason: str) -> None:
         """Something stands in the way. Said again, it goes on since the first time, with the newer words."""
         with self._lock:
-            since, _ = self._obstacles.get(what, (self._clock(), ""))
-            self._obstacles[what] = (since, why)
+            since, _ = self._blockers.get(name, (self._clock(), ""))
+            self._blockers[name] = (since, reason)
 
-    def gone(self, what: str) -> None:
+    def unblock(self, name: str) -> None:
         """It does not any more; nothing happens when it never did."""
         with self._lock:
-            self._obstacles.pop(what, None)
+            self._blockers.pop(name, None)
 
     def reasons(self) -> dict[str, str]:
         """Each obstacle with its words and for how long it has stood; empty when the worker is ready."""
-        now, hangs = self._clock(), self.hangs()
+        now, hang_reason = self._clock(), self.hang_reason()
         with self._lock:
-            found = {what: f"{why} (for {now - since:.0f} s)" for what, (since, why) in self._obstacles.items()}
-        return found | ({LOOP: hangs} if hangs else {})
+            found = {name: f"{reason} (for {now - since:.0f} s)" for name, (since, reason) in self._blockers.items()}
+        return found | ({LOOP: hang_reason} if hang_reason else {})
 
-    def beats(self, most_s: float) -> None:
+    def heartbeat(self, timeout_s: float) -> None:
         """The worker's loop goes on, and does so again within ``most_s``."""
         with self._lock:
-            self._beat, self._most_s = self._clock(), most_s
+            self._last_heartbeat, self._timeout_s = self._clock(), timeout_s
 
-    def rests(self) -> None:
+    def pause_heartbeat(self) -> None:
         """The loop is elsewhere for as long as it takes: nothing is expected of it until it beats again."""
         with self._lock:
-            self._beat = None
+            self._last_heartbeat = None
 
-    def hangs(self) -> str:
+    def hang_reason(self) -> str:
         """For how long the loop has been silent, in words; empty while it goes on, rests, or has not begun."""
         with self._lock:
-            silent_s = self._clock() - self._beat if self._beat is not None else 0.0
-            return f"takes up nothing (for {silent_s:.0f} s)" if silent_s > self._most_s else ""
+            silent_s = self._clock() - self._last_heartbeat if self._last_heartbeat is not None else 0.0
+            return f"takes up nothing (for {silent_s:.0f} s)" if silent_s > self._timeout_s else ""

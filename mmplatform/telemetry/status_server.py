@@ -25,15 +25,15 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from mmplatform.errors import Misconfigured, Unavailable
-from mmplatform.telemetry.freshness import WINDOW_S, FreshnessTracker, as_json
+from mmplatform.telemetry.freshness import WINDOW_S, FreshnessTracker, freshness_payload
 from mmplatform.telemetry.index_counts import BucketCounts
-from mmplatform.telemetry.logs import without_words
+from mmplatform.telemetry.logs import safe_error_fields
 from mmplatform.telemetry.readiness import BROKER, Readiness
 
 _log = structlog.get_logger(__name__)
 RATE_WINDOW_S: Final = 15.0
-LAG_EVERY_S: Final = 2.0
-GAP_BUCKETS: Final = (0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1, 1.5, 2, 3, 5, 8, 13, 30, 60, 300, 3600)
+LAG_INTERVAL_S: Final = 2.0
+GAP_HISTOGRAM_BUCKETS: Final = (0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1, 1.5, 2, 3, 5, 8, 13, 30, 60, 300, 3600)
 
 
 class WorkerStatus:
@@ -65,17 +65,17 @@ class WorkerStatus:
             "mmplatform_freshness_gap_seconds",
             "Event time to indexed",
             ("modality",),
-            buckets=GAP_BUCKETS,
+            buckets=GAP_HISTOGRAM_BUCKETS,
             registry=self.registry,
         )
         if freshness is not None:
-            self.registry.register(_Quantiles(freshness))
+            self.registry.register(_FreshnessCollector(freshness))
 
     def close(self) -> None:
         """Stop watching the lag."""
         self._closed.set()
 
-    def batch(self, records: int, seconds: float, **outcomes: int) -> None:
+    def record_batch(self, records: int, seconds: float, **outcomes: int) -> None:
         """Count one micro-batch."""
         self._records.labels(self.name).inc(records)
         self._seconds.labels(self.name).observe(seconds)
@@ -85,32 +85,32 @@ class WorkerStatus:
             self._recent.append((time.monotonic(), records))
             if outcomes.get("shed"):
                 self._shed.append((time.monotonic(), outcomes["shed"]))
-            self._forget()
+            self._drop_expired()
 
-    def gap(self, modality: str, seconds: float) -> None:
+    def record_gap(self, modality: str, seconds: float) -> None:
         """Count one passage's gap in the histogram."""
         self._gaps.labels(modality).observe(max(seconds, 0.0))
 
     def rate(self) -> float:
         """Records a second over the last window."""
         with self._lock:
-            self._forget()
+            self._drop_expired()
             return sum(count for _, count in self._recent) / RATE_WINDOW_S
 
     def shed(self) -> int:
         """Events that were shed, over the window of the freshness figures: they have no gap, and are not findable."""
         with self._lock:
-            self._forget()
+            self._drop_expired()
             return sum(count for _, count in self._shed)
 
-    def _forget(self) -> None:
+    def _drop_expired(self) -> None:
         for kept, window_s in ((self._recent, RATE_WINDOW_S), (self._shed, WINDOW_S)):
             while kept and kept[0][0] < time.monotonic() - window_s:
                 kept.popleft()
 
     def as_json(self) -> dict[str, Any]:
         """What ``/status`` answers."""
-        summary = as_json(self.freshness.summary()) if self.freshness else {}
+        summary = freshness_payload(self.freshness.summary()) if self.freshness else {}
         return {
             "worker": self.name,
             "state": self.state,
@@ -127,7 +127,7 @@ class WorkerStatus:
     def watch_lineage(self, counts: Callable[[], Mapping[str, int]]) -> None:
         """Show what became of lineage events: how many by outcome, and how many are ``queued``."""
         self._lineage = counts
-        self.registry.register(_LineageEvents(counts))
+        self.registry.register(_LineageCollector(counts))
 
     def watch_lag(self, read: Callable[[], int]) -> None:
         """Read the lag now and again on a thread of its own; an unreachable broker leaves the lag unknown."""
@@ -137,17 +137,17 @@ class WorkerStatus:
                 try:
                     self.lag = read()
                     self._lag.labels(self.name).set(self.lag)
-                    self.readiness.gone(BROKER)
+                    self.readiness.unblock(BROKER)
                 except Exception as error:  # noqa: BLE001 - a status page must not end the worker
                     self.lag = None
-                    self.readiness.stands(BROKER, f"does not answer ({type(error).__name__})")
+                    self.readiness.block(BROKER, f"does not answer ({type(error).__name__})")
                     _log.debug("lag unknown", error=type(error).__name__)
-                self._closed.wait(LAG_EVERY_S)
+                self._closed.wait(LAG_INTERVAL_S)
 
         threading.Thread(target=loop, name="lag", daemon=True).start()
 
 
-class _LineageEvents(Collector):
+class _LineageCollector(Collector):
     """The emitter's counts, read when they are scraped."""
 
     def __init__(self, counts: Callable[[], Mapping[str, int]]) -> None:
@@ -163,7 +163,7 @@ class _LineageEvents(Collector):
         yield family
 
 
-class _Quantiles(Collector):
+class _FreshnessCollector(Collector):
     """The rolling quantiles, computed when they are scraped."""
 
     def __init__(self, freshness: FreshnessTracker) -> None:
@@ -179,14 +179,14 @@ class _Quantiles(Collector):
         yield family
 
 
-def _ready(reasons: Mapping[str, str]) -> tuple[int, str, bytes]:
+def _readyz(reasons: Mapping[str, str]) -> tuple[int, str, bytes]:
     body = json.dumps({"ready": not reasons, "reasons": reasons}).encode()
     return (503 if reasons else 200, "application/json", body)
 
 
-def _alive(hangs: str) -> tuple[int, str, bytes]:
+def _livez(hang_reason: str) -> tuple[int, str, bytes]:
     """Whether a new start would mend nothing: through all waits for stores and brokers, unless the loop hangs."""
-    return (503 if hangs else 200, "text/plain", (hangs or "ok").encode())
+    return (503 if hang_reason else 200, "text/plain", (hang_reason or "ok").encode())
 
 
 def serve_status(status: WorkerStatus, port: int, host: str = "127.0.0.1") -> ThreadingHTTPServer:
@@ -201,8 +201,8 @@ def serve_status(status: WorkerStatus, port: int, host: str = "127.0.0.1") -> Th
         def do_GET(self) -> None:
             pages: dict[str, Callable[[], tuple[int, str, bytes]]] = {
                 "/healthz": lambda: (200 if status.state == "running" else 503, "text/plain", status.state.encode()),
-                "/readyz": lambda: _ready(status.readiness.reasons()),
-                "/livez": lambda: _alive(status.readiness.hangs()),
+                "/readyz": lambda: _readyz(status.readiness.reasons()),
+                "/livez": lambda: _livez(status.readiness.hang_reason()),
                 "/status": lambda: (200, "application/json", json.dumps(status.as_json()).encode()),
                 "/metrics": lambda: (200, "text/plain; version=0.0.4", generate_latest(status.registry)),
             }
@@ -217,12 +217,12 @@ def serve_status(status: WorkerStatus, port: int, host: str = "127.0.0.1") -> Th
         def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - http.server's contract
             """Keep scrapes out of the worker's log."""
 
-    server = _listening(Handler, host, port)
+    server = _bind(Handler, host, port)
     threading.Thread(target=server.serve_forever, name="status", daemon=True).start()
     return server
 
 
-class _Server(ThreadingHTTPServer):
+class _StatusServer(ThreadingHTTPServer):
     """The library's own would write a traceback past our logging when a reader went away."""
 
     daemon_threads = True
@@ -230,11 +230,11 @@ class _Server(ThreadingHTTPServer):
     def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ARG002 - its contract
         error = sys.exception()
         if isinstance(error, Exception):
-            _log.debug("a page was not answered", **without_words(error))
+            _log.debug("a page was not answered", **safe_error_fields(error))
 
 
-def _listening(handler: type[BaseHTTPRequestHandler], host: str, port: int) -> ThreadingHTTPServer:
-    class Server(_Server):
+def _bind(handler: type[BaseHTTPRequestHandler], host: str, port: int) -> ThreadingHTTPServer:
+    class Server(_StatusServer):
         address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
 
         def server_bind(self) -> None:

@@ -17,7 +17,7 @@ from mmplatform.local.status.worker_status import FreshnessPayload
 from mmplatform.telemetry.freshness import WINDOW_S
 from quality.slas import MODALITY_SLAS
 
-__all__ = ["format_seconds", "moment", "print_freshness", "print_hit", "print_hits", "shorten"]
+__all__ = ["format_seconds", "format_time", "print_freshness", "print_hit", "print_hits", "shorten"]
 
 _WINDOW: Final = f"{WINDOW_S / 60:.0f} minutes"
 
@@ -36,35 +36,37 @@ def print_hits(answer: Mapping[str, Any], console: Console | None = None) -> Non
 def print_hit(hit: Mapping[str, Any], console: Console) -> None:
     """The passage, and under it where it comes from, when it happened, and when it was indexed."""
     console.print(Text(f"{hit['score']:.2f}  ", style="cyan").append(shorten(hit["text"], 160), style="default"))
-    happened = f"{moment(hit['event_time'])}, {format_seconds(hit['age_s'])} ago"
-    indexed = f"indexed {moment(hit['indexed_at'])}, after {format_seconds(hit['gap_s'])}"
+    happened = f"{format_time(hit['event_time'])}, {format_seconds(hit['age_s'])} ago"
+    indexed = f"indexed {format_time(hit['indexed_at'])}, after {format_seconds(hit['gap_s'])}"
     console.print(Padding(Text(f"{hit['source']} · {happened} · {indexed}", style="dim"), (0, 0, 0, 6)))
 
 
 def print_freshness(
-    found: Mapping[str, Any], console: Console | None = None, *, measured_since: str | None = None
+    freshness: Mapping[str, Any], console: Console | None = None, *, measured_since: str | None = None
 ) -> None:
     """The gap of each modality and where its time goes; below it the budget, and the newest event of each.
 
     ``measured_since`` is when the indexer started: what was measured before went with its process.
     """
     console = console or Console()
-    if not found:
-        console.print(f"no passage became retrievable {_window(measured_since)}: nothing to measure", style="yellow")
+    if not freshness:
+        console.print(
+            f"no passage became retrievable {_describe_window(measured_since)}: nothing to measure", style="yellow"
+        )
         return
-    rows = {modality: FreshnessPayload.model_validate(row) for modality, row in found.items()}
-    console.print(f"measured {_window(measured_since)}", style="dim")
+    rows = {modality: FreshnessPayload.model_validate(row) for modality, row in freshness.items()}
+    console.print(f"measured {_describe_window(measured_since)}", style="dim")
     console.print(CAPTION, style="dim")
     console.print(freshness_table(rows))
     console.print()
-    console.print(_budgets(rows))
+    console.print(_budget_table(rows))
 
 
-def moment(value: str | datetime, now: datetime | None = None) -> str:
+def format_time(value: str | datetime, now: datetime | None = None) -> str:
     """A time in UTC; the day only when it is not today."""
-    told = _parsed(value)
-    today = told.date() == (now or utc_now()).date()
-    return f"{told:%H:%M:%S} UTC" if today else f"{told:%Y-%m-%d %H:%M:%S} UTC"
+    utc = _to_utc(value)
+    today = utc.date() == (now or utc_now()).date()
+    return f"{utc:%H:%M:%S} UTC" if today else f"{utc:%Y-%m-%d %H:%M:%S} UTC"
 
 
 def shorten(text: str, width: int = 110) -> str:
@@ -73,28 +75,28 @@ def shorten(text: str, width: int = 110) -> str:
     return line if len(line) <= width else f"{line[: width - 1]}…"
 
 
-def _window(measured_since: str | None) -> str:
+def _describe_window(measured_since: str | None) -> str:
     """Over what the figures are: the window, or the life of an indexer that is younger than that."""
     if measured_since is None:
         return "while this indexer was measuring"
-    measured_s = (utc_now() - _parsed(measured_since)).total_seconds()
+    measured_s = (utc_now() - _to_utc(measured_since)).total_seconds()
     if measured_s >= WINDOW_S:
         return f"in the last {_WINDOW}"
-    return f"in the {format_seconds(measured_s)} since this indexer started, at {moment(measured_since)}"
+    return f"in the {format_seconds(measured_s)} since this indexer started, at {format_time(measured_since)}"
 
 
-def _budgets(rows: Mapping[str, FreshnessPayload]) -> Table:
+def _budget_table(rows: Mapping[str, FreshnessPayload]) -> Table:
     table = Table(
         "modality", "passages", "shed", "budget", "newest event", box=None, pad_edge=False, header_style="bold"
     )
     for modality, row in sorted(rows.items()):
         promised = MODALITY_SLAS.get(modality)
         budget = f"{promised.gap_s:g} s" if promised else ""
-        newest = moment(row.watermark) if row.watermark else ""
+        newest = format_time(row.watermark) if row.watermark else ""
         table.add_row(modality, str(row.gap.count), str(row.shed), budget, newest)
     return table
 
 
-def _parsed(value: str | datetime) -> datetime:
-    found = datetime.fromisoformat(value) if isinstance(value, str) else value
-    return found.astimezone(UTC)
+def _to_utc(value: str | datetime) -> datetime:
+    parsed = datetime.fromisoformat(value) if isinstance(value, str) else value
+    return parsed.astimezone(UTC)

@@ -11,14 +11,14 @@ if TYPE_CHECKING:
     from httpx import Client
 
 
-def gateway_url(given: str = "") -> str:
+def gateway_url(explicit: str = "") -> str:
     """The gateway's address: the one given, the running stack's, or the one in the settings."""
     from mmplatform.local import run_file
     from mmplatform.settings import load
 
     settings = load()
     run = run_file.read_running(settings.data_dir)
-    return given.rstrip("/") or (run.gateway if run else f"http://{settings.gateway_host}:{settings.gateway_port}")
+    return explicit.rstrip("/") or (run.gateway if run else f"http://{settings.gateway_host}:{settings.gateway_port}")
 
 
 def status_url(service: str) -> str:
@@ -30,10 +30,10 @@ def status_url(service: str) -> str:
     if service == "index" and settings.index_status_url:
         return f"{settings.index_status_url}/status"
     run = run_file.read_running(settings.data_dir)
-    found = run.services.get(service) if run else None
-    if found is None:
+    worker = run.services.get(service) if run else None
+    if worker is None:
         raise Unavailable(f"no {service} is running on {settings.data_dir}: start the stack with `mmplatform up`")
-    return f"{found.metrics_url}/status"
+    return f"{worker.metrics_url}/status"
 
 
 def shed_by_modality() -> dict[str, int]:
@@ -46,9 +46,9 @@ def shed_by_modality() -> dict[str, int]:
     from mmplatform.settings import load
 
     run = run_file.read_running(load().data_dir)
-    told = asyncio.run(query_ready_workers(run)) if run else {}
+    statuses = asyncio.run(query_ready_workers(run)) if run else {}
     return {
-        modality: sum(status.shed for name, status in told.items() if name.startswith(spec.group))
+        modality: sum(status.shed for name, status in statuses.items() if name.startswith(spec.group))
         for modality, spec in MODALITIES.items()
     }
 
@@ -62,7 +62,7 @@ def open_client(url: str, timeout_s: float = 30.0) -> Client:
     return httpx.Client(timeout=timeout_s, mounts=loopback_mounts(url))
 
 
-def ask(method: str, url: str, *, json: Any = None, client: Client | None = None) -> Any:
+def request(method: str, url: str, *, json: Any = None, client: Client | None = None) -> Any:
     """One HTTP call, with a client of its own unless one is given.
 
     Raises:
@@ -86,10 +86,10 @@ def ask(method: str, url: str, *, json: Any = None, client: Client | None = None
             return answer.json()
         except ValueError:
             raise Misconfigured(f"{url} is not the platform: its answer is no JSON") from None
-    raise _refused(answer.status_code, answer.text)
+    raise _error_from_response(answer.status_code, answer.text)
 
 
-def _refused(status: int, text: str) -> PlatformError:
+def _error_from_response(status: int, text: str) -> PlatformError:
     import json as codec
 
     try:

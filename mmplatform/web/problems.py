@@ -19,7 +19,7 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mmplatform.errors import Busy, Permanent, PlatformError, Rejected, Unavailable
-from mmplatform.telemetry.logs import places
+from mmplatform.telemetry.logs import code_locations
 from mmplatform.web.validation import InvalidRequest, invalid_request_from_details
 
 _UNAVAILABLE_RETRY_AFTER_S: Final = 2
@@ -122,7 +122,7 @@ class UnhandledErrorMiddleware:
         except Exception as error:
             if scope["type"] != "http":
                 raise
-            _log.error("unexpected_error", path=_path(scope), error=type(error).__name__, at=places(error))
+            _log.error("unexpected_error", path=_path(scope), error=type(error).__name__, at=code_locations(error))
             if not started:
                 detail = "an unexpected error occurred; the gateway's log names it"
                 await problem(500, detail, kind="unexpected")(scope, receive, send)

@@ -185,7 +185,7 @@ def test_freshness_counts_what_was_shed_and_has_no_gap(stack, data, status):
     derivers = {}
     for name, count in (("derive-chat", 3), ("derive-chat-1", 4), ("derive-screenshot", 2), ("derive-call", 0)):
         made = WorkerStatus(name)
-        made.batch(count, 0.1, shed=count)
+        made.record_batch(count, 0.1, shed=count)
         derivers[name] = serve_status(made, 0)
     services = stack.services | {
         name: ServiceRun(

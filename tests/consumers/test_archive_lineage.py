@@ -6,14 +6,14 @@ import time
 
 import pytest
 
-from mmplatform.consumers.archiver import lander
+from mmplatform.consumers.archiver import batch_writer
 from mmplatform.derive.passages import quarantine
 from mmplatform.errors import Unavailable
 from mmplatform.events import encode, utc_now
 from mmplatform.kafka.connection import client_config
 from mmplatform.land.lakehouse.store import Lakehouse
 from mmplatform.lineage.backends import open_backend
-from mmplatform.lineage.emitter import Emitter
+from mmplatform.lineage.emitter import LineageEmitter
 from mmplatform.lineage.landings import StreamLineage
 from mmplatform.pipeline.process import ConsumedRecord
 from mmplatform.settings import load
@@ -41,10 +41,10 @@ class Archive:
         self.lakehouse = Lakehouse.open(settings)
         self.lakehouse.ensure_tables()
         self.status = WorkerStatus("archive")
-        self.emitter = Emitter(open_backend(settings, client_config), **queue)
+        self.emitter = LineageEmitter(open_backend(settings, client_config), **queue)
         self.status.watch_lineage(self.emitter.counts)
         lineage = StreamLineage(settings, COLUMNS, self.emitter, "3")
-        self.land = lander(settings, self.lakehouse, None, self.status, lineage)
+        self.land = batch_writer(settings, self.lakehouse, None, self.status, lineage)
         self._offset = 0
 
     def feed(self, *records, topic="artifacts"):

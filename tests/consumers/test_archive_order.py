@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from mmplatform.artifacts import ArtifactBase, Retraction
-from mmplatform.consumers.archiver import Upkeep, append, check_same_log, sort_by_table
+from mmplatform.consumers.archiver import SnapshotExpiry, append_rows, check_same_log, group_by_table
 from mmplatform.errors import Permanent, Rejected, Unavailable
 from mmplatform.events import encode, utc_now
 from mmplatform.kafka.reader import Watermarks
@@ -21,7 +21,7 @@ TAKEN_BACK = Retraction(
 
 def batch(*artifacts):
     places = (position(n).model_copy(update={"topic": ARTIFACTS_TOPIC}) for n in range(len(artifacts)))
-    return sort_by_table(
+    return group_by_table(
         [
             ConsumedRecord(position=place, value=encode(made), taken_at=utc_now())
             for place, made in zip(places, artifacts, strict=True)
@@ -31,13 +31,13 @@ def batch(*artifacts):
 
 def test_what_was_taken_back_last_goes():
     found = batch(MADE, TAKEN_BACK)
-    assert found.gone["messages"] == {MADE.artifact_id: 1}
+    assert found.retracted["messages"] == {MADE.artifact_id: 1}
     assert found.rows["messages"] == []
 
 
 def test_what_was_taken_back_and_made_again_in_one_batch_stays():
     found = batch(MADE, TAKEN_BACK, MADE)
-    assert found.gone["messages"] == {MADE.artifact_id: 1}
+    assert found.retracted["messages"] == {MADE.artifact_id: 1}
     assert [place.offset for place, _ in found.rows["messages"]] == [2]
 
 
@@ -50,9 +50,9 @@ def consumed(topic, *values):
 
 
 def test_what_nobody_else_reads_is_a_dead_letter_when_it_does_not_parse():
-    found = sort_by_table(consumed(QUARANTINE_TOPIC, b"no row"))
+    found = group_by_table(consumed(QUARANTINE_TOPIC, b"no row"))
     assert [letter.position.topic for letter in found.dead_letters] == [QUARANTINE_TOPIC]
-    elsewhere = sort_by_table(consumed(ARTIFACTS_TOPIC, b"no artifact"))
+    elsewhere = group_by_table(consumed(ARTIFACTS_TOPIC, b"no artifact"))
     assert (elsewhere.unread, elsewhere.dead_letters) == (1, [])
 
 
@@ -80,7 +80,7 @@ def test_a_row_that_fits_no_column_is_told_and_its_neighbours_land():
         assert lakehouse.landed == []  # read again after a crash, the neighbours would hide it
         told.append(([place.offset for place in places], reason))
 
-    assert append(lakehouse, "messages", rows, {}, tell) == 2
+    assert append_rows(lakehouse, "messages", rows, {}, tell) == 2
     assert told == [([1], "a row does not fit")]
     assert lakehouse.landed == [0, 2]
 
@@ -98,9 +98,9 @@ class Idle:
 
 def test_upkeep_comes_by_the_hour_and_is_no_reason_to_stop():
     lakehouse = Idle()
-    upkeep = Upkeep(lakehouse)
-    upkeep.when_due()
-    upkeep.when_due()
+    upkeep = SnapshotExpiry(lakehouse)
+    upkeep.run_if_due()
+    upkeep.run_if_due()
     assert lakehouse.asked == 1
 
 

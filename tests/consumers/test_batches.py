@@ -6,8 +6,8 @@ import pytest
 from quixstreams.sinks.base import SinkBackpressureError
 
 from mmplatform.artifacts import DeadLetter, Retraction
-from mmplatform.consumers.indexer import dead_letters, last_word, measure, read, upsert
-from mmplatform.consumers.publish import outgoing
+from mmplatform.consumers.indexer import decode_records, latest_per_id, record_freshness, refused_dead_letters, upsert
+from mmplatform.consumers.publish import outgoing_records
 from mmplatform.consumers.quix_app import BatchSink
 from mmplatform.derive.passages import quarantine
 from mmplatform.errors import Busy, Permanent, Rejected, Unavailable
@@ -86,9 +86,9 @@ def test_the_latest_record_of_an_id_wins():
     first = passage(message(chat(0), position()))
     again = first.model_copy(update={"text": "better"})
     other = passage(message(chat(1), position()))
-    assert last_word([first, again]) == ([again], [])
-    assert last_word([first, retraction(first)]) == ([], [retraction(first)])
-    assert last_word([retraction(first), again, other]) == ([again, other], [])
+    assert latest_per_id([first, again]) == ([again], [])
+    assert latest_per_id([first, retraction(first)]) == ([], [retraction(first)])
+    assert latest_per_id([retraction(first), again, other]) == ([again, other], [])
 
 
 class Picky:
@@ -111,18 +111,18 @@ def test_a_passage_that_the_index_refuses_is_named_and_its_neighbours_land():
     landed, refused = upsert(index, batch)
     assert sorted(index.there) == sorted(each.artifact_id for each in landed)
     assert len(landed) == 6
-    [letter] = dead_letters(records, refused)
+    [letter] = refused_dead_letters(records, refused)
     assert (letter.position.offset, letter.reason) == (3, "vector of another length")
 
 
 def test_messages_are_not_indexed():
-    assert last_word([message(chat(0), position())]) == ([], [])
+    assert latest_per_id([message(chat(0), position())]) == ([], [])
 
 
 def test_artifacts_that_do_not_parse_are_dead_letters():
     good = message(chat(0), position())
     records = [ConsumedRecord(position(n), value, NOW) for n, value in enumerate((encode(good), b"nonsense", None))]
-    artifacts, dead = read(records)
+    artifacts, dead = decode_records(records)
     assert artifacts == [good]
     assert [letter.position.offset for letter in dead.dead_letters] == [1, 2]
 
@@ -132,7 +132,7 @@ def test_every_part_of_an_outcome_goes_to_its_topic_under_its_conversation():
     letter = DeadLetter(position=position(9), reason="r", size=0, value_sha256="0" * 64, dead_at=NOW)
     aside = quarantine(arrival(chat(1)), contract="raw_chats", reasons=("no",))
     outcome = Outcome(artifacts=(source,), quarantined=(aside,), dead_letters=(letter,))
-    assert [(out.topic, out.key) for out in outgoing(outcome)] == [
+    assert [(out.topic, out.key) for out in outgoing_records(outcome)] == [
         ("artifacts", "conv-1"),
         ("quarantine", "conv-1"),
         ("dead-letters", "interactions.chat/0/9"),
@@ -142,7 +142,7 @@ def test_every_part_of_an_outcome_goes_to_its_topic_under_its_conversation():
 def test_an_artifact_that_no_broker_takes_is_set_aside_and_its_neighbours_go_on():
     large = message(chat(0), position(), text="x" * (MAX_RECORD_BYTES + 1))
     small = message(chat(1), position(1))
-    found = list(outgoing(Outcome(artifacts=(large, small))))
+    found = list(outgoing_records(Outcome(artifacts=(large, small))))
     assert [out.topic for out in found] == ["quarantine", "artifacts"]
     assert all(len(out.value) < MAX_RECORD_BYTES for out in found)
     assert b"over the 900000 that fit" in found[0].value
@@ -151,5 +151,5 @@ def test_an_artifact_that_no_broker_takes_is_set_aside_and_its_neighbours_go_on(
 def test_the_gap_is_measured_when_the_store_has_acknowledged():
     tracker = FreshnessTracker()
     old = chat(0, event_time=NOW - timedelta(hours=1))
-    measure(WorkerStatus("index", freshness=tracker), [passage(message(old, position()))])
+    record_freshness(WorkerStatus("index", freshness=tracker), [passage(message(old, position()))])
     assert tracker.summary()["chat"].gap.p50 > 3600

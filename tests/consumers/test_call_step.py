@@ -12,7 +12,7 @@ from quixstreams.models import MessageContext
 from structlog.testing import capture_logs
 
 from mmplatform.artifacts import Retraction, Utterance, decode_artifact
-from mmplatform.consumers.deriver import CallStep, count
+from mmplatform.consumers.deriver import CallFold, record_outcome
 from mmplatform.derive.call.state import CallState
 from mmplatform.derive.passages import quarantine
 from mmplatform.events import encode
@@ -43,7 +43,7 @@ class Kept:
 
 class Stream:
     def __init__(self, world: World) -> None:
-        self.step = CallStep(load(), world.deriver(), WorkerStatus("derive-call"))
+        self.step = CallFold(load(), world.deriver(), WorkerStatus("derive-call"))
         self.kept = Kept()
         self.artifacts: dict[str, object] = {}
         self.aside: list[dict[str, object]] = []
@@ -149,8 +149,8 @@ def test_what_was_shed_is_counted_and_only_what_is_really_set_aside_is_told_by_i
     broken = quarantine(arrival(chat(9)), contract="raw_chats", reasons=("no",))
     status = WorkerStatus("derive-chat")
     with capture_logs() as logs:
-        count(status, Outcome(quarantined=tuple(shed)), 3, 0.0)
+        record_outcome(status, Outcome(quarantined=tuple(shed)), 3, 0.0)
         assert logs == []
-        count(status, Outcome(quarantined=(*shed, broken)), 4, 0.0)
+        record_outcome(status, Outcome(quarantined=(*shed, broken)), 4, 0.0)
     assert [(log["event"], log["quarantined"], log["reasons"]) for log in logs] == [("set aside", ["chat-9"], ["no"])]
     assert status.shed() == 6

@@ -15,7 +15,7 @@ from quixstreams.state.metadata import (
     CHANGELOG_TTL_STAMPED_HEADER,
 )
 
-from mmplatform.consumers.changelog_guard import why_foreign
+from mmplatform.consumers.changelog_guard import foreign_reason
 from mmplatform.consumers.deriver import call_app
 from mmplatform.derive.call.state import CallState
 from mmplatform.derive.passages import DerivedBatch
@@ -110,7 +110,7 @@ def test_what_a_foreign_client_wrote_onto_the_changelog_is_named_and_the_state_i
 )
 def test_whatever_the_record_is_it_is_ours_or_named(value, headers):
     """Nothing raises, and what is taken for ours is what a store of Quix can read."""
-    if not why_foreign(record(value, headers), {"interactions.call": 5}):
+    if not foreign_reason(record(value, headers), {"interactions.call": 5}):
         assert value is None or json.loads(value) is not None
 
 
@@ -121,6 +121,6 @@ def record(value=b"{}", headers=None, key=b"call-1|call"):
 
 def test_what_quix_writes_is_its_own():
     committed = {"interactions.call": 5}
-    assert why_foreign(record(), committed) == ""
-    assert why_foreign(record(value=None), committed) == "", "a state that was deleted"
-    assert why_foreign(record(key=None), committed) != ""
+    assert foreign_reason(record(), committed) == ""
+    assert foreign_reason(record(value=None), committed) == "", "a state that was deleted"
+    assert foreign_reason(record(key=None), committed) != ""

@@ -8,7 +8,7 @@ import pytest
 from confluent_kafka import Producer
 from confluent_kafka.admin import NewPartitions
 
-from mmplatform.consumers.quix_app import BatchSink, check_not_grown, open_app, open_topic
+from mmplatform.consumers.quix_app import BatchSink, check_partition_count, open_app, open_topic
 from mmplatform.errors import Unavailable
 from mmplatform.events import encode
 from mmplatform.kafka.connection import COMMON_CLIENT_CONFIG, admin_client, client_config
@@ -37,7 +37,7 @@ def read_from(settings: Settings, count: int) -> set[int]:
         if len(read) >= count:
             app.stop()
 
-    app = open_app(settings, group=CHAT.group, topics=(CHAT.topic,), commit_s=0.1, commit_every=64)
+    app = open_app(settings, group=CHAT.group, topics=(CHAT.topic,), commit_interval_s=0.1, commit_every=64)
     app.dataframe(open_topic(app, settings, CHAT.topic)).sink(BatchSink(settings, land))
     app.run(timeout=30)  # of silence: what a worker that does not read them is told by
     return set(read)
@@ -65,22 +65,21 @@ def test_a_successor_whose_topics_grew_while_it_stood_by_starts_anew(tmp_path):
     with any_broker(tmp_path) as address:
         settings = load(kafka_bootstrap_servers=address, topic_prefix=f"t{uuid.uuid4().hex[:8]}.", data_dir=tmp_path)
         ensure_topics(settings)
-        app = open_app(settings, group=CHAT.group, topics=(CHAT.topic,), commit_s=0.1, commit_every=1)
-        check_not_grown(app, settings, (CHAT.topic,))
+        app = open_app(settings, group=CHAT.group, topics=(CHAT.topic,), commit_interval_s=0.1, commit_every=1)
+        check_partition_count(app, settings, (CHAT.topic,))
         name = topic_name(settings, CHAT.topic)
         client = admin_client(settings)
         client.create_partitions([NewPartitions(name, WANTED)])[name].result(timeout=30)
-        with pytest.raises(Unavailable, match=f"grew from {app.known} to {WANTED}"):
-            check_not_grown(app, settings, (CHAT.topic,))
+        with pytest.raises(Unavailable, match=f"grew from {app.partition_count} to {WANTED}"):
+            check_partition_count(app, settings, (CHAT.topic,))
 
 
 def test_a_worker_asks_for_new_topic_partitions_as_often_as_every_client(tmp_path):
     app = open_app(
         load(kafka_bootstrap_servers="127.0.0.1:1", data_dir=tmp_path),
         group="g",
-        topics=(),
-        commit_s=0.1,
-        commit_every=1,
+        topics=(), commit_interval_s=0.1,
+        commit_every=1
     )
     told = app._consumer._consumer_config
     assert {name: told.get(name) for name in COMMON_CLIENT_CONFIG} == dict(COMMON_CLIENT_CONFIG)

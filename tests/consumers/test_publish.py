@@ -9,7 +9,7 @@ import pytest
 from confluent_kafka.admin import NewTopic
 
 from mmplatform.artifacts import DeadLetter
-from mmplatform.consumers.publish import outgoing, publish
+from mmplatform.consumers.publish import outgoing_records, publish
 from mmplatform.derive.passages import quarantine
 from mmplatform.errors import Misconfigured
 from mmplatform.kafka.connection import admin_client
@@ -101,6 +101,6 @@ def test_the_largest_record_that_a_log_holds_becomes_a_dead_letter_that_it_holds
     records = [ConsumedRecord(position(n), value, NOW) for n, value in enumerate(values)]
     _, dead = parse(records, CHAT)
     outcome = Outcome(dead_letters=tuple(dead))
-    assert all(len(out.value) < 5_000 < MAX_RECORD_BYTES for out in outgoing(outcome))
+    assert all(len(out.value) < 5_000 < MAX_RECORD_BYTES for out in outgoing_records(outcome))
     publish(outcome, producer, settings)
     assert [each["position"]["offset"] for each in on_log(settings, "dead-letters")] == list(range(len(values)))

@@ -26,12 +26,12 @@ def test_what_goes_to_others_takes_the_obstacle_with_it(tmp_path, monkeypatch, c
         load(kafka_bootstrap_servers="127.0.0.1:1", data_dir=tmp_path),
         group=CHAT.group,
         topics=(),
-        commit_s=0.1,
+        commit_interval_s=0.1,
         commit_every=1,
         readiness=readiness,
     )
     # Quix lands a last time there, which may fail as well.
-    monkeypatch.setattr(Application, callback, lambda *_: readiness.stands(STORE, "unavailable"))
+    monkeypatch.setattr(Application, callback, lambda *_: readiness.block(STORE, "unavailable"))
     getattr(app, callback)(None, [])
     assert set(readiness.reasons()) == {ASSIGNMENT}
 
@@ -40,7 +40,7 @@ def test_the_loop_beats_and_its_state_is_read_back_before_the_worker_is_ready(tm
     now = [0.0]
     readiness = Readiness({}, clock=lambda: now[0])
     settings = load(kafka_bootstrap_servers="127.0.0.1:1", data_dir=tmp_path, kafka_max_poll_interval_s=60)
-    app = open_app(settings, group=CALL.group, topics=(), commit_s=0.1, commit_every=1, readiness=readiness)
+    app = open_app(settings, group=CALL.group, topics=(), commit_interval_s=0.1, commit_every=1, readiness=readiness)
     monkeypatch.setattr(Application, "_on_assign", lambda *_: None)
     monkeypatch.setattr(Application, "_process_message", lambda *_: None)
     app._process_message({})
@@ -62,7 +62,7 @@ def test_a_quix_that_does_not_call_us_any_more_is_told(tmp_path, monkeypatch, go
             load(kafka_bootstrap_servers="127.0.0.1:1", data_dir=tmp_path),
             group=CHAT.group,
             topics=(),
-            commit_s=0.1,
+            commit_interval_s=0.1,
             commit_every=1,
         )
 
@@ -73,7 +73,7 @@ def test_a_stop_that_comes_while_quix_subscribes_is_not_lost(tmp_path, monkeypat
     with any_broker(tmp_path) as address:
         settings = load(kafka_bootstrap_servers=address, topic_prefix=f"t{uuid.uuid4().hex[:8]}.", data_dir=tmp_path)
         ensure_topics(settings)
-        app = open_app(settings, group=CHAT.group, topics=(CHAT.topic,), commit_s=0.1, commit_every=1)
+        app = open_app(settings, group=CHAT.group, topics=(CHAT.topic,), commit_interval_s=0.1, commit_every=1)
         app.dataframe(open_topic(app, settings, CHAT.topic)).sink(BatchSink(settings, lambda _: None))
         subscribe = app._consumer.subscribe
 
@@ -99,7 +99,7 @@ def test_a_stop_that_comes_while_quix_subscribes_is_not_lost(tmp_path, monkeypat
 def test_a_topic_that_is_not_there_is_told_and_not_made_with_a_brokers_own_retention(tmp_path):
     with any_broker(tmp_path) as address:
         settings = load(kafka_bootstrap_servers=address, topic_prefix=f"t{uuid.uuid4().hex[:8]}.", data_dir=tmp_path)
-        app = open_app(settings, group=CHAT.group, topics=(), commit_s=0.1, commit_every=1)
+        app = open_app(settings, group=CHAT.group, topics=(), commit_interval_s=0.1, commit_every=1)
         with pytest.raises(Misconfigured, match=CHAT.topic):
             open_topic(app, settings, CHAT.topic)
         assert topic_name(settings, CHAT.topic) not in admin_client(settings).list_topics(timeout=10).topics

@@ -63,7 +63,7 @@ def test_topic_partitions_that_were_paused_when_they_went_away_are_read_when_the
             if len(landed) == EVENTS:
                 app.stop()
 
-        app = open_app(settings, group=CHAT.group, topics=(CHAT.topic,), commit_s=0.1, commit_every=64)
+        app = open_app(settings, group=CHAT.group, topics=(CHAT.topic,), commit_interval_s=0.1, commit_every=64)
         app.dataframe(open_topic(app, settings, CHAT.topic)).sink(BatchSink(settings, land))
         app.run(timeout=30)  # of silence: what a worker that reads nothing is told by
         producer.close()

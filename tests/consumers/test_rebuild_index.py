@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from mmplatform.cli.main import app
 from mmplatform.consumers import rebuild_index
-from mmplatform.consumers.rebuild_index import Reindexing
+from mmplatform.consumers.rebuild_index import IndexRebuild
 from mmplatform.errors import Unavailable
 from mmplatform.events import utc_now
 from mmplatform.kafka.reader import ReplayLog
@@ -60,7 +60,7 @@ def test_an_empty_index_has_again_what_is_in_the_table_and_what_is_only_on_the_l
             index.delete([passage(3).artifact_id])
 
     taken = []
-    done = Reindexing(world.settings, world.lakehouse, index, world.log).run(as_it_goes)
+    done = IndexRebuild(world.settings, world.lakehouse, index, world.log).run(as_it_goes)
     assert set(index.ids()) == {passage(1).artifact_id, passage(4).artifact_id}
     assert (done.passages, done.embedded, done.refused) == (3, 0, 0)
     (hit,) = index.search(passage(1).vector, embedder=passage(1).embedder, subject_id=passage(1).subject_id, k=1)
@@ -74,7 +74,7 @@ def test_run_again_it_changes_nothing(world, index):
     world.archived(place)
     index.upsert([passage(1)], utc_now())
     for _ in range(2):
-        assert Reindexing(world.settings, world.lakehouse, index, world.log).run().passages == 1
+        assert IndexRebuild(world.settings, world.lakehouse, index, world.log).run().passages == 1
         assert list(index.ids()) == [passage(1).artifact_id]
 
 
@@ -100,7 +100,7 @@ def test_beside_a_reprocessing_run_each_has_an_hour_to_itself_and_what_the_run_m
         asked.append(True)
 
     asked = []
-    rebuilding = Reindexing(world.settings, world.lakehouse, index, world.log)
+    rebuilding = IndexRebuild(world.settings, world.lakehouse, index, world.log)
     with ThreadPoolExecutor(1) as beside:
         with lock_hour(folder, "messages", NOON):
             rebuilt = beside.submit(rebuilding.run, refused)
@@ -112,7 +112,7 @@ def test_beside_a_reprocessing_run_each_has_an_hour_to_itself_and_what_the_run_m
 
 
 def test_a_stream_that_is_quicker_than_every_round_is_no_success(world, index, monkeypatch):
-    monkeypatch.setattr(rebuild_index, "_ROUNDS", 3)
+    monkeypatch.setattr(rebuild_index, "_MAX_ROUNDS", 3)
     (place,) = world.write(ARTIFACTS_TOPIC, passage(1))
     world.lakehouse.append("passages", [(place, record_to_row(passage(1), place)[1])], offsets={}, source=ARCHIVE_GROUP)
     world.archived(place)
@@ -123,7 +123,7 @@ def test_a_stream_that_is_quicker_than_every_round_is_no_success(world, index, m
             world.write(ARTIFACTS_TOPIC, passage(1))
 
     with pytest.raises(Unavailable, match="in each of 3 rounds"):
-        Reindexing(world.settings, world.lakehouse, index, Busy(world.settings)).run()
+        IndexRebuild(world.settings, world.lakehouse, index, Busy(world.settings)).run()
 
 
 @pytest.mark.models

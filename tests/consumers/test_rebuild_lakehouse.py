@@ -8,7 +8,7 @@ import pytest
 from confluent_kafka import Consumer, TopicPartition
 
 from mmplatform.consumers import rebuild_lakehouse
-from mmplatform.consumers.rebuild_lakehouse import reland
+from mmplatform.consumers.rebuild_lakehouse import rebuild_from_log
 from mmplatform.events import Position, encode
 from mmplatform.kafka.connection import client_config
 from mmplatform.kafka.producer import LogProducer
@@ -63,7 +63,7 @@ class World:
         assert len({row[column] for row in found}) == len(found)
         return {row[column]: row["text"] for row in found}
 
-    def reland(self, meanwhile=lambda: None):
+    def rebuild_from_log(self, meanwhile=lambda: None):
         """``meanwhile``: happens when the first chats have landed, and no artifact yet."""
         happened = []
 
@@ -71,7 +71,7 @@ class World:
             if topic == CHAT.topic and not happened:
                 happened.append(meanwhile())
 
-        return reland(self.settings, self.lakehouse, self.log, told)
+        return rebuild_from_log(self.settings, self.lakehouse, self.log, told)
 
 
 @pytest.fixture
@@ -152,7 +152,7 @@ def test_what_the_archiver_lands_meanwhile_is_not_replaced_by_what_was_before(wo
 
 
 def test_what_is_retracted_many_records_on_is_never_landed(world, monkeypatch):
-    monkeypatch.setattr(rebuild_lakehouse, "_BATCH", 1)
+    monkeypatch.setattr(rebuild_lakehouse, "_BATCH_SIZE", 1)
     places = world.write(ARTIFACTS_TOPIC, message(1), message(2), retraction(message(1)))
     world.archived(places[-1])
     assert world.reland().rows == 1

@@ -6,7 +6,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from mmplatform.artifacts import Box
-from mmplatform.ports import ReadLine
+from mmplatform.ports import RecognisedLine
 
 
 @dataclass
@@ -33,7 +33,7 @@ class Canvas:
         draw.text((x, y), said, font=font, fill=fill)
         x0, y0, x1, y1 = draw.textbbox((x, y), said, font=font)
         box = Box(x0=x0 - 3, y0=y0 - 3, x1=x1 + 3, y1=y1 + 3)
-        self.lines.append(ReadLine(said, box, 0.99))
+        self.lines.append(RecognisedLine(said, box, 0.99))
 
     def button(self, x, y, label, fill="#1f6b49", ink="white", width=150, height=44):
         self.rectangle((x, y, x + width, y + height), fill=fill, outline="#999999")

@@ -171,16 +171,16 @@ async def test_a_blocked_event_loop_is_reported_as_hanging(tmp_path, monkeypatch
     parts = GatewayParts(parts.ingest, parts.log_reader, parts.create_topics, parts.close, readiness)
 
     async def beats():
-        return not readiness.hangs()
+        return not readiness.hang_reason()
 
     async with create_app(parts.ingest.settings, parts).router.lifespan_context(None):
         await asyncio.sleep(0.05)
-        assert readiness.hangs() == ""
+        assert readiness.hang_reason() == ""
         clock[0] += 31.0  # and the loop is blocked meanwhile: nothing is awaited here
-        assert readiness.hangs() == "takes up nothing (for 31 s)"
+        assert readiness.hang_reason() == "takes up nothing (for 31 s)"
         await until(beats)
     clock[0] += 1000.0
-    assert readiness.hangs() == "", "while it drains nothing is expected of it"
+    assert readiness.hang_reason() == "", "while it drains nothing is expected of it"
 
 
 async def test_its_tasks_survive_unexpected_errors_and_the_log_is_still_closed(tmp_path):

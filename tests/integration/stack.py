@@ -17,7 +17,7 @@ from mmplatform.land.lakehouse.store import Lakehouse
 from mmplatform.local import run_file
 from mmplatform.modalities import MODALITIES
 from mmplatform.settings import Settings
-from mmplatform.telemetry.status_server import LAG_EVERY_S
+from mmplatform.telemetry.status_server import LAG_INTERVAL_S
 from tests.waiting import eventually
 
 WORKERS = (*(spec.group for spec in MODALITIES.values()), "index", "archive")
@@ -91,7 +91,7 @@ class Stack:
             quiet = quiet + 1 if not any(lag is None or lag for lag in lags) else 0
             return quiet >= 2
 
-        eventually(still, within_s, every_s=LAG_EVERY_S + 0.5)
+        eventually(still, within_s, every_s=LAG_INTERVAL_S + 0.5)
 
     def now(self) -> run_file.StackRun:
         run = run_file.read_running(self.settings.data_dir)

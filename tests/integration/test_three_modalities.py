@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from mmplatform.demo.case import load_case
-from mmplatform.demo.stream import SOURCE, Stream
+from mmplatform.demo.stream import SOURCE, CaseStream
 from mmplatform.kafka.producer import LogProducer
 from mmplatform.kafka.reader import ReplayLog
 from mmplatform.modalities import ARTIFACTS_TOPIC, MODALITIES
@@ -25,7 +25,7 @@ TRUTH = json.loads((CASE / "ground_truth.json").read_text())
 @pytest.fixture(scope="module")
 def case(stack):
     told = load_case(CASE, secrets.token_hex(3))
-    Stream(stack.run.gateway, told, speed=20).run(lambda _: None)
+    CaseStream(stack.run.gateway, told, speed=20).run(lambda _: None)
     stack.settle()
     return told
 

@@ -8,8 +8,8 @@ import subprocess
 import pytest
 
 from mmplatform.lineage import code_version, facets
-from mmplatform.lineage.code_version import Source, source_of
-from mmplatform.lineage.names import Name
+from mmplatform.lineage.code_version import CodeVersion, find_code_version
+from mmplatform.lineage.names import LineageName
 
 
 @pytest.fixture
@@ -34,20 +34,20 @@ def checkout(tmp_path):
 )
 def test_a_checkout_tells_its_remote_and_its_commit(tmp_path, checkout, remote, told):
     checkout("remote", "add", "origin", remote)
-    assert source_of("no-such-package", tmp_path) == Source(told, checkout("rev-parse", "HEAD"))
+    assert find_code_version("no-such-package", tmp_path) == CodeVersion(told, checkout("rev-parse", "HEAD"))
 
 
 def test_a_checkout_without_a_place_that_others_reach_tells_nothing(tmp_path, checkout):
-    assert source_of("no-such-package", tmp_path) is None
+    assert find_code_version("no-such-package", tmp_path) is None
     checkout("remote", "add", "origin", "/srv/git/mmplatform.git")
-    assert source_of("no-such-package", tmp_path) is None
+    assert find_code_version("no-such-package", tmp_path) is None
 
 
 def test_somebody_elses_repository_further_up_is_not_ours(tmp_path, checkout):
     checkout("remote", "add", "origin", "https://git.example/other.git")
     folder = tmp_path / "venv" / "site-packages"
     folder.mkdir(parents=True)
-    assert source_of("no-such-package", folder) is None
+    assert find_code_version("no-such-package", folder) is None
 
 
 def test_an_install_from_a_repository_is_known_by_what_the_installer_noted(monkeypatch, tmp_path):
@@ -61,10 +61,10 @@ def test_an_install_from_a_repository_is_known_by_what_the_installer_noted(monke
 
     def installed(noted):
         monkeypatch.setattr(code_version, "distribution", lambda _: Installed(noted))
-        return source_of("mmplatform", tmp_path)
+        return find_code_version("mmplatform", tmp_path)
 
     noted = {"url": "https://git.example/m.git", "vcs_info": {"vcs": "git", "commit_id": "abc"}}
-    assert installed(json.dumps(noted)) == Source("https://git.example/m.git", "abc")
+    assert installed(json.dumps(noted)) == CodeVersion("https://git.example/m.git", "abc")
     assert installed(json.dumps({"url": "file:///work/m", "dir_info": {"editable": True}})) is None
     assert installed(None) is None
     assert installed("no json") is None
@@ -72,9 +72,9 @@ def test_an_install_from_a_repository_is_known_by_what_the_installer_noted(monke
 
 def test_a_job_says_where_its_code_is_if_that_is_known():
     how = {"kind": "LANDING", "processing": "BATCH", "integration": "MMPLATFORM", "path": "mmplatform/worker.py"}
-    known = facets.job(Name("n", "j"), source=Source("https://git.example/m.git", "abc"), **how)
+    known = facets.job(LineageName("n", "j"), source=CodeVersion("https://git.example/m.git", "abc"), **how)
     place = known.facets["sourceCodeLocation"]
     assert (place.type, place.url, place.path, place.version) == (
         "git", "https://git.example/m.git", "mmplatform/worker.py", "abc",
     )  # fmt: skip
-    assert "sourceCodeLocation" not in facets.job(Name("n", "j"), source=None, **how).facets
+    assert "sourceCodeLocation" not in facets.job(LineageName("n", "j"), source=None, **how).facets

@@ -6,10 +6,10 @@ import pytest
 
 from mmplatform.derive.chat import ChatDeriver
 from mmplatform.derive.passages import quarantine
-from mmplatform.events import MODALITY_OF_KIND
+from mmplatform.events import MODALITY_BY_KIND
 from mmplatform.land.lakehouse.row_codec import record_to_row
 from mmplatform.land.lakehouse.schemas import SPECS
-from mmplatform.lineage.columns import COMES_FROM, OWN
+from mmplatform.lineage.columns import COLUMN_SOURCES, COLUMNS_WITHOUT_SOURCE
 from mmplatform.memo import SqliteMemo
 from mmplatform.modalities import MODALITIES, QUARANTINE_TABLE, TABLES
 from mmplatform.ports import Redacted
@@ -26,16 +26,16 @@ def columns(table):
 @pytest.mark.parametrize("table", TABLES)
 def test_every_column_of_a_derived_table_comes_from_somewhere_or_is_its_own(table):
     if table in RAW:
-        assert table not in COMES_FROM
+        assert table not in COLUMN_SOURCES
         return
-    for source, found in COMES_FROM[table].items():
-        assert set(found) | OWN[table] == columns(table), f"from {source}"
-        assert set(found) & OWN[table] == set()
+    for source, found in COLUMN_SOURCES[table].items():
+        assert set(found) | COLUMNS_WITHOUT_SOURCE[table] == columns(table), f"from {source}"
+        assert set(found) & COLUMNS_WITHOUT_SOURCE[table] == set()
 
 
-@pytest.mark.parametrize("table", COMES_FROM)
+@pytest.mark.parametrize("table", COLUMN_SOURCES)
 def test_every_origin_is_a_column_of_its_table(table):
-    for source, found in COMES_FROM[table].items():
+    for source, found in COLUMN_SOURCES[table].items():
         origins = {origin.column for each in found.values() for origin in each}
         assert origins <= columns(source), source
         assert all(found.values())
@@ -43,16 +43,16 @@ def test_every_origin_is_a_column_of_its_table(table):
 
 def test_what_is_derived_leads_back_to_the_raw_tables():
     for spec in MODALITIES.values():
-        assert list(COMES_FROM[spec.derived_table]) == [spec.raw_table]
-    assert set(COMES_FROM["passages"]) == {spec.derived_table for spec in MODALITIES.values()}
+        assert list(COLUMN_SOURCES[spec.derived_table]) == [spec.raw_table]
+    assert set(COLUMN_SOURCES["passages"]) == {spec.derived_table for spec in MODALITIES.values()}
 
 
 def identical(table, source):
     return {
         column: origin.column
-        for column, found in COMES_FROM[table][source].items()
+        for column, found in COLUMN_SOURCES[table][source].items()
         for origin in found
-        if origin.how == "IDENTITY"
+        if origin.transformation == "IDENTITY"
     }
 
 
@@ -84,6 +84,6 @@ def test_columns_said_to_be_the_same_are_the_same(tmp_path):
 @pytest.mark.parametrize("event", [chat(), chunk(), call_end(), screenshot()], ids=lambda event: event.kind)
 def test_a_quarantined_row_keeps_who_and_when(event):
     source, raw = record_to_row(event, position(3))
-    assert source == MODALITIES[MODALITY_OF_KIND[event.kind]].raw_table
+    assert source == MODALITIES[MODALITY_BY_KIND[event.kind]].raw_table
     _, row = record_to_row(quarantine(arrival(event), contract=source, reasons=["text: text not blank"]), position(3))
     compare(row, QUARANTINE_TABLE, raw, source)

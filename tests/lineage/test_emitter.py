@@ -7,7 +7,7 @@ import threading
 import pytest
 
 from mmplatform.errors import Rejected, Unavailable
-from mmplatform.lineage.emitter import Emitter
+from mmplatform.lineage.emitter import LineageEmitter
 from tests.waiting import eventually
 
 
@@ -35,10 +35,10 @@ class Backend:
 
 @pytest.fixture
 def opened():
-    emitters: list[Emitter] = []
+    emitters: list[LineageEmitter] = []
 
     def make(backend, **how):
-        emitters.append(Emitter(backend, retry_s=0.01, **how))
+        emitters.append(LineageEmitter(backend, retry_s=0.01, **how))
         return emitters[-1]
 
     yield make
@@ -95,7 +95,7 @@ def test_a_backend_that_hangs_holds_up_nobody_and_what_does_not_fit_is_dropped(o
         hanging.set()
         let_go.wait(60)
 
-    emitter = opened(Backend(hang), waiting=3)
+    emitter = opened(Backend(hang), max_queued=3)
     emitter.emit(lambda: 0)
     assert hanging.wait(20)
     for number in range(1, 10):
@@ -137,7 +137,7 @@ def test_the_end_waits_no_longer_than_it_was_told_to(opened):
 
 def test_a_backend_that_is_away_at_the_end_is_not_waited_for():
     away = [Unavailable("away")] * 1_000_000
-    emitter = Emitter(Backend(*away), retry_s=3600)
+    emitter = LineageEmitter(Backend(*away), retry_s=3600)
     emitter.emit(lambda: "one")
     eventually(lambda: emitter._backend.tried, within_s=20, every_s=0.01)
     emitter.close(60)  # the test's time runs out if it waits for the next try

@@ -28,7 +28,7 @@ def example(monkeypatch):
     times = iter((NOW, NOW + timedelta(seconds=0.25)))
     monkeypatch.setattr(landings, "utc_now", lambda: next(times))
     monkeypatch.setattr(landings.uuid, "uuid4", lambda: next(runs))
-    monkeypatch.setattr(facets, "own_source", lambda: None)
+    monkeypatch.setattr(facets, "own_code_version", lambda: None)
     made = Made()
     lineage = landings.StreamLineage(
         load(kafka_bootstrap_servers="kafka:9092", iceberg_warehouse="s3://lake/warehouse"),

@@ -9,7 +9,7 @@ from mmplatform.derive.passages import quarantine
 from mmplatform.errors import Unavailable
 from mmplatform.land.lakehouse.schemas import SPECS
 from mmplatform.land.lakehouse.snapshot_offsets import CommitResult
-from mmplatform.lineage.columns import COMES_FROM
+from mmplatform.lineage.columns import COLUMN_SOURCES
 from mmplatform.lineage.landings import StreamLineage
 from mmplatform.modalities import TABLES
 from mmplatform.settings import load
@@ -103,7 +103,7 @@ def test_column_lineage_leads_to_tables_that_are_inputs(told):
     assert names(messages["inputs"]) == {("kafka://broker:9092", "eu.artifacts"), (NAMESPACE, "raw_chats")}
     assert names(passages["inputs"]) == {("kafka://broker:9092", "eu.artifacts"), (NAMESPACE, "messages")}
     fields = messages["outputs"][0]["facets"]["columnLineage"]["fields"]
-    assert set(fields) == set(COMES_FROM["messages"]["raw_chats"])
+    assert set(fields) == set(COLUMN_SOURCES["messages"]["raw_chats"])
     (text,) = fields["text"]["inputFields"]
     assert (text["namespace"], text["name"], text["field"]) == (NAMESPACE, "raw_chats", "text")
     assert text["transformations"] == [{"type": "DIRECT", "subtype": "TRANSFORMATION", "masking": True}]
@@ -193,5 +193,5 @@ def test_a_worker_that_dies_of_an_error_fails_its_run(told):
 def test_every_table_has_a_schema_in_its_events(told):
     assert set(COLUMNS) == set(TABLES)
     for table in TABLES:
-        written = told.lineage._datasets.written(table, COMES_FROM.get(table, {}))
+        written = told.lineage._datasets.written(table, COLUMN_SOURCES.get(table, {}))
         assert len(written.facets["schema"].fields) == len(SPECS[table].columns)

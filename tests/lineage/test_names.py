@@ -7,7 +7,7 @@ from assets.index import INDEX
 from mmplatform.land.lakehouse.catalog import catalog_properties
 from mmplatform.land.lakehouse.store import Lakehouse
 from mmplatform.lineage import names
-from mmplatform.lineage.names import Name
+from mmplatform.lineage.names import LineageName
 from mmplatform.modalities import TABLES
 from mmplatform.settings import load
 
@@ -29,9 +29,11 @@ def test_a_dataset_lies_where_its_files_do(tmp_path):
     settings = load(data_dir=tmp_path)
     lakehouse = Lakehouse.open(settings)
     lakehouse.ensure_tables()
-    stored = names.stored_at(lakehouse.table("messages").location())
-    assert stored == Name("file", f"{tmp_path}/lakehouse/warehouse/mmplatform/messages")
-    assert names.table(settings, "messages") == Name(f"file://{tmp_path}/lakehouse/warehouse/mmplatform", "messages")
+    stored = names.file_location(lakehouse.table("messages").location())
+    assert stored == LineageName("file", f"{tmp_path}/lakehouse/warehouse/mmplatform/messages")
+    assert names.table(settings, "messages") == LineageName(
+        f"file://{tmp_path}/lakehouse/warehouse/mmplatform", "messages"
+    )
     assert catalog_properties(settings)["warehouse"] == settings.warehouse_location
 
 
@@ -46,12 +48,12 @@ def test_a_dataset_lies_where_its_files_do(tmp_path):
     ],
 )
 def test_the_namespace_is_the_warehouse_or_the_rest_catalog(given, namespace):
-    assert names.table(load(**given), "raw_chats") == Name(namespace, "raw_chats")
+    assert names.table(load(**given), "raw_chats") == LineageName(namespace, "raw_chats")
 
 
 def test_engines_that_know_a_catalog_find_the_table_by_its_other_name():
     settings = load(iceberg_warehouse="s3://bucket/lake")
-    assert names.table_in_catalog(settings, "raw_chats") == Name("s3://bucket/lake", "mmplatform.raw_chats")
+    assert names.table_in_catalog(settings, "raw_chats") == LineageName("s3://bucket/lake", "mmplatform.raw_chats")
 
 
 def test_no_secret_is_in_a_name():
@@ -63,14 +65,14 @@ def test_no_secret_is_in_a_name():
 
 def test_topics_are_named_by_the_first_broker_and_by_their_name_there():
     settings = load(kafka_bootstrap_servers="one:9092, two:9092", topic_prefix="eu.")
-    assert names.topic(settings, "artifacts") == Name("kafka://one:9092", "eu.artifacts")
+    assert names.topic(settings, "artifacts") == LineageName("kafka://one:9092", "eu.artifacts")
 
 
 def test_what_only_dagster_knows_is_in_the_namespace_of_the_jobs():
     settings = load(chroma_url="http://chroma:8000", openlineage_namespace="eu-support")
-    assert names.asset(settings, "index") == Name("chroma://chroma:8000", "index")
-    assert names.asset(settings, "report/weekly") == Name("eu-support", "report/weekly")
-    assert names.job(settings, "archive", "messages") == Name("eu-support", "archive.messages")
+    assert names.asset(settings, "index") == LineageName("chroma://chroma:8000", "index")
+    assert names.asset(settings, "report/weekly") == LineageName("eu-support", "report/weekly")
+    assert names.job(settings, "archive", "messages") == LineageName("eu-support", "archive.messages")
 
 
 def test_the_topic_of_lineage_has_the_prefix_too():

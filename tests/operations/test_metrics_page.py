@@ -41,9 +41,9 @@ def exposed(registry) -> dict[str, set[str]]:
 def worker():
     """Every metric that a worker can have, each with a value in it, so that its labels show."""
     status = WorkerStatus("index", freshness=FreshnessTracker())
-    status.batch(1, 0.1, passages=1)
+    status.record_batch(1, 0.1, passages=1)
     gap = status.freshness.record("chat", stamps(), NOW)
-    status.gap("chat", gap.total)
+    status.record_gap("chat", gap.total)
     status.watch_lineage(lambda: {"sent": 1, "queued": 0})
     status._lag.labels("index").set(0)
     return exposed(status.registry)

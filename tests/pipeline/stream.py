@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from mmplatform.artifacts import decode_artifact
-from mmplatform.consumers.archiver import append, next_offsets, sort_by_table
-from mmplatform.consumers.indexer import last_word, upsert
-from mmplatform.consumers.publish import outgoing
+from mmplatform.consumers.archiver import append_rows, group_by_table, next_offsets
+from mmplatform.consumers.indexer import latest_per_id, upsert
+from mmplatform.consumers.publish import outgoing_records
 from mmplatform.derive.call.deriver import CallDeriver
-from mmplatform.events import MODALITY_OF_KIND, Position, encode, utc_now
+from mmplatform.events import MODALITY_BY_KIND, Position, encode, utc_now
 from mmplatform.modalities import ARTIFACTS_TOPIC, CALL, MODALITIES, QUARANTINE_TOPIC
 from mmplatform.pipeline.process import ConsumedRecord, process, process_call_record
 from mmplatform.pipeline.reprocess.rederive import CallFold
@@ -30,17 +30,17 @@ class Stream:
 
     def send(self, events, deriver):
         """Events all the way into both stores; returns the records of the artifacts topic, to be read again."""
-        spec = MODALITIES[MODALITY_OF_KIND[events[0].kind]]
+        spec = MODALITIES[MODALITY_BY_KIND[events[0].kind]]
         raw = self.records(spec.topic, [encode(event) for event in events])
         if isinstance(deriver, CallDeriver):
             outcomes = [self._step(record, event, deriver) for record, event in zip(raw, events, strict=True)]
         else:
             outcomes = [process([record], deriver, spec, Limits()) for record in raw]
-        out = [each for outcome in outcomes for each in outgoing(outcome)]
+        out = [each for outcome in outcomes for each in outgoing_records(outcome)]
         artifacts = self.records(ARTIFACTS_TOPIC, [each.value for each in out if each.topic == ARTIFACTS_TOPIC])
         quarantined = self.records(QUARANTINE_TOPIC, [each.value for each in out if each.topic == QUARANTINE_TOPIC])
         self.archive([*raw, *artifacts, *quarantined])
-        passages, gone = last_word([decode_artifact(record.value) for record in artifacts])
+        passages, gone = latest_per_id([decode_artifact(record.value) for record in artifacts])
         upsert(self.index, passages)
         self.index.delete([each.artifact_id for each in gone])
         return artifacts
@@ -50,8 +50,8 @@ class Stream:
         return process_call_record(record, fold, CALL, Limits())
 
     def archive(self, records):
-        batch = sort_by_table(records)
-        for table, before in batch.gone.items():
+        batch = group_by_table(records)
+        for table, before in batch.retracted.items():
             self.lakehouse.delete_before(table, before)
         for table, rows in batch.rows.items():
-            append(self.lakehouse, table, rows, next_offsets(records), lambda _, reason: AssertionError(reason))
+            append_rows(self.lakehouse, table, rows, next_offsets(records), lambda _, reason: AssertionError(reason))

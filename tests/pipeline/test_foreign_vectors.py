@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mmplatform.artifacts import pack_vector
-from mmplatform.consumers.indexer import dead_letters, read, upsert
+from mmplatform.consumers.indexer import decode_records, refused_dead_letters, upsert
 from mmplatform.errors import Rejected
 from mmplatform.events import encode, utc_now
 from mmplatform.land.index.embedder_registry import EmbedderRegistry, Space
@@ -35,10 +35,10 @@ def with_vector(number, space, parts):
 def land(dual_write_index, rows):
     """As the indexer does it: what landed, and the dead letters."""
     records = [ConsumedRecord(position(n), encode(row), utc_now()) for n, row in enumerate(rows)]
-    parsed, unread = read(records)
+    parsed, unread = decode_records(records)
     assert not unread.dead_letters
     landed, refused = upsert(dual_write_index, parsed)
-    return {row.artifact_id for row in landed}, dead_letters(records, refused)
+    return {row.artifact_id for row in landed}, refused_dead_letters(records, refused)
 
 
 def test_a_vector_of_another_length_is_named_even_where_it_comes_first_and_its_neighbours_land(

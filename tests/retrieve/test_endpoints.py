@@ -12,7 +12,7 @@ import pytest
 from fastapi import FastAPI
 
 from mmplatform.errors import Misconfigured, Unavailable
-from mmplatform.retrieve.endpoints import LARGEST_BODY, search_router
+from mmplatform.retrieve.endpoints import MAX_BODY_BYTES, search_router
 from mmplatform.retrieve.search.search import Searcher
 from mmplatform.web.problems import install_problem_handlers
 from tests.doubles.embedder import SeededEmbedder
@@ -145,12 +145,12 @@ async def test_a_body_of_the_limit_is_read_and_a_larger_one_is_refused_before_it
             yield bytes(1024)
 
     json_type = {"Content-Type": "application/json"}
-    assert (await http.post("/v1/search", content=padded(LARGEST_BODY), headers=json_type)).status_code == 200
-    answer = await http.post("/v1/search", content=padded(LARGEST_BODY + 1), headers=json_type)
-    assert str(LARGEST_BODY) in problem(answer, 413, "too-large")["detail"]
+    assert (await http.post("/v1/search", content=padded(MAX_BODY_BYTES), headers=json_type)).status_code == 200
+    answer = await http.post("/v1/search", content=padded(MAX_BODY_BYTES + 1), headers=json_type)
+    assert str(MAX_BODY_BYTES) in problem(answer, 413, "too-large")["detail"]
     sent: list[int] = []
     problem(await http.post("/v1/search", content=pieces(100_000), headers=json_type), 413, "too-large")
-    assert len(sent) <= LARGEST_BODY // 1024 + 2, "the rest is left unread"
+    assert len(sent) <= MAX_BODY_BYTES // 1024 + 2, "the rest is left unread"
 
 
 async def test_the_longest_question_fits_however_it_is_escaped(http):

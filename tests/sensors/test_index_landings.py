@@ -7,7 +7,7 @@ import dagster as dg
 import pytest
 
 from mmplatform.buckets import bucket_name
-from mmplatform.consumers.indexer import measure
+from mmplatform.consumers.indexer import record_freshness
 from mmplatform.events import utc_now
 from mmplatform.land.index.embedder_registry import EmbedderRegistry, Space
 from mmplatform.land.index.store import ChromaIndex
@@ -57,7 +57,7 @@ class Worker:
             index = ChromaIndex.open(self._stores.settings)
             index.delete([each.artifact_id for each in gone])
             index.close()
-        measure(self._status, passages, gone)
+        record_freshness(self._status, passages, gone)
 
 
 @pytest.fixture
@@ -175,9 +175,9 @@ def test_a_cursor_that_cannot_be_read_begins_anew():
 
 def test_gaps_leave_the_window_and_counts_do_not():
     counts = BucketCounts(window_s=0.0)
-    counts.upserted("ann", SINCE, 3.0)
-    counts.upserted("ann", SINCE - timedelta(hours=1), 5.0)
-    counts.deleted("bob")
+    counts.record_upsert("ann", SINCE, 3.0)
+    counts.record_upsert("ann", SINCE - timedelta(hours=1), 5.0)
+    counts.record_delete("bob")
     found = counts.as_json()
     assert found[ANN] == {"upserted": 2, "deleted": 0, "gap": {}, "watermark": SINCE.isoformat()}
     assert found[BOB]["deleted"] == 1

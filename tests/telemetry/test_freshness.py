@@ -5,28 +5,28 @@ from datetime import timedelta
 import pytest
 
 from mmplatform.events import utc_now
-from mmplatform.telemetry.freshness import STAGES, FreshnessTracker, Quantiles, as_json, gap_of
+from mmplatform.telemetry.freshness import STAGES, FreshnessTracker, Quantiles, freshness_gap, freshness_payload
 from tests.builders import NOW, stamps
 
 
 def test_the_stages_add_up_to_the_gap():
-    gap = gap_of(stamps(), NOW + timedelta(seconds=10))
+    gap = freshness_gap(stamps(), NOW + timedelta(seconds=10))
     assert gap.stages == (1.0, 2.0, 3.0, 4.0)
     assert gap.total == sum(gap.stages) == 10.0
 
 
 def test_a_missing_stamp_gives_its_time_to_the_next_stage():
-    gap = gap_of(stamps(taken_at=None), NOW + timedelta(seconds=10))
+    gap = freshness_gap(stamps(taken_at=None), NOW + timedelta(seconds=10))
     assert gap.stages == (1.0, 0.0, 5.0, 4.0)
 
 
 def test_no_events_is_not_a_gap_of_zero():
-    assert Quantiles.of([]) is None
+    assert Quantiles.from_seconds([]) is None
     assert FreshnessTracker().summary() == {}
 
 
 def test_quantiles_of_a_known_distribution():
-    found = Quantiles.of(float(n) for n in range(101))
+    found = Quantiles.from_seconds(float(n) for n in range(101))
     assert found is not None
     assert (found.count, found.p50, found.p95, found.p99, found.max) == (101, 50.0, 95.0, 99.0, 100.0)
 
@@ -58,6 +58,6 @@ def test_a_tracker_says_since_when_it_measures():
 def test_the_page_names_every_stage():
     tracker = FreshnessTracker()
     tracker.record("chat", stamps(), NOW + timedelta(seconds=10))
-    page = as_json(tracker.summary())["chat"]
+    page = freshness_payload(tracker.summary())["chat"]
     assert list(page["stages"]) == list(STAGES)
     assert page["gap"]["p99"] == pytest.approx(10.0)

@@ -7,7 +7,7 @@ from quixstreams.sinks.base import SinkBackpressureError
 from mmplatform.consumers.quix_app import BatchSink
 from mmplatform.errors import Unavailable
 from mmplatform.settings import load
-from mmplatform.telemetry.readiness import ASSIGNMENT, AT_FIRST, BROKER, LOOP, MODELS, STORE, Readiness
+from mmplatform.telemetry.readiness import ASSIGNMENT, BROKER, INITIAL_BLOCKERS, LOOP, MODELS, STORE, Readiness
 from mmplatform.telemetry.status_server import WorkerStatus, serve_status
 from tests.waiting import eventually
 
@@ -21,22 +21,22 @@ class Clock:
 
 def test_a_worker_is_not_ready_before_anybody_has_looked_and_says_everything_that_is_missing():
     ready = Readiness()
-    assert set(ready.reasons()) == {BROKER, MODELS, ASSIGNMENT} == set(AT_FIRST)
-    for what in AT_FIRST:
-        ready.gone(what)
+    assert set(ready.reasons()) == {BROKER, MODELS, ASSIGNMENT} == set(INITIAL_BLOCKERS)
+    for what in INITIAL_BLOCKERS:
+        ready.unblock(what)
     assert ready.reasons() == {}
 
 
 def test_an_obstacle_is_told_with_its_newest_words_and_since_it_began():
     clock = Clock()
     ready = Readiness({}, clock=clock)
-    ready.stands(STORE, "unavailable: first")
+    ready.block(STORE, "unavailable: first")
     clock.now = 7.0
-    ready.stands(STORE, "unavailable: second")
+    ready.block(STORE, "unavailable: second")
     clock.now = 12.0
     assert ready.reasons() == {STORE: "unavailable: second (for 12 s)"}
-    ready.gone(STORE)
-    ready.stands(STORE, "unavailable: again")
+    ready.unblock(STORE)
+    ready.block(STORE, "unavailable: again")
     assert ready.reasons() == {STORE: "unavailable: again (for 0 s)"}
 
 
@@ -66,15 +66,15 @@ def test_a_loop_that_hangs_is_told_and_one_that_has_not_begun_or_rests_is_not():
     clock = Clock()
     ready = Readiness({}, clock=clock)
     clock.now = 1000.0
-    assert ready.hangs() == ""
-    ready.beats(600)
+    assert ready.hang_reason() == ""
+    ready.heartbeat(600)
     clock.now = 1600.0
     assert ready.reasons() == {}
     clock.now = 1601.0
     assert ready.reasons() == {LOOP: "takes up nothing (for 601 s)"}
-    ready.beats(600)
+    ready.heartbeat(600)
     assert ready.reasons() == {}
-    ready.rests()
+    ready.pause_heartbeat()
     clock.now = 9999.0
     assert ready.reasons() == {}
 
@@ -93,10 +93,10 @@ def test_the_page_answers_503_with_reasons_and_200_without(served):
     status, url = served
     answer = httpx.get(f"{url}/readyz")
     assert answer.status_code == 503
-    assert set(answer.json()["reasons"]) == set(AT_FIRST)
+    assert set(answer.json()["reasons"]) == set(INITIAL_BLOCKERS)
     assert 'mmplatform_ready{worker="index"} 0.0' in httpx.get(f"{url}/metrics").text
-    for what in AT_FIRST:
-        status.readiness.gone(what)
+    for what in INITIAL_BLOCKERS:
+        status.readiness.unblock(what)
     answer = httpx.get(f"{url}/readyz")
     assert answer.status_code == 200
     assert answer.json() == {"ready": True, "reasons": {}}
@@ -123,10 +123,10 @@ def test_a_broker_that_answers_no_question_about_lag_is_a_reason_and_one_that_do
 
 def test_a_worker_that_hangs_is_not_alive_and_one_that_waits_is(served):
     status, url = served
-    status.readiness = Readiness(AT_FIRST, clock=(clock := Clock()))
+    status.readiness = Readiness(INITIAL_BLOCKERS, clock=(clock := Clock()))
     answer = httpx.get(f"{url}/livez")
     assert (answer.status_code, answer.text) == (200, "ok")
-    status.readiness.beats(600)
+    status.readiness.heartbeat(600)
     clock.now = 700.0
     answer = httpx.get(f"{url}/livez")
     assert (answer.status_code, answer.text) == (503, "takes up nothing (for 700 s)")

@@ -35,7 +35,7 @@ def test_a_worker_is_healthy_only_when_it_runs(served):
 
 def test_the_page_tells_lag_rate_and_gap(served):
     status, url = served
-    status.batch(30, 0.1, passages=30)
+    status.record_batch(30, 0.1, passages=30)
     assert status.freshness is not None
     status.freshness.record("chat", stamps(), NOW + timedelta(seconds=10))
     status.watch_lag(lambda: 7)
@@ -65,10 +65,10 @@ def test_an_unknown_lag_is_not_zero(served):
 
 def test_the_metrics_page_has_counters_histogram_and_rolling_quantiles(served):
     status, url = served
-    status.batch(3, 0.2, passages=2, dead_letters=1)
+    status.record_batch(3, 0.2, passages=2, dead_letters=1)
     assert status.freshness is not None
     gap = status.freshness.record("chat", stamps(), NOW + timedelta(seconds=10))
-    status.gap("chat", gap.total)
+    status.record_gap("chat", gap.total)
     page = httpx.get(f"{url}/metrics").text
     assert 'mmplatform_outcomes_total{outcome="dead_letters",worker="index"} 1.0' in page
     assert 'mmplatform_freshness_gap_seconds_bucket{le="13.0",modality="chat"} 1.0' in page
@@ -97,8 +97,8 @@ def test_a_worker_shows_what_became_of_its_lineage(served):
 
 def test_what_was_shed_is_counted_in_the_status_and_in_the_metrics():
     status = WorkerStatus("derive-chat")
-    status.batch(3, 0.1, artifacts=2, shed=2)
-    status.batch(1, 0.1, artifacts=1, shed=0)
+    status.record_batch(3, 0.1, artifacts=2, shed=2)
+    status.record_batch(1, 0.1, artifacts=1, shed=0)
     assert status.as_json()["shed"] == 2
     page = generate_latest(status.registry).decode()
     assert 'mmplatform_outcomes_total{outcome="shed",worker="derive-chat"} 2.0' in page

@@ -10,8 +10,8 @@ import pytest
 from rich.console import Console
 
 from mmplatform.events import utc_now
-from mmplatform.telemetry.freshness import WINDOW_S, FreshnessTracker, as_json
-from mmplatform.terminal.answers import moment, print_freshness, print_hit, print_hits, shorten
+from mmplatform.telemetry.freshness import WINDOW_S, FreshnessTracker, freshness_payload
+from mmplatform.terminal.answers import format_time, print_freshness, print_hit, print_hits, shorten
 from tests.builders import NOW, stamps
 
 
@@ -48,11 +48,13 @@ def test_a_hit_says_where_it_comes_from_when_it_happened_and_when_it_was_indexed
 
 def test_a_day_is_said_only_when_it_is_not_today():
     noon = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
-    assert moment("2026-03-01T00:00:00Z", noon) == "00:00:00 UTC"
-    assert moment("2026-02-28T23:59:59Z", noon) == "2026-02-28 23:59:59 UTC"
-    assert moment("2026-03-01T01:30:00+02:00", noon) == "2026-02-28 23:30:00 UTC", "another zone's today is no day here"
-    assert moment(noon.astimezone(timezone(timedelta(hours=5))), noon) == "12:00:00 UTC"
-    assert moment(utc_now()).count("-") == 0
+    assert format_time("2026-03-01T00:00:00Z", noon) == "00:00:00 UTC"
+    assert format_time("2026-02-28T23:59:59Z", noon) == "2026-02-28 23:59:59 UTC"
+    assert format_time("2026-03-01T01:30:00+02:00", noon) == "2026-02-28 23:30:00 UTC", (
+        "another zone's today is no day here"
+    )
+    assert format_time(noon.astimezone(timezone(timedelta(hours=5))), noon) == "12:00:00 UTC"
+    assert format_time(utc_now()).count("-") == 0
 
 
 def test_no_hits_are_told_and_several_are_counted():
@@ -65,7 +67,7 @@ def page():
     tracker = FreshnessTracker()
     tracker.record("chat", stamps(), NOW + timedelta(seconds=10))
     tracker.record("call", stamps(derived_at=NOW + timedelta(seconds=3.5)), NOW + timedelta(seconds=4))
-    return as_json(tracker.summary())
+    return freshness_payload(tracker.summary())
 
 
 def test_the_figures_have_their_stages_their_budget_and_their_newest_event_in_eighty_columns(page):
@@ -81,7 +83,7 @@ def test_the_figures_have_their_stages_their_budget_and_their_newest_event_in_ei
 def test_a_young_indexer_says_since_when_it_has_measured(page):
     since = utc_now() - timedelta(seconds=130)
     text = printed(print_freshness, page, measured_since=since.isoformat())
-    assert re.search(rf"in the \dm \d\ds since this indexer started, at {moment(since)}", text)
+    assert re.search(rf"in the \dm \d\ds since this indexer started, at {format_time(since)}", text)
     assert "15 minutes" not in text
 
 

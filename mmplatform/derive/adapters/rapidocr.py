@@ -15,7 +15,7 @@ from mmplatform.artifacts import Box
 from mmplatform.derive.layout.reading_order import reading_order
 from mmplatform.derive.layout.surfaces import find_overlay, find_surfaces, lines_in
 from mmplatform.errors import Misconfigured
-from mmplatform.ports import Pixels, ReadLine
+from mmplatform.ports import RecognisedLine, RgbImage
 
 _MAX_SIDE: Final = 2560
 """Longest side, in pixels, read at full size: time grows with the area, about 1 s per megapixel and thread."""
@@ -63,7 +63,7 @@ class RapidReader:
         with self._lock:
             self._run(canvas)
 
-    def read(self, image: Pixels) -> list[ReadLine]:
+    def read(self, image: RgbImage) -> list[RecognisedLine]:
         """Read lines in reading order, boxes upright and in pixels of ``image``; a dialog before the page behind it.
 
         Raises:
@@ -72,7 +72,7 @@ class RapidReader:
         height, width = image.shape[:2]
         if min(height, width) < _MIN_SIDE:
             return []
-        lines: list[ReadLine] = []
+        lines: list[RecognisedLine] = []
         with self._lock:
             for band in _bands(height, width):
                 found = self._read_band(image[band.top : band.bottom])
@@ -80,7 +80,7 @@ class RapidReader:
                 lines += [line for line in shifted if band.keep_from <= (line.box.y0 + line.box.y1) / 2 < band.keep_to]
         return _in_reading_order(image, lines)
 
-    def _read_band(self, image: Pixels) -> list[ReadLine]:
+    def _read_band(self, image: RgbImage) -> list[RecognisedLine]:
         import cv2
 
         height, width = image.shape[:2]
@@ -94,12 +94,12 @@ class RapidReader:
             scaled, 0, max(0, min_side - scaled.shape[0]), 0, max(0, min_side - scaled.shape[1]), cv2.BORDER_REPLICATE
         )
         return [
-            ReadLine(text=text, box=box, confidence=confidence)
+            RecognisedLine(text=text, box=box, confidence=confidence)
             for text, quadrangle, confidence in self._run(scaled)
             if (box := _upright_box(quadrangle / scale, height, width)) is not None
         ]
 
-    def _run(self, image: Pixels) -> list[tuple[str, Any, float]]:
+    def _run(self, image: RgbImage) -> list[tuple[str, Any, float]]:
         if self._engine is None:
             self._engine = self._load()
         found = self._engine(np.ascontiguousarray(image[:, :, ::-1]))  # the engine expects blue, green, red
@@ -163,11 +163,11 @@ def _bands(height: int, width: int) -> Iterator[_Band]:
         yield _Band(top, min(height, top + band_height), 0.0 if k == 0 else top + _OVERLAP / 2, keep_to)
 
 
-def _shift_down(line: ReadLine, down: int) -> ReadLine:
+def _shift_down(line: RecognisedLine, down: int) -> RecognisedLine:
     if not down:
         return line
     box = line.box
-    return ReadLine(line.text, Box(x0=box.x0, y0=box.y0 + down, x1=box.x1, y1=box.y1 + down), line.confidence)
+    return RecognisedLine(line.text, Box(x0=box.x0, y0=box.y0 + down, x1=box.x1, y1=box.y1 + down), line.confidence)
 
 
 def _upright_box(quadrangle: Any, height: int, width: int) -> Box | None:
@@ -178,12 +178,12 @@ def _upright_box(quadrangle: Any, height: int, width: int) -> Box | None:
     return Box(x0=x0, y0=y0, x1=x1, y1=y1) if x1 > x0 and y1 > y0 else None
 
 
-def _in_reading_order(image: Pixels, lines: list[ReadLine]) -> list[ReadLine]:
+def _in_reading_order(image: RgbImage, lines: list[RecognisedLine]) -> list[RecognisedLine]:
     if not lines:
         return []
     overlay = find_overlay(image, find_surfaces(image, lines))
     front = set(lines_in(overlay, lines)) if overlay else set()
-    ordered: list[ReadLine] = []
+    ordered: list[RecognisedLine] = []
     for group in ([i for i in range(len(lines)) if i in front], [i for i in range(len(lines)) if i not in front]):
         order = reading_order([lines[i].box for i in group])
         ordered += [lines[group[k]] for k in order]

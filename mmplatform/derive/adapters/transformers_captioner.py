@@ -21,7 +21,7 @@ from typing import Any, Final
 import structlog
 
 from mmplatform.errors import Misconfigured, Rejected
-from mmplatform.ports import Pixels, ReadLine
+from mmplatform.ports import RecognisedLine, RgbImage
 
 _log = structlog.get_logger(__name__)
 _SETTING: Final = "MMPLATFORM_CAPTION_MODEL"
@@ -79,7 +79,7 @@ class TransformersCaptioner:
         with self._lock:
             self._load()
 
-    def caption(self, image: Pixels, lines: Sequence[ReadLine]) -> str:
+    def caption(self, image: RgbImage, lines: Sequence[RecognisedLine]) -> str:
         """Caption one image; ``lines`` is not used, the model reads the pixels.
 
         Raises:
@@ -91,7 +91,7 @@ class TransformersCaptioner:
             raise NoCaption(f"caption model {self.name} has nothing to say on an image of {_image_size(image)}")
         return text
 
-    def caption_many(self, images: Sequence[Pixels], lines: Sequence[Sequence[ReadLine]]) -> list[str]:
+    def caption_many(self, images: Sequence[RgbImage], lines: Sequence[Sequence[RecognisedLine]]) -> list[str]:
         """Caption each image, in batches; an empty caption where the model returns no text.
 
         Raises:
@@ -105,7 +105,7 @@ class TransformersCaptioner:
                 captions += self._generate(images[start : start + self._max_batch])
         return captions
 
-    def _generate(self, images: Sequence[Pixels]) -> list[str]:
+    def _generate(self, images: Sequence[RgbImage]) -> list[str]:
         """Run one batch; halve it when it does not fit into memory, down to one image."""
         try:
             return self._run(images)
@@ -123,7 +123,7 @@ class TransformersCaptioner:
         )
         return [""]
 
-    def _run(self, images: Sequence[Pixels]) -> list[str]:
+    def _run(self, images: Sequence[RgbImage]) -> list[str]:
         import torch
         from PIL import Image
 
@@ -233,5 +233,5 @@ def _first_line(error: BaseException) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
 
 
-def _image_size(image: Pixels) -> str:
+def _image_size(image: RgbImage) -> str:
     return f"{image.shape[1]}x{image.shape[0]}"

@@ -12,7 +12,7 @@ from pydantic import AwareDatetime, BaseModel, Field, ValidationError
 
 from mmplatform.derive.call.redaction import Span
 from mmplatform.derive.call.vad import QUIET_LINE_DBFS
-from mmplatform.events import BlobRef, CallChunk, CallEnd, Position, Record, reasons
+from mmplatform.events import BlobRef, CallChunk, CallEnd, Position, Record, safe_validation_message
 
 MAX_GAPS: Final = 200
 """Gaps whose chunks may still come, however many chunks each has; of a source with more gaps, the last ones."""
@@ -217,7 +217,7 @@ def restore_state(stored: Any, event: CallChunk | CallEnd) -> tuple[CallState, s
     try:
         return CallState.model_validate(stored), ""
     except ValidationError as error:
-        errors = reasons(error)
+        errors = safe_validation_message(error)
     fields: dict[str, Any] = stored if isinstance(stored, dict) else {}
     try:
         resume = _ResumePoint.model_validate(

@@ -14,7 +14,7 @@ from typing import Final
 
 import numpy as np
 
-from mmplatform.artifacts import CallLocator, Provenance, Stamps, Utterance, Word, summarise_pii
+from mmplatform.artifacts import CallLocator, Provenance, Stamps, Utterance, Word, count_pii_kinds
 from mmplatform.derive.call.redaction import (
     MAX_CONTEXT_PAUSE_S,
     MAX_CONTEXT_UTTERANCES,
@@ -242,7 +242,7 @@ class UtteranceBuilder:
             language=transcription.segments[0].language,
             confidence=min(1.0, max(0.0, float(np.mean(probabilities)))),
             no_speech=min(1.0, max(0.0, *(segment.no_speech for segment in transcription.segments))),
-            pii=summarise_pii([entity for _, _, entity in text.spans]),
+            pii=count_pii_kinds([entity for _, _, entity in text.spans]),
         )
 
 

@@ -21,7 +21,7 @@ from mmplatform.derive.layout.surfaces import (
     font_size,
     lines_in,
 )
-from mmplatform.ports import Pixels, ReadLine
+from mmplatform.ports import RecognisedLine, RgbImage
 
 _ERROR: Final = re.compile(
     r"\b(fail(s|ed|ure|ing)?|errors?|declin(e|ed)|denied|reject(ed)?|refused|timed[ -]?out|time-?out|expired|invalid|"
@@ -47,8 +47,8 @@ _MIN_CONFIDENCE: Final = 0.6
 
 @dataclass(frozen=True, slots=True)
 class _Screen:
-    image: Pixels
-    lines: Sequence[ReadLine]
+    image: RgbImage
+    lines: Sequence[RecognisedLine]
     surfaces: Sequence[Surface]
     sizes: Sequence[float]
     buttons: frozenset[int]
@@ -60,7 +60,7 @@ class LayoutCaptioner:
     name = "ocr-layout"
     version = "1"
 
-    def caption(self, image: Pixels, lines: Sequence[ReadLine]) -> str:
+    def caption(self, image: RgbImage, lines: Sequence[RecognisedLine]) -> str:
         """Describe the screen; never empty."""
         legible = [line for line in lines if _is_legible(line)]
         if not legible:
@@ -143,11 +143,11 @@ def _is_dialog_window(screen: _Screen) -> bool:
     return any(line.box.y1 > lowest - 2.5 * (line.box.y1 - line.box.y0) for line in verbs)
 
 
-def _add_plain_buttons(found: Sequence[int], lines: Sequence[ReadLine], height: int) -> frozenset[int]:
+def _add_plain_buttons(found: Sequence[int], lines: Sequence[RecognisedLine], height: int) -> frozenset[int]:
     """Add labels without a visible frame: a dialog's verb, alone, low in the image or level with a button."""
     levels = [lines[i].box for i in found]
 
-    def is_plain(line: ReadLine) -> bool:
+    def is_plain(line: RecognisedLine) -> bool:
         if line.text.lower().strip("_.!") not in _DIALOG_VERBS:
             return False
         middle = (line.box.y0 + line.box.y1) / 2
@@ -208,7 +208,7 @@ def _heading(screen: _Screen, indices: Sequence[int]) -> int | None:
     )
 
 
-def _may_be_heading(line: ReadLine) -> bool:
+def _may_be_heading(line: RecognisedLine) -> bool:
     """Check whether a line may be a heading: a few words, mostly letters."""
     letters = sum(c.isalpha() for c in line.text)
     return len(line.text.split()) <= _MAX_HEADING_WORDS and letters > max(3, len(line.text) / 2)
@@ -254,7 +254,7 @@ def _append_row(joined: str, cells: Sequence[str]) -> str:
     return f"{joined} {text}" if flows else f"{joined}; {text}"
 
 
-def _is_next_cell(left: ReadLine, right: ReadLine) -> bool:
+def _is_next_cell(left: RecognisedLine, right: RecognisedLine) -> bool:
     height = min(left.box.y1 - left.box.y0, right.box.y1 - right.box.y0)
     level = abs((left.box.y0 + left.box.y1) - (right.box.y0 + right.box.y1)) < height
     return level and right.box.x0 > left.box.x0
@@ -267,7 +267,7 @@ def _buttons(screen: _Screen, indices: Sequence[int]) -> str:
     return f"; button{'s' if len(labels) > 1 else ''} {', '.join(_quoted(label) for label in labels)}"
 
 
-def _is_legible(line: ReadLine) -> bool:
+def _is_legible(line: RecognisedLine) -> bool:
     letters = sum(c.isalnum() for c in line.text)
     return line.confidence >= _MIN_CONFIDENCE and (letters > 1 or line.text.isdigit())  # one letter: an icon
 

@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mmplatform.artifacts import Box
-from mmplatform.ports import ReadLine
+from mmplatform.ports import RecognisedLine
 
 _MIN_TABLE_SHARE: Final = 0.6
 """Share of level lines on the shorter side of a gap that makes it a table."""
@@ -48,7 +48,7 @@ def reading_order(boxes: Sequence[Box]) -> list[int]:
     return order
 
 
-def group_blocks(lines: Sequence[ReadLine]) -> list[list[int]]:
+def group_blocks(lines: Sequence[RecognisedLine]) -> list[list[int]]:
     """Group lines, given in reading order, into paragraphs: close, alike in height, adjacent below or to the right."""
     groups: list[list[int]] = []
     for i, line in enumerate(lines):
@@ -135,7 +135,7 @@ def _is_table(corners: _Numbers, on_the_left: npt.NDArray[np.bool_], height: flo
     return not all(float(np.median(side[:, 2] - side[:, 0])) >= _MIN_TEXT_COLUMN_WIDTH * height for side in sides)
 
 
-def _continues_block(block: Sequence[ReadLine], line: ReadLine) -> bool:
+def _continues_block(block: Sequence[RecognisedLine], line: RecognisedLine) -> bool:
     last, box = block[-1].box, line.box
     height = min(last.y1 - last.y0, box.y1 - box.y0)
     if max(last.y1 - last.y0, box.y1 - box.y0) > 1.7 * height:

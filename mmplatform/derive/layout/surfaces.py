@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from mmplatform.artifacts import Box
 from mmplatform.derive.layout.reading_order import contains_centre
-from mmplatform.ports import Pixels, ReadLine
+from mmplatform.ports import RecognisedLine, RgbImage
 
 _COLOUR_TOLERANCE: Final = 6
 """Per colour channel: above JPEG's noise on even ground, below the step to a hairline border."""
@@ -52,7 +52,7 @@ class Surface:
         return max(self.colour) - min(self.colour) > 12  # noqa: PLR2004 — steps of 255
 
 
-def find_surfaces(image: Pixels, lines: Sequence[ReadLine]) -> list[Surface]:
+def find_surfaces(image: RgbImage, lines: Sequence[RecognisedLine]) -> list[Surface]:
     """Find the patches behind the lines, ordered by the first line on each. Lines too small to sample are left out."""
     labels = np.full(image.shape[:2], -1, dtype=np.int32)
     found: list[tuple[Box, int, tuple[int, int, int]]] = []
@@ -76,7 +76,7 @@ def find_surfaces(image: Pixels, lines: Sequence[ReadLine]) -> list[Surface]:
     return [Surface(*patch, tuple(on)) for patch, on in zip(found, members, strict=True)]
 
 
-def find_buttons(surfaces: Sequence[Surface], lines: Sequence[ReadLine]) -> list[int]:
+def find_buttons(surfaces: Sequence[Surface], lines: Sequence[RecognisedLine]) -> list[int]:
     """Find the indices of button labels, in the order of ``lines``."""
     return sorted(
         surface.lines[0]
@@ -85,7 +85,7 @@ def find_buttons(surfaces: Sequence[Surface], lines: Sequence[ReadLine]) -> list
     )
 
 
-def find_overlay(image: Pixels, surfaces: Sequence[Surface]) -> Box | None:
+def find_overlay(image: RgbImage, surfaces: Sequence[Surface]) -> Box | None:
     """Find the box of a dialog over a dimmed page, or None."""
     size = image.shape[0] * image.shape[1]
     candidates = [s for s in surfaces if _may_be_dialog(s, image.shape[0], image.shape[1])]
@@ -105,7 +105,7 @@ def find_overlay(image: Pixels, surfaces: Sequence[Surface]) -> Box | None:
     return None
 
 
-def font_size(image: Pixels, line: ReadLine) -> float:
+def font_size(image: RgbImage, line: RecognisedLine) -> float:
     """Estimate the letter size in pixels from the rows with ink; the height of the box is too coarse."""
     patch = _crop(image, line.box)
     if patch.size == 0:
@@ -127,7 +127,7 @@ def _may_be_dialog(surface: Surface, height: int, width: int) -> bool:
     return high_enough and 0.02 * size < _area(box) < 0.9 * size and surface.area > 0.35 * _area(box)
 
 
-def _is_button(surface: Surface, line: ReadLine) -> bool:
+def _is_button(surface: Surface, line: RecognisedLine) -> bool:
     text, box = line.box, surface.box
     words = line.text.split()
     letters = sum(c.isalpha() for c in line.text)
@@ -140,7 +140,7 @@ def _is_button(surface: Surface, line: ReadLine) -> bool:
     return centred and tall_enough and width >= 1.5 * height and surface.area > 0.4 * _area(box)
 
 
-def _seeds(image: Pixels, box: Box) -> list[tuple[int, int]]:
+def _seeds(image: RgbImage, box: Box) -> list[tuple[int, int]]:
     """Find up to four points ``(x, y)`` inside the line's box that have the background colour."""
     patch = _crop(image, box)
     if patch.size == 0:
@@ -158,7 +158,7 @@ def _seeds(image: Pixels, box: Box) -> list[tuple[int, int]]:
     return [(x0 + int(xs[k]), y0 + int(ys[k])) for k in picks]
 
 
-def _flood(image: Pixels, x: int, y: int) -> tuple[Box, npt.NDArray[np.bool_]] | None:
+def _flood(image: RgbImage, x: int, y: int) -> tuple[Box, npt.NDArray[np.bool_]] | None:
     """Flood the patch around a point; return its box and the mask of its pixels within that box."""
     import cv2
 
@@ -173,7 +173,7 @@ def _flood(image: Pixels, x: int, y: int) -> tuple[Box, npt.NDArray[np.bool_]] |
     return Box(x0=left, y0=top, x1=left + wide, y1=top + high), inside
 
 
-def _crop(image: Pixels, box: Box) -> Pixels:
+def _crop(image: RgbImage, box: Box) -> RgbImage:
     return image[max(0, int(box.y0)) : max(0, int(box.y1)), max(0, int(box.x0)) : max(0, int(box.x1))]
 
 
@@ -186,6 +186,6 @@ def _longest_run(flags: npt.NDArray[np.bool_]) -> int:
     return int((edges[1::2] - edges[::2]).max()) if len(edges) else 0
 
 
-def lines_in(box: Box, lines: Sequence[ReadLine]) -> list[int]:
+def lines_in(box: Box, lines: Sequence[RecognisedLine]) -> list[int]:
     """Find the indices of the lines whose centre lies in a box."""
     return [i for i, line in enumerate(lines) if contains_centre(box, line.box)]

@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from mmplatform.errors import Rejected, TooLarge, UnsupportedMedia
-from mmplatform.ports import Pixels
+from mmplatform.ports import RgbImage
 
 MEDIA_TYPE_BY_FORMAT: Final = {"PNG": "image/png", "JPEG": "image/jpeg", "WEBP": "image/webp"}
 _ALIASES: Final = {"image/jpg": "image/jpeg", "image/pjpeg": "image/jpeg", "image/x-png": "image/png"}
@@ -65,7 +65,7 @@ def probe(data: bytes, declared_media_type: str, max_pixels: int) -> ImageInfo:
     return ImageInfo(width=width, height=height, media_type=media_type, format=image_format)
 
 
-def decode(data: bytes, max_pixels: int) -> Pixels:
+def decode(data: bytes, max_pixels: int) -> RgbImage:
     """Decode as displayed: first frame, EXIF rotation applied, transparency over white, RGB of shape (h, w, 3).
 
     Raises:

@@ -23,7 +23,7 @@ from mmplatform.artifacts import (
     Quarantined,
     Stamps,
     artifact_id,
-    summarise_pii,
+    count_pii_kinds,
 )
 from mmplatform.derive.layout.captioner import LayoutCaptioner
 from mmplatform.derive.layout.reading_order import bounding_box, group_blocks
@@ -33,7 +33,7 @@ from mmplatform.derive.screenshot.ocr_cache import OcrCache, OcrResult, Unreadab
 from mmplatform.derive.screenshot.redaction import RedactedLines, redact_screens
 from mmplatform.errors import Rejected
 from mmplatform.events import Arrival, Event, Screenshot, utc_now
-from mmplatform.ports import Blobs, Captioner, Embedder, Memo, Pixels, ReadLine, Redactor, ScreenReader
+from mmplatform.ports import Blobs, Captioner, Embedder, Memo, OcrEngine, RecognisedLine, Redactor, RgbImage
 
 _log = structlog.get_logger(__name__)
 _FIRST_CAPTION_SPACE: Final = "screenshot/first-caption@1"
@@ -45,7 +45,7 @@ _MIN_LETTERS: Final = 3
 class BatchCaptioner(Protocol):
     """Captioner that is faster with several images at once."""
 
-    def caption_many(self, images: Sequence[Pixels], lines: Sequence[Sequence[ReadLine]]) -> list[str]:
+    def caption_many(self, images: Sequence[RgbImage], lines: Sequence[Sequence[RecognisedLine]]) -> list[str]:
         """Caption each image; an empty caption when the model returns no text."""
 
 
@@ -77,7 +77,7 @@ class ScreenshotDeriver:
 
     def __init__(
         self,
-        reader: ScreenReader,
+        reader: OcrEngine,
         captioner: Captioner,
         embedder: Embedder,
         redactor: Redactor,
@@ -136,7 +136,7 @@ class ScreenshotDeriver:
         """Caption images, by sha256. One that is missing since its OCR is added to ``refused``."""
 
         def compute(missing: dict[str, OcrResult]) -> dict[str, _CaptionText]:
-            images: dict[str, Pixels] = {}
+            images: dict[str, RgbImage] = {}
             for sha256, screen in missing.items():
                 try:
                     images[sha256] = self._ocr_cache.pixels(screen)
@@ -153,7 +153,7 @@ class ScreenshotDeriver:
         return memoised_batch(self._memo, space, screens, compute, pack=pack, unpack=_unpack).outputs
 
     def _caption_images(
-        self, images: Mapping[str, Pixels], lines: Mapping[str, Sequence[ReadLine]]
+        self, images: Mapping[str, RgbImage], lines: Mapping[str, Sequence[RecognisedLine]]
     ) -> dict[str, _CaptionText]:
         """Caption by the configured captioner, and by layout where its model returns no text."""
         if not images:
@@ -178,7 +178,7 @@ class ScreenshotDeriver:
             captions[sha256] = _CaptionText(caption, captioner.name, captioner.version, entities, share)
         return captions
 
-    def _caption_image(self, image: Pixels, lines: Sequence[ReadLine]) -> str:
+    def _caption_image(self, image: RgbImage, lines: Sequence[RecognisedLine]) -> str:
         try:
             return self._captioner.caption(image, lines)
         except Rejected:
@@ -234,7 +234,7 @@ class ScreenshotDeriver:
             width=screen.width,
             height=screen.height,
             duplicate_of=first if first != own_id else None,
-            pii=summarise_pii([*redacted.entities, *text.entities]),
+            pii=count_pii_kinds([*redacted.entities, *text.entities]),
         )
 
 
@@ -253,7 +253,7 @@ def _drafts(caption: Caption, arrival: Arrival[Screenshot]) -> list[PassageDraft
     event = arrival.event
     whole = Box(x0=0, y0=0, x1=caption.width, y1=caption.height)
     drafts = [PassageDraft(caption, 0, caption.text, ImageLocator(event_id=event.event_id, blob=event.blob, box=whole))]
-    lines = [ReadLine(line.text, line.box, line.confidence) for line in caption.lines]
+    lines = [RecognisedLine(line.text, line.box, line.confidence) for line in caption.lines]
     for group in group_blocks(lines):
         text = " ".join(lines[i].text for i in group).strip()
         if sum(c.isalnum() for c in text) < _MIN_LETTERS:

@@ -18,7 +18,7 @@ from mmplatform.derive.media.image import decode
 from mmplatform.derive.memo_batch import memoised_batch
 from mmplatform.errors import Rejected
 from mmplatform.events import BlobRef
-from mmplatform.ports import Blobs, Memo, Pixels, ReadLine, ScreenReader
+from mmplatform.ports import Blobs, Memo, OcrEngine, RecognisedLine, RgbImage
 
 _MAX_CACHED_PIXELS: Final = 50_000_000
 """Decoded pixels (3 bytes each) that one micro-batch caches for its captions; the others are decoded again."""
@@ -39,16 +39,16 @@ class OcrResult:
     ref: BlobRef
     width: int
     height: int
-    lines: tuple[ReadLine, ...]
+    lines: tuple[RecognisedLine, ...]
     seconds: float = 0.0
     memo_hit: bool = False
-    pixels: Pixels | None = field(default=None, repr=False)
+    pixels: RgbImage | None = field(default=None, repr=False)
 
 
 class OcrCache:
     """Reads images from the blobs by OCR, with a memo."""
 
-    def __init__(self, reader: ScreenReader, memo: Memo, blobs: Blobs, *, max_pixels: int) -> None:
+    def __init__(self, reader: OcrEngine, memo: Memo, blobs: Blobs, *, max_pixels: int) -> None:
         self._reader = reader
         self._memo = memo
         self._blobs = blobs
@@ -89,7 +89,7 @@ class OcrCache:
         )
         return batch.outputs, refused
 
-    def pixels(self, screen: OcrResult) -> Pixels:
+    def pixels(self, screen: OcrResult) -> RgbImage:
         """Return the decoded image. Raises ``UnreadableImage``, ``Unavailable``."""
         return screen.pixels if screen.pixels is not None else self._decode(screen.ref)
 
@@ -106,7 +106,7 @@ class OcrCache:
             pixels=pixels,
         )
 
-    def _decode(self, ref: BlobRef) -> Pixels:
+    def _decode(self, ref: BlobRef) -> RgbImage:
         try:
             data = self._blobs.get(ref)
         except Rejected as error:
@@ -127,6 +127,6 @@ def _unpack(packed: bytes, ref: BlobRef) -> OcrResult:
     rows = record["lines"]
     assert isinstance(rows, list)  # noqa: S101 — written by _pack
     lines = tuple(
-        ReadLine(text, Box(x0=x0, y0=y0, x1=x1, y1=y1), confidence) for text, x0, y0, x1, y1, confidence in rows
+        RecognisedLine(text, Box(x0=x0, y0=y0, x1=x1, y1=y1), confidence) for text, x0, y0, x1, y1, confidence in rows
     )
     return OcrResult(ref, int(str(record["width"])), int(str(record["height"])), lines, memo_hit=True)

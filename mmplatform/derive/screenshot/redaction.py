@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import Final
 
-from mmplatform.ports import ReadLine, Redacted, Redactor
+from mmplatform.ports import RecognisedLine, Redacted, Redactor
 
 _SEPARATOR: Final = " "
 
@@ -22,7 +22,7 @@ _SEPARATOR: Final = " "
 class RedactedLines:
     """Lines of one image without personal data; ``entities`` has one entry for each redacted span."""
 
-    lines: tuple[ReadLine, ...]
+    lines: tuple[RecognisedLine, ...]
     entities: tuple[str, ...]
 
 
@@ -33,7 +33,7 @@ class _Span:
     entity: str
 
 
-def redact_screens(screens: Sequence[Sequence[ReadLine]], redactor: Redactor) -> list[RedactedLines]:
+def redact_screens(screens: Sequence[Sequence[RecognisedLine]], redactor: Redactor) -> list[RedactedLines]:
     """Redact the lines of each image; order and boxes stay."""
     texts: list[str] = []
     for lines in screens:
@@ -43,7 +43,7 @@ def redact_screens(screens: Sequence[Sequence[ReadLine]], redactor: Redactor) ->
     return [_redact_lines(lines, [next(results) for _ in lines], next(results)) for lines in screens]
 
 
-def _redact_lines(lines: Sequence[ReadLine], alone: Sequence[Redacted], joined: Redacted) -> RedactedLines:
+def _redact_lines(lines: Sequence[RecognisedLine], alone: Sequence[Redacted], joined: Redacted) -> RedactedLines:
     starts = list(accumulate((len(line.text) + len(_SEPARATOR) for line in lines), initial=0))
     text = _SEPARATOR.join(line.text for line in lines)
     spans = [
@@ -54,7 +54,7 @@ def _redact_lines(lines: Sequence[ReadLine], alone: Sequence[Redacted], joined: 
     merged = _merge([*spans, *_only_joined(text, joined, spans)])
     return RedactedLines(
         lines=tuple(
-            ReadLine(_hide(line.text, offset, own, merged), line.box, line.confidence)
+            RecognisedLine(_hide(line.text, offset, own, merged), line.box, line.confidence)
             for line, offset, own in zip(lines, starts, alone, strict=False)
         ),
         entities=tuple(span.entity for span in merged),

@@ -18,9 +18,9 @@ from mmplatform.artifacts import (
     decode_artifact,
     pack_vector,
 )
-from mmplatform.events import MODALITY_OF_KIND, Event, Position, Record, decode_event
+from mmplatform.events import MODALITY_BY_KIND, Event, Position, Record, decode_event
 from mmplatform.land.lakehouse.schemas import SPECS
-from mmplatform.modalities import MODALITIES, QUARANTINE_TABLE, TABLE_OF_ARTIFACT
+from mmplatform.modalities import MODALITIES, QUARANTINE_TABLE, TABLE_BY_ARTIFACT_KIND
 
 Row = dict[str, Any]
 
@@ -39,8 +39,8 @@ def record_to_row(
             QUARANTINE_TABLE, {**vars(record), "reasons": list(record.reasons)}, record, position
         )
     if isinstance(record, Message | Utterance | Caption | Passage):
-        return TABLE_OF_ARTIFACT[record.kind], _artifact_row(record, position)
-    table = MODALITIES[MODALITY_OF_KIND[record.kind]].raw_table
+        return TABLE_BY_ARTIFACT_KIND[record.kind], _artifact_row(record, position)
+    table = MODALITIES[MODALITY_BY_KIND[record.kind]].raw_table
     blob = getattr(record, "blob", None)
     flat = {f"blob_{name}": value for name, value in vars(blob).items()} if blob is not None else {}
     return table, _row(table, {**vars(record), **flat}, record, position)
@@ -48,7 +48,7 @@ def record_to_row(
 
 def retraction_tables(retraction: Retraction) -> tuple[str, ...]:
     """Tables that may have the row of a retracted artifact."""
-    return (MODALITIES[retraction.modality].derived_table, TABLE_OF_ARTIFACT["passage"])
+    return (MODALITIES[retraction.modality].derived_table, TABLE_BY_ARTIFACT_KIND["passage"])
 
 
 def row_to_event(row: Row) -> Event:
@@ -67,7 +67,7 @@ def row_to_artifact(row: Row) -> Artifact:
 
 
 def _artifact_row(record: Message | Utterance | Caption | Passage, position: Position) -> Row:
-    table = TABLE_OF_ARTIFACT[record.kind]
+    table = TABLE_BY_ARTIFACT_KIND[record.kind]
     provenance = record.provenance
     flat = {
         **vars(record),

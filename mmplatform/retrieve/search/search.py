@@ -19,7 +19,7 @@ from mmplatform.events import Identifier, Modality, Record, utc_now
 from mmplatform.land.index.row_codec import Hit
 from mmplatform.ports import Embedder
 
-REMEMBERED: Final = 1024
+MAX_CACHED_QUESTIONS: Final = 1024
 """Questions whose vectors are kept."""
 
 
@@ -34,7 +34,7 @@ class SearchQuery(Record):
     k: int = Field(default=10, ge=1, le=100)
 
 
-class Cited(Record):
+class CitedPassage(Record):
     """A passage that was found, and where it comes from."""
 
     passage_id: str
@@ -58,12 +58,12 @@ class Cited(Record):
 class SearchAnswer(Record):
     """Hits, best first."""
 
-    hits: tuple[Cited, ...]
+    hits: tuple[CitedPassage, ...]
     searched_at: datetime
     took_ms: float
 
 
-class Index(Protocol):
+class SearchableIndex(Protocol):
     """What search asks of the hot index."""
 
     def search(
@@ -86,10 +86,10 @@ class Searcher:
     Thread-safe when index and embedder are.
     """
 
-    def __init__(self, index: Index, serving: Callable[[], Embedder]) -> None:
+    def __init__(self, index: SearchableIndex, serving_embedder: Callable[[], Embedder]) -> None:
         self._index = index
-        self._serving = serving
-        self._asked: tuple[Embedder, Callable[[str], Vector]] | None = None
+        self._serving_embedder = serving_embedder
+        self._cached: tuple[Embedder, Callable[[str], Vector]] | None = None
 
     def search(self, query: SearchQuery) -> SearchAnswer:
         """Embed the question and look it up.
@@ -99,9 +99,11 @@ class Searcher:
             Misconfigured: the model of the embedder that serves is not on this machine.
         """
         started = time.perf_counter()
-        embedder = self._serving()  # once: vector and collections are of the same one, whoever serves a moment later
+        embedder = (
+            self._serving_embedder()
+        )  # once: vector and collections are of the same one, whoever serves a moment later
         hits = self._index.search(
-            self._remembered(embedder)(query.query),
+            self._cached_embed(embedder)(query.query),
             subject_id=query.subject_id,
             modalities=query.modalities,
             since=query.since,
@@ -116,13 +118,13 @@ class Searcher:
             took_ms=round((time.perf_counter() - started) * 1000, 2),
         )
 
-    def _remembered(self, embedder: Embedder) -> Callable[[str], Vector]:
+    def _cached_embed(self, embedder: Embedder) -> Callable[[str], Vector]:
         """A copilot asks the same thing again and again while it waits for news."""
-        asked = self._asked
-        if asked is None or asked[0] is not embedder:
-            asked = (embedder, lru_cache(maxsize=REMEMBERED)(partial(_embed, embedder)))
-            self._asked = asked
-        return asked[1]
+        cached = self._cached
+        if cached is None or cached[0] is not embedder:
+            cached = (embedder, lru_cache(maxsize=MAX_CACHED_QUESTIONS)(partial(_embed, embedder)))
+            self._cached = cached
+        return cached[1]
 
 
 def _embed(embedder: Embedder, text: str) -> Vector:
@@ -130,15 +132,15 @@ def _embed(embedder: Embedder, text: str) -> Vector:
     return vector
 
 
-def _cite(hit: Hit, now: datetime) -> Cited:
-    return Cited(
+def _cite(hit: Hit, now: datetime) -> CitedPassage:
+    return CitedPassage(
         passage_id=hit.passage_id,
         text=hit.text,
         score=round(hit.score, 4),
         modality=hit.modality,
         subject_id=hit.subject_id,
         conversation_id=hit.conversation_id,
-        source=place_of(hit.locator),
+        source=format_locator(hit.locator),
         locator=hit.locator,
         event_ids=hit.event_ids,
         source_artifact_id=hit.source_artifact_id,
@@ -151,7 +153,7 @@ def _cite(hit: Hit, now: datetime) -> Cited:
     )
 
 
-def place_of(locator: Locator) -> str:
+def format_locator(locator: Locator) -> str:
     """A locator in words, as a copilot would cite it."""
     if isinstance(locator, ChatLocator):
         return f"chat message {locator.event_id} ({locator.role})"

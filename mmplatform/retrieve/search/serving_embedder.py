@@ -19,12 +19,12 @@ from mmplatform.land.index.embedder_registry import EmbedderRevision, Space
 from mmplatform.ports import Embedder
 
 _log = structlog.get_logger(__name__)
-LOOK_S: Final = 2.0
-AGAIN_S: Final = 30.0
+REFRESH_INTERVAL_S: Final = 2.0
+RELOAD_DELAY_S: Final = 30.0
 """How long a model that could not be loaded is left alone."""
 
 
-class Serving:
+class ServingEmbedder:
     """Gives the embedder to ask with. Thread-safe.
 
     Args:
@@ -46,9 +46,9 @@ class Serving:
         self._default = default
         self._clock = clock
         self._lock = threading.Lock()
-        self._loading = threading.Lock()
-        self._now: Embedder | None = None
-        self._looked_at: float | None = None
+        self._load_lock = threading.Lock()
+        self._current: Embedder | None = None
+        self._refreshed_at: float | None = None
         self._failed: tuple[str, float] | None = None
 
     def warm_up(self) -> None:
@@ -61,7 +61,7 @@ class Serving:
             self._read()
         except PlatformError as error:
             _log.warning("the index does not say which embedder serves: starts with the settings'", reason=str(error))
-            self._now = self._open_space(self._default)
+            self._current = self._open_space(self._default)
         else:
             self()
 
@@ -72,43 +72,43 @@ class Serving:
             Unavailable: the index does not answer.
             Misconfigured: the model is not there, and the one before it is not in use any more.
         """
-        current = self._now
-        if current is None or self._looked_at is None:
+        current = self._current
+        if current is None or self._refreshed_at is None:
             self._lock.acquire()
         # One thread looks, the others answer meanwhile: a server that hangs must not have them queue up behind it.
-        elif self._fresh() or not self._lock.acquire(blocking=False):
+        elif self._is_fresh() or not self._lock.acquire(blocking=False):
             return current
         try:
-            return self._look()
+            return self._refresh()
         finally:
             self._lock.release()
 
-    def _fresh(self) -> bool:
-        return self._looked_at is not None and self._clock() - self._looked_at < LOOK_S
+    def _is_fresh(self) -> bool:
+        return self._refreshed_at is not None and self._clock() - self._refreshed_at < REFRESH_INTERVAL_S
 
-    def _look(self) -> Embedder:
-        current = self._now
-        if current is not None and self._fresh():
+    def _refresh(self) -> Embedder:
+        current = self._current
+        if current is not None and self._is_fresh():
             return current
         spaces = self._read()
-        self._looked_at = self._clock()
+        self._refreshed_at = self._clock()
         wanted = spaces.serving if spaces else self._default
         active = {space.name for space in spaces.active} if spaces else {self._default.name}
         if current is not None and space_name(current) in active:
             if space_name(current) != wanted.name:
-                self._load_beside(wanted)
+                self._load_in_background(wanted)
             return current
-        self._now = None  # whoever asks meanwhile waits: the collections of the one before may be gone
-        self._now = loaded = self._open_space(wanted)
+        self._current = None  # whoever asks meanwhile waits: the collections of the one before may be gone
+        self._current = loaded = self._open_space(wanted)
         return loaded
 
-    def _load_beside(self, wanted: Space) -> None:
+    def _load_in_background(self, wanted: Space) -> None:
         """On a thread of its own: a question does not wait for a model."""
         if self._failed is not None:
-            name, at = self._failed
-            if name == wanted.name and self._clock() - at < AGAIN_S:
+            name, failed_at = self._failed
+            if name == wanted.name and self._clock() - failed_at < RELOAD_DELAY_S:
                 return
-        if self._loading.acquire(blocking=False):
+        if self._load_lock.acquire(blocking=False):
             threading.Thread(target=self._load, args=(wanted,), name="embedder", daemon=True).start()
 
     def _load(self, wanted: Space) -> None:
@@ -120,8 +120,8 @@ class Serving:
             self._failed = (wanted.name, self._clock())
         else:
             with self._lock:
-                self._now = loaded
-                self._looked_at = float("-inf")  # it may have been swapped again meanwhile
+                self._current = loaded
+                self._refreshed_at = float("-inf")  # it may have been swapped again meanwhile
             _log.info("questions are embedded by another embedder", space=wanted.name)
         finally:
-            self._loading.release()
+            self._load_lock.release()

@@ -7,7 +7,7 @@ from mmplatform.artifacts import Box
 from mmplatform.derive.layout.captioner import LayoutCaptioner
 from mmplatform.derive.layout.reading_order import group_blocks, reading_order
 from mmplatform.derive.layout.surfaces import find_buttons, find_overlay, find_surfaces, font_size
-from mmplatform.ports import ReadLine
+from mmplatform.ports import RecognisedLine
 from tests.derive.screens import Canvas, error_dialog, shop_page
 
 
@@ -33,7 +33,7 @@ def test_an_error_dialog_is_told_with_its_title_message_buttons_and_page(caption
 
 def test_the_words_do_not_hang_on_how_sure_ocr_was(captioner):
     screen = error_dialog()
-    again = [ReadLine(line.text, line.box, 0.8) for line in screen.lines]
+    again = [RecognisedLine(line.text, line.box, 0.8) for line in screen.lines]
     assert captioner.caption(screen.pixels, again) == captioner.caption(screen.pixels, screen.lines)
 
 
@@ -102,14 +102,14 @@ def test_a_window_with_the_buttons_of_a_dialog_is_one(captioner):
     assert "buttons 'Cancel', 'Save'" in said
 
 
-@pytest.mark.parametrize("lines", [[], [ReadLine("?", Box(x0=1, y0=1, x1=9, y1=9), 0.9)]])
+@pytest.mark.parametrize("lines", [[], [RecognisedLine("?", Box(x0=1, y0=1, x1=9, y1=9), 0.9)]])
 def test_a_picture_without_text_says_so(captioner, lines):
     assert captioner.caption(np.zeros((20, 20, 3), dtype=np.uint8), lines) == "Screen without readable text."
 
 
 def test_lines_that_ocr_doubts_are_not_told(captioner):
     page = shop_page()
-    page.lines.append(ReadLine("Payment failed", Box(x0=500, y0=500, x1=640, y1=525), 0.3))
+    page.lines.append(RecognisedLine("Payment failed", Box(x0=500, y0=500, x1=640, y1=525), 0.3))
     assert "failed" not in caption(captioner, page)
 
 
@@ -128,7 +128,7 @@ def test_boxes_outside_the_picture_and_of_no_size_raise_nothing(captioner):
     for _ in range(200):
         x, y = rng.uniform(-50, 120), rng.uniform(-50, 90)
         box = Box(x0=x, y0=y, x1=x + rng.uniform(0, 60), y1=y + rng.uniform(0, 40))
-        assert captioner.caption(image, [ReadLine("Cancel order", box, 0.9), ReadLine("failed", box, 0.9)])
+        assert captioner.caption(image, [RecognisedLine("Cancel order", box, 0.9), RecognisedLine("failed", box, 0.9)])
 
 
 def test_buttons_are_told_from_fields_badges_and_text():
@@ -202,7 +202,7 @@ def test_the_order_holds_every_line_once():
 
 def test_a_paragraph_is_one_block_and_a_distant_line_another():
     lines = [
-        ReadLine(text, box, 0.9)
+        RecognisedLine(text, box, 0.9)
         for text, box in zip("abcd", boxes((20, 20, 200), (20, 44, 180), (20, 68, 190), (20, 300, 100)), strict=True)
     ]
     assert group_blocks(lines) == [[0, 1, 2], [3]]
@@ -210,7 +210,7 @@ def test_a_paragraph_is_one_block_and_a_distant_line_another():
 
 
 def test_a_block_never_grows_without_end():
-    lines = [ReadLine("x" * 90, box, 0.9) for box in boxes(*((20, 24 * k, 500) for k in range(40)))]
+    lines = [RecognisedLine("x" * 90, box, 0.9) for box in boxes(*((20, 24 * k, 500) for k in range(40)))]
     groups = group_blocks(lines)
     assert len(groups) > 4
     assert [i for group in groups for i in group] == list(range(40))

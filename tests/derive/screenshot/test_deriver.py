@@ -19,7 +19,7 @@ from mmplatform.derive.screenshot.redaction import redact_screens
 from mmplatform.errors import Rejected, TooLarge, Unavailable
 from mmplatform.events import Arrival, BlobRef, Position, Screenshot, encode
 from mmplatform.memo import MemoryMemo
-from mmplatform.ports import ReadLine, Redacted
+from mmplatform.ports import RecognisedLine, Redacted
 from tests.derive.screens import Canvas, error_dialog, shop_page
 
 CARD = "4111 1111 1111 1111"
@@ -130,7 +130,7 @@ class ModelCaptioner:
 
     def caption(self, image, lines):
         assert image.shape[2] == 3
-        assert all(isinstance(one, ReadLine) for one in lines)
+        assert all(isinstance(one, RecognisedLine) for one in lines)
         self.asked += 1
         if not self.said:
             raise NoCaption("nothing to say")
@@ -437,7 +437,7 @@ def test_a_fallback_is_not_remembered_as_the_models_word():
 
 
 def line(text):
-    return ReadLine(text, Box(x0=0, y0=0, x1=10, y1=10), 0.9)
+    return RecognisedLine(text, Box(x0=0, y0=0, x1=10, y1=10), 0.9)
 
 
 def test_lines_keep_their_places_when_they_are_redacted():

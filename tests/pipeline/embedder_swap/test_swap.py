@@ -23,7 +23,7 @@ from mmplatform.pipeline.factories import open_embedder, open_space_embedder, re
 from mmplatform.pipeline.reprocess.inputs import ReprocessInputs
 from mmplatform.pipeline.reprocess.reprocess import reprocess
 from mmplatform.retrieve.search.search import Searcher, SearchQuery
-from mmplatform.retrieve.search.serving_embedder import LOOK_S, Serving
+from mmplatform.retrieve.search.serving_embedder import REFRESH_INTERVAL_S, ServingEmbedder
 from mmplatform.settings import load
 from quality.contracts import Limits
 from tests.builders import NOW, chat
@@ -66,7 +66,7 @@ class World:
         self.stream = Stream(lakehouse, self.dual_write_index)
         self.swapping = EmbedderSwap(index, EmbedderRegistry(index), self.old, self.open_embedder, self.memo)
         self.clock = 0.0
-        self.serving = Serving(EmbedderRegistry(index).latest, self.open_embedder, self.old, clock=lambda: self.clock)
+        self.serving = ServingEmbedder(EmbedderRegistry(index).latest, self.open_embedder, self.old, clock=lambda: self.clock)
         self.searcher = Searcher(index, self.serving)
 
     def open_embedder(self, space):
@@ -120,7 +120,7 @@ class World:
 
     def asked_in(self):
         """The space of what search answers now, seen after the next look."""
-        self.clock += LOOK_S + 1
+        self.clock += REFRESH_INTERVAL_S + 1
         embedder = self.serving()
         return f"{embedder.name}@{embedder.version}"
 

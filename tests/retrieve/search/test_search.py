@@ -9,7 +9,7 @@ import pytest
 from mmplatform.artifacts import Box, CallLocator, ChatLocator, ImageLocator
 from mmplatform.errors import Unavailable
 from mmplatform.events import utc_now
-from mmplatform.retrieve.search.search import Searcher, SearchQuery, place_of
+from mmplatform.retrieve.search.search import Searcher, SearchQuery, format_locator
 from tests.builders import blob
 from tests.doubles.embedder import SeededEmbedder
 from tests.doubles.memory_index import MemoryIndex
@@ -102,10 +102,10 @@ def test_an_index_that_is_away_is_told(index, ask):
 
 def test_each_kind_of_source_is_said_in_words():
     image = ImageLocator(event_id="shot-1", blob=blob(), box=Box(x0=1.4, y0=2, x1=30.6, y1=40))
-    assert place_of(image) == "screenshot shot-1 at (1,2)-(31,40)"
-    assert place_of(ChatLocator(event_id="e", role="bot", start=0, end=4)) == "chat message e (bot)"
+    assert format_locator(image) == "screenshot shot-1 at (1,2)-(31,40)"
+    assert format_locator(ChatLocator(event_id="e", role="bot", start=0, end=4)) == "chat message e (bot)"
     call = CallLocator(call_id="c", channel=1, speaker="agent", start_s=1.5, end_s=64.0)
-    assert place_of(call) == "call c 00:01.5-01:04.0 (agent)"
+    assert format_locator(call) == "call c 00:01.5-01:04.0 (agent)"
 
 
 @pytest.mark.parametrize(
@@ -121,4 +121,4 @@ def test_each_kind_of_source_is_said_in_words():
 )
 def test_a_second_of_a_call_is_rounded_before_it_is_parted(second, clock):
     locator = CallLocator(call_id="c", channel=0, speaker="agent", start_s=second, end_s=second)
-    assert place_of(locator) == f"call c {clock}-{clock} (agent)"
+    assert format_locator(locator) == f"call c {clock}-{clock} (agent)"

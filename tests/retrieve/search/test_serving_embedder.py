@@ -11,7 +11,7 @@ from mmplatform.errors import Misconfigured, Unavailable
 from mmplatform.events import utc_now
 from mmplatform.land.index.embedder_registry import EmbedderRevision, Space
 from mmplatform.retrieve.search.search import Searcher, SearchQuery
-from mmplatform.retrieve.search.serving_embedder import AGAIN_S, LOOK_S, Serving
+from mmplatform.retrieve.search.serving_embedder import REFRESH_INTERVAL_S, RELOAD_DELAY_S, ServingEmbedder
 from tests.doubles.embedder import SeededEmbedder
 from tests.doubles.memory_index import MemoryIndex
 from tests.land.records import NOON, passage
@@ -29,7 +29,7 @@ class World:
         self.missing: set[str] = set()
         self.gate = threading.Event()
         self.gate.set()
-        self.serving = Serving(self.read, self.open, OLD, clock=lambda: self.now)
+        self.serving = ServingEmbedder(self.read, self.open, OLD, clock=lambda: self.now)
 
     def read(self):
         self.reads += 1
@@ -52,7 +52,7 @@ class World:
             revision=revision, serving=serving, previous=beside, changed_at=utc_now(), nonce="n"
         )
 
-    def later(self, seconds=LOOK_S):
+    def later(self, seconds=REFRESH_INTERVAL_S):
         self.now += seconds
         return self.serving().name
 
@@ -100,7 +100,7 @@ def test_a_model_that_is_not_there_leaves_the_one_before_answering_and_is_tried_
     for _ in range(3):
         assert world.later() == "minilm"
     world.missing.clear()
-    eventually(lambda: world.later(AGAIN_S) == "new", within_s=20)
+    eventually(lambda: world.later(RELOAD_DELAY_S) == "new", within_s=20)
 
 
 def test_a_damaged_model_is_left_alone_for_a_while_too_and_another_one_is_not(world):
@@ -120,7 +120,7 @@ def test_a_damaged_model_is_left_alone_for_a_while_too_and_another_one_is_not(wo
         assert world.later() == "minilm"
         eventually(lambda: not world.serving._loading.locked(), within_s=20)
     assert tried == ["new"]
-    world.now += AGAIN_S
+    world.now += RELOAD_DELAY_S
     assert world.later() == "minilm"
     eventually(lambda: tried == ["new", "new"], within_s=20)
     eventually(lambda: not world.serving._loading.locked(), within_s=20)
@@ -155,7 +155,7 @@ def test_while_somebody_looks_the_others_answer(world):
         return plain()
 
     world.serving._read = slow
-    world.now += LOOK_S
+    world.now += REFRESH_INTERVAL_S
     with ThreadPoolExecutor(1) as pool:
         first = pool.submit(world.serving)
         assert looking.wait(20)
