@@ -1,14 +1,14 @@
-"""What we derive: the versioned artifacts that travel on the ``artifacts`` topic, after which no model runs.
+"""Versioned artifacts: the derived records on the ``artifacts`` topic, downstream of which no model runs.
 
-Ids are deterministic, so that deriving twice lands once::
+Ids are deterministic, so that deriving again replaces the same row::
 
     artifact_id = sha256(kind, anchor, ordinal)
 
 The anchor is the event's id, or ``call_id/channel`` for utterances (they span events) with the start in milliseconds as
-ordinal. The deriver's version stands beside the id, not in it: a better version replaces, it does not add.
+ordinal. The deriver's version is not part of the id: rows of a newer version replace those of the older one.
 
-Every text in an artifact is redacted; only the raw vault (the interactions topics, the raw tables and the blobs) holds
-what was really said.
+Every text in an artifact is redacted. Only the raw vault (the interactions topics, the raw tables and the blobs) holds
+the original words.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ _FLOAT32: Final = 4
 
 
 def _check_vector(packed: str) -> str:
-    """Refuse what no index takes while it is read: a bad vector is one dead letter, not the end of the worker."""
+    """Refuse a bad vector when it is parsed: it becomes one dead letter and does not end the indexer."""
     try:
         data = binascii.a2b_base64(packed, strict_mode=True)
     except ValueError:
@@ -63,18 +63,16 @@ Probability = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 PixelCoordinate = Annotated[float, Field(allow_inf_nan=False)]
 ArtifactId = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
 RoleName = Annotated[str, Field(max_length=50)]
-ComponentName = Annotated[
-    str, Field(max_length=500)
-]  # a deriver or a model, with or without its version: a name, or a path
+ComponentName = Annotated[str, Field(max_length=500)]  # name or path of a deriver or model, with or without a version
 
 
 def artifact_id(kind: str, anchor: str, ordinal: int) -> str:
-    """The same derivation always has the same id: 32 hex digits of a SHA-256."""
+    """Deterministic id of a derivation: 32 hex digits of a SHA-256."""
     return hashlib.sha256(f"{kind}\x1f{anchor}\x1f{ordinal}".encode()).hexdigest()[:32]
 
 
 class Stamps(Record):
-    """When each stage was done with it; the shares of the freshness gap are differences of neighbours."""
+    """Time at which each stage finished; their differences are the stages of the freshness gap."""
 
     event_time: UtcDatetime
     ingested_at: UtcDatetime
@@ -83,7 +81,7 @@ class Stamps(Record):
 
 
 class Provenance(Record):
-    """Where an artifact came from and what it cost."""
+    """Source events, models and compute cost of an artifact."""
 
     event_ids: tuple[Identifier, ...] = Field(min_length=1, description="every event whose bytes are in it")
     position: Position = Field(description="the event that completed it")
@@ -109,7 +107,7 @@ class ArtifactBase(Record):
 
 
 class PiiCount(Record):
-    """How many spans of one kind were taken out of a text."""
+    """Number of redacted spans of one kind."""
 
     entity: str = Field(max_length=100)
     count: int = Field(ge=1, le=MAX_INTEGER)
@@ -134,7 +132,7 @@ class Word(Record):
 
 
 class Utterance(ArtifactBase):
-    """A timed span of speech of one speaker, or a marked gap (``status='gap'``, no text) where audio never came."""
+    """A timed span of speech of one speaker, or a marked gap (``status='gap'``, no text) where audio is missing."""
 
     kind: Literal["utterance"] = "utterance"
     call_id: Identifier
@@ -169,7 +167,7 @@ class OcrLine(Record):
 
 
 class Caption(ArtifactBase):
-    """What an image shows, in words."""
+    """Description of an image in words."""
 
     kind: Literal["caption"] = "caption"
     text: str
@@ -216,7 +214,7 @@ Locator = Annotated[ChatLocator | CallLocator | ImageLocator, Field(discriminato
 
 
 class Passage(ArtifactBase):
-    """An indexed span of text with its vector and the place it cites."""
+    """An indexed span of text with its vector and its locator."""
 
     kind: Literal["passage"] = "passage"
     source_artifact_id: ArtifactId
@@ -234,7 +232,7 @@ class Passage(ArtifactBase):
 
 
 class Retraction(ArtifactBase):
-    """Takes back an artifact that a later event made untrue; ``artifact_id`` is the one to remove."""
+    """Retracts an artifact that a later event made wrong; ``artifact_id`` names it."""
 
     kind: Literal["retraction"] = "retraction"
     reason: Reason
@@ -245,7 +243,7 @@ _ARTIFACT: TypeAdapter[Artifact] = TypeAdapter(Annotated[Artifact, Field(discrim
 
 
 class Quarantined(Record):
-    """An event that parsed but broke its contract. It points at the event and never repeats its text."""
+    """Quarantine row of an event that parsed but broke its contract. It points at the event and never quotes its text."""
 
     schema_version: Literal[1] = 1
     kind: Literal["quarantined"] = "quarantined"
@@ -262,7 +260,7 @@ class Quarantined(Record):
 
 
 class DeadLetter(Record):
-    """A log record that could not be parsed at all: where it lies and why, so that it can be read and redriven."""
+    """A log record that could not be parsed: its position and the reason, so that it can be read and redriven."""
 
     schema_version: Literal[1] = 1
     kind: Literal["dead_letter"] = "dead_letter"
@@ -298,5 +296,5 @@ def artifact_schema() -> dict[str, Any]:
 
 
 def count_pii_kinds(entities: Sequence[str]) -> tuple[PiiCount, ...]:
-    """Count the kinds of what was redacted, sorted by name."""
+    """Count redacted entities by kind, sorted by name."""
     return tuple(PiiCount(entity=name, count=entities.count(name)) for name in sorted(set(entities)))

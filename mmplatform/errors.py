@@ -3,12 +3,12 @@
 PlatformError
 ├── Rejected        the input can never be processed as it is       → 4xx, dead letter, quarantine
 │   ├── TooLarge        over a stated size limit                    → 413
-│   ├── UnsupportedMedia  a media type that no decoder takes        → 415
+│   ├── UnsupportedMedia  a media type without a decoder            → 415
 │   └── Conflict        the same id with other content              → 409
 ├── Busy            the platform asks the source to slow down       → 429 + Retry-After, backpressure
-├── Unavailable     a store or broker does not answer; try again    → 503, retry with backoff
+├── Unavailable     a store or broker does not answer; retry later  → 503, retry with backoff
 └── Permanent       retrying the same thing cannot help             → stop, tell the operator
-    └── Misconfigured   a setting, model or address is wrong        → message names the setting and the mend
+    └── Misconfigured   a setting, model or address is wrong        → message names the setting and the fix
 
 Messages say what went wrong, where, and what to do, and never quote a payload: ids and sizes only.
 """
@@ -17,7 +17,7 @@ from collections.abc import Mapping
 
 
 class PlatformError(Exception):
-    """Root of everything that mmplatform raises on purpose."""
+    """Root of all errors that mmplatform raises on purpose."""
 
 
 class Rejected(PlatformError):
@@ -33,7 +33,7 @@ class TooLarge(Rejected):
 
 
 class UnsupportedMedia(Rejected):
-    """No decoder takes this media type."""
+    """There is no decoder for this media type."""
 
     status = 415
 
@@ -45,7 +45,7 @@ class Conflict(Rejected):
 
 
 class Busy(PlatformError):
-    """The platform is behind: come back after ``retry_after`` seconds. ``hint`` says how far behind, in figures."""
+    """The platform is overloaded: retry after ``retry_after`` seconds. ``hint`` holds the backlog in numbers."""
 
     status = 429
 
@@ -68,4 +68,4 @@ class Permanent(PlatformError):
 
 
 class Misconfigured(Permanent):
-    """A setting, a model directory or an address is wrong; the message names it and the mend."""
+    """A setting, a model directory or an address is wrong; the message names it and the fix."""

@@ -1,4 +1,4 @@
-"""What arrives: the versioned events on the replay log, and the pointers they carry.
+"""Versioned events on the replay log, and the pointers that they carry.
 
 An event is one arrival. Bytes (audio, images) never travel in it: a :class:`BlobRef` does (the claim-check pattern,
 Hohpe & Woolf, "Enterprise Integration Patterns", 2003). Every event of a conversation has the same key
@@ -28,7 +28,7 @@ from mmplatform.errors import Rejected
 
 Modality = Literal["chat", "call", "screenshot"]
 MAX_INTEGER: Final = 2**63 - 1
-"""What every store behind us holds: a larger one would end whoever lands it, and again at each repeat."""
+"""The largest integer of every store downstream. A larger one would end the worker that lands it, at each retry."""
 
 NonNegativeInt64 = Annotated[int, Field(ge=0, le=MAX_INTEGER)]
 Identifier = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
@@ -42,27 +42,27 @@ def _to_utc(moment: datetime) -> datetime:
 
 
 UtcDatetime = Annotated[AwareDatetime, AfterValidator(_to_utc)]
-"""A time, in UTC. The first and last hours of the calendar have no UTC: nothing behind us could store them."""
+"""A time in UTC. The first and last hours of the calendar have no UTC, so that no store could hold them."""
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 SpeakerName = Annotated[str, Field(max_length=64)]
 MAX_SPEAKERS: Final = 8
-"""As many as a call may have channels."""
+"""The maximum number of channels of a call."""
 
 
 class Record(BaseModel):
-    """A frozen, closed record: unknown fields are refused, so that a typo never passes for a field left out."""
+    """Frozen, closed record: unknown fields are refused, so that a misspelled field is not read as a missing one."""
 
     model_config = ConfigDict(
         frozen=True,
         extra="forbid",
         ser_json_inf_nan="constants",
-        hide_input_in_errors=True,  # the message of an error that nobody foresaw ends in a log
+        hide_input_in_errors=True,  # the message of an unexpected error ends in a log
     )
 
 
 class BlobRef(Record):
-    """Pointer to immutable bytes: ``sha256`` is both the check and the content's name."""
+    """Pointer to immutable bytes: ``sha256`` is both their checksum and their name."""
 
     key: str = Field(max_length=1024, description="where the store keeps it")
     sha256: Sha256
@@ -91,7 +91,7 @@ class ChatMessage(EventBase):
 
 
 class CallChunk(EventBase):
-    """One piece of a call's audio; ``event_time`` is the moment at which its last sample was captured."""
+    """One piece of a call's audio; ``event_time`` is the time at which its last sample was captured."""
 
     kind: Literal["call_chunk"] = "call_chunk"
     chunk_index: int = Field(
@@ -118,7 +118,7 @@ class CallChunk(EventBase):
 
 
 class CallEnd(EventBase):
-    """A call ended, or nothing came for so long (``idle``) that what is pending is derived without waiting for more."""
+    """End of a call, sent by the source, or by the idle watch (``idle``) so that pending audio is derived."""
 
     kind: Literal["call_end"] = "call_end"
     reason: Literal["ended", "idle"] = "ended"
@@ -148,7 +148,7 @@ MODALITY_BY_KIND: dict[str, Modality] = {
 
 
 class Position(Record):
-    """A place on the replay log."""
+    """Position of a record on the replay log."""
 
     topic: str = Field(max_length=249)
     topic_partition: int = Field(ge=0, le=2**31 - 1)
@@ -161,14 +161,14 @@ R = TypeVar("R")
 
 @dataclass(frozen=True, slots=True)
 class Arrival(Generic[E]):
-    """An event and where on the log it was read."""
+    """An event with its position on the log."""
 
     event: E
     position: Position
 
 
 MAX_REASON_LENGTH: Final = 500
-"""Characters: a reason says what is wrong, and whatever is wrong, the record that tells it fits the log."""
+"""Characters. With it, a quarantine row or dead letter always fits the log."""
 
 
 def _truncate(reason: Any) -> Any:
@@ -177,20 +177,20 @@ def _truncate(reason: Any) -> Any:
 
 
 Reason = Annotated[str, Field(max_length=MAX_REASON_LENGTH), BeforeValidator(_truncate)]
-"""Cut to its length wherever it comes from: nothing may be refused for the length of what is said about it."""
+"""Truncated to its maximum length, so that no record is refused because its reason is long."""
 
 
 def safe_validation_message(error: ValidationError) -> str:
-    """Say what is wrong with a record and where. Nothing of the sender's is quoted (it may be personal data).
+    """Describe what is wrong with a record, by field path and error type.
 
-    That is neither a value nor the name of a field that we do not know.
+    Neither values nor names of unknown fields are quoted: they may be personal data of the sender.
     """
     found = error.errors(include_input=False, include_url=False, include_context=False)
     return "; ".join(f"{_field_path(e['loc'], e['type'])}: {e['type']}" for e in found[:10])
 
 
 def _field_path(loc: tuple[int | str, ...], kind: str) -> str:
-    """Every part of a place is a name of ours, but the last one where the error is that we do not know it."""
+    """Dotted path of a field. An unknown field's own name, which comes from the sender, is left out."""
     parts = [str(part) for part in loc]
     if kind == "extra_forbidden":
         parts[-1:] = ["(unknown field)"]
@@ -203,7 +203,7 @@ def encode(record: Record) -> bytes:
 
 
 def parse(adapter: TypeAdapter[R], value: bytes | str | None, what: str) -> R:
-    """Read one kind of record from the log. Raises Rejected; the message says what is wrong and quotes nothing."""
+    """Parse one kind of record from the log. Raises Rejected, with a message that quotes no value."""
     try:
         return adapter.validate_json(value or b"")
     except ValidationError as error:
@@ -225,5 +225,5 @@ def event_schema() -> dict[str, Any]:
 
 
 def utc_now() -> datetime:
-    """The present, aware of UTC: the one clock that stamps use."""
+    """The current time in UTC: the one clock of all stamps."""
     return datetime.now(UTC)

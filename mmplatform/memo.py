@@ -1,7 +1,7 @@
-"""Answers that were paid for already: the same bytes are never derived twice by the same model.
+"""Memo of model results: the same bytes are never derived twice by the same model.
 
-Several processes share one SQLite file (WAL). An entry never changes, so that readers need no lock; what a crash loses
-(``synchronous=NORMAL``) is paid for again, never wrong.
+Several processes share one SQLite file (WAL). An entry never changes, so that readers need no lock. Entries that a crash
+loses (``synchronous=NORMAL``) are computed again; an entry is never wrong.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_random
 from mmplatform.errors import Unavailable
 
 _MAX_KEYS_PER_QUERY: Final = 500
-"""Keys in one statement: below SQLite's oldest limit on parameters (999)."""
+"""Below SQLite's oldest limit on the parameters of a statement (999)."""
 
 
 class SqliteMemo:
-    """The memo of every process on one machine, in one file. Safe across threads and processes."""
+    """Memo of all processes on one machine, in one file. Safe across threads and processes."""
 
     def __init__(self, path: Path, *, busy_s: float = 30.0) -> None:
-        """Open or create; ``busy_s`` is how long a writer waits for another one.
+        """Open or create; ``busy_s`` is the time that a writer waits for another one.
 
         Raises:
             Unavailable: the file cannot be opened.
@@ -38,7 +38,7 @@ class SqliteMemo:
             self._prepare(busy_s)
 
     def _prepare(self, busy_s: float) -> None:
-        # Two processes that turn a new file to WAL at once: SQLite tells the second "locked" without waiting.
+        # When two processes switch a new file to WAL at once, SQLite answers the second "locked" without waiting.
         retrying = Retrying(
             retry=retry_if_exception(lambda error: "locked" in str(error)),
             stop=stop_after_delay(busy_s),
@@ -55,7 +55,7 @@ class SqliteMemo:
                 )
 
     def get_many(self, deriver: str, keys: Sequence[str]) -> Mapping[str, bytes]:
-        """The known ones among ``keys``. Raises ``Unavailable``."""
+        """The cached entries among ``keys``. Raises ``Unavailable``."""
         wanted = list(dict.fromkeys(keys))
         found: dict[str, bytes] = {}
         with self._lock, self._as_unavailable():
@@ -63,14 +63,14 @@ class SqliteMemo:
                 batch = wanted[start : start + _MAX_KEYS_PER_QUERY]
                 placeholders = ",".join("?" * len(batch))
                 rows = self._db.execute(
-                    f"SELECT key, answer FROM memo WHERE deriver = ? AND key IN ({placeholders})",  # noqa: S608 (marks only)
+                    f"SELECT key, answer FROM memo WHERE deriver = ? AND key IN ({placeholders})",  # noqa: S608 (placeholders only)
                     (deriver, *batch),
                 )
                 found.update(rows)
         return found
 
     def put_many(self, deriver: str, entries: Mapping[str, bytes]) -> None:
-        """Remember, all or none; an existing entry stays. Raises ``Unavailable``."""
+        """Store all or none; an existing entry stays. Raises ``Unavailable``."""
         if not entries:
             return
         with self._lock, self._as_unavailable(), self._transaction():
@@ -80,7 +80,7 @@ class SqliteMemo:
             )
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         with self._lock:
             self._db.close()
 
@@ -105,16 +105,16 @@ class SqliteMemo:
 
 
 class MemoryMemo:
-    """The memo of one process, gone with it: for tests and one-off runs."""
+    """In-memory memo of one process, for tests and one-off runs."""
 
     def __init__(self) -> None:
         self._answers: dict[tuple[str, str], bytes] = {}
 
     def get_many(self, deriver: str, keys: Sequence[str]) -> Mapping[str, bytes]:
-        """The known ones among ``keys``."""
+        """The cached entries among ``keys``."""
         return {key: self._answers[deriver, key] for key in keys if (deriver, key) in self._answers}
 
     def put_many(self, deriver: str, entries: Mapping[str, bytes]) -> None:
-        """Remember; an existing entry stays."""
+        """Store; an existing entry stays."""
         for key, answer in entries.items():
             self._answers.setdefault((deriver, key), bytes(answer))

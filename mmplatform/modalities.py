@@ -1,7 +1,7 @@
-"""The table of modalities and the names of everything on the log: one place, so that no name is spelled twice.
+"""Table of modalities, and the names of topics, tables and consumer groups, each spelled once.
 
-Asset key = Iceberg table = OpenLineage dataset = key of the freshness window; a contract, where a table has one, goes
-by the same name. Tests compare them (``tests/test_definitions.py``, ``tests/lineage/test_names.py``).
+Asset key = Iceberg table = OpenLineage dataset = key of the freshness window = name of the contract, where a table has
+one. Tests compare them (``tests/test_definitions.py``, ``tests/lineage/test_names.py``).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ QUARANTINE_TOPIC: Final = "quarantine"
 DEAD_LETTERS_TOPIC: Final = "dead-letters"
 
 SHED: Final = "shed"
-"""The contract of quarantine rows whose events nobody derived because there were too many; also a record's header."""
+"""Contract name of quarantine rows whose events were shed under backpressure; also a record header."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,11 +24,11 @@ class ModalitySpec:
     """One row of the table.
 
     Attributes:
-        topic: where its events lie on the replay log.
+        topic: the topic of its events on the replay log.
         raw_table: the Iceberg table of its events.
         derived_table: the Iceberg table of its first artifact; every modality then yields ``passages``.
-        event_kinds: the kinds of event that may lie on its topic.
-        cost_class: what dominates its cost: ``text`` (nearly free), ``speech`` (ASR), ``vision`` (OCR and caption).
+        event_kinds: the kinds of event on its topic.
+        cost_class: the part that dominates its cost: ``text`` (nearly free), ``speech`` (ASR), ``vision`` (OCR and caption).
     """
 
     modality: Modality
@@ -40,7 +40,7 @@ class ModalitySpec:
 
     @property
     def group(self) -> str:
-        """The consumer group of its deriver: one for each modality, so that slow ASR never blocks chats."""
+        """Consumer group of its deriver: one per modality, so that slow ASR never blocks chats."""
         return f"derive-{self.modality}"
 
 

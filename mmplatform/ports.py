@@ -1,6 +1,6 @@
-"""The seams: what the pipeline asks of models and stores. Adapters implement these; tests hold one suite over each.
+"""Ports of the pipeline to models and stores. Adapters implement them, and one test suite per port runs over all.
 
-Callers receive implementations as arguments; nothing here is a global.
+Callers receive implementations as arguments; there are no globals.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ RgbImage = npt.NDArray[np.uint8]
 
 
 class Blobs(Protocol):
-    """Immutable bytes, named by their content. ``put`` is atomic and idempotent; a torn write is never readable."""
+    """Immutable bytes, named by their content. ``put`` is atomic and idempotent; a partial write is never readable."""
 
     def put(self, data: bytes, *, media_type: str) -> BlobRef:
         """Store and return the pointer; the bytes are durable on return. Raises ``Unavailable``."""
@@ -32,24 +32,24 @@ class Blobs(Protocol):
         """The bytes, checked against ``sha256``. Raises ``Rejected`` when missing or damaged, ``Unavailable``."""
 
     def exists(self, ref: BlobRef) -> bool:
-        """Whether the bytes are there. Raises ``Unavailable``."""
+        """True when the bytes are stored. Raises ``Unavailable``."""
 
     def delete(self, ref: BlobRef) -> None:
-        """Remove the bytes; nothing happens when they are gone already. Raises ``Unavailable``."""
+        """Delete the bytes; does nothing when they are missing. Raises ``Unavailable``."""
 
 
 class Memo(Protocol):
-    """Answers that were paid for already, by (deriver name and version with its model, content hash)."""
+    """Cached model results, by (deriver name and version with its model, content hash)."""
 
     def get_many(self, deriver: str, keys: Sequence[str]) -> Mapping[str, bytes]:
-        """The known ones among ``keys``."""
+        """The cached entries among ``keys``."""
 
     def put_many(self, deriver: str, entries: Mapping[str, bytes]) -> None:
-        """Remember; an existing entry stays."""
+        """Store; an existing entry stays."""
 
 
 class Embedder(Protocol):
-    """Text to vectors of one space."""
+    """Maps texts to vectors of one space."""
 
     name: str
     version: str
@@ -61,7 +61,7 @@ class Embedder(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Redacted:
-    """A text without its personal data, and the kinds of what was taken out, one entry for each span.
+    """A text without its personal data, and the kind of each redacted span.
 
     ``spans`` are ``(start, end)`` in characters of the *original* text, sorted and disjoint, one for each entity.
     """
@@ -72,7 +72,7 @@ class Redacted:
 
 
 class Redactor(Protocol):
-    """Takes personal data out of texts."""
+    """Redacts personal data in texts."""
 
     name: str
     version: str
@@ -93,7 +93,7 @@ class SpokenWord:
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """A stretch of recognised speech, with the decoder's own doubts beside it."""
+    """A span of recognised speech, with the decoder's confidence figures."""
 
     start_s: float
     end_s: float
@@ -106,7 +106,7 @@ class Segment:
 
 
 class Transcriber(Protocol):
-    """Speech to text."""
+    """Maps speech to text."""
 
     name: str
     version: str
@@ -125,7 +125,7 @@ class RecognisedLine:
 
 
 class OcrEngine(Protocol):
-    """Image to lines of text."""
+    """Maps an image to lines of text."""
 
     name: str
     version: str
@@ -135,10 +135,10 @@ class OcrEngine(Protocol):
 
 
 class Captioner(Protocol):
-    """Image to a sentence or two."""
+    """Maps an image to a sentence or two."""
 
     name: str
     version: str
 
     def caption(self, image: RgbImage, lines: Sequence[RecognisedLine]) -> str:
-        """What the image shows; ``lines`` is what OCR read (already redacted)."""
+        """A description of the image; ``lines`` are its OCR lines, already redacted."""

@@ -1,9 +1,8 @@
 """One worker process: ``python -m mmplatform.worker NAME``, configured by ``MMPLATFORM_*`` variables alone.
 
-A worker opens what it needs and waits for what is away, says over ``/healthz`` when it is through its start and over
-``/readyz`` whether it can take up records now, runs until it is told to stop (SIGTERM drains: the last micro-batch is
-landed and committed), and exits non-zero when it cannot go on, so that whoever supervises it (``mmplatform up``, or in
-a cluster its scheduler) starts it anew.
+A worker opens its stores and models, and waits for a store or broker that does not answer. ``/healthz`` answers 200 once
+it runs, ``/readyz`` while it can consume records. SIGTERM drains it: the last micro-batch is landed and committed. A
+worker that cannot go on exits non-zero, and its supervisor (``mmplatform up``, in a cluster the scheduler) restarts it.
 """
 
 from __future__ import annotations
@@ -37,13 +36,13 @@ _POLL_INTERVAL_S: Final = 0.1
 
 _log = structlog.get_logger(__name__)
 STANDBY: Final = "standby"
-"""What ``/healthz`` says of a worker that waits for its turn, with 503; the supervisor knows the word."""
+"""Body of ``/healthz``, with 503, of a successor in standby; the supervisor reads the word."""
 
 STOPPED: Final = "stopped"
-"""What it says when its consumer is closed and all it did is committed; only its last words are still on their way."""
+"""Body of ``/healthz`` once the consumer is closed and everything is committed; only lineage events may be pending."""
 
 LINEAGE_FLUSH_TIMEOUT_S: Final = 3.0
-"""For the last lineage events: a supervisor waits 15 s before it kills, and the last batch has to land in them too."""
+"""For the last lineage events. A supervisor kills after 15 s, in which the last batch has to land too."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -59,18 +58,18 @@ def main(arguments: list[str] | None = None) -> int:
     except PlatformError as error:
         _log.error("worker stops", error=type(error).__name__, reason=str(error))
         return 1
-    except Exception as error:  # noqa: BLE001 - nobody else is there to write it down
-        # Not its message, nor a traceback, which ends with it: they may quote what a customer said, and the last lines
-        # of this log are copied into the run file and shown.
+    except Exception as error:  # noqa: BLE001 - the last place that can log it
+        # Neither message nor traceback, which ends with the message: both may quote customer text, and the last lines of
+        # this log are copied into the run file and shown.
         _log.error("worker stops", **safe_error_fields(error))
         return 1
     return 0
 
 
 def _retry_until_available(status: WorkerStatus, dependency: str, call: Callable[[], T]) -> T:
-    """Call again and again while a store or the broker does not answer; the worker is ``starting`` so long.
+    """Retry while a store or the broker does not answer; meanwhile the worker is ``starting``.
 
-    To end instead would only make whoever supervises us start us again, until it gives us up.
+    If it exited instead, its supervisor would restart it until it gave the worker up.
     """
 
     def report_wait(state: RetryCallState) -> None:
@@ -166,7 +165,7 @@ def _run_archiver(settings: Settings) -> None:
 
 @contextmanager
 def _lineage(settings: Settings, status: WorkerStatus) -> Iterator[StreamLineage | None]:
-    """The lineage of the worker's run, from its start to its end; ``None`` where nobody wants it."""
+    """Lineage of the worker's run, from its start to its end; ``None`` when lineage is off."""
     if not settings.openlineage_url:
         yield None
         return
@@ -198,14 +197,14 @@ def _run_gateway(settings: Settings) -> None:
     from mmplatform.gateway.app import INITIAL_OBSTACLES, serve
     from mmplatform.telemetry.readiness import Readiness
 
-    # The gateway makes the topics itself, once the broker answers: until then it answers 503, it does not end.
+    # The gateway creates the topics itself once the broker answers. Until then it answers 503 and goes on.
     status = _start_status(settings, "gateway", topics=False)
     status.readiness = Readiness(INITIAL_OBSTACLES)
     serve(settings, on_ready=lambda: setattr(status, "state", "running"), readiness=status.readiness)
 
 
 def _prepare_stores(settings: Settings) -> None:
-    """Not a worker but a job: make what all others would make, each at its start, and end; safe to repeat."""
+    """A job, not a worker: create the topics, tables and collections of all workers, then exit. Idempotent."""
     from mmplatform.kafka.topics import ensure_topics
     from mmplatform.land.index.embedder_registry import EmbedderRegistry
     from mmplatform.land.index.store import ChromaIndex
@@ -216,7 +215,7 @@ def _prepare_stores(settings: Settings) -> None:
     status = WorkerStatus("prepare")
     topics = _retry_until_available(status, "the log", lambda: ensure_topics(settings))
     for mismatch in topics.mismatches:
-        _log.warning("topic is not as wished", mismatch=mismatch)
+        _log.warning("topic differs from the settings", mismatch=mismatch)
     _retry_until_available(status, "the lakehouse", lambda: Lakehouse.open(settings).ensure_tables())
     index = ChromaIndex.open(settings)
     try:
@@ -226,24 +225,24 @@ def _prepare_stores(settings: Settings) -> None:
             _retry_until_available(status, "the index", partial(index.create_collections, active.name))
     finally:
         index.close()
-    _log.info("prepared", topics_created=len(topics.created), topics_there=len(topics.existing))
+    _log.info("prepared", topics_created=len(topics.created), topics_existing=len(topics.existing))
 
 
 def _start_status(
     settings: Settings, name: str, freshness: FreshnessTracker | None = None, *, topics: bool = True
 ) -> WorkerStatus:
-    """The status page comes first: while models load, ``/healthz`` answers 503, and ``/readyz`` says why."""
+    """Serve the status page first: while models load, ``/healthz`` answers 503, and ``/readyz`` gives the reason."""
     from mmplatform.kafka.topics import ensure_topics
     from mmplatform.telemetry.readiness import BROKER
     from mmplatform.telemetry.status_server import WorkerStatus, serve_status
 
-    # As the supervisor names it: the figures of two derivers of a modality stay apart.
+    # The name that the supervisor uses keeps the figures of two derivers of a modality apart.
     number = settings.worker_instance_id.rpartition("-")[2]
     status = WorkerStatus(name if number == "0" else f"{name}-{number}", freshness=freshness)
     serve_status(status, settings.metrics_port, settings.metrics_host)
     if topics:
         for mismatch in _retry_until_available(status, "the log", lambda: ensure_topics(settings)).mismatches:
-            _log.warning("topic is not as wished", mismatch=mismatch)
+            _log.warning("topic differs from the settings", mismatch=mismatch)
         status.readiness.unblock(BROKER)
     return status
 
@@ -271,7 +270,7 @@ def _run_app(
     status.state = "running"
     status.readiness.heartbeat(
         settings.kafka_max_poll_interval_s
-    )  # what hangs before its first look at the log hangs as well
+    )  # a loop that hangs before its first poll counts as hung
     _log.info("ready")
     app.run()
     status.state = STOPPED
@@ -280,16 +279,16 @@ def _run_app(
 
 
 def _wait_in_standby(status: WorkerStatus) -> None:
-    """A successor has everything open and loaded, and takes no work until the one before it is gone.
+    """Wait, with everything open and loaded, until the predecessor has stopped.
 
-    Both have one name in the consumer group: whoever joins under it last would fence the other off in mid-batch.
+    Both have the same static member id: the one that joins last would fence the other off in mid-batch.
     """
     activated = threading.Event()
     signal.signal(signal.SIGUSR1, lambda *_: activated.set())
     status.state = STANDBY
-    _log.info("stands by")
-    # Not one long wait: a signal that comes as it begins, or to another thread, would not end it, and Python runs the
-    # handler only when the main thread goes on.
+    _log.info("standby")
+    # Short waits: a signal that arrives as a wait begins, or on another thread, would not end a long one, and Python runs
+    # the handler only when the main thread runs.
     while not activated.wait(_POLL_INTERVAL_S):
         pass
 

@@ -1,4 +1,4 @@
-"""Verbs for the local stack: ``up``, ``down``, ``retry``, ``restart``, ``status``, ``logs``, ``doctor``."""
+"""Verbs for the local stack: ``up``, ``down``, ``start``, ``restart``, ``status``, ``logs``, ``doctor``."""
 
 from __future__ import annotations
 
@@ -75,18 +75,18 @@ def down(
     now: Annotated[
         bool, typer.Option("--now", help="Do not wait for workers to finish what they have in hand.")
     ] = False,
-    patience: Annotated[float, typer.Option(help="Seconds to wait for the end.")] = 90.0,
+    timeout: Annotated[float, typer.Option(help="Seconds to wait for the end.")] = 90.0,
 ) -> None:
     """Stop the local stack and wait until it is gone."""
     from mmplatform.local.launch import stop_stack
 
     data_dir = load().data_dir.absolute()
-    pid = stop_stack(data_dir, force=now, timeout_s=patience)
+    pid = stop_stack(data_dir, force=now, timeout_s=timeout)
     typer.echo(f"no stack runs on {data_dir}" if pid is None else f"stopped (pid {pid})")
 
 
 @app.command()
-def retry() -> None:
+def start() -> None:
     """Start again the services that were given up after repeated deaths."""
     from mmplatform.local.launch import retry_failed_services
 

@@ -14,7 +14,7 @@ from mmplatform.cli.app import app
 @app.command()
 def topics(
     partitions: Annotated[
-        str, typer.Option("--raise", help="Give a modality more topic partitions, for example `chat=16`.")
+        str, typer.Option("--partitions", help="Give a modality more topic partitions, for example `chat=16`.")
     ] = "",
 ) -> None:
     """Show the topics of events, or raise the number of topic partitions of one; it is never lowered."""

@@ -17,7 +17,7 @@ from mmplatform.demo.case import Case, DemoQuestion, contains_secret, load_case
 from mmplatform.demo.stream import CaseStream
 from mmplatform.demo.watch import SearchWatch
 from mmplatform.errors import PlatformError, Unavailable
-from mmplatform.events import MODALITY_OF_KIND
+from mmplatform.events import MODALITY_BY_KIND
 from mmplatform.local import run_file
 from mmplatform.local.launch import run_detached, stop_stack
 from mmplatform.local.models import download_models, required_models
@@ -29,7 +29,7 @@ from mmplatform.terminal.running import open_client, request, status_url
 CATCH_UP_TIMEOUT_S: Final = 240.0
 START_TIMEOUT_S: Final = 60.0
 HITS_PER_MODALITY: Final = 2
-MODALITIES: Final = tuple(dict.fromkeys(MODALITY_OF_KIND.values()))
+MODALITIES: Final = tuple(dict.fromkeys(MODALITY_BY_KIND.values()))
 Search = Callable[[dict[str, Any]], dict[str, Any]]
 
 
@@ -213,7 +213,7 @@ def _lag(service: str) -> int | None:
 def _print_gaps(gaps: Mapping[str, list[float]], console: Console) -> None:
     console.rule("from the moment it happened until a separate reader got it from the search")
     for modality in MODALITIES:
-        found = Quantiles.of(gaps.get(modality, []))
+        found = Quantiles.from_seconds(gaps.get(modality, []))
         if found is None:
             console.print(f"{modality:<10} nothing became retrievable", style="red")
             continue

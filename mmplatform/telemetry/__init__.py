@@ -1,1 +1,1 @@
-"""Telemetry: log lines, the freshness gap, readiness, and the status page that each worker serves."""
+"""Telemetry: log lines, freshness gap, readiness, and the status page of each worker."""

@@ -1,17 +1,17 @@
-"""The freshness gap, measured: from an event's time to the store's acknowledgement, whole and by stage.
+"""Freshness gap: from an event's time to the index's acknowledgement, in total and by stage.
 
-This is the passive measure, taken from the stamps that travel with each passage. The active one, a separate process
-that polls the public search, is in ``benchmarks/freshness.py``; the two are compared there.
+This is the passive measure, from the stamps of each passage. The active one, a separate process that polls the public
+search, is in ``benchmarks/freshness.py``, which compares the two.
 
-Stages, each a difference of neighbouring stamps, so that they add up to the gap::
+Stages are differences of neighbouring stamps, so that they add up to the gap::
 
     ingest  event_time  → ingested_at   the source, the network, the gateway
     log     ingested_at → taken_at      waiting on the replay log for the deriver
     derive  taken_at    → derived_at    the models
     index   derived_at  → indexed_at    the artifacts topic and the index
 
-For a call, event_time is the end of the utterance and ``ingested_at`` that of its last chunk; the deriver takes it up
-with the chunk whose silence closes it. So the pause that ends an utterance stands under ``log``.
+For a call, ``event_time`` is the end of the utterance and ``ingested_at`` that of its last chunk. The deriver consumes
+the utterance with the chunk whose silence closes it, so the pause that ends an utterance counts as ``log``.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ MAX_GAPS_PER_MODALITY: Final = 20_000
 
 @dataclass(frozen=True, slots=True)
 class Quantiles:
-    """A distribution in seconds. Never a mean: it hides the events that a caller waited for."""
+    """Distribution in seconds. It has no mean: a mean hides the slow events that a caller waited for."""
 
     count: int
     p50: float
@@ -47,7 +47,7 @@ class Quantiles:
 
     @classmethod
     def from_seconds(cls, seconds: Iterable[float]) -> Quantiles | None:
-        """None when there is nothing to measure: no events is not the same as no gap."""
+        """None without values: no events is not the same as no gap."""
         values = np.fromiter(seconds, dtype=np.float64)
         if values.size == 0:
             return None
@@ -57,7 +57,7 @@ class Quantiles:
 
 @dataclass(frozen=True, slots=True)
 class FreshnessGap:
-    """One event's way into the index, in seconds."""
+    """One event's freshness gap and its stages, in seconds."""
 
     total: float
     stages: tuple[float, float, float, float]
@@ -65,7 +65,7 @@ class FreshnessGap:
 
 @dataclass(frozen=True, slots=True)
 class Freshness:
-    """What one modality looks like over the rolling window."""
+    """One modality's freshness over the rolling window."""
 
     gap: Quantiles
     stages: Mapping[str, Quantiles]
@@ -74,12 +74,12 @@ class Freshness:
 
     @property
     def slowest(self) -> str:
-        """The stage with the largest share at the 95th percentile: the first answer to "why is it stale"."""
+        """The stage with the largest 95th percentile: the first suspect when a modality is stale."""
         return max(self.stages, key=lambda stage: self.stages[stage].p95)
 
 
 def freshness_gap(stamps: Stamps, indexed_at: datetime) -> FreshnessGap:
-    """Split one way into its stages. A stamp that is missing gives its time to the stage after it."""
+    """Split a gap into its stages. The time of a missing stamp counts for the stage after it."""
     taken = stamps.taken_at or stamps.ingested_at
     moments = (stamps.event_time, stamps.ingested_at, taken, stamps.derived_at, indexed_at)
     pairs = itertools.pairwise(moments)
@@ -88,9 +88,9 @@ def freshness_gap(stamps: Stamps, indexed_at: datetime) -> FreshnessGap:
 
 
 class FreshnessTracker:
-    """A rolling window of gaps for each modality; safe to read from another thread.
+    """Rolling window of gaps for each modality. Thread-safe.
 
-    It lives in the process: ``measured_since`` says from when on an empty window means that nothing came.
+    It lives in the process: since ``measured_since``, an empty window means that no passage was indexed.
     """
 
     def __init__(self, *, window_s: float = WINDOW_S, max_gaps: int = MAX_GAPS_PER_MODALITY) -> None:
@@ -102,38 +102,38 @@ class FreshnessTracker:
         self._lock = threading.Lock()
 
     def record(self, modality: Modality, stamps: Stamps, indexed_at: datetime) -> FreshnessGap:
-        """Take one passage into the window."""
+        """Add one passage to the window."""
         gap = freshness_gap(stamps, indexed_at)
         with self._lock:
             self._gaps.setdefault(modality, deque(maxlen=self._max_gaps)).append((time.monotonic(), gap))
-            known = self._watermarks.get(modality)
-            self._watermarks[modality] = max(known, stamps.event_time) if known else stamps.event_time
+            watermark = self._watermarks.get(modality)
+            self._watermarks[modality] = max(watermark, stamps.event_time) if watermark else stamps.event_time
         return gap
 
     def summary(self) -> dict[Modality, Freshness]:
-        """Each modality that had events within the window."""
+        """Freshness of each modality that had passages within the window."""
         since = time.monotonic() - self._window_s
         with self._lock:
-            recent = {m: [gap for at, gap in gaps if at >= since] for m, gaps in self._gaps.items()}
+            recent = {m: [gap for recorded_at, gap in gaps if recorded_at >= since] for m, gaps in self._gaps.items()}
             watermarks = dict(self._watermarks)
-        found: dict[Modality, Freshness] = {}
+        summary: dict[Modality, Freshness] = {}
         for modality, gaps in recent.items():
             total = Quantiles.from_seconds(gap.total for gap in gaps)
             stages = {
-                name: Quantiles.from_seconds(gap.stages[place] for gap in gaps) for place, name in enumerate(STAGES)
+                name: Quantiles.from_seconds(gap.stages[index] for gap in gaps) for index, name in enumerate(STAGES)
             }
             if total is not None:
-                known = {name: quantiles for name, quantiles in stages.items() if quantiles is not None}
-                found[modality] = Freshness(total, known, watermarks[modality])
-        return found
+                measured = {name: quantiles for name, quantiles in stages.items() if quantiles is not None}
+                summary[modality] = Freshness(total, measured, watermarks[modality])
+        return summary
 
 
 def freshness_payload(summary: Mapping[Modality, Freshness]) -> dict[str, dict[str, object]]:
-    """The summary as the status page and ``mmplatform freshness --json`` print it."""
+    """The summary in the JSON form of the status page and ``mmplatform freshness --json``."""
     return {
         modality: {
-            "gap": _quantiles_payload(found.gap),
-            "stages": {name: _quantiles_payload(quantiles) for name, quantiles in found.stages.items()},
+            "gap": quantiles_payload(found.gap),
+            "stages": {name: quantiles_payload(quantiles) for name, quantiles in found.stages.items()},
             "slowest": found.slowest,
             "watermark": found.watermark.isoformat(),
         }
@@ -141,7 +141,8 @@ def freshness_payload(summary: Mapping[Modality, Freshness]) -> dict[str, dict[s
     }
 
 
-def _quantiles_payload(quantiles: Quantiles) -> dict[str, float]:
+def quantiles_payload(quantiles: Quantiles) -> dict[str, float]:
+    """A distribution in the JSON form of the status page."""
     return {
         "count": quantiles.count,
         "p50": round(quantiles.p50, 4),

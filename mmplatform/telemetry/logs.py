@@ -1,7 +1,7 @@
-"""Log lines: structured, with ids and counts, never with a payload's text.
+"""Structured log lines, with ids and counts, never with a payload's text.
 
-The message of an error that nobody foresaw may quote what was sent. So an error is logged as its type and the places in
-the code; with its message only where that is about files, ports, modules or our own errors, which quote nothing.
+An unexpected exception may contain customer text, so only its type and code locations are logged. The message is added
+for errors about files, ports and modules and for the platform's own, which quote nothing.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ _SAFE_MESSAGE_ERRORS: Final = (PlatformError, OSError, ImportError, MemoryError)
 
 
 def configure_logging(settings: Settings, **bound: str) -> None:
-    """Set logging up for this process; ``bound`` stands on every line (the worker's name).
+    """Configure logging of this process; ``bound`` is added to every line (the worker's name).
 
-    Errors that end the process or a thread are told in the same way as those that are logged.
+    Uncaught errors that end the process or a thread are logged in the same form.
     """
     level = logging.getLevelNamesMapping()[settings.log_level.upper()]
     as_json = settings.log_format == "json"
-    # Also on the lines of libraries and of threads that they start, which have no context of ours.
+    # Also on lines of libraries and their threads, which have no context of the platform.
     bound_fields = _BoundFields(bound)
     shared: list[structlog.types.Processor] = [
         structlog.contextvars.merge_contextvars,
@@ -63,21 +63,21 @@ def configure_logging(settings: Settings, **bound: str) -> None:
 
 
 def format_safe(error: BaseException | None) -> str:
-    """An error with what led to it, as Python shows it, but without messages that may quote a payload."""
+    """Format an error with its causes as Python does, but without messages that may quote a payload."""
     if error is None:
         return ""
     chain = [error, *_causes(error)]
-    return "\nwhich led to\n".join(_format_one(each) for each in reversed(chain))
+    return "\nwhich led to\n".join(_format_one(link) for link in reversed(chain))
 
 
 def code_locations(error: BaseException, limit: int = 8) -> list[str]:
-    """The innermost places in the code where an error passed: ``file:line function``."""
+    """The innermost code locations of an error's traceback: ``file:line function``."""
     frames = [(frame.f_code, line) for frame, line in traceback.walk_tb(error.__traceback__)]
     return [f"{code.co_filename}:{line} {code.co_name}" for code, line in frames[-limit:]]
 
 
 def safe_error_fields(error: Exception) -> dict[str, str]:
-    """What an error is and where it came from, with the system's own words where it has some."""
+    """Log fields of an error: its type, cause and code locations, and the system's reason where there is one."""
     fields = {"error": type(error).__name__}
     if error.__cause__ is not None:
         fields["cause"] = type(error.__cause__).__name__
@@ -106,7 +106,7 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
 
 
 class _BoundFields:
-    """Puts what stands on every line there, where it does not yet."""
+    """Adds the bound fields to a line that does not have them."""
 
     def __init__(self, bound: Mapping[str, str]) -> None:
         self._bound = dict(bound)
@@ -116,7 +116,7 @@ class _BoundFields:
 
 
 def _json_formatter(shared: Sequence[structlog.types.Processor], bound_fields: _BoundFields) -> logging.Formatter:
-    """What libraries log, as lines of the same kind as ours."""
+    """Formatter for libraries' log records, in the same JSON form."""
     return structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=[structlog.stdlib.add_logger_name, *shared],
         processors=[
@@ -128,7 +128,7 @@ def _json_formatter(shared: Sequence[structlog.types.Processor], bound_fields: _
 
 
 class _SafeFormatter(logging.Formatter):
-    """For what libraries log (the HTTP server, Quix)."""
+    """Formatter for libraries' log records (the HTTP server, Quix)."""
 
     def formatException(  # noqa: N802 - logging's name
         self, ei: tuple[type[BaseException], BaseException, TracebackType | None] | tuple[None, None, None]

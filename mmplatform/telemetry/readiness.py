@@ -1,9 +1,9 @@
-"""Whether a worker can take up records now, and if not, why: what ``/readyz`` answers.
+"""Readiness of a worker: the blockers that ``/readyz`` answers.
 
-A worker is ready when nothing stands in its way. Whoever knows of an obstacle puts it here and takes it away again; the
-page only reads. ``/healthz`` is another question, whether the process is alive and through its start: a store that is
-away makes a worker not ready, and to start it anew would mend nothing. What a new start does mend is a loop that hangs:
-the page is answered by a thread of its own, so the loop says itself that it goes on, and its silence is told.
+A worker is ready when it has no blockers. The component that knows a blocker adds and removes it; the page only reads.
+``/healthz`` answers whether the process runs and has started. A store that does not answer makes a worker not ready,
+and a restart would not fix it. A restart does fix a loop that hangs: a thread of its own answers the page, so the loop
+sends heartbeats, and their absence is reported.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ INITIAL_BLOCKERS: Final = {
 
 
 class Readiness:
-    """The obstacles of one worker. Thread-safe.
+    """Blockers of one worker. Thread-safe.
 
     Args:
-        obstacles: what stands in the way before anybody has looked; a worker's by default.
-        clock: seconds that only grow.
+        blockers: blockers before the first check; a worker's by default.
+        clock: monotonic seconds.
     """
 
     def __init__(
@@ -46,35 +46,35 @@ class Readiness:
         self._timeout_s = 0.0
 
     def block(self, name: str, reason: str) -> None:
-        """Something stands in the way. Said again, it goes on since the first time, with the newer words."""
+        """Add a blocker. When it is there already, it keeps its start time and gets the newer reason."""
         with self._lock:
             since, _ = self._blockers.get(name, (self._clock(), ""))
             self._blockers[name] = (since, reason)
 
     def unblock(self, name: str) -> None:
-        """It does not any more; nothing happens when it never did."""
+        """Remove a blocker; does nothing when there is none."""
         with self._lock:
             self._blockers.pop(name, None)
 
     def reasons(self) -> dict[str, str]:
-        """Each obstacle with its words and for how long it has stood; empty when the worker is ready."""
+        """Each blocker with its reason and age; empty when the worker is ready."""
         now, hang_reason = self._clock(), self.hang_reason()
         with self._lock:
             found = {name: f"{reason} (for {now - since:.0f} s)" for name, (since, reason) in self._blockers.items()}
         return found | ({LOOP: hang_reason} if hang_reason else {})
 
     def heartbeat(self, timeout_s: float) -> None:
-        """The worker's loop goes on, and does so again within ``most_s``."""
+        """Report that the worker's loop runs; the next heartbeat is due within ``timeout_s``."""
         with self._lock:
             self._last_heartbeat, self._timeout_s = self._clock(), timeout_s
 
     def pause_heartbeat(self) -> None:
-        """The loop is elsewhere for as long as it takes: nothing is expected of it until it beats again."""
+        """Suspend the timeout until the next heartbeat, while the loop is busy elsewhere."""
         with self._lock:
             self._last_heartbeat = None
 
     def hang_reason(self) -> str:
-        """For how long the loop has been silent, in words; empty while it goes on, rests, or has not begun."""
+        """Time since the last heartbeat, in words; empty while the loop runs, is paused, or has not started."""
         with self._lock:
             silent_s = self._clock() - self._last_heartbeat if self._last_heartbeat is not None else 0.0
             return f"takes up nothing (for {silent_s:.0f} s)" if silent_s > self._timeout_s else ""

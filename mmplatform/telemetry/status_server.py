@@ -1,8 +1,8 @@
-"""What a worker says of itself over HTTP.
+"""Status page of a worker over HTTP.
 
 ``/healthz``, ``/readyz``, ``/livez``, ``/status`` (JSON) and ``/metrics`` (Prometheus).
 
-On loopback unless the settings say otherwise; one thread; nothing here may hold the worker up.
+On loopback unless the settings say otherwise, on one thread. Nothing here may block the worker.
 """
 
 from __future__ import annotations
@@ -53,12 +53,12 @@ class WorkerStatus:
         self._lock = threading.Lock()
         self._closed = threading.Event()
         labels = ("worker",)
-        self._records = Counter("mmplatform_records", "Log records taken up", labels, registry=self.registry)
+        self._records = Counter("mmplatform_records", "Log records consumed", labels, registry=self.registry)
         self._outcomes = Counter(
-            "mmplatform_outcomes", "What became of them", ("worker", "outcome"), registry=self.registry
+            "mmplatform_outcomes", "Outcomes of the records", ("worker", "outcome"), registry=self.registry
         )
         self._seconds = Histogram("mmplatform_batch_seconds", "Time per micro-batch", labels, registry=self.registry)
-        self._lag = Gauge("mmplatform_lag", "Positions behind", labels, registry=self.registry)
+        self._lag = Gauge("mmplatform_lag", "Offsets behind the end of the log", labels, registry=self.registry)
         ready = Gauge("mmplatform_ready", "1 while /readyz answers 200, else 0", labels, registry=self.registry)
         ready.labels(name).set_function(lambda: 0.0 if self.readiness.reasons() else 1.0)
         self._gaps = Histogram(
@@ -104,12 +104,12 @@ class WorkerStatus:
             return sum(count for _, count in self._shed)
 
     def _drop_expired(self) -> None:
-        for kept, window_s in ((self._recent, RATE_WINDOW_S), (self._shed, WINDOW_S)):
-            while kept and kept[0][0] < time.monotonic() - window_s:
-                kept.popleft()
+        for window, window_s in ((self._recent, RATE_WINDOW_S), (self._shed, WINDOW_S)):
+            while window and window[0][0] < time.monotonic() - window_s:
+                window.popleft()
 
     def as_json(self) -> dict[str, Any]:
-        """What ``/status`` answers."""
+        """Body of ``/status``."""
         summary = freshness_payload(self.freshness.summary()) if self.freshness else {}
         return {
             "worker": self.name,
@@ -125,12 +125,12 @@ class WorkerStatus:
         }
 
     def watch_lineage(self, counts: Callable[[], Mapping[str, int]]) -> None:
-        """Show what became of lineage events: how many by outcome, and how many are ``queued``."""
+        """Expose counts of lineage events by outcome, and how many are ``queued``."""
         self._lineage = counts
         self.registry.register(_LineageCollector(counts))
 
     def watch_lag(self, read: Callable[[], int]) -> None:
-        """Read the lag now and again on a thread of its own; an unreachable broker leaves the lag unknown."""
+        """Poll the lag on a thread; while the broker is unreachable, the lag is unknown."""
 
         def loop() -> None:
             while not self._closed.is_set():
@@ -148,7 +148,7 @@ class WorkerStatus:
 
 
 class _LineageCollector(Collector):
-    """The emitter's counts, read when they are scraped."""
+    """Counts of the lineage emitter, read at each scrape."""
 
     def __init__(self, counts: Callable[[], Mapping[str, int]]) -> None:
         self._counts = counts
@@ -164,7 +164,7 @@ class _LineageCollector(Collector):
 
 
 class _FreshnessCollector(Collector):
-    """The rolling quantiles, computed when they are scraped."""
+    """Rolling freshness quantiles, computed at each scrape."""
 
     def __init__(self, freshness: FreshnessTracker) -> None:
         self._freshness = freshness
@@ -185,15 +185,15 @@ def _readyz(reasons: Mapping[str, str]) -> tuple[int, str, bytes]:
 
 
 def _livez(hang_reason: str) -> tuple[int, str, bytes]:
-    """Whether a new start would mend nothing: through all waits for stores and brokers, unless the loop hangs."""
+    """200 unless the loop hangs: while the worker waits for a store or broker, a restart would fix nothing."""
     return (503 if hang_reason else 200, "text/plain", (hang_reason or "ok").encode())
 
 
 def serve_status(status: WorkerStatus, port: int, host: str = "127.0.0.1") -> ThreadingHTTPServer:
-    """Answer on ``host:port`` (0 takes a free one) from a daemon thread.
+    """Answer on ``host:port`` (0 picks a free one) from a daemon thread.
 
     Raises:
-        Misconfigured: the address is none of this machine's.
+        Misconfigured: the address is not one of this machine's.
         Unavailable: the port is in use.
     """
 
@@ -223,14 +223,14 @@ def serve_status(status: WorkerStatus, port: int, host: str = "127.0.0.1") -> Th
 
 
 class _StatusServer(ThreadingHTTPServer):
-    """The library's own would write a traceback past our logging when a reader went away."""
+    """Logs through structlog when a reader disconnects; the library would write a traceback to stderr."""
 
     daemon_threads = True
 
     def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ARG002 - its contract
         error = sys.exception()
         if isinstance(error, Exception):
-            _log.debug("a page was not answered", **safe_error_fields(error))
+            _log.debug("a request for a status page failed", **safe_error_fields(error))
 
 
 def _bind(handler: type[BaseHTTPRequestHandler], host: str, port: int) -> ThreadingHTTPServer:
@@ -238,7 +238,7 @@ def _bind(handler: type[BaseHTTPRequestHandler], host: str, port: int) -> Thread
         address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
 
         def server_bind(self) -> None:
-            # http.server's own asks the name service who `host` is, which in a cluster may take seconds.
+            # http.server resolves `host`'s name here, which in a cluster may take seconds.
             TCPServer.server_bind(self)
             self.server_name, self.server_port = host, self.server_address[1]
 
@@ -250,4 +250,4 @@ def _bind(handler: type[BaseHTTPRequestHandler], host: str, port: int) -> Thread
         if error.errno == errno.EADDRINUSE:
             raise Unavailable(f"{host}:{port} is in use: set MMPLATFORM_METRICS_PORT, 0 for a free one") from None
         reason = error.strerror
-    raise Misconfigured(f"cannot listen on {host}:{port} ({reason}): mend MMPLATFORM_METRICS_HOST or _PORT")
+    raise Misconfigured(f"cannot listen on {host}:{port} ({reason}): fix MMPLATFORM_METRICS_HOST or _PORT")

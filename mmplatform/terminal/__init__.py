@@ -1,1 +1,1 @@
-"""Terminal: the running platform asked, and its answers as text; the command line and the demo share both."""
+"""Terminal: requests to the running platform, and their answers as text, for the command line and the demo."""

@@ -1,4 +1,4 @@
-"""Answers on a terminal."""
+"""Search and freshness answers as text on a terminal."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _WINDOW: Final = f"{WINDOW_S / 60:.0f} minutes"
 
 
 def print_hits(answer: Mapping[str, Any], console: Console | None = None) -> None:
-    """Each hit with its place; an empty answer says so."""
+    """Print each hit with its source; say so when there is none."""
     console = console or Console()
     if not answer["hits"]:
         console.print("nothing found", style="yellow")
@@ -34,7 +34,7 @@ def print_hits(answer: Mapping[str, Any], console: Console | None = None) -> Non
 
 
 def print_hit(hit: Mapping[str, Any], console: Console) -> None:
-    """The passage, and under it where it comes from, when it happened, and when it was indexed."""
+    """Print the passage, and under it its source, its event time, and the time at which it was indexed."""
     console.print(Text(f"{hit['score']:.2f}  ", style="cyan").append(shorten(hit["text"], 160), style="default"))
     happened = f"{format_time(hit['event_time'])}, {format_seconds(hit['age_s'])} ago"
     indexed = f"indexed {format_time(hit['indexed_at'])}, after {format_seconds(hit['gap_s'])}"
@@ -44,9 +44,9 @@ def print_hit(hit: Mapping[str, Any], console: Console) -> None:
 def print_freshness(
     freshness: Mapping[str, Any], console: Console | None = None, *, measured_since: str | None = None
 ) -> None:
-    """The gap of each modality and where its time goes; below it the budget, and the newest event of each.
+    """Print the freshness gap of each modality by stage, then its budget and its newest event.
 
-    ``measured_since`` is when the indexer started: what was measured before went with its process.
+    ``measured_since`` is the start of the indexer: earlier measurements were lost with its process.
     """
     console = console or Console()
     if not freshness:
@@ -63,20 +63,20 @@ def print_freshness(
 
 
 def format_time(value: str | datetime, now: datetime | None = None) -> str:
-    """A time in UTC; the day only when it is not today."""
+    """Format a time in UTC; with the day only when it is not today."""
     utc = _to_utc(value)
     today = utc.date() == (now or utc_now()).date()
     return f"{utc:%H:%M:%S} UTC" if today else f"{utc:%Y-%m-%d %H:%M:%S} UTC"
 
 
 def shorten(text: str, width: int = 110) -> str:
-    """One line of a passage."""
+    """Shorten a passage to one line."""
     line = " ".join(text.split())
     return line if len(line) <= width else f"{line[: width - 1]}…"
 
 
 def _describe_window(measured_since: str | None) -> str:
-    """Over what the figures are: the window, or the life of an indexer that is younger than that."""
+    """Period of the figures: the window, or the age of an indexer that is younger than the window."""
     if measured_since is None:
         return "while this indexer was measuring"
     measured_s = (utc_now() - _to_utc(measured_since)).total_seconds()
@@ -90,8 +90,8 @@ def _budget_table(rows: Mapping[str, FreshnessPayload]) -> Table:
         "modality", "passages", "shed", "budget", "newest event", box=None, pad_edge=False, header_style="bold"
     )
     for modality, row in sorted(rows.items()):
-        promised = MODALITY_SLAS.get(modality)
-        budget = f"{promised.gap_s:g} s" if promised else ""
+        sla = MODALITY_SLAS.get(modality)
+        budget = f"{sla.gap_s:g} s" if sla else ""
         newest = format_time(row.watermark) if row.watermark else ""
         table.add_row(modality, str(row.gap.count), str(row.shed), budget, newest)
     return table

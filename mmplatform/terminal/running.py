@@ -1,4 +1,4 @@
-"""Where the running platform listens, and one call to it with errors that say what to do."""
+"""Addresses of the running platform, and HTTP requests to it with errors that name the fix."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def gateway_url(explicit: str = "") -> str:
-    """The gateway's address: the one given, the running stack's, or the one in the settings."""
+    """The gateway's address: the explicit one, the running stack's, or that of the settings."""
     from mmplatform.local import run_file
     from mmplatform.settings import load
 
@@ -22,7 +22,7 @@ def gateway_url(explicit: str = "") -> str:
 
 
 def status_url(service: str) -> str:
-    """The status page of one worker: the settings' or the running stack's. Raises Unavailable when there is none."""
+    """URL of a worker's status page, from the settings or the running stack. Raises Unavailable when there is none."""
     from mmplatform.local import run_file
     from mmplatform.settings import load
 
@@ -37,7 +37,7 @@ def status_url(service: str) -> str:
 
 
 def shed_by_modality() -> dict[str, int]:
-    """How many events the running derivers shed within the window of the freshness figures; who is away is left out."""
+    """Events that the running derivers shed within the freshness window; a deriver that does not answer is left out."""
     import asyncio
 
     from mmplatform.local import run_file
@@ -54,7 +54,7 @@ def shed_by_modality() -> dict[str, int]:
 
 
 def open_client(url: str, timeout_s: float = 30.0) -> Client:
-    """A client for many calls to one address: a new one costs 26 ms of processor, a call with it 0.2 ms."""
+    """A client for many requests to one address: a new one costs 26 ms of CPU time, a request with it 0.2 ms."""
     import httpx
 
     from mmplatform.proxy import loopback_mounts
@@ -63,12 +63,12 @@ def open_client(url: str, timeout_s: float = 30.0) -> Client:
 
 
 def request(method: str, url: str, *, json: Any = None, client: Client | None = None) -> Any:
-    """One HTTP call, with a client of its own unless one is given.
+    """Make one HTTP request, with a new client unless one is given.
 
     Raises:
-        Unavailable: nothing answers, or the platform is not ready.
-        Rejected: the request is wrong; the message says how.
-        Misconfigured: the address is none, or something else answers there.
+        Unavailable: the address does not answer, or the platform is not ready.
+        Rejected: the request is invalid; the message has the reason.
+        Misconfigured: the address is invalid, or another server answers there.
     """
     import httpx
 
@@ -76,7 +76,7 @@ def request(method: str, url: str, *, json: Any = None, client: Client | None = 
         with nullcontext(client) if client else open_client(url) as caller:
             answer = caller.request(method, url, json=json)
     except (httpx.InvalidURL, httpx.UnsupportedProtocol):
-        raise Misconfigured(f"{url} is no address: write it like http://127.0.0.1:8080") from None
+        raise Misconfigured(f"{url} is not an address: write it like http://127.0.0.1:8080") from None
     except httpx.TransportError as error:
         raise Unavailable(
             f"{url} does not answer ({type(error).__name__}): is it up? See `mmplatform status`"
@@ -85,7 +85,7 @@ def request(method: str, url: str, *, json: Any = None, client: Client | None = 
         try:
             return answer.json()
         except ValueError:
-            raise Misconfigured(f"{url} is not the platform: its answer is no JSON") from None
+            raise Misconfigured(f"{url} is not the platform: its answer is not JSON") from None
     raise _error_from_response(answer.status_code, answer.text)
 
 

@@ -100,7 +100,7 @@ def test_up_in_the_background_ends_with_who_is_down_when_the_broker_is_hopeless(
         result = invoke("up", "--detach", "--no-dagster", "--derivers", "chat=1,call=0,screenshot=0")
         assert isinstance(result.exception, Unavailable)
         assert "given up: broker; blocked by that: gateway, derive-chat, index, archive" in str(result.exception)
-        assert "Then `mmplatform retry`." in result.output
+        assert "Then `mmplatform start`." in result.output
         assert invoke("status").exit_code == 1
     finally:
         assert invoke("down").exit_code == 0
@@ -111,7 +111,7 @@ def test_up_refuses_a_wrong_count_of_derivers():
 
 
 def test_retry_without_a_stack_says_how_to_start_one():
-    assert isinstance(invoke("retry").exception, Unavailable)
+    assert isinstance(invoke("start").exception, Unavailable)
 
 
 def test_logs_of_all_are_named_and_of_one_are_plain(data):

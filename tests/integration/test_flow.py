@@ -282,7 +282,7 @@ def _all_is_there_in_order(stack: Stack, talk: Talk) -> None:
 @on_demand
 def test_a_modality_gets_more_topic_partitions_and_uses_them(flow, client):
     flow.settle()
-    assert "chat: 4 → 6 topic partitions" in cli(flow, "topics", "--raise", "chat=6")
+    assert "chat: 4 → 6 topic partitions" in cli(flow, "topics", "--partitions", "chat=6")
     cli(flow, "restart", "gateway", *DERIVERS["chat"])
     client.chats(
         chats := [

@@ -129,7 +129,7 @@ def test_the_changelog_of_call_state_grows_with_the_topic(settings):
 
 @pytest.mark.parametrize("text", ["chat", "chat=", "chat=0", "chat=1001", "fax=4", "chat=four", "=4", "chat=-1"])
 def test_text_that_is_not_a_modality_with_a_number_is_refused(text):
-    with pytest.raises(Misconfigured, match="--raise"):
+    with pytest.raises(Misconfigured, match="--partitions"):
         parse_partition_count(text)
 
 

@@ -72,9 +72,9 @@ def test_an_install_from_a_repository_is_known_by_what_the_installer_noted(monke
 
 def test_a_job_says_where_its_code_is_if_that_is_known():
     how = {"kind": "LANDING", "processing": "BATCH", "integration": "MMPLATFORM", "path": "mmplatform/worker.py"}
-    known = facets.job(LineageName("n", "j"), source=CodeVersion("https://git.example/m.git", "abc"), **how)
+    known = facets.job(LineageName("n", "j"), code_version=CodeVersion("https://git.example/m.git", "abc"), **how)
     place = known.facets["sourceCodeLocation"]
     assert (place.type, place.url, place.path, place.version) == (
         "git", "https://git.example/m.git", "mmplatform/worker.py", "abc",
     )  # fmt: skip
-    assert "sourceCodeLocation" not in facets.job(LineageName("n", "j"), source=None, **how).facets
+    assert "sourceCodeLocation" not in facets.job(LineageName("n", "j"), code_version=None, **how).facets

@@ -193,5 +193,5 @@ def test_a_worker_that_dies_of_an_error_fails_its_run(told):
 def test_every_table_has_a_schema_in_its_events(told):
     assert set(COLUMNS) == set(TABLES)
     for table in TABLES:
-        written = told.lineage._datasets.written(table, COLUMN_SOURCES.get(table, {}))
+        written = told.lineage._datasets.output_dataset(table, COLUMN_SOURCES.get(table, {}))
         assert len(written.facets["schema"].fields) == len(SPECS[table].columns)

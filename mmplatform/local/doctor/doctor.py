@@ -227,7 +227,7 @@ def _derivers(settings: Settings) -> list[Finding]:
     detail = ", ".join(f"{modality} {n} for {parts} topic partitions" for modality, (n, parts) in found.items())
     if not (spare := idle_derivers.idle_derivers(found)):
         return [Finding("derivers", "ok", detail)] if detail else []
-    fix = f"start fewer of {', '.join(spare)}, or `mmplatform topics --raise` (docs/how-to/scaling.md)"
+    fix = f"start fewer of {', '.join(spare)}, or `mmplatform topics --partitions` (docs/how-to/scaling.md)"
     return [Finding("derivers", "warning", detail, fix)]
 
 

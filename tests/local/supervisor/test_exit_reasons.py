@@ -24,4 +24,4 @@ def test_an_end_is_told_in_words(code, words):
 def test_every_death_comes_with_a_mend(last_line, mend):
     found = suggest_fix("derive-chat", ["Traceback", last_line])
     assert mend.lower() in found.lower()
-    assert found.endswith("Then `mmplatform retry`.")
+    assert found.endswith("Then `mmplatform start`.")

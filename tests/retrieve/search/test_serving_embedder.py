@@ -118,12 +118,12 @@ def test_a_damaged_model_is_left_alone_for_a_while_too_and_another_one_is_not(wo
     world.write(NEW, beside=OLD)
     for _ in range(3):
         assert world.later() == "minilm"
-        eventually(lambda: not world.serving._loading.locked(), within_s=20)
+        eventually(lambda: not world.serving._load_lock.locked(), within_s=20)
     assert tried == ["new"]
     world.now += RELOAD_DELAY_S
     assert world.later() == "minilm"
     eventually(lambda: tried == ["new", "new"], within_s=20)
-    eventually(lambda: not world.serving._loading.locked(), within_s=20)
+    eventually(lambda: not world.serving._load_lock.locked(), within_s=20)
     third = Space(model="third", name="third@3")
     world.write(third, beside=OLD)
     assert world.later() == "minilm"
