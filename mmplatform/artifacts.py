@@ -243,7 +243,7 @@ _ARTIFACT: TypeAdapter[Artifact] = TypeAdapter(Annotated[Artifact, Field(discrim
 
 
 class Quarantined(Record):
-    """Quarantine row of an event that parsed but broke its contract. It points at the event and never quotes its text."""
+    """Quarantine row of an event that parsed but broke its contract. It points at the event and does not quote it."""
 
     schema_version: Literal[1] = 1
     kind: Literal["quarantined"] = "quarantined"

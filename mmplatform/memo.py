@@ -1,7 +1,7 @@
 """Memo of model results: the same bytes are never derived twice by the same model.
 
-Several processes share one SQLite file (WAL). An entry never changes, so that readers need no lock. Entries that a crash
-loses (``synchronous=NORMAL``) are computed again; an entry is never wrong.
+Several processes share one SQLite file (WAL). An entry never changes, so that readers need no lock. A crash
+(``synchronous=NORMAL``) may lose entries, which are computed again, but never damages one.
 """
 
 from __future__ import annotations

@@ -28,7 +28,7 @@ class ModalitySpec:
         raw_table: the Iceberg table of its events.
         derived_table: the Iceberg table of its first artifact; every modality then yields ``passages``.
         event_kinds: the kinds of event on its topic.
-        cost_class: the part that dominates its cost: ``text`` (nearly free), ``speech`` (ASR), ``vision`` (OCR and caption).
+        cost_class: the dominant cost: ``text`` (nearly free), ``speech`` (ASR), ``vision`` (OCR and caption).
     """
 
     modality: Modality

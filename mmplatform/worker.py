@@ -1,7 +1,7 @@
 """One worker process: ``python -m mmplatform.worker NAME``, configured by ``MMPLATFORM_*`` variables alone.
 
-A worker opens its stores and models, and waits for a store or broker that does not answer. ``/healthz`` answers 200 once
-it runs, ``/readyz`` while it can consume records. SIGTERM drains it: the last micro-batch is landed and committed. A
+A worker opens its stores and models, and waits for a store or broker that does not answer. ``/healthz`` answers 200
+once it runs, ``/readyz`` while it can consume records. SIGTERM drains it: the last micro-batch is landed and committed. A
 worker that cannot go on exits non-zero, and its supervisor (``mmplatform up``, in a cluster the scheduler) restarts it.
 """
 
@@ -59,7 +59,7 @@ def main(arguments: list[str] | None = None) -> int:
         _log.error("worker stops", error=type(error).__name__, reason=str(error))
         return 1
     except Exception as error:  # noqa: BLE001 - the last place that can log it
-        # Neither message nor traceback, which ends with the message: both may quote customer text, and the last lines of
+        # Neither message nor traceback (it ends with the message): both may quote customer text, and the last lines of
         # this log are copied into the run file and shown.
         _log.error("worker stops", **safe_error_fields(error))
         return 1
@@ -287,7 +287,7 @@ def _wait_in_standby(status: WorkerStatus) -> None:
     signal.signal(signal.SIGUSR1, lambda *_: activated.set())
     status.state = STANDBY
     _log.info("standby")
-    # Short waits: a signal that arrives as a wait begins, or on another thread, would not end a long one, and Python runs
+    # Short waits: a signal that arrives as a wait begins, or on another thread, would not end a long one. Python runs
     # the handler only when the main thread runs.
     while not activated.wait(_POLL_INTERVAL_S):
         pass

@@ -83,8 +83,8 @@ def parse_partition_count(text: str) -> tuple[Modality, int]:
     modality = modalities.get(name.strip())
     if modality is None or not number.strip().isdecimal() or not 1 <= int(number) <= MAX_TOPIC_PARTITIONS:
         raise Misconfigured(
-            f"--partitions: `{text}` is not one of {', '.join(modalities)} with a number from 1 to {MAX_TOPIC_PARTITIONS}: "
-            "write `chat=16`"
+            f"--partitions: `{text}` is not one of {', '.join(modalities)} with a number from 1 to "
+            f"{MAX_TOPIC_PARTITIONS}: write `chat=16`"
         )
     return modality, int(number)
 

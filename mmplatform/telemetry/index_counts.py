@@ -1,4 +1,4 @@
-"""Upserts, deletes and freshness gaps of each index bucket since the indexer started, for the ``index_landings`` sensor.
+"""Upserts, deletes and freshness gaps of each index bucket since the indexer started, for the sensor of landings.
 
 Counts only grow, so that a reader takes differences between its polls. Gaps are those of a rolling window.
 """
