@@ -1,8 +1,8 @@
 """One worker process: ``python -m mmplatform.worker NAME``, configured by ``MMPLATFORM_*`` variables alone.
 
 A worker opens its stores and models, and waits for a store or broker that does not answer. ``/healthz`` answers 200
-once it runs, ``/readyz`` while it can consume records. SIGTERM drains it: the last micro-batch is landed and committed. A
-worker that cannot go on exits non-zero, and its supervisor (``mmplatform up``, in a cluster the scheduler) restarts it.
+once it runs, ``/readyz`` while it can consume records. SIGTERM drains it: the last micro-batch is landed and committed.
+A worker that cannot go on exits non-zero. Its supervisor (``mmplatform up``, in a cluster the scheduler) restarts it.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""The command line: ``mmplatform VERB``. Each module here declares some verbs; none holds logic of its own."""
+"""The command line: ``mmplatform VERB``. Each module declares some verbs, without logic of its own."""

@@ -1,4 +1,4 @@
-"""The typer application: verbs are registered by the modules that declare them."""
+"""The typer application. Each module with verbs registers them here."""
 
 from __future__ import annotations
 

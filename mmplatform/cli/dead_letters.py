@@ -1,4 +1,4 @@
-"""``mmplatform dead-letters``: what could not be read, where it lies, and onto its topic again."""
+"""``mmplatform dead-letters``: list records that could not be parsed, and redrive them to their topics."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
     from mmplatform.kafka.dead_letters import DeadLetters, RedriveStatus
     from mmplatform.settings import Settings
 
-letters = typer.Typer(no_args_is_help=True, help="Records of the log that cannot be read.")
+letters = typer.Typer(no_args_is_help=True, help="Records of the log that cannot be parsed.")
 app.add_typer(letters, name="dead-letters")
 
 
 @letters.command("list")
 def list_letters(as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False) -> None:
-    """Show each with its place, its reason and its size; never what it holds."""
+    """Show each with its place, its reason and its size, never its content."""
     from rich.console import Console
     from rich.table import Table
 
@@ -45,10 +45,10 @@ def list_letters(as_json: Annotated[bool, typer.Option("--json", help="For progr
 
 @letters.command("redrive")
 def redrive(
-    places: Annotated[list[str] | None, typer.Argument(help="Which, as `list` shows their places.")] = None,
-    everything: Annotated[bool, typer.Option("--all", help="All that were not redriven before and can be.")] = False,
+    places: Annotated[list[str] | None, typer.Argument(help="Places, as shown by `list`.")] = None,
+    everything: Annotated[bool, typer.Option("--all", help="All that can be redriven and were not yet.")] = False,
 ) -> None:
-    """Write their records to their topics again, each once; exit code 1 when one could not be."""
+    """Write records to their topics again, each once; exit code 1 when one could not be written."""
     from mmplatform.kafka.dead_letters import RedriveStatus, format_position
     from mmplatform.kafka.producer import LogProducer
 
@@ -74,7 +74,7 @@ def redrive(
 
 @contextmanager
 def _exclusive(settings: Settings) -> Iterator[None]:
-    """Two at once would each find a letter not redriven yet, and write its record twice."""
+    """Lock against a second redrive, which would write the same records again."""
     from mmplatform.land.file_lock import LockTimeout, file_lock
 
     path = settings.data_dir / "redrive.lock"

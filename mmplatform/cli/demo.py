@@ -16,8 +16,8 @@ from mmplatform.cli.app import app
 @app.command()
 def demo(
     case: Annotated[Path | None, typer.Option(help="A folder like examples/payment-failed.")] = None,
-    speed: Annotated[float, typer.Option(min=0.1, max=20, help="How fast the call is played; 1 is real time.")] = 1.0,
-    leave: Annotated[bool, typer.Option("--exit", help="Stop the stack and return when all is shown.")] = False,
+    speed: Annotated[float, typer.Option(min=0.1, max=20, help="Speed of the call; 1 is real time.")] = 1.0,
+    leave: Annotated[bool, typer.Option("--exit", help="Stop the stack and return at the end.")] = False,
     dagster: Annotated[bool, typer.Option(help="Start the Dagster UI too.")] = True,
 ) -> None:
     """Stream a call, a chat and screenshots into the platform and ask about them; then stay up."""
@@ -35,7 +35,7 @@ def demo(
             if not leave:
                 story.wait()
         except KeyboardInterrupt:
-            if complete is None:  # in the middle of the story; after it, Ctrl-C is how the demo ends
+            if complete is None:  # during the run; after it, Ctrl-C is the normal end
                 raise typer.Exit(130) from None
         finally:
             story.stop()
@@ -45,7 +45,7 @@ def demo(
 
 @contextmanager
 def _signals_as_interrupts() -> Iterator[None]:
-    """Whatever ends us, the stack that we started is stopped."""
+    """Turn signals into interrupts, so that the stack that the demo started is stopped."""
 
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt

@@ -1,4 +1,4 @@
-"""``mmplatform embedder``: build another embedder's index beside the one that serves, swap, roll back, retire."""
+"""``mmplatform embedder``: build a candidate embedder's index, swap, roll back, retire."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
     from mmplatform.pipeline.embedder_swap.swap import EmbedderSwap, SwapProgressCallback
     from mmplatform.settings import Settings
 
-embedder = typer.Typer(no_args_is_help=True, help="Which embedder's index serves searches, and how another one does.")
+embedder = typer.Typer(no_args_is_help=True, help="The serving embedder, and swaps to another one.")
 app.add_typer(embedder, name="embedder")
 
 
 @embedder.command("status")
 def status() -> None:
-    """Show which embedder serves, which is beside it, and how many passages each has."""
+    """Show the serving and the secondary embedders, and the passages of each."""
     from rich.console import Console
     from rich.table import Table
 
@@ -36,17 +36,17 @@ def status() -> None:
     console = Console()
     console.print(table)
     if state is None:
-        console.print("nobody has written it down yet: the settings' embedder serves", style="dim", highlight=False)
+        console.print("nothing is recorded yet: the settings' embedder serves", style="dim", highlight=False)
         return
     console.print(
         f"since {state.changed_at:%Y-%m-%d %H:%M:%S} UTC, revision {state.revision}", style="dim", highlight=False
     )
     if state.lacking:
-        console.print("an indexer could not keep the one beside in step: see its log", style="yellow")
+        console.print("an indexer could not write to the secondary embedder: see its log", style="yellow")
 
 
 def _rows(swapping: EmbedderSwap, state: EmbedderRevision | None) -> list[tuple[str, str]]:
-    """Names of embedders, and what each is."""
+    """Names and roles of the embedders."""
     if state is None:
         serving = swapping.default.name
         return [(serving, "serving"), *((name, "unused") for name in sorted(swapping.index.embedders() - {serving}))]
@@ -63,9 +63,11 @@ def _rows(swapping: EmbedderSwap, state: EmbedderRevision | None) -> list[tuple[
 @embedder.command("build")
 def build(
     name: Annotated[str, typer.Argument(help="A pulled embedder, or a directory.")],
-    swap_then: Annotated[bool, typer.Option("--swap/--no-swap", help="Let it serve when all is built.")] = True,
+    swap_then: Annotated[
+        bool, typer.Option("--swap/--no-swap", help="Let it serve when the build is complete.")
+    ] = True,
 ) -> None:
-    """Build its index beside the one that serves, and swap when all of it is there; run again, it goes on."""
+    """Build a candidate's index and swap when it is complete; run again, it continues."""
     from mmplatform.pipeline.factories import resolve_space
 
     with _open() as (swapping, settings), _progress_display() as (console, progress):
@@ -80,7 +82,7 @@ def build(
 
 @embedder.command("swap")
 def swap() -> None:
-    """Let the candidate serve, after a last comparison; the one that serves is kept for a rollback."""
+    """Let the candidate serve, after a last comparison; the old one stays for a rollback."""
     with _open() as (swapping, _), _progress_display() as (console, progress):
         swapping.swap(progress=progress)
         _print_serving(swapping, console)
@@ -88,7 +90,7 @@ def swap() -> None:
 
 @embedder.command("rollback")
 def rollback() -> None:
-    """Let the one that served before serve again. It was kept in step: nothing is lost."""
+    """Let the previous embedder serve again. It received all writes: nothing is lost."""
     with _open() as (swapping, _), _progress_display() as (console, progress):
         swapping.roll_back(progress=progress)
         _print_serving(swapping, console)
@@ -97,10 +99,10 @@ def rollback() -> None:
 @embedder.command("retire")
 def retire(
     candidate: Annotated[
-        bool, typer.Option("--candidate", help="Call a build off, in place of the previous one.")
+        bool, typer.Option("--candidate", help="Delete the candidate instead of the previous one.")
     ] = False,
 ) -> None:
-    """Delete the index of the embedder that served before. There is no rollback to it any more."""
+    """Delete the previous embedder's index. A rollback to it is not possible afterwards."""
     from rich.console import Console
 
     with _open() as (swapping, _):
@@ -121,7 +123,7 @@ def _open() -> Iterator[tuple[EmbedderSwap, Settings]]:
 
 @contextmanager
 def _progress_display() -> Iterator[tuple[Console, SwapProgressCallback]]:
-    """Where to print, and a display of the buckets at work."""
+    """Console, and progress bars by bucket."""
     from rich.console import Console
     from rich.progress import Progress as Display
     from rich.progress import TaskID
@@ -140,7 +142,7 @@ def _progress_display() -> Iterator[tuple[Console, SwapProgressCallback]]:
 def _print_copy(done: CopyResult, console: Console) -> None:
     console.print(
         f"{done.passages} passages: {done.written} written, {done.embedded} of them by the model, "
-        f"{done.removed} taken out",
+        f"{done.removed} deleted",
         highlight=False,
     )
 
@@ -151,4 +153,4 @@ def _print_serving(swapping: EmbedderSwap, console: Console) -> None:
         return
     console.print(f"{state.serving.name} serves; running gateways see it within seconds", highlight=False)
     if state.previous is not None:
-        console.print(f"{state.previous.name} is kept in step for a rollback", style="dim", highlight=False)
+        console.print(f"{state.previous.name} receives all writes for a rollback", style="dim", highlight=False)

@@ -26,16 +26,20 @@ _MAX_PRINTED = 20
 @app.command()
 def ingest(
     paths: Annotated[list[Path], typer.Argument(help="wav mp3 flac ogg opus m4a png jpg webp jsonl csv; folders.")],
-    subject: Annotated[str | None, typer.Option(help="Whom it is about; chat lines may say it themselves.")] = None,
-    conversation: Annotated[str | None, typer.Option(help="The conversation that all of it belongs to.")] = None,
-    at: Annotated[datetime | None, typer.Option(help="When it happened, a call: began; else the file's time.")] = None,
-    realtime: Annotated[bool, typer.Option("--realtime", help="Play calls as they were spoken.")] = False,
-    speed: Annotated[float | None, typer.Option(min=0.1, max=100, help="Play calls this many times as fast.")] = None,
+    subject: Annotated[
+        str | None, typer.Option(help="The person the data is about; chat lines may name their own.")
+    ] = None,
+    conversation: Annotated[str | None, typer.Option(help="The conversation of all files.")] = None,
+    at: Annotated[
+        datetime | None, typer.Option(help="Event time (of a call: its start); else the file's time.")
+    ] = None,
+    realtime: Annotated[bool, typer.Option("--realtime", help="Send calls at the speed of speech.")] = False,
+    speed: Annotated[float | None, typer.Option(min=0.1, max=100, help="Send calls this many times as fast.")] = None,
     chunk_s: Annotated[float, typer.Option(min=0.2, max=30, help="Seconds of audio in one chunk.")] = 5.0,
     refusals: Annotated[Path | None, typer.Option(help="Write every refusal to this file, as JSON Lines.")] = None,
     url: Annotated[str, typer.Option(help="The gateway; empty: the running stack's.")] = "",
 ) -> None:
-    """Send files and folders to the gateway; again changes nothing. Exit code 1 when anything is refused."""
+    """Send files and folders to the gateway; repeats are idempotent. Exit code 1 when anything is refused."""
     import asyncio
     from datetime import UTC
 
@@ -86,15 +90,15 @@ async def _send(
         progress.update(task, advance=size, description="sending")
 
     async with AsyncGatewayClient(url, on_retry=waiting) as client:
-        await client.check_reachable()  # a wrong address is told at once; a gateway that goes away later is waited for
+        await client.check_reachable()  # a wrong address fails at once; a gateway that stops later is retried
         with progress:
             return await Uploader(client, defaults, split, playback=playback, advance=advance).upload(planned)
 
 
 def _check_refusals_file(refusals: Path, planned: UploadPlan) -> None:
-    """Before anything is sent: it can be written, and nothing that is to be sent is written over."""
+    """Check before sending that the file is writable and is none of the files to send."""
     if any(work.path.resolve() == refusals.resolve() for work in planned.files):
-        raise Rejected(f"--refusals {refusals} is one of the files that are to be sent: name another")
+        raise Rejected(f"--refusals {refusals} is one of the files to send: name another")
     _write(refusals, [], mode="a")
 
 
@@ -128,12 +132,12 @@ def _summary(planned: UploadPlan, report: UploadReport, console: Console, refusa
             f"… and {len(report.rejected) - _MAX_PRINTED} more refusals: {hint}", highlight=False, markup=False
         )
     if shed := report.shed.total():
-        hint = "were shed: they are kept, and cannot be found until their hours are reprocessed"
+        hint = "were shed: they are stored, but cannot be found until their hours are reprocessed"
         console.print(f"{shed} of the accepted events {hint}", style="yellow")
     if planned.skipped:
-        console.print(f"{len(planned.skipped)} other files in the folders were left alone", style="dim")
+        console.print(f"{len(planned.skipped)} other files in the folders were skipped", style="dim")
 
 
 def _printable(path: Path) -> str:
-    """A name that is no UTF-8 must not end the summary."""
+    """Escape a file name that is not UTF-8."""
     return str(path).encode("utf-8", "backslashreplace").decode()

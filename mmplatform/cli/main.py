@@ -1,4 +1,4 @@
-"""The program ``mmplatform``: every verb registered, and a platform error as one line on the standard error."""
+"""The program ``mmplatform``: registers all verbs, and prints a platform error as one line on standard error."""
 
 from __future__ import annotations
 
@@ -32,6 +32,6 @@ def main() -> None:
         configure_logging(load())
         app()
     except PlatformError as error:
-        # Text, not markup: a message may hold brackets.
+        # Text, not markup: a message may contain brackets.
         Console(stderr=True).print(Text.assemble((type(error).__name__, "red"), f": {error}"), soft_wrap=True)
         sys.exit(1)

@@ -14,9 +14,9 @@ app.add_typer(models, name="models")
 
 @models.command("pull")
 def pull_models(
-    names: Annotated[list[str] | None, typer.Argument(help="Which; none: those that the settings name.")] = None,
+    names: Annotated[list[str] | None, typer.Argument(help="Models; none: those of the settings.")] = None,
 ) -> None:
-    """Download models, check them against their pinned SHA-256 and make them ready. What is there is left alone."""
+    """Download models, check their pinned SHA-256 and prepare them. Existing ones are left alone."""
     from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TransferSpeedColumn
 
@@ -38,12 +38,12 @@ def pull_models(
         directories = download_models(names or required_models(settings), path, show)
     for directory in directories:
         console.print(f"ready: {directory.name}", highlight=False)
-    console.print(f"models lie in {path}", highlight=False)
+    console.print(f"models are in {path}", highlight=False)
 
 
 @models.command("list")
 def list_models() -> None:
-    """Show every model that can be pulled: what for, how large, under which licence, and whether it is here."""
+    """List the available models: use, size, licence, source, packages, and whether each is on this machine."""
     from rich.console import Console
     from rich.table import Table
 

@@ -1,4 +1,4 @@
-"""``mmplatform index rebuild`` and ``mmplatform lakehouse rebuild``: a store that was lost, from what is left."""
+"""``mmplatform index rebuild`` and ``mmplatform lakehouse rebuild``: rebuild a lost store."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ app.add_typer(lakehouse, name="lakehouse")
 
 @index.command("rebuild")
 def rebuild_index() -> None:
-    """Fill an index that was lost from the lakehouse, with the vectors that lie there, while the stream goes on."""
+    """Fill a lost index from the lakehouse with its archived vectors, while the stream goes on."""
     from contextlib import closing
 
     from mmplatform.consumers.rebuild_index import IndexRebuild
@@ -36,15 +36,13 @@ def rebuild_index() -> None:
     typer.echo(f"model calls: {done.embedded} texts embedded")
     typer.echo(f"{findable} passages are findable")
     if done.refused:
-        typer.echo(
-            f"{done.refused} passages were refused: their vectors are not such as their embedder makes", err=True
-        )
+        typer.echo(f"{done.refused} passages were refused: their vectors do not fit their embedder", err=True)
         raise typer.Exit(1)
 
 
 @lakehouse.command("rebuild")
 def rebuild_lakehouse() -> None:
-    """Land again from the log what the archiver had landed, where the lakehouse has it no more; no model runs."""
+    """Land records from the log again that the archiver had landed and the lakehouse has lost; no model runs."""
     from mmplatform.consumers.rebuild_lakehouse import rebuild_from_log
     from mmplatform.kafka.reader import ReplayLog
     from mmplatform.land.lakehouse.store import Lakehouse
@@ -56,12 +54,12 @@ def rebuild_lakehouse() -> None:
         done = rebuild_from_log(settings, Lakehouse.open(settings), ReplayLog(settings), show)
     typer.echo(f"{done.read} records read from the log, {done.rows} rows landed")
     if done.expired:
-        typer.echo(f"{done.expired} records are gone from the beginning of the log: what they held cannot be rebuilt")
+        typer.echo(f"{done.expired} records have expired from the log and cannot be rebuilt")
 
 
 @contextmanager
 def _progress_display() -> Iterator[Callable[[str, int, int], None]]:
-    """A display of what is at work."""
+    """Progress bars on standard error."""
     from rich.console import Console
     from rich.progress import Progress as Display
     from rich.progress import TaskID

@@ -1,4 +1,4 @@
-"""``mmplatform reprocess``: derive one hour again and put it in the place of what is there."""
+"""``mmplatform reprocess``: derive one hour again and replace its rows."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 
 @app.command("reprocess")
 def reprocess_hour(
-    table: Annotated[str, typer.Argument(help="messages, transcripts or captions; its passages come with it.")],
+    table: Annotated[str, typer.Argument(help="messages, transcripts or captions; its passages too.")],
     hour: Annotated[str, typer.Argument(help="The hour of event time, UTC, like 2026-08-01-10:00.")],
     asr_model: Annotated[str, typer.Option(help="Another speech model, for transcripts.")] = "",
     caption_model: Annotated[str, typer.Option(help="Another caption model, for captions.")] = "",
     ner_model: Annotated[str, typer.Option(help="Another names model, of the redactor.")] = "",
 ) -> None:
-    """Derive an hour again from its raw rows, and replace what differs; exit code 1 when bytes of it are gone."""
+    """Derive an hour again from its raw rows, and replace rows that differ; exit code 1 when blobs are missing."""
     from rich.console import Console
     from rich.progress import Progress
 
@@ -53,7 +53,7 @@ def reprocess_hour(
 
 
 def print_summary(summary: ReprocessSummary, console: Console) -> None:
-    """What became of each table, and of the index."""
+    """Print the counts of each table and of the index."""
     from rich.table import Table
 
     if not summary.read:

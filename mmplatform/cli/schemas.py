@@ -1,4 +1,4 @@
-"""``mmplatform schemas``: the records' JSON Schemas as files, for sources and readers in other languages."""
+"""``mmplatform schemas``: write the records' JSON Schemas to files, for clients in other languages."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from mmplatform.cli.app import app
 def write_schemas(
     out: Annotated[Path, typer.Option(help="Directory to write them into.")] = Path("docs/schemas"),
 ) -> None:
-    """Write the JSON Schema of events, artifacts, quarantine, dead letters, and of our facet of lineage events."""
+    """Write the JSON Schema of events, artifacts, quarantine, dead letters, and the lineage facet."""
     from rich.console import Console
 
     out.mkdir(parents=True, exist_ok=True)
@@ -26,7 +26,7 @@ def write_schemas(
 
 
 def schemas() -> dict[str, dict[str, Any]]:
-    """One schema for each kind of value on the log, and for our own facet of lineage events, by name."""
+    """Schemas by name: one for each kind of record on the log, and one for the lineage facet."""
     from mmplatform.artifacts import DeadLetter, Quarantined, artifact_schema
     from mmplatform.events import event_schema
     from mmplatform.lineage.offsets import LogOffsets
@@ -43,5 +43,5 @@ def schemas() -> dict[str, dict[str, Any]]:
 
 
 def schema_text(schema: dict[str, Any]) -> str:
-    """As it stands in the file: keys sorted, so that a difference is one of meaning."""
+    """A schema as in its file, with sorted keys for stable diffs."""
     return json.dumps(schema, indent=2, sort_keys=True, ensure_ascii=False) + "\n"

@@ -1,4 +1,4 @@
-"""``mmplatform search`` and ``mmplatform freshness``: ask the running platform."""
+"""``mmplatform search`` and ``mmplatform freshness``: query the running platform."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ def search(
     modality: Annotated[list[str] | None, typer.Option(help="chat, call or screenshot; may be repeated.")] = None,
     since: Annotated[datetime | None, typer.Option(help="Event time from here on, UTC.")] = None,
     until: Annotated[datetime | None, typer.Option(help="Event time before this, UTC.")] = None,
-    k: Annotated[int, typer.Option("-k", help="Most hits.")] = 5,
+    k: Annotated[int, typer.Option("-k", help="Maximum number of hits.")] = 5,
     url: Annotated[str, typer.Option(help="The gateway; empty: the running stack's.")] = "",
     as_json: Annotated[bool, typer.Option("--json", help="Print the answer as JSON.")] = False,
 ) -> None:
-    """Find passages; each says where it comes from, when it happened and how old it is."""
+    """Find passages, each with its source, its event time and its age."""
     from mmplatform.terminal.answers import print_hits
     from mmplatform.terminal.running import gateway_url, request
 
@@ -40,7 +40,7 @@ def search(
 def freshness(
     as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
 ) -> None:
-    """Show the freshness gap of each modality, whole and by stage, over the last 15 minutes."""
+    """Show the freshness gap of each modality, in total and by stage, over the last 15 minutes."""
     from mmplatform.terminal.answers import print_freshness
     from mmplatform.terminal.running import request, shed_by_modality, status_url
 

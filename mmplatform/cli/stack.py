@@ -24,7 +24,7 @@ def up(
         str, typer.Option(help="Processes per modality, for example `chat=1,call=2`; 0 leaves one out.")
     ] = "",
     dagster: Annotated[bool, typer.Option(help="Start the Dagster UI and daemon too.")] = True,
-    detach: Annotated[bool, typer.Option("--detach", "-d", help="Return when the stack stands; it runs on.")] = False,
+    detach: Annotated[bool, typer.Option("--detach", "-d", help="Return when the stack is ready; it runs on.")] = False,
 ) -> None:
     """Start the local stack; Ctrl-C stops it."""
     from mmplatform.local.launch import dagster_location, run_stack
@@ -39,7 +39,7 @@ def up(
     console = Console()
     location, cwd = dagster_location(Path.cwd()) if dagster else ((), None)
     if dagster and not location:
-        console.print("no workspace.yaml here: the Dagster UI is left out", style="yellow")
+        console.print("no workspace.yaml here: the Dagster UI is not started", style="yellow")
     view: StackView = LiveView(console) if console.is_terminal else PlainView(console)
     run_stack(settings, StackOptions(counts, location, cwd), view)
 
@@ -67,17 +67,17 @@ def _detach(derivers: str, dagster: bool) -> None:
     for name, service in run.down_services.items():
         console.print(Text(f"{name}: {service.note}", style="red"))
     if run.down_services:
-        raise Unavailable(f"the stack is not whole ({run.down_summary}): the rest runs on, `mmplatform down` stops it")
+        raise Unavailable(
+            f"the stack is not complete ({run.down_summary}): the rest runs on, `mmplatform down` stops it"
+        )
 
 
 @app.command()
 def down(
-    now: Annotated[
-        bool, typer.Option("--now", help="Do not wait for workers to finish what they have in hand.")
-    ] = False,
-    timeout: Annotated[float, typer.Option(help="Seconds to wait for the end.")] = 90.0,
+    now: Annotated[bool, typer.Option("--now", help="Do not wait for workers to finish their micro-batch.")] = False,
+    timeout: Annotated[float, typer.Option(help="Seconds to wait for the stop.")] = 90.0,
 ) -> None:
-    """Stop the local stack and wait until it is gone."""
+    """Stop the local stack and wait until it has stopped."""
     from mmplatform.local.launch import stop_stack
 
     data_dir = load().data_dir.absolute()
@@ -87,7 +87,7 @@ def down(
 
 @app.command()
 def start() -> None:
-    """Start again the services that were given up after repeated deaths."""
+    """Start the services again that were given up after repeated deaths."""
     from mmplatform.local.launch import retry_failed_services
 
     names = retry_failed_services(load().data_dir.absolute())
@@ -98,11 +98,11 @@ def start() -> None:
 def restart(
     services: Annotated[list[str] | None, typer.Argument(help="Workers; none: all of them.")] = None,
 ) -> None:
-    """Replace workers one by one by fresh processes, each warm before the one before it stops: new code, no outage."""
+    """Replace workers one by one by new processes that are warm before the old ones stop: new code, no outage."""
     from mmplatform.local.supervisor.rolling_restart import request_restart
 
     def show(name: str, seconds: float) -> None:
-        typer.echo(f"{name}: restarted" + (f", nobody worked in its place for {seconds:.2f} s" if seconds else ""))
+        typer.echo(f"{name}: restarted" + (f", without a worker for {seconds:.2f} s" if seconds else ""))
 
     request_restart(load().data_dir.absolute(), services or [], show)
 
@@ -120,18 +120,18 @@ def status(as_json: Annotated[bool, typer.Option("--json", help="For programs.")
         if as_json:
             typer.echo("null")
             raise typer.Exit(1)
-        left = (
+        hint = (
             " (one ended without stopping cleanly: `mmplatform up` goes on from there)"
             if run_file.read(data_dir)
             else ""
         )
-        raise Unavailable(f"no stack runs on {data_dir}{left}: start it with `mmplatform up`")
-    picture = overview.take_snapshot(run)
+        raise Unavailable(f"no stack runs on {data_dir}{hint}: start it with `mmplatform up`")
+    snapshot = overview.take_snapshot(run)
     if as_json:
-        typer.echo(json.dumps(overview.snapshot_to_json(run, picture), indent=2))
+        typer.echo(json.dumps(overview.snapshot_to_json(run, snapshot), indent=2))
     else:
         console = Console()
-        console.print(render(picture, console.width))
+        console.print(render(snapshot, console.width))
     if not run.settled or run.down_services:
         raise typer.Exit(1)
 
@@ -139,10 +139,10 @@ def status(as_json: Annotated[bool, typer.Option("--json", help="For programs.")
 @app.command()
 def logs(
     name: Annotated[str, typer.Argument(help="A service, or `supervisor`; none: all.")] = "",
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with what is appended.")] = False,
-    lines: Annotated[int, typer.Option("--lines", "-n", min=0, help="How many of the last lines of each.")] = 20,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Follow appended lines.")] = False,
+    lines: Annotated[int, typer.Option("--lines", "-n", min=0, help="Number of last lines of each log.")] = 20,
 ) -> None:
-    """Print the logs of the stack's processes, whether it runs or not."""
+    """Print the logs of the stack's processes, running or not."""
     from mmplatform.local import log_files as files
 
     folder = load().data_dir.absolute() / "logs"
@@ -160,11 +160,9 @@ def logs(
 
 @app.command()
 def doctor(
-    deep: Annotated[
-        bool, typer.Option("--deep", help="Try every store and every model too; the stack must run.")
-    ] = False,
+    deep: Annotated[bool, typer.Option("--deep", help="Use every store and model too; the stack must run.")] = False,
 ) -> None:
-    """Check what this machine must have, and say how to mend what it lacks; exit code 1 when something failed."""
+    """Check this machine, and print the fix for each problem; exit code 1 when a check failed."""
     from mmplatform.local.doctor.doctor import run_checks
     from mmplatform.local.doctor.finding import Finding
     from mmplatform.local.doctor.models import check_model_files

@@ -1,4 +1,4 @@
-"""``mmplatform topics``: how many topic partitions each modality has, and more of them."""
+"""``mmplatform topics``: show the topic partitions of each modality, or increase them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def topics(
         str, typer.Option("--partitions", help="Give a modality more topic partitions, for example `chat=16`.")
     ] = "",
 ) -> None:
-    """Show the topics of events, or raise the number of topic partitions of one; it is never lowered."""
+    """Show the topics of events, or increase the topic partitions of one; they never decrease."""
     from mmplatform.kafka.connection import admin_client
     from mmplatform.kafka.partitions import increase_partitions, parse_partition_count, topic_states
     from mmplatform.kafka.reader import ReplayLog

@@ -1,5 +1,5 @@
-"""The Quix Streams shells: derivers, indexer, archiver. They read, call the pipeline, land, commit: no more.
+"""Quix Streams shells of the workers: derivers, indexer, archiver. They consume, call the pipeline, land and commit.
 
-Each is one process with one consumer group. Delivery is at-least-once, and every landing is idempotent by id. A store
-that does not answer becomes backpressure: Quix drops the micro-batch, waits, and reads it again from the log.
+Each is one process with one consumer group. Delivery is at-least-once, and each write is idempotent by id. A store that
+does not answer causes backpressure: Quix drops the micro-batch, waits, and consumes it again from the log.
 """

@@ -1,11 +1,10 @@
-"""The archiver's shell: events, artifacts and quarantine from the log into the Iceberg lakehouse.
+"""Archiver: lands events, artifacts and quarantine rows from the log in the Iceberg lakehouse.
 
-Each commit to a table carries, in its snapshot's summary, the offsets up to which the log is in that table. So a crash
-between the commit and Kafka's offset commit costs nothing: the records are read again, and those that landed are left
-out.
+Each Iceberg commit has, in its snapshot summary, the offsets up to which the log is in that table. After a crash
+between it and Kafka's offset commit, the records are consumed again, and those that landed are skipped.
 
-A record that cannot be a row is a dead letter when nobody else names it: derivers and indexer have named what does not
-parse on the topics that they read.
+A record that cannot become a row is a dead letter, unless a deriver or the indexer, which consume the same topic, has
+reported it already.
 """
 
 from __future__ import annotations
@@ -44,12 +43,12 @@ TOPICS = (*(spec.topic for spec in MODALITIES.values()), ARTIFACTS_TOPIC, QUARAN
 
 
 def check_same_log(lakehouse: Lakehouse, log: ReplayLog, settings: Settings) -> None:
-    """Refuse a log that is shorter than what the lakehouse holds of it: it is another log, or it lost its data.
+    """Refuse a log that ends before an offset that has landed: it is another log, or it lost data.
 
-    Its offsets begin anew below those that landed, so that new records would be taken for landed ones and left out.
+    Its offsets start again below those that landed, so that new records would be skipped as landed ones.
 
     Raises:
-        Permanent: what to do is in the message.
+        Permanent: with the remedy in the message.
         Unavailable: the log or the catalog does not answer.
     """
     watermarks = log.watermarks(topic_name(settings, topic) for topic in TOPICS)
@@ -65,12 +64,12 @@ def check_same_log(lakehouse: Lakehouse, log: ReplayLog, settings: Settings) -> 
 
 
 class LandingReporter(Protocol):
-    """Who is told of each landing; nothing that it does waits or raises."""
+    """Reports each landing as lineage; it neither blocks nor raises."""
 
     def landing(
         self, table: str, rows: Sequence[PositionedRow]
     ) -> AbstractContextManager[Callable[[CommitResult], None]]:
-        """Begin one; call what is given with what became of it."""
+        """Start a landing; call the yielded function with its commit."""
 
 
 def archive_app(
@@ -80,7 +79,7 @@ def archive_app(
     status: WorkerStatus,
     lineage: LandingReporter | None = None,
 ) -> WorkerApplication:
-    """Take out what was retracted, append each batch, one commit a table, then commit the log's offsets."""
+    """Delete retracted rows, append each batch with one commit per table, then commit the log's offsets."""
     lakehouse.ensure_tables()
     app = open_app(
         settings,
@@ -104,12 +103,12 @@ def batch_writer(
     status: WorkerStatus,
     lineage: LandingReporter | None,
 ) -> Callable[[list[ConsumedRecord]], None]:
-    """What lands a batch of records."""
+    """The function that lands a batch of records."""
     snapshot_expiry = SnapshotExpiry(lakehouse)
 
     def publish_dead_letters(letters: Sequence[DeadLetter]) -> None:
         if letters:
-            _log.warning("records that cannot be rows", dead_letters=len(letters))
+            _log.warning("records that cannot become rows", dead_letters=len(letters))
             publish(Outcome(dead_letters=tuple(letters)), producer, settings)
 
     def land(records: list[ConsumedRecord]) -> None:
@@ -121,7 +120,7 @@ def batch_writer(
         by_position = {record.position: record for record in records}
 
         def reject(positions: Sequence[Position], reason: str) -> None:
-            # Before the rows beside them land: read again after a crash, those would hide these.
+            # Before the other rows land: after a crash, landed rows would hide these.
             publish_dead_letters([dead_letter(by_position[position], reason) for position in positions])
 
         publish_dead_letters(batch.dead_letters)
@@ -135,10 +134,10 @@ def batch_writer(
 
 
 def decode_record(record: ConsumedRecord) -> Event | Artifact | Quarantined:
-    """Parse by the topic that it lies on.
+    """Parse a record by its topic.
 
     Raises:
-        Rejected: it does not parse.
+        Rejected: the record does not parse.
     """
     if record.position.topic == ARTIFACTS_TOPIC:
         return decode_artifact(record.value)
@@ -155,8 +154,8 @@ def append_rows(
     reject: Callable[[Sequence[Position], str], None],
     lineage: LandingReporter | None = None,
 ) -> int:
-    """Append; ``tell`` is told of the rows that do not fit their columns, and their neighbours land."""
-    if lineage is None or not rows:  # rows that were all taken back in the same batch are no landing
+    """Append; ``reject`` receives the positions of rows that do not fit their columns, and the others land."""
+    if lineage is None or not rows:  # without rows (all retracted in the same batch) there is no landing
         return _append_fitting(lakehouse, table, rows, offsets, reject).rows
     with lineage.landing(table, rows) as report:
         landed = _append_fitting(lakehouse, table, rows, offsets, reject)
@@ -181,7 +180,7 @@ def _append_fitting(
 
 
 class SnapshotExpiry:
-    """Old snapshots go now and again, between two batches: they would make every commit slower than the one before."""
+    """Expires old snapshots between batches, at an interval: they make each commit slower than the one before."""
 
     def __init__(self, lakehouse: Lakehouse, *, interval_s: float = SNAPSHOT_EXPIRY_INTERVAL_S) -> None:
         self._lakehouse = lakehouse
@@ -189,7 +188,7 @@ class SnapshotExpiry:
         self._due = time.monotonic()
 
     def run_if_due(self) -> None:
-        """Expire snapshots if the time has come; a store that does not answer is asked again the next time."""
+        """Expire snapshots when the interval is over; after a failure, try again at the next one."""
         if time.monotonic() < self._due:
             return
         self._due = time.monotonic() + self._interval_s
@@ -204,10 +203,10 @@ class BatchByTable:
     """A batch by table.
 
     Attributes:
-        rows: rows with their places on the log.
-        retracted: ids to take out, each with the offset of its retraction: what lies behind that was made anew.
-        unparsed: how many records did not parse, and were named by whoever else reads their topic.
-        dead_letters: those that nobody else names.
+        rows: rows with their positions on the log.
+        retracted: ids to delete, each with the offset of its retraction: later rows were derived again.
+        unparsed: records that do not parse, which another consumer of the topic reports.
+        dead_letters: records that no other consumer reports.
     """
 
     rows: Mapping[str, Sequence[PositionedRow]]
@@ -217,7 +216,7 @@ class BatchByTable:
 
 
 def group_by_table(records: Sequence[ConsumedRecord]) -> BatchByTable:
-    """Read a batch and say what it means for each table."""
+    """Decode a batch and group it by table."""
     rows: dict[str, dict[str, PositionedRow]] = defaultdict(dict)
     retracted: dict[str, dict[str, int]] = defaultdict(dict)
     letters: list[DeadLetter] = []
@@ -238,15 +237,15 @@ def group_by_table(records: Sequence[ConsumedRecord]) -> BatchByTable:
             continue
         try:
             table, row = record_to_row(found, record.position)
-        except ValueError as error:  # a vector that is no vector
-            letters.append(dead_letter(record, f"{found.kind} that cannot be a row ({type(error).__name__})"))
+        except ValueError as error:  # an invalid vector
+            letters.append(dead_letter(record, f"{found.kind} that cannot become a row ({type(error).__name__})"))
             continue
         rows[table][row[SPECS[table].id_column]] = (record.position, row)
     return BatchByTable({table: list(placed.values()) for table, placed in rows.items()}, retracted, unparsed, letters)
 
 
 def next_offsets(records: Sequence[ConsumedRecord]) -> Mapping[tuple[str, int], int]:
-    """The offset after the last of each topic partition: up to there, the log is in the table."""
+    """The offset after the last record of each topic partition: up to it, the log is in the table."""
     offsets: dict[tuple[str, int], int] = {}
     for record in records:
         position = record.position

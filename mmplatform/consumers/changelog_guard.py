@@ -1,7 +1,7 @@
-"""What a foreign client wrote onto the changelog of the calls' state is named and passed over when state is restored.
+"""Changelog guard: reports and skips records of foreign clients when the calls' state is restored.
 
-Quix reads every record there as its own: one without its headers raises at each start, so that nobody could take that
-topic partition over again. A value that Quix could not have written would be found by the call whose key it bears.
+Quix restores every record as its own. One without Quix's headers raises at each start, so that no worker could take the
+topic partition over again. A value that Quix did not write would reach the call that has its key.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ from mmplatform.settings import Settings
 
 _log = structlog.get_logger(__name__)
 _COLUMN_FAMILY: Final = b"default"
-"""The one column family that our state lies in."""
+"""The only column family of the calls' state."""
 
 ReportForeign = Callable[[ConsumedRecord, str], None]
 
 
 def guard_changelog(app: Application, settings: Settings, report: ReportForeign) -> None:
-    """Have what does not belong on the changelog told and passed over; its offset counts as restored."""
+    """Report and skip foreign records of the changelog; their offsets count as restored."""
     manager: Any = app._state_manager._recovery_manager  # noqa: SLF001 - Quix has no hook for this
     generate = manager._generate_recovery_partitions  # noqa: SLF001
 
@@ -49,7 +49,7 @@ def _guard_partition(partition: Any, settings: Settings, report: ReportForeign) 
     inner = partition.recover_from_changelog_message
 
     def recover(changelog_message: Any) -> None:
-        reason = foreign_reason(changelog_message, partition._committed_offsets)  # noqa: SLF001 - what Quix compares with
+        reason = foreign_reason(changelog_message, partition._committed_offsets)  # noqa: SLF001 - Quix's own check
         if not reason:
             inner(changelog_message=changelog_message)
             return
@@ -58,7 +58,7 @@ def _guard_partition(partition: Any, settings: Settings, report: ReportForeign) 
             topic_partition=changelog_message.partition(),
             offset=changelog_message.offset(),
         )
-        _log.warning("not of our state: passed over", topic=position.topic, offset=position.offset, reason=reason)
+        _log.warning("foreign changelog record skipped", topic=position.topic, offset=position.offset, reason=reason)
         report(ConsumedRecord(position, changelog_message.value(), utc_now()), reason)
         partition._store_partition.write_changelog_offset(offset=changelog_message.offset())  # noqa: SLF001
 
@@ -66,18 +66,18 @@ def _guard_partition(partition: Any, settings: Settings, report: ReportForeign) 
 
 
 def foreign_reason(message: Any, committed: Any) -> str:
-    """Why a record of the changelog cannot be Quix's own; empty for one that can. Quotes nothing."""
+    """Reason why a changelog record cannot be Quix's own; empty for one that can. Quotes nothing."""
     headers = dict(message.headers() or ())
     family, ttl = headers.get(CHANGELOG_CF_MESSAGE_HEADER), headers.get(CHANGELOG_TTL_STAMPED_HEADER)
     if family != _COLUMN_FAMILY or ttl or not isinstance(message.key(), bytes):
-        return "a changelog record without the key and headers of our state"
+        return "a changelog record without the key and headers of Quix state"
     value = message.value()
     if value is not None and _json(value) is None:
         return "a changelog record whose value is not JSON"
     offsets = _json(headers.get(CHANGELOG_PROCESSED_OFFSETS_MESSAGE_HEADER, b"{}"))
     valid = isinstance(offsets, dict) and all(isinstance(offset, int) for offset in offsets.values())
     if not valid or not set(offsets) <= set(committed):
-        return "a changelog record whose offsets are of no topic of ours"
+        return "a changelog record with offsets of a topic that is not consumed"
     return ""
 
 

@@ -1,7 +1,7 @@
-"""The derivers' shells. Chats and screenshots go by the micro-batch; a call is a fold whose state Quix keeps.
+"""Derivers. Chats and screenshots are derived by the micro-batch; a call is a fold whose state Quix stores.
 
-The call's state (pointers, never audio) lies in Quix's store and its changelog topic, so that another worker that takes
-the topic partition over goes on in the middle of an utterance.
+The call's state (pointers, never audio) is in Quix's store and its changelog topic. So another worker that takes the
+topic partition over continues in the middle of an utterance.
 """
 
 from __future__ import annotations
@@ -58,9 +58,9 @@ def batch_app(
         publish(outcome, producer, settings)
         record_outcome(status, outcome, len(records), started)
 
-    # A micro-batch is published whole: where a single event takes a second, the first must not wait for the last. So in
-    # the stream a captioner sees one image at a time; only a reprocessing run hands it more. That is right for captions
-    # from OCR and layout, where a batch saves nothing; to a model of transformers on a GPU batches would be worth it.
+    # A micro-batch is published as a whole: where an event takes a second, the first must not wait for the last. So in
+    # the stream a captioner gets one image at a time; only a reprocessing run passes more. For captions from OCR and
+    # layout a batch saves nothing; a transformers model on a GPU would benefit from batches.
     commit_every = settings.derive_max_batch_size if spec.cost_class == "text" else 1
     app = open_app(
         settings,
@@ -77,7 +77,7 @@ def batch_app(
 def call_app(
     settings: Settings, deriver: CallDeriver, producer: LogProducer, status: WorkerStatus
 ) -> WorkerApplication:
-    """Calls: one step of the fold for each event; its artifacts are produced, and its state kept, by one checkpoint."""
+    """Calls: one fold step per event; its artifacts are produced, and its state stored, by one checkpoint."""
     app = open_app(
         settings,
         group=CALL.group,
@@ -97,9 +97,9 @@ def call_app(
         retry(publish, Outcome(dead_letters=(dead_letter(record, reason),)), producer, settings)
 
     def is_foldable(value: Any, key: Any, timestamp: int, headers: Any) -> bool:  # noqa: ARG001 - Quix's contract
-        """Whether the fold sees it; what it does not see is named here.
+        """Filter of the fold's input; a record that it drops becomes a dead letter or a quarantine row.
 
-        The state is kept by key: a foreign client may leave it out, or write one call under the key of another.
+        State is stored by key: a foreign client may omit the key, or write one call under the key of another.
         """
         record, started = _consumed_record(settings, value, headers), time.perf_counter()
         outcome = Outcome()
@@ -128,7 +128,7 @@ def call_app(
 
 
 def _conversation_key(value: bytes | None) -> bytes | None:
-    """The conversation of an event; None for what does not parse, which the pipeline names."""
+    """Conversation id of an event; None when it does not parse, which the pipeline reports."""
     try:
         return decode_event(value).conversation_id.encode()
     except Rejected:
@@ -136,14 +136,14 @@ def _conversation_key(value: bytes | None) -> bytes | None:
 
 
 class RetryUntilAvailable:
-    """Does a thing again while a store or the broker is away, and says meanwhile what is waited for.
+    """Retries a call while a store or the broker does not answer, and blocks readiness meanwhile.
 
-    What Quix calls record by record has no sink that could be held back: what it raises ends the worker.
+    A function that Quix calls per record has no sink with backpressure: an error that it raises ends the worker.
     """
 
     def __init__(self, settings: Settings, readiness: Readiness) -> None:
         self._readiness = readiness
-        # Long enough for a store to come back, short enough that Kafka does not take our topic partitions away.
+        # Long enough for a store to recover, short enough that Kafka does not revoke the topic partitions.
         self._retrying = Retrying(
             retry=retry_if_exception_type((Unavailable, Busy)),
             wait=wait_exponential(multiplier=0.2, max=5),
@@ -153,7 +153,7 @@ class RetryUntilAvailable:
         )
 
     def __call__(self, call: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-        """What it gives. Raises Unavailable or Busy when that stays so for half of ``kafka_max_poll_interval_s``."""
+        """Return the call's result. Raises Unavailable or Busy after half of ``kafka_max_poll_interval_s``."""
         result = self._retrying(call, *args, **kwargs)
         self._readiness.unblock(STORE)
         return result
@@ -164,7 +164,7 @@ class RetryUntilAvailable:
 
 
 class CallFold:
-    """One event of a call against the state that Quix holds for its key."""
+    """Applies one event of a call to the state that Quix stores for its key."""
 
     def __init__(
         self, settings: Settings, deriver: CallDeriver, status: WorkerStatus, retry: RetryUntilAvailable | None = None
@@ -176,7 +176,7 @@ class CallFold:
         self._retry = retry or RetryUntilAvailable(settings, status.readiness)
 
     def __call__(self, value: Any, state: State[str, Any]) -> list[OutgoingRecord]:
-        """Take one record in; the list is empty while speech goes on."""
+        """Apply one record; the list is empty in the middle of an utterance."""
         started = time.perf_counter()
         outcome, after = self._retry(self._advance, _consumed_record(self._settings, value), state.get(_STATE_KEY))
         if after is not None:
@@ -185,7 +185,7 @@ class CallFold:
         return list(outgoing_records(outcome))
 
     def _advance(self, record: ConsumedRecord, before: Any) -> tuple[Outcome, Any]:
-        """Nothing is kept when this raises: the state and the outcome leave together or not at all."""
+        """State and outcome are produced together; when this raises, neither is."""
         states: list[CallState] = []
 
         def fold(arrival: Arrival[Any]) -> DerivedBatch:
@@ -202,7 +202,7 @@ class CallFold:
         state, problem = restore_state(before, event)
         if problem:
             _log.warning(
-                "call state begun anew: what was kept of it does not read; what was open is marked as a gap",
+                "call state reset: the stored state does not parse, and its open audio is marked as a gap",
                 call_id=event.conversation_id,
                 wrong=problem,
             )
@@ -210,9 +210,9 @@ class CallFold:
 
 
 def record_outcome(status: WorkerStatus, outcome: Outcome, records: int, started: float) -> None:
-    """Into the worker's metrics; what broke a contract or does not parse into its log as well.
+    """Record the outcome in the worker's metrics; log quarantined events and dead letters too.
 
-    Whoever sheds does it by the thousand: ids of those would be most of the log, and they stand in quarantine.
+    Shed events are not logged: there are thousands of them, and their ids are in quarantine.
     """
     quarantined = [row for row in outcome.quarantined if row.contract != SHED]
     status.record_batch(
@@ -225,7 +225,7 @@ def record_outcome(status: WorkerStatus, outcome: Outcome, records: int, started
     )
     if quarantined or outcome.dead_letters:
         _log.warning(
-            "set aside",
+            "records refused",
             quarantined=[row.event_id for row in quarantined],
             reasons=sorted({reason for row in quarantined for reason in row.reasons}),
             dead_letters=len(outcome.dead_letters),

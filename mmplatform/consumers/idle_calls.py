@@ -1,8 +1,8 @@
-"""A call whose source fell silent: an idle ``call_end`` goes onto the log, so that what is pending is derived.
+"""Idle watch: writes an idle ``call_end`` for a call whose source fell silent, so that its pending audio is derived.
 
-The timeout is itself an event on the log. So the fold over a call stays a function of its events: a replay hears the
-same silence at the same place and derives the same utterances. The watch keeps no state of its own: at its start it
-reads the last day of the topic. Two watches say the same thing with the same event id, which lands once.
+The timeout is itself an event on the log. So the fold over a call stays a function of its events: a replay has the same
+silence at the same position and derives the same utterances. The watch stores no state: at its start it reads the last
+day of the topic. Two watches write the same event id, so that the end lands once.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from mmplatform.settings import Settings
 
 _log = structlog.get_logger(__name__)
 LOOKBACK_S: Final = 86_400.0
-"""A stack that was down for a day still finds the calls that nobody ended."""
+"""A stack that was down for a day still finds the calls without an end."""
 
 RESTART_DELAY_S: Final = 5.0
 CHECK_INTERVAL_S: Final = 0.5
@@ -37,10 +37,10 @@ _END_OF_PARTITION: Final = KafkaError._PARTITION_EOF  # noqa: SLF001 - the under
 
 
 class IdleCalls:
-    """Which calls are open, and since when nothing came. Pure: time is given.
+    """Open calls and the time of their last chunk. Pure: the time is an argument.
 
-    A chunk comes when its last sample was recorded, and the next one as much later as it lasts: only what passes after
-    that is silence of the source.
+    A chunk arrives when its last sample was recorded, and the next one after its own duration. Only the time after that
+    is silence of the source.
     """
 
     def __init__(self, idle_s: float) -> None:
@@ -48,18 +48,18 @@ class IdleCalls:
         self._open: dict[str, tuple[int, CallChunk]] = {}
 
     def observe(self, event: Event, topic_partition: int) -> None:
-        """Take one event of the log in."""
+        """Add one event of the log."""
         if isinstance(event, CallChunk):
             self._open[event.call_id] = (topic_partition, event)
         elif isinstance(event, CallEnd):
             self._open.pop(event.conversation_id, None)
 
     def pop_due(self, now: datetime, caught_up: Collection[int]) -> list[CallEnd]:
-        """The ends to put on the log; each call is named once for each time that it falls silent.
+        """The ends to write to the log, one for each time that a call falls silent.
 
         Args:
-            now: the present.
-            caught_up: topic partitions that were read to their end: in the others, everyone only looks silent.
+            now: the current time.
+            caught_up: topic partitions that were read to their end: in the others, calls only appear silent.
         """
         silent = [
             call
@@ -74,7 +74,7 @@ class IdleCalls:
 
 def _idle_end(last: CallChunk, now: datetime) -> CallEnd:
     return CallEnd(
-        # The same silence has the same id, whoever notices it.
+        # The same silence has the same id, whichever watch notices it.
         event_id=f"idle-{artifact_id('call_end', last.event_id, 0)}",
         conversation_id=last.conversation_id,
         subject_id=last.subject_id,
@@ -86,7 +86,7 @@ def _idle_end(last: CallChunk, now: datetime) -> CallEnd:
 
 
 def watch_idle_calls(settings: Settings, producer: LogProducer) -> threading.Thread:
-    """Follow the calls' topic on a daemon thread; a broker that goes away is waited for."""
+    """Follow the calls' topic on a daemon thread; retry while the broker does not answer."""
 
     def loop() -> None:
         while True:
@@ -140,11 +140,11 @@ def _observe(calls: IdleCalls, message: Any, caught_up: set[int]) -> None:
         if message.error().code() == _END_OF_PARTITION:
             caught_up.add(message.partition())
         else:
-            caught_up.clear()  # the broker went away: who knows what we have not read
+            caught_up.clear()  # the broker disconnected: unread records are possible
         return
     if message.timestamp()[1] / 1000 < time.time() - CAUGHT_UP_WITHIN_S:
         caught_up.discard(message.partition())
-    with suppress(Rejected):  # the deriver names what does not parse
+    with suppress(Rejected):  # the deriver reports a record that does not parse
         calls.observe(decode_event(message.value()), message.partition())
 
 

@@ -1,7 +1,7 @@
-"""The indexer's shell: passages from the artifacts topic into the hot index, and the freshness gap of each.
+"""Indexer: writes passages from the artifacts topic to the hot index, and measures the freshness gap of each.
 
-Vectors travel with the passages, so that the index can be built again from the log alone. A model runs here only where
-one embedder takes another's place (:mod:`mmplatform.pipeline.embedder_swap.dual_write`).
+Vectors are part of the passages, so that the index can be rebuilt from the log alone. A model runs here only during an
+embedder swap (:mod:`mmplatform.pipeline.embedder_swap.dual_write`).
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _log = structlog.get_logger(__name__)
 def index_app(
     settings: Settings, index: WritableIndex, producer: LogProducer, status: WorkerStatus
 ) -> WorkerApplication:
-    """Upsert each micro-batch by id, then commit. What does not parse is a dead letter."""
+    """Upsert each micro-batch by id, then commit. A record that does not parse is a dead letter."""
 
     def land(records: list[ConsumedRecord]) -> None:
         started = time.perf_counter()
@@ -63,7 +63,7 @@ def index_app(
 
 
 def decode_records(records: Sequence[ConsumedRecord]) -> tuple[list[Artifact], Outcome]:
-    """Parse; what cannot be parsed comes back as dead letters."""
+    """Parse records; return those that do not parse as dead letters."""
     artifacts: list[Artifact] = []
     dead = []
     for record in records:
@@ -77,20 +77,20 @@ def decode_records(records: Sequence[ConsumedRecord]) -> tuple[list[Artifact], O
 
 
 class WritableIndex(Protocol):
-    """What the indexer asks of the index."""
+    """Writes of the indexer."""
 
     def upsert(self, passages: Sequence[Passage], indexed_at: datetime) -> None:
-        """Make findable. Raises Rejected for a row that the index does not take, Unavailable."""
+        """Upsert. Raises Rejected for a row that the index refuses, Unavailable."""
 
     def delete(self, ids: Sequence[str], *, subject_id: str | None = None) -> None:
-        """Take out. Raises Unavailable."""
+        """Delete. Raises Unavailable."""
 
 
 def upsert(index: WritableIndex, passages: Sequence[Passage]) -> tuple[list[Passage], dict[str, str]]:
-    """Upsert a batch; one passage that the index refuses (a vector of another length) does not take the others down.
+    """Upsert a batch; a passage that the index refuses (a vector of another length) does not block the others.
 
     Returns:
-        The passages that are in the index, and the reason for each id that is not.
+        The passages that were written, and the reason for each id that was refused.
     """
     if not passages:
         return [], {}
@@ -107,7 +107,7 @@ def upsert(index: WritableIndex, passages: Sequence[Passage]) -> tuple[list[Pass
 
 
 def refused_dead_letters(records: Sequence[ConsumedRecord], refused: Mapping[str, str]) -> list[DeadLetter]:
-    """The records of refused passages, each with its reason."""
+    """Dead letters of refused passages, each with its reason."""
     if not refused:
         return []
     ids = ((record, _passage_id(record)) for record in records)
@@ -122,7 +122,7 @@ def _passage_id(record: ConsumedRecord) -> str:
 
 
 def latest_per_id(artifacts: Sequence[Artifact]) -> tuple[list[Passage], list[Retraction]]:
-    """Within a batch the latest record of an id wins: a passage to upsert, or a retraction to carry out."""
+    """The latest record of each id in a batch: a passage to upsert or a retraction to apply."""
     latest: dict[str, Passage | Retraction] = {}
     for artifact in artifacts:
         if isinstance(artifact, Passage | Retraction):
@@ -133,7 +133,7 @@ def latest_per_id(artifacts: Sequence[Artifact]) -> tuple[list[Passage], list[Re
 
 
 def record_freshness(status: WorkerStatus, passages: Sequence[Passage], retractions: Sequence[Retraction] = ()) -> None:
-    """The gap of each passage, now that the store has acknowledged it, and what came into and out of each bucket."""
+    """Record the gap of each acknowledged passage, and the upserts and deletes of each bucket."""
     if status.freshness is None or status.buckets is None:
         return
     indexed_at = utc_now()

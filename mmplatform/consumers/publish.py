@@ -1,4 +1,4 @@
-"""An outcome onto the log: artifacts, quarantine, dead letters. All are acknowledged on return."""
+"""Publishes an outcome to the log: artifacts, quarantine rows, dead letters. All are acknowledged on return."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class OutgoingRecord:
-    """A record and the topic (without prefix) that it belongs on."""
+    """A record and its topic (without prefix)."""
 
     topic: str
     key: str
@@ -30,7 +30,7 @@ class OutgoingRecord:
 
 
 def outgoing_records(outcome: Outcome) -> Iterator[OutgoingRecord]:
-    """Artifacts keep their conversation's key, so that a passage and its retraction stay in order."""
+    """Records of an outcome, keyed by conversation, so that a passage and its retraction stay in order."""
     for record, value in map(encode_or_quarantine, outcome.artifacts):
         topic = QUARANTINE_TOPIC if isinstance(record, Quarantined) else ARTIFACTS_TOPIC
         yield OutgoingRecord(topic, record.conversation_id, value)
@@ -44,11 +44,11 @@ def outgoing_records(outcome: Outcome) -> Iterator[OutgoingRecord]:
 
 
 def publish(outcome: Outcome, producer: LogProducer, settings: Settings) -> None:
-    """Write the outcome and wait for every acknowledgement; what the broker finds too large is set aside.
+    """Write the outcome and wait for all acknowledgements; a record too large for the broker is quarantined.
 
     Raises:
         Unavailable: the broker does not acknowledge.
-        Misconfigured: a topic is not there, or takes not even the record that sets another one aside.
+        Misconfigured: a topic is missing, or refuses even a quarantine row.
     """
 
     def write(records: Iterable[OutgoingRecord]) -> None:
@@ -57,7 +57,7 @@ def publish(outcome: Outcome, producer: LogProducer, settings: Settings) -> None
     try:
         write(outgoing_records(outcome))
     except TooLarge:
-        # Below our limit and above the broker's. Some may be on the log already: ids make the repeat harmless.
+        # Below our limit and above the broker's. Some may be on the log already; their ids make the repeat idempotent.
         for artifact in outcome.artifacts:
             _write_or_quarantine(artifact, write)
         _write_small(outgoing_records(Outcome((), outcome.quarantined, outcome.dead_letters)), write)
@@ -70,7 +70,7 @@ def _write_or_quarantine(artifact: Artifact, write: Callable[[Iterable[OutgoingR
         row = quarantine_too_large(
             artifact, len(encode(artifact)), "what the broker takes (max.message.bytes of its topic)"
         )
-        _log.warning("larger than the broker takes: set aside", kind=artifact.kind, event_id=row.event_id)
+        _log.warning("larger than the broker takes: quarantined", kind=artifact.kind, event_id=row.event_id)
         _write_small(outgoing_records(Outcome(quarantined=(row,))), write)
 
 

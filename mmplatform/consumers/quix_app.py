@@ -1,4 +1,4 @@
-"""How our Quix applications are opened, and how a record comes out of them.
+"""Quix applications of the workers, and the sink that hands their micro-batches on.
 
 Measured: with Quix's default commit interval of 5 s the freshness gap is 2.8 s at p50 before any model runs; a short
 interval and ``linger.ms=0`` bring a pass-through application to 32 ms (``benchmarks/log.py``).
@@ -28,10 +28,10 @@ from mmplatform.telemetry.readiness import ASSIGNMENT, DRAINING, STORE, Readines
 
 _log = structlog.get_logger(__name__)
 MAX_POLL_WAIT_S: Final = 0.05
-"""How long a poll may hold up the next look at the clock, and so a checkpoint that is due."""
+"""Maximum time of a poll, by which it delays a checkpoint that is due."""
 
 BACKPRESSURE_RETRY_S: Final = 1.0
-"""How long a consumer pauses when a store or the broker does not answer."""
+"""Pause of a consumer when a store or the broker does not answer."""
 
 _QUIX_METHODS: Final = ("stop", "_on_assign", "_on_revoke", "_on_lost", "_process_message")
 _QUIX_ATTRIBUTES: Final = ("_topic_manager", "_consumer", "_state_manager")
@@ -40,46 +40,46 @@ _STATEFUL_GROUPS: Final = frozenset({CALL.group})
 
 
 class WorkerApplication(Application):
-    """One that tells how it stands, and forgets what it paused when topic partitions go away.
+    """Quix application that reports readiness, and resumes paused topic partitions when they are revoked.
 
-    It tells when it has its topic partitions, that its loop goes on and when it drains. Quix has no hook for that: the
-    methods are its own callbacks, each of which still does all of its work.
+    It reports its assignment, the heartbeat of its loop, and draining. Quix has no hook for that: the methods override
+    its callbacks, and call each of them.
 
-    Quix forgets what backpressure had paused when topic partitions are taken away, and trusts that librdkafka does too.
-    It does not: a topic partition that comes back is still paused there, nobody resumes it, and the worker reads
-    nothing for ever (Quix 3.28, librdkafka 2.12).
+    When topic partitions are revoked, Quix forgets which of them backpressure had paused, and expects the same of
+    librdkafka. But librdkafka keeps the pause: when the topic partition is assigned again, it stays paused, and the
+    worker reads nothing for ever (Quix 3.28, librdkafka 2.12).
 
-    And a SIGTERM that comes while Quix subscribes is not lost: Quix listens to the signal by then, and says only
-    afterwards that it runs, which takes the stop back (Quix 3.28). So one of ours runs once.
+    A SIGTERM that arrives while Quix subscribes is not lost. Quix handles the signal by then, but sets its running flag
+    afterwards, which undoes the stop (Quix 3.28). So the first iteration of the loop stops again.
     """
 
     readiness: Readiness
     max_poll_s: float
     partition_count = 0
-    """Topic partitions that it read when it took its name."""
+    """Topic partitions of its topics when its member id was chosen."""
 
     _restoring_state = False
     _stop_requested = False
 
     def stop(self, fail: bool = False) -> None:  # noqa: FBT001, FBT002 - Quix's contract
-        """Finish what is in hand, commit it, and end."""
+        """Finish the current micro-batch, commit it, and end."""
         self._stop_requested = True
-        self.readiness.block(DRAINING, "finishes what it has in hand")
+        self.readiness.block(DRAINING, "finishes its last micro-batch")
         super().stop(fail)
 
     def _on_assign(self, consumer: Any, topic_partitions: list[TopicPartition]) -> None:
         super()._on_assign(consumer, topic_partitions)
         if self._state_manager.recovery_required:
-            # That may take long, and Quix itself ends it when it hangs.
+            # This may take long, and Quix itself ends a recovery that hangs.
             self._restoring_state = True
             self.readiness.block(ASSIGNMENT, "reads the state of its topic partitions from the changelog")
             self.readiness.pause_heartbeat()
         else:
-            # None is an answer too: with more workers than topic partitions one stands by, and is ready to take over.
+            # No topic partitions is an assignment too: a spare worker is ready to take over.
             self.readiness.unblock(ASSIGNMENT)
 
     def _process_message(self, dataframe_composed: Any) -> None:
-        """Called again and again once the state is there, with a record or without."""
+        """Called in each iteration once the state is restored, with a record or without."""
         self.readiness.heartbeat(self.max_poll_s)
         if self._stop_requested:
             super().stop()
@@ -90,19 +90,19 @@ class WorkerApplication(Application):
         super()._process_message(dataframe_composed)  # type: ignore[no-untyped-call]
 
     def _on_revoke(self, consumer: Any, topic_partitions: list[TopicPartition]) -> None:
-        self.readiness.block(ASSIGNMENT, "topic partitions were taken away, and others are not assigned yet")
-        super()._on_revoke(consumer, topic_partitions)  # lands a last time, which may pause once more
+        self.readiness.block(ASSIGNMENT, "topic partitions were revoked, and others are not assigned yet")
+        super()._on_revoke(consumer, topic_partitions)  # lands the last micro-batch, which may pause again
         self._release(topic_partitions)
 
     def _on_lost(self, consumer: Any, topic_partitions: list[TopicPartition]) -> None:
-        self.readiness.block(ASSIGNMENT, "topic partitions were lost: the broker heard nothing of us for too long")
+        self.readiness.block(ASSIGNMENT, "topic partitions were lost: the broker received no heartbeat for too long")
         super()._on_lost(consumer, topic_partitions)
         self._release(topic_partitions)
 
     def _release(self, topic_partitions: Sequence[TopicPartition]) -> None:
-        """Forget what was paused, and the store that did not take it: others read it now, and ours may be silent.
+        """Resume paused topic partitions and unblock the store: another worker reads them now.
 
-        Only the topics we read; those of changelogs are paused and resumed by Quix, through all its recovery.
+        Only consumed topics: Quix pauses and resumes those of changelogs during its recovery.
         """
         self.readiness.unblock(STORE)
         self._restoring_state = False
@@ -121,17 +121,17 @@ def open_app(
 ) -> WorkerApplication:
     """A Quix application with its own state directory and static membership.
 
-    A static member that comes back under its name gets the share that it had, and nobody looks whether ``topics`` have
-    grown meanwhile: topic partitions that are new would be read by nobody until somebody joins or leaves. So the name
-    says how many there were when it was taken. Behind a growth it is another: the group shares anew, once the session
-    of the name before it is over.
+    A static member that rejoins under its id gets its old assignment, and the coordinator does not check whether
+    ``topics`` have grown: new topic partitions would have no reader until a member joins or leaves. So the member id
+    includes the number of topic partitions. After they grow, the id is another: the group rebalances once the session
+    of the old id is over.
 
-    It creates no topic (:func:`~mmplatform.kafka.topics.ensure_topics` has, with the retention that replay needs),
-    but for the changelog of its state where it keeps one.
+    It creates no topic (:func:`~mmplatform.kafka.topics.ensure_topics` does, with the retention that replay needs),
+    except the changelog of its state.
 
     Raises:
         Unavailable: the broker does not answer.
-        Misconfigured: no address, or a Quix that is not the one we know.
+        Misconfigured: no address, or an unknown release of Quix.
     """
     member = f"{settings.topic_prefix}{group}-{settings.worker_instance_id}"
     partition_count = count_topic_partitions(settings, topics)
@@ -150,13 +150,13 @@ def open_app(
             "session.timeout.ms": 6_000,
             "heartbeat.interval.ms": 1_000,
             "max.poll.interval.ms": int(settings.kafka_max_poll_interval_s * 1000),
-            # A fetch is answered as soon as there is a byte: a longer wait costs no latency, a short one costs a core.
+            # The broker answers a fetch at the first byte: a longer wait costs no latency, a short one costs a core.
             "fetch.wait.max.ms": 250,
             "fetch.queue.backoff.ms": 5,
             "fetch.error.backoff.ms": 50,
         },
         producer_extra_config={**COMMON_CLIENT_CONFIG, "linger.ms": 0, "enable.idempotence": True, "acks": "all"},
-        loglevel=None,  # our logging shows what it says; its own handler would say it twice, with errors' messages
+        loglevel=None,  # Quix logs through our handler; its own would log twice, with errors' messages
     )
     app.partition_count = partition_count
     app.readiness = readiness or Readiness()
@@ -166,23 +166,23 @@ def open_app(
 
 
 def check_partition_count(app: WorkerApplication, settings: Settings, topics: Sequence[str]) -> None:
-    """For a successor whose turn comes: was its name taken before its topics grew?
+    """Check that the topics of a successor have not grown since it chose its member id.
 
     Raises:
-        Unavailable: it was; a new start takes another.
+        Unavailable: they have; a restart chooses another id.
     """
     count = count_topic_partitions(settings, topics)
     if count != app.partition_count:
         raise Unavailable(
-            f"{', '.join(topics)} grew from {app.partition_count} to {count} topic partitions meanwhile: starts anew"
+            f"{', '.join(topics)} grew from {app.partition_count} to {count} topic partitions meanwhile: restarts"
         )
 
 
 def check_quix_internals(library: type, app: Application) -> None:
-    """Quix promises nothing about what we override and use of its own: without it we would silently lose records.
+    """Check that Quix still has the internals that we override and use: without them records would be lost silently.
 
     Raises:
-        Misconfigured: this release of Quix has it no more.
+        Misconfigured: this release of Quix lacks one.
     """
     missing = [name for name in _QUIX_METHODS if not callable(getattr(library, name, None))]
     missing += [name for name in _QUIX_ATTRIBUTES if not hasattr(app, name)]
@@ -194,10 +194,10 @@ def check_quix_internals(library: type, app: Application) -> None:
 
 
 def open_topic(app: Application, settings: Settings, name: str) -> Topic:
-    """One of our topics, as bytes: what does not parse is ours to name, not Quix's to raise.
+    """One of the platform's topics, as bytes, so that the worker and not Quix handles a record that does not parse.
 
     Raises:
-        Misconfigured: it is not there.
+        Misconfigured: the topic is missing.
     """
     full_name = topic_name(settings, name)
     try:
@@ -210,20 +210,20 @@ def open_topic(app: Application, settings: Settings, name: str) -> Topic:
         )
     except TopicNotFoundError:
         raise Misconfigured(
-            f"there is no topic {full_name} at {settings.kafka_bootstrap_servers}: start the worker again, it makes it"
+            f"there is no topic {full_name} at {settings.kafka_bootstrap_servers}: restart the worker, which creates it"
         ) from None
 
 
 def strip_topic_prefix(settings: Settings, topic: str) -> str:
-    """The name of a topic as the platform speaks of it: positions are the same whatever prefix a Kafka gives us."""
+    """The name of a topic without its prefix: positions do not depend on the prefix."""
     return topic.removeprefix(settings.topic_prefix)
 
 
 class BatchSink(BaseSink):
-    """A micro-batch over all topic partitions of the application, handed to ``land`` at each checkpoint.
+    """Micro-batch over all topic partitions of the application, passed to ``land`` at each checkpoint.
 
     Quix commits the offsets only after ``land`` returned. ``Busy`` and ``Unavailable`` become backpressure: the batch
-    is dropped and read again from the log. Anything else ends the process, and the supervisor starts it anew.
+    is dropped and consumed again. Any other error ends the process, and the supervisor restarts it.
     """
 
     def __init__(

@@ -1,13 +1,13 @@
-"""The index from the lakehouse again, when it was lost: the rows of ``passages`` have their vectors, so no model runs.
+"""Rebuilds a lost index from the lakehouse: the rows of ``passages`` have their vectors, so no model runs.
 
-1. Every passage of the lakehouse is written, hour by hour, with the vector that it was archived with. A reprocessing
-   run writes table and index without the log, so an hour is its own or ours: on one machine, the second waits.
-2. What the archiver had not committed is read from the log, passages and retractions, in their order.
-3. The indexer goes on meanwhile, and we may have written again what it took out a moment before. So what came onto the
-   log since is read for the ids that we wrote, until there is nothing.
+1. Write every passage of the lakehouse, hour by hour, with its archived vector. A reprocessing run writes table and
+   index without the log, so each hour is locked: on one machine, the second of the two waits.
+2. Apply passages and retractions from the log, in order, from the archiver's committed offsets on.
+3. The indexer runs meanwhile, and step 1 may have written a passage that it had just deleted. So read the newer records
+   of the log for the ids that were written here, until there are none.
 
-A model runs only where another embedder serves than the one that a passage was derived with, and for it only what the
-memo does not know. Nothing is taken out that is in neither: an index that is merely suspected is to be emptied first.
+A model runs only for passages of another embedder than the serving one, and only for texts that the memo lacks. A
+passage that is in neither lakehouse nor log is not deleted: empty an index that may hold wrong ones first.
 """
 
 from __future__ import annotations
@@ -43,18 +43,18 @@ _BATCH_SIZE: Final = 200
 _MAX_ROUNDS: Final = 20
 
 PassageProgress = Callable[[int, int], None]
-"""Called with the passages that were written and all of them."""
+"""Called with the number of passages written, and their total."""
 
 
 @dataclass(slots=True)
 class IndexRebuildResult:
-    """What it took.
+    """Counts of an index rebuild.
 
     Attributes:
-        passages: how many were written from the lakehouse.
-        from_log: records of the log that the archiver had not committed, or that came meanwhile.
-        refused: passages that the index does not take.
-        embedded: texts that a model was paid for.
+        passages: passages written from the lakehouse.
+        from_log: records of the log that the archiver had not committed, or that arrived meanwhile.
+        refused: passages that the index refused.
+        embedded: texts that a model embedded.
     """
 
     passages: int = 0
@@ -64,7 +64,7 @@ class IndexRebuildResult:
 
 
 class _CountingEmbedder:
-    """An embedder that counts what it is asked."""
+    """Embedder that counts its texts."""
 
     def __init__(self, embedder: Embedder, result: IndexRebuildResult) -> None:
         self._embedder = embedder
@@ -79,7 +79,7 @@ class _CountingEmbedder:
 
 
 class IndexRebuild:
-    """One rebuilding of the index."""
+    """One rebuild of the index."""
 
     def __init__(self, settings: Settings, lakehouse: Lakehouse, index: ChromaIndex, log: ReplayLog) -> None:
         self._settings = settings
@@ -88,22 +88,22 @@ class IndexRebuild:
         self._log = log
         self.result = IndexRebuildResult()
         self._spaces = EmbedderRegistry(index)
-        # The first vector decides how long all others of its collection must be: here every collection is empty.
+        # The first vector fixes the length of all vectors of its collection, and here each collection is empty.
         self._dual_write = DualWriteIndex(
             index, self._spaces, self._counting_embedder, partial(open_memo, settings), partial(vector_length, settings)
         )
         self._written_ids: set[str] = set()
 
     def run(self, progress: PassageProgress = lambda result, total: None) -> IndexRebuildResult:  # noqa: ARG005 - names say what it is told
-        """All of it.
+        """Run all steps.
 
         Raises:
-            Unavailable: a store or the log does not answer, a reprocessing run does not let go of an hour, or more
-                comes onto the log than can be followed; run it again.
-            Misconfigured: the embedder that serves is not on this machine, or a topic is not there.
+            Unavailable: a store or the log does not answer, a reprocessing run does not release an hour, or the log
+                grows faster than it is read; run it again.
+            Misconfigured: the serving embedder is not on this machine, or a topic is missing.
         """
         self._prepare()
-        # Before the table is read: what is committed later is in the table or behind this.
+        # Before the table is read: a later commit is in the table or after these offsets.
         topic = topic_name(self._settings, ARTIFACTS_TOPIC)
         group = f"{self._settings.topic_prefix}{ARCHIVE_GROUP}"
         since = {number: place.next_offset for number, place in self._log.progress(group, [topic])[topic].items()}
@@ -122,7 +122,7 @@ class IndexRebuild:
     def _prepare(self) -> None:
         try:
             space = resolve_space(self._settings)
-        except Misconfigured:  # without the model at hand collections are made as passages come
+        except Misconfigured:  # without the model, collections are created as passages arrive
             return
         for active in self._spaces.ensure_serving(space).active:
             self._index.create_collections(active.name)
@@ -143,16 +143,16 @@ class IndexRebuild:
 
     @contextmanager
     def _locked_hour(self, hour: datetime) -> Iterator[None]:
-        """The hour to ourselves: passages come with each of the derived tables."""
+        """Lock the hour in each derived table, because passages come with each of them."""
         with ExitStack() as turns:
-            for spec in MODALITIES.values():  # each in the same order, and a run holds one only: no two wait in a ring
+            for spec in MODALITIES.values():  # all in one order, and a run holds one lock only: no deadlock
                 turns.enter_context(lock_hour(hour_locks_dir(self._settings), spec.derived_table, hour))
             yield
 
     def _rows(self, hour: datetime, ids: set[str]) -> Iterator[list[dict[str, Any]]]:
         table = self._lakehouse.scan(PASSAGES_TABLE, hour=hour)
         rows = (row for batch in table.to_batches(_BATCH_SIZE) for row in batch.to_pylist())
-        # An id whose event moved to another hour has a row in each: the latest counts.
+        # An id whose event moved to another hour has a row in both hours: the latest counts.
         yield from _batches(row for row in rows if row["artifact_id"] in ids)
 
     def _ids_by_hour(self) -> Mapping[datetime, set[str]]:
@@ -164,7 +164,7 @@ class IndexRebuild:
         return ids_by_hour
 
     def _from_log(self, topic: str, since: Mapping[int, int], *, only_written: bool) -> dict[int, int]:
-        """Apply what lies on the log from there on; returns where it ended."""
+        """Apply the records of the log since these offsets; return the end offsets."""
         watermarks = self._log.watermarks([topic])[topic]
         ends = {number: watermark.high for number, watermark in watermarks.items()}
         starts = {number: since.get(number, watermark.low) for number, watermark in watermarks.items()}
@@ -173,7 +173,7 @@ class IndexRebuild:
             for entry in batch:
                 try:
                     artifacts.append(decode_artifact(entry.value))
-                except Rejected:  # the indexer has named it
+                except Rejected:  # the indexer has reported it
                     continue
             passages, retractions = latest_per_id(
                 [artifact for artifact in artifacts if not only_written or artifact.artifact_id in self._written_ids]

@@ -1,16 +1,16 @@
-"""The lakehouse from the log again, when it was lost: what the archiver had landed is read and landed once more.
+"""Rebuilds a lost lakehouse from the log: reads and lands again the records that the archiver had landed.
 
-The stream goes on meanwhile. Up to where the archiver had committed when we began, the records are ours; behind that
-they are its own. So each is landed by one of the two. What the table has already, or has of a later place on the log,
-is left alone: run again, it goes on, and where nothing is missing it changes nothing.
+The stream goes on meanwhile. Records up to the archiver's committed offsets at the start are landed here, later ones by
+the archiver, so that each is landed by one of the two. A row that the table has already, or has from a later position,
+is left alone. The rebuild can be run again: it continues, and changes nothing where nothing is missing.
 
-1. Read our part of the artifacts for what was retracted in it. What lies before its retraction is not landed, and is
-   taken out where a run that ended half-way has left it.
-2. Read our part of every topic, and land what is missing.
-3. The archiver may have taken up a retraction before we landed its row, and found nothing. So the artifacts that came
-   since are read to their end, and what they retract is taken out. What comes later finds our rows.
+1. Read the retractions up to those offsets. A row before its retraction is not landed, and is deleted where an
+   interrupted run has left it.
+2. Read each topic up to those offsets, and land the missing rows.
+3. The archiver may have applied a retraction before its row was landed here. So read the newer artifacts to the end,
+   and delete the rows that they retract. Later retractions find the rows.
 
-What reprocessing runs made anew or took out is on no log: those hours must be run again.
+Changes of reprocessing runs are not on the log: reprocess those hours again.
 """
 
 from __future__ import annotations
@@ -43,12 +43,12 @@ _log = structlog.get_logger(__name__)
 T = TypeVar("T")
 Retractions = Mapping[str, Mapping[str, int]]
 TopicProgress = Callable[[str, int, int], None]
-"""Called with a topic, its records that were read, and all of them."""
+"""Called with a topic, the number of its records read, and their total."""
 
 
 @dataclass(frozen=True, slots=True)
 class LakehouseRebuildResult:
-    """What became of the log: records read, rows landed, and records from the beginning that the log has no more."""
+    """Counts of a rebuild: records read, rows landed, and records that the log has expired."""
 
     read: int = 0
     rows: int = 0
@@ -64,11 +64,11 @@ def rebuild_from_log(
     log: ReplayLog,
     progress: TopicProgress = lambda topic, result, total: None,  # noqa: ARG005 - names say what it is told
 ) -> LakehouseRebuildResult:
-    """Land everything that the archiver has committed.
+    """Land again all records that the archiver has committed.
 
     Raises:
-        Unavailable: the log or the lakehouse does not answer; what was landed stays, and it can be run again.
-        Misconfigured: a topic is not there.
+        Unavailable: the log or the lakehouse does not answer; landed rows stay, and it can be run again.
+        Misconfigured: a topic is missing.
     """
     lakehouse.ensure_tables()
     group = f"{settings.topic_prefix}{ARCHIVE_GROUP}"
@@ -114,12 +114,12 @@ def _batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
 
 
 def _find_retractions(records: Iterable[ConsumedRecord]) -> Retractions:
-    """By table the ids that were retracted, each with the place of its last retraction."""
+    """Retracted ids by table, each with the offset of its last retraction."""
     retractions: dict[str, dict[str, int]] = defaultdict(dict)
     for record in records:
         try:
             artifact = decode_artifact(record.value)
-        except Rejected:  # the indexer has named it
+        except Rejected:  # the indexer has reported it
             continue
         if isinstance(artifact, Retraction):
             for table in retraction_tables(artifact):
@@ -135,13 +135,13 @@ def _remove_retracted(lakehouse: Lakehouse, retractions: Retractions) -> None:
         for ids in _batches(offsets, _BATCH_SIZE):
             rows = lakehouse.scan(table, ids=ids, columns=(column, "log_offset")).to_pylist()
             before = {row[column]: offsets[row[column]] for row in rows}
-            # What a reprocessing run made has no place, and stays.
+            # Rows of a reprocessing run have no offset, and stay.
             older = {row[column] for row in rows if 0 <= row["log_offset"] < before[row[column]]}
             lakehouse.delete_before(table, {row_id: offset for row_id, offset in before.items() if row_id in older})
 
 
 def _land(lakehouse: Lakehouse, batch: BatchByTable, retractions: Retractions) -> int:
-    """As the archiver lands a batch, but for what was retracted since, and for what has a row already."""
+    """Land a batch as the archiver does, without rows that were retracted since or exist already."""
     rows = 0
     for table, placed in batch.rows.items():
         column, retracted = SPECS[table].id_column, retractions.get(table, {})
@@ -156,6 +156,6 @@ def _restore(lakehouse: Lakehouse, table: str, rows: Sequence[PositionedRow]) ->
         return lakehouse.restore(table, rows)
     except Rejected as error:
         unfit = {position for position, _ in lakehouse.unfit_rows(table, rows)}
-        # The archiver has written dead letters for them, the first time.
+        # The archiver wrote their dead letters the first time.
         _log.warning("rows that do not fit are left out", table=table, rows=len(unfit), reason=str(error))
     return lakehouse.restore(table, [placed for placed in rows if placed[0] not in unfit])

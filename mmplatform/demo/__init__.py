@@ -1,4 +1,4 @@
-"""The demo: the story of a payment that failed three times, streamed into the running platform and asked about.
+"""Demo: streams the case of a payment that failed three times into the platform, and asks questions about it.
 
-It uses the public doors only: the gateway and the search. So it is also the smallest example of a client.
+It uses the public HTTP API only, so that it is also the smallest example of a client.
 """

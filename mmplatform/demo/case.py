@@ -1,8 +1,8 @@
-"""The sample case as it lies in ``examples/``, and as one run of the demo tells it.
+"""The sample case of ``examples/``, with the ids of one run of the demo.
 
-The case is told in time-lapse: what happened over an hour is sent within seconds, each event with the moment at which
-it is sent as its event time, so that the gaps that are shown are real ones. Every run is about a customer of its own
-(the run's name is appended to the ids): a second run neither collides with the first nor is answered from its passages.
+The case is sent in time-lapse: an hour of events within seconds, each with its time of sending as event time, so that
+the gaps shown are real. Each run has its own customer (the run's name is appended to the ids): a second run neither
+collides with the first nor gets its passages as answers.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from mmplatform.errors import Misconfigured
 
 _OVERLAP_S: Final = 0.5
 _MIN_SECRET_LENGTH: Final = 7
-"""Of a secret: a phone number without its area code; fewer would be found in any text."""
+"""Letters or digits, as of a phone number without its area code; fewer would match in any text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ class DemoScreenshot:
 
 @dataclass(frozen=True, slots=True)
 class DemoCall:
-    """The call of the case; ``ask_at_s`` is the second of it at which the copilot is asked for the first time."""
+    """The call of the case; ``ask_at_s`` is the second at which the first question is asked."""
 
     call_id: str
     subject_id: str
@@ -57,7 +57,7 @@ class DemoCall:
 
 @dataclass(frozen=True, slots=True)
 class DemoQuestion:
-    """A question with the sources that are known to answer it.
+    """A question with its expected sources.
 
     Attributes:
         event_ids: chats and screenshots.
@@ -69,7 +69,7 @@ class DemoQuestion:
     spans: tuple[tuple[float, float], ...]
 
     def expects(self, hit: dict[str, Any]) -> bool:
-        """Whether a hit is one of the known sources: the same event, or speech that overlaps by half a second."""
+        """True for a hit of an expected source: the same event, or speech that overlaps by half a second."""
         if hit["modality"] != "call":
             return bool(self.event_ids.intersection(hit["event_ids"]))
         locator = hit["locator"]
@@ -80,12 +80,12 @@ class DemoQuestion:
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One telling of the story.
+    """The case of one run.
 
     Attributes:
-        story: chats and screenshots of the customer, in the order in which they happened.
-        others: what other customers wrote meanwhile; search has to tell them apart.
-        secrets: personal data that the story contains and that must never come out of a search.
+        story: chats and screenshots of the customer, in their order.
+        others: messages of other customers, which search has to separate.
+        secrets: personal data of the story that no search may return.
     """
 
     title: str
@@ -140,7 +140,7 @@ def load_case(folder: Path, run: str) -> Case:
 
 
 def contains_secret(text: str, secret: str) -> bool:
-    """Whether a text gives a secret away, however it is spelled: only letters, or only digits, are compared."""
+    """True when a text contains a secret in any spelling: only letters, or only digits, are compared."""
     for kind in (str.isdigit, str.isalpha):
         wanted, found = ("".join(filter(kind, value.casefold())) for value in (secret, text))
         if len(wanted) >= _MIN_SECRET_LENGTH and wanted in found:

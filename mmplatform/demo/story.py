@@ -1,4 +1,4 @@
-"""The demo from beginning to end: bring the stack up, stream the case, ask, show, and say what to do next."""
+"""A run of the demo: start the stack, stream the case, ask, show the answers, and print the next steps."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ Search = Callable[[dict[str, Any]], dict[str, Any]]
 
 @dataclass(frozen=True, slots=True)
 class DemoOptions:
-    """How the story is told. ``speed`` 1 plays the call in real time."""
+    """Options of the demo. ``speed`` 1 sends the call in real time."""
 
     case: Path
     speed: float = 1.0
@@ -43,7 +43,7 @@ class DemoOptions:
 
 
 class DemoRun:
-    """One run of the demo. A stack that runs already is used and left alone; one that we started is ours to stop."""
+    """One run of the demo. A running stack is used and left running; a stack that the demo started is stopped."""
 
     def __init__(self, settings: Settings, options: DemoOptions, console: Console) -> None:
         self._settings = settings
@@ -53,11 +53,11 @@ class DemoRun:
         self._started_at = time.monotonic()
 
     def run(self) -> bool:
-        """Bring the stack up where none runs, stream, ask, show.
+        """Start the stack if none runs, stream, ask, show.
 
         Returns:
-            Whether each question was answered by all three modalities, from a source that is known to answer it, and
-            no personal data came out.
+            True when each question was answered by all three modalities and from an expected source, without personal
+            data.
         """
         console = self._console
         case = load_case(self._options.case, secrets.token_hex(3))
@@ -84,11 +84,11 @@ class DemoRun:
         return settled and all(answers_passed)
 
     def _live(self, second: float, case: Case, search: Search) -> None:
-        """The copilot's moment: the customer is still speaking. What is not retrievable yet is simply not there."""
+        """Ask the first question during the call. Passages that are not retrievable yet are missing."""
         try:
             hits = _find_hits(case.questions[0], case, search)
             took = time.monotonic() - self._started_at
-        except PlatformError as error:  # the call goes on, and the questions come again at its end
+        except PlatformError as error:  # the call goes on, and its questions are asked again at the end
             self._console.print(f"asked {second:.0f} s into the call: {error}", style="yellow", markup=False)
             return
         self._console.rule(f"asked {second:.0f} s into the call, which goes on: [bold]{case.questions[0].text}[/bold]")
@@ -97,21 +97,21 @@ class DemoRun:
         self._console.print(f"first answer {took:.0f} s after the demo began", style="dim", highlight=False)
 
     def wait(self) -> None:
-        """Until Ctrl-C. A stack that is not ours needs nobody to stay."""
+        """Wait for Ctrl-C, if the demo started the stack."""
         if self._started:
             self._console.print("the stack stays up: Ctrl-C stops it", style="bold")
             while run_file.is_locked(self._settings.data_dir.absolute()):
                 time.sleep(1)
 
     def stop(self) -> None:
-        """Stop the stack if we started it, however far it came."""
+        """Stop the stack if the demo started it, even during its start."""
         data_dir = self._settings.data_dir.absolute()
         if not self._started:
             return
         self._console.print("stopping the stack …", style="dim")
         deadline = time.monotonic() + START_TIMEOUT_S
         while run_file.is_locked(data_dir) and run_file.read_running(data_dir) is None and time.monotonic() < deadline:
-            time.sleep(0.2)  # it has just begun: it cannot be told to stop before its run file is there
+            time.sleep(0.2)  # just started: it can be stopped only once its run file exists
         stop_stack(data_dir, force=False, timeout_s=90)
 
     def _stack(self) -> run_file.StackRun:
@@ -150,16 +150,14 @@ def _start_stack(settings: Settings, options: DemoOptions, console: Console) -> 
 
 
 def _check_services(run: run_file.StackRun, console: Console) -> None:
-    """Everything that the story needs is up. Raises Unavailable."""
+    """Check that all services of the demo are up. Raises Unavailable."""
     wanted = ["gateway", "index", *(f"derive-{modality}" for modality in MODALITIES)]
     for name, service in run.down_services.items():
         console.print(f"{name}: {service.note or service.state}; see {service.log}", style="red", markup=False)
     missing = [name for name in wanted if name not in run.services or name in run.down_services]
     if missing:
         reasons = f" ({run.down_summary})" if run.down_services else ""
-        raise Unavailable(
-            f"the stack runs without {', '.join(missing)}{reasons}: `mmplatform doctor` says what is lacking"
-        )
+        raise Unavailable(f"the stack runs without {', '.join(missing)}{reasons}: `mmplatform doctor` finds the cause")
     console.print(f"{len(run.services) - len(run.down_services)} processes are up", highlight=False)
 
 
@@ -178,13 +176,13 @@ def _stream_case(stream: CaseStream, watch: SearchWatch, console: Console) -> No
 
 
 def _wait_until_caught_up(console: Console) -> bool:
-    """Wait until nothing is behind: what was sent is retrievable now. False when we gave up waiting, and said so."""
+    """Wait until no worker lags, so that everything sent is retrievable. False after the timeout, with a message."""
     services = [*(f"derive-{modality}" for modality in MODALITIES), "index"]
     deadline = time.monotonic() + CATCH_UP_TIMEOUT_S
     quiet = 0
     with _spinner(console) as display:
         task = display.add_task("waiting for the last passages")
-        while quiet < 2:  # noqa: PLR2004 - twice in a row: between two reads an artifact may be on its way
+        while quiet < 2:  # noqa: PLR2004 - twice in a row: between two reads an artifact may be in flight
             lags = {name: _lag(name) for name in services}
             quiet = quiet + 1 if all(lag == 0 for lag in lags.values()) else 0
             lagging = ", ".join(f"{name} {_format_lag(lag)}" for name, lag in lags.items() if lag != 0)
@@ -211,7 +209,7 @@ def _lag(service: str) -> int | None:
 
 
 def _print_gaps(gaps: Mapping[str, list[float]], console: Console) -> None:
-    console.rule("from the moment it happened until a separate reader got it from the search")
+    console.rule("from event time until a separate reader got the passage from the search")
     for modality in MODALITIES:
         found = Quantiles.from_seconds(gaps.get(modality, []))
         if found is None:

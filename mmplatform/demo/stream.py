@@ -1,4 +1,4 @@
-"""The case into the gateway: chats and pictures as they happened, then the call, at the speed that was asked for."""
+"""Sends the case to the gateway: chats and screenshots in order, then the call at the given speed."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from mmplatform.ingest.schemas import ChatBody
 SOURCE: Final = "demo"
 CHUNK_S: Final = 1.0
 PAUSE_S: Final = 0.4
-"""Between two events of the time-lapse."""
+"""Pause between two events of the time-lapse."""
 
 
 class CaseStream:
-    """One telling of the case. Repeats are safe: the client retries with the same event ids."""
+    """Sends one case. Retries are idempotent: the client repeats the same event ids."""
 
     def __init__(self, gateway: str, case: Case, speed: float, *, live: Callable[[float], None] | None = None) -> None:
         """``live`` is called once, on a thread of its own, at ``ask_at_s`` of the call, with the second reached."""
@@ -32,7 +32,7 @@ class CaseStream:
         self._sent: Counter[str] = Counter()
 
     def run(self, show: Callable[[str], None]) -> dict[str, int]:
-        """Send everything; returns how much of what was acknowledged. Raises what :class:`GatewayClient` raises."""
+        """Send everything; return the counts of acknowledged items. Raises the errors of :class:`GatewayClient`."""
         with self._client:
             self._send_others(show)
             for event in self._case.story:
@@ -64,7 +64,7 @@ class CaseStream:
         self._sent["screenshots"] += 1
 
     def _send_call(self, show: Callable[[str], None]) -> None:
-        """A telephone gives a second of audio every second; at speed 4, every quarter of one."""
+        """A phone sends a second of audio every second; at speed 4, every quarter of a second."""
         call = self._case.call
         started = time.monotonic()
         chunks = 0

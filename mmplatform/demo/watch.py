@@ -1,7 +1,7 @@
-"""The active measure: a reader that polls the public search and notes when each passage can first be got.
+"""Active freshness measure: polls the public search and records when each passage is first returned.
 
-A passage's gap is the moment at which this process first received it from ``/v1/search``, less its event time. So it
-counts everything: the network, the index, and the search itself.
+A passage's gap is the time at which this process first received it from ``/v1/search``, less its event time. It
+includes the network, the index, and the search itself.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ MAX_HITS: Final = 100
 
 
 class SearchWatch:
-    """Polls for one subject on a thread of its own, until it is stopped."""
+    """Polls for one subject on a thread until it is stopped."""
 
     def __init__(self, search: Callable[[dict[str, Any]], dict[str, Any]], subject_id: str) -> None:
         self._search = search
@@ -58,7 +58,7 @@ class SearchWatch:
                         {"query": "payment", "subject_id": self._subject_id, "modalities": [modality], "k": MAX_HITS}
                     )
                 except PlatformError:
-                    continue  # the stack is coming up, or restarting: the gap goes on growing, as it should
+                    continue  # the stack is starting or restarting, and the gap grows meanwhile
                 now = utc_now()
                 for hit in answer["hits"]:
                     if hit["passage_id"] not in self._gaps:

@@ -1,7 +1,6 @@
-"""OpenLineage run events: what ran, what it read and what it wrote, told to whoever collects lineage.
+"""OpenLineage run events: jobs, their runs, and the datasets that they read and write.
 
-``names`` says what everything is called there, ``columns`` which column comes from which, ``facets`` what is said of a
-job, a run and a dataset, ``landings`` what a landing of the stream is in these words. ``backends`` are where events
-go, and ``emitter`` brings them there without ever holding the stream up. The reference for readers is
-docs/reference/lineage.md.
+``names`` maps tables, topics and jobs to OpenLineage names, ``columns`` columns to their sources, and ``facets`` and
+``datasets`` build the parts of an event. ``landings`` describes landings of the stream. ``emitter`` sends events to one
+of the ``backends`` and never blocks the stream. The reference is docs/reference/lineage.md.
 """

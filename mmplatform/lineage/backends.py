@@ -1,6 +1,6 @@
-"""Where lineage events go: a file, an HTTP address or a Kafka topic, through the transports of openlineage-python.
+"""Backends of lineage events: a file, an HTTP address or a Kafka topic, by the transports of openlineage-python.
 
-Those are told to try once only and not for long: when and how often to try again is the caller's business.
+Each transport makes one short attempt: the caller decides about retries.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from requests import Session
 
 TIMEOUT_S: Final = 5.0
-"""For one event; a backend that takes longer is as good as away."""
+"""For one event; a slower backend counts as not answering."""
 
 _FILE: Final = "file:"
 _ENDPOINT: Final = "api/v1/lineage"
@@ -33,14 +33,14 @@ KafkaConfig = Callable[[Settings], dict[str, Any]]
 
 
 def open_backend(settings: Settings, kafka: KafkaConfig) -> LineageBackend:
-    """The backend that ``MMPLATFORM_OPENLINEAGE_URL`` names. Nothing is sent, and no address is asked.
+    """The backend that ``MMPLATFORM_OPENLINEAGE_URL`` names. No connection is made.
 
     Args:
         settings: with ``lineage`` set.
-        kafka: how a Kafka client of this installation connects.
+        kafka: the configuration of this installation's Kafka clients.
 
     Raises:
-        Misconfigured: it cannot be what the setting says.
+        Misconfigured: the setting is not usable.
     """
     if settings.openlineage_url.startswith(_FILE):
         return FileBackend(Path(settings.openlineage_url.removeprefix(_FILE)))
@@ -50,7 +50,7 @@ def open_backend(settings: Settings, kafka: KafkaConfig) -> LineageBackend:
 
 
 class FileBackend:
-    """One line for each event, at the end of a file that several processes may write."""
+    """Appends one line per event to a file that several processes may write."""
 
     def __init__(self, path: Path) -> None:
         from openlineage.client.transport.file import FileConfig, FileTransport
@@ -59,23 +59,23 @@ class FileBackend:
             path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise Misconfigured(
-                f"MMPLATFORM_OPENLINEAGE_URL: {path.parent} cannot be made: {error.strerror}"
+                f"MMPLATFORM_OPENLINEAGE_URL: {path.parent} cannot be created: {error.strerror}"
             ) from error
         self._transport = FileTransport(FileConfig(log_file_path=str(path), append=True))
 
     def send(self, event: RunEvent) -> None:
-        """Append. Raises Unavailable: a full disk may be emptied."""
+        """Append. Raises Unavailable: a full disk may get space again."""
         try:
             self._transport.emit(event)
         except RuntimeError as error:
             raise Unavailable(f"the lineage file cannot be written: {type(error.__cause__).__name__}") from error
 
     def close(self) -> None:
-        """The file is open only while it is written."""
+        """Do nothing: the file is open only while it is written."""
 
 
 class HttpBackend:
-    """Posts each event. An address without a path gets OpenLineage's usual one."""
+    """Posts each event. An address without a path gets OpenLineage's default path."""
 
     def __init__(self, address: str, token: str) -> None:
         from openlineage.client.transport.http import ApiKeyTokenProvider, HttpConfig, HttpTransport, TokenProvider
@@ -101,7 +101,7 @@ class HttpBackend:
         )
 
     def send(self, event: RunEvent) -> None:
-        """Post. Raises Rejected for an answer that will not change, Unavailable for none or one of the server's."""
+        """Post. Raises Rejected for a permanent client error, Unavailable for a server error or no answer."""
         import requests
 
         try:
@@ -128,21 +128,21 @@ def _session(host: str, token: str) -> Session:
     import requests
 
     session = requests.Session()
-    # A redirected POST becomes a GET, whose answer says nothing of the event.
+    # A redirected POST becomes a GET, whose answer does not confirm the event.
     session.max_redirects = 0
     if host in _LOCAL_HOSTS:
-        session.trust_env = False  # a proxy of the environment does not reach our own machine
+        session.trust_env = False  # a proxy of the environment does not reach this machine's loopback
     if token:
-        session.auth = lambda request: request  # or an entry in .netrc would take the token's place
+        session.auth = lambda request: request  # otherwise an entry in .netrc replaces the token
     return session
 
 
 def _remedy(status: int) -> str:
     if status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
-        return "mend MMPLATFORM_OPENLINEAGE_TOKEN"
+        return "fix MMPLATFORM_OPENLINEAGE_TOKEN"
     if status in {HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED}:
-        return "mend the path in MMPLATFORM_OPENLINEAGE_URL"
-    return "the event is not to its liking"
+        return "fix the path in MMPLATFORM_OPENLINEAGE_URL"
+    return "it refuses the event"
 
 
 class KafkaBackend:
@@ -151,7 +151,7 @@ class KafkaBackend:
     def __init__(self, topic: str, config: dict[str, Any]) -> None:
         from confluent_kafka import KafkaException
 
-        # An event that is not acknowledged in time is given up by the client too: it is sent again as a whole.
+        # The client gives up at the same timeout: the whole event is sent again.
         config = config | {"linger.ms": 0, "message.timeout.ms": int(TIMEOUT_S * 1000)}
         try:
             self._transport = _transport(topic, config)
@@ -175,12 +175,12 @@ class KafkaBackend:
             ) from None
 
     def close(self) -> None:
-        """Nothing waits in the client: every event was waited for."""
+        """Close the producer, whose queue is empty: each send waits for its acknowledgement."""
         self._transport.close(timeout=0)
 
 
 def _transport(topic: str, config: dict[str, Any]) -> KafkaTransport:
-    """OpenLineage's transport, which logs an event that was not delivered and goes on; this one raises it."""
+    """OpenLineage's Kafka transport, but raising when an event is not delivered, which the original only logs."""
     from confluent_kafka import KafkaError, KafkaException
     from openlineage.client.serde import Serde
     from openlineage.client.transport import kafka

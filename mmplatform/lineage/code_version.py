@@ -1,4 +1,4 @@
-"""Where this code comes from, as far as it can be known: by the package's own record, or by the checkout it lies in."""
+"""Repository and commit of the running code, from the package's metadata or from its checkout."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ class CodeVersion:
 
 
 def find_code_version(package: str, root: Path) -> CodeVersion | None:
-    """Where a package's code comes from; ``None`` where nobody can tell: a wheel says nothing of its repository.
+    """Repository and commit of a package; ``None`` when unknown, as for a wheel, which does not name its repository.
 
     Args:
-        package: its name, as it was installed.
-        root: the folder that it would be a checkout of. A repository further up is somebody else's.
+        package: its distribution name.
+        root: the folder of its checkout. A repository in a parent folder is another project.
     """
     return _from_package_record(package) or _from_checkout(root)
 
 
 def _from_package_record(package: str) -> CodeVersion | None:
-    """What the installer noted (PEP 610): it does so for an install from a repository."""
+    """Repository from PEP 610 metadata, which an installer writes for an install from a repository."""
     try:
         record = json.loads(distribution(package).read_text("direct_url.json") or "{}")
     except (PackageNotFoundError, ValueError):
@@ -54,7 +54,7 @@ def _from_checkout(root: Path) -> CodeVersion | None:
 
 
 def _public_code_version(url: str, version: str | None) -> CodeVersion | None:
-    """Only what others can reach, and without the password in its address."""
+    """Only addresses that others can reach, without their password."""
     scp = _SCP.match(url)
     parts = urlsplit(f"ssh://{scp[1]}/{scp[2]}" if scp else url)
     if not version or parts.scheme not in _PUBLIC or not parts.hostname:

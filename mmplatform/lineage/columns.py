@@ -1,8 +1,9 @@
-"""Which column comes from which: raw table → derived table → passages. Data; a test holds it to the tables.
+"""Column lineage: raw table → derived table → passages. A test compares this data with the tables.
 
-A column of a derived table stands either in :data:`COMES_FROM` or in :data:`OWN`. The raw tables come from the log and
-not from a table, so that none of their columns stands here. A call's audio and a screenshot's pixels lie in the blobs;
-the column that stands for them is ``blob_sha256``.
+A column of a derived table is either in :data:`COLUMN_SOURCES` or in :data:`COLUMNS_WITHOUT_SOURCE`. The raw tables
+come from the log and not from a table, so that none of their columns is here.
+
+A call's audio and a screenshot's pixels are blobs; the column that represents them is ``blob_sha256``.
 """
 
 from __future__ import annotations
@@ -14,12 +15,12 @@ from typing import Final, Literal
 from mmplatform.modalities import CALL, CHAT, MODALITIES, PASSAGES_TABLE, QUARANTINE_TABLE, SCREENSHOT
 
 TransformationType = Literal["IDENTITY", "TRANSFORMATION", "AGGREGATION"]
-"""OpenLineage's words for a direct influence: the same value, one made of it, or one made of it in several rows."""
+"""OpenLineage's subtypes of a direct transformation: the same value, a computed one, or one over several rows."""
 
 
 @dataclass(frozen=True, slots=True)
 class SourceColumn:
-    """A column that another one comes from; ``masked``: personal data was taken out on the way."""
+    """Source of a column; ``masked``: personal data was redacted on the way."""
 
     column: str
     transformation: TransformationType = "IDENTITY"
@@ -62,14 +63,14 @@ _TRANSCRIPTS: Final[ColumnSources] = {
     "event_time": _transformed("event_time", "start_s", "duration_s"),
     "ingested_at": _aggregated("ingested_at"),
     "channel": _transformed("channels"),
-    "speaker": _transformed("record"),  # who speaks on which channel stands nowhere else
+    "speaker": _transformed("record"),  # the speakers by channel are only in the record
     "start_s": _transformed("start_s", "blob_sha256"),
     "end_s": _transformed("start_s", "duration_s", "blob_sha256"),
     "text": _masked("blob_sha256"),
     "language": _transformed("blob_sha256"),
     "confidence": _transformed("blob_sha256"),
     "no_speech": _transformed("blob_sha256"),
-    "status": _transformed("chunk_index"),  # a chunk that never came leaves a mark
+    "status": _transformed("chunk_index"),  # a missing chunk becomes a gap
     "record": _masked("record", "blob_sha256"),
 }
 _CAPTIONS: Final[ColumnSources] = {
@@ -109,7 +110,7 @@ COLUMN_SOURCES: Final[Mapping[str, Mapping[str, ColumnSources]]] = {
     PASSAGES_TABLE: {spec.derived_table: _PASSAGES for spec in MODALITIES.values()},
     QUARANTINE_TABLE: {spec.raw_table: _QUARANTINE for spec in MODALITIES.values()},
 }
-"""Table → table that it comes from → column → columns of that table."""
+"""Table → source table → column → columns of the source table."""
 
 _LOG_POSITION: Final = frozenset({"topic", "topic_partition", "log_offset", "schema_version"})
 _COST: Final = frozenset({"taken_at", "derived_at", "model", "model_version", "seconds", "memo_hit"})
@@ -122,4 +123,4 @@ COLUMNS_WITHOUT_SOURCE: Final[Mapping[str, frozenset[str]]] = {
     PASSAGES_TABLE: _LOG_POSITION | _COST | {"embedder", "source_kind"},
     QUARANTINE_TABLE: _LOG_POSITION | {"quarantined_at", "contract"},
 }
-"""Columns that come from no column: who made the row, when, at what cost, and where it lay on the log."""
+"""Columns without a source column: deriver, times, cost, and position on the log."""

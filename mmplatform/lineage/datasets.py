@@ -1,4 +1,4 @@
-"""Tables, topics and assets as OpenLineage datasets, with everything that we know of them."""
+"""Tables, topics and assets as OpenLineage datasets with their facets."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from mmplatform.settings import Settings
 
 @dataclass(frozen=True, slots=True)
 class WriteStatistics:
-    """What was written to a dataset; ``None`` and empty: not known. ``version`` is Iceberg's snapshot."""
+    """Statistics of a write to a dataset; ``None`` or empty: unknown. ``version`` is Iceberg's snapshot."""
 
     rows: int | None = None
     size: int | None = None
@@ -42,7 +42,7 @@ class WriteStatistics:
 
 @dataclass(frozen=True, slots=True)
 class Assertion:
-    """Whether a rule holds of a dataset, or of a column of it."""
+    """Result of a data quality rule on a dataset or one of its columns."""
 
     rule: str
     passed: bool
@@ -61,7 +61,7 @@ class Datasets:
         self._columns = columns
 
     def input_dataset(self, key: str, assertions: Sequence[Assertion] = ()) -> InputDataset:
-        """A table or an asset that a run reads, with what is known of its quality."""
+        """A table or an asset that a run reads, with its quality assertions."""
         name = names.asset(self._settings, key)
         facets: dict[str, InputDatasetFacet] = (
             {"dataQualityAssertions": _assertions_facet(assertions)} if assertions else {}
@@ -71,7 +71,7 @@ class Datasets:
     def output_dataset(
         self, key: str, sources: Collection[str], written: WriteStatistics | None = None
     ) -> OutputDataset:
-        """A table or an asset that a run writes; ``sources`` are the tables that it comes from this time."""
+        """A table or an asset that a run writes; ``sources`` are its source tables in this run."""
         name = names.asset(self._settings, key)
         facets = self._table_facets(key, written.location if written else "") | self._column_lineage(key, sources)
         if written is None:
@@ -88,7 +88,7 @@ class Datasets:
         return OutputDataset(name.namespace, name.name, outputFacets=statistics, facets=facets)
 
     def topic_dataset(self, topic: str, spans: Mapping[int, OffsetSpan]) -> InputDataset:
-        """A topic, and which stretch of it is read, by topic partition."""
+        """A topic and the offsets of it that were read, by topic partition."""
         name = names.topic(self._settings, topic)
         facets: dict[str, Any] = {
             "inputStatistics": input_statistics_input_dataset.InputStatisticsInputDatasetFacet(
@@ -99,7 +99,7 @@ class Datasets:
         return InputDataset(name.namespace, name.name, inputFacets=facets, facets=_type_facet("TOPIC"))
 
     def _table_facets(self, key: str, location: str) -> dict[str, DatasetFacet]:
-        """What holds of a table whatever is done with it; nothing of what only Dagster knows."""
+        """Facets of a table for reads and writes; none for an asset that only Dagster knows."""
         if key not in self._columns:
             return {}
         catalog = names.catalog(self._settings)

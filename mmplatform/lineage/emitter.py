@@ -1,8 +1,8 @@
-"""Brings lineage events to their backend without ever holding up whoever has something to tell.
+"""Sends lineage events to their backend without ever blocking the caller.
 
-Events wait in a bounded queue and leave it in order, on a thread of its own. A backend that is away is tried again and
-again with the event that is due; meanwhile the queue fills, and what does not fit is dropped and counted. Whatever goes
-wrong, :meth:`Emitter.emit` returns at once and raises nothing.
+Events wait in a bounded queue, which a thread empties in order. While the backend does not answer, the thread retries
+the oldest event; the queue fills, and events that do not fit are dropped and counted. :meth:`LineageEmitter.emit`
+always returns at once and never raises.
 """
 
 from __future__ import annotations
@@ -22,29 +22,29 @@ if TYPE_CHECKING:
 
 _log = structlog.get_logger(__name__)
 MAX_QUEUED_EVENTS: Final = 1_000
-"""Events: a minute's worth takes 60 (two for each of 8 tables, four commits), so that a quarter of an hour fits."""
+"""A quarter of an hour: a minute has about 60 events (two for each of 8 tables, four commits)."""
 
 RETRY_S: Final = 1.0
 MAX_RETRY_S: Final = 30.0
 
 SendOutcome = Literal["sent", "refused", "dropped", "failed"]
-"""Refused by the backend, dropped for want of room or time, or never made because making it raised."""
+"""Refused: by the backend. Dropped: for lack of space or time. Failed: building or sending it raised."""
 
 SEND_OUTCOMES: Final[tuple[SendOutcome, ...]] = ("sent", "refused", "dropped", "failed")
 
 
 class LineageBackend(Protocol):
-    """Where events go."""
+    """Destination of events."""
 
     def send(self, event: RunEvent) -> None:
-        """Send one. Raises ``Rejected`` when it will never be taken, ``Unavailable`` when it may be later."""
+        """Send one event. Raises ``Rejected`` when it can never be accepted, ``Unavailable`` when it may be later."""
 
     def close(self) -> None:
-        """Let go of connections."""
+        """Close connections."""
 
 
 class LineageEmitter:
-    """A queue and the thread that empties it. Safe to call from several threads."""
+    """Queue of events with a sender thread. Thread-safe."""
 
     def __init__(
         self, backend: LineageBackend, *, max_queued: int = MAX_QUEUED_EVENTS, retry_s: float = RETRY_S
@@ -61,7 +61,7 @@ class LineageEmitter:
         self._thread.start()
 
     def emit(self, build: Callable[[], RunEvent]) -> None:
-        """Queue an event; ``make`` runs on the emitter's thread: neither its time nor its error is the caller's."""
+        """Queue an event; ``build`` runs on the emitter's thread, and neither delays the caller nor raises there."""
         with self._changed:
             if self._closing or len(self._queue) >= self._max_queued:
                 self._counts["dropped"] += 1
@@ -70,12 +70,12 @@ class LineageEmitter:
             self._changed.notify()
 
     def counts(self) -> Mapping[str, int]:
-        """How many events had which outcome, and how many are ``queued``."""
+        """Events by outcome, and how many are ``queued``."""
         with self._changed:
             return {outcome: self._counts[outcome] for outcome in SEND_OUTCOMES} | {"queued": len(self._queue)}
 
     def close(self, timeout_s: float) -> None:
-        """Send what waits, for so long at most; what is left is dropped. A backend that is away is asked once more."""
+        """Send queued events until the timeout, and drop the rest. A failing backend is tried once more."""
         with self._changed:
             self._closing = True
             self._changed.notify()
@@ -95,23 +95,23 @@ class LineageEmitter:
             if outcome is None:
                 return
             with self._changed:
-                if self._queue and self._queue[0] is build:  # not when close() gave up while we were at it
+                if self._queue and self._queue[0] is build:  # not when close() has cleared the queue meanwhile
                     self._queue.popleft()
                     self._counts[outcome] += 1
 
     def _next_event(self) -> Callable[[], RunEvent] | None:
-        """The oldest event; it stays in the queue until it is done with. ``None`` at the end."""
+        """The oldest event, which stays queued until it has an outcome. ``None`` at the end."""
         with self._changed:
             self._changed.wait_for(lambda: self._queue or self._closing)
             return self._queue[0] if self._queue else None
 
     def _deliver(self, build: Callable[[], RunEvent]) -> SendOutcome | None:
-        """Until it has an outcome; ``None`` when there is no time left to find one."""
+        """Send with retries until there is an outcome; ``None`` when the time is over."""
         wait_s = self._retry_s
         try:
             event = build()
-        except Exception as error:  # noqa: BLE001 - a mistake of ours must not end lineage, let alone the stream
-            self._log_change("an event cannot be made", error)
+        except Exception as error:  # noqa: BLE001 - a bug must end neither lineage nor the stream
+            self._log_change("an event cannot be built", error)
             return "failed"
         while True:
             try:
@@ -120,8 +120,8 @@ class LineageEmitter:
                 self._log_change("the backend refuses an event", error)
                 return "refused"
             except Unavailable as error:
-                self._log_change("the backend does not answer; what does not fit the queue is dropped", error)
-            except Exception as error:  # noqa: BLE001 - tried again, an unknown error would hold up all that waits
+                self._log_change("the backend does not answer; events that do not fit the queue are dropped", error)
+            except Exception as error:  # noqa: BLE001 - retrying an unknown error would block all queued events
                 self._log_change("an event cannot be sent", error)
                 return "failed"
             else:
@@ -133,19 +133,19 @@ class LineageEmitter:
                 return None
 
     def _sleep(self, seconds: float) -> bool:
-        """Wait; false when we are to end instead."""
+        """Wait; false when closing instead."""
         until = time.monotonic() + seconds
         with self._changed:
             self._changed.wait_for(lambda: self._closing, timeout=max(until - time.monotonic(), 0.0))
             return not self._closing
 
     def _log_change(self, problem: str, error: Exception | None = None) -> None:
-        """Say once what is wrong, and once that it is over: a dead backend must not fill the log either."""
+        """Log a problem once, and its end once: a backend that is down must not fill the log."""
         if problem == self._problem:
             return
         self._problem = problem
         if error is None:
-            _log.info("lineage events are taken again")
+            _log.info("lineage events are accepted again")
             return
         reason = str(error) if isinstance(error, Rejected | Unavailable) else type(error).__name__
         _log.warning("lineage: " + problem, reason=reason)

@@ -1,4 +1,4 @@
-"""What is said of a job and of a run, in OpenLineage's own types: whoever imports this pays for that package."""
+"""Jobs, runs and their facets in OpenLineage's types. Importing this module imports that package."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ from mmplatform.lineage.code_version import CodeVersion, find_code_version
 from mmplatform.lineage.names import LineageName
 
 PRODUCER: Final = f"pkg:generic/mmplatform@{mmplatform.__version__}"
-"""Who says all this: a package URL, for the code's own address is not known everywhere."""
+"""A package URL, because the repository's address is not known everywhere."""
 
 ProcessingType = Literal["BATCH", "STREAMING"]
 
 
 def own_code_version() -> CodeVersion | None:
-    """Where this installation's code comes from; reads a few small files."""
+    """Repository and commit of this installation; reads a few small files."""
     return find_code_version("mmplatform", Path(mmplatform.__file__).parents[1])
 
 
@@ -43,7 +43,7 @@ def job(
     code_version: CodeVersion | None,
     path: str,
 ) -> Job:
-    """A job; ``path`` is the file in the repository that it is made of."""
+    """A job; ``path`` is its file in the repository."""
     facets: dict[str, JobFacet] = {
         "jobType": job_type_job.JobTypeJobFacet(
             processingType=processing, integration=integration, jobType=kind, producer=PRODUCER
@@ -62,7 +62,7 @@ def job(
 
 
 def engine(name: str, version: str) -> dict[str, RunFacet]:
-    """What runs the run."""
+    """Processing engine of a run."""
     facet = processing_engine_run.ProcessingEngineRunFacet(
         version=version, name=name, openlineageAdapterVersion=mmplatform.__version__, producer=PRODUCER
     )
@@ -70,7 +70,7 @@ def engine(name: str, version: str) -> dict[str, RunFacet]:
 
 
 def parent(run_id: str, name: LineageName) -> dict[str, RunFacet]:
-    """The run that this one is a part of; ours are never nested deeper, so that it is the root too."""
+    """Parent run; runs have one level of nesting, so that the parent is the root too."""
     facet = parent_run.ParentRunFacet(
         run=parent_run.Run(run_id, facets=None),
         job=parent_run.Job(name.namespace, name.name, facets=None),
@@ -84,7 +84,7 @@ def parent(run_id: str, name: LineageName) -> dict[str, RunFacet]:
 
 
 def error(message: str) -> dict[str, RunFacet]:
-    """Why a run failed, if it did; ``message`` must quote nothing that was sent (:func:`told`)."""
+    """Error of a failed run; ``message`` must not quote a payload (:func:`safe_error_message`)."""
     if not message:
         return {}
     facet = error_message_run.ErrorMessageRunFacet(message=message, programmingLanguage="PYTHON", producer=PRODUCER)
@@ -92,7 +92,7 @@ def error(message: str) -> dict[str, RunFacet]:
 
 
 def nominal_time(start: datetime, end: datetime) -> dict[str, RunFacet]:
-    """The time that a run is about, not the one at which it ran."""
+    """The period of the data that a run processes."""
     facet = nominal_time_run.NominalTimeRunFacet(
         nominalStartTime=start.isoformat(), nominalEndTime=end.isoformat(), producer=PRODUCER
     )
@@ -100,7 +100,7 @@ def nominal_time(start: datetime, end: datetime) -> dict[str, RunFacet]:
 
 
 def safe_error_message(raised: BaseException) -> str:
-    """An error without what it may quote: only our own say nothing of a payload."""
+    """Type of an error, with the message only for platform errors, which never quote a payload."""
     kind = type(raised).__name__
     return f"{kind}: {raised}" if isinstance(raised, PlatformError) else kind
 

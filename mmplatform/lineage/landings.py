@@ -1,7 +1,7 @@
-"""A landing of the stream as OpenLineage run events, and the worker's run that it is a part of.
+"""OpenLineage run events of the stream's landings, and of the worker's run that contains them.
 
-The archiver says what it is about to land and what became of it; here that is made into a START, and a COMPLETE or a
-FAIL. The stream's own thread only counts rows: the events are made, and sent, on the emitter's.
+The archiver reports the rows that it is about to land and the commit; they become a START, and a COMPLETE or a FAIL.
+The stream's thread only counts rows: the emitter's thread builds and sends the events.
 """
 
 from __future__ import annotations
@@ -30,18 +30,18 @@ _LANDING_PATH: Final = "mmplatform/consumers/archiver.py"
 
 Row = Mapping[str, Any]
 BrokenContracts = Mapping[tuple[str, str], int]
-"""Rows that were set aside, by the table whose contract they broke and the reason."""
+"""Quarantined rows, by the table whose contract they broke and the reason."""
 
 
 class EventSink(Protocol):
-    """Takes events; must neither wait nor raise. An event comes as what makes it."""
+    """Accepts events, each as the function that builds it. Must neither block nor raise."""
 
     def emit(self, build: Callable[[], RunEvent]) -> None:
-        """Send it some time, or count it as lost."""
+        """Send the event later, or count it as dropped."""
 
 
 class CommitStatistics(Protocol):
-    """What one commit wrote."""
+    """Statistics of one commit."""
 
     @property
     def rows(self) -> int:
@@ -53,11 +53,11 @@ class CommitStatistics(Protocol):
 
     @property
     def files(self) -> int:
-        """How many files."""
+        """Number of files."""
 
     @property
     def snapshot_id(self) -> int | None:
-        """Iceberg's snapshot; ``None`` when nothing was new."""
+        """Iceberg's snapshot; ``None`` when there were no new rows."""
 
     @property
     def location(self) -> str:
@@ -66,12 +66,12 @@ class CommitStatistics(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class LandingRun:
-    """What a landing is made of, counted before it begins.
+    """A landing of rows in one table, counted before it starts.
 
     Attributes:
         spans_by_topic: the offsets of each topic, by topic and topic partition.
-        sources: the tables that the rows come from.
-        broken: what the landing of ``quarantine`` tells of other tables.
+        sources: the source tables of the rows.
+        broken: for ``quarantine``, the broken contracts of other tables.
     """
 
     run_id: str
@@ -95,7 +95,7 @@ def landing_run(table: str, rows: Sequence[tuple[Position, Row]]) -> LandingRun:
 
 
 def _source_tables(table: str, rows: Sequence[Row]) -> tuple[str, ...]:
-    """The tables that these very rows come from: passages of chats come from messages alone."""
+    """The source tables of these rows: passages of chats come from messages alone."""
     if table == PASSAGES_TABLE:
         tables = {TABLE_BY_ARTIFACT_KIND.get(row["source_kind"]) for row in rows}
     elif table == QUARANTINE_TABLE:
@@ -108,7 +108,7 @@ def _source_tables(table: str, rows: Sequence[Row]) -> tuple[str, ...]:
 def _count_broken(rows: Sequence[Row]) -> BrokenContracts:
     counts: Counter[tuple[str, str]] = Counter()
     for row in rows:
-        # Some are set aside by a deriver, under its own name: then it is the raw event that was no good.
+        # A deriver quarantines under its own name: then the contract of the raw table counts as broken.
         table = row["contract"] if row["contract"] in TABLES else MODALITIES[row["modality"]].raw_table
         prefix = f"{SHED}: " if row["contract"] == SHED else ""
         counts.update((table, f"{prefix}{reason}") for reason in row["reasons"])
@@ -124,7 +124,7 @@ def _write_statistics(commits: Sequence[CommitStatistics]) -> WriteStatistics:
 
 
 class StreamLineage:
-    """Tells of one run of the archiver and of each landing in it. Nothing here waits or raises."""
+    """Emits lineage of one archiver run and of each landing in it. Its methods neither block nor raise."""
 
     def __init__(
         self, settings: Settings, columns: Mapping[str, Sequence[tuple[str, str]]], emitter: EventSink, engine: str
@@ -144,14 +144,14 @@ class StreamLineage:
         self._emitter.emit(lambda: self._worker_event(RunState.START, started_at))
 
     def end(self, error: BaseException | None = None) -> None:
-        """The worker stops, because of an error or because it was told to."""
+        """The worker stops, after an error or a signal."""
         ended_at, state = utc_now(), RunState.COMPLETE if error is None else RunState.FAIL
         failure = "" if error is None else facets.safe_error_message(error)
         self._emitter.emit(lambda: self._worker_event(state, ended_at, failure))
 
     @contextmanager
     def landing(self, table: str, rows: Sequence[tuple[Position, Row]]) -> Iterator[Callable[[CommitStatistics], None]]:
-        """One landing, begun here: call what is given with what was written. An error ends it as failed."""
+        """Start a landing; call the yielded function with each commit. An error ends the landing as failed."""
         landing = landing_run(table, rows)
         commits: list[CommitStatistics] = []
         self._emitter.emit(lambda: self._landing_event(landing, RunState.START, landing.started_at))
@@ -178,7 +178,7 @@ class StreamLineage:
         return facets.run_event(state, event_time, landing.run_id, job, run, self._inputs(landing), [output])
 
     def _inputs(self, landing: LandingRun) -> list[InputDataset]:
-        """The topics that were really read, then the tables whose rows these were: column lineage points at those."""
+        """The topics that were read, then the source tables, to which column lineage refers."""
         assertions: dict[str, list[Assertion]] = defaultdict(list)
         for (table, reason), rows in sorted(landing.broken.items()):
             assertions[table].append(self._assertion(table, reason, rows))
@@ -189,7 +189,7 @@ class StreamLineage:
         return [*topics, *tables]
 
     def _assertion(self, table: str, reason: str, rows: int) -> Assertion:
-        """A rule's name is ``column: what must hold``; what a deriver says of an event is no rule of a column."""
+        """A contract's reason is ``column: rule``; a deriver's reason is about an event, not a column."""
         column, separator, rule = reason.partition(": ")
         of_column = bool(separator) and column in dict(self._columns.get(table, ()))
         return Assertion(
@@ -198,8 +198,8 @@ class StreamLineage:
             column=column if of_column else None,
             severity="error",
             name=reason,
-            expected="0 rows set aside",
-            actual=f"{rows} rows set aside",
+            expected="0 rows quarantined",
+            actual=f"{rows} rows quarantined",
         )
 
     def _worker_event(self, state: RunState, event_time: datetime, failure: str = "") -> RunEvent:

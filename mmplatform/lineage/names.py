@@ -1,7 +1,7 @@
-"""What things are called in lineage events, by OpenLineage's naming: a namespace that is shared, and a name in it.
+"""Names of datasets and jobs in lineage events, by OpenLineage's conventions: a shared namespace, and a name in it.
 
-A table's name is its name everywhere: Dagster asset, Iceberg table, OpenLineage dataset. Its namespace is where it
-lies: the warehouse, or the REST catalog, with the Iceberg namespace behind it.
+A table has one name everywhere: Dagster asset, Iceberg table, OpenLineage dataset. Its namespace is the address of the
+warehouse or the REST catalog, followed by the Iceberg namespace.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from mmplatform.modalities import TABLES
 from mmplatform.settings import Settings
 
 INDEX: Final = "index"
-"""The asset that is the hot vector index."""
+"""Asset key of the hot vector index."""
 
 ARCHIVE_JOB: Final = "archive"
 LINEAGE_TOPIC: Final = "openlineage"
@@ -26,7 +26,7 @@ _SIGNED: Final = "sigv4+"
 
 @dataclass(frozen=True, slots=True)
 class LineageName:
-    """A dataset's or a job's; both parts together are unique."""
+    """Name of a dataset or job; both parts together are unique."""
 
     namespace: str
     name: str
@@ -47,7 +47,7 @@ def table(settings: Settings, name: str) -> LineageName:
 
 
 def table_in_catalog(settings: Settings, name: str) -> LineageName:
-    """The same table as engines name it that know a catalog and its namespaces: ``namespace.table``."""
+    """The same table as named by engines with catalogs and namespaces: ``namespace.table``."""
     return LineageName(_store_uri(settings), f"{settings.iceberg_namespace}.{name}")
 
 
@@ -80,12 +80,12 @@ def asset(settings: Settings, key: str) -> LineageName:
 
 
 def job(settings: Settings, *parts: str) -> LineageName:
-    """A job; ``parts`` go from the whole to the part: a process, then what it does."""
+    """A job; ``parts`` are a process, then its step."""
     return LineageName(settings.openlineage_namespace, ".".join(parts))
 
 
 def catalog(settings: Settings) -> CatalogAddress:
-    """Which catalog knows the tables."""
+    """The catalog of the tables."""
     if settings.iceberg_catalog.startswith(_REST):
         return CatalogAddress("rest", _rest_uri(settings), settings.iceberg_warehouse)
     kind = "glue" if settings.iceberg_catalog.startswith("glue:") else "sql"

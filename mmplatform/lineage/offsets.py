@@ -1,6 +1,6 @@
-"""Our own facet: which stretch of a topic a landing holds. Its JSON Schema is docs/schemas/lineage_offsets.json.
+"""The platform's own facet: the topic offsets of a landing. Its JSON Schema is docs/schemas/lineage_offsets.json.
 
-OpenLineage has no facet for places on a log, and asks that other people's carry a prefix in their name.
+OpenLineage has no facet for offsets, and asks that custom facets have a prefix in their name.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ SCHEMA_ID: Final = "urn:mmplatform:lineage:log-offsets:1"
 
 @dataclass(frozen=True, slots=True)
 class OffsetSpan:
-    """Offsets of the first and the last row that came from a topic partition, and how many rows these are."""
+    """Offsets of the first and last row of a topic partition, and the number of rows."""
 
     first: int
     last: int
     rows: int = 1
 
     def including(self, offset: int) -> OffsetSpan:
-        """With one row more in it."""
+        """The span with one more row."""
         return OffsetSpan(min(self.first, offset), max(self.last, offset), self.rows + 1)
 
 

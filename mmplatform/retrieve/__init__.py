@@ -1,1 +1,1 @@
-"""Room 4, answers: search with citations, and how fresh what it searches is."""
+"""Retrieval: search with citations."""

@@ -1,7 +1,7 @@
-"""``POST /v1/search``: the public search. ``GET /readyz/search``: whether it can answer now.
+"""``POST /v1/search``: the public search. ``GET /readyz/search``: its readiness.
 
-Answers other than 200 are the gateway's problems (RFC 9457): 413 too large, 415 no JSON, 422 wrong fields, 503 with
-Retry-After while the index is away.
+Answers other than 200 are the gateway's problems (RFC 9457): 413 too large, 415 not JSON, 422 wrong fields, 503 with
+Retry-After while the index does not answer.
 """
 
 from __future__ import annotations
@@ -23,30 +23,30 @@ from mmplatform.web.validation import invalid_request
 
 _log = structlog.get_logger(__name__)
 MAX_BODY_BYTES: Final = 65_536
-"""Bytes. The longest question is 24 kB when each of its characters is an escaped surrogate pair."""
+"""The longest question has 24 kB, when each character is an escaped surrogate pair."""
 
 
 def search_router(searcher: Callable[[], Searcher], ready: Callable[[], object] = lambda: None) -> APIRouter:
-    """The router; ``searcher`` is called once for each request, so that it may be opened after the application.
+    """Router; ``searcher`` is called for each request, so that it may be opened after the application.
 
-    ``ready`` returns when a question could be answered, and raises what is in its way otherwise.
+    ``ready`` returns when a question can be answered, else raises the reason.
 
     The application must use ``problems.install_problem_handlers``.
     """
     router = APIRouter(tags=["search"])
-    # We parse the body ourselves, so that its size is known before it is read; so we describe it ourselves too.
+    # The handler parses the body, so that its size is checked before it is read; so its schema is given here too.
     request_body = {"required": True, "content": {"application/json": {"schema": SearchQuery.model_json_schema()}}}
 
     @router.post("/v1/search", openapi_extra={"requestBody": request_body})
     async def search(request: Request) -> SearchAnswer:
         """Find passages, best first, each with its source, its times and its age."""
         query = parse_query(await read_json(request, MAX_BODY_BYTES))
-        # On a thread: the model and the index take their time, and the event loop stays free for ingest.
+        # On a thread: model and index block, and the event loop stays free for ingest.
         return await run_in_threadpool(_answer, searcher, query)
 
     @router.get("/readyz/search", tags=["health"])
     async def readyz() -> JSONResponse:
-        """Whether questions can be answered now; 503 with the reason when not. Events may be taken all the same."""
+        """Readiness of search; 503 with the reason when not ready. Ingest may work all the same."""
         reasons = await run_in_threadpool(_search_blockers, ready)
         return JSONResponse({"ready": not reasons, "reasons": reasons}, 503 if reasons else 200)
 
@@ -57,7 +57,7 @@ def _search_blockers(ready: Callable[[], object]) -> dict[str, str]:
     try:
         ready()
     except PlatformError as error:
-        # The reason may name addresses: it is for the log, not for whoever asks.
+        # The reason may name addresses: it is logged, but not sent to the caller.
         _log.debug("search_not_ready", error=type(error).__name__, reason=str(error))
         return {"index": type(error).__name__.lower()}
     return {}

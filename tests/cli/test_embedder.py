@@ -43,13 +43,13 @@ def test_it_is_built_swapped_rolled_back_and_retired_by_one_verb_each(
 ):
     first = call("status")
     assert states(first) == {"minilm": ["serving", "0"]}
-    assert "nobody has written it down yet" in first.output
+    assert "nothing is recorded yet" in first.output
     EmbedderRegistry(index).ensure_serving(resolve_space(settings))
     chats = [chat(n, subject_id=f"cust-{n}", text=f"order {n} is late") for n in range(3)]
     Stream(lakehouse, dual_write_index).send(chats, ChatDeriver(embedder, redactor, MemoryMemo()))
     done = call("build", NEW, "--no-swap")
     assert done.exit_code == 0, done.output
-    assert "3 passages: 3 written, 3 of them by the model, 0 taken out" in done.output
+    assert "3 passages: 3 written, 3 of them by the model, 0 deleted" in done.output
     assert states(call("status")) == {"minilm": ["serving", "3"], NEW: ["candidate", "3"]}
     assert f"{resolve_space(settings, NEW).name} serves" in call("swap").output
     assert states(call("status")) == {NEW: ["serving", "3"], "minilm": ["previous", "3"]}
@@ -58,7 +58,7 @@ def test_it_is_built_swapped_rolled_back_and_retired_by_one_verb_each(
     assert states(call("status")) == {"minilm": ["serving", "3"]}
     done = call("build", NEW)
     assert "3 written, 0 of them by the model" in done.output, "they are in the memo"
-    assert f"{resolve_space(settings).name} is kept in step for a rollback" in done.output
+    assert f"{resolve_space(settings).name} receives all writes for a rollback" in done.output
 
 
 @pytest.mark.usefixtures("index")

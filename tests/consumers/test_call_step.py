@@ -101,7 +101,7 @@ def test_a_call_whose_state_does_not_read_goes_on_behind_what_was_taken_in(what)
     stream.kept.set("call", UNREADABLE[what](stream.kept.get("call")))
     with capture_logs() as logs:
         stream.take(*world.events[8:], LAST)
-    assert [(log["log_level"], log["call_id"]) for log in logs if "begun anew" in log["event"]] == [
+    assert [(log["log_level"], log["call_id"]) for log in logs if "call state reset" in log["event"]] == [
         ("warning", "call-1")
     ]
     assert stream.aside == []
@@ -152,5 +152,7 @@ def test_what_was_shed_is_counted_and_only_what_is_really_set_aside_is_told_by_i
         record_outcome(status, Outcome(quarantined=tuple(shed)), 3, 0.0)
         assert logs == []
         record_outcome(status, Outcome(quarantined=(*shed, broken)), 4, 0.0)
-    assert [(log["event"], log["quarantined"], log["reasons"]) for log in logs] == [("set aside", ["chat-9"], ["no"])]
+    assert [(log["event"], log["quarantined"], log["reasons"]) for log in logs] == [
+        ("records refused", ["chat-9"], ["no"])
+    ]
     assert status.shed() == 6

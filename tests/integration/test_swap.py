@@ -65,7 +65,7 @@ def test_the_embedder_of_a_running_stack_is_swapped_and_swapped_back(stack):
         with open_embedder_swap(settings) as swapping:
             swapping.build(new, on_bucket=lambda *_: source.send())
             assert swapping.ensure_serving().serving == new
-            eventually(lambda: "questions are embedded by another embedder" in _log(stack, "gateway"), within_s=60)
+            eventually(lambda: "serving embedder changed" in _log(stack, "gateway"), within_s=60)
             source.send(4)
             eventually_equal(source.missing, set(), within_s=60)
             swapping.roll_back()

@@ -138,12 +138,12 @@ def test_the_landing_of_quarantine_tells_which_rules_were_broken_how_often(told)
         ]
 
     assert verdicts("raw_chats") == [
-        ("event_time after 2000-01-01", "event_time", False, "1 rows set aside"),
-        ("text not blank", "text", False, "2 rows set aside"),
+        ("event_time after 2000-01-01", "event_time", False, "1 rows quarantined"),
+        ("text not blank", "text", False, "2 rows quarantined"),
     ]
-    assert verdicts("passages") == [("no card number", "text", False, "1 rows set aside")]
-    assert verdicts("raw_calls") == [("derivable", None, False, "1 rows set aside")]
-    assert verdicts("raw_screenshots") == [("shed", None, False, "2 rows set aside")]
+    assert verdicts("passages") == [("no card number", "text", False, "1 rows quarantined")]
+    assert verdicts("raw_calls") == [("derivable", None, False, "1 rows quarantined")]
+    assert verdicts("raw_screenshots") == [("shed", None, False, "2 rows quarantined")]
 
 
 def test_a_landing_that_fails_says_why_and_the_error_goes_on(told):

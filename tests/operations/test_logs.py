@@ -127,7 +127,7 @@ def test_every_line_of_our_processes_is_json_with_a_level_a_time_and_its_worker(
 
 
 def test_what_was_set_aside_is_told_with_its_id_and_its_reason(logs):
-    aside = [line for line in records(logs, "derive-chat") if line["event"] == "set aside"]
+    aside = [line for line in records(logs, "derive-chat") if line["event"] == "records refused"]
     assert any(BROKEN_CONTRACT in line["quarantined"] and line["reasons"] for line in aside)
     assert sum(line["dead_letters"] for line in aside) >= 2
     assert any(line["dead_letters"] for line in records(logs, "index") if "dead_letters" in line)

@@ -1,1 +1,1 @@
-"""Search: a question to the passages that answer it."""
+"""Search: finds the passages that answer a question."""

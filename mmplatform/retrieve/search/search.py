@@ -1,4 +1,4 @@
-"""Search: a question to the passages that answer it, each with its source, its time and its age.
+"""Search: finds the passages that answer a question, each with its source, its times and its age.
 
 Dense retrieval over the hot index. A question about one subject touches that subject's bucket only.
 """
@@ -20,11 +20,11 @@ from mmplatform.land.index.row_codec import Hit
 from mmplatform.ports import Embedder
 
 MAX_CACHED_QUESTIONS: Final = 1024
-"""Questions whose vectors are kept."""
+"""Questions whose vectors are cached."""
 
 
 class SearchQuery(Record):
-    """What a copilot asks."""
+    """Query of a copilot."""
 
     query: str = Field(min_length=1, max_length=2_000)
     subject_id: Identifier | None = Field(default=None, description="only passages about this person")
@@ -35,7 +35,7 @@ class SearchQuery(Record):
 
 
 class CitedPassage(Record):
-    """A passage that was found, and where it comes from."""
+    """A passage that was found, with its source."""
 
     passage_id: str
     text: str
@@ -43,14 +43,14 @@ class CitedPassage(Record):
     modality: Modality
     subject_id: str
     conversation_id: str
-    source: str = Field(description="the place in words: call second, image box, chat message")
+    source: str = Field(description="the source in words: call second, image box, chat message")
     locator: Locator
     event_ids: tuple[str, ...]
     source_artifact_id: str
     event_time: datetime
     ingested_at: datetime = Field(description="when the gateway accepted it")
-    derived_at: datetime = Field(description="when the models were done with it")
-    indexed_at: datetime = Field(description="just before the index was asked to keep it")
+    derived_at: datetime = Field(description="when the models had derived it")
+    indexed_at: datetime = Field(description="just before it was written to the index")
     gap_s: float = Field(description="indexed_at - event_time; the index acknowledged it a little later")
     age_s: float = Field(description="now - event_time")
 
@@ -64,7 +64,7 @@ class SearchAnswer(Record):
 
 
 class SearchableIndex(Protocol):
-    """What search asks of the hot index."""
+    """Queries of search to the hot index."""
 
     def search(
         self,
@@ -81,7 +81,7 @@ class SearchableIndex(Protocol):
 
 
 class Searcher:
-    """Answers each question with the embedder that serves at that moment, from that embedder's own collections.
+    """Answers each question with the serving embedder, from that embedder's own collections.
 
     Thread-safe when index and embedder are.
     """
@@ -92,11 +92,11 @@ class Searcher:
         self._cached: tuple[Embedder, Callable[[str], Vector]] | None = None
 
     def search(self, query: SearchQuery) -> SearchAnswer:
-        """Embed the question and look it up.
+        """Embed the question and search the index.
 
         Raises:
             Unavailable: the index does not answer.
-            Misconfigured: the model of the embedder that serves is not on this machine.
+            Misconfigured: the model of the serving embedder is not on this machine.
         """
         started = time.perf_counter()
         embedder = (
@@ -119,7 +119,7 @@ class Searcher:
         )
 
     def _cached_embed(self, embedder: Embedder) -> Callable[[str], Vector]:
-        """A copilot asks the same thing again and again while it waits for news."""
+        """Cached embedding function: a copilot repeats the same question while it waits for news."""
         cached = self._cached
         if cached is None or cached[0] is not embedder:
             cached = (embedder, lru_cache(maxsize=MAX_CACHED_QUESTIONS)(partial(_embed, embedder)))
@@ -154,7 +154,7 @@ def _cite(hit: Hit, now: datetime) -> CitedPassage:
 
 
 def format_locator(locator: Locator) -> str:
-    """A locator in words, as a copilot would cite it."""
+    """Format a locator in words, as a copilot cites it."""
     if isinstance(locator, ChatLocator):
         return f"chat message {locator.event_id} ({locator.role})"
     if isinstance(locator, CallLocator):
@@ -164,6 +164,6 @@ def format_locator(locator: Locator) -> str:
 
 
 def _clock(seconds: float) -> str:
-    """Minutes and seconds; rounded before it is parted, so that 59.97 s are a minute and not 60 seconds."""
+    """Minutes and seconds; rounded before the division, so that 59.97 s are a minute and not 60 seconds."""
     minutes, tenths = divmod(round(seconds * 10), 600)
     return f"{minutes:02d}:{tenths / 10:04.1f}"

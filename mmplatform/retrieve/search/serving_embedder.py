@@ -1,7 +1,7 @@
-"""The embedder that questions are embedded by: always the one whose collections are searched, also while it is swapped.
+"""Serving embedder: embeds questions, always with the model whose collections are searched, also during a swap.
 
-Who serves is read again every two seconds, so that a swap is seen without a restart. The new model is loaded beside the
-old one, which answers until then from its own collections: they are kept in step as long as they are in use.
+The registry is read again every two seconds, so that a swap takes effect without a restart. The new model is loaded in
+the background. Until then the old one answers from its own collections, which are written as long as they are in use.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ from mmplatform.ports import Embedder
 _log = structlog.get_logger(__name__)
 REFRESH_INTERVAL_S: Final = 2.0
 RELOAD_DELAY_S: Final = 30.0
-"""How long a model that could not be loaded is left alone."""
+"""Delay before a model that could not be loaded is loaded again."""
 
 
 class ServingEmbedder:
-    """Gives the embedder to ask with. Thread-safe.
+    """Provides the serving embedder. Thread-safe.
 
     Args:
-        read: the newest revision, ``None`` where nothing is written down. Raises Unavailable.
+        read: the newest registry revision, ``None`` when there is none. Raises Unavailable.
         open_space: loads a model. Raises Misconfigured.
-        default: serves where nothing is written down.
+        default: serves when there is no revision.
     """
 
     def __init__(
@@ -52,30 +52,32 @@ class ServingEmbedder:
         self._failed: tuple[str, float] | None = None
 
     def warm_up(self) -> None:
-        """Load what serves before the first question; an index that is away, or wrongly addressed, is asked then.
+        """Load the serving model before the first question; with an unreachable index, the settings' embedder.
 
         Raises:
-            Misconfigured: the model is not there.
+            Misconfigured: the model is missing.
         """
         try:
             self._read()
         except PlatformError as error:
-            _log.warning("the index does not say which embedder serves: starts with the settings'", reason=str(error))
+            _log.warning(
+                "the index does not answer which embedder serves: starts with the settings'", reason=str(error)
+            )
             self._current = self._open_space(self._default)
         else:
             self()
 
     def __call__(self) -> Embedder:
-        """The embedder whose collections are to be searched now.
+        """The embedder whose collections must be searched now.
 
         Raises:
             Unavailable: the index does not answer.
-            Misconfigured: the model is not there, and the one before it is not in use any more.
+            Misconfigured: the model is missing, and the previous one is no longer in use.
         """
         current = self._current
         if current is None or self._refreshed_at is None:
             self._lock.acquire()
-        # One thread looks, the others answer meanwhile: a server that hangs must not have them queue up behind it.
+        # One thread refreshes and the others answer meanwhile: they must not queue behind a server that hangs.
         elif self._is_fresh() or not self._lock.acquire(blocking=False):
             return current
         try:
@@ -98,12 +100,12 @@ class ServingEmbedder:
             if space_name(current) != wanted.name:
                 self._load_in_background(wanted)
             return current
-        self._current = None  # whoever asks meanwhile waits: the collections of the one before may be gone
+        self._current = None  # callers wait meanwhile: the previous collections may be deleted
         self._current = loaded = self._open_space(wanted)
         return loaded
 
     def _load_in_background(self, wanted: Space) -> None:
-        """On a thread of its own: a question does not wait for a model."""
+        """Load a model on a thread, so that no question waits for it."""
         if self._failed is not None:
             name, failed_at = self._failed
             if name == wanted.name and self._clock() - failed_at < RELOAD_DELAY_S:
@@ -114,14 +116,14 @@ class ServingEmbedder:
     def _load(self, wanted: Space) -> None:
         try:
             loaded = self._open_space(wanted)
-        except Exception as error:  # noqa: BLE001 - a damaged model raises whatever its runtime has for that
+        except Exception as error:  # noqa: BLE001 - a damaged model raises any error of its runtime
             reason = str(error) if isinstance(error, PlatformError) else type(error).__name__
-            _log.error("the embedder that serves cannot be loaded: the one before it answers", reason=reason)
+            _log.error("the serving embedder cannot be loaded: the previous one answers", reason=reason)
             self._failed = (wanted.name, self._clock())
         else:
             with self._lock:
                 self._current = loaded
-                self._refreshed_at = float("-inf")  # it may have been swapped again meanwhile
-            _log.info("questions are embedded by another embedder", space=wanted.name)
+                self._refreshed_at = float("-inf")  # another swap may have happened meanwhile
+            _log.info("serving embedder changed", space=wanted.name)
         finally:
             self._load_lock.release()
