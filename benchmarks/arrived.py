@@ -64,13 +64,13 @@ class Watch(threading.Thread):
         """Sample until :meth:`stop`; a gateway that does not answer is asked again."""
         with httpx.Client(base_url=self._gateway, timeout=10, trust_env=False) as client:
             while not self._over.wait(0.5):
-                at = (utc_now() - self._outcome.began).total_seconds()
+                second = (utc_now() - self._outcome.began).total_seconds()
                 try:
-                    said = _figures(client.get("/metrics").text)
+                    metrics = _figures(client.get("/metrics").text)
                 except httpx.HTTPError:
                     continue
                 self._outcome.samples.append(
-                    Sample(at, said["lag"], said["oldest_event_age_seconds"], said["over"] > 0)
+                    Sample(second, metrics["lag"], metrics["oldest_event_age_seconds"], metrics["over"] > 0)
                 )
 
     def stop(self) -> None:
@@ -89,7 +89,7 @@ def _figures(page: str) -> dict[str, float]:
     return found
 
 
-def look(gateway: str, subjects: Sequence[str], outcome: Outcome, give_up: float) -> None:
+def poll(gateway: str, subjects: Sequence[str], outcome: Outcome, give_up: float) -> None:
     """Search until everything is found or the patience ends; a gap is the index's own stamp less the due time."""
     with httpx.Client(base_url=gateway, timeout=60, trust_env=False) as client:
         while True:
@@ -104,5 +104,5 @@ def look(gateway: str, subjects: Sequence[str], outcome: Outcome, give_up: float
 
 def _shares(hit: Mapping[str, Any]) -> tuple[float, ...]:
     """Where a gap went, in seconds: until the gateway accepted it, until it was derived, until the index was asked."""
-    at = [datetime.fromisoformat(hit[name]) for name in ("event_time", "ingested_at", "derived_at", "indexed_at")]
-    return tuple((after - before).total_seconds() for before, after in pairwise(at))
+    stamps = [datetime.fromisoformat(hit[name]) for name in ("event_time", "ingested_at", "derived_at", "indexed_at")]
+    return tuple((after - before).total_seconds() for before, after in pairwise(stamps))

@@ -73,7 +73,7 @@ def archiver_costs(folder: Path) -> dict[str, float]:
                 found.append(_worked_off(worker.pid, settings, sent, rows, idle=idle))
                 print(f"archiver: {found[-1]}", flush=True)
                 sent += rows
-    commit, row = fitted([(each.commits, each.rows) for each in found], [each.cpu_s for each in found])
+    commit, row = fitted([(run.commits, run.rows) for run in found], [run.cpu_s for run in found])
     return {"commit_cpu_s": round(commit, 4), "row_cpu_s": round(row, 6)}
 
 
@@ -104,8 +104,8 @@ def index_costs(folder: Path) -> dict[str, float]:
 
 def _indexed(settings: Settings, first: int, passages: int) -> None:
     producer = LogProducer(settings)
-    made = forged(first, passages, resolve_space(settings).name)
-    producer.send_all(LogRecord(ARTIFACTS_TOPIC, passage.subject_id, encode(passage)) for passage in made)
+    passages_forged = forged(first, passages, resolve_space(settings).name)
+    producer.send_all(LogRecord(ARTIFACTS_TOPIC, passage.subject_id, encode(passage)) for passage in passages_forged)
     producer.close()
     _until(lambda: _counted(settings, "passages") >= first + passages)
 
@@ -152,13 +152,13 @@ def fitted(amounts: Sequence[tuple[float, float]], seconds: Sequence[float]) -> 
 
 
 def _worked_off(pid: int, settings: Settings, first: int, rows: int, *, idle: float) -> Backlog:
-    there, began, used = _commits(settings), time.monotonic(), cpu_seconds(pid)
+    commits_before, began, used = _commits(settings), time.monotonic(), cpu_seconds(pid)
     producer = LogProducer(settings)
     producer.send_all(LogRecord(CALL.topic, key, value) for key, value in _pieces(first, rows))
     producer.close()
     _until(lambda: _counted(settings, "rows") >= first + rows)
     seconds = time.monotonic() - began
-    return Backlog(rows, _commits(settings) - there, cpu_seconds(pid) - used - idle * seconds)
+    return Backlog(rows, _commits(settings) - commits_before, cpu_seconds(pid) - used - idle * seconds)
 
 
 def _pieces(first: int, rows: int) -> Iterator[tuple[str, bytes]]:

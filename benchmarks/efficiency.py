@@ -213,13 +213,13 @@ def pipeline_seconds(modality: Modality, events: Sequence[Event], settings: Sett
         _wait_until_quiet(child, log, topic, f"derive-{modality}")
         # Only artifacts of these events: an earlier run of another modality may lie before them.
         ids = {event.event_id for event in events}
-        ours = [
+        records = [
             (artifact, entry.timestamp)
             for entry in log.read(ARTIFACTS_TOPIC)
             if ids & set((artifact := decode_artifact(entry.value)).provenance.event_ids)
         ]
     # Quix gives a produced record its source's timestamp: there the artifact's own stamp is the later one.
-    last = max(max(moment, artifact.stamps.derived_at) for artifact, moment in ours)
+    last = max(max(moment, artifact.stamps.derived_at) for artifact, moment in records)
     return (last - first).total_seconds()
 
 
@@ -308,10 +308,10 @@ def main() -> None:
             for modality, count in counts.items():
                 if count:
                     bare = bare_seconds(modality, events_of(modality, count, blobs, 1), settings, blobs)
-                    whole = pipeline_seconds(modality, events_of(modality, count, blobs, 1001), settings)
+                    pipeline_s = pipeline_seconds(modality, events_of(modality, count, blobs, 1001), settings)
                     total = sum(bare.values())
                     parts = ", ".join(f"{name} {seconds:.2f}" for name, seconds in bare.items())
-                    figures = f"{count:>8}{total:>9.2f}{whole:>12.2f}{total / whole:>17.2f}"
+                    figures = f"{count:>8}{total:>9.2f}{pipeline_s:>12.2f}{total / pipeline_s:>17.2f}"
                     print(f"{modality:<12}{figures}   {parts}", flush=True)
 
 

@@ -32,20 +32,22 @@ _EXACT: Final = "minilm-fp32"
 def embedders(home: Path) -> Iterator[dict[str, OnnxEmbedder]]:
     """The product's embedder over each graph."""
     with tempfile.TemporaryDirectory() as folder:
-        exact, whole, half, ours = (_beside(Path(folder) / name, home) for name in ("exact", "whole", "half", "ours"))
+        exact, full, half, pinned = (
+            _variant_dir(Path(folder) / name, home) for name in ("exact", "whole", "half", "ours")
+        )
         exact.symlink_to(home / exact.name)
-        quantise_by_channel(exact, whole, [])
+        quantise_by_channel(exact, full, [])
         quantise_by_channel(exact, half, QUANTISED_BY_BLOCKS)
-        quantise(exact, ours)
+        quantise(exact, pinned)
         yield {
             "exact": OnnxEmbedder(exact.parent),
-            "all by channel": OnnxEmbedder(whole.parent),
+            "all by channel": OnnxEmbedder(full.parent),
             "delicate products left exact": OnnxEmbedder(half.parent),
-            "delicate products by blocks (ours)": OnnxEmbedder(ours.parent),
+            "delicate products by blocks (ours)": OnnxEmbedder(pinned.parent),
         }
 
 
-def _beside(folder: Path, home: Path) -> Path:
+def _variant_dir(folder: Path, home: Path) -> Path:
     """Where a graph is to lie that has the words of a pulled one."""
     shutil.copytree(home, folder, ignore=shutil.ignore_patterns("*.onnx"))
     return folder / "model.onnx"
@@ -58,11 +60,11 @@ def main() -> None:
     home = locate_model(_EXACT, load().models_path)
     texts = [f"{text} (ticket {number})" for number, text in enumerate(chat_texts())]
     print(f"machine: {describe()}")
-    with embedders(home) as made:
-        vectors = {name: embedder.embed(texts) for name, embedder in made.items()}
-        spent: dict[str, list[float]] = {name: [] for name in made}
+    with embedders(home) as variants:
+        vectors = {name: embedder.embed(texts) for name, embedder in variants.items()}
+        spent: dict[str, list[float]] = {name: [] for name in variants}
         for _ in range(arguments.rounds):
-            for name, embedder in made.items():
+            for name, embedder in variants.items():
                 before = time.process_time()
                 embedder.embed(texts)
                 spent[name].append(1000 * (time.process_time() - before) / len(texts))

@@ -49,9 +49,9 @@ def land(lakehouse: Lakehouse, first: int) -> None:
     for table, count in ROWS.items():
         rows = []
         for number in range(first, first + count):
-            place = Position(topic="t", topic_partition=0, offset=number)
+            position = Position(topic="t", topic_partition=0, offset=number)
             row: dict[str, Any] = {SPECS[table].id_column: f"{number:036d}", "subject_id": str(number % 50)}
-            rows.append((place, {**row, "event_time": now}))
+            rows.append((position, {**row, "event_time": now}))
         lakehouse.append(table, rows, offsets={("t", 0): first + count}, source="archive")
 
 
@@ -65,17 +65,17 @@ def tick(instance: dg.DagsterInstance, data_dir: Path, cursor: str | None) -> st
     for event in result.asset_events:
         instance.report_runless_asset_event(event)
     for sensor in all_sensors():
-        told = sensor.name == landings_sensor.name
+        is_landings = sensor.name == landings_sensor.name
         instance.create_tick(
             TickData(
                 f"origin-{sensor.name}",
                 sensor.name,
                 InstigatorType.SENSOR,
-                TickStatus.SUCCESS if told else TickStatus.SKIPPED,
+                TickStatus.SUCCESS if is_landings else TickStatus.SKIPPED,
                 time.time(),
                 run_ids=[],
-                cursor=result.cursor if told else "{}",
-                skip_reason=None if told else "nothing has happened since the last tick",
+                cursor=result.cursor if is_landings else "{}",
+                skip_reason=None if is_landings else "nothing has happened since the last tick",
                 selector_id=f"selector-{sensor.name}",
             )
         )

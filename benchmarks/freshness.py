@@ -72,16 +72,16 @@ def main() -> None:
 
 def _loads(arguments: argparse.Namespace) -> dict[str, Rates]:
     """Each modality that is asked for by itself, then all of them."""
-    whole = Rates(arguments.chats, arguments.screenshot_every, arguments.calls, arguments.seconds)
+    combined = Rates(arguments.chats, arguments.screenshot_every, arguments.calls, arguments.seconds)
     alone = {
-        "chats alone": Rates(whole.chats_per_s, 0, 0, whole.seconds),
-        "screenshots alone": Rates(0, whole.screenshot_every_s, 0, whole.seconds),
-        "calls alone": Rates(0, 0, whole.calls, whole.seconds),
+        "chats alone": Rates(combined.chats_per_s, 0, 0, combined.seconds),
+        "screenshots alone": Rates(0, combined.screenshot_every_s, 0, combined.seconds),
+        "calls alone": Rates(0, 0, combined.calls, combined.seconds),
     }
     some = {
         name: rates for name, rates in alone.items() if any((rates.chats_per_s, rates.screenshot_every_s, rates.calls))
     }
-    return {**some, "all at once": whole} if len(some) > 1 else some
+    return {**some, "all at once": combined} if len(some) > 1 else some
 
 
 def _measure(run: run_file.StackRun, rates: Rates, arguments: argparse.Namespace, *, seed: int) -> Outcome:
@@ -117,21 +117,21 @@ def _outcome(
 ) -> Outcome:
     """Compare what the reader got with all that is there in the end, and that with what was acknowledged."""
     with httpx.Client(base_url=run.gateway, timeout=30, trust_env=False) as client:
-        there = {m: sweep(client, subject, m, begin, datetime.now(UTC)) for m in MODALITY_SLAS}
+        final = {m: sweep(client, subject, m, begin, datetime.now(UTC)) for m in MODALITY_SLAS}
     active: dict[str, list[float]] = {}
     for modality, gap in seen.gaps.values():
         active.setdefault(modality, []).append(gap)
-    events = {event for hits in there.values() for hit in hits for event in hit["event_ids"]}
+    events = {event for hits in final.values() for hit in hits for event in hit["event_ids"]}
     rolling = httpx.get(f"{run.services['index'].metrics_url}/status", trust_env=False).json()["freshness"]
     return Outcome(
         active=active,
-        passive={m: [hit["gap_s"] for hit in hits] for m, hits in there.items() if hits},
+        passive={m: [hit["gap_s"] for hit in hits] for m, hits in final.items() if hits},
         stages={
             m: {name: values["p95"] for name, values in rolling[m]["stages"].items()} for m in active if m in rolling
         },
         # A second of a call in which nobody speaks leads to no passage: there, utterances are counted, not chunks.
         lost={m: len(set(ids) - events) for m, ids in sent.acknowledged.items() if m != "call"},
-        unseen=sum(hit["passage_id"] not in seen.gaps for hits in there.values() for hit in hits),
+        unseen=sum(hit["passage_id"] not in seen.gaps for hits in final.values() for hit in hits),
         failed_posts=sent.failed,
         failed_reads=seen.failed,
         memory_bytes=memory,
@@ -158,9 +158,10 @@ def _print(name: str, rates: Rates, found: Outcome) -> None:
             if q is None:
                 continue
             stages = found.stages.get(modality, {}) if measure == "passive" else {}
-            told = ", ".join(f"{stage} {seconds:.2f}" for stage, seconds in stages.items())
+            stage_text = ", ".join(f"{stage} {seconds:.2f}" for stage, seconds in stages.items())
             print(
-                f"{modality:<11}{measure:<9}{q.count:>9}{q.p50:>8.2f}{q.p95:>8.2f}{q.p99:>8.2f}{q.max:>8.2f}   {told}"
+                f"{modality:<11}{measure:<9}{q.count:>9}{q.p50:>8.2f}{q.p95:>8.2f}{q.p99:>8.2f}{q.max:>8.2f}   "
+                f"{stage_text}"
             )
     print(f"acknowledged and not retrievable: {found.lost}; retrievable, but never got by the reader: {found.unseen}")
     print(f"posts that failed: {found.failed_posts}; searches that failed: {found.failed_reads}")

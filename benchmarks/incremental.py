@@ -103,7 +103,7 @@ class Side:
         for first in range(0, len(chats), BATCH):
             part = chats[first : first + BATCH]
             arrivals = [Arrival(chat, Position(topic="bench", topic_partition=0, offset=0)) for chat in part]
-            found = [each for each in deriver.derive(arrivals).artifacts if isinstance(each, Passage)]
+            found = [artifact for artifact in deriver.derive(arrivals).artifacts if isinstance(artifact, Passage)]
             self.index.upsert(found, utc_now())
 
     def _written(self) -> int:
@@ -126,9 +126,9 @@ def side(folder: Path) -> Iterator[Side]:
     """Started, warm and empty."""
     folder.mkdir()
     with chroma_server(folder) as (settings, server):
-        made = Side(settings, server)
-        with closing(made.index):
-            yield made
+        result = Side(settings, server)
+        with closing(result.index):
+            yield result
 
 
 def chat(number: int, text: str) -> ChatMessage:
@@ -144,9 +144,9 @@ def chat(number: int, text: str) -> ChatMessage:
     )
 
 
-def passage_of(each: ChatMessage) -> str:
+def passage_of(message: ChatMessage) -> str:
     """These chats are short: each is one passage."""
-    return artifact_id("passage", artifact_id("message", each.event_id, 0), 0)
+    return artifact_id("passage", artifact_id("message", message.event_id, 0), 0)
 
 
 def main() -> None:
@@ -154,26 +154,26 @@ def main() -> None:
     parser.add_argument("--passages", type=int, default=100_000)
     parser.add_argument("--seed", type=int, default=20260801)
     arguments = parser.parse_args()
-    chooser, known = random.Random(arguments.seed), chat_texts()
-    chats = {n: chat(n, f"{chooser.choice(known)} (ticket {n})") for n in range(arguments.passages)}
+    chooser, corpus = random.Random(arguments.seed), chat_texts()
+    chats = {n: chat(n, f"{chooser.choice(corpus)} (ticket {n})") for n in range(arguments.passages)}
     chosen = chooser.sample(range(arguments.passages), 2 * max(1, arguments.passages // 100))
-    edited, gone = chosen[::2], chosen[1::2]
+    edited, deleted = chosen[::2], chosen[1::2]
     changed = [chat(n, f"{chats[n].text} It works now.") for n in edited]
-    left = [each for n, each in chats.items() if n not in {*edited, *gone}] + changed
+    left = [message for n, message in chats.items() if n not in {*edited, *deleted}] + changed
     print(f"machine: {describe()}", flush=True)
     costs: list[Cost] = []
     with tempfile.TemporaryDirectory() as name, closing(SqliteMemo(Path(name) / "memo.sqlite")) as memo:
-        with side(Path(name) / "kept") as kept:
-            kept.put(list(chats.values()), memo)
-            with kept.counted(costs):
-                kept.put(changed, memo)
-                kept.index.delete([passage_of(chats[n]) for n in gone])
-            there = set(kept.index.ids())
+        with side(Path(name) / "kept") as incremental:
+            incremental.put(list(chats.values()), memo)
+            with incremental.counted(costs):
+                incremental.put(changed, memo)
+                incremental.index.delete([passage_of(chats[n]) for n in deleted])
+            present = set(incremental.index.ids())
         for number, knowing in enumerate((memo, SqliteMemo(Path(name) / "empty.sqlite"))):
-            with side(Path(name) / f"anew-{number}") as anew:
-                with anew.counted(costs):
-                    anew.put(left, knowing)
-                assert set(anew.index.ids()) == there == {passage_of(each) for each in left}
+            with side(Path(name) / f"anew-{number}") as rebuilt:
+                with rebuilt.counted(costs):
+                    rebuilt.put(left, knowing)
+                assert set(rebuilt.index.ids()) == present == {passage_of(message) for message in left}
     print("| what | passages | seconds | texts embedded | texts redacted | MB written |\n|---|---|---|---|---|---|")
     for what, count, cost in zip(
         ("1% edited, 1% deleted", "anew, the memo knows all", "anew, nothing known"),

@@ -48,7 +48,7 @@ def rows_of(first: int, count: int, *, folded: bool) -> dict[str, Any]:
     }
 
 
-def milliseconds(sync_rows: int, rows: int, writes: int, there: int, *, folded: bool) -> float:
+def milliseconds(sync_rows: int, rows: int, writes: int, existing: int, *, folded: bool) -> float:
     """Of the server's processor for one write."""
     with tempfile.TemporaryDirectory() as folder, chroma_server(Path(folder)) as (settings, server):
         collection = connect(settings).create_collection(
@@ -56,11 +56,11 @@ def milliseconds(sync_rows: int, rows: int, writes: int, there: int, *, folded: 
             embedding_function=None,
             configuration={"hnsw": {"space": "cosine", "sync_threshold": sync_rows}},
         )
-        for first in range(0, there, 100):
+        for first in range(0, existing, 100):
             collection.upsert(**rows_of(first, 100, folded=folded))
         before = cpu_seconds(server)
         for write in range(writes):
-            collection.upsert(**rows_of(there + write * rows, rows, folded=folded))
+            collection.upsert(**rows_of(existing + write * rows, rows, folded=folded))
         return 1000 * (cpu_seconds(server) - before) / writes
 
 

@@ -120,9 +120,9 @@ def hop(settings: Settings, commit_s: float, count: int) -> Quantiles:
             due = time.time() + PAUSE_S
             producer.send(SOURCE, None, f"{commit_s} {time.time()}".encode())
         for message in consumer.consume(100, 0.002):
-            mark, sent = (message.value() or b"- 0").split()
+            marker, sent = (message.value() or b"- 0").split()
             warm = min(warm, time.time())  # what was produced before the group had joined is not what is measured
-            if mark == str(commit_s).encode() and float(sent) > warm:
+            if marker == str(commit_s).encode() and float(sent) > warm:
                 waits.append(time.time() - float(sent))
     process.terminate()
     process.join(20)
@@ -136,16 +136,16 @@ def hop(settings: Settings, commit_s: float, count: int) -> Quantiles:
 def _reader(settings: Settings, topic: str, start: int | None) -> Consumer:
     more = {"group.id": "reader", "fetch.wait.max.ms": 10, "fetch.queue.backoff.ms": 5, "enable.auto.commit": False}
     consumer = Consumer(client_config(settings) | more)
-    places = [
+    positions = [
         TopicPartition(topic, number) for number in consumer.list_topics(topic, timeout=10).topics[topic].partitions
     ]
-    for place in places:
-        place.offset = consumer.get_watermark_offsets(place, timeout=10)[1] if start is None else start
-    consumer.assign(places)
+    for position in positions:
+        position.offset = consumer.get_watermark_offsets(position, timeout=10)[1] if start is None else start
+    consumer.assign(positions)
     return consumer
 
 
-def _told(name: str, found: Quantiles) -> None:
+def _report(name: str, found: Quantiles) -> None:
     figures = "   ".join(f"{q} {getattr(found, q) * 1000:8.1f}" for q in ("p50", "p95", "p99", "max"))
     print(f"{name:<46}{figures}   ms, {found.count} records", flush=True)
 
@@ -158,14 +158,14 @@ def main() -> None:
     print(f"machine: {describe()}")
     with tempfile.TemporaryDirectory() as folder, broker(Path(folder)) as (settings, process, took):
         print(f"broker answers after {took:.2f} s")
-        _told("a single record acknowledged", acknowledgements(settings, arguments.singles))
+        _report("a single record acknowledged", acknowledgements(settings, arguments.singles))
         produced, consumed = throughput(settings, arguments.records)
         print(f"{arguments.records} records of 1 KB: {produced:,.0f}/s in, {consumed:,.0f}/s out")
         print(f"broker's memory {resident_bytes([process.pid]) / 2**20:.0f} MiB")
     with tempfile.TemporaryDirectory() as folder, broker(Path(folder)) as (settings, process, took):
         own = settings.derive_commit_interval_s
-        _told(f"one hop, commit every {own:g} s", hop(settings, own, arguments.singles))
-        _told("one hop, commit every 5 s (Quix's default)", hop(settings, 5.0, arguments.singles // 2))
+        _report(f"one hop, commit every {own:g} s", hop(settings, own, arguments.singles))
+        _report("one hop, commit every 5 s (Quix's default)", hop(settings, 5.0, arguments.singles // 2))
 
 
 if __name__ == "__main__":

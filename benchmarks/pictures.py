@@ -27,8 +27,8 @@ def exceedance(loads: Mapping[str, Mapping[str, Sequence[float]]], path: Path) -
     from matplotlib import pyplot as plt
 
     figure, axes = plt.subplots(figsize=(7, 4), dpi=90)
-    for place, (name, active) in enumerate(loads.items()):
-        last = place == len(loads) - 1
+    for index, (name, active) in enumerate(loads.items()):
+        last = index == len(loads) - 1
         for modality, gaps in active.items():
             ordered = sorted(gaps)
             shares = 1 - np.arange(len(ordered)) / len(ordered)
@@ -51,14 +51,14 @@ def exceedance(loads: Mapping[str, Mapping[str, Sequence[float]]], path: Path) -
 
 
 def surge(
-    figures: Mapping[str, Any], between: tuple[float, float], marks: tuple[int, int], budget_s: float, path: Path
+    figures: Mapping[str, Any], between: tuple[float, float], thresholds: tuple[int, int], budget_s: float, path: Path
 ) -> None:
-    """What came and was taken each second, the lag with its marks, and the gap of what fell due; grey while slowed.
+    """Plot arrivals and acceptances per second, the lag with its thresholds, and the gap; grey while throttled.
 
     Args:
-        figures: what ``benchmarks/surge.py`` writes.
+        figures: the output of ``benchmarks/surge.py``.
         between: seconds at which the surge begins and ends.
-        marks: high and low water.
+        thresholds: high and low water.
         budget_s: of the gap.
         path: the PNG.
     """
@@ -72,11 +72,11 @@ def surge(
     rates.plot(seconds, figures["due"], color="0.6", label="due at the sources")
     rates.plot(seconds, figures["accepted"], color=COLOURS["chat"], label="taken by the gateway")
     rates.set(ylabel="chats a second")
-    at, behind, over = (np.array(column, dtype=float) for column in zip(*figures["samples"], strict=True))
-    lag.plot(at, behind, color=COLOURS["chat"])
-    for mark, name in zip(marks, ("high water", "low water"), strict=True):
-        lag.axhline(mark, color="0.3", linestyle=":", linewidth=1)
-        lag.annotate(name, (0, mark), fontsize=7, va="bottom")
+    sampled_s, lags, throttled = (np.array(column, dtype=float) for column in zip(*figures["samples"], strict=True))
+    lag.plot(sampled_s, lags, color=COLOURS["chat"])
+    for threshold, name in zip(thresholds, ("high water", "low water"), strict=True):
+        lag.axhline(threshold, color="0.3", linestyle=":", linewidth=1)
+        lag.annotate(name, (0, threshold), fontsize=7, va="bottom")
     lag.set(ylabel="chats behind")
     for name, style in (("gap_p50", "-"), ("gap_max", "--")):
         values = np.array([np.nan if value is None else value for value in figures[name]])
@@ -86,7 +86,9 @@ def surge(
     for axes in (rates, lag, gap):
         for edge in between:
             axes.axvline(edge, color="0.8", linewidth=1)
-        axes.fill_between(at, 0, 1, where=over > 0, transform=axes.get_xaxis_transform(), color="0.9", label="slowed")
+        axes.fill_between(
+            sampled_s, 0, 1, where=throttled > 0, transform=axes.get_xaxis_transform(), color="0.9", label="slowed"
+        )
         axes.grid(visible=True, alpha=0.25)
     rates.legend(fontsize=7, loc="upper right")
     gap.legend(fontsize=7, loc="upper right")

@@ -13,7 +13,7 @@ import httpx
 
 POLL_S = 0.08
 SELDOM = 5
-LOOK_BACK_S = {"chat": 8.0, "call": 60.0, "screenshot": 60.0}
+LOOKBACK_S = {"chat": 8.0, "call": 60.0, "screenshot": 60.0}
 PAGE = 100
 """The most hits of one search: a stretch of time that has more is asked for in halves."""
 
@@ -33,7 +33,7 @@ def read(
     started: Any,
     stop: Any,
     results: Any,
-    last_look_s: float = 0.0,
+    last_poll_s: float = 0.0,
 ) -> None:
     """Poll each modality in turn, note when each passage is first got; ``started`` is set when polling begins.
 
@@ -50,17 +50,17 @@ def read(
             for modality in modalities:
                 if modality in seldom and turn % SELDOM:
                     continue
-                _look(client, subject, modality, LOOK_BACK_S[modality], seen)
+                _poll(client, subject, modality, LOOKBACK_S[modality], seen)
             started.set()
             if stop.is_set():
                 break
             time.sleep(max(0.0, POLL_S - (time.monotonic() - begun)))
-        for modality in modalities if last_look_s else ():
-            _look(client, subject, modality, last_look_s, seen)
+        for modality in modalities if last_poll_s else ():
+            _poll(client, subject, modality, last_poll_s, seen)
     results.put(seen)
 
 
-def _look(client: httpx.Client, subject: str, modality: str, back_s: float, seen: Seen) -> None:
+def _poll(client: httpx.Client, subject: str, modality: str, back_s: float, seen: Seen) -> None:
     until = datetime.now(UTC) + timedelta(seconds=1)
     try:
         hits = sweep(client, subject, modality, until - timedelta(seconds=back_s), until)

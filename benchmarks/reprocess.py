@@ -66,8 +66,8 @@ def land_raw(settings: Settings, spec: ModalitySpec, events: Sequence[Event]) ->
 
     lakehouse = Lakehouse.open(settings)
     lakehouse.ensure_tables()
-    places = [Position(topic=spec.topic, topic_partition=0, offset=number) for number in range(len(events))]
-    rows = [(place, record_to_row(event, place)[1]) for place, event in zip(places, events, strict=True)]
+    positions = [Position(topic=spec.topic, topic_partition=0, offset=number) for number in range(len(events))]
+    rows = [(position, record_to_row(event, position)[1]) for position, event in zip(positions, events, strict=True)]
     lakehouse.append(spec.raw_table, rows, offsets={(spec.topic, 0): len(rows)}, source="benchmark")
 
 
@@ -95,13 +95,13 @@ def measure(modality: Modality, count: int, rounds: int, chroma: str, folder: Pa
         land_raw(settings, spec, events)
         calls = record_calls(modality, events, settings, blobs)
         before = sum(replayed_seconds(calls).values())
-        opened, whole, again = reprocessing_seconds(settings, spec)
+        opened, full, again = reprocessing_seconds(settings, spec)
         bare = (before + sum(replayed_seconds(calls).values())) / 2
-        found.append((bare, whole, bare / whole, opened, again))
-    bare, whole, ratio, opened, again = (statistics.median(each) for each in zip(*found, strict=True))
-    ratios = [each[2] for each in found]
+        found.append((bare, full, bare / full, opened, again))
+    bare, full, ratio, opened, again = (statistics.median(column) for column in zip(*found, strict=True))
+    ratios = [column[2] for column in found]
     print(
-        f"{modality:<12}{count:>8}{bare:>9.2f}{whole:>13.2f}{ratio:>21.2f}"
+        f"{modality:<12}{count:>8}{bare:>9.2f}{full:>13.2f}{ratio:>21.2f}"
         f"{min(ratios):>8.2f}{max(ratios):>8.2f}{opened:>10.1f}{again:>12.2f}",
         flush=True,
     )

@@ -38,7 +38,7 @@ CALM_S = 10.0
 class Seen:
     """Moments (seconds of the monotonic clock) of answers, and what failed; chats by id, when each was due."""
 
-    taken: list[float] = field(default_factory=list)
+    accepted: list[float] = field(default_factory=list)
     searched: list[float] = field(default_factory=list)
     due: dict[str, datetime] = field(default_factory=dict)
     failed_posts: int = 0
@@ -51,20 +51,20 @@ async def _send(gateway: str, rate: float, seen: Seen, over: threading.Event) ->
         while not over.is_set():
             number += 1
             await asyncio.sleep(max(0.0, started + number / rate - asyncio.get_running_loop().time()))
-            tasks.create_task(_one(client, number, seen))
+            tasks.create_task(_send_one(client, number, seen))
 
 
-async def _one(client: httpx.AsyncClient, number: int, seen: Seen) -> None:
+async def _send_one(client: httpx.AsyncClient, number: int, seen: Seen) -> None:
     event, now = f"rolling-{number}", utc_now()
-    said = {"event_id": event, "conversation_id": f"c{number % 20}", "subject_id": "rolling", "role": "customer"}
-    body = said | {"text": f"the payment of order {number} failed", "event_time": now.isoformat()}
+    body = {"event_id": event, "conversation_id": f"c{number % 20}", "subject_id": "rolling", "role": "customer"}
+    body = body | {"text": f"the payment of order {number} failed", "event_time": now.isoformat()}
     try:
         answer = await client.post("/v1/events/chat", json=body)
     except httpx.HTTPError:
         seen.failed_posts += 1
         return
     if answer.is_success:
-        seen.taken.append(time.monotonic())
+        seen.accepted.append(time.monotonic())
         seen.due[event] = now
     else:
         seen.failed_posts += 1
@@ -81,7 +81,7 @@ def _search(gateway: str, seen: Seen, over: threading.Event) -> None:
             time.sleep(0.1)
 
 
-def longest(moments: Iterable[float]) -> float:
+def max_pause(moments: Iterable[float]) -> float:
     """The longest time between two neighbours."""
     return max((after - before for before, after in itertools.pairwise(sorted(moments))), default=0.0)
 
@@ -127,8 +127,10 @@ def main() -> None:
             stop_stack(Path(folder), force=False, timeout_s=90)
     for name, seconds in paused.items():
         print(f"{name:<20} nobody worked in its place for {seconds:.2f} s")
-    print(f"longest time in which no chat was taken: {longest(seen.taken):.2f} s ({seen.failed_posts} posts failed)")
-    print(f"longest time without an answered search: {longest(seen.searched):.2f} s ({seen.failed_searches} failed)")
+    print(
+        f"longest time in which no chat was taken: {max_pause(seen.accepted):.2f} s ({seen.failed_posts} posts failed)"
+    )
+    print(f"longest time without an answered search: {max_pause(seen.searched):.2f} s ({seen.failed_searches} failed)")
     if (gap := Quantiles.from_seconds(gaps.values())) is not None:
         print(f"gap of {gap.count} chats: p50 {gap.p50:.2f}, p95 {gap.p95:.2f}, p99 {gap.p99:.2f}, max {gap.max:.2f} s")
     print(f"acknowledged {len(seen.due)}, lost {len(set(seen.due) - set(gaps))}")

@@ -72,19 +72,19 @@ _PAGE: Final = 2_000
 _EMPTY: Final[dict[str, Any]] = {"long": 0, "double": 0.0, "boolean": False, "list<string>": [], "list<float>": [1.0]}
 
 
-def row(spec: TableSpec, number: int, at: datetime) -> dict[str, Any]:
+def row(spec: TableSpec, number: int, event_time: datetime) -> dict[str, Any]:
     """A row of any table; what no sensor reads is empty."""
     found = {name: _EMPTY.get(kind, "x") for name, kind in spec.columns}
-    times = {name: at + timedelta(seconds=1) for name, kind in spec.columns if kind == "timestamptz"}
+    times = {name: event_time + timedelta(seconds=1) for name, kind in spec.columns if kind == "timestamptz"}
     named = {spec.id_column: f"{spec.name}-{number}", "subject_id": f"subject-{number}", "log_offset": number}
-    return {**found, **times, "event_time": at, **named}
+    return {**found, **times, "event_time": event_time, **named}
 
 
 def land(lakehouse: Lakehouse, table: str, first: int, times: Sequence[datetime]) -> None:
     """One commit."""
     placed = [
-        (Position(topic=table, topic_partition=0, offset=first + n), row(SPECS[table], first + n, at))
-        for n, at in enumerate(times)
+        (Position(topic=table, topic_partition=0, offset=first + n), row(SPECS[table], first + n, event_time))
+        for n, event_time in enumerate(times)
     ]
     lakehouse.append(table, placed, offsets={(table, 0): first + len(times)}, source=ARCHIVE_GROUP)
 
@@ -111,7 +111,7 @@ class Index:
                 found.add(ids=[f"p{self._count + n}" for n in range(count)], embeddings=vectors)
                 self._count += count
 
-    def take(self, passages: int) -> None:
+    def add(self, passages: int) -> None:
         """News, as the worker counts them."""
         self.fill(passages)
         counts = self._status.buckets
@@ -224,7 +224,7 @@ def main() -> None:
     parser.add_argument("--passages", type=int, default=100_000)
     parser.add_argument("--ticks", type=int, default=30)
     parser.add_argument("--only", choices=SENSORS, nargs="*", default=list(SENSORS), help="of these sensors")
-    asked = parser.parse_args()
+    arguments = parser.parse_args()
     print(describe())
     with tempfile.TemporaryDirectory() as name, stack(Path(name)) as (settings, index):
         folder, dagster = Path(name), Path(name) / "dagster"
@@ -233,33 +233,33 @@ def main() -> None:
         lakehouse.ensure_tables()
         now = utc_now().replace(minute=0, second=0, microsecond=0)
         for table in TABLES:
-            land(lakehouse, table, 0, [now - HOUR * number for number in range(asked.hours)])
-        index.fill(asked.passages)
+            land(lakehouse, table, 0, [now - HOUR * number for number in range(arguments.hours)])
+        index.fill(arguments.passages)
         with dg.DagsterInstance.local_temp(str(dagster)) as instance:
             ticks = Ticks(instance, folder)
-            import_ticks = asked.hours // 100 + 2 if "landings" in asked.only else 0
-            told = [ticks.tick("landings") for _ in range(import_ticks)]
-            told = [each for each in told if each.events]
-            live = _live(ticks, lakehouse, index, asked)
+            import_ticks = arguments.hours // 100 + 2 if "landings" in arguments.only else 0
+            first_ticks = [ticks.tick("landings") for _ in range(import_ticks)]
+            first_ticks = [ticks_of_sensor for ticks_of_sensor in first_ticks if ticks_of_sensor.events]
+            live = _live(ticks, lakehouse, index, arguments)
             parts = {spec.key: len(instance.get_materialized_partitions(spec.key)) for spec in all_specs()}
-    print(f"{len(parts)} assets, {sum(parts.values())} materialized partitions, {asked.passages} passages\n")
+    print(f"{len(parts)} assets, {sum(parts.values())} materialized partitions, {arguments.passages} passages\n")
     print("| sensor | ticks | events in one | p50 | p95 | p99 | max | of it evaluation, p95 |")
     print("|---|---|---|---|---|---|---|---|")
-    _print("landings, an import", told)
-    for sensor, each in live.items():
-        _print(sensor, each)
+    _print("landings, an import", first_ticks)
+    for sensor, ticks_of_sensor in live.items():
+        _print(sensor, ticks_of_sensor)
 
 
-def _live(ticks: Ticks, lakehouse: Lakehouse, index: Index, asked: argparse.Namespace) -> dict[str, list[Tick]]:
+def _live(ticks: Ticks, lakehouse: Lakehouse, index: Index, arguments: argparse.Namespace) -> dict[str, list[Tick]]:
     """Ticks with news in every table and bucket; the first of each sensor is no live one and is not counted."""
-    found: dict[str, list[Tick]] = {name: [] for name in asked.only}
+    found: dict[str, list[Tick]] = {name: [] for name in arguments.only}
     if late_sensor.name in found:
         time.sleep(SETTLES.total_seconds())  # then each tick has late hours to look at
-    for number in range(asked.ticks + 1):
+    for number in range(arguments.ticks + 1):
         for table in TABLES:
-            land(lakehouse, table, asked.hours + number * ROWS, [utc_now()] * ROWS)
-        index.take(ROWS)
-        for name in asked.only:
+            land(lakehouse, table, arguments.hours + number * ROWS, [utc_now()] * ROWS)
+        index.add(ROWS)
+        for name in arguments.only:
             took = ticks.tick(name)
             if number:
                 found[name].append(took)
@@ -267,11 +267,11 @@ def _live(ticks: Ticks, lakehouse: Lakehouse, index: Index, asked: argparse.Name
 
 
 def _print(name: str, ticks: Sequence[Tick]) -> None:
-    found, own = (Quantiles.from_seconds(each[place] for each in ticks) for place in (1, 0))
+    found, own = (Quantiles.from_seconds(tick[column] for tick in ticks) for column in (1, 0))
     if found is None or own is None:
         return
     figures = " | ".join(f"{value:.2f}" for value in (found.p50, found.p95, found.p99, found.max, own.p95))
-    print(f"| {name} | {found.count} | {max(each.events for each in ticks)} | {figures} |")
+    print(f"| {name} | {found.count} | {max(tick.events for tick in ticks)} | {figures} |")
 
 
 if __name__ == "__main__":

@@ -177,12 +177,12 @@ def report(sized: Sized) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--costs", type=Path, default=COSTS)
-    parser.add_argument("--scenario", action="append", choices=[each.name for each in SCENARIOS])
+    parser.add_argument("--scenario", action="append", choices=[scenario.name for scenario in SCENARIOS])
     parser.add_argument("--commit-s", type=float, default=COMMIT_S, help="the archiver's interval")
     arguments = parser.parse_args()
     costs = json.loads(arguments.costs.read_text(encoding="utf-8"))
-    chosen = [each for each in SCENARIOS if not arguments.scenario or each.name in arguments.scenario]
-    print("\n\n".join(report(size(costs, each, commit_s=arguments.commit_s)) for each in chosen))
+    chosen = [scenario for scenario in SCENARIOS if not arguments.scenario or scenario.name in arguments.scenario]
+    print("\n\n".join(report(size(costs, scenario, commit_s=arguments.commit_s)) for scenario in chosen))
 
 
 if __name__ == "__main__":

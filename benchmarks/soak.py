@@ -42,32 +42,32 @@ class Slope:
 
     per_hour: float
     give_or_take: float
-    least: float
-    most: float
+    lower: float
+    upper: float
 
     @classmethod
-    def of(cls, samples: Sequence[tuple[float, float]]) -> Slope | None:
+    def from_samples(cls, samples: Sequence[tuple[float, float]]) -> Slope | None:
         """Of ``(seconds, bytes)``; None of too few.
 
         Samples a few seconds apart are no independent witnesses of a trend, so the line goes through the means of
         twelve stretches of time.
         """
-        kept = np.array([(moment, size / 2**20) for moment, size in samples[int(_WARM * len(samples)) :]])
-        if len(kept) < 2 * _BLOCKS:
+        points = np.array([(moment, size / 2**20) for moment, size in samples[int(_WARM * len(samples)) :]])
+        if len(points) < 2 * _BLOCKS:
             return None
-        hours, sizes = (np.array([part[:, side].mean() for part in np.array_split(kept, _BLOCKS)]) for side in (0, 1))
+        hours, sizes = (np.array([part[:, side].mean() for part in np.array_split(points, _BLOCKS)]) for side in (0, 1))
         hours = hours / 3600
         per_hour, level = np.polyfit(hours, sizes, 1)
         left = sizes - (per_hour * hours + level)
         spread = float(np.sqrt((left @ left) / (_BLOCKS - 2) / ((hours - hours.mean()) ** 2).sum()))
-        return cls(float(per_hour), _STUDENT * spread, float(kept[:, 1].min()), float(kept[:, 1].max()))
+        return cls(float(per_hour), _STUDENT * spread, float(points[:, 1].min()), float(points[:, 1].max()))
 
     @property
-    def told(self) -> str:
+    def summary(self) -> str:
         """In words."""
         flat = abs(self.per_hour) <= max(self.give_or_take, _NEGLIGIBLE)
         verdict = "flat" if flat else "grows" if self.per_hour > 0 else "shrinks"
-        return f"{self.per_hour:+.1f} ± {self.give_or_take:.1f} | {self.least:.0f} to {self.most:.0f} | {verdict}"
+        return f"{self.per_hour:+.1f} ± {self.give_or_take:.1f} | {self.lower:.0f} to {self.upper:.0f} | {verdict}"
 
 
 class Watch(threading.Thread):
@@ -126,9 +126,9 @@ def main() -> None:
     print(f"{arguments.minutes:g} minutes, {sent} events acknowledged, {failed} refused")
     print("| process | MB an hour | MB | |\n|---|---|---|---|")
     for name, samples in sorted(watch.samples.items()):
-        slope = Slope.of(samples)
-        told = slope.told if slope else "too short to tell | | "
-        print(f"| {name} | {told}{', restarted' if name in watch.restarted else ''} |")
+        slope = Slope.from_samples(samples)
+        slope_text = slope.summary if slope else "too short to tell | | "
+        print(f"| {name} | {slope_text}{', restarted' if name in watch.restarted else ''} |")
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ from typing import Final
 
 import numpy as np
 
-from benchmarks.arrived import Outcome, Watch, look
+from benchmarks.arrived import Outcome, Watch, poll
 from benchmarks.load import chat_texts
 from benchmarks.machine import describe
 from benchmarks.pictures import surge as draw
@@ -86,14 +86,14 @@ class Source:
 
     async def run(self, started: float, mine: list[tuple[int, float]], texts: list[str]) -> None:
         """Send its share, ``(number, seconds after the start)``, until all of it was answered."""
-        loop, place = asyncio.get_running_loop(), 0
+        loop, index = asyncio.get_running_loop(), 0
         try:
-            while place < len(mine):
-                await asyncio.sleep(max(0.0, started + mine[place][1] - loop.time()))
+            while index < len(mine):
+                await asyncio.sleep(max(0.0, started + mine[index][1] - loop.time()))
                 now = loop.time() - started
-                batch = [each for each in mine[place : place + MAX_BATCH] if each[1] <= now] or [mine[place]]
+                batch = [message for message in mine[index : index + MAX_BATCH] if message[1] <= now] or [mine[index]]
                 await self._send(batch, texts, started)
-                place += len(batch)
+                index += len(batch)
         finally:
             await self._client.close()
 
@@ -153,7 +153,7 @@ def run_surge(
 
     asyncio.run(everybody())
     sent()
-    look(gateway, [surge.subject(number) for number in range(SOURCES)], outcome, time.monotonic() + drain_s)
+    poll(gateway, [surge.subject(number) for number in range(SOURCES)], outcome, time.monotonic() + drain_s)
     watch.stop()
     return outcome
 
@@ -210,8 +210,10 @@ def _print(surge: Surge, outcome: Outcome) -> None:
             f"{wait.p50:>14.2f}{wait.p95:>8.2f}"
         )
     over = [sample for sample in outcome.samples if sample.over]
-    most = max((sample.lag for sample in outcome.samples), default=0.0)
-    print(f"most behind: {most:.0f} events; slowed for {len(over) / 2:.0f} s, {outcome.slowed} answers of 429 obeyed")
+    max_lag = max((sample.lag for sample in outcome.samples), default=0.0)
+    print(
+        f"most behind: {max_lag:.0f} events; slowed for {len(over) / 2:.0f} s, {outcome.slowed} answers of 429 obeyed"
+    )
     print(f"acknowledged {len(outcome.accepted)}, shed {len(outcome.shed)}, given up by a source {outcome.failed}")
     print(f"acknowledged and lost: {len(outcome.lost)}")
     print(f"recovered {outcome.recovered_s(surge.ends_s):.0f} s after the surge")
@@ -236,8 +238,8 @@ def _write(arguments: argparse.Namespace, surge: Surge, outcome: Outcome) -> Non
         "samples": [[round(s.at, 1), s.lag, s.over] for s in outcome.samples if 0 <= s.at <= seconds],
     }
     (out / "surge.json").write_text(json.dumps(figures) + "\n")
-    marks = (arguments.high_water, arguments.high_water // 2)
-    draw(figures, (surge.before_s, surge.ends_s), marks, MODALITY_SLAS["chat"].gap_s, out / "surge.png")
+    thresholds = (arguments.high_water, arguments.high_water // 2)
+    draw(figures, (surge.before_s, surge.ends_s), thresholds, MODALITY_SLAS["chat"].gap_s, out / "surge.png")
     print(f"written to {out}")
 
 

@@ -54,10 +54,10 @@ class Steady:
         """Of the straight line through the gaps, from the first fifth on, in a minute; None of too few."""
         due = self.outcome.due
         points = [(due[event], gap) for event, gap in self.outcome.gaps.items() if event in due]
-        kept = np.array([point for point in points if point[0] > _WARM * self.surge.seconds])
-        if len(kept) < _FEWEST:
+        warm = np.array([point for point in points if point[0] > _WARM * self.surge.seconds])
+        if len(warm) < _FEWEST:
             return None
-        slope, _ = np.polyfit(kept[:, 0], kept[:, 1], 1)
+        slope, _ = np.polyfit(warm[:, 0], warm[:, 1], 1)
         return float(60 * slope)
 
     @property
@@ -69,8 +69,8 @@ class Steady:
 
     def _shares(self) -> list[Quantiles]:
         """Of the wait in the source, on the log and in the deriver, and on the log until the index is asked."""
-        known = [self.outcome.shares[event] for event in self.outcome.due if event in self.outcome.shares]
-        return [found for share in zip(*known, strict=True) if (found := Quantiles.from_seconds(share)) is not None]
+        shares = [self.outcome.shares[event] for event in self.outcome.due if event in self.outcome.shares]
+        return [found for share in zip(*shares, strict=True) if (found := Quantiles.from_seconds(share)) is not None]
 
     def row(self) -> str:
         """Of the table."""
@@ -78,13 +78,13 @@ class Steady:
         gap = Quantiles.from_seconds(
             self.outcome.gaps[event] for event in self.outcome.due if event in self.outcome.gaps
         )
-        told = f"{gap.p50:.2f} | {gap.p95:.2f} | {gap.p99:.2f} | {gap.max:.2f}" if gap else " | | | "
+        quantiles = f"{gap.p50:.2f} | {gap.p95:.2f} | {gap.p99:.2f} | {gap.max:.2f}" if gap else " | | | "
         shares = " / ".join(f"{share.p95:.2f}" for share in self._shares())
         spent = {name: 1000 * seconds / count for name, seconds in self.cpu_s.items()}
-        parts = ", ".join(f"{name} {ms:.1f}" for name, ms in sorted(spent.items(), key=lambda each: -each[1]))
+        parts = ", ".join(f"{name} {ms:.1f}" for name, ms in sorted(spent.items(), key=lambda item: -item[1]))
         total = sum(spent.values())
         lost = len(self.outcome.lost)
-        return f"| {self.rate:g} | {count} | {told} | {shares} | {self.verdict} | {lost} | {total:.1f} | {parts} |"
+        return f"| {self.rate:g} | {count} | {quantiles} | {shares} | {self.verdict} | {lost} | {total:.1f} | {parts} |"
 
 
 def idle_cores(run: run_file.StackRun) -> dict[str, float]:

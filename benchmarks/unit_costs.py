@@ -82,14 +82,14 @@ class Stack:
     settings: Settings
     idle: dict[str, float] = field(default_factory=dict)
 
-    def look(self) -> Moment:
+    def measure_now(self) -> Moment:
         """Read every meter once."""
         lakehouse = Lakehouse.open(self.settings)
         snapshots: dict[int, tuple[int, int]] = {}
         for table in TABLES:
             for snapshot in lakehouse.table(table).metadata.snapshots:
-                told = snapshot.summary.additional_properties if snapshot.summary else {}
-                added = (int(told.get("added-records", 0)), int(told.get("added-files-size", 0)))
+                properties = snapshot.summary.additional_properties if snapshot.summary else {}
+                added = (int(properties.get("added-records", 0)), int(properties.get("added-files-size", 0)))
                 snapshots[snapshot.snapshot_id] = added
         return Moment(
             at=time.monotonic(),
@@ -121,10 +121,10 @@ class Stack:
 
     def round(self, modality: str, number: int) -> Round:
         """Send, wait, and say what it took."""
-        before = self.look()
+        before = self.measure_now()
         asyncio.run(send(self.run.gateway, modality, UNITS[modality], number))
         self.drained()
-        after = self.look()
+        after = self.measure_now()
         units, seconds = UNITS[modality], after.at - before.at
         cpu = {
             name: max(after.cpu[name] - before.cpu[name] - self.idle.get(name, 0.0) * seconds, 0.0)
@@ -211,9 +211,9 @@ def summary(rounds: dict[str, list[Round]]) -> dict[str, Any]:
         modality: {
             "rounds": len(found),
             "units_in_a_round": found[0].units,
-            "cpu_s": {name: quantiles([each.cpu_s[name] for each in found]) for name in found[0].cpu_s},
+            "cpu_s": {name: quantiles([round_.cpu_s[name] for round_ in found]) for name in found[0].cpu_s},
             **{
-                name: float(f"{np.mean([getattr(each, name) for each in found]):.4g}")
+                name: float(f"{np.mean([getattr(round_, name) for round_ in found]):.4g}")
                 for name in ("log_bytes", "blob_bytes", "lake_bytes", "rows", "passages")
             },
         }
@@ -221,15 +221,15 @@ def summary(rounds: dict[str, list[Round]]) -> dict[str, Any]:
     }
     return {
         "units": units,
-        "rounds": {modality: [asdict(each) for each in found] for modality, found in rounds.items()},
+        "rounds": {modality: [asdict(round_) for round_ in found] for modality, found in rounds.items()},
     }
 
 
 def keep(out: Path | None, rounds: dict[str, list[Round]]) -> None:
     """Write down the rounds so far: an hour of measuring must not go with its last one."""
     if out:
-        told = {modality: [asdict(each) for each in found] for modality, found in rounds.items()}
-        out.with_suffix(".part").write_text(json.dumps(told), encoding="utf-8")
+        rounds_json = {modality: [asdict(round_) for round_ in found] for modality, found in rounds.items()}
+        out.with_suffix(".part").write_text(json.dumps(rounds_json), encoding="utf-8")
 
 
 @contextmanager
@@ -252,13 +252,13 @@ def running_stack(folder: Path) -> Iterator[Stack]:
         process.wait(90)
 
 
-def measure(stack: Stack, rounds: dict[str, int], tell: Callable[[dict[str, list[Round]]], None]) -> dict[str, Any]:
+def measure(stack: Stack, rounds: dict[str, int], report: Callable[[dict[str, list[Round]]], None]) -> dict[str, Any]:
     """Warm up, see what idling takes, then every round; ``tell`` is called with all of them after each."""
     for modality in rounds:
         stack.warm_up(modality)
-    first = stack.look()
+    first = stack.measure_now()
     time.sleep(IDLE_S)
-    second = stack.look()
+    second = stack.measure_now()
     # What looking takes is in it; it is in each round too.
     stack.idle = {name: (second.cpu[name] - first.cpu[name]) / (second.at - first.at) for name in second.cpu}
     found: dict[str, list[Round]] = {}
@@ -268,8 +268,8 @@ def measure(stack: Stack, rounds: dict[str, int], tell: Callable[[dict[str, list
             last = found[modality][-1]
             parts = ", ".join(f"{name} {used:.4f}" for name, used in last.cpu_s.items())
             print(f"{modality} {number}: {parts}; {last.commits} commits, {last.rows:.1f} rows", flush=True)
-            tell(found)
-    passages = stack.look().passages
+            report(found)
+    passages = stack.measure_now().passages
     return {
         **summary(found),
         "idle_cores": {name: round(cores, 4) for name, cores in stack.idle.items()},
@@ -299,11 +299,11 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         found["archive"] = archiver_costs(Path(folder) / "archiver")
         found["index"] = index_costs(Path(folder) / "indexer")
-    print(f"\n{'CPU seconds of one':<22}{'process':<20}{'mean':>9}{'p50':>9}{'p95':>9}{'p99':>9}")
+    print(f"\n{'CPU seconds of unit':<22}{'process':<20}{'mean':>9}{'p50':>9}{'p95':>9}{'p99':>9}")
     for modality, costs in found["units"].items():
         for name, q in costs["cpu_s"].items():
-            one = "minute of a call" if modality == "call" else modality
-            print(f"{one:<22}{name:<20}" + "".join(f"{q[key]:>9.4f}" for key in ("mean", "p50", "p95", "p99")))
+            unit = "minute of a call" if modality == "call" else modality
+            print(f"{unit:<22}{name:<20}" + "".join(f"{q[key]:>9.4f}" for key in ("mean", "p50", "p95", "p99")))
     print("archiver:", found["archive"], "indexer:", found["index"])
     if arguments.out:
         arguments.out.write_text(json.dumps({"machine": machine, **found}, indent=1) + "\n", encoding="utf-8")

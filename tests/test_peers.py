@@ -8,7 +8,7 @@ import threading
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
-from benchmarks.peers.arrivals import append, files_of, follow, keep_place, log_of
+from benchmarks.peers.arrivals import append, commit_offset, files_of, follow, log_of
 from benchmarks.peers.outcome import Ledger, Outcome, texts
 from benchmarks.peers.pathway_app import port_of, reader
 from benchmarks.peers.watch import Row, watch
@@ -23,7 +23,7 @@ def test_a_loop_goes_on_behind_the_place_that_it_kept(tmp_path):
     first, at = next(follow(tmp_path, most=3))
     assert [each["n"] for each in first] == [0, 1, 2]
     assert next(follow(tmp_path, most=3))[0] == first  # killed before it kept its place: read again
-    keep_place(tmp_path, at)
+    commit_offset(tmp_path, at)
     append(tmp_path, [change(5)])
     found = [each["n"] for batch, _ in itertools.islice(follow(tmp_path, most=2), 2) for each in batch]
     assert found == [3, 4, 5]
@@ -32,7 +32,7 @@ def test_a_loop_goes_on_behind_the_place_that_it_kept(tmp_path):
 def test_a_peer_that_keeps_its_place_itself_says_where_to_go_on(tmp_path):
     append(tmp_path, [change(n) for n in range(3)])
     _, at = next(follow(tmp_path, most=2))
-    keep_place(tmp_path, 0)
+    commit_offset(tmp_path, 0)
     assert [each["n"] for each in next(follow(tmp_path, at=at))[0]] == [2]
 
 

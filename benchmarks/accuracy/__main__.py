@@ -34,7 +34,7 @@ from mmplatform.ports import Audio
 from mmplatform.settings import Settings, load
 
 SEED = 20260801
-MOST_POINTS = 2.0
+MAX_POINTS = 2.0
 PARTS = ("speech", "joined", "telephone", "silence", "noise", "music", "ocr", "pages", "screens")
 
 
@@ -62,7 +62,7 @@ def hearing(models: speech.Hearing) -> Iterator[Row]:
         by_source.setdefault(recording.source, []).append(pair)
     for source, pairs in sorted(by_source.items()):
         yield _heard(f"hears: {source}", pairs, judged=False)
-    pairs = [pair for each in by_source.values() for pair in each]
+    pairs = [pair for pairs_of_source in by_source.values() for pair in pairs_of_source]
     yield _heard(f"hears: all {len(recordings)}, each a call of its own", pairs)
 
 
@@ -76,35 +76,35 @@ def hearing_one(models: speech.Hearing, line: Callable[[Audio], Audio], what: st
 
 def _heard(what: str, pairs: list[tuple[Errors, Errors]], *, judged: bool = True) -> Row:
     live = reduce(add, (pair[0] for pair in pairs), NONE)
-    whole = reduce(add, (pair[1] for pair in pairs), NONE)
+    total = reduce(add, (pair[1] for pair in pairs), NONE)
     parts = f"{live.wrong} wrong, {live.missed} missed, {live.invented} invented"
-    figures = f"live {live.rate:.1f} %, whole {whole.rate:.1f} % (live: {parts})"
-    aim = f"at most {MOST_POINTS:g} points more" if judged else ""
-    return Row(what, f"{live.said} words", figures, aim, live.rate - whole.rate <= MOST_POINTS if judged else None)
+    figures = f"live {live.rate:.1f} %, whole {total.rate:.1f} % (live: {parts})"
+    aim = f"at most {MAX_POINTS:g} points more" if judged else ""
+    return Row(what, f"{live.said} words", figures, aim, live.rate - total.rate <= MAX_POINTS if judged else None)
 
 
 def nobody(models: speech.Hearing, make: Callable[[float, int], Audio], minutes: float, seed: int) -> Iterator[Row]:
     """Words that nobody said."""
-    said = models.live(make(minutes * 60, seed))
-    for utterance in said:
+    transcripts = models.live(make(minutes * 60, seed))
+    for utterance in transcripts:
         print(f"invented in {make.__name__} at {utterance.start_s:.1f} s: {utterance.text!r}", flush=True)
-    words = sum(len(utterance.text.split()) for utterance in said)
+    words = sum(len(utterance.text.split()) for utterance in transcripts)
     yield Row(f"invents in {make.__name__}", f"{minutes:g} minutes", f"{words} words", "0", words == 0)
 
 
 def reading(settings: Settings) -> Iterator[Row]:
     """Words of OCR."""
     found = finding.ocr_recall(corpora.screens(), settings)
-    read, there = (sum(pair[side] for pair in found.values()) for side in (0, 1))
-    worst, (worst_read, worst_there) = min(found.items(), key=lambda each: each[1][0] / each[1][1])
-    figures = f"recall {read / there:.3f} (least {worst_read / worst_there:.3f}: {worst})"
-    yield Row("reads on screenshots", f"{there} words on {len(found)}", figures)
+    read, expected = (sum(pair[side] for pair in found.values()) for side in (0, 1))
+    worst, (worst_read, worst_there) = min(found.items(), key=lambda item: item[1][0] / item[1][1])
+    figures = f"recall {read / expected:.3f} (least {worst_read / worst_there:.3f}: {worst})"
+    yield Row("reads on screenshots", f"{expected} words on {len(found)}", figures)
 
 
-def finding_screens(settings: Settings, most: int) -> Iterator[Row]:
+def finding_screens(settings: Settings, limit: int) -> Iterator[Row]:
     """Screenshots by their captions."""
     screens = corpora.screens()
-    chosen = sorted(random.Random(SEED).sample(screens, min(most, len(screens))), key=lambda screen: screen.name)
+    chosen = sorted(random.Random(SEED).sample(screens, min(limit, len(screens))), key=lambda screen: screen.name)
     ranks = finding.screenshot_ranks(chosen, settings, open_embedder(settings))
     yield Row("finds screenshots by their captions", f"{len(chosen)} of {len(screens)}", _recall(ranks))
 

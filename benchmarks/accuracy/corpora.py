@@ -68,13 +68,13 @@ class Page:
 
 def speech() -> list[Speech]:
     """English recordings with transcripts: conversation, read books, single words, playing cards."""
-    found = _aligners(_kept("aligner", _fetch_aligner))
+    found = _aligners(_cached("aligner", _fetch_aligner))
     data = debian("pocketsphinx-testdata") / "usr/share/pocketsphinx/test/data"
     for folder, file in (("librivox", "transcription"), ("cards", "cards.transcription")):
         for line in (data / folder / file).read_text().splitlines():
-            told = re.fullmatch(r"<s>(.*)</s>\s*\((.+)\)", line.strip())
-            if told:
-                found.append(Speech(f"pocketsphinx, {folder}", data / folder / f"{told[2]}.wav", told[1].strip()))
+            match = re.fullmatch(r"<s>(.*)</s>\s*\((.+)\)", line.strip())
+            if match:
+                found.append(Speech(f"pocketsphinx, {folder}", data / folder / f"{match[2]}.wav", match[1].strip()))
     return found
 
 
@@ -95,17 +95,17 @@ def screens() -> list[Screen]:
     manual = debian("gimp-help-en") / "usr/share/gimp/2.0/help/en"
     captions: dict[str, str] = {}
     for page in sorted(manual.glob("*.html")):
-        for told, figure in _FIGURE.findall(page.read_text("utf-8")):
+        for caption, figure in _FIGURE.findall(page.read_text("utf-8")):
             images = re.findall(r'<img src="([^"]+)"', figure)
-            if len(images) == 1 and (_SCREEN.search(told) or "/preferences/" in images[0]):
-                captions.setdefault(images[0], _plain(told))
+            if len(images) == 1 and (_SCREEN.search(caption) or "/preferences/" in images[0]):
+                captions.setdefault(images[0], _plain(caption))
     found += [Screen("gimp", manual / image, caption) for image, caption in captions.items()]
     office = debian("libreoffice-help-common") / "usr/share/libreoffice/help/media/screenshots"
     pages = debian("libreoffice-help-en-us")
-    told_of = dict(
+    captions = dict(
         match for page in sorted(pages.rglob("*.html")) for match in _DIALOG.findall(page.read_text("utf-8"))
     )
-    found += [Screen("libreoffice", office / image, _plain(alt)) for image, alt in sorted(told_of.items())]
+    found += [Screen("libreoffice", office / image, _plain(alt)) for image, alt in sorted(captions.items())]
     often = Counter(screen.caption.casefold() for screen in found)
     return [screen for screen in found if often[screen.caption.casefold()] == 1 and screen.path.is_file()]
 
@@ -117,8 +117,8 @@ def pages() -> list[Page]:
         root = ET.parse(path).getroot()  # noqa: S314 - a package that the machine trusts
         space = root.tag.partition("}")[0] + "}"
         title = root.findtext(f"{space}title")
-        kept = (child for child in root if child.tag not in {f"{space}title", f"{space}info", f"{space}links"})
-        body = " ".join(" ".join("".join(child.itertext()).split()) for child in kept).strip()
+        children = (child for child in root if child.tag not in {f"{space}title", f"{space}info", f"{space}links"})
+        body = " ".join(" ".join("".join(child.itertext()).split()) for child in children).strip()
         if title and len(body) > 60:
             found.append(Page(str(path.relative_to(path.parents[1])), " ".join(title.split()), body))
     return found
@@ -126,19 +126,19 @@ def pages() -> list[Page]:
 
 def debian(package: str) -> Path:
     """The unpacked files of a Debian package. Raises Absent."""
-    return _kept(package, lambda into: _fetch_debian(package, into))
+    return _cached(package, lambda into: _fetch_debian(package, into))
 
 
-def _kept(name: str, fetch: Callable[[Path], None]) -> Path:
-    kept = load().models_path.parent / "corpora" / name
-    if not kept.is_dir():
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=kept.parent) as workroom:
-            made = Path(workroom) / "made"
-            made.mkdir()
-            fetch(made)
-            made.rename(kept)
-    return kept
+def _cached(name: str, fetch: Callable[[Path], None]) -> Path:
+    target = load().models_path.parent / "corpora" / name
+    if not target.is_dir():
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=target.parent) as workroom:
+            built = Path(workroom) / "made"
+            built.mkdir()
+            fetch(built)
+            built.rename(target)
+    return target
 
 
 def _fetch_debian(package: str, into: Path) -> None:
@@ -163,10 +163,10 @@ def _fetch_aligner(into: Path) -> None:
                 (into / folder / file).write_bytes(unpacked.read())
 
 
-def _run(command: list[str], folder: Path, told: str) -> None:
+def _run(command: list[str], folder: Path, purpose: str) -> None:
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     if done.returncode:
-        raise Absent(f"cannot be fetched here: {told} ended with {done.returncode}: {done.stderr.strip()[-300:]}")
+        raise Absent(f"cannot be fetched here: {purpose} ended with {done.returncode}: {done.stderr.strip()[-300:]}")
 
 
 def _plain(markup: str) -> str:

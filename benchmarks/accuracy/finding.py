@@ -36,11 +36,11 @@ READ: Final = Path(__file__).with_name("screens_read.json")
 def ocr_recall(screens: Sequence[Screen], settings: Settings) -> dict[str, tuple[int, int]]:
     """For each screenshot that was read by eye: how many of its words OCR read, and how many there are."""
     reader = open_screen_reader(settings)
-    there: dict[str, str] = json.loads(READ.read_text("utf-8"))
+    expected: dict[str, str] = json.loads(READ.read_text("utf-8"))
     paths = {screen.name: screen.path for screen in screens}
-    assert there.keys() <= paths.keys(), f"not among the screenshots: {sorted(there.keys() - paths.keys())}"
+    assert expected.keys() <= paths.keys(), f"not among the screenshots: {sorted(expected.keys() - paths.keys())}"
     found = {}
-    for name, text in there.items():
+    for name, text in expected.items():
         lines = reader.read(decode(paths[name].read_bytes(), settings.max_image_pixels))
         found[name] = word_recall(text, " ".join(line.text for line in lines))
     return found
@@ -54,7 +54,7 @@ def screenshot_ranks(screens: Sequence[Screen], settings: Settings, embedder: Em
         passages: list[Passage] = []
         for batch in _batches([_shot(screen, blobs, settings) for screen in screens]):
             derived = deriver.derive(batch)
-            passages += [each for each in derived.artifacts if isinstance(each, Passage)]
+            passages += [artifact for artifact in derived.artifacts if isinstance(artifact, Passage)]
     return _ranks([(screen.caption, screen.name) for screen in screens], passages, embedder)
 
 
@@ -63,7 +63,7 @@ def page_ranks(pages: Sequence[Page], settings: Settings, embedder: Embedder) ->
     deriver = chat_deriver(settings, MemoryMemo())
     passages: list[Passage] = []
     for batch in _batches([_message(page, settings) for page in pages]):
-        passages += [each for each in deriver.derive(batch).artifacts if isinstance(each, Passage)]
+        passages += [artifact for artifact in deriver.derive(batch).artifacts if isinstance(artifact, Passage)]
     return _ranks([(page.title, page.name) for page in pages], passages, embedder)
 
 
@@ -104,7 +104,7 @@ def _message(page: Page, settings: Settings) -> ChatMessage:
 
 
 def _batches(events: Sequence[_Event]) -> Iterator[list[Arrival[_Event]]]:
-    places = (Position(topic="bench", topic_partition=0, offset=n) for n in itertools.count())
-    arrivals = [Arrival(event, place) for event, place in zip(events, places, strict=False)]
+    positions = (Position(topic="bench", topic_partition=0, offset=n) for n in itertools.count())
+    arrivals = [Arrival(event, position) for event, position in zip(events, positions, strict=False)]
     for first in range(0, len(arrivals), _BATCH):
         yield arrivals[first : first + _BATCH]

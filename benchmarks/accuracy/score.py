@@ -36,14 +36,14 @@ class Errors:
 NONE = Errors(0, 0, 0, 0)
 
 
-def word_errors(said: str, heard: str) -> Errors:
+def word_errors(reference: str, heard: str) -> Errors:
     """Of two normalised texts, by the alignment with the fewest errors."""
     import jiwer
 
-    if not said.split():
+    if not reference.split():
         return Errors(0, 0, 0, len(heard.split()))
-    found = jiwer.process_words(said, heard)
-    return Errors(len(said.split()), found.substitutions, found.deletions, found.insertions)
+    found = jiwer.process_words(reference, heard)
+    return Errors(len(reference.split()), found.substitutions, found.deletions, found.insertions)
 
 
 def words(text: str) -> list[str]:
@@ -51,17 +51,17 @@ def words(text: str) -> list[str]:
     return _WORD.findall(text.casefold())
 
 
-def word_recall(there: str, read: str) -> tuple[int, int]:
+def word_recall(expected: str, read: str) -> tuple[int, int]:
     """How many of the words that are there were read, each as often as it is there, and how many there are."""
-    wanted, got = Counter(words(there)), Counter(words(read))
+    wanted, got = Counter(words(expected)), Counter(words(read))
     return sum((wanted & got).values()), sum(wanted.values())
 
 
 def rank_of(wanted: str, ranked: Iterable[str]) -> int | None:
     """The place, from 1, of what is wanted, each thing counted where it comes first; None when it never comes."""
-    for place, name in enumerate(dict.fromkeys(ranked), start=1):
+    for rank, name in enumerate(dict.fromkeys(ranked), start=1):
         if name == wanted:
-            return place
+            return rank
     return None
 
 

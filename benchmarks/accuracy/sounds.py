@@ -18,7 +18,7 @@ _SCALE: Final = (0, 2, 4, 5, 7, 9, 11)
 
 def silence(seconds: float, seed: int) -> Audio:
     """By turns nothing at all and a line so quiet that only its last bits move."""
-    return _of(seconds, seed, [lambda n, _: np.zeros(n), lambda n, chance: chance.normal(0, 3e-4, n)])
+    return _sound(seconds, seed, [lambda n, _: np.zeros(n), lambda n, chance: chance.normal(0, 3e-4, n)])
 
 
 def noise(seconds: float, seed: int) -> Audio:
@@ -30,7 +30,7 @@ def noise(seconds: float, seed: int) -> Audio:
         lambda n, chance: 0.1 * _coloured(n, 0.5, chance) * _swelling(n, chance.uniform(2, 6)),
         lambda n, chance: 0.5 * np.where(chance.uniform(size=n) > 1 - 3 / SAMPLE_RATE, chance.choice([-1, 1], n), 0.0),
     ]
-    return _of(seconds, seed, kinds)
+    return _sound(seconds, seed, kinds)
 
 
 def music(seconds: float, seed: int) -> Audio:
@@ -42,10 +42,10 @@ def music(seconds: float, seed: int) -> Audio:
         lambda n, chance: 0.5 * (_plucked(n, chance) + _melody(n, chance) + _drums(n, chance)),
         lambda n, chance: 0.1 * _tones(np.arange(n) / SAMPLE_RATE, [_pitch(chance) for _ in range(3)], 4),
     ]
-    return _of(seconds, seed, kinds)
+    return _sound(seconds, seed, kinds)
 
 
-def _of(seconds: float, seed: int, kinds: list[Callable[[int, np.random.Generator], Samples]]) -> Audio:
+def _sound(seconds: float, seed: int, kinds: list[Callable[[int, np.random.Generator], Samples]]) -> Audio:
     chance = np.random.default_rng(seed)
     left = round(seconds * SAMPLE_RATE)
     parts = []
@@ -61,8 +61,8 @@ def _of(seconds: float, seed: int, kinds: list[Callable[[int, np.random.Generato
 def _coloured(size: int, slope: float, chance: np.random.Generator) -> Samples:
     frequency = np.maximum(np.fft.rfftfreq(size), 1e-4)
     spectrum = (chance.normal(size=frequency.size) + 1j * chance.normal(size=frequency.size)) / frequency**slope
-    made = np.fft.irfft(spectrum, size)
-    return np.asarray(made / made.std() / 3)
+    samples = np.fft.irfft(spectrum, size)
+    return np.asarray(samples / samples.std() / 3)
 
 
 def _swelling(size: int, times_a_second: float) -> Samples:

@@ -80,7 +80,7 @@ class Hearing:
     def _bare(self) -> WhisperTranscriber:
         return WhisperTranscriber(self._directory, **self._options, hallucination_filter=_ACCEPT_ALL)
 
-    def whole(self, audio: Audio) -> str:
+    def full_text(self, audio: Audio) -> str:
         """The bare model, with all of the audio at once."""
         return " ".join(segment.text for segment in self._bare.transcribe(audio))
 
@@ -91,16 +91,16 @@ class Hearing:
             deriver = CallDeriver(
                 self._live, self._embedder, Unredacted(), MemoryMemo(), blobs, gap_timeout_s=self._gap_s
             )
-            state, said = None, {}
+            state, transcripts = None, {}
             for arrival in _arrivals(audio, blobs):
                 state, derived = deriver.advance(state, arrival)
                 assert not derived.quarantined, derived.quarantined[0].reasons
                 for artifact in derived.artifacts:
                     if isinstance(artifact, Utterance):
-                        said[artifact.artifact_id] = artifact
+                        transcripts[artifact.artifact_id] = artifact
                     elif isinstance(artifact, Retraction):
-                        said.pop(artifact.artifact_id, None)
-        return sorted(said.values(), key=lambda utterance: utterance.start_s)
+                        transcripts.pop(artifact.artifact_id, None)
+        return sorted(transcripts.values(), key=lambda utterance: utterance.start_s)
 
 
 def read(path: Path) -> Audio:
@@ -130,9 +130,9 @@ def in_one(recordings: Sequence[Audio], seed: int) -> Audio:
 
 def compare(hearing: Hearing, audio: Audio, text: str) -> tuple[Errors, Errors]:
     """The errors of the live call, and those of the whole recording."""
-    said = normalise(text)
+    reference = normalise(text)
     live = " ".join(utterance.text for utterance in hearing.live(audio))
-    return word_errors(said, normalise(live)), word_errors(said, normalise(hearing.whole(audio)))
+    return word_errors(reference, normalise(live)), word_errors(reference, normalise(hearing.full_text(audio)))
 
 
 def texts_of(recordings: Sequence[Speech]) -> str:

@@ -25,10 +25,10 @@ class Attack:
     All in one thread: a guest that another thread started would be told to end with that thread.
     """
 
-    def __init__(self, stack: Broken, ledger: Ledger, tell: Callable[[str], None]) -> None:
+    def __init__(self, stack: Broken, ledger: Ledger, report: Callable[[str], None]) -> None:
         self._stack = stack
         self._ledger = ledger
-        self._tell = tell
+        self._report = report
         self._later: list[tuple[float, Callable[[], None]]] = []
         self._joined = 0
 
@@ -37,7 +37,7 @@ class Attack:
         try:
             for number, fault in enumerate(plan, start=1):
                 self._pass(fault.wait_s)
-                self._tell(f"{number:3}/{len(plan)}  {fault}  ({len(self._ledger.chats)} chats so far)")
+                self._report(f"{number:3}/{len(plan)}  {fault}  ({len(self._ledger.chats)} chats so far)")
                 self._begin(fault)
                 self._under_load()
             self._until(lambda: not self._later, "what lasts is over")
@@ -101,8 +101,8 @@ class Attack:
         give_up = time.monotonic() + PATIENCE_S
         while not check():
             now = time.monotonic()
-            due = [undo for at, undo in self._later if at <= now]
-            self._later = [(at, undo) for at, undo in self._later if at > now]
+            due = [undo for due_at, undo in self._later if due_at <= now]
+            self._later = [(due_at, undo) for due_at, undo in self._later if due_at > now]
             for undo in due:
                 undo()
             if now > give_up:

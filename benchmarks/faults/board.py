@@ -7,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-_LOOK_EVERY_S: Final = 0.1
+_POLL_INTERVAL_S: Final = 0.1
 
 
 class Board:
@@ -25,7 +25,7 @@ class Board:
         """The reverse of :meth:`hold`."""
         (self.folder / f"hold-{service}").unlink(missing_ok=True)
 
-    def is_held(self, service: str) -> bool:
+    def is_paused(self, service: str) -> bool:
         """Whether the service may not start."""
         return (self.folder / f"hold-{service}").exists()
 
@@ -48,13 +48,13 @@ class Dial:
     def __init__(self, board: Board, what: str) -> None:
         self._board = board
         self._what = what
-        self._known = 0.0
+        self._cached = 0.0
         self._next = 0.0
 
     def __call__(self) -> float:
         """The number."""
         now = time.monotonic()
         if now >= self._next:
-            self._known = self._board.get(self._what)
-            self._next = now + _LOOK_EVERY_S
-        return self._known
+            self._cached = self._board.get(self._what)
+            self._next = now + _POLL_INTERVAL_S
+        return self._cached

@@ -18,7 +18,7 @@ from mmplatform.errors import PlatformError
 from mmplatform.events import Modality
 
 CASE: Final = Path(__file__).parents[2] / "examples" / "payment-failed"
-EACH: Final = 40
+MESSAGES_PER_ROUND: Final = 40
 """Chats of one person: few enough that one search returns them all."""
 
 AT_ONCE: Final = 4
@@ -55,7 +55,7 @@ class Ledger:
         self._stop = threading.Event()
         self._abandoned = False
         self._clients: list[GatewayClient] = []
-        sources = (self._say, self._show, self._call)
+        sources = (self._send_chats, self._show, self._call)
         self._threads = [threading.Thread(target=source, daemon=True) for source in sources]
         self.chats: dict[str, str] = {}
         self.shots: dict[str, str] = {}
@@ -99,14 +99,14 @@ class Ledger:
         self._clients.append(client)
         return client
 
-    def _say(self) -> None:
+    def _send_chats(self) -> None:
         with self._opened() as client:
             for number in itertools.count():
                 # Message n of a conversation is sent once n-1 is acknowledged; between them come the others'.
-                subject = f"person-{number // (EACH * AT_ONCE)}-{number % AT_ONCE}"
+                subject = f"person-{number // (MESSAGES_PER_ROUND * AT_ONCE)}-{number % AT_ONCE}"
                 event = f"chat-{number}"
-                say = partial(client.chat, conversation_id=subject, subject_id=subject, role="customer")
-                if self._acknowledged(event, partial(say, text=f"ticket {number}", event_id=event)):
+                send = partial(client.chat, conversation_id=subject, subject_id=subject, role="customer")
+                if self._acknowledged(event, partial(send, text=f"ticket {number}", event_id=event)):
                     self.chats[event] = subject
                 if self._stop.wait(self._pace.chat_s):
                     return

@@ -11,10 +11,10 @@ from benchmarks.faults.stack import SERVICES, WORKERS
 Kind = Literal["kill", "freeze", "restart", "slow disk", "clock", "join"]
 """SIGKILL · SIGSTOP, later SIGCONT · SIGTERM, away for a while · delays · a wrong time · a second worker."""
 
-BESIDE: Final[tuple[Kind, ...]] = ("freeze", "restart", "slow disk", "clock", "join")
+SECONDARY_KINDS: Final[tuple[Kind, ...]] = ("freeze", "restart", "slow disk", "clock", "join")
 CLOCKED: Final = ("gateway", *WORKERS)
 _SLOW_S: Final = 0.3
-_MOST_OFF_S: Final = 120
+_MAX_CLOCK_OFFSET_S: Final = 120
 """Below ``MMPLATFORM_MAX_FUTURE_S``: a clock that is further back has events refused as being of the future."""
 
 
@@ -49,7 +49,7 @@ def draw(kills: int, seed: int, *, long_s: float) -> list[Fault]:
     chance = random.Random(seed)
     killed = [SERVICES[number % len(SERVICES)] for number in range(kills)]
     faults = [_kill(chance, target) for target in killed]
-    faults += [_other(chance, kind, long_s) for kind in BESIDE for _ in range(max(1, kills // 10))]
+    faults += [_second_fault(chance, kind, long_s) for kind in SECONDARY_KINDS for _ in range(max(1, kills // 10))]
     chance.shuffle(faults)
     return faults
 
@@ -58,7 +58,7 @@ def _kill(chance: random.Random, target: str) -> Fault:
     return Fault("kill", target, _wait(chance))
 
 
-def _other(chance: random.Random, kind: Kind, long_s: float) -> Fault:
+def _second_fault(chance: random.Random, kind: Kind, long_s: float) -> Fault:
     wait = _wait(chance)
     if kind == "freeze":
         return Fault(kind, chance.choice(SERVICES), wait, long_s)
@@ -67,7 +67,7 @@ def _other(chance: random.Random, kind: Kind, long_s: float) -> Fault:
     if kind == "slow disk":
         return Fault(kind, "blobs and lakehouse", wait, long_s, _SLOW_S)
     if kind == "clock":
-        off = chance.choice((-1, 1)) * chance.randint(5, _MOST_OFF_S)
+        off = chance.choice((-1, 1)) * chance.randint(5, _MAX_CLOCK_OFFSET_S)
         return Fault(kind, chance.choice(CLOCKED), wait, long_s, off)
     return Fault(kind, chance.choice(WORKERS), wait, 2 * long_s)
 

@@ -23,7 +23,7 @@ WORKER = ("-m", "mmplatform.worker")
 
 def main() -> int:
     board, service, command = Board(Path(sys.argv[1])), sys.argv[2], sys.argv[3:]
-    while board.is_held(service):
+    while board.is_paused(service):
         time.sleep(0.05)
     if tuple(command[1:3]) != WORKER:
         os.execvp(command[0], command)  # noqa: S606 - the stack's own command

@@ -33,7 +33,7 @@ ROOT: Final = Path(__file__).parents[2]
 """Where this package is found by those that are started."""
 
 START_S: Final = 240.0
-MOST: Final = 100
+MAX_HITS: Final = 100
 """Hits that one search gives at most."""
 
 QUICK: Final = {
@@ -163,11 +163,11 @@ class Broken:
 
     def passages(self, subject: str) -> dict[str, Mapping[str, Any]]:
         """All passages of a person, of whom only one modality is sent, that the public search gives; by id."""
-        query = {"query": "anything", "subject_id": subject, "k": MOST}
+        query = {"query": "anything", "subject_id": subject, "k": MAX_HITS}
         answer = httpx.post(f"{self.now().gateway}/v1/search", json=query, timeout=60, trust_env=False)
         answer.raise_for_status()
         hits = answer.json()["hits"]
-        if len(hits) == MOST:
+        if len(hits) == MAX_HITS:
             raise RuntimeError("more passages than one search gives: the comparison would miss the rest")
         return {hit["passage_id"]: hit for hit in hits}
 

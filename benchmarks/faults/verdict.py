@@ -18,7 +18,7 @@ from mmplatform.kafka.topics import topic_name
 from mmplatform.modalities import DEAD_LETTERS_TOPIC, MODALITIES
 
 _OVERLAP_S: Final = 0.5
-_TOLD: Final = json.loads((CASE / "ground_truth.json").read_text())["call"]["utterances"]
+_SPOKEN: Final = json.loads((CASE / "ground_truth.json").read_text())["call"]["utterances"]
 _DERIVED: Final[Mapping[Modality, str]] = {"chat": "messages", "screenshot": "captions", "call": "transcripts"}
 _COLUMNS: Final = {
     **dict.fromkeys((spec.raw_table for spec in MODALITIES.values()), ("event_id", "kind")),
@@ -87,13 +87,13 @@ def compare(stack: Broken, ledger: Ledger, *, exact: bool = True, within_s: floa
     stack.settle()
     give_up = time.monotonic() + within_s
     while True:
-        verdicts = judge(look(stack, ledger), ledger, exact=exact)
+        verdicts = judge(collect(stack, ledger), ledger, exact=exact)
         if not any(verdict.faults for verdict in verdicts.values()) or time.monotonic() > give_up:
             return verdicts
         time.sleep(2.0)
 
 
-def look(stack: Broken, ledger: Ledger) -> Found:
+def collect(stack: Broken, ledger: Ledger) -> Found:
     """All that is there, once."""
     hits: dict[str, Row] = {}
     for person in ledger.people:
@@ -104,7 +104,7 @@ def look(stack: Broken, ledger: Ledger) -> Found:
         read = (
             (entry.position, decode_event(entry.value)) for entry in log.read(topic_name(stack.settings, spec.topic))
         )
-        on_log[spec.topic] = {place: (event.conversation_id, event.event_id) for place, event in read}
+        on_log[spec.topic] = {position: (event.conversation_id, event.event_id) for position, event in read}
     letters = log.read(topic_name(stack.settings, DEAD_LETTERS_TOPIC))
     dead = [DeadLetter.model_validate_json(entry.value).position for entry in letters]
     return Found(on_log, dead, {table: stack.rows(table, *columns) for table, columns in _COLUMNS.items()}, hits)
@@ -116,17 +116,17 @@ def judge(found: Found, ledger: Ledger, *, exact: bool = True) -> dict[Modality,
     verdicts: dict[Modality, Verdict] = {}
     for modality, events in ledger.sent.items():
         verdicts[modality] = verdict = Verdict(len(events), named=named & set(events))
-        for there in _places(found, modality, verdict):
-            verdict.lost |= set(events) - there - verdict.named
-            verdict.unasked |= there - set(events) if exact else set()
+        for present in _stores(found, modality, verdict):
+            verdict.lost |= set(events) - present - verdict.named
+            verdict.unasked |= present - set(events) if exact else set()
         on_log = found.log[MODALITIES[modality].topic].values()
         verdict.misplaced = misplaced(_conversations(ledger, modality), on_log)
     verdicts["call"].lost |= set(_unheard(found.tables["transcripts"], ledger))
-    _kept_and_searched(found, ledger.people, verdicts)
+    _check_tables_and_search(found, ledger.people, verdicts)
     return verdicts
 
 
-def _places(found: Found, modality: Modality, verdict: Verdict) -> Iterator[set[str]]:
+def _stores(found: Found, modality: Modality, verdict: Verdict) -> Iterator[set[str]]:
     """The events in each place where they should be; doubled ones are told on the way."""
     raw = found.tables[MODALITIES[modality].raw_table]
     yield _once((row["event_id"] for row in raw if row["kind"] != "call_end"), verdict)
@@ -140,7 +140,7 @@ def _places(found: Found, modality: Modality, verdict: Verdict) -> Iterator[set[
 
 def _once(ids: Iterable[str], verdict: Verdict) -> set[str]:
     counts = Counter(ids)
-    verdict.doubled |= {each for each, count in counts.items() if count > 1}
+    verdict.doubled |= {event for event, count in counts.items() if count > 1}
     return set(counts)
 
 
@@ -149,31 +149,33 @@ def _named(found: Found) -> set[str]:
     quarantined = {row["event_id"] for row in found.tables["quarantine"]}
     # One of an artifact has no event; whatever event it was made from is then missing in the search.
     log = found.log
-    return quarantined | {log[place.topic][place][1] for place in found.dead if place in log.get(place.topic, {})}
+    return quarantined | {
+        log[position.topic][position][1] for position in found.dead if position in log.get(position.topic, {})
+    }
 
 
 def _conversations(ledger: Ledger, modality: Modality) -> dict[str, list[str]]:
     """The events of each conversation, in the order in which they were acknowledged."""
     whose = {**ledger.chats, **ledger.shots, **{event: call for event, (call, _) in ledger.chunks.items()}}
-    said = defaultdict(list)
+    ids_by_conversation = defaultdict(list)
     for event in ledger.sent[modality]:
-        said[whose[event]].append(event)
-    return said
+        ids_by_conversation[whose[event]].append(event)
+    return ids_by_conversation
 
 
-def misplaced(said: Mapping[str, list[str]], on_log: Iterable[tuple[str, str]]) -> set[str]:
+def misplaced(sent: Mapping[str, list[str]], on_log: Iterable[tuple[str, str]]) -> set[str]:
     """Events that come, for the first time, before one that was acknowledged earlier in their conversation."""
     first: dict[str, dict[str, int]] = defaultdict(dict)
-    for place, (conversation, event) in enumerate(on_log):
-        first[conversation].setdefault(event, place)
+    for position, (conversation, event) in enumerate(on_log):
+        first[conversation].setdefault(event, position)
     wrong: set[str] = set()
-    for conversation, events in said.items():
+    for conversation, events in sent.items():
         latest = -1
         for event in events:
-            place = first[conversation].get(event, latest)
-            if place < latest:
+            position = first[conversation].get(event, latest)
+            if position < latest:
                 wrong.add(event)
-            latest = max(latest, place)
+            latest = max(latest, position)
     return wrong
 
 
@@ -182,38 +184,38 @@ def _unheard(rows: Sequence[Row], ledger: Ledger) -> Iterator[str]:
     for call in {call for call, _ in ledger.chunks.values()}:
         mine = [row for row in rows if row["subject_id"] == call]
         yield from (row["artifact_id"] for row in mine if row["status"] != "final")
-        whole = _until_a_hole(index for whose, index in ledger.chunks.values() if whose == call)
-        for told in _TOLD:
-            if told["end_s"] <= whole and not any(_overlap_s(row, told) > _OVERLAP_S for row in mine):
-                yield f"{call}: {told['id']}"
+        complete = _until_a_hole(index for whose, index in ledger.chunks.values() if whose == call)
+        for spoken in _SPOKEN:
+            if spoken["end_s"] <= complete and not any(_overlap_s(row, spoken) > _OVERLAP_S for row in mine):
+                yield f"{call}: {spoken['id']}"
 
 
 def _until_a_hole(indices: Iterable[int]) -> int:
-    there = set(indices)
-    return next(index for index in range(len(there) + 1) if index not in there)
+    present = set(indices)
+    return next(index for index in range(len(present) + 1) if index not in present)
 
 
-def _overlap_s(row: Row, told: Row) -> float:
-    if row["channel"] != told["channel"]:
+def _overlap_s(row: Row, spoken: Row) -> float:
+    if row["channel"] != spoken["channel"]:
         return 0.0
-    overlap: float = min(row["end_s"], told["end_s"]) - max(row["start_s"], told["start_s"])
+    overlap: float = min(row["end_s"], spoken["end_s"]) - max(row["start_s"], spoken["start_s"])
     return overlap
 
 
-def _kept_and_searched(found: Found, people: Iterable[str], verdicts: Mapping[Modality, Verdict]) -> None:
+def _check_tables_and_search(found: Found, people: Iterable[str], verdicts: Mapping[Modality, Verdict]) -> None:
     """Each passage that is kept is searched and says the same, and the reverse; each is kept once."""
-    known = set(people)
-    kept: dict[str, Row] = {}
+    subjects = set(people)
+    rows: dict[str, Row] = {}
     for row in found.tables["passages"]:
-        if row["subject_id"] not in known:
+        if row["subject_id"] not in subjects:
             continue
-        if row["artifact_id"] in kept:
+        if row["artifact_id"] in rows:
             verdicts[row["modality"]].doubled.add(row["artifact_id"])
-        kept[row["artifact_id"]] = row
-    whose = {row: each["modality"] for row, each in [*kept.items(), *found.hits.items()]}
-    for each, modality in whose.items():
-        if each not in kept or each not in found.hits or kept[each]["text"] != found.hits[each]["text"]:
-            verdicts[modality].stale.add(each)
-    said = {row["artifact_id"] for row in found.tables["transcripts"] if row["text"]}
+        rows[row["artifact_id"]] = row
+    whose = {row: event["modality"] for row, event in [*rows.items(), *found.hits.items()]}
+    for event, modality in whose.items():
+        if event not in rows or event not in found.hits or rows[event]["text"] != found.hits[event]["text"]:
+            verdicts[modality].stale.add(event)
+    with_text = {row["artifact_id"] for row in found.tables["transcripts"] if row["text"]}
     cited = {hit["source_artifact_id"] for hit in found.hits.values() if hit["modality"] == "call"}
-    verdicts["call"].stale |= said ^ cited
+    verdicts["call"].stale |= with_text ^ cited

@@ -33,7 +33,7 @@ from mmplatform.settings import Settings, load
 ROUND: Final = 5_000
 """Inputs between two waits, so that the log does not run ahead of who reads it."""
 
-BEHIND: Final = ROUND // 2
+MAX_BEHIND: Final = ROUND // 2
 """Records that somebody may be behind meanwhile: the archiver's commit, every 15 s, is waited for once, at the end."""
 
 SETTLE_S: Final = 900.0
@@ -45,14 +45,14 @@ def fuzz(settings: Settings, run: run_file.StackRun, count: int, seed: int) -> t
     before = _restarts(settings)
     model = open_embedder(settings)
     index = ChromaIndex.open(addressed)
-    known = EmbedderRegistry(index).latest()
+    revision = EmbedderRegistry(index).latest()
     index.close()
-    serving = known.serving.name if known else f"{model.name}@{model.version}"
+    serving = revision.serving.name if revision else f"{model.name}@{model.version}"
     drawn: Iterator[Input] = Inputs(seed, serving, model.dimensions).draw(count)
     sent = Sent()
     while some := list(islice(drawn, ROUND)):
         sent.add(send(some, run.gateway, addressed, PLANTED))
-        settle(addressed, SETTLE_S, most=BEHIND)
+        settle(addressed, SETTLE_S, most=MAX_BEHIND)
     settle(addressed, SETTLE_S)
     ledger = account(addressed, sent, serving)
     wrong = ledger.wrong

@@ -44,8 +44,8 @@ class Damage:
             return self.turned(sound)
         if way == 2:
             return self.noise()
-        at = self._chance.randrange(len(sound))
-        return sound[:at] + self.noise() + sound[at:]
+        index = self._chance.randrange(len(sound))
+        return sound[:index] + self.noise() + sound[index:]
 
     def noise(self) -> bytes:
         """Bytes that mean nothing."""
@@ -64,37 +64,37 @@ class Damage:
         if not depth or self._chance.random() < 0.75:
             return leaf
         inner = [self.value(depth - 1) for _ in range(self._chance.randrange(4))]
-        return inner if self._chance.random() < 0.5 else {self._name(): each for each in inner}
+        return inner if self._chance.random() < 0.5 else {self._name(): item for item in inner}
 
     def _name(self) -> str:
         return self._chance.choice(("kind", "text", "event_id", "subject_id", "blob", "x", *PLANTED))
 
-    def _without(self, said: dict[str, Any]) -> bytes:
-        del said[self._chance.choice(list(said))]
-        return _json(said)
+    def _without(self, fields: dict[str, Any]) -> bytes:
+        del fields[self._chance.choice(list(fields))]
+        return _json(fields)
 
-    def _another(self, said: dict[str, Any]) -> bytes:
-        for name in self._chance.sample(list(said), self._chance.randint(1, 2)):
+    def _another(self, fields: dict[str, Any]) -> bytes:
+        for name in self._chance.sample(list(fields), self._chance.randint(1, 2)):
             value = self.value()
             # An id is told and logged: a source that makes one of a card number has given it away itself.
-            said[name] = "x" if name.endswith("_id") and value == _TALE else value
-        return _json(said)
+            fields[name] = "x" if name.endswith("_id") and value == _TALE else value
+        return _json(fields)
 
-    def _unknown(self, said: dict[str, Any]) -> bytes:
-        return _json(said | {self._name(): self.value(), "surprise": self.value()})
+    def _unknown(self, fields: dict[str, Any]) -> bytes:
+        return _json(fields | {self._name(): self.value(), "surprise": self.value()})
 
-    def _cut(self, said: dict[str, Any]) -> bytes:
-        whole = _json(said)
-        return whole[: self._chance.randrange(len(whole))]
+    def _cut(self, fields: dict[str, Any]) -> bytes:
+        encoded = _json(fields)
+        return encoded[: self._chance.randrange(len(encoded))]
 
-    def _turned(self, said: dict[str, Any]) -> bytes:
-        return self.turned(_json(said))
+    def _turned(self, fields: dict[str, Any]) -> bytes:
+        return self.turned(_json(fields))
 
-    def _twice(self, said: dict[str, Any]) -> bytes:
-        return _json(said) * 2
+    def _twice(self, fields: dict[str, Any]) -> bytes:
+        return _json(fields) * 2
 
-    def _wrapped(self, said: dict[str, Any]) -> bytes:
-        return _json([said, self.value()] if self._chance.random() < 0.5 else {"record": said})
+    def _wrapped(self, fields: dict[str, Any]) -> bytes:
+        return _json([fields, self.value()] if self._chance.random() < 0.5 else {"record": fields})
 
 
 def _json(value: Any) -> bytes:

@@ -96,8 +96,8 @@ class Inputs:
         return {"event_id": self._id, "conversation_id": self._conversation, "subject_id": f"fuzz-{self._seed}"}
 
     def _post_chat(self) -> Input:
-        said = {**self._ids(), "role": "customer", "text": f"parcel {self._number} is late"}
-        body = _encoded(said) if self._sound() else self._damage.record(said)
+        fields = {**self._ids(), "role": "customer", "text": f"parcel {self._number} is late"}
+        body = _encoded(fields) if self._sound() else self._damage.record(fields)
         return Input("/v1/events/chat", body, "application/json")
 
     def _post_image(self) -> Input:
@@ -108,31 +108,33 @@ class Inputs:
 
     def _post_chunk(self) -> Input:
         media_type, data = self._chance.choice(self._sounds)
-        said = {"subject_id": f"fuzz-{self._seed}", "index": "0", "start_s": "0"}
+        fields = {"subject_id": f"fuzz-{self._seed}", "index": "0", "start_s": "0"}
         route = f"/v1/calls/{self._id}/chunks"
         if self._sound():
-            return Input(route, data, media_type, said)
-        return Input(route, self._damage.file(data), self._odd(media_type), self._some(said))
+            return Input(route, data, media_type, fields)
+        return Input(route, self._damage.file(data), self._odd(media_type), self._some(fields))
 
     def _post_end(self) -> Input:
-        said = {"subject_id": f"fuzz-{self._seed}", "chunks": 1}
-        body = _encoded(said) if self._sound() else self._damage.record(said)
+        fields = {"subject_id": f"fuzz-{self._seed}", "chunks": 1}
+        body = _encoded(fields) if self._sound() else self._damage.record(fields)
         return Input(f"/v1/calls/{self._id}/end", body, "application/json")
 
     def _odd(self, media_type: str) -> str:
         return self._chance.choice((media_type, media_type, media_type, "image/gif", "text/html", "audio/midi", "x"))
 
-    def _some(self, said: dict[str, Any]) -> dict[str, str]:
-        kept = {name: str(value) for name, value in said.items() if self._chance.random() < 0.95}
+    def _some(self, fields: dict[str, Any]) -> dict[str, str]:
+        chosen = {name: str(value) for name, value in fields.items() if self._chance.random() < 0.95}
         if self._chance.random() < 0.2:
-            kept[self._chance.choice(("event_time", "source", "surprise"))] = self._chance.choice(("", "1970", "\x00"))
-        return kept
+            chosen[self._chance.choice(("event_time", "source", "surprise"))] = self._chance.choice(
+                ("", "1970", "\x00")
+            )
+        return chosen
 
-    def _record(self, topic: str, said: dict[str, Any]) -> Input:
-        body = _encoded(said) if self._sound() else self._damage.record(said)
+    def _record(self, topic: str, fields: dict[str, Any]) -> Input:
+        body = _encoded(fields) if self._sound() else self._damage.record(fields)
         if self._chance.random() < 0.05:
             body = self._damage.noise()
-        key = None if self._chance.random() < 0.05 else str(said["conversation_id"])
+        key = None if self._chance.random() < 0.05 else str(fields["conversation_id"])
         return Input(f"log:{topic}", body, key=key, millis=self._chance.choice(_KAFKA_TIMES))
 
     def _event(self, kind: str) -> dict[str, Any]:
@@ -150,8 +152,8 @@ class Inputs:
         if self._chance.random() < 0.3:
             return {**self._event("call_end"), "reason": "ended", "chunks": self._chance.choice((None, 0, 1, 7))}
         index = self._chance.randrange(5)
-        of = {"chunk_index": index, "start_s": index * 2.0, "duration_s": 2.0, "sample_rate": 8000, "channels": 1}
-        return {**self._event("call_chunk"), **of, "speakers": [], "blob": self._blob()}
+        chunk = {"chunk_index": index, "start_s": index * 2.0, "duration_s": 2.0, "sample_rate": 8000, "channels": 1}
+        return {**self._event("call_chunk"), **chunk, "speakers": [], "blob": self._blob()}
 
     def _screenshot(self) -> dict[str, Any]:
         return {**self._event("screenshot"), "width": 64, "height": 48, "blob": self._blob()}
@@ -165,9 +167,9 @@ class Inputs:
         parts = self._dimensions if self._chance.random() < 0.8 else self._chance.choice((1, 3, self._dimensions + 1))
         vector = np.zeros(parts, dtype="<f4")
         vector[self._chance.randrange(parts)] = self._chance.choice((1.0, 1.0, 1.0, 0.0, np.nan))
-        made = artifact_id("passage", ids["event_id"], 0)
+        passage_id = artifact_id("passage", ids["event_id"], 0)
         return {
-            "kind": "passage", "artifact_id": made, "modality": "chat", "source_artifact_id": made,
+            "kind": "passage", "artifact_id": passage_id, "modality": "chat", "source_artifact_id": passage_id,
             "source_kind": "message",
             "conversation_id": ids["conversation_id"], "subject_id": ids["subject_id"], "ordinal": 0,
             "stamps": {"event_time": now, "ingested_at": now, "derived_at": now},
@@ -188,8 +190,8 @@ class Inputs:
         }  # fmt: skip
 
 
-def _encoded(said: dict[str, Any]) -> bytes:
-    return json.dumps(said).encode()
+def _encoded(fields: dict[str, Any]) -> bytes:
+    return json.dumps(fields).encode()
 
 
 def _images() -> tuple[tuple[str, bytes], ...]:

@@ -63,28 +63,28 @@ class Ledger:
         lines = [f"{'route':<28}" + "".join(f"{name:>15}" for name in columns)]
         for route in (*sorted(self.sent), "all"):
             routes = list(self.sent) if route == "all" else [route]
-            cells = [sum(self.sent[each] for each in routes)]
-            cells += [sum(self.ended.get((each, end), 0) for each in routes) for end in columns[1:]]
+            cells = [sum(self.sent[route] for route in routes)]
+            cells += [sum(self.ended.get((route, end), 0) for route in routes) for end in columns[1:]]
             lines.append(f"{route:<28}" + "".join(f"{cell:>15,}" for cell in cells))
         return "\n".join(lines)
 
 
-def settle(settings: Settings, within_s: float, *, most: int = 0) -> None:
-    """Wait until no group is behind by more than ``most`` records, three times in a row where that is none.
+def settle(settings: Settings, within_s: float, *, max_lag: int = 0) -> None:
+    """Wait until no group lags by more than ``max_lag`` records; for 0, three times in a row.
 
-    Ends the program when that does not come.
+    Exits the program after the timeout.
     """
     log, quiet, deadline = ReplayLog(settings), 0, time.monotonic() + within_s
     reads = {spec.group: [spec.topic] for spec in MODALITIES.values()} | {INDEX_GROUP: [ARTIFACTS_TOPIC]}
     reads[ARCHIVE_GROUP] = [*(spec.topic for spec in MODALITIES.values()), ARTIFACTS_TOPIC, QUARANTINE_TOPIC]
-    while quiet < (1 if most else 3):
-        behind = {}
+    while quiet < (1 if max_lag else 3):
+        lag_by_group = {}
         for group, topics in reads.items():
             lags = log.lag(f"{settings.topic_prefix}{group}", [topic_name(settings, topic) for topic in topics])
-            behind[group] = sum(sum(by_number.values()) for by_number in lags.values())
-        quiet = 0 if max(behind.values()) > most else quiet + 1
+            lag_by_group[group] = sum(sum(by_number.values()) for by_number in lags.values())
+        quiet = 0 if max(lag_by_group.values()) > max_lag else quiet + 1
         if time.monotonic() > deadline:
-            raise SystemExit(f"not settled within {within_s:.0f} s; records behind: {behind}")
+            raise SystemExit(f"not settled within {within_s:.0f} s; lag: {lag_by_group}")
         time.sleep(0.5)
 
 
@@ -99,15 +99,15 @@ def account(settings: Settings, sent: Sent, serving: str) -> Ledger:
         ended[route, "duplicate"] += count
     log = ReplayLog(settings)
     dead = {_position(DeadLetter, entry.value) for entry in log.read(topic_name(settings, DEAD_LETTERS_TOPIC))}
-    aside = _set_aside(settings, log, sent.places)
-    there, told = _accepted(settings, log, sent.places, serving)
-    again = _told_again(settings, log, set(sent.places) - dead - aside - there, told)
-    kinds = (("dead-lettered", dead), ("quarantined", aside), ("duplicate", again))
-    for place, one in sent.places.items():
-        ends = [name for name, places in kinds if place in places]
+    quarantined = _quarantined(settings, log, sent.inputs)
+    accepted, reported = _accepted(settings, log, sent.inputs, serving)
+    again = _repeated(settings, log, set(sent.inputs) - dead - quarantined - accepted, reported)
+    kinds = (("dead-lettered", dead), ("quarantined", quarantined), ("duplicate", again))
+    for position, item in sent.inputs.items():
+        ends = [name for name, inputs in kinds if position in inputs]
         if not ends:
-            ends = ["accepted" if place in there else "lost"]
-        ended[route_of(one), ends[0] if len(ends) == 1 else "twice"] += 1
+            ends = ["accepted" if position in accepted else "lost"]
+        ended[route_of(item), ends[0] if len(ends) == 1 else "twice"] += 1
     return Ledger(dict(sent.sent), ended)
 
 
@@ -118,53 +118,57 @@ def _position(kind: type[DeadLetter | Quarantined], value: bytes) -> Position | 
         return None
 
 
-def _set_aside(settings: Settings, log: ReplayLog, places: Mapping[Position, Input]) -> set[Position | None]:
+def _quarantined(settings: Settings, log: ReplayLog, inputs: Mapping[Position, Input]) -> set[Position | None]:
     """Places of events that have a quarantine row; those that we forged speak of nothing."""
     entries = log.read(topic_name(settings, QUARANTINE_TOPIC))
-    return {_position(Quarantined, entry.value) for entry in entries if entry.position not in places}
+    return {_position(Quarantined, entry.value) for entry in entries if entry.position not in inputs}
 
 
-Told = tuple[str, str]
+ReportKey = tuple[str, str]
 """The topic and the id of an event of which something was derived."""
 
 
-def is_told_again(entry: LogEntry, told: AbstractSet[Told]) -> bool:
+def is_repeat(entry: LogEntry, reported: AbstractSet[ReportKey]) -> bool:
     """Whether a record is an event that another one was already: damage gives several the same odd id.
 
     Of two in one micro-batch one message is made, which has the place of the later one.
     """
     try:
-        return (entry.position.topic, decode_event(entry.value).event_id) in told
+        return (entry.position.topic, decode_event(entry.value).event_id) in reported
     except Rejected:
         return False
 
 
-def _told_again(settings: Settings, log: ReplayLog, places: set[Position], told: AbstractSet[Told]) -> set[Position]:
+def _repeated(
+    settings: Settings, log: ReplayLog, inputs: set[Position], reported: AbstractSet[ReportKey]
+) -> set[Position]:
     found = set()
-    for topic in {place.topic for place in places}:
-        entries = (entry for entry in log.read(topic_name(settings, topic)) if entry.position in places)
-        found |= {entry.position for entry in entries if is_told_again(entry, told)}
+    for topic in {position.topic for position in inputs}:
+        entries = (entry for entry in log.read(topic_name(settings, topic)) if entry.position in inputs)
+        found |= {entry.position for entry in entries if is_repeat(entry, reported)}
     return found
 
 
 def _accepted(
-    settings: Settings, log: ReplayLog, places: Mapping[Position, Input], serving: str
-) -> tuple[set[Position | None], set[Told]]:
+    settings: Settings, log: ReplayLog, inputs: Mapping[Position, Input], serving: str
+) -> tuple[set[Position | None], set[ReportKey]]:
     """Places of inputs of which there is what there must be, and the events that something was derived of."""
     found: set[Position | None] = set()
-    told: set[Told] = set()
+    reported: set[ReportKey] = set()
     for entry in log.read(topic_name(settings, ARTIFACTS_TOPIC)):
-        made = None if entry.position in places else _artifact(entry.value)
-        if isinstance(made, Message | Caption):
-            found.add(made.provenance.position)
-            told |= {(made.provenance.position.topic, event) for event in made.provenance.event_ids}
+        artifact = None if entry.position in inputs else _artifact(entry.value)
+        if isinstance(artifact, Message | Caption):
+            found.add(artifact.provenance.position)
+            reported |= {(artifact.provenance.position.topic, event) for event in artifact.provenance.event_ids}
     # What a call's events come to is in its state: that they were taken in is that nobody is behind.
-    found |= {place for place in places if place.topic == CALL.topic}
+    found |= {position for position in inputs if position.topic == CALL.topic}
     found |= _indexed(
-        settings, {place: one for place, one in places.items() if place.topic == ARTIFACTS_TOPIC}, serving
+        settings, {position: item for position, item in inputs.items() if position.topic == ARTIFACTS_TOPIC}, serving
     )
-    found |= _kept(settings, {place: one for place, one in places.items() if place.topic == QUARANTINE_TOPIC})
-    return found, told
+    found |= _in_tables(
+        settings, {position: item for position, item in inputs.items() if position.topic == QUARANTINE_TOPIC}
+    )
+    return found, reported
 
 
 def _artifact(value: bytes) -> Artifact | None:
@@ -174,36 +178,38 @@ def _artifact(value: bytes) -> Artifact | None:
         return None
 
 
-def _indexed(settings: Settings, places: Mapping[Position, Input], serving: str) -> set[Position]:
+def _indexed(settings: Settings, inputs: Mapping[Position, Input], serving: str) -> set[Position]:
     """Forged passages that a search finds, and other artifacts that read: those are for the lakehouse alone."""
     found: set[Position] = set()
-    asked: dict[str, dict[str, list[Position]]] = {}
-    for place, one in places.items():
-        made = _artifact(one.body)
-        if isinstance(made, Passage):
-            asked.setdefault(bucket_name(made.subject_id), {}).setdefault(made.artifact_id, []).append(place)
-        elif made is not None:
-            found.add(place)
+    positions_by_bucket: dict[str, dict[str, list[Position]]] = {}
+    for position, item in inputs.items():
+        artifact = _artifact(item.body)
+        if isinstance(artifact, Passage):
+            positions_by_bucket.setdefault(bucket_name(artifact.subject_id), {}).setdefault(
+                artifact.artifact_id, []
+            ).append(position)
+        elif artifact is not None:
+            found.add(position)
     index = ChromaIndex.open(settings)
-    for bucket, by_id in asked.items():
+    for bucket, by_id in positions_by_bucket.items():
         ids = list(by_id)
         for start in range(0, len(ids), _PAGE):
-            for each in index.get(serving, bucket, ids[start : start + _PAGE]):
-                found.update(by_id[each])
+            for stored_id in index.get(serving, bucket, ids[start : start + _PAGE]):
+                found.update(by_id[stored_id])
     index.close()
     return found
 
 
-def _kept(settings: Settings, places: Mapping[Position, Input]) -> set[Position]:
+def _in_tables(settings: Settings, inputs: Mapping[Position, Input]) -> set[Position]:
     """Forged quarantine rows that are in the lakehouse."""
     scanned = Lakehouse.open(settings).table("quarantine").scan(selected_fields=("quarantine_id",)).to_arrow()
-    there: set[Any] = set(scanned.column("quarantine_id").to_pylist())
+    stored_ids: set[Any] = set(scanned.column("quarantine_id").to_pylist())
     found = set()
-    for place, one in places.items():
+    for position, item in inputs.items():
         try:
-            row = Quarantined.model_validate_json(one.body)
+            row = Quarantined.model_validate_json(item.body)
         except ValidationError:
             continue
-        if row.quarantine_id in there:
-            found.add(place)
+        if row.quarantine_id in stored_ids:
+            found.add(position)
     return found

@@ -19,7 +19,7 @@ from mmplatform.settings import Settings
 
 AT_ONCE: Final = 16
 _ROUTE: Final = re.compile(r"/v1/calls/[^/]+/")
-_TAKEN, _SLOWED = 202, 429
+_ACCEPTED, _SLOWED = 202, 429
 _WAITING: Final = 10_000
 """Records of the foreign client that may wait for their acknowledgement."""
 
@@ -50,13 +50,13 @@ class Sent:
         self.duplicates.update(more.duplicates)
         self.refused.update(more.refused)
         self.odd.update(more.odd)
-        self.places.update(more.places)
+        self.inputs.update(more.inputs)
         self.quoted.update(more.quoted)
 
 
-def route_of(one: Input) -> str:
+def route_of(item: Input) -> str:
     """Calls have their id in the path: all of them are one route."""
-    return _ROUTE.sub("/v1/calls/{id}/", one.route)
+    return _ROUTE.sub("/v1/calls/{id}/", item.route)
 
 
 def send(inputs: Iterable[Input], gateway: str, settings: Settings, secrets: Iterable[str] = ()) -> Sent:
@@ -64,28 +64,28 @@ def send(inputs: Iterable[Input], gateway: str, settings: Settings, secrets: Ite
     done = Sent()
     requests: list[Input] = []
     foreign = Producer(client_config(settings) | {"partitioner": "murmur2_random", "linger.ms": 5})
-    for one in inputs:
-        done.sent[route_of(one)] += 1
-        if one.topic:
-            _write(foreign, one, done)
+    for item in inputs:
+        done.sent[route_of(item)] += 1
+        if item.topic:
+            _write(foreign, item, done)
         else:
-            requests.append(one)
+            requests.append(item)
     if foreign.flush(60):
         raise SystemExit("the broker did not acknowledge what was written")
     asyncio.run(_post_all(requests, gateway, done, tuple(secrets)))
     return done
 
 
-def _write(foreign: Any, one: Input, done: Sent) -> None:
+def _write(foreign: Any, item: Input, done: Sent) -> None:
     def placed(error: Any, message: Any) -> None:
         if error is not None:
             raise SystemExit(f"the broker refused a record: {error}")
-        where = Position(topic=one.topic, topic_partition=message.partition(), offset=message.offset())
-        done.places[where] = one
+        where = Position(topic=item.topic, topic_partition=message.partition(), offset=message.offset())
+        done.inputs[where] = item
 
     while len(foreign) > _WAITING:
         foreign.poll(0.1)
-    foreign.produce(one.topic, value=one.body, key=one.key, timestamp=one.millis or 0, on_delivery=placed)
+    foreign.produce(item.topic, value=item.body, key=item.key, timestamp=item.millis or 0, on_delivery=placed)
     foreign.poll(0)
 
 
@@ -93,8 +93,8 @@ async def _post_all(requests: list[Input], gateway: str, done: Sent, secrets: tu
     waiting = iter(requests)
 
     async def post_some(http: httpx.AsyncClient) -> None:
-        for one in waiting:
-            await _post(http, one, done, secrets)
+        for item in waiting:
+            await _post(http, item, done, secrets)
 
     # A connection that is quiet is let go before the gateway does it (5 s): it could do so under a request.
     limits = httpx.Limits(keepalive_expiry=2.0)
@@ -102,23 +102,23 @@ async def _post_all(requests: list[Input], gateway: str, done: Sent, secrets: tu
         await asyncio.gather(*(post_some(http) for _ in range(AT_ONCE)))
 
 
-async def _post(http: httpx.AsyncClient, one: Input, done: Sent, secrets: tuple[str, ...]) -> None:
-    route = route_of(one)
+async def _post(http: httpx.AsyncClient, item: Input, done: Sent, secrets: tuple[str, ...]) -> None:
+    route = route_of(item)
     while True:
-        headers = {"Content-Type": one.media_type}
-        answer = await http.post(one.route, content=one.body, params=one.params, headers=headers)
+        headers = {"Content-Type": item.media_type}
+        answer = await http.post(item.route, content=item.body, params=item.params, headers=headers)
         if answer.status_code != _SLOWED:
             break
         await asyncio.sleep(float(answer.headers.get("Retry-After", "1")))
     if any(secret in answer.text for secret in secrets):
         done.quoted[route, answer.status_code] += 1
-    if answer.status_code == _TAKEN:
-        said = answer.json()
-        for each in said if isinstance(said, list) else [said]:
-            if each["duplicate"]:
+    if answer.status_code == _ACCEPTED:
+        body = answer.json()
+        for answer_item in body if isinstance(body, list) else [body]:
+            if answer_item["duplicate"]:
                 done.duplicates[route] += 1
             else:
-                done.places[Position.model_validate(each["position"])] = one
+                done.inputs[Position.model_validate(answer_item["position"])] = item
     elif answer.is_client_error and answer.headers["content-type"] == "application/problem+json":
         done.refused[route, answer.status_code] += 1
     else:

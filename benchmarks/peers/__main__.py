@@ -40,7 +40,7 @@ def main() -> None:
             found.append(Outcome(name, "", arguments.chats, trouble=f"cannot be installed here: {reason}"))
         print(f"{found[-1].settings}\n{found[-1].row()}", flush=True)
     print(f"machine: {describe()}, {arguments.chats} chats\n{HEAD}")
-    print("\n".join(each.row() for each in found))
+    print("\n".join(outcome.row() for outcome in found))
 
 
 if __name__ == "__main__":

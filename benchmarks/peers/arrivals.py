@@ -46,44 +46,46 @@ def append(folder: Path, changes: list[dict[str, Any]]) -> None:
         os.fsync(log.fileno())
 
 
-def follow(folder: Path, most: int = BATCH, at: int | None = None) -> Iterator[tuple[list[dict[str, Any]], int]]:
+def follow(
+    folder: Path, batch_size: int = BATCH, offset: int | None = None
+) -> Iterator[tuple[list[dict[str, Any]], int]]:
     """Batches of changes from a place on, by default the kept one, each with the place behind it; without end.
 
     Of two changes to one id in a batch, only the last.
     """
-    at = _kept(folder) if at is None else at
+    offset = _committed_offset(folder) if offset is None else offset
     with log_of(folder).open("rb") as file:
-        file.seek(at)
+        file.seek(offset)
         while True:
             batch: dict[str, dict[str, Any]] = {}
-            while len(batch) < most:
+            while len(batch) < batch_size:
                 line = file.readline()
                 if not line.endswith(b"\n"):
-                    file.seek(at)
+                    file.seek(offset)
                     break
-                at += len(line)
+                offset += len(line)
                 change = json.loads(line)
                 batch[change["id"]] = change
             if batch:
-                yield list(batch.values()), at
+                yield list(batch.values()), offset
             else:
                 time.sleep(_IDLE_S)
 
 
-def place_of(folder: Path) -> Path:
+def offset_file(folder: Path) -> Path:
     """Where a loop keeps its place."""
     return folder / "place"
 
 
-def keep_place(folder: Path, at: int) -> None:
+def commit_offset(folder: Path, offset: int) -> None:
     """What is before this place is in the index."""
     new = folder / "place.new"
-    new.write_text(str(at))
-    new.replace(place_of(folder))
+    new.write_text(str(offset))
+    new.replace(offset_file(folder))
 
 
-def _kept(folder: Path) -> int:
+def _committed_offset(folder: Path) -> int:
     try:
-        return int(place_of(folder).read_text())
+        return int(offset_file(folder).read_text())
     except FileNotFoundError:
         return 0

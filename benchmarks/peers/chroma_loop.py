@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from benchmarks.peers.arrivals import follow, keep_place
+from benchmarks.peers.arrivals import commit_offset, follow
 from benchmarks.peers.minilm import MiniLM
 from benchmarks.peers.watch import Row, main
 
@@ -52,19 +52,19 @@ def index(folder: Path, model: Path) -> None:
         subprocess.Popen(server, stdout=log, stderr=log)
     embedder = MiniLM(model)
     collection = _collection(folder)
-    for changes, at in follow(folder):
-        kept = [change for change in changes if not change["deleted"]]
-        gone = [change["id"] for change in changes if change["deleted"]]
-        if kept:
+    for changes, offset in follow(folder):
+        upserts = [change for change in changes if not change["deleted"]]
+        deleted_ids = [change["id"] for change in changes if change["deleted"]]
+        if upserts:
             collection.upsert(
-                ids=[change["id"] for change in kept],
-                embeddings=embedder.embed([change["text"] for change in kept]),
-                documents=[change["text"] for change in kept],
-                metadatas=[{"n": change["n"], "version": change["version"]} for change in kept],
+                ids=[change["id"] for change in upserts],
+                embeddings=embedder.embed([change["text"] for change in upserts]),
+                documents=[change["text"] for change in upserts],
+                metadatas=[{"n": change["n"], "version": change["version"]} for change in upserts],
             )
-        if gone:
-            collection.delete(ids=gone)
-        keep_place(folder, at)
+        if deleted_ids:
+            collection.delete(ids=deleted_ids)
+        commit_offset(folder, offset)
 
 
 def reader(folder: Path) -> Callable[[int], list[Row]]:

@@ -49,7 +49,7 @@ def index(folder: Path, model: Path) -> None:
         yield
 
     @coco.fn(memo=True)  # type: ignore[untyped-decorator]
-    async def one(file: Any, table: Any) -> None:
+    async def index_file(file: Any, table: Any) -> None:
         chat = json.loads(await file.read_text())
         [vector] = await asyncio.to_thread(embedder.embed, [chat["text"]])
         table.declare_row(row=Chat(chat["id"], chat["n"], chat["version"], chat["text"], vector))
@@ -58,7 +58,7 @@ def index(folder: Path, model: Path) -> None:
     async def everything(source: Path) -> None:
         schema = await lancedb.TableSchema.from_class(Chat, primary_key=["id"])
         table = await lancedb.mount_table_target(database, "chats", schema)
-        await coco.mount_each(one, localfs.walk_dir(source, live=True).items(), table)
+        await coco.mount_each(index_file, localfs.walk_dir(source, live=True).items(), table)
 
     app = coco.App(coco.AppConfig(name="chats"), everything, source=files_of(folder))
     app.update_blocking(live=True)

@@ -74,8 +74,8 @@ class NotHere(Exception):
 def python_of(peer: Peer) -> Path:
     """The interpreter of a peer's environment, made when it is not there. Raises NotHere."""
     pins = (*peer.pins, *_MODEL)
-    mark = hashlib.sha256(" ".join(pins).encode()).hexdigest()[:8]
-    home = load().models_path.parent / "peers" / f"{peer.module}-{mark}"
+    digest = hashlib.sha256(" ".join(pins).encode()).hexdigest()[:8]
+    home = load().models_path.parent / "peers" / f"{peer.module}-{digest}"
     python = home / "bin" / "python"
     if not (home / "COMPLETE").exists():
         _run([sys.executable, "-m", "venv", "--clear", str(home)])

@@ -10,7 +10,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from benchmarks.peers.arrivals import follow, keep_place
+from benchmarks.peers.arrivals import commit_offset, follow
 from benchmarks.peers.minilm import MiniLM
 from benchmarks.peers.watch import Row, main
 
@@ -33,17 +33,17 @@ def index(folder: Path, model: Path) -> None:
     ]
     schema = pa.schema(fields)
     table = lancedb.connect(folder / "lance").create_table("chats", schema=schema, exist_ok=True)
-    for number, (changes, at) in enumerate(follow(folder), start=1):
-        kept = [change for change in changes if not change["deleted"]]
-        if kept:
-            vectors = embedder.embed([change["text"] for change in kept])
-            columns = {name: [change[name] for change in kept] for name in ("id", "n", "version", "text")}
+    for number, (changes, offset) in enumerate(follow(folder), start=1):
+        upserts = [change for change in changes if not change["deleted"]]
+        if upserts:
+            vectors = embedder.embed([change["text"] for change in upserts])
+            columns = {name: [change[name] for change in upserts] for name in ("id", "n", "version", "text")}
             rows = pa.table({**columns, "vector": list(vectors)}, schema=schema)
             table.merge_insert("id").when_matched_update_all().when_not_matched_insert_all().execute(rows)
-        if len(kept) < len(changes):
-            gone = ", ".join(f"'{change['id']}'" for change in changes if change["deleted"])
-            table.delete(f"id IN ({gone})")
-        keep_place(folder, at)
+        if len(upserts) < len(changes):
+            deleted_ids = ", ".join(f"'{change['id']}'" for change in changes if change["deleted"])
+            table.delete(f"id IN ({deleted_ids})")
+        commit_offset(folder, offset)
         if number % OPTIMIZE_EVERY == 0:
             table.optimize(cleanup_older_than=timedelta(0))
 

@@ -24,7 +24,7 @@ from mmplatform.derive.adapters.model_files import locate_model
 from mmplatform.settings import load
 
 PATIENCE_S: Final = 600.0
-LAST_LOOK_S: Final = 120.0
+LAST_POLL_S: Final = 120.0
 _ROOT: Final = Path(__file__).parents[2]
 _AT_ONCE: Final = 200
 
@@ -66,10 +66,10 @@ class Contest:
     def close(self) -> list[tuple[str, int]]:
         """What the reader finds in the end, as id and version; then nothing runs any more."""
         (self.folder / "stop").touch()
-        there = self.folder / "there.json"
+        present_file = self.folder / "there.json"
         try:
-            self._wait(there.exists, "the reader's last look", LAST_LOOK_S)
-            return [(name, version) for name, _, version in json.loads(there.read_text())]
+            self._wait(present_file.exists, "the reader's last look", LAST_POLL_S)
+            return [(name, version) for name, _, version in json.loads(present_file.read_text())]
         finally:
             self.end()
 
@@ -81,11 +81,11 @@ class Contest:
             _end(self._reader)
             self._reader = None
 
-    def send(self, numbers: list[int], said: list[str], *, version: int = 1, deleted: bool = False) -> None:
+    def send(self, numbers: list[int], sent_texts: list[str], *, version: int = 1, deleted: bool = False) -> None:
         """Changes that are acknowledged when this returns."""
         changes: list[dict[str, Any]] = [
             {"id": f"chat-{n}", "n": n, "version": version, "text": text, "deleted": deleted}
-            for n, text in zip(numbers, said, strict=True)
+            for n, text in zip(numbers, sent_texts, strict=True)
         ]
         for first in range(0, len(changes), _AT_ONCE):
             append(self.folder, changes[first : first + _AT_ONCE])
@@ -100,7 +100,7 @@ class Contest:
         lines = (self.folder / "seen.jsonl").read_text().splitlines() if (self.folder / "seen.jsonl").exists() else []
         return {(n, version): moment for n, version, moment in map(json.loads, lines)}
 
-    def look_afresh(self) -> None:
+    def reset_reader(self) -> None:
         """What the reader got before now does not count any more."""
         (self.folder / "forget").touch()
 
@@ -110,7 +110,7 @@ class Contest:
         self._wait(lambda: not (self.folder / "forget").exists(), "a fresh look")
         self._wait(lambda: awaited <= self.seen().keys(), f"{len(awaited)} chats")
         found = self.seen()
-        return max(found[each] for each in awaited)
+        return max(found[row_id] for row_id in awaited)
 
     def wait_for_share(self, count: int) -> None:
         """Until the reader has got so many."""
@@ -134,10 +134,10 @@ class Contest:
     def _daemons(self) -> list[psutil.Process]:
         """A Postgres that a peer started as a daemon of its own: it is no child of anybody's any more."""
         found: list[psutil.Process] = []
-        for told in self.folder.rglob("postmaster.pid"):
+        for pid_file in self.folder.rglob("postmaster.pid"):
             with suppress(psutil.NoSuchProcess, ValueError, IndexError):
-                postmaster = psutil.Process(int(told.read_text().split()[0]))
-                if str(told.parent) in postmaster.cmdline():
+                postmaster = psutil.Process(int(pid_file.read_text().split()[0]))
+                if str(pid_file.parent) in postmaster.cmdline():
                     found += [postmaster, *postmaster.children(recursive=True)]
         return found
 
@@ -156,8 +156,8 @@ class Contest:
         deadline = time.monotonic() + patience_s
         while not done():
             if self._indexer is not None and self._indexer.poll() is not None:
-                told = (self.folder / "index.log").read_text(errors="replace").strip().splitlines()[-1:]
-                raise Late(f"its process ended with {self._indexer.returncode}: {' '.join(told)[:160]}")
+                last_line = (self.folder / "index.log").read_text(errors="replace").strip().splitlines()[-1:]
+                raise Late(f"its process ended with {self._indexer.returncode}: {' '.join(last_line)[:160]}")
             if time.monotonic() > deadline:
                 raise Late(f"{what} not there after {patience_s:.0f} s ({len(self.seen())} seen)")
             time.sleep(0.2)
@@ -215,10 +215,10 @@ def _throughput(running: Contest, found: Outcome, seed: int) -> None:
 def _gaps(running: Contest, rate: int, seconds: float, seed: int) -> list[float]:
     """Open loop: from the moment at which a chat was due until the reader got it."""
     chooser, first = random.Random(seed), max(int(name.partition("-")[2]) for name in running.wanted) + 1
-    said = texts(round(rate * seconds), seed)
+    sent_texts = texts(round(rate * seconds), seed)
     due = begun = time.time()
     moments = {}
-    for n, text in enumerate(said, start=first):
+    for n, text in enumerate(sent_texts, start=first):
         due += chooser.expovariate(rate)
         if due - begun > seconds:
             break
@@ -250,7 +250,7 @@ def _killed(peer: Peer, chats: int, seed: int) -> str:
         running.send(numbers, texts(chats, seed))
         running.wait_for_share(round(0.6 * chats))
         running.kill()
-        running.look_afresh()
+        running.reset_reader()
         begun = time.time()
         running.start()
         took = running.wait_for(numbers) - begun

@@ -33,8 +33,8 @@ _KILLED: Final = ("derive-chat", "index")
 
 def measure(chats: int, rates: list[int], seconds: float, seed: int) -> Outcome:
     """All of it, one after the other."""
-    told = "whole stack without Dagster, one chat deriver, gateway, log, redaction, Chroma, Iceberg, as it comes"
-    found = Outcome("mmplatform", told, chats)
+    description = "whole stack without Dagster, one chat deriver, gateway, log, redaction, Chroma, Iceberg, as it comes"
+    found = Outcome("mmplatform", description, chats)
     with _stack() as (settings, run):
         _throughput(settings, run, found, seed)
         for rate in rates:
@@ -79,8 +79,8 @@ def _gaps(run: run_file.StackRun, rate: int, seconds: float, seed: int) -> list[
     subject = f"canary-{rate}"
     context = multiprocessing.get_context("spawn")
     started, stop, results = context.Event(), context.Event(), context.Queue()
-    asked = (run.gateway, subject, ("chat",), started, stop, results)
-    reader = context.Process(target=read, args=asked, kwargs={"last_look_s": PATIENCE_S})
+    reader_arguments = (run.gateway, subject, ("chat",), started, stop, results)
+    reader = context.Process(target=read, args=reader_arguments, kwargs={"last_look_s": PATIENCE_S})
     reader.start()
     started.wait(PATIENCE_S)
     sent = asyncio.run(Load(run.gateway, Rates(rate, 0, 0, seconds), subject, canaries=0.15, seed=seed).run())
@@ -121,13 +121,13 @@ def _killed(settings: Settings, run: run_file.StackRun, chats: int, seed: int) -
         _until(lambda: index.count() >= chats)
         took = time.time() - begun
         wanted = {artifact_id("passage", artifact_id("message", name, 0), 0): 1 for name in names}
-        return f"whole again after {took:.1f} s; {Ledger.of(wanted, [(each, 1) for each in index.ids()])}"
+        return f"whole again after {took:.1f} s; {Ledger.of(wanted, [(row_id, 1) for row_id in index.ids()])}"
 
 
-def _send(run: run_file.StackRun, said: list[str], kind: str) -> list[str]:
-    names = [f"{kind}-{n}" for n in range(len(said))]
+def _send(run: run_file.StackRun, sent_texts: list[str], kind: str) -> list[str]:
+    names = [f"{kind}-{n}" for n in range(len(sent_texts))]
     with GatewayClient(run.gateway, max_attempts=50) as client:
-        for first in range(0, len(said), _AT_ONCE):
+        for first in range(0, len(sent_texts), _AT_ONCE):
             client.chats(
                 [
                     ChatBody(
@@ -138,7 +138,8 @@ def _send(run: run_file.StackRun, said: list[str], kind: str) -> list[str]:
                         text=text,
                     )
                     for n, (name, text) in enumerate(
-                        zip(names[first : first + _AT_ONCE], said[first : first + _AT_ONCE], strict=True), start=first
+                        zip(names[first : first + _AT_ONCE], sent_texts[first : first + _AT_ONCE], strict=True),
+                        start=first,
                     )
                 ]
             )

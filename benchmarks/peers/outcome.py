@@ -33,7 +33,7 @@ class Outcome:
             return f"| {self.name} | {self.trouble} | | | | | | |"
         speed = f"{self.chats / self.until_all:.0f}" if self.until_all else "-"
         cpu = f"{1000 * self.cpu / self.chats:.1f}" if self.cpu is not None else "-"
-        gaps = [_told(self.gaps.get(rate, [])) for rate in (20, 100)]
+        gaps = [_format_gaps(self.gaps.get(rate, [])) for rate in (20, 100)]
         memory = f"{self.memory_mb:.0f}" if self.memory_mb else "-"
         return f"| {self.name} | {speed} | {cpu} | {memory} | {gaps[0]} | {gaps[1]} | {self.changes} | {self.killed} |"
 
@@ -44,7 +44,7 @@ HEAD = (
 )
 
 
-def _told(gaps: Sequence[float]) -> str:
+def _format_gaps(gaps: Sequence[float]) -> str:
     if not gaps:
         return "-"
     p50, p99 = np.percentile(gaps, [50, 99])
@@ -53,8 +53,8 @@ def _told(gaps: Sequence[float]) -> str:
 
 def texts(count: int, seed: int) -> list[str]:
     """Chats, none like another, so that no memo answers for one."""
-    chooser, known = random.Random(seed), chat_texts()
-    return [f"{chooser.choice(known)} (ticket {seed}-{n})" for n in range(count)]
+    chooser, corpus = random.Random(seed), chat_texts()
+    return [f"{chooser.choice(corpus)} (ticket {seed}-{n})" for n in range(count)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,13 +67,13 @@ class Ledger:
     undead: int
 
     @classmethod
-    def of(cls, wanted: dict[str, int], there: Sequence[tuple[str, int]]) -> Ledger:
+    def from_rows(cls, wanted: dict[str, int], present: Sequence[tuple[str, int]]) -> Ledger:
         """``wanted``: the version of each id; ``there``: id and version of each row."""
-        found = Counter(name for name, _ in there)
+        found = Counter(name for name, _ in present)
         newest = (
-            {name: max(version for other, version in there if other == name) for name in found}
-            if (len(found) < len(there))
-            else dict(there)
+            {name: max(version for row_id, version in present if row_id == name) for name in found}
+            if (len(found) < len(present))
+            else dict(present)
         )
         return cls(
             lost=sum(name not in found for name in wanted),

@@ -44,26 +44,26 @@ def reader(folder: Path) -> Callable[[int], list[Row]]:
     """What a process of its own gets from the server, from a number on."""
 
     def rows(since: int) -> list[Row]:
-        asked = json.dumps({"k": ALL, "metadata_filter": f"n >= `{since}`"}).encode()
+        body = json.dumps({"k": ALL, "metadata_filter": f"n >= `{since}`"}).encode()
         deadline = time.monotonic() + PATIENCE_S
         while True:
             try:
-                found = _ask(folder, asked)
+                found = _query(folder, body)
             except (OSError, HTTPException, ValueError):
                 # It is not there yet, or was killed and comes back elsewhere: an index in memory is away as long.
                 if time.monotonic() > deadline:
                     return []
                 time.sleep(POLL_S)
             else:
-                return [Row(each["id"], each["n"], each["version"]) for each in found]
+                return [Row(hit["id"], hit["n"], hit["version"]) for hit in found]
 
     return rows
 
 
-def _ask(folder: Path, asked: bytes) -> list[dict[str, Any]]:
+def _query(folder: Path, body: bytes) -> list[dict[str, Any]]:
     server = HTTPConnection("127.0.0.1", int(port_of(folder).read_text()), timeout=PATIENCE_S)
     with closing(server):
-        server.request("POST", "/v1/retrieve", asked, {"Content-Type": "application/json"})
+        server.request("POST", "/v1/retrieve", body, {"Content-Type": "application/json"})
         answer = server.getresponse()
         if answer.status != HTTPStatus.OK:
             raise ValueError(f"{answer.status}: {answer.read(200)!r}")

@@ -39,19 +39,19 @@ class Log(pw.io.python.ConnectorSubject):  # type: ignore[misc]
     def __init__(self, folder: Path) -> None:
         super().__init__(session_type="upsert")
         self._folder = folder
-        self._at = 0
+        self._offset = 0
 
     def _seek(self, state: bytes) -> None:
-        self._at = int(state)
+        self._offset = int(state)
 
     def run(self) -> None:
         """Follow the log for ever."""
-        for changes, at in follow(self._folder, at=self._at):
+        for changes, offset in follow(self._folder, offset=self._offset):
             for change in changes:
                 send = self.delete if change["deleted"] else self.next
                 facts = {name: change[name] for name in ("id", "n", "version")}
                 send(name=change["id"], text=change["text"], facts=pw.Json(facts))
-            self._report_offset(str(at).encode())
+            self._report_offset(str(offset).encode())
 
 
 @pw.udf  # type: ignore[untyped-decorator]
@@ -61,7 +61,7 @@ def _anywhere(_: int) -> np.ndarray:
 
 @pw.udf  # type: ignore[untyped-decorator]
 def _listed(facts: list[pw.Json] | None) -> pw.Json:
-    return pw.Json([each.value for each in facts or ()])
+    return pw.Json([fact.value for fact in facts or ()])
 
 
 def run(folder: Path, model: Path, port: int) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from benchmarks.peers.arrivals import follow, keep_place, place_of
+from benchmarks.peers.arrivals import commit_offset, follow, offset_file
 from benchmarks.peers.watch import Row, main
 
 
@@ -24,21 +24,21 @@ def index(folder: Path, model: Path) -> None:
     columns: dict[str, Any] = {"id": pxt.Required[pxt.String], "n": pxt.Int, "version": pxt.Int, "text": pxt.String}
     table = pxt.create_table("chats", columns, primary_key="id", if_exists="ignore")
     table.add_embedding_index("text", idx_name="by_text", embedding=minilm, if_exists="ignore")
-    for changes, at in follow(folder):
-        kept = [{name: change[name] for name in columns} for change in changes if not change["deleted"]]
-        if kept:
-            table.batch_update(kept, if_not_exists="insert")
+    for changes, offset in follow(folder):
+        upserts = [{name: change[name] for name in columns} for change in changes if not change["deleted"]]
+        if upserts:
+            table.batch_update(upserts, if_not_exists="insert")
         for change in changes:
             if change["deleted"]:
                 table.delete(where=table.id == change["id"])
-        keep_place(folder, at)
+        commit_offset(folder, offset)
 
 
 def reader(folder: Path) -> Callable[[int], list[Row]]:
     """What a process of its own finds, from a number on."""
 
     def rows(since: int) -> list[Row]:
-        if not place_of(folder).exists():
+        if not offset_file(folder).exists():
             return []  # two processes that make its database at once come to grief
         import pixeltable as pxt
 

@@ -30,27 +30,27 @@ def watch(folder: Path, rows: Rows) -> None:
     ``seen.jsonl`` gets a line for each thing and version, with the moment; ``there.json`` all of the end. A file
     ``forget`` is taken away and all counts as new again: an index in memory may not have what it had before a kill.
     """
-    known: set[tuple[int, int]] = set()
+    seen: set[tuple[int, int]] = set()
     lowest = 0  # all before it were seen: an index that grows is not read from its start each time
     with (folder / "seen.jsonl").open("a", encoding="utf-8") as out:
         while not (folder / "stop").exists():
             begun = time.monotonic()
             if (folder / "forget").exists():
-                known.clear()
+                seen.clear()
                 lowest = 0
                 out.truncate(0)
                 (folder / "forget").unlink()
             since = 0 if (folder / "look-again").exists() else lowest
             for row in rows(since):
-                if (row.n, row.version) not in known:
-                    known.add((row.n, row.version))
+                if (row.n, row.version) not in seen:
+                    seen.add((row.n, row.version))
                     out.write(json.dumps([row.n, row.version, time.time()]) + "\n")
             out.flush()
-            while (lowest, 1) in known:
+            while (lowest, 1) in seen:
                 lowest += 1
             time.sleep(max(0.0, POLL_S - (time.monotonic() - begun)))
-    there = [[row.id, row.n, row.version] for row in rows(0)]
-    (folder / "there.new").write_text(json.dumps(there))
+    present = [[row.id, row.n, row.version] for row in rows(0)]
+    (folder / "there.new").write_text(json.dumps(present))
     (folder / "there.new").replace(folder / "there.json")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks.fuzz.ledger import is_told_again
+from benchmarks.fuzz.ledger import is_repeat
 from mmplatform.events import Position, encode, utc_now
 from mmplatform.kafka.reader import LogEntry
 from mmplatform.modalities import CHAT, SCREENSHOT
@@ -24,4 +24,4 @@ EVENT = chat(1)
     ],
 )
 def test_a_record_is_the_same_event_once_more(value, told, again):
-    assert is_told_again(LogEntry(PLACE, None, value, {}, utc_now()), {told}) is again
+    assert is_repeat(LogEntry(PLACE, None, value, {}, utc_now()), {told}) is again

@@ -8,7 +8,7 @@ import time
 from collections import Counter
 
 from benchmarks.faults.board import Board, Dial
-from benchmarks.faults.plan import BESIDE, draw
+from benchmarks.faults.plan import SECONDARY_KINDS, draw
 from benchmarks.faults.stack import SERVICES
 from tests.waiting import eventually
 
@@ -21,7 +21,7 @@ def test_a_seed_gives_the_same_plan_and_another_seed_another():
 def test_every_process_is_killed_and_every_other_fault_comes():
     plan = draw(100, 1, long_s=10)
     kinds = Counter(fault.kind for fault in plan)
-    assert kinds == {"kill": 100} | dict.fromkeys(BESIDE, 10)
+    assert kinds == {"kill": 100} | dict.fromkeys(SECONDARY_KINDS, 10)
     killed = Counter(fault.target for fault in plan if fault.kind == "kill")
     assert set(killed) == set(SERVICES)
     assert max(killed.values()) - min(killed.values()) <= 1
