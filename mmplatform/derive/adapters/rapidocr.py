@@ -38,7 +38,7 @@ class _Band:
 
 
 class RapidReader:
-    """:class:`mmplatform.ports.ScreenReader` on RapidOCR.
+    """:class:`mmplatform.ports.OcrEngine` on RapidOCR.
 
     The first call or :meth:`warm_up` builds the engine. Threads share it under a lock: it is not reentrant, and
     onnxruntime has threads of its own.
