@@ -32,8 +32,8 @@ def read(decode, value):
     try:
         return decode(value)
     except Rejected as error:
-        said = str(error)
-    assert not any(secret in said for secret in PLANTED)
+        message = str(error)
+    assert not any(secret in message for secret in PLANTED)
     return None
 
 
@@ -63,16 +63,16 @@ def test_bytes_that_mean_nothing_are_refused(value):
     assert read(decode_artifact, value) is None
 
 
-class Takes:
+class CountingDeriver:
     """A deriver that makes nothing and counts what it was given."""
 
     name, version = "takes", "1"
 
     def __init__(self):
-        self.taken = 0
+        self.derived = 0
 
     def derive(self, arrivals):
-        self.taken += len(arrivals)
+        self.derived += len(arrivals)
         return DerivedBatch()
 
 
@@ -82,11 +82,11 @@ def test_of_a_batch_of_anything_every_record_ends_in_one_place(damage, spec, dat
     values = [each.record(data.draw(st.sampled_from(EVENTS))) for each in damage]
     values += [None, encode(chat())]
     records = [ConsumedRecord(position(n, spec.topic), value, NOW) for n, value in enumerate(values)]
-    deriver = Takes()
+    deriver = CountingDeriver()
     outcome = process(records, deriver, spec, Limits())
     places = Counter(each.position for each in (*outcome.quarantined, *outcome.dead_letters))
     assert set(places.values()) <= {1}
-    assert deriver.taken + len(places) == len(records)
+    assert deriver.derived + len(places) == len(records)
     assert not any(secret in str(outcome) for secret in PLANTED)
 
 

@@ -38,9 +38,9 @@ def test_auto_is_the_language_that_is_detected(monkeypatch):
 
 def test_a_wrong_value_is_told_with_the_name_of_its_variable(monkeypatch):
     monkeypatch.setenv("MMPLATFORM_GATEWAY_PORT", "eighty")
-    with pytest.raises(Misconfigured, match="MMPLATFORM_GATEWAY_PORT") as told:
+    with pytest.raises(Misconfigured, match="MMPLATFORM_GATEWAY_PORT") as raised:
         load()
-    assert "eighty" not in str(told.value)
+    assert "eighty" not in str(raised.value)
 
 
 @pytest.mark.parametrize("old", RENAMED)

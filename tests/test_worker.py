@@ -139,13 +139,13 @@ def test_a_successor_takes_its_turn_also_when_the_signal_wakes_another_thread(mo
     stands_by = threading.Event()
     monkeypatch.setattr(worker._log, "info", lambda *_: stands_by.set())
 
-    def tell() -> None:
+    def send_signal() -> None:
         assert stands_by.wait(30)
         time.sleep(0.5)  # the main thread is in its wait
         signal.pthread_kill(threading.get_ident(), signal.SIGUSR1)
 
     before = signal.getsignal(signal.SIGUSR1)
-    teller = threading.Thread(target=tell, daemon=True)
+    teller = threading.Thread(target=send_signal, daemon=True)
     teller.start()
     try:
         worker._wait_in_standby(WorkerStatus("index"))

@@ -63,7 +63,7 @@ def test_it_is_built_swapped_rolled_back_and_retired_by_one_verb_each(
 
 @pytest.mark.usefixtures("index")
 @pytest.mark.parametrize(
-    ("words", "error", "told"),
+    ("words", "error", "message"),
     [
         (("build", "nobody"), Misconfigured, "no model 'nobody'"),
         (("build", "minilm"), Rejected, "serves already"),
@@ -73,10 +73,10 @@ def test_it_is_built_swapped_rolled_back_and_retired_by_one_verb_each(
         (("retire", "--candidate"), Rejected, "no candidate"),
     ],
 )
-def test_a_wrong_call_is_refused(call, words, error, told):
+def test_a_wrong_call_is_refused(call, words, error, message):
     done = call(*words)
     assert isinstance(done.exception, error)
-    assert told in str(done.exception)
+    assert message in str(done.exception)
 
 
 @pytest.mark.parametrize("words", [("status",), ("swap",), ("rollback",), ("retire",)])

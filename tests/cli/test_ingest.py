@@ -52,13 +52,13 @@ def test_what_is_sound_is_taken_and_exits_zero_and_what_is_not_is_named_and_exit
 
 def test_all_refusals_are_written_to_the_file_that_is_named(tmp_path, folder):
     (folder / "chat.jsonl").write_text("nonsense\n" * 30)
-    told = tmp_path / "refused.jsonl"
+    path = tmp_path / "refused.jsonl"
     with listening(tmp_path) as (url, _):
-        done = ingest(folder, "--subject", "s1", "--url", url, "--refusals", told)
+        done = ingest(folder, "--subject", "s1", "--url", url, "--refusals", path)
     assert done.returncode == 1
-    found = [json.loads(line) for line in told.read_text().splitlines()]
-    assert [each["line"] for each in found] == list(range(1, 31))
-    assert all(each["path"] == str(folder / "chat.jsonl") and each["reason"] for each in found)
+    found = [json.loads(line) for line in path.read_text().splitlines()]
+    assert [refusal["line"] for refusal in found] == list(range(1, 31))
+    assert all(refusal["path"] == str(folder / "chat.jsonl") and refusal["reason"] for refusal in found)
     assert "10 more refusals" in " ".join(done.stdout.split())
 
 

@@ -56,7 +56,7 @@ def test_a_missing_image_is_named_and_the_exit_code_is_one(call, settings, lakeh
 
 
 @pytest.mark.parametrize(
-    ("words", "error", "told"),
+    ("words", "error", "message"),
     [
         (("raw_chats", HOUR), Rejected, "cannot be reprocessed"),
         (("messages", "yesterday"), Rejected, "is no hour"),
@@ -65,10 +65,10 @@ def test_a_missing_image_is_named_and_the_exit_code_is_one(call, settings, lakeh
         (("captions", HOUR, "--ner-model", "nobody"), Misconfigured, "no model 'nobody'"),
     ],
 )
-def test_a_wrong_call_is_refused_before_anything_is_opened(call, settings, words, error, told):
+def test_a_wrong_call_is_refused_before_anything_is_opened(call, settings, words, error, message):
     done = call(*words)
     assert isinstance(done.exception, error)
-    assert told in str(done.exception)
+    assert message in str(done.exception)
     assert not (settings.data_dir / "lakehouse").exists()
 
 

@@ -101,7 +101,7 @@ def texts(*words):
     return sorted(hit["text"] for hit in json.loads(result.output)["hits"])
 
 
-def told(*words):
+def failure(*words):
     """The error that the entry point would print as one line."""
     result = invoke(*words)
     assert result.exit_code == 1
@@ -120,14 +120,14 @@ def test_hits_are_printed_with_source_event_time_and_indexed_time(gateway):
 
 def test_every_option_reaches_the_search(gateway):
     first, second, third = (f"passage number {number}" for number in (1, 2, 3))
-    at = ("--url", gateway)
-    assert texts("x", *at) == [first, second, third]
-    assert texts("x", *at, "--subject", "zoe") == [third]
-    assert texts("x", *at, "--modality", "call") == [second]
-    assert texts("x", *at, "--modality", "call", "--modality", "chat") == [first, second, third]
-    assert texts("x", *at, "--since", "2026-03-05T12:01:00") == [second, third]
-    assert texts("x", *at, "--until", "2026-03-05T12:01:00") == [first]
-    assert texts(third, *at, "-k", 1) == [third]
+    address = ("--url", gateway)
+    assert texts("x", *address) == [first, second, third]
+    assert texts("x", *address, "--subject", "zoe") == [third]
+    assert texts("x", *address, "--modality", "call") == [second]
+    assert texts("x", *address, "--modality", "call", "--modality", "chat") == [first, second, third]
+    assert texts("x", *address, "--since", "2026-03-05T12:01:00") == [second, third]
+    assert texts("x", *address, "--until", "2026-03-05T12:01:00") == [first]
+    assert texts(third, *address, "-k", 1) == [third]
 
 
 def test_the_running_stacks_gateway_is_asked_when_none_is_named(stack):
@@ -141,29 +141,29 @@ def test_nothing_found_is_told(gateway):
 
 def test_a_wrong_option_is_refused_with_its_name(gateway):
     for words, field in ((("--modality", "video"), "modalities"), (("-k", 0), "k")):
-        error = told("search", "x", *words, "--url", gateway)
+        error = failure("search", "x", *words, "--url", gateway)
         assert isinstance(error, Rejected)
         assert field in str(error)
 
 
 def test_an_index_that_is_away_is_named(index, gateway):
     index.down = True
-    error = told("search", "x", "--url", gateway)
+    error = failure("search", "x", "--url", gateway)
     assert isinstance(error, Unavailable)
     assert "the search index does not answer" in str(error)
     assert "events" not in str(error)
 
 
 def test_no_gateway_is_told_with_the_verb_that_looks_further():
-    error = told("search", "x", "--url", "http://127.0.0.1:9")
+    error = failure("search", "x", "--url", "http://127.0.0.1:9")
     assert isinstance(error, Unavailable)
     assert "mmplatform status" in str(error)
 
 
 def test_what_is_no_gateway_and_what_is_no_address_are_told():
     with answering(b"<html>", kind="text/html") as other:
-        assert isinstance(told("search", "x", "--url", other.url), Misconfigured)
-    assert isinstance(told("search", "x", "--url", "localhost:8080"), Misconfigured)
+        assert isinstance(failure("search", "x", "--url", other.url), Misconfigured)
+    assert isinstance(failure("search", "x", "--url", "localhost:8080"), Misconfigured)
 
 
 @pytest.mark.usefixtures("stack")
@@ -184,9 +184,9 @@ def test_freshness_counts_what_was_shed_and_has_no_gap(stack, data, status):
     worker.freshness.record("chat", stamps(), NOW + timedelta(seconds=10))
     derivers = {}
     for name, count in (("derive-chat", 3), ("derive-chat-1", 4), ("derive-screenshot", 2), ("derive-call", 0)):
-        made = WorkerStatus(name)
-        made.record_batch(count, 0.1, shed=count)
-        derivers[name] = serve_status(made, 0)
+        status = WorkerStatus(name)
+        status.record_batch(count, 0.1, shed=count)
+        derivers[name] = serve_status(status, 0)
     services = stack.services | {
         name: ServiceRun(
             pid=None, state="ready", restarts=0, metrics_url=f"http://127.0.0.1:{server.server_address[1]}", log=""
@@ -223,7 +223,7 @@ def test_after_a_restart_an_empty_window_is_told_as_young():
 
 
 def test_freshness_without_a_stack_says_how_to_start_one():
-    error = told("freshness")
+    error = failure("freshness")
     assert isinstance(error, Unavailable)
     assert "mmplatform up" in str(error)
 

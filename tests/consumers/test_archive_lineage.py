@@ -72,27 +72,29 @@ def archive(tmp_path):
 
 
 def test_every_commit_is_told_and_every_event_is_valid(archive, collector):
-    told = archive(collector.address)
-    told.feed(chat(1), chat(2), topic="interactions.chat")
+    archived = archive(collector.address)
+    archived.feed(chat(1), chat(2), topic="interactions.chat")
     source = message(chat(1), position(0))
-    told.feed(source, passage(source))
-    told.feed(quarantine(arrival(chat(3)), contract="raw_chats", reasons=["text: text not blank"]), topic="quarantine")
-    told.emitter.close(30)
+    archived.feed(source, passage(source))
+    archived.feed(
+        quarantine(arrival(chat(3)), contract="raw_chats", reasons=["text: text not blank"]), topic="quarantine"
+    )
+    archived.emitter.close(30)
     assert [(event["job"]["name"], event["eventType"]) for event in map(check, collector.events)] == [
         (f"archive.{table}", state)
         for table in ("raw_chats", "messages", "passages", "quarantine")
         for state in ("START", "COMPLETE")
     ]
-    assert told.emitter.counts() == {"sent": 8, "refused": 0, "dropped": 0, "failed": 0, "queued": 0}
+    assert archived.emitter.counts() == {"sent": 8, "refused": 0, "dropped": 0, "failed": 0, "queued": 0}
 
 
 def test_what_is_told_of_a_commit_is_what_iceberg_says_of_it(archive, collector):
-    told = archive(collector.address)
-    told.feed(chat(1), chat(2), topic="interactions.chat")
-    table = told.lakehouse.table("raw_chats")
+    archived = archive(collector.address)
+    archived.feed(chat(1), chat(2), topic="interactions.chat")
+    table = archived.lakehouse.table("raw_chats")
     snapshot = table.current_snapshot()
-    told.emitter.close(30)
-    (complete,) = collector.of("archive.raw_chats", "COMPLETE")
+    archived.emitter.close(30)
+    (complete,) = collector.of_job("archive.raw_chats", "COMPLETE")
     (output,) = complete["outputs"]
     statistics = output["outputFacets"]["outputStatistics"]
     assert statistics["rowCount"] == int(snapshot.summary["added-records"]) == 2
@@ -104,82 +106,82 @@ def test_what_is_told_of_a_commit_is_what_iceberg_says_of_it(archive, collector)
 
 
 def test_a_replaced_row_is_told_as_the_one_row_that_was_written(archive, collector):
-    told = archive(collector.address)
+    archived = archive(collector.address)
     event = chat(1)
-    told.feed(message(event, position(0)))
-    told.feed(message(event, position(0), text="said otherwise"))
-    told.emitter.close(30)
-    last = collector.of("archive.messages", "COMPLETE")[-1]
+    archived.feed(message(event, position(0)))
+    archived.feed(message(event, position(0), text="said otherwise"))
+    archived.emitter.close(30)
+    last = collector.of_job("archive.messages", "COMPLETE")[-1]
     assert last["outputs"][0]["outputFacets"]["outputStatistics"]["rowCount"] == 1
-    assert told.rows("messages") == 1
+    assert archived.rows("messages") == 1
 
 
 def test_a_batch_that_lands_again_completes_without_rows(archive, collector):
-    told = archive(collector.address)
+    archived = archive(collector.address)
     event = chat(1)
-    told.feed(event, topic="interactions.chat")
-    told.feed(event, topic="interactions.chat")
-    told.emitter.close(30)
+    archived.feed(event, topic="interactions.chat")
+    archived.feed(event, topic="interactions.chat")
+    archived.emitter.close(30)
     counts = [
         event["outputs"][0]["outputFacets"]["outputStatistics"]["rowCount"]
-        for event in collector.of("archive.raw_chats", "COMPLETE")
+        for event in collector.of_job("archive.raw_chats", "COMPLETE")
     ]
     assert counts == [1, 0]
 
 
 def test_a_landing_that_fails_is_told_and_read_again(archive, collector, monkeypatch):
-    told = archive(collector.address)
+    archived = archive(collector.address)
 
     def away(*_, **__):
         raise Unavailable("lakehouse: cannot append to raw_chats: OSError; is the catalog there?")
 
     with monkeypatch.context() as patch:
-        patch.setattr(told.lakehouse, "land", away)
+        patch.setattr(archived.lakehouse, "land", away)
         with pytest.raises(Unavailable):
-            told.feed(chat(1), topic="interactions.chat")
-    told.feed(chat(1), topic="interactions.chat")
-    told.emitter.close(30)
-    states = [event["eventType"] for event in collector.of("archive.raw_chats")]
+            archived.feed(chat(1), topic="interactions.chat")
+    archived.feed(chat(1), topic="interactions.chat")
+    archived.emitter.close(30)
+    states = [event["eventType"] for event in collector.of_job("archive.raw_chats")]
     assert states == ["START", "FAIL", "START", "COMPLETE"]
 
 
 def test_a_backend_that_hangs_does_not_hold_up_a_batch(archive, collector):
     collector.hang.set()
-    told = archive(collector.address, waiting=4)
+    archived = archive(collector.address, waiting=4)
     for number in range(6):
-        told.feed(chat(number), topic="interactions.chat")
-    assert told.rows("raw_chats") == 6
+        archived.feed(chat(number), topic="interactions.chat")
+    assert archived.rows("raw_chats") == 6
     assert collector.events == []
-    counts = told.status.as_json()["lineage"]
+    counts = archived.status.as_json()["lineage"]
     assert (counts["sent"], counts["dropped"], counts["queued"]) == (0, 8, 4)
     started = time.monotonic()
-    told.emitter.close(0.2)
+    archived.emitter.close(0.2)
     assert time.monotonic() - started < 30
-    assert told.emitter.counts()["dropped"] == 12
+    assert archived.emitter.counts()["dropped"] == 12
 
 
 def test_a_backend_that_refuses_connections_does_not_hold_up_a_batch(archive):
-    told = archive(f"http://127.0.0.1:{free_ports(1)[0]}", retry_s=0.01)
+    archived = archive(f"http://127.0.0.1:{free_ports(1)[0]}", retry_s=0.01)
     for number in range(3):
-        told.feed(chat(number), topic="interactions.chat")
-    assert told.rows("raw_chats") == 3
-    assert told.emitter.counts() == {"sent": 0, "refused": 0, "dropped": 0, "failed": 0, "queued": 6}
+        archived.feed(chat(number), topic="interactions.chat")
+    assert archived.rows("raw_chats") == 3
+    assert archived.emitter.counts() == {"sent": 0, "refused": 0, "dropped": 0, "failed": 0, "queued": 6}
 
 
 def test_a_backend_that_refuses_events_does_not_hold_up_a_batch(archive, collector):
     collector.status = 422
-    told = archive(collector.address)
+    archived = archive(collector.address)
     for number in range(3):
-        told.feed(chat(number), topic="interactions.chat")
-    assert told.rows("raw_chats") == 3
-    eventually(lambda: told.emitter.counts()["refused"] == 6, within_s=30, every_s=0.05)
+        archived.feed(chat(number), topic="interactions.chat")
+    assert archived.rows("raw_chats") == 3
+    eventually(lambda: archived.emitter.counts()["refused"] == 6, within_s=30, every_s=0.05)
 
 
 def test_a_backend_that_comes_back_gets_what_waited(archive, collector):
     collector.status = 503
-    told = archive(collector.address, retry_s=0.05)
-    told.feed(chat(1), topic="interactions.chat")
+    archived = archive(collector.address, retry_s=0.05)
+    archived.feed(chat(1), topic="interactions.chat")
     eventually(lambda: collector.requests, within_s=30, every_s=0.05)
     collector.status = 201
-    eventually(lambda: told.emitter.counts()["sent"] == 2, within_s=30, every_s=0.05)
+    eventually(lambda: archived.emitter.counts()["sent"] == 2, within_s=30, every_s=0.05)
     assert [event["eventType"] for event in collector.events] == ["START", "COMPLETE"]

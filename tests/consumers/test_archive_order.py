@@ -13,38 +13,38 @@ from mmplatform.pipeline.process import ConsumedRecord
 from mmplatform.settings import load
 from tests.builders import chat, message, position
 
-MADE = message(chat(0), position())
-TAKEN_BACK = Retraction(
-    **{name: getattr(MADE, name) for name in ArtifactBase.model_fields if name != "schema_version"}, reason="test"
+DERIVED = message(chat(0), position())
+RETRACTED = Retraction(
+    **{name: getattr(DERIVED, name) for name in ArtifactBase.model_fields if name != "schema_version"}, reason="test"
 )
 
 
 def batch(*artifacts):
-    places = (position(n).model_copy(update={"topic": ARTIFACTS_TOPIC}) for n in range(len(artifacts)))
+    positions = (position(n).model_copy(update={"topic": ARTIFACTS_TOPIC}) for n in range(len(artifacts)))
     return group_by_table(
         [
-            ConsumedRecord(position=place, value=encode(made), taken_at=utc_now())
-            for place, made in zip(places, artifacts, strict=True)
+            ConsumedRecord(position=position_, value=encode(artifact), taken_at=utc_now())
+            for position_, artifact in zip(positions, artifacts, strict=True)
         ]
     )
 
 
 def test_what_was_taken_back_last_goes():
-    found = batch(MADE, TAKEN_BACK)
-    assert found.retracted["messages"] == {MADE.artifact_id: 1}
+    found = batch(DERIVED, RETRACTED)
+    assert found.retracted["messages"] == {DERIVED.artifact_id: 1}
     assert found.rows["messages"] == []
 
 
 def test_what_was_taken_back_and_made_again_in_one_batch_stays():
-    found = batch(MADE, TAKEN_BACK, MADE)
-    assert found.retracted["messages"] == {MADE.artifact_id: 1}
-    assert [place.offset for place, _ in found.rows["messages"]] == [2]
+    found = batch(DERIVED, RETRACTED, DERIVED)
+    assert found.retracted["messages"] == {DERIVED.artifact_id: 1}
+    assert [position_.offset for position_, _ in found.rows["messages"]] == [2]
 
 
 def consumed(topic, *values):
-    place = position(0).model_copy(update={"topic": topic})
+    position_ = position(0).model_copy(update={"topic": topic})
     return [
-        ConsumedRecord(position=place.model_copy(update={"offset": n}), value=value, taken_at=utc_now())
+        ConsumedRecord(position=position_.model_copy(update={"offset": n}), value=value, taken_at=utc_now())
         for n, value in enumerate(values)
     ]
 
@@ -73,15 +73,15 @@ class Choosy:
 
 
 def test_a_row_that_fits_no_column_is_told_and_its_neighbours_land():
-    told, lakehouse = [], Choosy()
+    rejected, lakehouse = [], Choosy()
     rows = [(position(n), {"bad": n == 1}) for n in range(3)]
 
-    def tell(places, reason):
+    def reject(positions, reason):
         assert lakehouse.landed == []  # read again after a crash, the neighbours would hide it
-        told.append(([place.offset for place in places], reason))
+        rejected.append(([position_.offset for position_ in positions], reason))
 
-    assert append_rows(lakehouse, "messages", rows, {}, tell) == 2
-    assert told == [([1], "a row does not fit")]
+    assert append_rows(lakehouse, "messages", rows, {}, reject) == 2
+    assert rejected == [([1], "a row does not fit")]
     assert lakehouse.landed == [0, 2]
 
 
@@ -89,10 +89,10 @@ class Idle:
     """A lakehouse that does not answer."""
 
     def __init__(self) -> None:
-        self.asked = 0
+        self.runs = 0
 
     def expire_snapshots(self, _):
-        self.asked += 1
+        self.runs += 1
         raise Unavailable("away")
 
 
@@ -101,10 +101,10 @@ def test_upkeep_comes_by_the_hour_and_is_no_reason_to_stop():
     upkeep = SnapshotExpiry(lakehouse)
     upkeep.run_if_due()
     upkeep.run_if_due()
-    assert lakehouse.asked == 1
+    assert lakehouse.runs == 1
 
 
-class Marks:
+class EndedLog:
     """A log that ends here."""
 
     def __init__(self, high: int) -> None:
@@ -123,9 +123,9 @@ class Filled:
 
 
 def test_the_log_that_it_was_filled_from_is_taken():
-    check_same_log(Filled(), Marks(10), load())
+    check_same_log(Filled(), EndedLog(10), load())
 
 
 def test_another_log_is_refused_before_anything_is_left_out():
     with pytest.raises(Permanent, match=r"messages holds artifacts\[0\] up to offset 10, but the log ends at 3"):
-        check_same_log(Filled(), Marks(3), load())
+        check_same_log(Filled(), EndedLog(3), load())

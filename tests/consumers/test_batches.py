@@ -70,14 +70,14 @@ def test_a_paused_sink_forgets_what_will_be_read_again():
     assert landed == []
 
 
-def retraction(of) -> Retraction:
+def retraction(artifact) -> Retraction:
     return Retraction(
-        artifact_id=of.artifact_id,
-        modality=of.modality,
-        conversation_id=of.conversation_id,
-        subject_id=of.subject_id,
-        stamps=of.stamps,
-        provenance=of.provenance,
+        artifact_id=artifact.artifact_id,
+        modality=artifact.modality,
+        conversation_id=artifact.conversation_id,
+        subject_id=artifact.subject_id,
+        stamps=artifact.stamps,
+        provenance=artifact.provenance,
         reason="test",
     )
 
@@ -95,13 +95,13 @@ class Picky:
     """Refuses passages that say so, and with them the whole batch that they are in, as Chroma does."""
 
     def __init__(self) -> None:
-        self.there: list[str] = []
+        self.stored: list[str] = []
 
     def upsert(self, passages, indexed_at):
         assert indexed_at.tzinfo is not None
         if any("refuse" in each.text for each in passages):
             raise Rejected("vector of another length")
-        self.there += [each.artifact_id for each in passages]
+        self.stored += [each.artifact_id for each in passages]
 
 
 def test_a_passage_that_the_index_refuses_is_named_and_its_neighbours_land():
@@ -109,7 +109,7 @@ def test_a_passage_that_the_index_refuses_is_named_and_its_neighbours_land():
     records = [ConsumedRecord(position(n), encode(each), NOW) for n, each in enumerate(batch)]
     index = Picky()
     landed, refused = upsert(index, batch)
-    assert sorted(index.there) == sorted(each.artifact_id for each in landed)
+    assert sorted(index.stored) == sorted(each.artifact_id for each in landed)
     assert len(landed) == 6
     [letter] = refused_dead_letters(records, refused)
     assert (letter.position.offset, letter.reason) == (3, "vector of another length")
@@ -130,8 +130,8 @@ def test_artifacts_that_do_not_parse_are_dead_letters():
 def test_every_part_of_an_outcome_goes_to_its_topic_under_its_conversation():
     source = message(chat(0), position())
     letter = DeadLetter(position=position(9), reason="r", size=0, value_sha256="0" * 64, dead_at=NOW)
-    aside = quarantine(arrival(chat(1)), contract="raw_chats", reasons=("no",))
-    outcome = Outcome(artifacts=(source,), quarantined=(aside,), dead_letters=(letter,))
+    quarantined = quarantine(arrival(chat(1)), contract="raw_chats", reasons=("no",))
+    outcome = Outcome(artifacts=(source,), quarantined=(quarantined,), dead_letters=(letter,))
     assert [(out.topic, out.key) for out in outgoing_records(outcome)] == [
         ("artifacts", "conv-1"),
         ("quarantine", "conv-1"),

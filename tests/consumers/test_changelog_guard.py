@@ -32,18 +32,18 @@ from tests.builders import chunk
 from tests.servers.broker import embedded_broker
 
 CHANGELOG = "changelog__derive-call--interactions.call--default"
-OURS = {CHANGELOG_CF_MESSAGE_HEADER: b"default"}
+QUIX_HEADERS = {CHANGELOG_CF_MESSAGE_HEADER: b"default"}
 OFFSETS = CHANGELOG_PROCESSED_OFFSETS_MESSAGE_HEADER
 SECRET = b"5500 0000 0000 0004"
 FOREIGN = {
     "no headers": (SECRET, {}),
     "a family of no store": (b"{}", {CHANGELOG_CF_MESSAGE_HEADER: b"nosuch"}),
     "a family that is no text": (b"{}", {CHANGELOG_CF_MESSAGE_HEADER: b"\xff"}),
-    "an expiry": (b"12345678{}", OURS | {CHANGELOG_TTL_STAMPED_HEADER: b"1"}),
-    "a value that is not JSON": (SECRET, OURS),
-    "offsets that are not JSON": (b"{}", OURS | {OFFSETS: b"{"}),
-    "offsets that are no numbers": (b"{}", OURS | {OFFSETS: b'{"interactions.call": "1"}'}),
-    "offsets of another topic": (b"{}", OURS | {OFFSETS: b'{"elsewhere": 1}'}),
+    "an expiry": (b"12345678{}", QUIX_HEADERS | {CHANGELOG_TTL_STAMPED_HEADER: b"1"}),
+    "a value that is not JSON": (SECRET, QUIX_HEADERS),
+    "offsets that are not JSON": (b"{}", QUIX_HEADERS | {OFFSETS: b"{"}),
+    "offsets that are no numbers": (b"{}", QUIX_HEADERS | {OFFSETS: b'{"interactions.call": "1"}'}),
+    "offsets of another topic": (b"{}", QUIX_HEADERS | {OFFSETS: b'{"elsewhere": 1}'}),
 }
 
 
@@ -51,10 +51,10 @@ class Counts:
     """A deriver that notes what it knew of the call."""
 
     def __init__(self):
-        self.known = []
+        self.states = []
 
-    def advance(self, known, arrival):
-        self.known.append(known)
+    def advance(self, state, arrival):
+        self.states.append(state)
         return CallState(next_index=arrival.event.chunk_index + 1), DerivedBatch()
 
 
@@ -78,7 +78,7 @@ def heard(settings, index, instance):
     producer.send(CALL.topic, "call-1", encode(chunk(index))).result(10)
     call_app(own, deriver, producer, WorkerStatus("derive-call")).run(timeout=3)
     producer.close()
-    return deriver.known
+    return deriver.states
 
 
 @pytest.mark.broker
@@ -91,13 +91,13 @@ def test_what_a_foreign_client_wrote_onto_the_changelog_is_named_and_the_state_i
         for value, headers in FOREIGN.values():
             foreign.produce(CHANGELOG, key=b"call-1|call", value=value, headers=headers, partition=0)
         assert foreign.flush(10) == 0
-        [known] = heard(settings, 1, 1)
-        assert known is not None
-        assert known.next_index == 1
+        [state] = heard(settings, 1, 1)
+        assert state is not None
+        assert state.next_index == 1
         letters = [json.loads(entry.value) for entry in ReplayLog(settings).read(DEAD_LETTERS_TOPIC)]
-    told = [letter["reason"] for letter in letters if letter["position"]["topic"] == CHANGELOG]
-    assert len(told) == len(FOREIGN)
-    assert all("changelog record" in reason for reason in told)
+    reasons = [letter["reason"] for letter in letters if letter["position"]["topic"] == CHANGELOG]
+    assert len(reasons) == len(FOREIGN)
+    assert all("changelog record" in reason for reason in reasons)
     keyless = [letter["reason"] for letter in letters if letter["position"]["topic"] == CALL.topic]
     assert len(keyless) == 2, "named though the broker was away for a moment"
     assert all("key is not its conversation_id" in reason for reason in keyless)
@@ -106,7 +106,7 @@ def test_what_a_foreign_client_wrote_onto_the_changelog_is_named_and_the_state_i
 
 @given(
     value=st.none() | st.binary(max_size=40),
-    headers=st.dictionaries(st.sampled_from([*OURS, OFFSETS]), st.binary(max_size=40)),
+    headers=st.dictionaries(st.sampled_from([*QUIX_HEADERS, OFFSETS]), st.binary(max_size=40)),
 )
 def test_whatever_the_record_is_it_is_ours_or_named(value, headers):
     """Nothing raises, and what is taken for ours is what a store of Quix can read."""
@@ -115,8 +115,8 @@ def test_whatever_the_record_is_it_is_ours_or_named(value, headers):
 
 
 def record(value=b"{}", headers=None, key=b"call-1|call"):
-    made = OURS | {OFFSETS: b'{"interactions.call": 4}'} | (headers or {})
-    return SimpleNamespace(key=lambda: key, value=lambda: value, headers=lambda: list(made.items()))
+    all_headers = QUIX_HEADERS | {OFFSETS: b'{"interactions.call": 4}'} | (headers or {})
+    return SimpleNamespace(key=lambda: key, value=lambda: value, headers=lambda: list(all_headers.items()))
 
 
 def test_what_quix_writes_is_its_own():

@@ -81,5 +81,5 @@ def test_a_worker_asks_for_new_topic_partitions_as_often_as_every_client(tmp_pat
         topics=(), commit_interval_s=0.1,
         commit_every=1
     )
-    told = app._consumer._consumer_config
-    assert {name: told.get(name) for name in COMMON_CLIENT_CONFIG} == dict(COMMON_CLIENT_CONFIG)
+    config = app._consumer._consumer_config
+    assert {name: config.get(name) for name in COMMON_CLIENT_CONFIG} == dict(COMMON_CLIENT_CONFIG)

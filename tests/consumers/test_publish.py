@@ -44,9 +44,9 @@ def producer(settings):
     made.close()
 
 
-def narrow(settings, topic, most):
+def narrow(settings, topic, max_bytes):
     """A topic that somebody made before us, with a limit of their own."""
-    config = {"max.message.bytes": str(most), "retention.ms": "-1"}
+    config = {"max.message.bytes": str(max_bytes), "retention.ms": "-1"}
     name = topic_name(settings, topic)
     client = admin_client(settings)
     for future in client.create_topics([NewTopic(name, 1, 1, config=config)]).values():
@@ -67,22 +67,22 @@ def test_what_a_narrow_broker_refuses_is_set_aside_and_its_neighbours_land(setti
     ensure_topics(settings)
     large = message(chat(0), position(), text=noise(60_000))
     small = message(chat(1), position(1))
-    aside = quarantine(arrival(chat(2)), contract="raw_chats", reasons=("no",))
+    quarantined = quarantine(arrival(chat(2)), contract="raw_chats", reasons=("no",))
     letter = DeadLetter(position=position(9), reason="r", size=0, value_sha256="0" * 64, dead_at=NOW)
-    publish(Outcome((large, small), (aside,), (letter,)), producer, settings)
-    assert {each["artifact_id"] for each in on_log(settings, "artifacts")} == {small.artifact_id}
-    rows = {each["event_id"]: each["reasons"] for each in on_log(settings, "quarantine")}
+    publish(Outcome((large, small), (quarantined,), (letter,)), producer, settings)
+    assert {row["artifact_id"] for row in on_log(settings, "artifacts")} == {small.artifact_id}
+    rows = {row["event_id"]: row["reasons"] for row in on_log(settings, "quarantine")}
     assert set(rows) == {"chat-0", "chat-2"}
     assert "over what the broker takes (max.message.bytes" in rows["chat-0"][0]
-    assert {each["position"]["offset"] for each in on_log(settings, "dead-letters")} == {9}
+    assert {row["position"]["offset"] for row in on_log(settings, "dead-letters")} == {9}
 
 
 def test_a_quarantine_that_takes_nothing_is_the_operators_to_mend(settings, producer):
     narrow(settings, "quarantine", 200)
     ensure_topics(settings)
-    aside = quarantine(arrival(chat(2)), contract="raw_chats", reasons=(noise(480),))
+    quarantined = quarantine(arrival(chat(2)), contract="raw_chats", reasons=(noise(480),))
     with pytest.raises(Misconfigured, match=r"quarantine.*max\.message\.bytes"):
-        publish(Outcome(quarantined=(aside,)), producer, settings)
+        publish(Outcome(quarantined=(quarantined,)), producer, settings)
 
 
 @pytest.mark.parametrize("letter", ["x", "ф", "🙂", '"'])
@@ -103,4 +103,4 @@ def test_the_largest_record_that_a_log_holds_becomes_a_dead_letter_that_it_holds
     outcome = Outcome(dead_letters=tuple(dead))
     assert all(len(out.value) < 5_000 < MAX_RECORD_BYTES for out in outgoing_records(outcome))
     publish(outcome, producer, settings)
-    assert [each["position"]["offset"] for each in on_log(settings, "dead-letters")] == list(range(len(values)))
+    assert [letter["position"]["offset"] for letter in on_log(settings, "dead-letters")] == list(range(len(values)))

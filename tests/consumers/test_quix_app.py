@@ -55,9 +55,9 @@ def test_the_loop_beats_and_its_state_is_read_back_before_the_worker_is_ready(tm
 
 
 @pytest.mark.parametrize("gone", ["_on_lost", "_on_revoke"])
-def test_a_quix_that_does_not_call_us_any_more_is_told(tmp_path, monkeypatch, gone):
-    monkeypatch.delattr(Application, gone)
-    with pytest.raises(Misconfigured, match=f"has no {gone}"):
+def test_a_quix_that_does_not_call_us_any_more_is_told(tmp_path, monkeypatch, missing):
+    monkeypatch.delattr(Application, missing)
+    with pytest.raises(Misconfigured, match=f"has no {missing}"):
         open_app(
             load(kafka_bootstrap_servers="127.0.0.1:1", data_dir=tmp_path),
             group=CHAT.group,

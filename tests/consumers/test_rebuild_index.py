@@ -21,7 +21,7 @@ from mmplatform.modalities import ARCHIVE_GROUP, ARTIFACTS_TOPIC
 from mmplatform.pipeline.factories import resolve_space
 from mmplatform.pipeline.reprocess.hour_lock import hour_locks_dir, lock_hour
 from mmplatform.settings import load
-from tests.consumers.test_rebuild_lakehouse import World
+from tests.consumers.lost_store import World
 from tests.land.records import NOON, passage, retraction
 from tests.servers.broker import any_broker
 from tests.servers.chroma import running_chroma
@@ -47,19 +47,19 @@ def index(world):
 
 def test_an_empty_index_has_again_what_is_in_the_table_and_what_is_only_on_the_log(world, index):
     landed = [passage(1), passage(2), passage(3, at=NOON.replace(hour=9))]
-    places = world.write(ARTIFACTS_TOPIC, *landed)
-    rows = [(place, record_to_row(each, place)[1]) for place, each in zip(places, landed, strict=True)]
+    positions = world.write(ARTIFACTS_TOPIC, *landed)
+    rows = [(position, record_to_row(each, position)[1]) for position, each in zip(positions, landed, strict=True)]
     world.lakehouse.append("passages", rows, offsets={}, source=ARCHIVE_GROUP)
-    world.archived(places[-1])
+    world.archived(positions[-1])
     world.write(ARTIFACTS_TOPIC, passage(4), retraction(passage(2)))
 
-    def as_it_goes(_done, _of):
+    def as_it_goes(_done, _total):
         """The stream goes on: one that is written already is taken back, and the indexer takes it out."""
-        if not taken:
-            taken.append(world.write(ARTIFACTS_TOPIC, retraction(passage(3)))[0])
+        if not deleted:
+            deleted.append(world.write(ARTIFACTS_TOPIC, retraction(passage(3)))[0])
             index.delete([passage(3).artifact_id])
 
-    taken = []
+    deleted = []
     done = IndexRebuild(world.settings, world.lakehouse, index, world.log).run(as_it_goes)
     assert set(index.ids()) == {passage(1).artifact_id, passage(4).artifact_id}
     assert (done.passages, done.embedded, done.refused) == (3, 0, 0)
@@ -69,9 +69,9 @@ def test_an_empty_index_has_again_what_is_in_the_table_and_what_is_only_on_the_l
 
 
 def test_run_again_it_changes_nothing(world, index):
-    (place,) = world.write(ARTIFACTS_TOPIC, passage(1))
-    world.lakehouse.append("passages", [(place, record_to_row(passage(1), place)[1])], offsets={}, source=ARCHIVE_GROUP)
-    world.archived(place)
+    (position,) = world.write(ARTIFACTS_TOPIC, passage(1))
+    world.lakehouse.append("passages", [(position, record_to_row(passage(1), position)[1])], offsets={}, source=ARCHIVE_GROUP)
+    world.archived(position)
     index.upsert([passage(1)], utc_now())
     for _ in range(2):
         assert IndexRebuild(world.settings, world.lakehouse, index, world.log).run().passages == 1
@@ -79,43 +79,43 @@ def test_run_again_it_changes_nothing(world, index):
 
 
 def test_beside_a_reprocessing_run_each_has_an_hour_to_itself_and_what_the_run_made_stays(world, index):
-    (place,) = world.write(ARTIFACTS_TOPIC, passage(1, text="as it was"))
-    row = record_to_row(passage(1, text="as it was"), place)[1]
-    world.lakehouse.append("passages", [(place, row)], offsets={}, source=ARCHIVE_GROUP)
-    world.archived(place)
+    (position,) = world.write(ARTIFACTS_TOPIC, passage(1, text="as it was"))
+    row = record_to_row(passage(1, text="as it was"), position)[1]
+    world.lakehouse.append("passages", [(position, row)], offsets={}, source=ARCHIVE_GROUP)
+    world.archived(position)
     folder = hour_locks_dir(world.settings)
     assert folder == world.settings.data_dir / "run" / "reprocess"
     made = passage(1, text="made anew")
 
     def run():
         """Table first, then the index, as a reprocessing run does."""
-        new = record_to_row(made, place)[1]
-        world.lakehouse.replace("passages", Replacement(NOON, [new], [], {made.artifact_id: place.offset}))
+        new = record_to_row(made, position)[1]
+        world.lakehouse.replace("passages", Replacement(NOON, [new], [], {made.artifact_id: position.offset}))
         index.upsert([made], utc_now())
 
-    def refused(_done, _of):
+    def refused(_done, _total):
         for table in ("messages", "transcripts", "captions"):
             with pytest.raises(Unavailable), lock_hour(folder, table, NOON, timeout_s=0):
                 pass
-        asked.append(True)
+        embedded.append(True)
 
-    asked = []
+    embedded = []
     rebuilding = IndexRebuild(world.settings, world.lakehouse, index, world.log)
-    with ThreadPoolExecutor(1) as beside:
+    with ThreadPoolExecutor(1) as executor:
         with lock_hour(folder, "messages", NOON):
-            rebuilt = beside.submit(rebuilding.run, refused)
+            rebuilt = executor.submit(rebuilding.run, refused)
             run()
         assert rebuilt.result(60).passages == 1
-    assert asked
+    assert embedded
     (hit,) = index.search(made.vector, embedder=made.embedder, subject_id=made.subject_id, k=1)
     assert hit.text == "made anew"
 
 
 def test_a_stream_that_is_quicker_than_every_round_is_no_success(world, index, monkeypatch):
     monkeypatch.setattr(rebuild_index, "_MAX_ROUNDS", 3)
-    (place,) = world.write(ARTIFACTS_TOPIC, passage(1))
-    world.lakehouse.append("passages", [(place, record_to_row(passage(1), place)[1])], offsets={}, source=ARCHIVE_GROUP)
-    world.archived(place)
+    (position,) = world.write(ARTIFACTS_TOPIC, passage(1))
+    world.lakehouse.append("passages", [(position, record_to_row(passage(1), position)[1])], offsets={}, source=ARCHIVE_GROUP)
+    world.archived(position)
 
     class Busy(ReplayLog):
         def read(self, *where):
@@ -132,10 +132,10 @@ def test_a_vector_of_another_length_in_the_oldest_hour_is_refused_and_the_verb_f
     wide = {n: np.eye(384, dtype=np.float32)[n] for n in (2, 3)}
     short = passage(1, embedder=space, at=NOON.replace(hour=1))
     landed = [short, *(passage(n, embedder=space, vector=vector) for n, vector in wide.items())]
-    places = world.write(ARTIFACTS_TOPIC, *landed)
-    rows = [(place, record_to_row(each, place)[1]) for place, each in zip(places, landed, strict=True)]
+    positions = world.write(ARTIFACTS_TOPIC, *landed)
+    rows = [(position, record_to_row(each, position)[1]) for position, each in zip(positions, landed, strict=True)]
     world.lakehouse.append("passages", rows, offsets={}, source=ARCHIVE_GROUP)
-    world.archived(places[-1])
+    world.archived(positions[-1])
     for name in ("kafka_bootstrap_servers", "chroma_url", "data_dir", "topic_partitions"):
         monkeypatch.setenv(f"MMPLATFORM_{name.upper()}", str(getattr(world.settings, name)))
     answer = CliRunner().invoke(app, ["index", "rebuild"])

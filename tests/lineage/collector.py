@@ -19,7 +19,7 @@ class Collector:
         self.hang = threading.Event()
         self.let_go = threading.Event()
 
-    def of(self, job: str, state: str | None = None) -> list[dict]:
+    def of_job(self, job: str, state: str | None = None) -> list[dict]:
         """The events of one job."""
         return [
             event for event in list(self.events) if event["job"]["name"] == job and state in {None, event["eventType"]}

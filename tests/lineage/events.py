@@ -11,7 +11,7 @@ from tests.builders import chat, position
 COLUMNS = {name: spec.columns for name, spec in SPECS.items()}
 
 
-class Made:
+class RecordingSink:
     """An emitter that makes every event at once."""
 
     def __init__(self) -> None:
@@ -23,15 +23,15 @@ class Made:
 
 def placed(record, offset=0, topic="artifacts"):
     """A row and its table."""
-    place = position(offset, topic)
-    table, row = record_to_row(record, place)
-    return table, (place, row)
+    position_ = position(offset, topic)
+    table, row = record_to_row(record, position_)
+    return table, (position_, row)
 
 
 def an_event():
     """The START of a landing of chats."""
-    made = Made()
+    sink = RecordingSink()
     table, row = placed(chat(), 3, "interactions.chat")
-    with StreamLineage(load(kafka_bootstrap_servers="localhost:9092"), COLUMNS, made, "3").landing(table, [row]):
+    with StreamLineage(load(kafka_bootstrap_servers="localhost:9092"), COLUMNS, sink, "3").landing(table, [row]):
         pass
-    return made.events[0]
+    return sink.events[0]

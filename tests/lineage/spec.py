@@ -30,7 +30,7 @@ from referencing import Registry, Resource
 from mmplatform.lineage.offsets import FACET, SCHEMA_ID
 
 PUBLISHED = os.environ.get("MMPLATFORM_TEST_OPENLINEAGE_SPEC", "")
-OURS = Path(__file__).parents[2] / "docs" / "schemas" / "lineage_offsets.json"
+OFFSETS_SCHEMA = Path(__file__).parents[2] / "docs" / "schemas" / "lineage_offsets.json"
 _SIMPLE = {str: "string", int: "integer", bool: "boolean", float: "number"}
 _FORMATS = {
     "runId": "uuid",
@@ -85,7 +85,7 @@ def _slots(event):
 def _check_facet(slot, key, facet):
     if facet["_schemaURL"] == SCHEMA_ID:
         assert (key, slot) == (FACET, base.InputDatasetFacet)
-        jsonschema.Draft202012Validator(json.loads(OURS.read_text()), format_checker=formats).validate(facet)
+        jsonschema.Draft202012Validator(json.loads(OFFSETS_SCHEMA.read_text()), format_checker=formats).validate(facet)
         return
     kind = _kinds()[facet["_schemaURL"]]
     assert key == _key(kind), f"the specification calls it {_key(kind)}, not {key}"

@@ -71,7 +71,7 @@ def test_a_path_of_ones_own_and_a_token_are_used(collector, monkeypatch, tmp_pat
 
 
 @pytest.mark.parametrize(
-    ("status", "error", "told"),
+    ("status", "error", "message"),
     [
         (400, Rejected, "400"),
         (401, Rejected, "MMPLATFORM_OPENLINEAGE_TOKEN"),
@@ -81,9 +81,9 @@ def test_a_path_of_ones_own_and_a_token_are_used(collector, monkeypatch, tmp_pat
         (503, Unavailable, "503"),
     ],
 )
-def test_an_answer_says_whether_to_try_again(collector, status, error, told):
+def test_an_answer_says_whether_to_try_again(collector, status, error, message):
     collector.status = status
-    with pytest.raises(error, match=told):
+    with pytest.raises(error, match=message):
         opened(collector.address).send(an_event())
     assert len(collector.requests) == 1, "when to try again is the caller's business"
 
@@ -95,9 +95,9 @@ def test_a_redirection_is_no_success(collector):
 
 
 def test_nobody_at_home_is_unavailable():
-    with pytest.raises(Unavailable, match="ConnectionError") as told:
+    with pytest.raises(Unavailable, match="ConnectionError") as message:
         opened(f"http://user:secret@127.0.0.1:{free_ports(1)[0]}").send(an_event())
-    assert "secret" not in str(told.value)
+    assert "secret" not in str(message.value)
 
 
 def test_a_server_that_hangs_is_unavailable(collector, monkeypatch):

@@ -25,16 +25,16 @@ def checkout(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("remote", "told"),
+    ("remote", "url"),
     [
         ("https://user:secret@git.example/team/mmplatform.git", "https://git.example/team/mmplatform.git"),
         ("git@git.example:team/mmplatform.git", "ssh://git.example/team/mmplatform.git"),
         ("ssh://git@git.example:2222/team/mmplatform.git", "ssh://git.example:2222/team/mmplatform.git"),
     ],
 )
-def test_a_checkout_tells_its_remote_and_its_commit(tmp_path, checkout, remote, told):
+def test_a_checkout_tells_its_remote_and_its_commit(tmp_path, checkout, remote, url):
     checkout("remote", "add", "origin", remote)
-    assert find_code_version("no-such-package", tmp_path) == CodeVersion(told, checkout("rev-parse", "HEAD"))
+    assert find_code_version("no-such-package", tmp_path) == CodeVersion(url, checkout("rev-parse", "HEAD"))
 
 
 def test_a_checkout_without_a_place_that_others_reach_tells_nothing(tmp_path, checkout):
@@ -72,9 +72,9 @@ def test_an_install_from_a_repository_is_known_by_what_the_installer_noted(monke
 
 def test_a_job_says_where_its_code_is_if_that_is_known():
     how = {"kind": "LANDING", "processing": "BATCH", "integration": "MMPLATFORM", "path": "mmplatform/worker.py"}
-    known = facets.job(LineageName("n", "j"), code_version=CodeVersion("https://git.example/m.git", "abc"), **how)
-    place = known.facets["sourceCodeLocation"]
-    assert (place.type, place.url, place.path, place.version) == (
+    job = facets.job(LineageName("n", "j"), code_version=CodeVersion("https://git.example/m.git", "abc"), **how)
+    facet = job.facets["sourceCodeLocation"]
+    assert (facet.type, facet.url, facet.path, facet.version) == (
         "git", "https://git.example/m.git", "mmplatform/worker.py", "abc",
     )  # fmt: skip
     assert "sourceCodeLocation" not in facets.job(LineageName("n", "j"), code_version=None, **how).facets

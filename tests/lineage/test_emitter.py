@@ -23,10 +23,10 @@ class Backend:
     def send(self, event):
         self.tried += 1
         if self.first:
-            told = self.first.pop(0)
-            if isinstance(told, Exception):
-                raise told
-            told()
+            error = self.first.pop(0)
+            if isinstance(error, Exception):
+                raise error
+            error()
         self.sent.append(event)
 
     def close(self):

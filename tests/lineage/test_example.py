@@ -14,11 +14,11 @@ from mmplatform.land.lakehouse.snapshot_offsets import CommitResult
 from mmplatform.lineage import facets, landings
 from mmplatform.settings import load
 from tests.builders import NOW, arrival, chat
-from tests.lineage.events import COLUMNS, Made, placed
+from tests.lineage.events import COLUMNS, RecordingSink, placed
 from tests.lineage.spec import check
 
 DOCS = Path(__file__).parents[2] / "docs"
-PAGE, WHOLE = DOCS / "reference" / "lineage.md", DOCS / "reference" / "lineage-example.json"
+PAGE, EXAMPLE = DOCS / "reference" / "lineage.md", DOCS / "reference" / "lineage-example.json"
 WIDE = 110
 
 
@@ -29,21 +29,20 @@ def example(monkeypatch):
     monkeypatch.setattr(landings, "utc_now", lambda: next(times))
     monkeypatch.setattr(landings.uuid, "uuid4", lambda: next(runs))
     monkeypatch.setattr(facets, "own_code_version", lambda: None)
-    made = Made()
+    sink = RecordingSink()
     lineage = landings.StreamLineage(
         load(kafka_bootstrap_servers="kafka:9092", iceberg_warehouse="s3://lake/warehouse"),
-        COLUMNS,
-        made,
+        COLUMNS, sink,
         engine="3.28.1",
     )
     rows = [
         placed(quarantine(arrival(chat(n)), contract="raw_chats", reasons=["text: text not blank"]), n, "quarantine")
         for n in (41, 42)
     ]
-    place = "s3://lake/warehouse/mmplatform/quarantine"
-    with lineage.landing("quarantine", [row for _, row in rows]) as told:
-        told(CommitResult(rows=2, size=9134, files=1, snapshot_id=4131829137215493121, location=place))
-    return check(Serde.to_dict(made.events[-1]))
+    location = "s3://lake/warehouse/mmplatform/quarantine"
+    with lineage.landing("quarantine", [row for _, row in rows]) as report:
+        report(CommitResult(rows=2, size=9134, files=1, snapshot_id=4131829137215493121, location=location))
+    return check(Serde.to_dict(sink.events[-1]))
 
 
 LEFT_OUT = {"_producer", "_schemaURL", "schema", "catalog", "columnLineage"}
@@ -70,15 +69,15 @@ def shown(value, indent=""):
 
 
 def of_any_version(text):
-    told = f'"openlineageAdapterVersion": "{__version__}"'
+    version = f'"openlineageAdapterVersion": "{__version__}"'
     return text.replace(facets.PRODUCER, facets.PRODUCER.replace(__version__, "VERSION")).replace(
-        told, told.replace(__version__, "VERSION")
+        version, version.replace(__version__, "VERSION")
     )
 
 
 def test_the_example_is_what_is_sent(monkeypatch):
     text = of_any_version(shown(example(monkeypatch))) + "\n"
-    assert WHOLE.read_text() == text, f"docs/reference/lineage-example.json must be:\n{text}"
+    assert EXAMPLE.read_text() == text, f"docs/reference/lineage-example.json must be:\n{text}"
 
 
 def test_the_page_shows_the_example_without_what_is_long(monkeypatch):

@@ -14,7 +14,7 @@ from mmplatform.lineage.landings import StreamLineage
 from mmplatform.modalities import TABLES
 from mmplatform.settings import load
 from tests.builders import arrival, chat, chunk, message, passage, position, screenshot
-from tests.lineage.events import COLUMNS, Made, placed
+from tests.lineage.events import COLUMNS, RecordingSink, placed
 from tests.lineage.spec import check
 
 WAREHOUSE = "s3://lake/warehouse"
@@ -22,30 +22,30 @@ NAMESPACE = f"{WAREHOUSE}/mmplatform"
 DONE = CommitResult(rows=2, size=4096, files=1, snapshot_id=77, location=f"{WAREHOUSE}/mmplatform/t")
 
 
-class Told:
+class Recorded:
     """A stream's lineage and the events that it made."""
 
     def __init__(self) -> None:
-        self._made = Made()
+        self._sink = RecordingSink()
         settings = load(kafka_bootstrap_servers="broker:9092", iceberg_warehouse=WAREHOUSE, topic_prefix="eu.")
-        self.lineage = StreamLineage(settings, COLUMNS, self._made, "3.28")
+        self.lineage = StreamLineage(settings, COLUMNS, self._sink, "3.28")
 
     @property
     def events(self):
-        return [check(Serde.to_dict(event)) for event in self._made.events]
+        return [check(Serde.to_dict(event)) for event in self._sink.events]
 
 
 @pytest.fixture
-def told():
-    return Told()
+def recorded():
+    return Recorded()
 
 
-def land(told, *rows, done=DONE):
+def land(recorded, *rows, done=DONE):
     """Land rows of one table; START and COMPLETE."""
     table = rows[0][0]
-    with told.lineage.landing(table, [row for _, row in rows]) as tell:
-        tell(done)
-    return told.events[-2:]
+    with recorded.lineage.landing(table, [row for _, row in rows]) as report:
+        report(done)
+    return recorded.events[-2:]
 
 
 def names(datasets):
@@ -56,8 +56,8 @@ def named(datasets, name):
     return next(each for each in datasets if each["name"] == name)
 
 
-def test_a_landing_starts_and_completes_as_one_run_of_one_job(told):
-    start, complete = land(told, placed(chat(1), 4, "interactions.chat"), placed(chat(2), 9, "interactions.chat"))
+def test_a_landing_starts_and_completes_as_one_run_of_one_job(recorded):
+    start, complete = land(recorded, placed(chat(1), 4, "interactions.chat"), placed(chat(2), 9, "interactions.chat"))
     assert [start["eventType"], complete["eventType"]] == ["START", "COMPLETE"]
     assert start["run"]["runId"] == complete["run"]["runId"]
     assert start["job"]["namespace"] == "mmplatform"
@@ -65,8 +65,8 @@ def test_a_landing_starts_and_completes_as_one_run_of_one_job(told):
     assert start["eventTime"] <= complete["eventTime"]
 
 
-def test_the_output_has_schema_statistics_version_and_its_other_names(told):
-    _, complete = land(told, placed(chat(1), 4, "interactions.chat"))
+def test_the_output_has_schema_statistics_version_and_its_other_names(recorded):
+    _, complete = land(recorded, placed(chat(1), 4, "interactions.chat"))
     (output,) = complete["outputs"]
     assert (output["namespace"], output["name"]) == (NAMESPACE, "raw_chats")
     fields = [(field["name"], field["type"]) for field in output["facets"]["schema"]["fields"]]
@@ -82,11 +82,11 @@ def test_the_output_has_schema_statistics_version_and_its_other_names(told):
     assert output["facets"]["catalog"]["type"] == "sql"
 
 
-def test_the_inputs_are_topics_with_the_offsets_of_this_landing(told):
+def test_the_inputs_are_topics_with_the_offsets_of_this_landing(recorded):
     rows = [placed(chat(number), number, "interactions.chat") for number in (7, 4, 9)]
     other = position(2, "interactions.chat").model_copy(update={"topic_partition": 1})
     rows.append((rows[0][0], (other, rows[0][1][1])))
-    start, _ = land(told, *rows)
+    start, _ = land(recorded, *rows)
     (topic,) = start["inputs"]
     assert (topic["namespace"], topic["name"]) == ("kafka://broker:9092", "eu.interactions.chat")
     assert topic["inputFacets"]["inputStatistics"]["rowCount"] == 4
@@ -96,10 +96,10 @@ def test_the_inputs_are_topics_with_the_offsets_of_this_landing(told):
     ]
 
 
-def test_column_lineage_leads_to_tables_that_are_inputs(told):
+def test_column_lineage_leads_to_tables_that_are_inputs(recorded):
     source = message(chat(1), position(1, "interactions.chat"))
-    _, messages = land(told, placed(source))
-    _, passages = land(told, placed(passage(source)))
+    _, messages = land(recorded, placed(source))
+    _, passages = land(recorded, placed(passage(source)))
     assert names(messages["inputs"]) == {("kafka://broker:9092", "eu.artifacts"), (NAMESPACE, "raw_chats")}
     assert names(passages["inputs"]) == {("kafka://broker:9092", "eu.artifacts"), (NAMESPACE, "messages")}
     fields = messages["outputs"][0]["facets"]["columnLineage"]["fields"]
@@ -111,7 +111,7 @@ def test_column_lineage_leads_to_tables_that_are_inputs(told):
     assert (vector["name"], vector["field"]) == ("messages", "text")
 
 
-def test_the_landing_of_quarantine_tells_which_rules_were_broken_how_often(told):
+def test_the_landing_of_quarantine_tells_which_rules_were_broken_how_often(recorded):
     rows = [
         placed(quarantine(arrival(event), contract=contract, reasons=reasons), number, "quarantine")
         for number, (event, contract, reasons) in enumerate(
@@ -125,7 +125,7 @@ def test_the_landing_of_quarantine_tells_which_rules_were_broken_how_often(told)
             ]
         )
     ]
-    _, complete = land(told, *rows)
+    _, complete = land(recorded, *rows)
     assert names(complete["inputs"]) == {
         ("kafka://broker:9092", "eu.quarantine"),
         *((NAMESPACE, table) for table in ("raw_chats", "raw_calls", "raw_screenshots", "passages")),
@@ -146,33 +146,33 @@ def test_the_landing_of_quarantine_tells_which_rules_were_broken_how_often(told)
     assert verdicts("raw_screenshots") == [("shed", None, False, "2 rows quarantined")]
 
 
-def test_a_landing_that_fails_says_why_and_the_error_goes_on(told):
+def test_a_landing_that_fails_says_why_and_the_error_goes_on(recorded):
     table, row = placed(chat(1))
-    with pytest.raises(Unavailable), told.lineage.landing(table, [row]):
+    with pytest.raises(Unavailable), recorded.lineage.landing(table, [row]):
         raise Unavailable("lakehouse: cannot append")
-    start, fail = told.events
+    start, fail = recorded.events
     assert (fail["eventType"], fail["run"]["runId"]) == ("FAIL", start["run"]["runId"])
     assert fail["run"]["facets"]["errorMessage"]["message"] == "Unavailable: lakehouse: cannot append"
 
 
-def test_an_error_of_somebody_elses_is_told_without_what_it_quotes(told):
+def test_an_error_of_somebody_elses_is_told_without_what_it_quotes(recorded):
     table, row = placed(chat(1))
-    with pytest.raises(ValueError, match="secret"), told.lineage.landing(table, [row]):
+    with pytest.raises(ValueError, match="secret"), recorded.lineage.landing(table, [row]):
         raise ValueError("a secret text")
-    assert told.events[-1]["run"]["facets"]["errorMessage"]["message"] == "ValueError"
+    assert recorded.events[-1]["run"]["facets"]["errorMessage"]["message"] == "ValueError"
 
 
-def test_nothing_new_completes_with_no_rows(told):
-    _, complete = land(told, placed(chat(1)), done=CommitResult())
+def test_nothing_new_completes_with_no_rows(recorded):
+    _, complete = land(recorded, placed(chat(1)), done=CommitResult())
     assert complete["outputs"][0]["outputFacets"]["outputStatistics"]["rowCount"] == 0
     assert "version" not in complete["outputs"][0]["facets"]
 
 
-def test_a_landing_is_part_of_the_workers_run(told):
-    told.lineage.begin()
-    land(told, placed(chat(1)))
-    told.lineage.end()
-    begin, start, complete, end = told.events
+def test_a_landing_is_part_of_the_workers_run(recorded):
+    recorded.lineage.begin()
+    land(recorded, placed(chat(1)))
+    recorded.lineage.end()
+    begin, start, complete, end = recorded.events
     assert (begin["job"]["name"], begin["eventType"], end["eventType"]) == ("archive", "START", "COMPLETE")
     assert begin["run"]["runId"] == end["run"]["runId"]
     for event in (start, complete):
@@ -183,15 +183,15 @@ def test_a_landing_is_part_of_the_workers_run(told):
     assert start["job"]["facets"]["jobType"]["processingType"] == "BATCH"
 
 
-def test_a_worker_that_dies_of_an_error_fails_its_run(told):
-    told.lineage.begin()
-    told.lineage.end(KeyError("secret"))
-    assert told.events[-1]["eventType"] == "FAIL"
-    assert told.events[-1]["run"]["facets"]["errorMessage"]["message"] == "KeyError"
+def test_a_worker_that_dies_of_an_error_fails_its_run(recorded):
+    recorded.lineage.begin()
+    recorded.lineage.end(KeyError("secret"))
+    assert recorded.events[-1]["eventType"] == "FAIL"
+    assert recorded.events[-1]["run"]["facets"]["errorMessage"]["message"] == "KeyError"
 
 
-def test_every_table_has_a_schema_in_its_events(told):
+def test_every_table_has_a_schema_in_its_events(recorded):
     assert set(COLUMNS) == set(TABLES)
     for table in TABLES:
-        written = told.lineage._datasets.output_dataset(table, COLUMN_SOURCES.get(table, {}))
+        written = recorded.lineage._datasets.output_dataset(table, COLUMN_SOURCES.get(table, {}))
         assert len(written.facets["schema"].fields) == len(SPECS[table].columns)

@@ -56,11 +56,11 @@ def test_a_worker_tells_of_its_run_and_of_its_landings(tmp_path, settings, colle
     page = f"http://127.0.0.1:{settings.metrics_port}"
     with working(settings, tmp_path):
         put(settings, 1)
-        (complete,) = eventually(lambda: collector.of("archive.raw_chats", "COMPLETE"))
+        (complete,) = eventually(lambda: collector.of_job("archive.raw_chats", "COMPLETE"))
         counts = eventually(lambda: (told := httpx.get(f"{page}/status").json()["lineage"])["sent"] >= 3 and told)
         assert (counts["dropped"], counts["failed"]) == (0, 0)
         assert 'mmplatform_lineage_events_total{outcome="sent"}' in httpx.get(f"{page}/metrics").text
-    begin, end = eventually(lambda: len(found := collector.of("archive")) == 2 and found)
+    begin, end = eventually(lambda: len(found := collector.of_job("archive")) == 2 and found)
     assert (begin["eventType"], end["eventType"]) == ("START", "COMPLETE")
     assert complete["run"]["facets"]["parent"]["run"]["runId"] == begin["run"]["runId"]
     assert complete["inputs"][0]["namespace"] == f"kafka://{settings.kafka_bootstrap_servers}"

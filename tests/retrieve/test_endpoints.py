@@ -113,8 +113,8 @@ async def test_every_filter_is_one_of_the_request(http):
     ],
 )
 async def test_a_wrong_field_is_named(http, body, field):
-    said = problem(await http.post("/v1/search", json=body), 422, "invalid")
-    assert [error["field"] for error in said["errors"]] == [field]
+    problem_ = problem(await http.post("/v1/search", json=body), 422, "invalid")
+    assert [error["field"] for error in problem_["errors"]] == [field]
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"\xff", b'{"query": "\\ud800"}', b"null"])
@@ -192,7 +192,7 @@ async def test_a_slow_search_holds_nobody_else_up(http, index):
 async def test_the_question_and_the_answer_are_described(http):
     described = (await http.get("/openapi.json")).json()
     operation = described["paths"]["/v1/search"]["post"]
-    asked = operation["requestBody"]["content"]["application/json"]["schema"]
-    assert set(asked["properties"]) == {"query", "subject_id", "modalities", "since", "until", "k"}
+    schema = operation["requestBody"]["content"]["application/json"]["schema"]
+    assert set(schema["properties"]) == {"query", "subject_id", "modalities", "since", "until", "k"}
     answered = operation["responses"]["200"]["content"]["application/json"]["schema"]["$ref"].rsplit("/", 1)[-1]
     assert set(described["components"]["schemas"][answered]["properties"]) == {"hits", "searched_at", "took_ms"}

@@ -124,12 +124,12 @@ def test_an_address_that_cannot_be_listened_on_is_told_with_its_variable():
 def test_a_reader_that_goes_away_leaves_no_traceback_past_our_logging(served, capsys):
     status, url = served
     asked, answered = threading.Event(), threading.Event()
-    whole = status.as_json
+    as_json = status.as_json
 
     def slowly():
         asked.set()
         assert answered.wait(10)
-        return whole() | {"long": "x" * 10_000_000}
+        return as_json() | {"long": "x" * 10_000_000}
 
     status.as_json = slowly
     host, port = url.removeprefix("http://").split(":")
@@ -138,7 +138,7 @@ def test_a_reader_that_goes_away_leaves_no_traceback_past_our_logging(served, ca
         reader.sendall(b"GET /status HTTP/1.0\r\n\r\n")
         assert asked.wait(10)
     answered.set()
-    status.as_json = whole
+    status.as_json = as_json
     eventually(lambda: not [each for each in threading.enumerate() if "process_request" in each.name], within_s=10)
     assert httpx.get(f"{url}/status").is_success
     assert "Traceback" not in capsys.readouterr().err

@@ -90,8 +90,8 @@ def test_a_young_indexer_says_since_when_it_has_measured(page):
 def test_nothing_measured_by_a_young_indexer_is_not_taken_for_nothing_in_the_window():
     young = (utc_now() - timedelta(seconds=130)).isoformat()
     old = (utc_now() - timedelta(seconds=WINDOW_S + 1)).isoformat()
-    told = r"no passage became retrievable in the \dm \d\ds since this indexer started"
-    assert re.match(told, printed(print_freshness, {}, measured_since=young))
+    pattern = r"no passage became retrievable in the \dm \d\ds since this indexer started"
+    assert re.match(pattern, printed(print_freshness, {}, measured_since=young))
     assert "in the last 15 minutes" in printed(print_freshness, {}, measured_since=old)
 
 

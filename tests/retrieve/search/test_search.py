@@ -29,7 +29,7 @@ def embedder():
 
 
 @pytest.fixture
-def ask(index, embedder):
+def search(index, embedder):
     searcher = Searcher(index, lambda: embedder)
     return lambda query, **filters: searcher.search(SearchQuery(query=query, **filters))
 
@@ -38,11 +38,11 @@ def numbers(answer):
     return sorted(int(hit.text.split()[-1]) for hit in answer.hits)
 
 
-def test_a_hit_cites_its_source_its_times_its_gap_and_its_age(index, ask):
+def test_a_hit_cites_its_source_its_times_its_gap_and_its_age(index, search):
     landed = passage(1, text="the payment failed")
     index.upsert([landed], LATER)
     before = utc_now()
-    answer = ask("the payment failed")
+    answer = search("the payment failed")
     (hit,) = answer.hits
     assert (hit.passage_id, hit.text, hit.score) == (landed.artifact_id, "the payment failed", 1.0)
     assert (hit.modality, hit.subject_id, hit.conversation_id) == ("chat", "ann", "conversation-ann")
@@ -55,14 +55,14 @@ def test_a_hit_cites_its_source_its_times_its_gap_and_its_age(index, ask):
     assert answer.took_ms >= 0
 
 
-def test_the_best_come_first_and_no_more_than_asked(index, ask):
+def test_the_best_come_first_and_no_more_than_asked(index, search):
     index.upsert([passage(n) for n in range(20)], LATER)
-    hits = ask("passage number 7", k=4).hits
+    hits = search("passage number 7", k=4).hits
     assert (len(hits), hits[0].text) == (4, "passage number 7")
     assert [hit.score for hit in hits] == sorted((hit.score for hit in hits), reverse=True)
 
 
-def test_subject_modality_and_time_filter_and_together_they_all_hold(index, ask):
+def test_subject_modality_and_time_filter_and_together_they_all_hold(index, search):
     index.upsert(
         [
             passage(1, modality="chat", at=NOON),
@@ -72,32 +72,32 @@ def test_subject_modality_and_time_filter_and_together_they_all_hold(index, ask)
         ],
         LATER,
     )
-    assert numbers(ask("x")) == [1, 2, 3, 4]
-    assert numbers(ask("x", subject_id="ann")) == [1, 2, 3]
-    assert numbers(ask("x", modalities=["call", "screenshot"])) == [2, 3, 4]
-    assert numbers(ask("x", since=NOON + timedelta(minutes=1))) == [2, 3, 4], "since is the first that counts"
-    assert numbers(ask("x", until=NOON + timedelta(minutes=1))) == [1], "until is the first that does not"
+    assert numbers(search("x")) == [1, 2, 3, 4]
+    assert numbers(search("x", subject_id="ann")) == [1, 2, 3]
+    assert numbers(search("x", modalities=["call", "screenshot"])) == [2, 3, 4]
+    assert numbers(search("x", since=NOON + timedelta(minutes=1))) == [2, 3, 4], "since is the first that counts"
+    assert numbers(search("x", until=NOON + timedelta(minutes=1))) == [1], "until is the first that does not"
     minute = timedelta(minutes=1)
     both = {"since": NOON + minute, "until": NOON + minute * 2, "modalities": ["call"]}
-    assert numbers(ask("x", subject_id="zoe", **both)) == [4]
-    assert ask("x", subject_id="nobody").hits == ()
+    assert numbers(search("x", subject_id="zoe", **both)) == [4]
+    assert search("x", subject_id="nobody").hits == ()
 
 
-def test_a_question_that_is_asked_again_is_embedded_once(ask, embedder):
+def test_a_question_that_is_asked_again_is_embedded_once(search, embedder):
     for question in ("why", "why", "when", "why"):
-        ask(question)
+        search(question)
     assert embedder.asked == ["why", "when"]
 
 
-def test_vectors_of_another_embedder_are_not_compared(index, ask):
+def test_vectors_of_another_embedder_are_not_compared(index, search):
     index.upsert([passage(1, embedder="minilm@2"), passage(2)], LATER)
-    assert numbers(ask("x")) == [2]
+    assert numbers(search("x")) == [2]
 
 
-def test_an_index_that_is_away_is_told(index, ask):
+def test_an_index_that_is_away_is_told(index, search):
     index.down = True
     with pytest.raises(Unavailable):
-        ask("x")
+        search("x")
 
 
 def test_each_kind_of_source_is_said_in_words():

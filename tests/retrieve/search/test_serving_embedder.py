@@ -46,10 +46,10 @@ class World:
         made.name, made.version = space.name.split("@")
         return made
 
-    def write(self, serving, beside=None):
+    def write(self, serving, secondary=None):
         revision = self.spaces.revision + 1 if self.spaces else 1
         self.spaces = EmbedderRevision(
-            revision=revision, serving=serving, previous=beside, changed_at=utc_now(), nonce="n"
+            revision=revision, serving=serving, previous=secondary, changed_at=utc_now(), nonce="n"
         )
 
     def later(self, seconds=REFRESH_INTERVAL_S):
@@ -82,13 +82,13 @@ def test_the_one_before_answers_until_the_new_one_is_loaded(world):
     world.write(OLD)
     world.serving.warm_up()
     world.gate.clear()
-    world.write(NEW, beside=OLD)
+    world.write(NEW, secondary=OLD)
     assert world.later() == "minilm"
     assert world.later() == "minilm"
     world.gate.set()
     eventually(lambda: world.later() == "new", within_s=20)
     assert world.loaded == ["minilm", "new"], "once"
-    world.write(OLD, beside=NEW)
+    world.write(OLD, secondary=NEW)
     eventually(lambda: world.later() == "minilm", within_s=20)
 
 
@@ -96,7 +96,7 @@ def test_a_model_that_is_not_there_leaves_the_one_before_answering_and_is_tried_
     world.write(OLD)
     world.serving.warm_up()
     world.missing.add("new")
-    world.write(NEW, beside=OLD)
+    world.write(NEW, secondary=OLD)
     for _ in range(3):
         assert world.later() == "minilm"
     world.missing.clear()
@@ -115,7 +115,7 @@ def test_a_damaged_model_is_left_alone_for_a_while_too_and_another_one_is_not(wo
         return plain(space)
 
     world.serving._open_space = damaged
-    world.write(NEW, beside=OLD)
+    world.write(NEW, secondary=OLD)
     for _ in range(3):
         assert world.later() == "minilm"
         eventually(lambda: not world.serving._load_lock.locked(), within_s=20)
@@ -125,7 +125,7 @@ def test_a_damaged_model_is_left_alone_for_a_while_too_and_another_one_is_not(wo
     eventually(lambda: tried == ["new", "new"], within_s=20)
     eventually(lambda: not world.serving._load_lock.locked(), within_s=20)
     third = Space(model="third", name="third@3")
-    world.write(third, beside=OLD)
+    world.write(third, secondary=OLD)
     assert world.later() == "minilm"
     eventually(lambda: world.serving().name == "third", within_s=20)
 
@@ -181,7 +181,7 @@ def test_a_question_is_embedded_by_the_one_whose_collections_are_searched(world)
     searcher = Searcher(index, world.serving)
     world.write(OLD)
     assert [hit.text for hit in searcher.search(SearchQuery(query="x")).hits] == ["old"]
-    world.write(NEW, beside=OLD)
+    world.write(NEW, secondary=OLD)
     world.later()
     eventually(lambda: world.later() == "new", within_s=20)
     assert [hit.text for hit in searcher.search(SearchQuery(query="x")).hits] == ["new"]

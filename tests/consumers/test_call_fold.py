@@ -26,7 +26,7 @@ from tests.derive.call.test_fold import SPEECH, World, gaps, spoken
 LAST = call_end(ingested_at=NOW + timedelta(seconds=60), event_time=NOW + timedelta(seconds=60), chunks=12)
 
 
-class Kept:
+class MemoryState:
     """Quix's store for one key: JSON in, JSON out."""
 
     def __init__(self) -> None:
@@ -44,18 +44,18 @@ class Kept:
 class Stream:
     def __init__(self, world: World) -> None:
         self.step = CallFold(load(), world.deriver(), WorkerStatus("derive-call"))
-        self.kept = Kept()
+        self.state = MemoryState()
         self.artifacts: dict[str, object] = {}
-        self.aside: list[dict[str, object]] = []
+        self.refused: list[dict[str, object]] = []
         self.offset = 0
 
-    def take(self, *events):
+    def apply(self, *events):
         for event in events:
             set_message_context(MessageContext("interactions.call", 0, self.offset, 0, leader_epoch=None))
             self.offset += 1
-            for out in self.step(encode(event), self.kept):
+            for out in self.step(encode(event), self.state):
                 if out.topic != "artifacts":
-                    self.aside.append(json.loads(out.value))
+                    self.refused.append(json.loads(out.value))
                     continue
                 artifact = decode_artifact(out.value)
                 if isinstance(artifact, Retraction):
@@ -68,21 +68,22 @@ def test_a_call_whose_state_is_kept_as_json_is_heard_as_one_in_memory():
     world = World()
     wanted, _, _ = world.fold([*world.events, LAST])
     stream = Stream(world)
-    stream.take(*world.events, LAST)
+    stream.apply(*world.events, LAST)
     assert spoken(stream.artifacts) == spoken(wanted)
-    assert CallState.model_validate(stream.kept.get("call")).complete
+    assert CallState.model_validate(stream.state.get("call")).complete
     assert {a.stamps.taken_at is not None for a in stream.artifacts.values()} == {True}
 
 
 def earlier(state):
     """As the release before kept it: the last utterance on the channel, a gap for each chunk, no version."""
-    kept = {
+    fields = {
         name: value for name, value in state.items() if name in {"next_index", "heard_s", "run", "waiting", "ended"}
     }
     channels = [
-        {"keep_s": each["keep_s"], "noise_dbfs": each["noise_dbfs"], "last": None} for each in state["channels"]
+        {"keep_s": channel["keep_s"], "noise_dbfs": channel["noise_dbfs"], "last": None}
+        for channel in state["channels"]
     ]
-    return kept | {"channels": channels, "gaps": [{"index": 2, "start_s": 2.0, "end_s": 3.0}], "total": None}
+    return fields | {"channels": channels, "gaps": [{"index": 2, "start_s": 2.0, "end_s": 3.0}], "total": None}
 
 
 UNREADABLE = {
@@ -96,51 +97,51 @@ UNREADABLE = {
 def test_a_call_whose_state_does_not_read_goes_on_behind_what_was_taken_in(what):
     world = World()
     stream = Stream(world)
-    stream.take(*world.events[:8])
+    stream.apply(*world.events[:8])
     before = spoken(stream.artifacts)
-    stream.kept.set("call", UNREADABLE[what](stream.kept.get("call")))
+    stream.state.set("call", UNREADABLE[what](stream.state.get("call")))
     with capture_logs() as logs:
-        stream.take(*world.events[8:], LAST)
+        stream.apply(*world.events[8:], LAST)
     assert [(log["log_level"], log["call_id"]) for log in logs if "call state reset" in log["event"]] == [
         ("warning", "call-1")
     ]
-    assert stream.aside == []
-    said = spoken(stream.artifacts)
-    assert set(before) < set(said)
-    assert any(start > SPEECH[3][0] - 0.5 for _, start, _, _ in said)
+    assert stream.refused == []
+    utterances = spoken(stream.artifacts)
+    assert set(before) < set(utterances)
+    assert any(start > SPEECH[3][0] - 0.5 for _, start, _, _ in utterances)
     [(start, end)] = gaps(stream.artifacts)
     assert end == 8.0
     # The burst from 6.3 s on was open, and is marked; without the channels nobody knows since when something was.
     assert (before[-1][2] <= start <= 6.3) if what != "without its channels" else start == 8.0
-    assert CallState.model_validate(stream.kept.get("call")).complete
+    assert CallState.model_validate(stream.state.get("call")).complete
 
 
 @pytest.mark.parametrize("damaged", [[], "state", {"next_index": -1}, {"next_index": "x", "heard_s": float("nan")}])
 def test_a_state_of_which_nothing_reads_is_begun_anew_at_the_event(damaged):
     world = World()
     stream = Stream(world)
-    stream.kept.value = orjson.dumps(damaged)
-    stream.take(*world.events[6:], LAST)
-    assert stream.aside == []
+    stream.state.value = orjson.dumps(damaged)
+    stream.apply(*world.events[6:], LAST)
+    assert stream.refused == []
     assert gaps(stream.artifacts) == [(6.0, 6.0)]
     assert len(spoken(stream.artifacts)) == 2
 
 
 def test_an_end_finds_a_state_of_which_nothing_reads():
     stream = Stream(World())
-    stream.kept.value = b"[]"
-    stream.take(LAST)
+    stream.state.value = b"[]"
+    stream.apply(LAST)
     assert gaps(stream.artifacts) == [(0.0, 0.0)]
     assert [type(a) for a in stream.artifacts.values()] == [Utterance]
-    assert stream.aside == []
+    assert stream.refused == []
 
 
 def test_the_log_of_a_state_that_does_not_read_quotes_none_of_it():
     world = World()
     stream = Stream(world)
-    stream.kept.set("call", {"next_index": 3, "heard_s": 3.0, "said": "555 0123"})
+    stream.state.set("call", {"next_index": 3, "heard_s": 3.0, "said": "555 0123"})
     with capture_logs() as logs:
-        stream.take(world.events[3])
+        stream.apply(world.events[3])
     assert "555" not in str([log["wrong"] for log in logs if "wrong" in log])
 
 
