@@ -32,7 +32,7 @@ class Sent:
         sent: inputs by route.
         refused: answers by route and status, of those that were refused.
         duplicates: requests that the gateway knew already, by route.
-        places: where each input that is on the log lies, and its route.
+        inputs: each input on the log, by its position.
         odd: answers that no source should ever get, by route and status.
         quoted: answers that repeat a secret, by route and status.
     """
@@ -40,7 +40,7 @@ class Sent:
     sent: Counter[str] = field(default_factory=Counter)
     refused: Counter[tuple[str, int]] = field(default_factory=Counter)
     duplicates: Counter[str] = field(default_factory=Counter)
-    places: dict[Position, Input] = field(default_factory=dict)
+    inputs: dict[Position, Input] = field(default_factory=dict)
     odd: Counter[tuple[str, int]] = field(default_factory=Counter)
     quoted: Counter[tuple[str, int]] = field(default_factory=Counter)
 

@@ -94,7 +94,7 @@ class IndexRebuild:
         )
         self._written_ids: set[str] = set()
 
-    def run(self, progress: PassageProgress = lambda result, total: None) -> IndexRebuildResult:  # noqa: ARG005 - names say what it is told
+    def run(self, progress: PassageProgress = lambda result, total: None) -> IndexRebuildResult:  # noqa: ARG005 - names of the arguments
         """Run all steps.
 
         Raises:

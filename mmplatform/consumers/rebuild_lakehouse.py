@@ -62,7 +62,7 @@ def rebuild_from_log(
     settings: Settings,
     lakehouse: Lakehouse,
     log: ReplayLog,
-    progress: TopicProgress = lambda topic, result, total: None,  # noqa: ARG005 - names say what it is told
+    progress: TopicProgress = lambda topic, result, total: None,  # noqa: ARG005 - names of the arguments
 ) -> LakehouseRebuildResult:
     """Land again all records that the archiver has committed.
 

@@ -31,7 +31,7 @@ class OffsetSpan:
 
 
 class TopicPartitionOffsets(Record):
-    """One topic partition's."""
+    """Offsets of one topic partition."""
 
     model_config = ConfigDict(populate_by_name=True)
 
@@ -42,7 +42,7 @@ class TopicPartitionOffsets(Record):
 
 
 class LogOffsets(Record):
-    """Which stretch of a Kafka topic a landing holds."""
+    """Offsets of a Kafka topic in a landing."""
 
     model_config = ConfigDict(populate_by_name=True, json_schema_extra={"$id": SCHEMA_ID})
 

@@ -99,9 +99,8 @@ class Searcher:
             Misconfigured: the model of the serving embedder is not on this machine.
         """
         started = time.perf_counter()
-        embedder = (
-            self._serving_embedder()
-        )  # once: vector and collections are of the same one, whoever serves a moment later
+        # Read once: vector and collections must be of one embedder, even when another serves a moment later.
+        embedder = self._serving_embedder()
         hits = self._index.search(
             self._cached_embed(embedder)(query.query),
             subject_id=query.subject_id,
