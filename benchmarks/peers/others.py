@@ -241,7 +241,7 @@ def _changes(running: Contest, chats: int, seed: int) -> str:
     took = running.wait_for(edited, 2) - begun
     time.sleep(2.0)  # a deletion is not told to the reader: its last look shows it
     wanted = dict(running.wanted)
-    return f"{took:.1f} s; {Ledger.of(wanted, running.close())}"
+    return f"{took:.1f} s; {Ledger.from_rows(wanted, running.close())}"
 
 
 def _killed(peer: Peer, chats: int, seed: int) -> str:
@@ -255,4 +255,4 @@ def _killed(peer: Peer, chats: int, seed: int) -> str:
         running.start()
         took = running.wait_for(numbers) - begun
         wanted = dict(running.wanted)
-        return f"whole again after {took:.1f} s; {Ledger.of(wanted, running.close())}"
+        return f"whole again after {took:.1f} s; {Ledger.from_rows(wanted, running.close())}"

@@ -25,10 +25,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-import numpy as np
-
 from mmplatform.artifacts import Stamps
 from mmplatform.events import Modality, utc_now
+from quality.quantiles import quantiles
 
 STAGES: Final = ("ingest", "log", "derive", "index")
 WINDOW_S: Final = 900.0
@@ -48,11 +47,11 @@ class Quantiles:
     @classmethod
     def from_seconds(cls, seconds: Iterable[float]) -> Quantiles | None:
         """None without values: no events is not the same as no gap."""
-        values = np.fromiter(seconds, dtype=np.float64)
-        if values.size == 0:
+        ordered = sorted(seconds)
+        if not ordered:
             return None
-        p50, p95, p99 = (float(q) for q in np.quantile(values, [0.5, 0.95, 0.99]))
-        return cls(int(values.size), p50, p95, p99, float(values.max()))
+        p50, p95, p99 = quantiles(ordered, (0.5, 0.95, 0.99))
+        return cls(len(ordered), p50, p95, p99, ordered[-1])
 
 
 @dataclass(frozen=True, slots=True)

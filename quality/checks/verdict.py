@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from quality.contract_gate import judge
 from quality.contracts import Limits
+from quality.quantiles import quantile
 from quality.slas import Sla
 
 Row = Mapping[str, Any]
@@ -98,15 +99,6 @@ def within(gaps: Mapping[str, Sequence[float]], slas: Mapping[str, Sla], backlog
 
 
 _QUANTILES: Final = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
-
-
-def quantile(values: Sequence[float], at: float) -> float:
-    """The value below which that share lies, between its neighbours where it falls between two."""
-    ordered = sorted(values)
-    place = at * (len(ordered) - 1)
-    low = int(place)
-    high = min(low + 1, len(ordered) - 1)
-    return ordered[low] + (ordered[high] - ordered[low]) * (place - low)
 
 
 def gap_s(row: Row, until: str) -> float:

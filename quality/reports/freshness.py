@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from quality.checks.verdict import quantile
+from quality.quantiles import quantile
 from quality.slas import Sla
 
 

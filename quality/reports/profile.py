@@ -6,7 +6,8 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
-from quality.checks.verdict import Figure, quantile
+from quality.checks.verdict import Figure
+from quality.quantiles import quantile
 
 Row = Mapping[str, Any]
 

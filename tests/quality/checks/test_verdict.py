@@ -8,8 +8,9 @@ import pytest
 
 from mmplatform.events import utc_now
 from quality.checks.completeness import CALL_END, NOT_HEARD, Listed, accounted, mirrored
-from quality.checks.verdict import STALLED_S, Backlog, kept, quantile, within
+from quality.checks.verdict import STALLED_S, Backlog, kept, within
 from quality.contracts import Limits
+from quality.quantiles import quantile
 from quality.reports.profile import share_of_silence, statistics
 from quality.slas import MODALITY_SLAS
 
