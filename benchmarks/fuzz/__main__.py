@@ -52,7 +52,7 @@ def fuzz(settings: Settings, run: run_file.StackRun, count: int, seed: int) -> t
     sent = Sent()
     while some := list(islice(drawn, ROUND)):
         sent.add(send(some, run.gateway, addressed, PLANTED))
-        settle(addressed, SETTLE_S, most=MAX_BEHIND)
+        settle(addressed, SETTLE_S, max_lag=MAX_BEHIND)
     settle(addressed, SETTLE_S)
     ledger = account(addressed, sent, serving)
     wrong = ledger.wrong

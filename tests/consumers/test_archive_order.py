@@ -53,7 +53,7 @@ def test_what_nobody_else_reads_is_a_dead_letter_when_it_does_not_parse():
     found = group_by_table(consumed(QUARANTINE_TOPIC, b"no row"))
     assert [letter.position.topic for letter in found.dead_letters] == [QUARANTINE_TOPIC]
     elsewhere = group_by_table(consumed(ARTIFACTS_TOPIC, b"no artifact"))
-    assert (elsewhere.unread, elsewhere.dead_letters) == (1, [])
+    assert (elsewhere.unparsed, elsewhere.dead_letters) == (1, [])
 
 
 class Choosy:
