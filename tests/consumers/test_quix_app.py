@@ -54,7 +54,7 @@ def test_the_loop_beats_and_its_state_is_read_back_before_the_worker_is_ready(tm
     assert readiness.reasons() == {}
 
 
-@pytest.mark.parametrize("gone", ["_on_lost", "_on_revoke"])
+@pytest.mark.parametrize("missing", ["_on_lost", "_on_revoke"])
 def test_a_quix_that_does_not_call_us_any_more_is_told(tmp_path, monkeypatch, missing):
     monkeypatch.delattr(Application, missing)
     with pytest.raises(Misconfigured, match=f"has no {missing}"):
