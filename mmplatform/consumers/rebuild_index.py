@@ -89,7 +89,7 @@ class IndexRebuild:
         self.result = IndexRebuildResult()
         self._spaces = EmbedderRegistry(index)
         # The first vector fixes the length of all vectors of its collection, and here each collection is empty.
-        self._dual_write = DualWriteIndex(
+        self._dual_write_index = DualWriteIndex(
             index, self._spaces, self._counting_embedder, partial(open_memo, settings), partial(vector_length, settings)
         )
         self._written_ids: set[str] = set()
@@ -185,12 +185,12 @@ class IndexRebuild:
 
     def _write(self, passages: Sequence[Passage]) -> None:
         self._written_ids.update(passage.artifact_id for passage in passages)
-        _, refused = upsert(self._dual_write, passages)
+        _, refused = upsert(self._dual_write_index, passages)
         self.result.refused += len(refused)
 
     def _delete(self, retractions: Sequence[Retraction]) -> None:
         for retraction in retractions:
-            self._dual_write.delete([retraction.artifact_id], subject_id=retraction.subject_id)
+            self._dual_write_index.delete([retraction.artifact_id], subject_id=retraction.subject_id)
 
 
 def _batches(items: Iterable[T]) -> Iterator[list[T]]:

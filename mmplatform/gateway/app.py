@@ -177,7 +177,9 @@ def _search_routers(settings: Settings) -> list[APIRouter]:
     from mmplatform.retrieve.search.serving_embedder import ServingEmbedder
 
     index = ChromaIndex.open(settings)
-    serving = ServingEmbedder(EmbedderRegistry(index).latest, partial(open_space_embedder, settings), resolve_space(settings))
+    serving = ServingEmbedder(
+        EmbedderRegistry(index).latest, partial(open_space_embedder, settings), resolve_space(settings)
+    )
     serving.warm_up()
     searcher = Searcher(index, serving)
 

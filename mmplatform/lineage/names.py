@@ -61,7 +61,9 @@ def file_location(location: str) -> LineageName:
 
 def topic(settings: Settings, name: str) -> LineageName:
     """A topic, by its name on the broker."""
-    return LineageName(f"kafka://{settings.kafka_bootstrap_servers.split(',')[0].strip()}", f"{settings.topic_prefix}{name}")
+    return LineageName(
+        f"kafka://{settings.kafka_bootstrap_servers.split(',')[0].strip()}", f"{settings.topic_prefix}{name}"
+    )
 
 
 def lineage_topic(settings: Settings) -> str:

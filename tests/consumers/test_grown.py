@@ -78,8 +78,9 @@ def test_a_worker_asks_for_new_topic_partitions_as_often_as_every_client(tmp_pat
     app = open_app(
         load(kafka_bootstrap_servers="127.0.0.1:1", data_dir=tmp_path),
         group="g",
-        topics=(), commit_interval_s=0.1,
-        commit_every=1
+        topics=(),
+        commit_interval_s=0.1,
+        commit_every=1,
     )
     config = app._consumer._consumer_config
     assert {name: config.get(name) for name in COMMON_CLIENT_CONFIG} == dict(COMMON_CLIENT_CONFIG)

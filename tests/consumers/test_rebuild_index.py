@@ -70,7 +70,9 @@ def test_an_empty_index_has_again_what_is_in_the_table_and_what_is_only_on_the_l
 
 def test_run_again_it_changes_nothing(world, index):
     (position,) = world.write(ARTIFACTS_TOPIC, passage(1))
-    world.lakehouse.append("passages", [(position, record_to_row(passage(1), position)[1])], offsets={}, source=ARCHIVE_GROUP)
+    world.lakehouse.append(
+        "passages", [(position, record_to_row(passage(1), position)[1])], offsets={}, source=ARCHIVE_GROUP
+    )
     world.archived(position)
     index.upsert([passage(1)], utc_now())
     for _ in range(2):
@@ -114,7 +116,9 @@ def test_beside_a_reprocessing_run_each_has_an_hour_to_itself_and_what_the_run_m
 def test_a_stream_that_is_quicker_than_every_round_is_no_success(world, index, monkeypatch):
     monkeypatch.setattr(rebuild_index, "_MAX_ROUNDS", 3)
     (position,) = world.write(ARTIFACTS_TOPIC, passage(1))
-    world.lakehouse.append("passages", [(position, record_to_row(passage(1), position)[1])], offsets={}, source=ARCHIVE_GROUP)
+    world.lakehouse.append(
+        "passages", [(position, record_to_row(passage(1), position)[1])], offsets={}, source=ARCHIVE_GROUP
+    )
     world.archived(position)
 
     class Busy(ReplayLog):

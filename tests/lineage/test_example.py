@@ -32,7 +32,8 @@ def example(monkeypatch):
     sink = RecordingSink()
     lineage = landings.StreamLineage(
         load(kafka_bootstrap_servers="kafka:9092", iceberg_warehouse="s3://lake/warehouse"),
-        COLUMNS, sink,
+        COLUMNS,
+        sink,
         engine="3.28.1",
     )
     rows = [

@@ -66,7 +66,9 @@ class World:
         self.stream = Stream(lakehouse, self.dual_write_index)
         self.swapping = EmbedderSwap(index, EmbedderRegistry(index), self.old, self.open_embedder, self.memo)
         self.clock = 0.0
-        self.serving = ServingEmbedder(EmbedderRegistry(index).latest, self.open_embedder, self.old, clock=lambda: self.clock)
+        self.serving = ServingEmbedder(
+            EmbedderRegistry(index).latest, self.open_embedder, self.old, clock=lambda: self.clock
+        )
         self.searcher = Searcher(index, self.serving)
 
     def open_embedder(self, space):
