@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 import pytest
 
 from mmplatform.artifacts import ArtifactBase, DeadLetter, Retraction, decode_artifact
-from mmplatform.cli.dead_letters import _alone, _chosen
+from mmplatform.cli.dead_letters import _exclusive, _select
 from mmplatform.errors import Unavailable
 from mmplatform.events import Position, encode, utc_now
 from mmplatform.kafka.dead_letters import REDRIVEN_FROM_HEADER, DeadLetters, format_position
@@ -103,7 +103,7 @@ def test_named_twice_a_record_is_redriven_once(world):
     place = format_position(letter.position)
     assert [each.position for each in world.letters.redrive([letter, letter], world.producer)] == [place]
     assert len(world.on_log(CHAT.topic)) == 2
-    assert _chosen({place: letter}, [place, place], everything=False) == [letter]
+    assert _select({place: letter}, [place, place], everything=False) == [letter]
 
 
 def test_letters_about_foreign_topics_do_not_affect_the_others(world):
@@ -167,7 +167,7 @@ def test_an_artifact_is_redriven_only_without_a_newer_record_on_the_log(world):
 
 def test_two_programs_do_not_redrive_at_once(tmp_path):
     settings = load(data_dir=tmp_path)
-    with _alone(settings), pytest.raises(Unavailable, match="another redrive is under way"), _alone(settings):
+    with _exclusive(settings), pytest.raises(Unavailable, match="another redrive is under way"), _exclusive(settings):
         pass
-    with _alone(settings):
+    with _exclusive(settings):
         pass
