@@ -1,7 +1,7 @@
 """``python -m mmplatform.local [--derivers chat=1,…] [--no-dagster]``: the supervisor without a terminal.
 
-It is what `mmplatform up --detach` starts, and what a service manager (systemd, a container) should run. It ends with
-exit code 0 on SIGTERM, and with 1 and one line on standard error when it cannot start.
+Started by `mmplatform up --detach`, and to be run by a service manager (systemd, a container). It ends with exit code 0
+on SIGTERM, and with 1 and one line on standard error when it cannot start.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ def main() -> None:
     """Run the stack until SIGTERM."""
     parser = argparse.ArgumentParser(prog="python -m mmplatform.local")
     parser.add_argument("--derivers", default="", help="processes per modality, for example chat=1,call=2")
-    parser.add_argument("--no-dagster", action="store_true", help="leave the Dagster UI and daemon out")
+    parser.add_argument("--no-dagster", action="store_true", help="start neither the Dagster UI nor its daemon")
     arguments = parser.parse_args()
     try:
         dagster, cwd = ((), None) if arguments.no_dagster else dagster_location(Path.cwd())

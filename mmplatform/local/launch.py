@@ -1,8 +1,8 @@
-"""Bringing the stack up, in this process or in the background, and taking it down.
+"""Starts the stack, in this process or in the background, and stops it.
 
-1. Take the lock: one stack for each data directory.
-2. End what a crash left behind, so that no old process holds a port or a file.
-3. Claim ports, lay out the table, run the supervisor.
+1. Lock the data directory: it has one stack.
+2. Kill processes that a crash left behind, so that none keeps a port or a file.
+3. Lease ports, plan the services, run the supervisor.
 """
 
 from __future__ import annotations
@@ -44,12 +44,12 @@ def run_stack(
     stack: Stack | None = None,
     policy: RestartPolicy | None = None,
 ) -> None:
-    """Run the stack in this process until a signal ends it. ``stack``: a table of one's own in place of the usual.
+    """Run the stack in this process until a signal ends it. ``stack`` replaces the planned services.
 
     Raises:
         Permanent: another supervisor runs this data directory, or it cannot be written, or no process started.
         Unavailable: no free port.
-        Misconfigured: the settings want of Dagster what is not installed.
+        Misconfigured: the settings need a Dagster package that is not installed.
     """
     data_dir = settings.data_dir.absolute()
     lock = run_file.StackLock(data_dir)
@@ -57,11 +57,11 @@ def run_stack(
     try:
         processes.kill_leftovers(data_dir)
         raise_file_limit()
-        with PortLeases() as claims:
-            table = stack or plan_stack(settings, options, claims.lease)
+        with PortLeases() as leases:
+            planned = stack or plan_stack(settings, options, leases.lease)
             if options.dagster:
                 dagster_home.prepare(data_dir / "dagster", settings)
-            asyncio.run(_supervise(table, data_dir, view, policy or RestartPolicy()))
+            asyncio.run(_supervise(planned, data_dir, view, policy or RestartPolicy()))
     except OSError as error:
         where = f" ({error.filename})" if error.filename else ""
         raise Permanent(f"cannot run the stack on {data_dir}: {error.strerror or error}{where}") from error
@@ -69,9 +69,9 @@ def run_stack(
         lock.release()
 
 
-async def _supervise(table: Stack, data_dir: Path, view: StackView, policy: RestartPolicy) -> None:
+async def _supervise(stack: Stack, data_dir: Path, view: StackView, policy: RestartPolicy) -> None:
     token = secrets.token_hex(8)
-    await Supervisor(table, data_dir=data_dir, token=token, pid=os.getpid(), view=view, policy=policy).run()
+    await Supervisor(stack, data_dir=data_dir, token=token, pid=os.getpid(), view=view, policy=policy).run()
 
 
 def run_detached(
@@ -79,14 +79,15 @@ def run_detached(
 ) -> run_file.StackRun:
     """Start ``python -m mmplatform.local`` with ``arguments`` in the background; return when every service is settled.
 
-    ``show`` is called with the run file's contents whenever they changed. Settled is not well: see ``StackRun.down``.
+    ``on_change`` is called with each new version of the run file. A settled service may be down: see
+    ``StackRun.down_services``.
 
     Raises:
-        Permanent: a stack runs there already, or the supervisor ended; the message has its last words.
+        Permanent: a stack runs there already, or the supervisor ended; the message has its last log lines.
     """
     data_dir = settings.data_dir.absolute()
     lock = run_file.StackLock(data_dir)
-    lock.acquire()  # for its message, when somebody runs it already
+    lock.acquire()  # raises when a stack runs already
     lock.release()
     log = log_files.log_path(data_dir, "supervisor")
     process = _start_supervisor(data_dir, arguments, log)
@@ -97,11 +98,11 @@ def run_detached(
             seen = run
             on_change(run)
             if run.settled:
-                process.returncode = 0  # it lives on without us: no warning that it was not waited for
+                process.returncode = 0  # the supervisor runs on: no warning that it was not waited for
                 return run
         time.sleep(_POLL_S)
     log_tail = "\n".join(log_files.tail(log, 8))
-    raise Permanent(f"the supervisor ended with exit code {process.returncode}; its last words in {log}:\n{log_tail}")
+    raise Permanent(f"the supervisor ended with exit code {process.returncode}; the last lines of {log}:\n{log_tail}")
 
 
 def _start_supervisor(data_dir: Path, arguments: list[str], log: Path) -> subprocess.Popen[bytes]:
@@ -121,10 +122,10 @@ def _start_supervisor(data_dir: Path, arguments: list[str], log: Path) -> subpro
 
 
 def stop_stack(data_dir: Path, *, force: bool, timeout_s: float) -> int | None:
-    """Stop the stack of this data directory and wait until it is gone; return its pid, None when none runs.
+    """Stop the stack of this data directory and wait until it has ended; return its pid, None when none runs.
 
     Raises:
-        Unavailable: it has not stopped within ``patience_s``.
+        Unavailable: it has not stopped within ``timeout_s``.
     """
     run = run_file.read_running(data_dir)
     if run is None:
@@ -132,21 +133,21 @@ def stop_stack(data_dir: Path, *, force: bool, timeout_s: float) -> int | None:
     with suppress(ProcessLookupError):
         os.kill(run.pid, signal.SIGTERM)
         if force:
-            time.sleep(_POLL_S)  # two signals of one kind at the same instant would count as one
+            time.sleep(_POLL_S)  # two signals of one kind at the same instant count as one
             os.kill(run.pid, signal.SIGTERM)
     give_up = time.monotonic() + timeout_s
     while run_file.is_locked(data_dir):
         if time.monotonic() > give_up:
             raise Unavailable(
-                f"the stack (pid {run.pid}) has not stopped within {timeout_s:.0f} s: `mmplatform down --now` hurries"
-                f" it; `kill -9 {run.pid}` is safe too, nothing that was acknowledged is lost"
+                f"the stack (pid {run.pid}) has not stopped within {timeout_s:.0f} s: hurry it with"
+                f" `mmplatform down --now`; `kill -9 {run.pid}` is safe too, no acknowledged event is lost"
             )
         time.sleep(_POLL_S)
     return run.pid
 
 
 def retry_failed_services(data_dir: Path) -> list[str]:
-    """Have what was given up started again; return its names.
+    """Signal the supervisor to start services that it gave up; return their names.
 
     Raises:
         Unavailable: no stack runs.
@@ -159,9 +160,9 @@ def retry_failed_services(data_dir: Path) -> list[str]:
 
 
 def dagster_location(near: Path) -> tuple[tuple[str, ...], Path | None]:
-    """The arguments that name the code location to ``dagster dev``, and where to run it; empty when there is none.
+    """Arguments of ``dagster dev`` for the code location, and its working directory; empty when there is none.
 
-    A ``workspace.yaml`` in ``near`` or beside the package (a checkout) comes first, then an installed ``definitions``.
+    A ``workspace.yaml`` in ``near`` or next to the package (a checkout) is preferred to an installed ``definitions``.
     """
     for folder in (near, Path(__file__).parents[2]):
         if (folder / "workspace.yaml").is_file():
@@ -172,7 +173,7 @@ def dagster_location(near: Path) -> tuple[tuple[str, ...], Path | None]:
 
 
 def raise_file_limit() -> int:
-    """Raise the limit of open files as far as the system lets us (the children inherit it); return it."""
+    """Raise the limit of open files as far as the system allows; return it. Children inherit it."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = OPEN_FILES_TARGET if hard == resource.RLIM_INFINITY else min(OPEN_FILES_TARGET, hard)
     if soft != resource.RLIM_INFINITY and soft < wanted:

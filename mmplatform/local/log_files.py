@@ -1,8 +1,8 @@
-"""The log file of each process: children append to it themselves, the supervisor bounds its size.
+"""Log file of each process: children append to it themselves, the supervisor bounds its size.
 
-Children write straight into the file and not through a pipe of the supervisor: a worker never waits for the supervisor,
-and its last words are kept when the supervisor is killed. So a file is rotated by copying and truncating it; a line
-written in the instant between the two is lost, which a log bears.
+Children write into the file and not through a pipe of the supervisor: a worker never waits for the supervisor, and its
+last lines survive when the supervisor is killed. So a file is rotated by copying and truncating it. A line written
+between the two is lost, which is acceptable for a log.
 """
 
 from __future__ import annotations
@@ -22,22 +22,22 @@ _FOLLOW_S: Final = 0.25
 
 
 def log_path(data_dir: Path, name: str) -> Path:
-    """Where the process ``name`` logs."""
+    """Log file of the process ``name``."""
     return data_dir / "logs" / f"{name}.log"
 
 
 def write_start_line(path: Path, name: str, started_at: datetime) -> None:
-    """Write the line that divides one life of a process from the next."""
+    """Write the line that separates one run of a process from the next."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a", encoding="utf-8") as log:
         log.write(f"{START_PREFIX}{name} started at {started_at.isoformat(timespec='milliseconds')}\n")
 
 
 def rotate(path: Path, *, max_bytes: int = MAX_BYTES, max_files: int = MAX_ROTATED_FILES) -> bool:
-    """Move the contents to ``NAME.log.1`` (and that to ``.2`` …) when there are more than ``max_bytes``.
+    """Move the contents to ``NAME.log.1`` (and that to ``.2`` …) when they exceed ``max_bytes``.
 
     Raises:
-        OSError: they could not be copied. The log was emptied all the same: on a full disk it must not grow further.
+        OSError: the copy failed. The log was emptied all the same: on a full disk it must not grow further.
     """
     try:
         if path.stat().st_size <= max_bytes:
@@ -62,24 +62,24 @@ def rotate(path: Path, *, max_bytes: int = MAX_BYTES, max_files: int = MAX_ROTAT
 
 
 def tail(path: Path, lines: int) -> list[str]:
-    """The last ``lines`` lines, fewer when there are fewer; nothing when there is no file."""
+    """Return the last ``lines`` lines, or all when there are fewer; empty when there is no file."""
     return _tail_from(path, lines)[0]
 
 
 def tail_since_start(path: Path, lines: int) -> list[str]:
-    """The last lines of the present life of a process only; nothing when they cannot be read."""
+    """Return the last lines since the process was started; empty when they cannot be read."""
     try:
         found = tail(path, 500)
     except OSError:
         return []
     starts = [number for number, line in enumerate(found) if line.startswith(START_PREFIX)]
-    # Not the lines with which a traceback underlines its sources.
+    # Without the lines with which a traceback underlines source code.
     shown = [line for line in found[starts[-1] + 1 if starts else 0 :] if line.strip("^~ \t")]
     return shown[-lines:]
 
 
 def follow(paths: Mapping[str, Path], lines: int, *, wait: bool) -> Iterator[tuple[str, str]]:
-    """Yield ``(name, line)``: the last lines of each file, then, with ``wait``, what is appended, for ever."""
+    """Yield ``(name, line)``: the last lines of each file, then, with ``wait``, appended lines for ever."""
     positions: dict[str, int] = {}
     for name, path in paths.items():
         found, positions[name] = _tail_from(path, lines)
@@ -101,7 +101,7 @@ def _tail_from(path: Path, lines: int) -> tuple[list[str], int]:
         return [], 0
     found = data.decode(errors="replace").splitlines()
     if end > _TAIL_BYTES:
-        found = found[1:]  # cut in its middle
+        found = found[1:]  # a partial line
     return (found[-lines:] if lines > 0 else []), end
 
 

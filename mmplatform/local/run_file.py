@@ -1,7 +1,7 @@
-"""``<data_dir>/run/stack.json``: who runs this data directory, where everything listens, and the lock that decides it.
+"""Run file ``<data_dir>/run/stack.json``: services and addresses of the running stack, and its supervisor's lock.
 
-The lock is a kernel file lock, which goes with its process however it ends. So a run file without a held lock is what a
-crash left behind: :func:`running` gives None then, and the next ``up`` overwrites it.
+The lock is a kernel file lock and ends with its process. A run file without a locked lock file was left behind by a
+crash: :func:`read_running` then returns None, and the next ``up`` overwrites it.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from mmplatform.errors import Permanent, Unavailable
 from mmplatform.settings import Settings
 
 DAGSTER: Final = "dagster"
-"""The name of the service that comes last."""
+"""Name of the service that starts last."""
 
 _DOWN_STATES: Final = {"crash-loop": "given up", "blocked": "blocked by that"}
 _LOCK_TIMEOUT_S: Final = 1.0
 
 
 class ServiceRun(BaseModel):
-    """One process of the stack, as the run file tells of it.
+    """One process of the stack in the run file.
 
-    ``state`` is one of ``waiting``, ``starting``, ``ready``, ``restarting``, ``crash-loop``, ``blocked`` (what it needs
-    was given up), ``stopping``, ``stopped``.
+    ``state`` is one of ``waiting``, ``starting``, ``ready``, ``restarting``, ``crash-loop``, ``blocked`` (a
+    service that it needs was given up), ``stopping``, ``stopped``.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -43,9 +43,9 @@ class ServiceRun(BaseModel):
 
 
 class RollingRun(BaseModel):
-    """A rolling restart: who asked, who is still to come, and for how long nobody worked in each one's place.
+    """Progress of a rolling restart: the request's token, the services left, and the seconds in which each was paused.
 
-    ``failed`` says what ended it early.
+    ``failed`` is the reason for an early end.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -57,12 +57,12 @@ class RollingRun(BaseModel):
 
     @property
     def in_progress(self) -> bool:
-        """Whether more is to come."""
+        """True while services are left to restart."""
         return bool(self.todo) and not self.failed
 
 
 class StackRun(BaseModel):
-    """One run of the stack. Addresses are empty for what is not part of it."""
+    """One run of the stack. The address of a server that is not part of it is empty."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -78,32 +78,32 @@ class StackRun(BaseModel):
 
     @property
     def settled(self) -> bool:
-        """Whether every service is ready or down; the Dagster UI, for which nothing waits, may still be coming."""
+        """True when every service is ready or down. The Dagster UI is left out: no service waits for it."""
         return all(run.state in {"ready", *_DOWN_STATES} for name, run in self.services.items() if name != DAGSTER)
 
     @property
     def down_services(self) -> dict[str, ServiceRun]:
-        """The services that come back only when they are retried, and those that wait for one of them."""
+        """Services that were given up, and those blocked by one of them."""
         return {name: run for name, run in self.services.items() if run.state in _DOWN_STATES}
 
     @property
     def down_summary(self) -> str:
-        """Who is down, in words; empty when nobody is."""
-        words = [
-            f"{told}: {', '.join(names)}"
-            for state, told in _DOWN_STATES.items()
+        """Services that are down, as text; empty when none is."""
+        groups = [
+            f"{label}: {', '.join(names)}"
+            for state, label in _DOWN_STATES.items()
             if (names := [name for name, run in self.services.items() if run.state == state])
         ]
-        return "; ".join(words)
+        return "; ".join(groups)
 
 
 def run_dir(data_dir: Path) -> Path:
-    """Where the run file and the lock lie."""
+    """Directory of the run file and the lock file."""
     return data_dir / "run"
 
 
 def write(data_dir: Path, run: StackRun) -> None:
-    """Replace the run file atomically: a reader sees the old one or the new one, never half of one."""
+    """Replace the run file atomically: a reader sees the old or the new one, never a part."""
     path = run_dir(data_dir) / "stack.json"
     draft = path.with_suffix(".json.tmp")
     draft.write_text(run.model_dump_json(indent=2) + "\n", encoding="utf-8")
@@ -116,7 +116,7 @@ def remove(data_dir: Path) -> None:
 
 
 def read(data_dir: Path) -> StackRun | None:
-    """What the run file says, be it of a running stack or left behind by a crash; None when there is none."""
+    """Read the run file, also one left behind by a crash; None when there is none."""
     try:
         return StackRun.model_validate_json((run_dir(data_dir) / "stack.json").read_bytes())
     except (OSError, ValidationError):
@@ -124,14 +124,14 @@ def read(data_dir: Path) -> StackRun | None:
 
 
 def read_running(data_dir: Path) -> StackRun | None:
-    """The stack that runs on this data directory now, or None, also while one is only about to write its run file."""
+    """Read the run file of the stack that runs now; None when none runs, or before it has written its run file."""
     run = read(data_dir)
-    # The pid in the lock tells a run file of this run from one that a crash left behind.
+    # The pid in the lock file distinguishes this run's file from one left behind by a crash.
     return run if run is not None and is_locked(data_dir) and _owner_pid(data_dir) == run.pid else None
 
 
 def with_chroma_address(settings: Settings) -> Settings:
-    """The settings with the address of the running stack's index, where none is configured.
+    """Fill in the address of the running stack's Chroma server where none is configured.
 
     Raises:
         Unavailable: none is configured, and no stack runs.
@@ -140,7 +140,7 @@ def with_chroma_address(settings: Settings) -> Settings:
 
 
 def with_kafka_address(settings: Settings) -> Settings:
-    """The settings with the address of the running stack's log, where none is configured.
+    """Fill in the address of the running stack's broker where none is configured.
 
     Raises:
         Unavailable: none is configured, and no stack runs.
@@ -161,10 +161,13 @@ def _with_address(
 
 
 def is_locked(data_dir: Path) -> bool:
-    """Whether a supervisor holds this data directory."""
+    """Check whether a supervisor runs on this data directory.
+
+    By a shared lock on a descriptor for reading, so that a user without write access can ask for the status.
+    """
     try:
         descriptor = os.open(run_dir(data_dir) / "stack.lock", os.O_RDONLY)
-    except OSError:  # there is none, or the directory is not ours to read
+    except OSError:  # missing, or not readable by this user
         return False
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -176,7 +179,7 @@ def is_locked(data_dir: Path) -> bool:
 
 
 def _owner_pid(data_dir: Path) -> int | None:
-    """The pid that the last holder wrote into the lock."""
+    """Pid that the last owner wrote into the lock file."""
     try:
         text = (run_dir(data_dir) / "stack.lock").read_text()
     except OSError:
@@ -185,14 +188,17 @@ def _owner_pid(data_dir: Path) -> int | None:
 
 
 class StackLock:
-    """The right to run the stack of one data directory."""
+    """Lock that lets one supervisor run the stack of a data directory.
+
+    ``flock`` by hand: the file carries the owner's pid, and :func:`is_locked` needs a shared lock for reading.
+    """
 
     def __init__(self, data_dir: Path) -> None:
         self._data_dir = data_dir
         self._descriptor: int | None = None
 
     def acquire(self) -> None:
-        """Take it.
+        """Lock the data directory.
 
         Raises:
             Permanent: another supervisor runs this data directory, or the directory cannot be written.
@@ -203,9 +209,9 @@ class StackLock:
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
         except OSError as error:
             raise Permanent(
-                f"cannot write {path.parent}: {error.strerror}; set MMPLATFORM_DATA_DIR to a directory of yours"
+                f"cannot write {path.parent}: {error.strerror}; set MMPLATFORM_DATA_DIR to a writable directory"
             ) from None
-        # A little patience: `mmplatform status` holds the lock for an instant when it looks whether somebody does.
+        # Wait up to 1 s: `mmplatform status` holds a shared lock for an instant while it checks.
         give_up = time.monotonic() + _LOCK_TIMEOUT_S
         while True:
             try:
@@ -225,17 +231,17 @@ class StackLock:
         self._descriptor = descriptor
 
     def release(self) -> None:
-        """Let go of it."""
+        """Release the lock."""
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
 
     def _owner_message(self) -> str:
         run = read_running(self._data_dir)
-        who = f"pid {_owner_pid(self._data_dir)}, starting"
+        owner = f"pid {_owner_pid(self._data_dir)}, starting"
         if run is not None:
-            who = f"pid {run.pid} since {run.started_at:%Y-%m-%d %H:%M:%S} UTC, gateway {run.gateway}"
+            owner = f"pid {run.pid} since {run.started_at:%Y-%m-%d %H:%M:%S} UTC, gateway {run.gateway}"
         return (
-            f"a stack already runs on {self._data_dir} ({who}): see `mmplatform status`, stop it with"
-            " `mmplatform down`, or set MMPLATFORM_DATA_DIR to run a second one beside it"
+            f"a stack already runs on {self._data_dir} ({owner}): see `mmplatform status`, stop it with"
+            " `mmplatform down`, or set MMPLATFORM_DATA_DIR to run a second one"
         )

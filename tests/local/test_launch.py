@@ -10,7 +10,7 @@ from mmplatform.local.launch import dagster_location, raise_file_limit, retry_fa
 from mmplatform.settings import Settings
 
 
-def test_a_supervisor_that_cannot_start_is_told_with_its_last_words(tmp_path):
+def test_a_supervisor_that_cannot_start_is_reported_with_its_last_lines(tmp_path):
     with pytest.raises(Permanent, match=r"exit code 1.*\n.*--derivers: `video=1`"):
         run_detached(Settings(data_dir=tmp_path), ["--derivers", "video=1"], lambda _run: None)
     assert "video=1" in log_files.log_path(tmp_path, "supervisor").read_text()
@@ -21,7 +21,7 @@ def test_retrying_needs_a_running_stack(tmp_path):
         retry_failed_services(tmp_path)
 
 
-def test_a_stack_that_does_not_stop_in_time_is_told_with_the_mend(tmp_path):
+def test_a_stack_that_does_not_stop_in_time_is_reported_with_the_fix(tmp_path):
     code = (
         "import os, pathlib, signal, sys, time\n"
         "from mmplatform.events import utc_now\n"

@@ -19,7 +19,7 @@ def test_a_large_log_is_rotated_and_the_oldest_is_dropped(tmp_path):
     assert kept == {"index.log.1": "4", "index.log.2": "3", "index.log.3": "2"}
 
 
-def test_a_small_or_missing_log_is_left_alone(tmp_path):
+def test_a_small_or_missing_log_is_not_rotated(tmp_path):
     log = tmp_path / "a.log"
     assert not log_files.rotate(log, max_bytes=10)
     log.write_text("short")
@@ -27,7 +27,7 @@ def test_a_small_or_missing_log_is_left_alone(tmp_path):
     assert log.read_text() == "short"
 
 
-def test_a_log_that_cannot_be_kept_is_emptied_all_the_same_and_the_failure_is_told(tmp_path):
+def test_a_log_that_cannot_be_copied_is_emptied_all_the_same_and_the_error_is_raised(tmp_path):
     log, copy = tmp_path / "a.log", tmp_path / "a.log.1"
     log.write_text("x" * 100)
     copy.symlink_to("/dev/full")
@@ -64,7 +64,7 @@ def test_the_tail_gives_the_last_lines(tmp_path):
     assert log_files.tail(log, 0) == []
 
 
-def test_last_words_are_of_the_present_life_only(tmp_path):
+def test_the_last_lines_are_of_the_current_run_only(tmp_path):
     log = tmp_path / "a.log"
     log_files.write_start_line(log, "a", utc_now())
     with log.open("a") as file:
@@ -75,7 +75,7 @@ def test_last_words_are_of_the_present_life_only(tmp_path):
     assert log_files.tail_since_start(log, 5) == ["first", "last"]
 
 
-def test_following_sees_what_is_appended_across_a_rotation_and_no_half_lines(tmp_path):
+def test_following_sees_appended_lines_across_a_rotation_and_no_partial_lines(tmp_path):
     log, other = tmp_path / "a.log", tmp_path / "b.log"
     log.write_text("one\ntwo\n")
     lines = log_files.follow({"a": log, "b": other}, 1, wait=True)

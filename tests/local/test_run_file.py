@@ -55,21 +55,21 @@ def test_a_run_file_without_a_lock_is_stale(tmp_path, lock):
 
 
 @pytest.mark.usefixtures("lock")
-def test_a_second_stack_is_told_who_runs_the_first(tmp_path):
+def test_a_second_stack_is_refused_with_the_pid_of_the_first(tmp_path):
     run_file.write(tmp_path, a_run())
     with pytest.raises(Permanent, match=rf"already runs .*pid {os.getpid()} .*127\.0\.0\.1:8080.*mmplatform down"):
         StackLock(tmp_path).acquire()
 
 
 @pytest.mark.usefixtures("lock")
-def test_what_a_crash_left_behind_is_not_taken_for_a_stack_that_is_just_starting(tmp_path):
+def test_a_run_file_left_by_a_crash_is_not_taken_for_a_starting_stack(tmp_path):
     run_file.write(tmp_path, a_run().model_copy(update={"pid": 1}))
     assert run_file.read_running(tmp_path) is None
     with pytest.raises(Permanent, match=rf"pid {os.getpid()}, starting"):
         StackLock(tmp_path).acquire()
 
 
-def test_the_lock_goes_with_its_process(tmp_path):
+def test_the_lock_ends_with_its_process(tmp_path):
     code = (
         "import pathlib, time; from mmplatform.local.run_file import StackLock\n"
         f"lock = StackLock(pathlib.Path({str(tmp_path)!r})); lock.acquire(); print('held', flush=True); time.sleep(60)"
@@ -83,7 +83,7 @@ def test_the_lock_goes_with_its_process(tmp_path):
     StackLock(tmp_path).acquire()
 
 
-def test_a_directory_that_cannot_be_made_is_told_with_the_setting(tmp_path):
+def test_a_directory_that_cannot_be_made_is_reported_with_its_setting(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(Permanent, match="MMPLATFORM_DATA_DIR"):
         StackLock(tmp_path / "file" / "data").acquire()
@@ -110,7 +110,7 @@ def test_a_stack_is_settled_when_all_but_the_ui_are_ready_or_given_up(states, se
     assert a_run(**states).settled is settled
 
 
-def test_who_is_down_is_told_with_what_is_blocked_by_it():
+def test_the_down_summary_names_failed_and_blocked_services():
     run = a_run(broker="crash-loop", gateway="blocked", index="blocked", chroma="ready", dagster="starting")
     assert set(run.down_services) == {"broker", "gateway", "index"}
     assert run.down_summary == "given up: broker; blocked by that: gateway, index"

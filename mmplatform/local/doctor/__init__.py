@@ -1,1 +1,1 @@
-"""`mmplatform doctor`: checks of this machine and of configured servers, each with its fix."""
+"""`mmplatform doctor`: checks this machine and the configured servers, each finding with its fix."""

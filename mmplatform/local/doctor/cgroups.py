@@ -1,6 +1,6 @@
-"""How much memory the control groups of this process (a container's, a service's) leave it; versions 1 and 2 of them.
+"""Memory left under the limits of this process's control groups (a container's, a service's), versions 1 and 2.
 
-``psutil`` reads the machine's memory, of which a container may have a part only.
+``psutil`` reads the machine's memory, of which a container may have only a part.
 """
 
 from __future__ import annotations
@@ -10,22 +10,22 @@ from pathlib import Path
 from typing import Final
 
 _NO_LIMIT: Final = 2**60
-"""Version 1 writes the largest number of pages when there is none."""
+"""Version 1 reports the largest number of pages when there is no limit."""
 
 _FILES: Final = (
     ("memory.max", "memory.current", ("inactive_file", "active_file")),
     ("memory.limit_in_bytes", "memory.usage_in_bytes", ("total_inactive_file", "total_active_file")),
 )
-"""For each version: limit, use, and what of the use the kernel gives back at need."""
+"""For each version: limit, use, and the part of the use that the kernel reclaims when needed."""
 
 
 def memory_left(root: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/self/cgroup")) -> int | None:
-    """Bytes until the nearest limit; None when nothing limits us or it cannot be told."""
+    """Return the bytes until the nearest limit; None when there is no limit or it cannot be read."""
     return min((left for group in _groups(root, own) if (left := _left(group)) is not None), default=None)
 
 
 def _groups(root: Path, own: Path) -> Iterator[Path]:
-    """The directories of our group and of those that it lies in: each of them may set a limit."""
+    """Yield the directories of the process's group and its parents: each may set a limit."""
     try:
         lines = own.read_text().splitlines()
     except OSError:
@@ -35,7 +35,7 @@ def _groups(root: Path, own: Path) -> Iterator[Path]:
         if controllers and "memory" not in controllers.split(","):
             continue
         mounted = root / "memory" if controllers else root
-        # A container may see its host's path, of which only the end is mounted: what is not there limits nothing.
+        # A container may see its host's path, of which only the end is mounted: a missing directory limits nothing.
         group = mounted if ".." in Path(path).parts else mounted / path.lstrip("/")
         yield from (group, *(above for above in group.parents if above.is_relative_to(mounted)))
 
@@ -43,12 +43,12 @@ def _groups(root: Path, own: Path) -> Iterator[Path]:
 def _left(group: Path) -> int | None:
     for limit, used, reclaimable in _FILES:
         try:
-            most = (group / limit).read_text().strip()
-            if most == "max" or int(most) >= _NO_LIMIT:
+            max_bytes = (group / limit).read_text().strip()
+            if max_bytes == "max" or int(max_bytes) >= _NO_LIMIT:
                 continue
             now = int((group / used).read_text())
             stat = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
         except (OSError, ValueError):
             continue
-        return max(0, int(most) - now + sum(int(stat.get(name, 0)) for name in reclaimable))
+        return max(0, int(max_bytes) - now + sum(int(stat.get(name, 0)) for name in reclaimable))
     return None

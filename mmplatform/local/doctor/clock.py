@@ -1,4 +1,4 @@
-"""Whether something keeps this machine's clock right: the kernel knows, for time synchronisation tells it."""
+"""Reads from the kernel whether time synchronisation keeps this machine's clock."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ _TIME_ERROR: Final = 5
 
 
 class _Timex(ctypes.Structure):
-    """The beginning of Linux's ``struct timex``, and room for the rest of it."""
+    """The first fields of Linux's ``struct timex``, and room for the rest of it."""
 
     _fields_: ClassVar = [
-        ("modes", ctypes.c_uint),  # 0: only ask
+        ("modes", ctypes.c_uint),  # 0: read only
         ("offset", ctypes.c_long),
         ("freq", ctypes.c_long),
         ("maxerror", ctypes.c_long),
@@ -26,7 +26,7 @@ class _Timex(ctypes.Structure):
 
 
 def _adjtimex() -> Callable[[Any], int] | None:
-    if not sys.platform.startswith("linux") or sys.maxsize < 2**32:  # elsewhere the structure is another one
+    if not sys.platform.startswith("linux") or sys.maxsize < 2**32:  # elsewhere the structure differs
         return None
     try:
         return ctypes.CDLL(None).adjtimex
@@ -35,7 +35,7 @@ def _adjtimex() -> Callable[[Any], int] | None:
 
 
 def is_synchronised(find: Callable[[], Callable[[Any], int] | None] = _adjtimex) -> bool | None:
-    """Whether time synchronisation (NTP, PTP) holds the clock; None where the kernel does not say."""
+    """Check whether time synchronisation (NTP, PTP) keeps the clock; None where the kernel does not report it."""
     adjtimex = find()
     if adjtimex is None:
         return None

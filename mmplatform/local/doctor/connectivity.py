@@ -1,7 +1,7 @@
-"""Whether the servers that the user configured in place of the embedded ones can be reached.
+"""Checks that the servers configured in place of the embedded ones can be reached.
 
-Only a connection is tried: no credentials are sent, and nothing is read. What is no address is said to be none, and is
-not repeated: it may hold a password.
+Only connects: sends no credentials and reads nothing. A malformed address is reported without its text, which may
+contain a password.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ class ExternalServer:
     """One configured server.
 
     Attributes:
-        address: ``host:port,…``, never a password; empty when the setting holds no address.
-        trouble: empty when it answers.
+        address: ``host:port,…``, never a password; empty when the setting has no valid address.
+        error: empty when it answers.
     """
 
     setting: str
@@ -34,28 +34,28 @@ class ExternalServer:
 
 
 def probe_external_servers(settings: Settings) -> list[ExternalServer]:
-    """Try each configured address; one of several Kafka bootstrap servers is enough."""
+    """Connect to each configured server; one of several Kafka bootstrap servers is enough."""
     return [_probe(setting, addresses) for setting, addresses in _configured(settings)]
 
 
 def _probe(setting: str, addresses: list[tuple[str, int]]) -> ExternalServer:
     if not addresses:
         like = "host:port" if setting == "kafka_bootstrap_servers" else "http://host:port"
-        return ExternalServer(setting, "", f"no address in it; one looks like {like}")
+        return ExternalServer(setting, "", f"not an address; an example is {like}")
     return ExternalServer(
         setting, ", ".join(f"{host}:{port}" for host, port in addresses), _connection_error(addresses)
     )
 
 
 def _configured(settings: Settings) -> Iterator[tuple[str, list[tuple[str, int]]]]:
-    """Each setting that names a server, with no address when what it says is none."""
+    """Yield each setting that names a server, with no address when it is malformed."""
     if settings.kafka_bootstrap_servers:
         servers = [server.strip() for server in settings.kafka_bootstrap_servers.split(",") if server.strip()]
         yield "kafka_bootstrap_servers", _addresses([f"kafka://{server}" for server in servers], {"kafka": 9092})
     for setting, url in (("chroma_url", settings.chroma_url), ("s3_endpoint", settings.s3_endpoint)):
         if url:
             yield setting, _addresses([url], _HTTP)
-    # `glue://` and files have no server of their own.
+    # `glue://` and files have no server.
     if settings.iceberg_catalog.startswith(("postgresql", "rest+")):
         yield "iceberg_catalog", _addresses([settings.iceberg_catalog], _DEFAULT_PORTS)
     if database := settings.dagster_postgres_url.get_secret_value():
@@ -63,7 +63,7 @@ def _configured(settings: Settings) -> Iterator[tuple[str, list[tuple[str, int]]
 
 
 def _addresses(urls: list[str], default_ports: Mapping[str, int]) -> list[tuple[str, int]]:
-    """Host and port of each; nothing when one of them is malformed."""
+    """Host and port of each URL; empty when one of them is malformed."""
     found = []
     for url in urls:
         try:
@@ -71,7 +71,7 @@ def _addresses(urls: list[str], default_ports: Mapping[str, int]) -> list[tuple[
             host, port = parts.hostname, parts.port
         except ValueError:
             return []
-        # `postgresql+psycopg2://`, `rest+https://`: the last known word of the scheme says the port.
+        # `postgresql+psycopg2://`, `rest+https://`: the last known part of the scheme gives the port.
         schemes = parts.scheme.split("+")
         default = next((default_ports[scheme] for scheme in reversed(schemes) if scheme in default_ports), None)
         if not host or default is None:
@@ -81,11 +81,11 @@ def _addresses(urls: list[str], default_ports: Mapping[str, int]) -> list[tuple[
 
 
 def _connection_error(addresses: list[tuple[str, int]]) -> str:
-    trouble = ""
+    reason = ""
     for host, port in addresses:
         try:
             with socket.create_connection((host, port), timeout=_TIMEOUT_S):
                 return ""
         except OSError as error:
-            trouble = error.strerror or str(error) or type(error).__name__
-    return trouble
+            reason = error.strerror or str(error) or type(error).__name__
+    return reason

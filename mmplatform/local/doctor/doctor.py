@@ -1,4 +1,4 @@
-"""`mmplatform doctor`: what this machine must have for the stack to run, each finding with its mend."""
+"""`mmplatform doctor`: checks the requirements of the stack on this machine, each finding with its fix."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ _SUPPORTED_PYTHONS: Final = ((3, 11), (3, 12))
 
 
 def run_checks(settings: Settings) -> list[Finding]:
-    """Make every check; none raises."""
+    """Run every check; none raises."""
     checks: tuple[Callable[[Settings], list[Finding]], ...] = (
         _python, _packages, _data_dir, _disk, _memory, _open_files, _ports, check_models, _clock,
         _stores, _dagster, _derivers, external_servers
@@ -55,7 +55,7 @@ def run_checks(settings: Settings) -> list[Finding]:
 
 
 def external_servers(settings: Settings) -> list[Finding]:
-    """Every configured address, reached over the network."""
+    """Check the connection to every configured server."""
     return [
         Finding(
             f"reach {service.setting}",
@@ -103,9 +103,7 @@ def _data_dir(settings: Settings) -> list[Finding]:
             os.fsync(file.fileno())
         probe.unlink()
     except OSError as error:
-        fix = (
-            "give yourself the right to write there (chown, chmod), or set MMPLATFORM_DATA_DIR to a directory of yours"
-        )
+        fix = "allow this user to write there (chown, chmod), or set MMPLATFORM_DATA_DIR to a writable directory"
         return [Finding("data directory", "failed", f"{data_dir}: {error.strerror}", fix)]
     run = run_file.read_running(data_dir)
     return [Finding("data directory", "ok", f"{data_dir}" + (f", in use by pid {run.pid}" if run else ""))]
@@ -132,13 +130,16 @@ def _memory(settings: Settings) -> list[Finding]:
     free, left = psutil.virtual_memory().available, memory_left()
     detail = f"{free / 1e9:.1f} GB available"
     if left is not None and left < free:
-        free, detail = left, f"{left / 1e9:.1f} GB available under the limit of the control group (a container's, say)"
-    # What a running stack uses is there for a stack.
+        free, detail = (
+            left,
+            f"{left / 1e9:.1f} GB available under the limit of the control group (of a container, for example)",
+        )
+    # Memory that a running stack uses is available to a stack.
     run = run_file.read_running(settings.data_dir.absolute())
     used = _used_by(run) if run else 0
     if run:
         detail += f", {used / 1e9:.1f} GB in use by the running stack"
-    fix = "stop other programs, or leave parts out: `mmplatform up --no-dagster --derivers call=0`"
+    fix = "stop other programs, or start fewer services: `mmplatform up --no-dagster --derivers call=0`"
     return [_graded_finding("memory", free + used, _MIN_MEMORY_BYTES, _GOOD_MEMORY_BYTES, detail, fix)]
 
 
@@ -169,19 +170,19 @@ def _graded_finding(check: str, value: int, minimum: int, good: int, detail: str
 
 def _ports(settings: Settings) -> list[Finding]:
     if run_file.read_running(settings.data_dir.absolute()) is not None:
-        return [Finding("ports", "ok", "held by the running stack, see `mmplatform status`")]
+        return [Finding("ports", "ok", "used by the running stack, see `mmplatform status`")]
     wanted = [("gateway", settings.gateway_port, settings.gateway_host), ("dagster", settings.dagster_port, HOST)]
     wanted += [] if settings.kafka_bootstrap_servers else [("broker", KAFKA_PORT, HOST)]
     wanted += [] if settings.chroma_url else [("chroma", CHROMA_PORT, HOST)]
     occupied = [f"{name} {port}" for name, port, host in wanted if port and not port_leases.is_free(port, host)]
     if not occupied:
         return [Finding("ports", "ok", ", ".join(f"{name} {port or 'any'}" for name, port, _ in wanted))]
-    fix = "nothing must be done: `mmplatform up` takes the next free port; or stop what listens there"
-    return [Finding("ports", "warning", f"taken: {', '.join(occupied)}", fix)]
+    fix = "no action needed: `mmplatform up` uses the next free port; or stop the program that listens there"
+    return [Finding("ports", "warning", f"in use: {', '.join(occupied)}", fix)]
 
 
 def _stores(settings: Settings) -> list[Finding]:
-    """What the settings name is of a kind that we know, before a worker finds out; nothing is contacted."""
+    """Check the form of store, log and model settings before a worker fails on them; nothing is contacted."""
     checks: dict[str, Callable[[Settings], object]] = {
         "blob_store_url": open_blobs,
         "iceberg_catalog": catalog_properties,
@@ -197,15 +198,13 @@ def _stores(settings: Settings) -> list[Finding]:
             found.append(Finding(f"settings {name}", "ok", "well-formed"))
         except PlatformError as error:
             found.append(Finding(f"settings {name}", "failed", str(error), f"correct MMPLATFORM_{name.upper()}"))
-        except ValueError:  # of the address's parser; its words may quote a password
-            found.append(
-                Finding(f"settings {name}", "failed", "it is no address", f"correct MMPLATFORM_{name.upper()}")
-            )
+        except ValueError:  # of the address's parser; its message may contain a password
+            found.append(Finding(f"settings {name}", "failed", "not an address", f"correct MMPLATFORM_{name.upper()}"))
     return found
 
 
 def _dagster(settings: Settings) -> list[Finding]:
-    """Whether the ``dagster.yaml`` of this data directory says what the platform needs; `mmplatform up` writes it."""
+    """Check that the ``dagster.yaml`` of this data directory has the settings that the platform needs."""
     check, home = "dagster.yaml", settings.data_dir.absolute() / "dagster"
     if not (home / "dagster.yaml").exists():
         return [Finding(check, "ok", f"written to {home} by `mmplatform up`")]
@@ -216,12 +215,12 @@ def _dagster(settings: Settings) -> list[Finding]:
         return [Finding(check, "failed", detail, fix)]
     if not missing:
         return [Finding(check, "ok", str(home))]
-    fix = "delete it, and `mmplatform up` writes it anew; or add this (docs/how-to/dagster.md)"
+    fix = "delete it, and `mmplatform up` writes it again; or add this (docs/how-to/dagster.md)"
     return [Finding(check, "warning", f"{home}: {'; '.join(missing)}", fix)]
 
 
 def _derivers(settings: Settings) -> list[Finding]:
-    """Whether every deriver of the running stack has a topic partition to read."""
+    """Check that every deriver of the running stack has a topic partition to read."""
     run = run_file.read_running(settings.data_dir.absolute())
     found = idle_derivers.count_derivers_and_partitions(settings, run) if run else {}
     detail = ", ".join(f"{modality} {n} for {parts} topic partitions" for modality, (n, parts) in found.items())
@@ -240,22 +239,20 @@ def _caption_model(settings: Settings) -> None:
 
 
 def _clock(_: Settings) -> list[Finding]:
-    """The clock is of our time and steady; how far it is off cannot be seen here, only whether something holds it."""
+    """Check that the clock is plausible, steady and synchronised; its offset cannot be measured here."""
     wall, monotonic = time.time(), time.monotonic()
     time.sleep(_CLOCK_SAMPLE_S)
     error = abs((time.time() - wall) - (time.monotonic() - monotonic))
     now = utc_now()
-    fix = "set the clock: turn on time synchronisation (chrony, systemd-timesyncd); event times are refused otherwise"
+    fix = "set the clock: turn on time synchronisation (chrony, systemd-timesyncd); otherwise event times are refused"
     if now.year not in _PLAUSIBLE_YEARS:
-        return [Finding("clock", "failed", f"it says {now:%Y-%m-%d %H:%M} UTC", fix)]
+        return [Finding("clock", "failed", f"it shows {now:%Y-%m-%d %H:%M} UTC", fix)]
     if error > _MAX_CLOCK_JUMP_S:
         return [Finding("clock", "failed", f"it jumped by {error:.2f} s within {_CLOCK_SAMPLE_S} s", fix)]
     detail, synchronised = f"{now:%Y-%m-%d %H:%M:%S} UTC, steady", is_synchronised()
     if synchronised is None:
-        return [Finding("clock", "ok", f"{detail}; how far it is off is not checked on this system")]
+        return [Finding("clock", "ok", f"{detail}; its offset is not checked on this system")]
     if not synchronised:
-        detail += "; the kernel has it that nothing synchronises it, so it may be off by any amount"
-        return [
-            Finding("clock", "warning", detail, f"{fix}; where a host keeps it (a container), nothing must be done")
-        ]
+        detail += "; the kernel reports no synchronisation, so its offset may be of any size"
+        return [Finding("clock", "warning", detail, f"{fix}; no action needed where a host keeps it (a container)")]
     return [Finding("clock", "ok", f"{detail}, synchronised")]

@@ -10,7 +10,7 @@ CheckStatus = Literal["ok", "warning", "failed"]
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """The result of one check; ``mend`` says what to do and is empty when all is well."""
+    """The result of one check; ``fix`` says what to do and is empty when the check passed."""
 
     check: str
     status: CheckStatus

@@ -1,4 +1,4 @@
-"""Derivers that find no work: more processes of a modality than its topic has topic partitions."""
+"""Finds idle derivers: a modality with more processes than its topic has topic partitions."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from mmplatform.settings import Settings
 
 
 def count_derivers(services: Iterable[str]) -> dict[Modality, int]:
-    """How many derivers each modality has, by the names of services, such as ``derive-chat-1``."""
+    """Count the derivers of each modality by the names of services, such as ``derive-chat-1``."""
     names = list(services)
     return {
         modality: sum(name == spec.group or name.startswith(f"{spec.group}-") for name in names)
@@ -23,7 +23,7 @@ def count_derivers(services: Iterable[str]) -> dict[Modality, int]:
 
 
 def count_derivers_and_partitions(settings: Settings, run: StackRun) -> dict[Modality, tuple[int, int]]:
-    """Derivers and topic partitions of each modality of a running stack; empty while its log does not answer."""
+    """Count derivers and topic partitions of each modality of a running stack; empty when its log does not answer."""
     try:
         log = ReplayLog(settings.model_copy(update={"kafka_bootstrap_servers": run.kafka}), timeout_s=3.0)
         topic_partitions = {stand.modality: stand.topic_partitions for stand in topic_states(settings, log)}
@@ -33,5 +33,5 @@ def count_derivers_and_partitions(settings: Settings, run: StackRun) -> dict[Mod
 
 
 def idle_derivers(found: Mapping[Modality, tuple[int, int]]) -> dict[Modality, int]:
-    """How many derivers of each modality have no topic partition, where any have none."""
+    """Count the derivers without a topic partition, for modalities that have any."""
     return {modality: derivers - parts for modality, (derivers, parts) in found.items() if derivers > parts}

@@ -1,4 +1,4 @@
-"""The models that the settings name: present, and at wish byte for byte as pinned."""
+"""Checks the configured models: present, and on request byte for byte as pinned."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from mmplatform.settings import Settings
 
 
 def check_models(settings: Settings) -> list[Finding]:
-    """Every model that the settings name lies on this machine, or can be fetched by its loader."""
+    """Check that every configured model is on this machine, or can be downloaded by its loader."""
     return [_model(settings.models_path, setting, name) for setting, name in _configured_models(settings).items()]
 
 
@@ -22,14 +22,14 @@ def _model(models_path: Path, setting: str, name: str) -> Finding:
         return Finding(check, "ok", str(locate_model(name, models_path)))
     except Misconfigured as error:
         if setting == "asr_model" and is_hub_name(name):
-            fix = "nothing, when the hub can be reached from here; else download it and name the directory"
+            fix = "no action needed when the hub can be reached from here; else download it and set the directory"
             return Finding(check, "warning", f"{name} is downloaded from a model hub at the first start", fix)
         detail, _, fix = str(error).partition("; ")
         return Finding(check, "failed", detail, fix)
 
 
 def check_model_files(settings: Settings) -> list[Finding]:
-    """The files of the models that the settings name, byte by byte; seconds, so only where somebody asked for it."""
+    """Compare the files of the configured models with their pinned SHA-256; takes seconds, so only on request."""
     found = []
     for setting, name in _configured_models(settings).items():
         check, directory, pinned = f"files of {setting}", settings.models_path / name, verify.PINNED.get(name, {})

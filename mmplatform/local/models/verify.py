@@ -1,4 +1,4 @@
-"""Whether the files of a pulled model are still those that were pulled: their SHA-256 against pinned ones."""
+"""Verifies the files of a downloaded model against their pinned SHA-256."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PINNED: Final[dict[str, dict[str, str]]] = {
         "tokenizer.json": "929c5252409436dce1b38a75d1abbcb5e132d170d8e324e4e04ed915fa2d22df",
         "vocabulary.txt": "ff77588746d3a2595d32ab5b69ffd7b95ce2441ac57533cb66fc3eb575a115cf",
     },
-    # Their weights are made on this machine (`build_minilm`), so only what they are made with is pinned.
+    # Their graph is built on this machine (`build_minilm`), so only the tokenizer is pinned.
     "minilm": _TOKENS,
     "minilm-fp32": _TOKENS,
     "en-sm": {
@@ -30,11 +30,11 @@ PINNED: Final[dict[str, dict[str, str]]] = {
         "vocab/strings.json": "b1966d1f07a05b68576df07f43f40203b4e11124ad82cc839e8312ad8d7fdae7",
     },
 }
-"""By model and file. A model that is not here is known by its wheel alone, which was checked when it was pulled."""
+"""By model and file. A model that is missing here was checked only by its wheel, when it was downloaded."""
 
 
 def changed_files(name: str, directory: Path) -> list[str]:
-    """The pinned files that are not there, or not as they were pulled."""
+    """Return the pinned files that are missing or changed."""
     return [file for file, digest in PINNED.get(name, {}).items() if _sha256(directory / file) != digest]
 
 

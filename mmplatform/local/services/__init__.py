@@ -1,1 +1,1 @@
-"""Services: what `mmplatform up` starts, on which ports, and how each shows that it is ready."""
+"""Services of the local stack: processes, ports and readiness probes."""

@@ -1,7 +1,7 @@
-"""``python -m mmplatform.local.services.chroma_server --path DIR --host H --port N``: the owner of the index files.
+"""``python -m mmplatform.local.services.chroma_server --path DIR --host H --port N``: server of the index files.
 
-It is what the ``chroma run`` program does, without importing the client first: the server is compiled code, ready in a
-fifth of a second. It ends on SIGTERM.
+As the ``chroma run`` program, without importing the client first: the server is compiled code, ready in a fifth of a
+second. It ends on SIGTERM.
 """
 
 from __future__ import annotations

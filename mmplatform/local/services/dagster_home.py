@@ -1,9 +1,8 @@
-"""Dagster's own configuration, ``dagster.yaml``: written from the settings, and looked at by ``doctor``.
+"""Dagster's configuration ``dagster.yaml``: written from the settings, and checked by ``doctor``.
 
 ``python -m mmplatform.local.services.dagster_home`` writes it into ``dagster/`` of the data directory and ends, for
-those who start Dagster's processes themselves. Nothing secret is in it: the database is named by its variable, and
-S3's keys come from the process's environment, which :func:`aws_environment` makes of ours. Dagster itself is not
-loaded here.
+deployments that start Dagster's processes themselves. It contains no secret: the database is named by its variable, and
+S3's keys come from the environment, see :func:`aws_environment`. Dagster is not imported here.
 """
 
 from __future__ import annotations
@@ -52,15 +51,15 @@ concurrency:
     default_limit: 1
 """
 _EARLIER_FILES: Final = frozenset({_ONCE, _ONCE_LIMITED})
-"""Whole files as earlier releases wrote them, once: one that is still so has nothing of the user's in it."""
+"""Complete files of earlier releases, which wrote them once: an unchanged one has no edits of the user."""
 _UPLOAD_INTERVAL_S: Final = 30
-"""How often the log of a step that is still running is uploaded: what a machine takes with it when it dies."""
+"""Upload interval for the log of a running step: at most this much is lost with the machine."""
 
 
 def prepare(home: Path, settings: Settings) -> None:
-    """Make the folder and write ``dagster.yaml``; one whose first line the user took away is left as it is.
+    """Create the folder and write ``dagster.yaml``, unless the user has taken it over.
 
-    So is one of an earlier release that the user has changed; one that nobody touched is written anew.
+    A user takes it over by removing its first line, or by editing the file of an earlier release.
 
     Raises:
         Misconfigured: the settings want Postgres, and the package for it is not installed.
@@ -75,7 +74,7 @@ def prepare(home: Path, settings: Settings) -> None:
 
 
 def dagster_yaml(home: Path, settings: Settings) -> str:
-    """The text of ``dagster.yaml``."""
+    """Return the text of ``dagster.yaml``."""
     parts = [f"{GENERATED_HEADER}\n", _BASE_CONFIG]
     if settings.dagster_postgres_url.get_secret_value():
         parts.append(_POSTGRES_CONFIG)
@@ -85,9 +84,9 @@ def dagster_yaml(home: Path, settings: Settings) -> str:
 
 
 def aws_environment(settings: Settings) -> dict[str, str]:
-    """The S3 settings as the AWS libraries look for them, for what Dagster opens by itself; what is empty is left out.
+    """S3 settings as variables of the AWS libraries, for Dagster's own connections; empty settings are left out.
 
-    Raises nothing; without keys here the default chain of AWS is asked.
+    Without keys the AWS libraries use their default chain.
     """
     if not settings.dagster_compute_logs_url:
         return {}
@@ -95,7 +94,7 @@ def aws_environment(settings: Settings) -> dict[str, str]:
         "AWS_ACCESS_KEY_ID": settings.s3_access_key,
         "AWS_SECRET_ACCESS_KEY": settings.s3_secret_key.get_secret_value(),
         "AWS_DEFAULT_REGION": settings.s3_region,
-        # Trailing checksums are AWS's own; other stores refuse or store them.
+        # Only AWS supports trailing checksums; other stores refuse or store them.
         "AWS_REQUEST_CHECKSUM_CALCULATION": "when_required" if settings.s3_endpoint else "",
         "AWS_RESPONSE_CHECKSUM_VALIDATION": "when_required" if settings.s3_endpoint else "",
     }
@@ -103,7 +102,7 @@ def aws_environment(settings: Settings) -> dict[str, str]:
 
 
 def missing_settings(home: Path, settings: Settings) -> list[str]:
-    """What the ``dagster.yaml`` that is there does not say although the platform or its settings want it.
+    """List settings that the platform needs and the existing ``dagster.yaml`` lacks.
 
     Raises:
         Misconfigured: it cannot be read.
@@ -113,11 +112,11 @@ def missing_settings(home: Path, settings: Settings) -> list[str]:
     if not isinstance(_nested(given, "concurrency", "pools", "default_limit"), int):
         found.append("concurrency.pools.default_limit: two runs could derive the same hour at once")
     if _nested(given, "concurrency", "pools", "granularity") != "run":
-        found.append("concurrency.pools.granularity: a run that waits for its pool would wait as a process")
+        found.append("concurrency.pools.granularity: a run that waits for its pool would be a waiting process")
     if without := [
-        each for each in ("sensor", "schedule") if not _nested(given, "retention", each, "purge_after_days")
+        kind for kind in ("sensor", "schedule") if not _nested(given, "retention", kind, "purge_after_days")
     ]:
-        found.append(f"retention: what each {' and '.join(without)} did would be kept for ever")
+        found.append(f"retention: every tick of a {' and '.join(without)} would be stored for ever")
     if settings.dagster_postgres_url.get_secret_value() and not _nested(given, "storage", "postgres"):
         found.append("storage.postgres: MMPLATFORM_DAGSTER_POSTGRES_URL is not used")
     if settings.dagster_compute_logs_url and _nested(given, "compute_logs", "class") != "S3ComputeLogManager":
@@ -152,7 +151,7 @@ def _read(file: Path) -> Any:
     try:
         return OmegaConf.to_container(OmegaConf.load(file)) if file.exists() else {}
     except (YAMLError, OSError, ValueError) as error:
-        raise Misconfigured(f"{file} cannot be read ({type(error).__name__}): mend it or delete it") from error
+        raise Misconfigured(f"{file} cannot be read ({type(error).__name__}): fix it or delete it") from error
 
 
 def _nested(given: Any, *path: str) -> Any:
@@ -162,7 +161,7 @@ def _nested(given: Any, *path: str) -> Any:
 
 
 def main() -> int:
-    """Write the file; the exit code is 1, with one line on standard error, where that cannot be."""
+    """Write the file; the exit code is 1, with one line on standard error, when it cannot be written."""
     try:
         settings = load()
         prepare(settings.data_dir.absolute() / "dagster", settings)

@@ -1,7 +1,7 @@
-"""What a child process is told: the supervisor's settings, made into the ``MMPLATFORM_*`` variables of one worker.
+"""Environment of a child process: the supervisor's settings as ``MMPLATFORM_*`` variables of one worker.
 
-Pure: nothing is read from the environment here. The supervisor puts the result over its own environment, so that what a
-user set (AWS keys, proxies) reaches the workers too.
+Pure: reads nothing from the environment. The supervisor merges the result into its own environment, so that a user's
+variables (AWS keys, proxies) reach the workers too.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from mmplatform.settings import DETECT_LANGUAGE, Settings
 from mmplatform.settings.environment import secret_text
 
 COOKIE_VARIABLE: Final = "MMPLATFORM_STACK"
-"""Every process of one run carries this variable, so that descendants are recognised whatever session they are in."""
+"""Every process of one run carries this variable, so that descendants are recognised in any session."""
 
 _SINGLE_THREADED: Final = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "POLARS_MAX_THREADS": "1"}
-"""Libraries that would each start a thread for every core. What gains by threads has a setting of its own."""
+"""Libraries that would each start a thread per core. A model that gains by threads has its own setting."""
 
 FEW_ARENAS: Final = {"MALLOC_ARENA_MAX": "2"}
-"""glibc gives nearly every thread an arena of its own, and each keeps what it once had: memory grew for an hour."""
+"""glibc gives nearly every thread its own arena, which never shrinks: memory grew for an hour."""
 
 _PATHS: Final = ("data_dir", "models_dir")
 _FILE: Final = "file:"
@@ -28,7 +28,7 @@ _FILE: Final = "file:"
 
 @dataclass(frozen=True, slots=True)
 class Addresses:
-    """Where the stack's servers listen: as the user configured them, or as the supervisor picked them.
+    """Addresses of the stack's servers: as the user configured them, or as the supervisor picked them.
 
     Attributes:
         kafka: bootstrap servers, ``host:port,…``.
@@ -44,16 +44,16 @@ class Addresses:
 def worker_environment(
     settings: Settings, addresses: Addresses, *, instance: str = "0", metrics_port: int = 0
 ) -> dict[str, str]:
-    """Return the variables that configure one worker wholly, paths made absolute."""
-    own = {
+    """Return all variables of one worker, with absolute paths."""
+    overrides = {
         "kafka_bootstrap_servers": addresses.kafka,
         "chroma_url": addresses.chroma,
         "gateway_port": addresses.gateway_port,
         "metrics_port": metrics_port,
         "worker_instance_id": instance,
     }
-    values = {setting.name: setting.value for setting in settings.flattened()} | own
-    # Line by line into a log file: without this a worker's last words before a crash stay in its buffer.
+    values = {setting.name: setting.value for setting in settings.flattened()} | overrides
+    # Unbuffered: otherwise a worker's last lines before a crash stay in its buffer.
     return {"PYTHONUNBUFFERED": "1", **_SINGLE_THREADED, **FEW_ARENAS} | {
         f"MMPLATFORM_{name.upper()}": _text(name, value) for name, value in values.items() if value is not None
     }
@@ -63,7 +63,7 @@ def _text(name: str, value: object) -> str:
     value = secret_text(value)
     if name in _PATHS and isinstance(value, Path):
         return str(value.absolute())
-    if name == "openlineage_url" and str(value).startswith(_FILE):  # Dagster runs in a folder of its own
+    if name == "openlineage_url" and str(value).startswith(_FILE):  # Dagster runs in its own folder
         return f"{_FILE}{Path(str(value).removeprefix(_FILE)).absolute()}"
     if name == "asr_language" and not value:
         return DETECT_LANGUAGE  # an empty variable is an unset one

@@ -1,20 +1,20 @@
-"""Ports for the children: the preferred one, or the next free one above it.
+"""Leases ports to the children: the preferred one, or the next free one above it.
 
 A child binds its port only seconds after it was picked (it imports its libraries first). So that a second stack of the
-same user does not pick the same port meanwhile, each picked port is held by a file lock for as long as its stack runs;
-the kernel lets go of it however the supervisor ends.
+same user does not pick the same port meanwhile, each port has a file lock for as long as its stack runs; the kernel
+releases it however the supervisor ends.
 """
 
 from __future__ import annotations
 
-import fcntl
 import os
 import socket
 import tempfile
-from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
+
+from filelock import FileLock, Timeout
 
 from mmplatform.errors import Unavailable
 
@@ -23,12 +23,12 @@ _LAST_PORT: Final = 65535
 
 
 def leases_dir() -> Path:
-    """The directory of port locks, shared by all stacks of one user on this machine."""
+    """Directory of the port locks, shared by all stacks of one user on this machine."""
     return Path(tempfile.gettempdir()) / f"mmplatform-ports-{os.getuid()}"
 
 
 def is_free(port: int, host: str = "127.0.0.1") -> bool:
-    """Whether a server could listen there now. SO_REUSEADDR: closed connections that linger do not count."""
+    """Check that a server could listen there now. SO_REUSEADDR: lingering closed connections do not count."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -41,7 +41,7 @@ def is_free(port: int, host: str = "127.0.0.1") -> bool:
 
 
 def any_free_port(host: str = "127.0.0.1") -> int:
-    """A port that the system picks."""
+    """Return a free port that the system picks."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as probe:
         probe.bind((host, 0))
@@ -49,11 +49,11 @@ def any_free_port(host: str = "127.0.0.1") -> int:
 
 
 class PortLeases:
-    """The ports that one stack holds; a context manager that lets go of them at its end."""
+    """Ports leased to one stack; a context manager that releases them at its end."""
 
     def __init__(self, directory: Path | None = None) -> None:
         self._directory = directory or leases_dir()
-        self._leased: dict[int, int] = {}
+        self._leased: dict[int, FileLock] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -64,13 +64,13 @@ class PortLeases:
         self.release()
 
     def lease(self, preferred: int, host: str = "127.0.0.1") -> int:
-        """Pick and hold a port: ``preferred``, else the next free one above it; 0 means any.
+        """Lease a port: ``preferred``, else the next free one above it; 0 means any.
 
         Raises:
             Unavailable: no port is free.
         """
         if preferred:
-            # Upwards and not at random: the system hands out random ports (32768 and up) to outgoing connections.
+            # Upwards and not at random: the system uses random ports (32768 and up) for outgoing connections.
             for port in range(preferred, min(preferred + _MAX_TRIES, _LAST_PORT + 1)):
                 if self._try_lease(port, host):
                     return port
@@ -78,24 +78,24 @@ class PortLeases:
             port = any_free_port(host)
             if self._try_lease(port, host):
                 return port
-        raise Unavailable(f"no free port on {host} near {preferred}: stop what listens there, or set another port")
+        raise Unavailable(
+            f"no free port on {host} near {preferred}: stop the program that listens there, or set another port"
+        )
 
     def release(self) -> None:
-        """Let go of every port."""
-        for descriptor in self._leased.values():
-            with suppress(OSError):
-                os.close(descriptor)
+        """Release every port."""
+        for lock in self._leased.values():
+            lock.release()
         self._leased.clear()
 
     def _try_lease(self, port: int, host: str) -> bool:
         if port in self._leased or not is_free(port, host):
             return False
         self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        descriptor = os.open(self._directory / str(port), os.O_RDWR | os.O_CREAT, 0o600)
+        lock = FileLock(self._directory / str(port), mode=0o600, blocking=False)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            os.close(descriptor)
+            lock.acquire()
+        except Timeout:
             return False
-        self._leased[port] = descriptor
+        self._leased[port] = lock
         return True

@@ -1,4 +1,4 @@
-"""Is it ready? A TCP connection that is accepted, or an HTTP answer below 400."""
+"""Readiness probes: a TCP connection that is accepted, or an HTTP answer below 400."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class HttpProbe:
 
 @dataclass(frozen=True, slots=True)
 class StatusTextProbe:
-    """Ready when a worker says this of itself on its ``/healthz``, well or not."""
+    """Ready when a worker's ``/healthz`` answers this text, with any status code."""
 
     url: str
     text: str
@@ -68,5 +68,5 @@ Probe = TcpProbe | HttpProbe | StatusTextProbe
 
 
 def local_client() -> httpx.AsyncClient:
-    """A client for addresses of this machine: no proxy from the environment is asked."""
+    """HTTP client for addresses of this machine: it ignores proxies of the environment."""
     return httpx.AsyncClient(trust_env=False, timeout=PROBE_TIMEOUT_S)

@@ -1,7 +1,7 @@
-"""The table of services: what `mmplatform up` starts, what each one waits for, and how it shows that it is ready.
+"""Plans the services of `mmplatform up`: the process of each, its dependencies and its readiness probe.
 
-Pure but for the claiming of ports, which is passed in: settings in, table out. A server whose address the user
-configured (``kafka_bootstrap_servers``, ``chroma_url``) is not in the table, and its users get that address.
+Pure, except for leasing ports, which is passed in: settings in, stack out. A server whose address the user configured
+(``kafka_bootstrap_servers``, ``chroma_url``) is not part of it, and its clients get that address.
 """
 
 from __future__ import annotations
@@ -24,32 +24,32 @@ from mmplatform.settings import Settings
 HOST: Final = "127.0.0.1"
 _GRACE_S: Final = 15.0
 _GATEWAY_GRACE_S: Final = 25.0
-"""Open requests have 10 s, and an acknowledgement of the log may take 8 s more."""
+"""Open requests have 10 s, and the broker's acknowledgement may take 8 s more."""
 
 KAFKA_PORT: Final = 19092
 CHROMA_PORT: Final = 18000
 METRICS_PORT: Final = 19100
 _MAX_DERIVERS: Final = 64
 _REUSE_PORT: Final = {"MMPLATFORM_GATEWAY_REUSE_PORT": "true"}
-"""Its successor listens beside it for a moment."""
+"""Its successor listens on the same port for a moment."""
 
 LeasePort = Callable[[int, str], int]
 
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """One row: a process of the stack.
+    """A process of the stack.
 
     Attributes:
         needs: services that must be ready before each of its starts.
-        after: services that are waited for at its first start only, until they are ready or given up.
+        after: services that must be ready or given up before its first start only.
         metrics_url: base URL of ``/metrics``, ``/healthz``, ``/livez`` and ``/status``; empty for foreign programs.
-        heartbeat_url: what a foreign program answers for as long as it lives; empty: nobody looks.
-        hold_stdin: give it a standard input that ends when the supervisor ends.
-        spare_port: where its successor answers ``/healthz`` during a rolling restart; 0: it has none.
-        takes_turns: its successor waits until it is gone; else both serve at once for a moment.
-        family: it starts processes of its own: count them in its CPU and memory.
-        start_s: seconds until it must be ready.
+        heartbeat_url: a URL that a foreign program answers as long as it lives; empty: no liveness check.
+        pipe_stdin: give it a standard input that ends when the supervisor ends.
+        successor_port: port of its successor's ``/healthz`` during a rolling restart; 0: it has no rolling restart.
+        exclusive: its successor waits until it has stopped; else both serve at once for a moment.
+        has_children: it starts processes: count them in its CPU and memory.
+        start_timeout_s: seconds until it must be ready.
         grace_s: seconds between SIGTERM and SIGKILL.
     """
 
@@ -71,13 +71,13 @@ class Service:
 
     @property
     def liveness_url(self) -> str:
-        """The page whose silence means that it hangs; empty when it has none."""
+        """URL of the liveness check; empty when it has none."""
         return f"{self.metrics_url}/livez" if self.metrics_url else self.heartbeat_url
 
 
 @dataclass(frozen=True, slots=True)
 class Stack:
-    """All rows, and the addresses under which the stack is used; an address is empty for what is not part of it."""
+    """All services, and the addresses of the stack; the address of a server that is not part of it is empty."""
 
     services: tuple[Service, ...]
     gateway: str
@@ -88,7 +88,7 @@ class Stack:
 
 @dataclass(frozen=True, slots=True)
 class StackOptions:
-    """What the user chose for this run. ``dagster``: the arguments that name the code location; empty: without it."""
+    """Options of one run. ``dagster``: the arguments for the code location; empty: without Dagster."""
 
     derivers: Mapping[Modality, int] = field(default_factory=lambda: dict.fromkeys(MODALITIES, 1))
     dagster: tuple[str, ...] = ()
@@ -96,7 +96,7 @@ class StackOptions:
 
 
 def parse_derivers(text: str) -> dict[Modality, int]:
-    """Read ``chat=1,call=2``: what is not named gets one process; 0 leaves it out.
+    """Parse ``chat=1,call=2``: a modality that is not named gets one process, 0 means none.
 
     Raises:
         Misconfigured: an unknown modality or a wrong number.
@@ -120,7 +120,7 @@ def _is_number(text: str) -> bool:
 
 
 def plan_stack(settings: Settings, options: StackOptions, lease_port: LeasePort) -> Stack:
-    """Lay out the stack; ``claim(preferred_port, host)`` gives the ports."""
+    """Plan the stack; ``lease_port(preferred_port, host)`` returns a port."""
     data_dir = settings.data_dir.absolute()
     servers: list[Service] = []
     kafka, chroma = settings.kafka_bootstrap_servers, settings.chroma_url
@@ -141,7 +141,7 @@ def plan_stack(settings: Settings, options: StackOptions, lease_port: LeasePort)
         dagster_url = f"http://{HOST}:{port}"
         addresses = Addresses(kafka, chroma, gateway_port)
         environment = worker_environment(settings, addresses) | aws_environment(settings)
-        # Last: its start takes a core for several seconds, and nothing in the hot path waits for it.
+        # Last: its start uses a core for several seconds, and nothing in the hot path waits for it.
         after = tuple(service.name for service in (*servers, *workers))
         dagster.append(_dagster(data_dir, port, options, environment, after))
     return Stack(
@@ -156,9 +156,9 @@ def plan_stack(settings: Settings, options: StackOptions, lease_port: LeasePort)
 def _workers(
     settings: Settings, options: StackOptions, addresses: Addresses, lease_port: LeasePort, servers: Sequence[Service]
 ) -> list[Service]:
-    own = {service.name for service in servers}
-    log_only = tuple(name for name in ("broker",) if name in own)
-    log_and_index = tuple(name for name in ("broker", "chroma") if name in own)
+    embedded = {service.name for service in servers}
+    log_only = tuple(name for name in ("broker",) if name in embedded)
+    log_and_index = tuple(name for name in ("broker", "chroma") if name in embedded)
     wanted = [("gateway", "gateway", "0", log_only)]
     for modality, count in options.derivers.items():
         wanted += [
@@ -166,7 +166,7 @@ def _workers(
             for number in range(count)
         ]
     wanted += [("index", "index", "0", log_and_index), ("archive", "archive", "0", log_only)]
-    # Static membership goes by instance: two hosts that share one Kafka would fence each other off.
+    # Static membership is by instance: two hosts that share one Kafka would fence each other off.
     prefix = f"{settings.worker_instance_id}-" if "worker_instance_id" in settings.model_fields_set else ""
     workers = []
     preferred = settings.metrics_port or METRICS_PORT
@@ -236,7 +236,7 @@ def _dagster(
 
 
 def _connect_host(host: str) -> str:
-    """The address under which this machine reaches a server that listens on ``host``."""
+    """Host by which this machine connects to a server that listens on ``host``."""
     if host in {"0.0.0.0", "::", ""}:  # noqa: S104 - compared, not bound
         return HOST
     return f"[{host}]" if ":" in host else host

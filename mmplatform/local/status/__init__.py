@@ -1,1 +1,1 @@
-"""Status: what the stack reports of itself, as tables and lines in a terminal."""
+"""Status of the stack as tables and lines in a terminal."""

@@ -1,7 +1,7 @@
 """The freshness gap as a table: under the live table, in ``mmplatform status`` and in ``mmplatform freshness``.
 
-Drawn from what the indexer's status page says alone. The supervisor draws it too, and a process that forks must have no
-threads: so nothing here loads numpy, and with it the room that measures.
+Drawn from the indexer's status page alone. The supervisor draws it too, and a process that forks must have no threads:
+so nothing here imports numpy, nor the telemetry that measures.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ CAPTION: Final = "freshness gap, and on the right the p95 of each stage, * the s
 
 
 def freshness_table(found: Mapping[str, FreshnessPayload]) -> Table:
-    """A row for each modality, within 80 columns: its gap, red when over its budget, and where the time goes."""
+    """Table with a row for each modality, within 80 columns: its gap, red when over budget, and the stages."""
     stages = list(dict.fromkeys(stage for row in found.values() for stage in row.stages))
     # One column of space, not two: nine columns of figures and the mark must fit into 80.
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
@@ -35,7 +35,7 @@ def freshness_table(found: Mapping[str, FreshnessPayload]) -> Table:
 
 
 def format_seconds(value: float) -> str:
-    """A duration that is read at a glance, in at most seven characters up to a hundred days."""
+    """Format a duration in at most seven characters, up to a hundred days."""
     if value < 0:
         return f"-{format_seconds(-value)}"
     if value < 0.9995:  # noqa: PLR2004 - below this, three digits of milliseconds say more
@@ -57,7 +57,7 @@ def _stage_cell(row: FreshnessPayload, stage: str) -> Text:
 
 
 def _format(value: float | None) -> str:
-    return "–" if value is None else format_seconds(value)  # noqa: RUF001 - a dash for what was not measured
+    return "–" if value is None else format_seconds(value)  # noqa: RUF001 - a dash where nothing was measured
 
 
 def _is_over_budget(modality: str, gap: QuantilesPayload) -> bool:

@@ -32,7 +32,7 @@ _ORDINARY: Final = {"", "ready", "running", "ok"}
 
 @dataclass(frozen=True, slots=True)
 class ServiceRow:
-    """What is known of one service."""
+    """State of one service."""
 
     name: str
     state: str
@@ -44,14 +44,14 @@ class ServiceRow:
 
     @property
     def shown_state(self) -> str:
-        """The supervisor's word, and the worker's own where it says more (``paused``, ``loading`` …)."""
+        """State by the supervisor, and the worker's own where it adds to it (``paused``, ``loading`` …)."""
         own = self.status.state if self.status and self.state == "ready" else ""
         return self.state if own in _ORDINARY else f"{self.state} ({own})"
 
 
 @dataclass(frozen=True, slots=True)
 class StackSnapshot:
-    """The stack at one moment. ``urls``: what to call, by name; ``notes``: what happened last."""
+    """The stack at one moment. ``urls``: addresses by name; ``notes``: the last lines of the journal."""
 
     rows: Sequence[ServiceRow]
     urls: Mapping[str, str]
@@ -59,13 +59,13 @@ class StackSnapshot:
 
     @property
     def freshness(self) -> Mapping[str, FreshnessPayload]:
-        """What was measured, by modality; empty while nothing was."""
+        """Measured freshness by modality; empty before the first measurement."""
         reported = (row.status.freshness for row in self.rows if row.status)
         return {modality: found for freshness in reported for modality, found in freshness.items()}
 
 
 def render(snapshot: StackSnapshot, width: int = 120) -> RenderableType:
-    """The whole picture for a terminal of ``width`` columns, 80 or more; a narrow one goes without the pid."""
+    """Render the snapshot for a terminal of ``width`` columns, 80 or more; a narrow one omits the pid."""
     columns = [column for column in _COLUMNS if width >= _WIDE or column != "pid"]
     table = Table(box=None, pad_edge=False, header_style="bold")
     for title in columns:
@@ -84,7 +84,7 @@ def render(snapshot: StackSnapshot, width: int = 120) -> RenderableType:
 
 
 def summary_line(snapshot: StackSnapshot) -> str:
-    """The picture in one line, for output that is no terminal."""
+    """Render the snapshot in one line, for output that is not a terminal."""
     ready = sum(row.state == "ready" for row in snapshot.rows)
     parts = [f"{ready}/{len(snapshot.rows)} ready"]
     parts += [f"{row.name}: {row.shown_state}" for row in snapshot.rows if row.shown_state != "ready"]

@@ -1,4 +1,4 @@
-"""A picture of a stack that another process runs, from its run file and its workers' own words."""
+"""Snapshot of a stack that another process runs, from its run file and its workers' status."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _CPU_WINDOW_S: Final = 0.3
 
 
 def take_snapshot(run: StackRun) -> StackSnapshot:
-    """Ask every worker and measure every process."""
+    """Query every worker and measure every process."""
     statuses = asyncio.run(query_ready_workers(run))
     usage = _measure(run)
     rows = [
@@ -30,7 +30,7 @@ def take_snapshot(run: StackRun) -> StackSnapshot:
 
 
 def snapshot_to_json(run: StackRun, snapshot: StackSnapshot) -> dict[str, Any]:
-    """The run file, with what each service said and uses under its name."""
+    """Return the run file, with status, CPU and memory of each service."""
     document = run.model_dump(mode="json")
     for row in snapshot.rows:
         service = document["services"][row.name]
@@ -41,7 +41,7 @@ def snapshot_to_json(run: StackRun, snapshot: StackSnapshot) -> dict[str, Any]:
 
 
 async def query_ready_workers(run: StackRun) -> dict[str, WorkerStatusPayload]:
-    """What every ready worker says of itself."""
+    """Query the status of every ready worker."""
     urls = {
         name: service.metrics_url
         for name, service in run.services.items()

@@ -1,4 +1,4 @@
-"""How the supervisor shows itself: a live table in a terminal, lines elsewhere, nothing in the background."""
+"""Views of the supervisor: a live table in a terminal, lines elsewhere, nothing in the background."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ _PLAIN_S: Final = 10.0
 
 
 class StackView(Protocol):
-    """Who looks at the stack."""
+    """Output of the supervisor."""
 
     def open(self) -> None:
-        """The stack starts."""
+        """Start the output."""
 
     def note(self, text: str) -> None:
-        """Something happened."""
+        """Show a line of the journal."""
 
     def show(self, snapshot: StackSnapshot) -> None:
-        """This is how it stands; called about once a second."""
+        """Show the current state; called about once a second."""
 
     def close(self) -> None:
-        """The stack has stopped."""
+        """End the output."""
 
 
 class LiveView:
@@ -39,90 +39,90 @@ class LiveView:
         self._live = Live(console=console, auto_refresh=False, vertical_overflow="crop")
 
     def open(self) -> None:
-        """Take the terminal."""
+        """Start the live display."""
         self._live.start()
 
     def note(self, text: str) -> None:
-        """The picture's last lines tell."""
+        """Do nothing: the snapshot contains the last lines."""
 
     def show(self, snapshot: StackSnapshot) -> None:
-        """Redraw."""
+        """Redraw the table."""
         self._live.update(render(snapshot, self._live.console.width), refresh=True)
 
     def close(self) -> None:
-        """Give the terminal back."""
+        """Stop the live display."""
         self._live.stop()
 
 
 class PlainView:
-    """Prints what happens, and one line on the whole every ten seconds."""
+    """Prints each line of the journal, and a summary every ten seconds."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
         self._next = time.monotonic() + _PLAIN_S
 
     def open(self) -> None:
-        """Nothing to prepare."""
+        """Do nothing."""
 
     def note(self, text: str) -> None:
-        """Print it."""
+        """Print the line."""
         self._console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     def show(self, snapshot: StackSnapshot) -> None:
-        """Print one line when it is time."""
+        """Print a summary line every ten seconds."""
         if time.monotonic() >= self._next:
             self._next = time.monotonic() + _PLAIN_S
             self.note(summary_line(snapshot))
 
     def close(self) -> None:
-        """Nothing to give back."""
+        """Do nothing."""
 
 
 class NoView:
-    """For the background: the journal file tells everything."""
+    """View of a background process: the journal file has everything."""
 
     def open(self) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     def note(self, text: str) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     def show(self, snapshot: StackSnapshot) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     def close(self) -> None:
-        """Nothing."""
+        """Do nothing."""
 
 
 class GuardedView:
-    """A view that may break without taking the stack with it; a broken one shows nothing more.
+    """Wraps a view whose failure must not end the stack; a failed view shows nothing more.
 
-    A terminal is closed, the reader of a pipe ends, an encoding lacks a sign.
+    For example when a terminal is closed, a pipe's reader ends, or an encoding lacks a character.
     """
 
     def __init__(self, view: StackView) -> None:
         self._view: StackView = view
 
     def open(self) -> None:
-        """As the view does."""
+        """Delegate to the view."""
         self._try(self._view.open)
 
     def note(self, text: str) -> None:
-        """As the view does."""
+        """Delegate to the view."""
         self._try(lambda: self._view.note(text))
 
     def show(self, snapshot: StackSnapshot) -> None:
-        """As the view does."""
+        """Delegate to the view."""
         self._try(lambda: self._view.show(snapshot))
 
     def close(self) -> None:
-        """As the view does."""
+        """Delegate to the view."""
         self._try(self._view.close)
 
     def _try(self, action: Callable[[], None]) -> None:
         try:
             action()
-        except (Exception, SystemExit):  # noqa: BLE001 - whatever it is; rich turns a broken pipe into SystemExit
+        except (Exception, SystemExit):  # noqa: BLE001 - any error; rich turns a broken pipe into SystemExit
             broken, self._view = self._view, NoView()
-            with suppress(Exception, SystemExit):  # it may hold standard output
+            with suppress(Exception, SystemExit):  # it may have redirected standard output
                 broken.close()

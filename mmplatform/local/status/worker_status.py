@@ -1,4 +1,4 @@
-"""What the workers say of themselves (``/status``), and what they use of the machine."""
+"""Status payloads of the workers (``/status``), and the CPU and memory of processes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationErro
 
 
 class QuantilesPayload(BaseModel):
-    """A distribution in seconds, of ``count`` passages; None where nothing was measured."""
+    """Quantiles in seconds over ``count`` passages; None where nothing was measured."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -29,10 +29,10 @@ class FreshnessPayload(BaseModel):
 
     Attributes:
         gap: from the event's time to the index's acknowledgement.
-        stages: the part of it that each stage took, in the order in which they come.
+        stages: the part of it that each stage took, in order.
         slowest: the stage with the largest 95th percentile.
         watermark: the newest event time that is retrievable.
-        shed: events from which nothing was derived because there were too many: they have no gap.
+        shed: events that were not derived because of overload: they have no gap.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -45,7 +45,7 @@ class FreshnessPayload(BaseModel):
 
 
 class BucketPayload(BaseModel):
-    """What the indexer did to one bucket since it started, and the gaps of its rolling window."""
+    """Upserts and deletions of one bucket since the indexer started, and the gaps of its rolling window."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -56,10 +56,10 @@ class BucketPayload(BaseModel):
 
 
 class WorkerStatusPayload(BaseModel):
-    """A worker's answer: ``lag`` in positions behind (None: not known), ``rate`` in events per second, ``shed`` events.
+    """A worker's status: ``lag`` in records (None: unknown), ``rate`` in events per second, ``shed`` in events.
 
-    ``freshness`` and ``buckets`` are told by the indexer alone; it has measured since ``measured_since``, when its
-    process started.
+    ``freshness`` and ``buckets`` come from the indexer alone; it has measured since ``measured_since``, the start of
+    its process.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -82,7 +82,7 @@ class ProcessUsage:
 
 
 async def query_workers(client: httpx.AsyncClient, metrics_urls: Mapping[str, str]) -> dict[str, WorkerStatusPayload]:
-    """Ask all workers at once; who does not answer, or not in the agreed form, is left out."""
+    """Query all workers at once; a worker without a valid answer is left out."""
     answers = await asyncio.gather(*(_query_worker(client, url) for url in metrics_urls.values()))
     return {name: answer for name, answer in zip(metrics_urls, answers, strict=True) if answer is not None}
 
@@ -103,7 +103,7 @@ class ProcessMeter:
         self._processes: dict[int, psutil.Process] = {}
 
     def measure(self, pid: int, *, include_children: bool = False) -> ProcessUsage | None:
-        """One process, with ``family`` its descendants too; None when it has ended."""
+        """Measure a process, with ``include_children`` its descendants too; None when it has ended."""
         try:
             leader = self._process(pid)
             pids = [pid, *(child.pid for child in leader.children(recursive=True))] if include_children else [pid]

@@ -1,1 +1,1 @@
-"""The supervisor: starts, watches, restarts and ends the processes of the local stack."""
+"""Supervisor: starts, watches, restarts and stops the processes of the local stack."""

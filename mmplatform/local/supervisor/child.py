@@ -1,8 +1,8 @@
-"""One child of the supervisor: waits for what it needs, runs, is watched, and is started again when it dies.
+"""Child of the supervisor: waits for the services that it needs, runs, is watched, and is restarted when it ends.
 
-States: ``waiting`` (for what it needs) → ``starting`` → ``ready`` → (it dies) ``restarting`` → ``starting`` …, or
-``crash-loop`` after too many deaths, until it is retried; whoever needs it is ``blocked`` so long. At the end
-``stopping`` → ``stopped``.
+States: ``waiting`` (for the services that it needs) → ``starting`` → ``ready`` → (it ends) ``restarting`` →
+``starting`` …, or ``crash-loop`` after too many exits, until it is retried. Services that need it are ``blocked`` until
+then. At the end ``stopping`` → ``stopped``.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from mmplatform.local.supervisor.restart_policy import ExitHistory, RestartPolic
 
 ChildState = Literal["waiting", "blocked", "starting", "ready", "restarting", "crash-loop", "stopping", "stopped"]
 NoteCallback = Callable[[str, str, str], None]
-"""Told of every change: (service, what happened, level: ``info``, ``warning`` or ``error``)."""
+"""Called on every change with (service, message, level: ``info``, ``warning`` or ``error``)."""
 
 _POLL_S: Final = 0.1
 _LAST_LINES: Final = 4
@@ -39,8 +39,8 @@ _LAST_LINES: Final = 4
 class Child:
     """A service and the process that runs it.
 
-    ``ready`` is set while it is ready; ``settled`` once it was ready or hopeless (given up, or blocked) for the first
-    time, so that nobody waits for it for ever.
+    ``ready`` is set while it is ready; ``settled`` once it was ready, given up or blocked for the first time, so that
+    no service waits for it for ever.
     """
 
     def __init__(
@@ -73,7 +73,7 @@ class Child:
 
     @property
     def pid(self) -> int | None:
-        """The running process, if there is one."""
+        """Pid of the running process, if there is one."""
         return self._process.pid if self._process is not None else None
 
     async def run(self, needs: Sequence[Child], after: Sequence[Child]) -> None:
@@ -86,13 +86,13 @@ class Child:
             await self._wait_before_restart(reason)
 
     async def restart(self) -> float:
-        """Put a new process in the place of the one that runs; the seconds in which neither of them worked.
+        """Replace the process by a successor; return the seconds in which neither of them worked.
 
         Raises:
-            Unavailable: it is not ready, or its successor does not become so: then the old one runs on.
+            Unavailable: it is not ready, or its successor does not become ready: then the old process runs on.
         """
         if not self.ready.is_set() or self._restart_request is not None:
-            raise Unavailable(f"{self.service.name} is {self.state}: only what is ready can be restarted")
+            raise Unavailable(f"{self.service.name} is {self.state}: only a service that is ready can be restarted")
         self._restart_request = asyncio.get_running_loop().create_future()
         return await self._restart_request
 
@@ -103,7 +103,7 @@ class Child:
             self._retry.set()
 
     async def stop(self, force: asyncio.Event) -> None:
-        """SIGTERM, and SIGKILL to the whole group after the grace, or at once when ``hurry`` is set."""
+        """SIGTERM, then SIGKILL to the process group after the grace period, or at once when ``force`` is set."""
         process = self._process
         if process is not None:
             self._set_state("stopping", "stopping")
@@ -117,13 +117,13 @@ class Child:
         self._set_state("stopped", "stopped")
 
     async def _wait_for_needs(self, needs: Sequence[Child]) -> None:
-        """Wait until all are ready; blocked, and so settled, while one of them is hopeless."""
+        """Wait until all are ready; blocked, and so settled, while one of them is given up."""
         noted = ""
         while missing := [child for child in needs if not child.ready.is_set()]:
             failed = [child.service.name for child in missing if child.state in {"crash-loop", "blocked"}]
             message = f"waits for {', '.join(failed or [child.service.name for child in missing])}"
             if failed:
-                message += ", given up: mend it, then `mmplatform start`"
+                message += ", given up: fix it, then `mmplatform start`"
             if message != noted:
                 noted = message
                 self.problem = message if failed else ""
@@ -168,17 +168,17 @@ class Child:
             await asyncio.sleep(_POLL_S)
         self._reap(process)
         if self._restart_request is not None:
-            _resolve(self._restart_request, Unavailable(f"{self.service.name} died: {describe_exit(code)}"))
+            _resolve(self._restart_request, Unavailable(f"{self.service.name} {describe_exit(code)}"))
             self._restart_request = None
         return killed or describe_exit(code)
 
     def _liveness(self) -> LivenessProbe:
-        """Of the process that runs now: a successor has another page."""
+        """Probe of the current process: a successor has another URL."""
         return LivenessProbe(self.service.liveness_url, reports_hangs=bool(self.service.metrics_url))
 
     async def _hand_over(self, old: processes.Process, request: asyncio.Future[float]) -> processes.Process:
-        """The process that runs from here on; a death while the new one warms up is seen by the caller as any other."""
-        self._note(self.service.name, "a successor warms up beside it", "info")
+        """Return the process that runs from now on; the caller handles an exit during the warm-up like any other."""
+        self._note(self.service.name, "its successor warms up", "info")
         try:
             result = await hand_over(
                 old,
@@ -187,9 +187,9 @@ class Child:
                 log=self.log,
                 cookie=self._cookie,
                 reap=self._reap,
-                on_started=lambda fresh: self._reaper.add_group(fresh.pid),
+                on_started=lambda new: self._reaper.add_group(new.pid),
             )
-        except Exception as error:  # noqa: BLE001 - whatever it is, it must not end the supervision of the old one
+        except Exception as error:  # noqa: BLE001 - no error may end the supervision of the old process
             reason = f"{error}" if isinstance(error, Unavailable | OSError) else type(error).__name__
             self._process = old
             self._note(self.service.name, f"not restarted: {reason}", "warning")
@@ -220,8 +220,8 @@ class Child:
         delay = self._exits.record_exit(now, ready_for_s=ready_for)
         if delay is None:
             fix = suggest_fix(self.service.name, (reason, *log_lines))
-            self.problem = "\n".join((f"{reason}; given up after repeated deaths", *log_lines, fix))
-            self._set_state("crash-loop", f"{reason}: too many deaths, given up. {fix}", "error")
+            self.problem = "\n".join((f"{reason}; given up after repeated exits", *log_lines, fix))
+            self._set_state("crash-loop", f"{reason}: too many exits, given up. {fix}", "error")
             self.settled.set()
             await self._retry.wait()
         else:
@@ -239,7 +239,7 @@ class Child:
         self._set_state("ready", f"ready after {start_s:.1f} s")
 
     def _reap(self, process: processes.Process) -> None:
-        """It ended, or must: leave none of its group, which might hold its port or files."""
+        """Kill what is left of its process group, which might use its port or files, and collect its exit status."""
         processes.kill_group(process.pid)
         processes.collect_exit(process)
         self._reaper.drop_group(process.pid)
@@ -252,7 +252,7 @@ class Child:
 
 
 def _resolve(request: asyncio.Future[float], result: float | Unavailable) -> None:
-    """Tell who asked, unless nobody waits any more."""
+    """Answer the request, unless its caller waits no longer."""
     if request.done():
         return
     if isinstance(result, Unavailable):

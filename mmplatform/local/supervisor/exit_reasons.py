@@ -1,4 +1,4 @@
-"""How a child died, in words, and what to do about it."""
+"""Describes how a child process ended, and suggests a fix."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _HINTS: Final[tuple[tuple[str, str], ...]] = (
     (r"No module named '([\w.]+)'", "A package is missing: install mmplatform again into this Python."),
     (
         r"[Aa]ddress already in use",
-        "Another program took its port: `mmplatform down`, then `mmplatform up` picks a free one.",
+        "Another program uses its port: `mmplatform down`, then `mmplatform up` picks a free one.",
     ),
     (r"No space left on device", "The disk is full: make room, see `mmplatform doctor`."),
     (r"MemoryError|Cannot allocate memory", "Memory ran out: stop other programs or start fewer derivers."),
@@ -22,7 +22,7 @@ _HINTS: Final[tuple[tuple[str, str], ...]] = (
 
 
 def describe_exit(code: int) -> str:
-    """Say how a process ended, from its exit status as Python gives it (negative: a signal)."""
+    """Describe how a process ended, from Python's exit status (negative: a signal)."""
     if code >= 0:
         return f"ended with exit code {code}"
     try:
@@ -30,13 +30,13 @@ def describe_exit(code: int) -> str:
     except ValueError:
         name = f"signal {-code}"
     if -code == signal.SIGKILL:
-        return f"was killed ({name}: by somebody, or by the system for want of memory)"
+        return f"was killed ({name}: by a user, or by the system when memory ran out)"
     return f"was ended by {name}"
 
 
 def suggest_fix(name: str, log_lines: Sequence[str]) -> str:
-    """What to do, from the last words of the process ``name``, and how it ended."""
+    """Suggest a fix from the last log lines of the process ``name`` and the way it ended."""
     text = "\n".join(log_lines)
     fix = next((remedy for pattern, remedy in _HINTS if re.search(pattern, text)), "")
-    instruction = fix or f"Read `mmplatform logs {name}` and mend the cause."
+    instruction = fix or f"Read `mmplatform logs {name}` and fix the cause."
     return f"{instruction} Then `mmplatform start`."

@@ -1,12 +1,12 @@
-"""One process takes the place of another with the least possible pause: the step of a rolling restart.
+"""Handover: replaces one process by its successor with the shortest possible pause, as a step of a rolling restart.
 
-The successor starts beside the one that runs, on a port of its own for ``/healthz``, and loads all that it needs. A
-consumer then stands by: both have one name in the consumer group, and whoever joins under it last would fence the other
-off in mid-batch. So the old one is asked to stop first, lands what it has in hand, commits, and ends; only then the new
-one takes its turn, at the committed offsets. A gateway shares its port with its successor, and both serve for a moment.
+The successor starts while the old process runs, on its own port for ``/healthz``, and loads its models. A consumer then
+stands by: both have one ``group.instance.id``, and the last to join would fence the other off in mid-batch. So the old
+consumer is stopped first: it lands its batch, commits and ends. Then the successor joins, at the committed offsets. A
+gateway shares its port with its successor, and both serve for a moment.
 
-When the successor does not get so far, the old one was never asked, and runs on. It is over only when the successor is
-at work: it has its topic partitions and their state, and is still there a moment later.
+When the successor fails before that, the old process was never stopped and runs on. The handover ends when the
+successor works: it has its topic partitions and their state, and still runs a moment later.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from mmplatform.local.supervisor.exit_reasons import describe_exit
 
 _POLL_S: Final = 0.02
 _STEADY_S: Final = 1.0
-"""Code that fails at its first record does so within this: then it must not come into the next one's place, too."""
+"""A successor that fails at its first record does so within this time, before the next service is replaced."""
 
 _PORT_VARIABLE: Final = "MMPLATFORM_METRICS_PORT"
 _STANDBY_VARIABLE: Final = "MMPLATFORM_STANDBY"
@@ -38,9 +38,9 @@ _STANDBY_VARIABLE: Final = "MMPLATFORM_STANDBY"
 
 @dataclass(frozen=True, slots=True)
 class HandoverResult:
-    """What came of it: the new process, the row of the table that it runs by, and the seconds in which none worked.
+    """Result of a handover: the new process, its service, and the seconds in which neither process worked.
 
-    ``trouble`` says why the new one, whose turn it is, does not work; empty when it does.
+    ``problem`` says why the new process does not work; empty when it does.
     """
 
     process: processes.Process
@@ -50,7 +50,7 @@ class HandoverResult:
 
 
 def successor_service(service: Service) -> Service:
-    """The row by which a successor runs, and its own successor after it: the two ports change places."""
+    """Service with its two ports swapped: its successor runs by it."""
     parts = urlsplit(service.metrics_url)
     port = parts.port or 0
     host = parts.netloc.rpartition(":")[0]  # not `hostname`: that drops the brackets of an IPv6 address
@@ -71,19 +71,19 @@ async def hand_over(
     reap: Callable[[processes.Process], None],
     on_started: Callable[[processes.Process], None],
 ) -> HandoverResult:
-    """Start a successor, wait until it is warm, let it take over, and see it work.
+    """Start a successor, wait until it is warm, stop the old process, and wait until the successor works.
 
     Args:
         old: the process that runs.
-        service: the row by which it runs.
-        client: asks the successor how it is.
-        log: where both write.
-        cookie: by which every process of the stack is known.
+        service: the service that it runs.
+        client: probes both processes.
+        log: log file of both.
+        cookie: the environment variable that every process of the stack carries.
         reap: called with the old process when it ended.
         on_started: called with the new process as soon as it was started.
 
     Raises:
-        Unavailable: the successor did not get so far; the old one runs on, unless it died meanwhile.
+        Unavailable: the successor did not become warm; the old process runs on, unless it ended meanwhile.
     """
     successor = successor_service(service)
     standby = {_STANDBY_VARIABLE: "true"} if service.exclusive else {}
@@ -91,7 +91,7 @@ async def hand_over(
         successor.command, environment={**successor.environment, **standby, **cookie}, log=log, cwd=successor.cwd
     )
     on_started(new)
-    # Of two gateways each gets some of the connections: one that does not know the lag yet would take all it gets.
+    # Each of two gateways gets some of the connections: one that has not read the lag yet would accept them all.
     ready = HttpProbe(f"{successor.metrics_url}/readyz")
     warm: Probe = StatusTextProbe(f"{successor.metrics_url}/healthz", STANDBY) if service.exclusive else ready
     stopped = StatusTextProbe(f"{service.metrics_url}/healthz", STOPPED)
@@ -105,7 +105,7 @@ async def hand_over(
             working_since, problem = await _wait_until_working(new, ready, client, service.start_timeout_s)
             pause_s = working_since - idle_since
         await _wait_until_ended(old, service.grace_s)
-    except BaseException:  # the stack ends meanwhile, too
+    except BaseException:  # also when the stack ends meanwhile
         reap(new)
         raise
     reap(old)
@@ -115,16 +115,16 @@ async def hand_over(
 async def _wait_until_warm(
     new: processes.Process, warm: Probe, client: httpx.AsyncClient, timeout_s: float, old: processes.Process
 ) -> float:
-    """Until it is warm; returns since when nobody works: from now on, or since the old one died meanwhile."""
+    """Wait until it is warm; return since when no process works: from now on, or since the old one ended."""
     give_up, died = time.monotonic() + timeout_s, None
     while not await warm.ready(client):
         if died is None and old.poll() is not None:
-            died = time.monotonic()  # the new one comes sooner than another one that would have to begin now
-        fate = "runs on" if died is None else "died meanwhile"
+            died = time.monotonic()  # the successor is ready sooner than a process that would have to start now
+        old_state = "runs on" if died is None else "ended meanwhile"
         if (code := new.poll()) is not None:
-            raise Unavailable(f"the successor {describe_exit(code)}; the one before it {fate}")
+            raise Unavailable(f"the successor {describe_exit(code)}; the old process {old_state}")
         if time.monotonic() > give_up:
-            raise Unavailable(f"the successor was not warm after {timeout_s:.0f} s; the one before it {fate}")
+            raise Unavailable(f"the successor was not warm after {timeout_s:.0f} s; the old process {old_state}")
         await asyncio.sleep(_POLL_S)
     return died if died is not None else time.monotonic()
 
@@ -132,15 +132,15 @@ async def _wait_until_warm(
 async def _wait_until_working(
     new: processes.Process, ready: Probe, client: httpx.AsyncClient, timeout_s: float
 ) -> tuple[float, str]:
-    """Until it works and does so for a moment: since when, and what is wrong when it does not."""
+    """Wait until it works for a moment; return since when, and the problem when it does not."""
     give_up, since = time.monotonic() + timeout_s, None
     while since is None or time.monotonic() < since + _STEADY_S:
         if (code := new.poll()) is not None:
-            return since or time.monotonic(), f"the successor {describe_exit(code)} when its turn had come"
+            return since or time.monotonic(), f"the successor {describe_exit(code)} after the old process had stopped"
         if since is None and await ready.ready(client):
             since = time.monotonic()
         if since is None and time.monotonic() > give_up:
-            return time.monotonic(), f"the successor was not at work {timeout_s:.0f} s after its turn had come"
+            return time.monotonic(), f"the successor did not work {timeout_s:.0f} s after the old process had stopped"
         await asyncio.sleep(_POLL_S)
     return since, ""
 
@@ -148,17 +148,17 @@ async def _wait_until_working(
 async def _wait_until_committed(
     process: processes.Process, stopped: Probe, client: httpx.AsyncClient, grace_s: float
 ) -> None:
-    """Until it says that its work is committed and its consumer closed, or is no more."""
+    """Wait until it reports that its work is committed and its consumer closed, or has ended."""
     give_up = time.monotonic() + grace_s
     while process.poll() is None and not await stopped.ready(client):
         if time.monotonic() > give_up:
-            processes.kill_group(process.pid)  # what was not committed the successor reads again
+            processes.kill_group(process.pid)  # the successor reads again what was not committed
             return
         await asyncio.sleep(_POLL_S)
 
 
 async def _wait_until_ended(process: processes.Process, grace_s: float) -> None:
-    """Until it is no more; SIGKILL after the grace."""
+    """Wait until it has ended; SIGKILL after the grace period."""
     give_up = time.monotonic() + grace_s
     while process.poll() is None and time.monotonic() < give_up:  # noqa: ASYNC110 - a process has no event of its own
         await asyncio.sleep(_POLL_S)

@@ -1,4 +1,4 @@
-"""What happened to the stack: ``logs/supervisor.log``, and the last few lines for the table."""
+"""Journal of the stack: ``logs/supervisor.log``, and the last few lines for the live table."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _RECENT: Final = 4
 
 
 class Journal:
-    """Appends a line for each event, and passes it on. A file that cannot be written is told, and stops nobody."""
+    """Appends a line for each event, and passes it to ``on_line``. A write error is noted once and stops no service."""
 
     def __init__(self, path: Path, on_line: Callable[[str], None]) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -25,7 +25,7 @@ class Journal:
         self.recent: deque[str] = deque(maxlen=_RECENT)
 
     def note(self, service: str, message: str, level: str = "info") -> None:
-        """Write down what happened to ``service``."""
+        """Append a line on ``service``."""
         now = utc_now()
         self._publish(f"{now.astimezone():%H:%M:%S} {service}: {message}")
         try:
@@ -39,7 +39,7 @@ class Journal:
 
     def close(self) -> None:
         """Close the file."""
-        with suppress(OSError):  # what it could not write before
+        with suppress(OSError):  # buffered lines that could not be written
             self._file.close()
 
     def _publish(self, text: str) -> None:

@@ -1,11 +1,11 @@
-"""Does a process that was ready still live? It may be there and do nothing for ever: a call that never returns.
+"""Liveness probe: detects a process that runs but hangs, for example in a call that never returns.
 
-A worker's page ``/livez`` is answered by a thread of its own and tells when the worker's loop has taken up nothing for
-too long. A library that hangs and holds Python's lock keeps that thread from answering as well, so silence counts too,
-when it lasts: on a machine that is out of breath a page may take seconds. Of a foreign server only the silence counts.
+A worker's ``/livez`` is answered by its own thread and fails when the worker's loop has made no progress for too long.
+A library that hangs with Python's global lock keeps that thread from answering, so lasting silence counts as well: on
+an overloaded machine one answer may take seconds. Of a foreign server only silence counts.
 
-Looks are counted, not seconds alone: where everything stood still for an hour (a container that was paused, a laptop
-that slept) each loop has been silent for an hour, and all go on at once.
+Checks are counted, not seconds alone: after a container was paused or a laptop slept for an hour, every loop has been
+silent for an hour, and all go on at once.
 """
 
 from __future__ import annotations
@@ -20,23 +20,20 @@ from mmplatform.local.services.probes import PROBE_TIMEOUT_S
 
 CHECK_INTERVAL_S: Final = 5.0
 MAX_HUNG_CHECKS: Final = 3
-"""So many looks in a row at which it says that it hangs."""
+"""Consecutive checks at which the process reports that it hangs."""
 
 MAX_SILENT_CHECKS: Final = 20
-"""So many looks in a row without an answer, and :data:`SILENCE_S` since the last one."""
+"""Consecutive checks without an answer; :data:`MAX_SILENCE_S` must have passed as well."""
 
 MAX_SILENCE_S: Final = 120.0
 _MAX_REASON_CHARS: Final = 200
 
 
 class LivenessProbe:
-    """Looks at one process now and then; a new process needs a new one."""
+    """Checks one process every :data:`CHECK_INTERVAL_S`; a new process needs a new probe."""
 
     def __init__(self, url: str, *, reports_hangs: bool = True, clock: Callable[[], float] = time.monotonic) -> None:
-        """``page`` is the URL of its ``/livez``, or of a heartbeat, which does not say so when it hangs.
-
-        Without a page it always lives.
-        """
+        """``url`` is its ``/livez``, or a heartbeat, which does not report hangs; without a URL it counts as live."""
         self._url = url
         self._reports_hangs = reports_hangs
         self._clock = clock
@@ -44,7 +41,7 @@ class LivenessProbe:
         self._hung = self._silent = 0
 
     async def hang_reason(self, client: httpx.AsyncClient) -> str:
-        """Why it is to be killed; empty when it lives, or when it is not time to look again."""
+        """Return why the process must be killed; empty when it lives, or when the next check is not due."""
         if not self._url or self._clock() - self._checked_at < CHECK_INTERVAL_S:
             return ""
         self._checked_at = self._clock()

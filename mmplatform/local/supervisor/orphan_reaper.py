@@ -1,8 +1,8 @@
 """``python -m mmplatform.local.supervisor.orphan_reaper COOKIE``: ends the stack's processes when the supervisor dies.
 
-It is the portable net under the parent-death signal of Linux, and reaches grandchildren too. The supervisor holds the
-other end of its standard input and writes ``+PID`` when a child starts and ``-PID`` when its group is gone. When that
-input ends, it ends the groups still listed and every process that carries the cookie. After a clean stop there is none.
+It is the portable fallback of Linux's parent-death signal, and reaches grandchildren too. The supervisor has the other
+end of its standard input and writes ``+PID`` when a child starts and ``-PID`` when its group has ended. When that input
+ends, it ends the groups still listed and every process with the cookie. After a clean stop there is none.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ GRACE_S: Final = 3.0
 
 
 class OrphanReaper:
-    """The supervisor's end: keeps the leash process alive and informed."""
+    """The supervisor's side: keeps the reaper process running and informed."""
 
     def __init__(self, cookie: str) -> None:
         self._cookie = cookie
@@ -30,11 +30,11 @@ class OrphanReaper:
 
     @property
     def pid(self) -> int | None:
-        """The leash process."""
+        """Pid of the reaper process."""
         return self._process.pid if self._process else None
 
     def ensure_running(self) -> None:
-        """Start it, or start it again when it died."""
+        """Start it, also when it has ended."""
         if self._process is not None:
             if self._process.poll() is None:
                 return
@@ -50,17 +50,17 @@ class OrphanReaper:
             self._send(f"+{group}")
 
     def add_group(self, group: int) -> None:
-        """A child was started."""
+        """Add the process group of a child that was started."""
         self._groups.add(group)
         self._send(f"+{group}")
 
     def drop_group(self, group: int) -> None:
-        """A child and its group are gone: its number may belong to another soon."""
+        """Remove a process group that has ended: its number may belong to another soon."""
         self._groups.discard(group)
         self._send(f"-{group}")
 
     def close(self) -> None:
-        """Close it; it looks once whether anything is left, and ends."""
+        """Close its input: it checks once for orphans, and ends."""
         process, self._process = self._process, None
         if process is None:
             return
@@ -74,7 +74,7 @@ class OrphanReaper:
             process.wait()
 
     def _send(self, line: str) -> None:
-        # A broken pipe: it died; the next hold() starts it again and repeats all groups.
+        # A broken pipe: it has ended; the next ensure_running() starts it again and repeats all groups.
         with suppress(OSError):
             if self._process is not None and self._process.stdin is not None:
                 self._process.stdin.write(f"{line}\n".encode())
@@ -82,12 +82,12 @@ class OrphanReaper:
 
 
 def read_groups(lines: IO[bytes]) -> set[int]:
-    """Read until the supervisor is gone; return the groups that it had not dropped."""
+    """Read until the supervisor has ended; return the groups that it had not removed."""
     groups: set[int] = set()
     for line in lines:
         word = line.strip().decode(errors="replace")
         if not word[1:].isdigit():
-            continue  # half a line: the supervisor died while writing it
+            continue  # a partial line: the supervisor was killed while writing it
         if word.startswith("+"):
             groups.add(int(word[1:]))
         elif word.startswith("-"):
@@ -96,7 +96,7 @@ def read_groups(lines: IO[bytes]) -> set[int]:
 
 
 def main() -> None:
-    """Wait for the end of standard input, then sweep."""
+    """Wait for the end of standard input, then end the orphans."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     cookie = sys.argv[1]

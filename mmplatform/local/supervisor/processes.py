@@ -1,9 +1,9 @@
-"""Starting a child and ending it with everything that it started.
+"""Starts a child process and ends it with all its descendants.
 
-Each child leads a session of its own: Ctrl-C in the terminal reaches the supervisor only, which then stops the children
-in its own order; and what a child starts stays in its process group. Three nets catch the children of a supervisor that
-was killed with -9: the parent-death signal (Linux), the end of standard input (the broker), and the leash
-(``mmplatform.local.supervisor.orphan_reaper``), which sweeps groups and cookies.
+Each child leads its own session: Ctrl-C in the terminal reaches only the supervisor, which stops the children in its
+order, and descendants stay in the child's process group. Three mechanisms end the children of a supervisor that was
+killed with -9: the parent-death signal (Linux), the end of standard input (the broker), and the orphan reaper
+(``mmplatform.local.supervisor.orphan_reaper``), which searches process groups and cookies.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ from mmplatform.local.services.environment import COOKIE_VARIABLE
 _PDEATHSIG_SCRIPT: Final = """
 import ctypes, os, signal, sys
 ctypes.CDLL(None).prctl(1, signal.SIGTERM, 0, 0, 0)  # PR_SET_PDEATHSIG
-for ignored in (signal.SIGPIPE, signal.SIGXFSZ):  # by Python, at its own start
+for ignored in (signal.SIGPIPE, signal.SIGXFSZ):  # Python ignores them at its start
     signal.signal(ignored, signal.SIG_DFL)
-if os.getppid() != int(sys.argv[1]):  # it died before the line above
+if os.getppid() != int(sys.argv[1]):  # the parent ended before the line above
     os._exit(1)
 os.execvp(sys.argv[2], sys.argv[2:])
 """
@@ -45,7 +45,7 @@ def spawn(
     cwd: Path | None = None,
     pipe_stdin: bool = False,
 ) -> Process:
-    """Start a child that appends its output to ``log``. ``hold_stdin``: its standard input ends when we end.
+    """Start a child that appends its output to ``log``. ``pipe_stdin``: its standard input ends with this process.
 
     Must be called in the main thread: the kernel sends the parent-death signal when the *thread* that forked ends.
 
@@ -68,9 +68,9 @@ def spawn(
 
 
 def _pdeathsig_command() -> list[str]:
-    """What a command is started with on Linux: it asks for the parent-death signal, then becomes the command.
+    """Prefix of a command on Linux: requests the parent-death signal, then becomes the command.
 
-    Not ``preexec_fn``: that forks the whole of us, which threads make unsafe and a large address space impossible.
+    Not ``preexec_fn``: it forks the whole process, which is unsafe with threads and impossible with much memory.
     """
     if not sys.platform.startswith("linux"):
         return []
@@ -78,19 +78,19 @@ def _pdeathsig_command() -> list[str]:
 
 
 def send(process: Process, number: signal.Signals) -> None:
-    """Signal the child itself; nothing happens when it has ended."""
+    """Signal the child itself; does nothing when it has ended."""
     with suppress(ProcessLookupError):
         process.send_signal(number)
 
 
 def kill_group(leader: int) -> None:
-    """Kill whatever is left of the process group that ``leader`` leads or led."""
+    """Kill what is left of the process group that ``leader`` leads or led."""
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(leader, signal.SIGKILL)
 
 
 def collect_exit(process: Process) -> None:
-    """Close our end of its standard input and collect its exit status."""
+    """Close the pipe to its standard input and collect its exit status."""
     if process.stdin is not None:
         with suppress(OSError):
             process.stdin.close()
@@ -99,17 +99,17 @@ def collect_exit(process: Process) -> None:
 
 
 def cookie_value(data_dir: Path, token: str) -> str:
-    """The value of the cookie variable: which data directory, and which run of it."""
+    """Value of the cookie variable: the data directory and the run."""
     return f"{data_dir}#{token}"
 
 
 def find_by_cookie(matches: Callable[[str], bool]) -> list[psutil.Process]:
-    """The processes whose cookie satisfies ``matches``, ourselves left out."""
+    """Find the processes whose cookie satisfies ``matches``, without this one."""
     found = []
     for process in psutil.process_iter():
         if process.pid == os.getpid():
             continue
-        # Other users' processes, and those that end meanwhile, cannot be read and are none of ours.
+        # Processes of other users, and those that end meanwhile, cannot be read and are not part of the stack.
         with suppress(psutil.Error, OSError):
             cookie = process.environ().get(COOKIE_VARIABLE)
             if cookie is not None and matches(cookie):
@@ -118,7 +118,7 @@ def find_by_cookie(matches: Callable[[str], bool]) -> list[psutil.Process]:
 
 
 def find_in_groups(leaders: Iterable[int]) -> list[psutil.Process]:
-    """The processes in the groups that ``leaders`` lead or led."""
+    """Find the processes in the groups that ``leaders`` lead or led."""
     wanted = set(leaders)
     found: list[psutil.Process] = []
     if not wanted:
@@ -131,7 +131,7 @@ def find_in_groups(leaders: Iterable[int]) -> list[psutil.Process]:
 
 
 def terminate_all(find: Callable[[], list[psutil.Process]], *, grace_s: float, timeout_s: float = 10.0) -> list[int]:
-    """End what ``find`` finds: SIGTERM, and SIGKILL after ``grace_s``, until nothing is found; return the pids seen."""
+    """End what ``find`` finds: SIGTERM, and SIGKILL after ``grace_s``, until it finds none; return the pids found."""
     started_at = time.monotonic()
     seen: dict[int, None] = {}
     terminated: set[int] = set()
@@ -153,6 +153,6 @@ def terminate_all(find: Callable[[], list[psutil.Process]], *, grace_s: float, t
 
 
 def kill_leftovers(data_dir: Path) -> list[int]:
-    """Kill what earlier runs on this data directory left behind; the caller holds the stack's lock."""
+    """Kill processes that earlier runs on this data directory left behind; the caller has locked the directory."""
     prefix = cookie_value(data_dir, "")
     return terminate_all(lambda: find_by_cookie(lambda cookie: cookie.startswith(prefix)), grace_s=0.0)

@@ -1,8 +1,8 @@
-"""When a child that died is started again, and when it is given up. Pure: the caller brings the time.
+"""Restart policy: the wait before a child is restarted, and when it is given up. Pure: the caller passes the time.
 
-The wait doubles from death to death (0.5, 1, 2, 4 … 30 s) and starts afresh after a child stayed ready for a whole
-window. A child that dies ``deaths`` times within ``window_s``, or ``in_a_row`` times however slowly, is in a crash
-loop: it stays down until it is retried.
+The wait doubles with each exit (0.5, 1, 2, 4 … 30 s) and is reset after a child stayed ready for a whole window. A
+child that ends ``max_exits`` times within ``window_s``, or ``max_consecutive_exits`` times however slowly, is in a
+crash loop: it stays down until it is retried.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class RestartPolicy:
-    """How patient the supervisor is; all times in seconds. ``in_a_row``: deaths without a window of being ready."""
+    """Limits of restarting, in seconds. ``max_consecutive_exits`` counts exits without a window of being ready."""
 
     first_delay_s: float = 0.5
     max_delay_s: float = 30.0
@@ -23,7 +23,7 @@ class RestartPolicy:
 
 
 class ExitHistory:
-    """The deaths of one child."""
+    """Exits of one child."""
 
     def __init__(self, policy: RestartPolicy) -> None:
         self._policy = policy
@@ -31,7 +31,7 @@ class ExitHistory:
         self._consecutive = 0
 
     def record_exit(self, now: float, *, ready_for_s: float) -> float | None:
-        """Count a death; return the seconds to wait before the next start, or None for a crash loop."""
+        """Count an exit; return the seconds to wait before the next start, or None for a crash loop."""
         if ready_for_s >= self._policy.window_s:
             self.reset()
         self._recent.append(now)
@@ -39,10 +39,10 @@ class ExitHistory:
         quickly = len(self._recent) == self._policy.max_exits and now - self._recent[0] <= self._policy.window_s
         if quickly or self._consecutive >= self._policy.max_consecutive_exits:
             return None
-        # The exponent is bounded: 2.0 ** 1100 would overflow after a month of deaths.
+        # The exponent is bounded: 2.0 ** 1100 would overflow after a month of exits.
         return min(self._policy.max_delay_s, self._policy.first_delay_s * 2.0 ** min(self._consecutive - 1, 30))
 
     def reset(self) -> None:
-        """Start afresh."""
+        """Forget all exits."""
         self._recent.clear()
         self._consecutive = 0

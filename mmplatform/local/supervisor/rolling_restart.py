@@ -1,7 +1,7 @@
-"""A rolling restart: one worker after the other is replaced by a successor, while the others go on.
+"""Rolling restart: replaces one worker after the other by a successor, while the others go on.
 
-Who asks (`mmplatform restart`) writes the names into ``run/restart.json`` and sends SIGUSR2; how it goes stands in the
-run file. From the end of the way of the data to its beginning, so that nobody writes to someone who is older.
+`mmplatform restart` writes the names into ``run/restart.json`` and sends SIGUSR2; the run file reports the progress.
+The order is from the end of the data flow to its start, so that no producer is newer than its consumers.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from mmplatform.local.supervisor.child import Child
 _REQUEST_FILE: Final = "restart.json"
 _POLL_S: Final = 0.2
 _ACCEPT_TIMEOUT_S: Final = 10.0
-"""How long the supervisor may take to say in the run file that it has begun."""
+"""Time for the supervisor to report in the run file that it has started."""
 
 
 class RollingRestart:
-    """The supervisor's side: at most one at a time. ``changed`` is told of every step."""
+    """The supervisor's side: one restart at a time. ``on_change`` is called after every step."""
 
     def __init__(self, children: Mapping[str, Child], data_dir: Path, on_change: Callable[[], None]) -> None:
         self._children = children
@@ -37,7 +37,7 @@ class RollingRestart:
         self.run: RollingRun | None = None
 
     def begin(self) -> None:
-        """Begin what the file asks for, unless one is under way."""
+        """Start the requested restart, unless one is in progress."""
         if self._task is not None and not self._task.done():
             return
         try:
@@ -50,7 +50,7 @@ class RollingRestart:
         self._task = asyncio.get_running_loop().create_task(self._restart_each(names))
 
     def stop(self) -> None:
-        """The stack ends: nothing more is replaced."""
+        """Replace no further services: the stack ends."""
         if self._task is not None:
             self._task.cancel()
 
@@ -59,8 +59,8 @@ class RollingRestart:
         for index, name in enumerate(names):
             try:
                 paused[name] = round(await self._children[name].restart(), 3)
-            except Exception as error:  # noqa: BLE001 - else who asked would wait for ever
-                # What does not come up now would not come up in the others' places either.
+            except Exception as error:  # noqa: BLE001 - else the caller would wait for ever
+                # A successor that does not start now would not start for the other services either.
                 reason = f"{error}" if isinstance(error, PlatformError) else f"{name}: {type(error).__name__}"
                 self._report(paused, names[index + 1 :], failed=reason)
                 return
@@ -74,34 +74,32 @@ class RollingRestart:
 
 
 def replaceable(run: run_file.StackRun) -> list[str]:
-    """The services that can be replaced one by one, in the order in which that is done."""
+    """Services that can be replaced, in the order of replacement."""
     return [name for name, service in reversed(run.services.items()) if service.replaceable]
 
 
 def request_restart(data_dir: Path, names: Sequence[str], on_restarted: Callable[[str, float], None]) -> None:
-    """Have services replaced one by one and wait for it; all that can be when none are named.
+    """Request the replacement of services, all that are replaceable when none is named, and wait until it is done.
 
-    ``show`` is told of each one, and for how long none worked in its place.
+    ``on_restarted`` is called with each service and the seconds in which it was paused.
 
     Raises:
-        Unavailable: no stack runs, another restart is under way, or one of them could not be replaced.
-        Misconfigured: a name is no service that can be replaced.
+        Unavailable: no stack runs, another restart is in progress, or a service could not be replaced.
+        Misconfigured: a name is not a replaceable service.
     """
     run = run_file.read_running(data_dir)
     if run is None:
         raise Unavailable(f"no stack runs on {data_dir}: start it with `mmplatform up`")
     if run.rolling is not None and run.rolling.in_progress:
-        raise Unavailable(f"a restart is under way: {', '.join(run.rolling.todo)} are still to come")
+        raise Unavailable(f"a restart is in progress: {', '.join(run.rolling.todo)} are still to come")
     possible = replaceable(run)
     for name in names:
         if name not in possible:
-            raise Misconfigured(f"{name} cannot be restarted beside itself: there are {', '.join(possible)}")
+            raise Misconfigured(f"{name} has no rolling restart; these services have one: {', '.join(possible)}")
     wanted = [name for name in possible if name in names] if names else possible
     if not wanted:
-        # A supervisor of an older release does not know the signal, and would die of it.
-        raise Unavailable(
-            "nothing of this stack can be restarted beside itself: `mmplatform down`, then `mmplatform up`"
-        )
+        # A supervisor of an older release does not handle the signal, and would end by it.
+        raise Unavailable("no service of this stack has a rolling restart: `mmplatform down`, then `mmplatform up`")
     previous = run.rolling.asked if run.rolling is not None else ""
     token = f"{os.getpid()}-{time.time_ns()}"
     (run_file.run_dir(data_dir) / _REQUEST_FILE).write_text(json.dumps({"asked": token, "names": wanted}))
@@ -119,12 +117,12 @@ def request_restart(data_dir: Path, names: Sequence[str], on_restarted: Callable
 def _follow(
     data_dir: Path, pid: int, token: str, *, previous: str, accept_timeout_s: float = _ACCEPT_TIMEOUT_S
 ) -> Iterator[RollingRun]:
-    """How it stands, again and again until it is over.
+    """Yield the progress until the restart is over.
 
-    Of two who ask at the same moment the supervisor hears one: the other must not wait for an answer.
+    Of two requests at the same moment the supervisor accepts one: the other caller must not wait for ever.
 
     Raises:
-        Unavailable: the stack ends meanwhile, it heard somebody else (not the one ``before``), or nothing.
+        Unavailable: the stack ended, or accepted another request (not ``previous``) or none.
     """
     over = accepted = False
     give_up = time.monotonic() + accept_timeout_s
@@ -137,8 +135,8 @@ def _follow(
             accepted, over = True, not now.rolling.in_progress
             yield now.rolling
         elif accepted or (now.rolling is not None and now.rolling.asked != previous):
-            raise Unavailable("somebody else asked for a restart at the same time: see `mmplatform status`, ask again")
+            raise Unavailable("another restart was requested at the same time: see `mmplatform status`, then try again")
         elif time.monotonic() > give_up:
             raise Unavailable(
-                f"the stack has not begun within {accept_timeout_s:.0f} s: see `mmplatform status`, ask again"
+                f"the restart did not start within {accept_timeout_s:.0f} s: see `mmplatform status`, then retry"
             )

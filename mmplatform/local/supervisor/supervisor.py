@@ -1,12 +1,12 @@
-"""The supervisor: runs every child of the stack, in order, until it is asked to stop.
+"""Supervisor: runs every child of the stack until a signal stops it.
 
-Who calls it: ``mmplatform.local.launch``, with the lock held and the ports claimed. It guarantees:
+Called by ``mmplatform.local.launch``, with the data directory locked and the ports leased. It guarantees:
 
-1. Children start when what they need is ready, side by side otherwise.
-2. What dies is started again, with growing waits; what keeps dying is given up, and the others go on.
-3. The run file tells how things stand, within a tick of every change.
-4. A disk that is full, and whatever else its own bookkeeping meets, is told and stops nothing.
-5. At the end (SIGINT, SIGTERM, SIGHUP) children stop in the reverse order; a second signal hurries; none is left.
+1. Children start when the services that they need are ready, in parallel otherwise.
+2. A child that ends is restarted, with growing waits; one that keeps ending is given up, and the others go on.
+3. The run file reports the state within a tick of every change.
+4. An error of its own bookkeeping, such as a full disk, is noted and stops no service.
+5. On SIGINT, SIGTERM or SIGHUP children stop in the reverse order; a second signal kills them at once; none is left.
 """
 
 from __future__ import annotations
@@ -70,10 +70,10 @@ class Supervisor:
         self._failing: set[str] = set()
 
     async def run(self) -> None:
-        """Start everything, watch until a signal comes, stop everything.
+        """Start all services, watch them until a signal comes, stop them.
 
         Raises:
-            OSError: the run file cannot be written or no process be started; nothing was.
+            OSError: the run file cannot be written or no process can be started; no service was started.
         """
         self._on_signals()
         self._reaper.ensure_running()
@@ -92,18 +92,18 @@ class Supervisor:
             self._journal.close()
 
     def stop(self) -> None:
-        """Ask for the end; asked again, hurry."""
+        """Stop all services; at the second call, kill them at once."""
         if self._stop.is_set():
             self._force.set()
         self._stop.set()
 
     def retry(self) -> None:
-        """Start again what was given up."""
+        """Start services that were given up."""
         for child in self._children.values():
             child.retry()
 
     def snapshot(self) -> StackSnapshot:
-        """How the stack stands now."""
+        """Return the current state of the stack."""
         urls = {
             "gateway": self._stack.gateway,
             "dagster": self._stack.dagster,
@@ -131,7 +131,7 @@ class Supervisor:
                 policy=self._policy,
                 note=self._note,
             )
-        self._write_run_file()  # nothing is started where nobody could find it
+        self._write_run_file()  # first: a service that is in no run file could not be found
         return [
             asyncio.create_task(
                 child.run(self._children_named(child.service.needs), self._children_named(child.service.after))
@@ -144,21 +144,21 @@ class Supervisor:
         while not self._stop.is_set():
             for run in runs:
                 if run.done():
-                    run.result()  # it never ends of itself: raises what went wrong in us
-            self._attempt("hold the leash", self._reaper.ensure_running)
+                    run.result()  # it ends only by an error of the supervisor, which is raised here
+            self._attempt("start the orphan reaper", self._reaper.ensure_running)
             if ticks % _STATUS_EVERY_TICKS == 0:
                 self._statuses = await worker_status.query_workers(client, self._metrics_urls())
             if ticks % _ROTATE_EVERY_TICKS == 0:
                 self._rotate()
             if not announced and self._settled():
                 announced = True
-                self._journal.note(_SELF, f"the stack stands after {time.monotonic() - started_at:.1f} s")
-            self._attempt("draw the picture", self._draw)
+                self._journal.note(_SELF, f"the stack is up after {time.monotonic() - started_at:.1f} s")
+            self._attempt("draw the table", self._draw)
             ticks += 1
             await self._tick()
 
     async def _tick(self) -> None:
-        """Wait a tick; write the run file at once when something changed, end at once when asked to stop.
+        """Wait a tick; write the run file at once on a change, return at once on a stop.
 
         A run file that could not be written is written at the next tick.
         """
@@ -175,7 +175,7 @@ class Supervisor:
                 self._save_run_file()
 
     async def _stop_all(self, runs: Sequence[asyncio.Task[None]]) -> None:
-        self._journal.note(_SELF, "stopping; once more to hurry")
+        self._journal.note(_SELF, "stopping; a second signal kills at once")
         failures: list[BaseException | None] = []
         self._rolling.stop()
         for run in runs:
@@ -188,7 +188,7 @@ class Supervisor:
                 failures += [task.exception() for task in done]
                 stops = list(waiting)
                 self._save_run_file()
-                self._attempt("draw the picture", self._draw)
+                self._attempt("draw the table", self._draw)
         self._journal.note(_SELF, "stopped")
         for failure in failures:
             if failure is not None:
@@ -200,13 +200,13 @@ class Supervisor:
     def _rotate(self) -> None:
         for name in (_SELF, *self._children):
             path = log_files.log_path(self._data_dir, name)
-            self._attempt(f"keep the old lines of {path.name}", partial(log_files.rotate, path))
+            self._attempt(f"rotate {path.name}", partial(log_files.rotate, path))
 
     def _draw(self) -> None:
         self._view.show(self.snapshot())
 
     def _attempt(self, task: str, action: Callable[[], object]) -> None:
-        """Do a part of the bookkeeping. What fails is told when it begins to, and stops none of the services."""
+        """Run one task of the bookkeeping. An error is noted when it first occurs, and stops no service."""
         try:
             action()
         except OSError as error:
@@ -267,8 +267,8 @@ class Supervisor:
 
 
 def stop_order(services: Sequence[Service]) -> list[list[str]]:
-    """Names in the order of stopping, level by level: nothing stops before what needs it has stopped."""
+    """Names in the order of stopping, level by level: a service stops after those that need it."""
     depth: dict[str, int] = {}
-    for service in services:  # the table names what is needed before what needs it
+    for service in services:  # a service is listed after those that it needs
         depth[service.name] = 1 + max((depth[name] for name in (*service.needs, *service.after)), default=0)
     return [[name for name in depth if depth[name] == level] for level in sorted(set(depth.values()), reverse=True)]

@@ -32,7 +32,7 @@ def v1(group: str, limit: int, used: int, cached: int = 0) -> dict[str, str]:
     return {f"memory/{group}/memory.{name}": text for name, text in zip(names, texts, strict=True)}
 
 
-def test_what_is_left_is_the_limit_less_what_is_used_but_for_caches(tree):
+def test_memory_left_is_the_limit_less_the_use_without_caches(tree):
     assert tree("0::/service\n", v2("service", "1000", 700, cached=100)) == 500
 
 

@@ -25,16 +25,16 @@ def kernel(state: int, status: int):
     [(0, 0x2001, True), (5, 0x40, False), (5, 0x2001, False), (1, 0x2001, True), (0, 0x40, False), (-1, 0, None)],
     ids=["synchronised", "not", "in error", "a leap second comes", "marked", "refused"],
 )
-def test_the_kernel_says_whether_something_keeps_the_clock_right(state, status, right):
+def test_the_kernel_reports_whether_the_clock_is_synchronised(state, status, right):
     assert is_synchronised(lambda: kernel(state, status)) is right
 
 
-def test_where_the_kernel_cannot_be_asked_it_is_not_known():
+def test_without_the_kernels_report_the_synchronisation_is_unknown():
     assert is_synchronised(lambda: None) is None
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="asks Linux")
-def test_the_real_kernel_is_asked_by_its_own_name():
+def test_the_real_kernel_is_queried():
     """Some sandboxes do not let it be asked; that must look like not knowing, and not like an error."""
     assert ctypes.CDLL(None).adjtimex
     assert is_synchronised() in {True, False, None}

@@ -35,7 +35,7 @@ def found(settings: Settings, check: str) -> Finding:
 
 @pytest.fixture
 def ample(monkeypatch):
-    """Whatever this machine has is enough."""
+    """Any amount of disk, memory and files is enough."""
     for limit in ("_MIN_DISK_BYTES", "_MIN_MEMORY_BYTES", "_MIN_OPEN_FILES"):
         monkeypatch.setattr(doctor, limit, 0)
 
@@ -45,7 +45,7 @@ def test_nothing_fails_on_a_machine_that_can_run_the_stack(settings):
     assert [finding for finding in run_checks(settings) if finding.status == "failed"] == []
 
 
-def test_every_finding_that_is_not_well_says_how_to_mend(settings, monkeypatch):
+def test_every_failed_finding_has_a_fix(settings, monkeypatch):
     monkeypatch.setattr(doctor, "_SUPPORTED_PYTHONS", ())
     monkeypatch.setattr(doctor, "_MIN_DISK_BYTES", 10**18)
     monkeypatch.setattr(doctor, "_MIN_MEMORY_BYTES", 10**18)
@@ -61,7 +61,7 @@ def test_every_finding_that_is_not_well_says_how_to_mend(settings, monkeypatch):
     assert all(finding.fix for finding in failed)
 
 
-def test_a_missing_model_is_mended_by_pulling_it(settings):
+def test_the_fix_for_a_missing_model_is_to_pull_it(settings):
     (settings.models_path / "minilm" / "COMPLETE").unlink()
     (settings.models_path / "minilm").rename(settings.models_path / "gone")
     finding = found(settings, "model embedding_model")
@@ -74,7 +74,7 @@ def test_a_model_of_a_hub_is_a_warning_only(settings):
     assert found(hub, "model asr_model").status == "warning"
 
 
-def test_a_taken_port_is_a_warning_because_another_is_found(settings):
+def test_an_occupied_port_is_a_warning_because_another_is_found(settings):
     with socket.create_server(("127.0.0.1", 0)) as server:
         taken = server.getsockname()[1]
         finding = found(settings.model_copy(update={"gateway_port": taken}), "ports")
@@ -100,7 +100,7 @@ def test_a_clock_in_another_age_fails(settings, monkeypatch):
     assert found(settings, "clock").status == "failed"
 
 
-def test_a_clock_that_nothing_keeps_right_is_a_warning_for_steady_is_not_right(settings, monkeypatch):
+def test_a_clock_without_synchronisation_is_a_warning_even_when_steady(settings, monkeypatch):
     monkeypatch.setattr(doctor, "is_synchronised", lambda: False)
     finding = found(settings, "clock")
     assert finding.status == "warning"
@@ -115,7 +115,7 @@ def test_a_clock_that_nothing_keeps_right_is_a_warning_for_steady_is_not_right(s
 
 @pytest.fixture
 def machine(monkeypatch):
-    """A machine with so much memory available, and so much left by its control group."""
+    """A machine with this much memory available, and this much left by its control group."""
 
     def machine(available: float, left: float | None = None) -> None:
         monkeypatch.setattr(doctor.psutil, "virtual_memory", lambda: SimpleNamespace(available=int(available)))
@@ -124,7 +124,7 @@ def machine(monkeypatch):
     return machine
 
 
-def test_memory_that_a_control_group_withholds_is_not_there(settings, machine):
+def test_memory_above_the_limit_of_a_control_group_is_not_available(settings, machine):
     machine(16e9)
     assert found(settings, "memory").status == "ok"
     machine(16e9, 20e9)
@@ -135,7 +135,7 @@ def test_memory_that_a_control_group_withholds_is_not_there(settings, machine):
     assert "1.0 GB available under the limit of the control group" in finding.detail
 
 
-def test_memory_that_the_running_stack_uses_is_there_for_it(settings, machine):
+def test_memory_that_the_running_stack_uses_is_available_to_it(settings, machine):
     machine(1.9e9)
     assert found(settings, "memory").status == "failed"
     with subprocess.Popen([sys.executable, "-c", "held = b'x' * 200_000_000; print(flush=True); input()"],
@@ -170,11 +170,11 @@ def test_memory_that_the_running_stack_uses_is_there_for_it(settings, machine):
         ("iceberg_catalog", "postgresql+psycopg2://user:hunter2\u2100@h/db"),
     ],
 )
-def test_an_address_that_is_none_is_a_finding(settings, setting, value):
+def test_a_malformed_address_is_a_finding(settings, setting, value):
     findings = run_checks(settings.model_copy(update={setting: value}))
     finding = next(finding for finding in findings if finding.check == f"reach {setting}")
     assert finding.status == "failed"
-    assert "no address" in finding.detail
+    assert "not an address" in finding.detail
     assert f"MMPLATFORM_{setting.upper()}" in finding.fix
     assert not [finding for finding in findings if "hunter2" in finding.detail + finding.fix]
 
@@ -217,7 +217,7 @@ def test_a_setting_of_an_unknown_kind_fails_before_a_worker_does(tmp_path, wrong
     assert found[check].fix
 
 
-def test_a_dagster_home_of_the_users_own_that_lacks_what_is_needed_is_a_warning(settings):
+def test_a_users_own_dagster_home_that_lacks_needed_settings_is_a_warning(settings):
     home = settings.data_dir / "dagster"
     assert found(settings, "dagster.yaml").status == "ok"
     home.mkdir(parents=True)

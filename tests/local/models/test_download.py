@@ -78,7 +78,7 @@ def toy(index, monkeypatch):
     return spec
 
 
-def test_a_pulled_model_is_whole_with_its_licences_beside_it(toy, tmp_path):
+def test_a_downloaded_model_is_complete_with_its_licences(toy, tmp_path):
     (made,) = download_models(["toy"], tmp_path / "models")
     assert made == tmp_path / "models" / "toy"
     files = sorted(str(path.relative_to(made)) for path in made.rglob("*") if path.is_file())
@@ -99,20 +99,20 @@ def test_a_pulled_model_is_whole_with_its_licences_beside_it(toy, tmp_path):
 
 
 @pytest.mark.usefixtures("toy")
-def test_a_model_that_is_there_is_left_alone(index, tmp_path):
+def test_an_existing_model_is_not_downloaded_again(index, tmp_path):
     (made,) = download_models(["toy", "toy"], tmp_path / "models")[:1]
     for wheel in index.iterdir():
         wheel.unlink()
     assert download_models(["toy"], tmp_path / "models") == [made]
 
 
-def test_progress_reaches_the_whole_of_every_wheel(toy, tmp_path):
+def test_progress_reaches_the_size_of_every_wheel(toy, tmp_path):
     seen = {}
     download_models(["toy"], tmp_path / "models", lambda what, done, total: seen.update({what: (done, total)}))
     assert seen == {f"toy {number}/2": (wheel.size, wheel.size) for number, wheel in enumerate(toy.wheels, start=1)}
 
 
-def test_a_broken_pull_goes_on_from_the_wheels_that_came(toy, index, tmp_path):
+def test_an_interrupted_download_resumes_from_the_wheels_that_came(toy, index, tmp_path):
     second = next(index.glob("toy_two*"))
     aside = second.rename(tmp_path / second.name)
     with pytest.raises(Unavailable, match="toy-two"):
@@ -140,7 +140,7 @@ def test_a_damaged_download_is_fetched_again(toy, tmp_path):
     assert is_downloaded(toy, tmp_path / "models")
 
 
-def test_what_a_killed_pull_left_is_cleared_by_the_next_one(toy, tmp_path, monkeypatch):
+def test_the_files_of_a_killed_download_are_removed_by_the_next_one(toy, tmp_path, monkeypatch):
     downloads = tmp_path / "models" / ".downloads"
     with socket.create_server(("127.0.0.1", 0)) as silent:  # an index that never answers
         silent.settimeout(60)
@@ -165,7 +165,7 @@ def test_what_a_killed_pull_left_is_cleared_by_the_next_one(toy, tmp_path, monke
     assert not list(downloads.iterdir())
 
 
-def test_a_full_disk_is_told_with_the_mend(toy, tmp_path, monkeypatch):
+def test_a_full_disk_is_reported_with_the_fix(toy, tmp_path, monkeypatch):
     def build(_directory):
         Path("/dev/full").write_text("weights")
 
@@ -176,13 +176,13 @@ def test_a_full_disk_is_told_with_the_mend(toy, tmp_path, monkeypatch):
 
 
 @pytest.mark.usefixtures("toy")
-def test_a_directory_that_cannot_be_written_is_told_with_the_mend(tmp_path):
+def test_a_directory_that_cannot_be_written_is_reported_with_the_fix(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(Permanent, match="MMPLATFORM_MODELS_DIR"):
         download_models(["toy"], tmp_path / "file" / "models")
 
 
-def test_what_other_wheels_made_is_replaced(toy, tmp_path):
+def test_a_model_built_from_other_wheels_is_replaced(toy, tmp_path):
     old = tmp_path / "models" / "toy"
     old.mkdir(parents=True)
     (old / "COMPLETE").write_text('{"fingerprint": "of another version"}')
@@ -193,7 +193,7 @@ def test_what_other_wheels_made_is_replaced(toy, tmp_path):
 
 
 @pytest.mark.usefixtures("toy")
-def test_several_pulls_at_once_do_no_harm(tmp_path):
+def test_concurrent_downloads_do_no_harm(tmp_path):
     failures = []
 
     def run():
@@ -211,7 +211,7 @@ def test_several_pulls_at_once_do_no_harm(tmp_path):
     assert (tmp_path / "models" / "toy" / "m.bin").read_text() == "abcde"
 
 
-def test_an_unknown_name_is_told_with_those_that_there_are(tmp_path):
+def test_an_unknown_name_is_refused_with_the_known_names(tmp_path):
     with pytest.raises(Misconfigured, match="whisper-base"):
         download_models(["whisper-huge"], tmp_path)
 
@@ -227,7 +227,7 @@ def test_a_joined_file_of_another_size_is_refused(tmp_path):
         join_parts("m", size=13)(tmp_path)
 
 
-def test_locate_tells_how_to_get_a_missing_model(tmp_path):
+def test_locate_names_the_command_for_a_missing_model(tmp_path):
     with pytest.raises(Misconfigured, match="mmplatform models pull minilm"):
         locate_model("minilm", tmp_path)
     with pytest.raises(Misconfigured):
@@ -253,7 +253,7 @@ def test_the_platform_needs_the_models_that_its_settings_name_and_no_other():
     assert required_models(own) == ("whisper-tiny", "en-md")
 
 
-def test_the_table_is_whole():
+def test_the_registry_is_complete():
     for name, spec in MODELS.items():
         assert spec.name == name
         assert spec.licence
@@ -265,7 +265,7 @@ def test_the_table_is_whole():
 
 
 @pytest.mark.usefixtures("toy")
-def test_the_list_shows_what_is_here(tmp_path, monkeypatch):
+def test_the_list_shows_downloaded_models(tmp_path, monkeypatch):
     monkeypatch.setenv("MMPLATFORM_MODELS_DIR", str(tmp_path / "models"))
     monkeypatch.setenv("COLUMNS", "200")
     runner = CliRunner()

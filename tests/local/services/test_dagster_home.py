@@ -1,4 +1,4 @@
-"""Dagster's own configuration, as `mmplatform up` writes it: no secret in it, and the user's own is left alone."""
+"""Dagster's configuration as `mmplatform up` writes it: it has no secret, and a user's own file is left unchanged."""
 
 import dagster as dg
 import pytest
@@ -42,14 +42,14 @@ def test_no_secret_is_written_down(tmp_path):
     assert not any(secret in text for secret in ("very-secret", "db.example", "hidden"))
 
 
-def test_what_is_not_set_stays_with_dagsters_defaults(tmp_path):
+def test_unset_settings_keep_dagsters_defaults(tmp_path):
     text = dagster_yaml(tmp_path, load())
     assert "default_limit: 1" in text
     assert "storage:" not in text
     assert "compute_logs:" not in text
 
 
-def test_the_file_follows_the_settings_until_its_first_line_is_taken_away(tmp_path):
+def test_the_file_follows_the_settings_until_its_first_line_is_removed(tmp_path):
     prepare(tmp_path, load())
     prepare(tmp_path, settings())
     file = tmp_path / "dagster.yaml"
@@ -61,7 +61,7 @@ def test_the_file_follows_the_settings_until_its_first_line_is_taken_away(tmp_pa
 
 
 @pytest.mark.parametrize("earlier", [FIRST, LIMITED])
-def test_a_file_that_an_earlier_release_wrote_and_nobody_touched_is_written_anew(tmp_path, earlier):
+def test_an_unchanged_file_of_an_earlier_release_is_written_again(tmp_path, earlier):
     file = tmp_path / "dagster.yaml"
     file.write_text(earlier)
     assert missing_settings(tmp_path, load()) != []
@@ -70,21 +70,21 @@ def test_a_file_that_an_earlier_release_wrote_and_nobody_touched_is_written_anew
     assert missing_settings(tmp_path, load()) == []
 
 
-def test_a_file_of_an_earlier_release_that_the_user_changed_stays_and_what_it_lacks_is_named(tmp_path):
+def test_a_file_of_an_earlier_release_that_the_user_changed_stays_and_its_missing_settings_are_named(tmp_path):
     file = tmp_path / "dagster.yaml"
     own = f"{LIMITED}retention:\n  sensor:\n    purge_after_days: 7\n"
     file.write_text(own)
     prepare(tmp_path, load())
     assert file.read_text() == own
     assert missing_settings(tmp_path, load()) == [
-        "concurrency.pools.granularity: a run that waits for its pool would wait as a process",
-        "retention: what each schedule did would be kept for ever",
+        "concurrency.pools.granularity: a run that waits for its pool would be a waiting process",
+        "retention: every tick of a schedule would be stored for ever",
     ]
 
 
-def test_what_a_file_of_the_users_own_lacks_is_named(tmp_path):
+def test_the_missing_settings_of_a_users_own_file_are_named(tmp_path):
     (tmp_path / "dagster.yaml").write_text("telemetry: {enabled: false}\n")
-    assert [each.partition(":")[0] for each in missing_settings(tmp_path, settings())] == [
+    assert [line.partition(":")[0] for line in missing_settings(tmp_path, settings())] == [
         "concurrency.pools.default_limit",
         "concurrency.pools.granularity",
         "retention",
@@ -96,7 +96,7 @@ def test_what_a_file_of_the_users_own_lacks_is_named(tmp_path):
 
 
 @pytest.mark.parametrize("text", ["a: [", "- a\n- b\n", ""])
-def test_a_file_that_says_nothing_is_a_finding_and_no_crash(tmp_path, text):
+def test_an_empty_or_broken_file_is_a_finding_and_no_crash(tmp_path, text):
     (tmp_path / "dagster.yaml").write_text(text)
     if text == "a: [":
         with pytest.raises(Misconfigured, match=r"dagster\.yaml cannot be read"):
@@ -105,14 +105,14 @@ def test_a_file_that_says_nothing_is_a_finding_and_no_crash(tmp_path, text):
         assert len(missing_settings(tmp_path, settings())) == 5
 
 
-def test_postgres_without_its_package_is_said_at_once(tmp_path, monkeypatch):
+def test_postgres_without_its_package_fails_at_once(tmp_path, monkeypatch):
     monkeypatch.setattr(dagster_home.importlib.util, "find_spec", lambda _name: None)
     with pytest.raises(Misconfigured, match="postgres") as error:
         prepare(tmp_path, settings())
     assert "very-secret" not in str(error.value)
 
 
-def test_the_keys_reach_dagster_as_aws_calls_them_and_only_when_its_logs_go_there():
+def test_the_keys_reach_dagster_under_awss_names_and_only_when_its_logs_go_there():
     assert aws_environment(settings(s3_region="eu-west-1")) == {
         "AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "hidden", "AWS_DEFAULT_REGION": "eu-west-1"
     }  # fmt: skip
@@ -141,7 +141,7 @@ def test_dagster_takes_the_configuration_that_is_written_and_keeps_ticks_for_day
             assert all(0 < each <= longest for each in days.values())
 
 
-def test_the_file_is_written_for_those_who_start_dagster_themselves(tmp_path, monkeypatch, capsys):
+def test_the_file_is_written_for_deployments_that_start_dagster_themselves(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("MMPLATFORM_DATA_DIR", str(tmp_path))
     monkeypatch.setenv("MMPLATFORM_DAGSTER_POSTGRES_URL", DATABASE)
     assert dagster_home.main() == 0

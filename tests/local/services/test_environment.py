@@ -50,5 +50,5 @@ def test_the_file_of_lineage_events_is_one_file_wherever_a_worker_runs():
     assert elsewhere["MMPLATFORM_OPENLINEAGE_URL"] == "file:/var/events.jsonl"
 
 
-def test_what_is_not_set_is_not_passed_on():
+def test_unset_settings_are_not_passed_on():
     assert "MMPLATFORM_MODELS_DIR" not in worker_environment(Settings(), ADDRESSES)

@@ -15,12 +15,12 @@ def leases(tmp_path):
         yield leases
 
 
-def test_the_preferred_port_is_taken_when_it_is_free(leases):
+def test_the_preferred_port_is_leased_when_it_is_free(leases):
     port = any_free_port()
     assert leases.lease(port) == port
 
 
-def test_the_next_port_is_taken_when_somebody_listens(leases):
+def test_the_next_port_is_leased_when_the_preferred_one_is_in_use(leases):
     with socket.create_server(("127.0.0.1", 0)) as server:
         taken = server.getsockname()[1]
         port = leases.lease(taken)
@@ -33,7 +33,7 @@ def test_zero_means_any_port(leases):
     assert is_free(port)
 
 
-def test_no_port_is_given_twice(leases):
+def test_no_port_is_leased_twice(leases):
     port = any_free_port()
     assert len({leases.lease(port) for _ in range(5)}) == 5
 
@@ -44,14 +44,14 @@ def test_a_port_that_another_stack_picked_but_does_not_use_yet_is_passed_over(le
         assert other.lease(port) != port
 
 
-def test_a_released_port_can_be_claimed_again(leases, tmp_path):
+def test_a_released_port_can_be_leased_again(leases, tmp_path):
     port = leases.lease(any_free_port())
     leases.release()
     with PortLeases(tmp_path) as other:
         assert other.lease(port) == port
 
 
-def test_the_claims_of_a_killed_process_are_void(leases, tmp_path):
+def test_the_leases_of_a_killed_process_end(leases, tmp_path):
     port = any_free_port()
     code = (
         "import sys, time, pathlib; from mmplatform.local.services.port_leases import PortLeases\n"
@@ -65,7 +65,7 @@ def test_the_claims_of_a_killed_process_are_void(leases, tmp_path):
     assert leases.lease(port) == port
 
 
-def test_no_free_port_is_told_with_the_address(leases, monkeypatch):
+def test_the_error_without_a_free_port_names_the_address(leases, monkeypatch):
     monkeypatch.setattr(port_leases, "is_free", lambda _port, _host: False)
     with pytest.raises(Unavailable, match=r"no free port on 127\.0\.0\.1 near 8080"):
         leases.lease(8080)

@@ -35,7 +35,7 @@ def test_the_whole_stack_is_a_server_each_and_a_worker_for_each_job():
     ]  # fmt: skip
 
 
-def test_a_server_of_the_users_own_is_not_started_and_its_address_is_passed_on():
+def test_a_configured_server_is_not_started_and_its_address_is_passed_on():
     stack = planned(kafka_bootstrap_servers="kafka.example:9092", chroma_url="http://chroma.example:8000")
     names = by_name(stack)
     assert not {"broker", "chroma"} & names.keys()
@@ -58,7 +58,7 @@ def test_every_process_of_the_hot_path_keeps_few_arenas():
     assert {service.environment["MALLOC_ARENA_MAX"] for service in planned().services} == {"2"}
 
 
-def test_every_worker_and_chroma_are_looked_after_while_they_run():
+def test_every_worker_and_chroma_have_a_liveness_check():
     stack = planned()
     names = by_name(stack)
     looked_after = {name: service.liveness_url for name, service in names.items() if service.liveness_url}
@@ -67,7 +67,7 @@ def test_every_worker_and_chroma_are_looked_after_while_they_run():
     assert set(names) - set(looked_after) == {"broker", "chroma"}
 
 
-def test_several_derivers_of_one_modality_are_told_apart_by_instance():
+def test_several_derivers_of_one_modality_differ_by_instance():
     stack = planned(StackOptions(parse_derivers("chat=0,call=3")))
     calls = {name: service for name, service in by_name(stack).items() if name.startswith("derive-call")}
     assert list(calls) == ["derive-call", "derive-call-1", "derive-call-2"]
@@ -91,7 +91,7 @@ def test_workers_wait_for_the_log_and_only_the_indexer_for_the_index():
     assert {names[name].needs for name in ("gateway", "derive-chat", "archive")} == {("broker",)}
 
 
-def test_dagster_comes_last_with_a_home_of_its_own(tmp_path):
+def test_dagster_comes_last_with_its_own_home(tmp_path):
     stack = planned(StackOptions(dagster=("-w", "workspace.yaml"), dagster_cwd=tmp_path), data_dir=tmp_path)
     dagster = stack.services[-1]
     assert dagster.name == "dagster"
@@ -120,11 +120,11 @@ def test_a_wrong_count_of_derivers_is_refused_with_an_example(wrong):
         parse_derivers(wrong)
 
 
-def test_what_is_not_named_gets_one_deriver():
+def test_a_modality_that_is_not_named_gets_one_deriver():
     assert parse_derivers(" call = 2 ,") == {"chat": 1, "call": 2, "screenshot": 1}
 
 
-def test_the_keys_of_the_object_store_reach_dagster_and_nobody_else_under_awss_names(tmp_path):
+def test_the_keys_of_the_object_store_reach_only_dagster_under_awss_names(tmp_path):
     options = StackOptions(dagster=("-m", "definitions"))
     services = planned(options, dagster_compute_logs_url="s3://logs", s3_access_key="key", data_dir=tmp_path).services
     assert [service.name for service in services if "AWS_ACCESS_KEY_ID" in service.environment] == ["dagster"]

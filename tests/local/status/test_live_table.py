@@ -94,11 +94,11 @@ def test_the_table_of_gaps_fits_eighty_columns_however_old_the_events_are(slow):
         (-2.5, "-2.5 s"),
     ],
 )
-def test_a_duration_is_rounded_before_it_is_parted(value, told):
+def test_a_duration_is_rounded_before_it_is_split(value, told):
     assert format_seconds(value) == told
 
 
-def test_addresses_and_troubles_stand_under_the_table():
+def test_addresses_and_problems_stand_under_the_table():
     text = drawn(120)
     assert "gateway  http://127.0.0.1:8080" in text
     assert "dagster" not in text
@@ -106,18 +106,18 @@ def test_addresses_and_troubles_stand_under_the_table():
     assert "12:00:00 index: ready" in text
 
 
-def test_a_worker_that_says_more_than_ready_is_quoted():
+def test_a_workers_own_state_is_shown_with_the_supervisors():
     assert "ready (loading)" in drawn(120)
 
 
-def test_a_narrow_terminal_goes_without_the_pid_and_cuts_nothing_off():
+def test_a_narrow_terminal_omits_the_pid_and_cuts_nothing_off():
     text = drawn(80)
     assert row(text, "index") == ["index", "ready", "2", "25%", "120", "MB", "12", "3.2"]
     assert row(text, "chat") == row(drawn(120), "chat")
     assert "…" not in text
 
 
-def test_the_line_says_what_is_not_ready_and_the_gaps():
+def test_the_summary_line_names_services_that_are_not_ready_and_the_gaps():
     assert summary_line(PICTURE) == (
         "2/3 ready · derive-call: crash-loop · derive-chat: ready (loading) · index lag 12"
         " · chat gap 123 ms / 900 ms · 120 MB"

@@ -15,7 +15,7 @@ def latin_1_terminal() -> Console:
 
 
 @pytest.mark.parametrize("kind", [LiveView, PlainView])
-def test_a_terminal_that_cannot_write_a_sign_does_not_take_the_stack_with_it(kind):
+def test_a_terminal_that_cannot_write_a_character_does_not_end_the_stack(kind):
     view = GuardedView(kind(latin_1_terminal()))
     view.open()
     view.note(PICTURE.notes[0])
@@ -23,7 +23,7 @@ def test_a_terminal_that_cannot_write_a_sign_does_not_take_the_stack_with_it(kin
     view.close()
 
 
-def test_a_broken_view_lets_go_of_standard_output():
+def test_a_broken_view_releases_standard_output():
     before = sys.stdout, sys.stderr
     view = GuardedView(LiveView(latin_1_terminal()))
     view.open()

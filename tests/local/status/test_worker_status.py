@@ -40,7 +40,7 @@ def url():
         thread.join()
 
 
-async def test_a_worker_that_does_not_answer_properly_spoils_nobody_elses_row(url):
+async def test_a_worker_without_a_valid_answer_spoils_no_other_row(url):
     urls = {
         "good": f"{url}/good",
         "broken": f"{url}/broken",
@@ -52,7 +52,7 @@ async def test_a_worker_that_does_not_answer_properly_spoils_nobody_elses_row(ur
     assert found == {"good": WorkerStatusPayload.model_validate(GOOD)}
 
 
-def test_a_family_is_measured_with_its_children():
+def test_a_process_is_measured_with_its_children():
     code = (
         "import subprocess, sys; subprocess.Popen([sys.executable, '-S', '-c', 'input()'], stdin=sys.stdin);"
         "print('up', flush=True); input()"

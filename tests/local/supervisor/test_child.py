@@ -1,98 +1,17 @@
-"""One child under supervision, with tiny real programs."""
+"""One child under supervision, with small real programs."""
 
 import asyncio
-import contextlib
 import os
 import signal
-import sys
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
-from pathlib import Path
 
-import psutil
 import pytest
 
 from mmplatform.errors import Unavailable
 from mmplatform.local.services.port_leases import any_free_port
-from mmplatform.local.services.probes import HttpProbe, TcpProbe, local_client
+from mmplatform.local.services.probes import HttpProbe
 from mmplatform.local.services.services import Service
-from mmplatform.local.supervisor.child import Child
-from mmplatform.local.supervisor.orphan_reaper import OrphanReaper
 from mmplatform.local.supervisor.restart_policy import RestartPolicy
-
-QUICK = RestartPolicy(first_delay_s=0.02, max_delay_s=0.1, max_exits=3, window_s=30)
-SERVE = "import socket, time; s = socket.create_server(('127.0.0.1', {port})); time.sleep(60)"
-DIE = "import sys; print('the last word', flush=True); sys.exit(3)"
-STUBBORN = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); " + SERVE
-
-
-@dataclass
-class Scene:
-    """Children of one test and what was told of them."""
-
-    folder: Path
-    client: object
-    told: list[tuple[str, str, str]] = field(default_factory=list)
-    tasks: list[asyncio.Task] = field(default_factory=list)
-    children: list[Child] = field(default_factory=list)
-    hurry: asyncio.Event = field(default_factory=asyncio.Event)
-
-    def start(self, code: str, *, name: str = "worker", needs=(), after=(), policy=QUICK, **service) -> Child:
-        port = any_free_port()
-        child = Child(
-            Service(
-                name=name,
-                command=(sys.executable, "-S", "-c", code.format(port=port)),
-                environment={"GREETING": "hello"},
-                **{"probe": TcpProbe("127.0.0.1", port), **service},
-            ),
-            log=self.folder / f"{name}.log",
-            cookie={},
-            reaper=OrphanReaper("no leash in these tests"),
-            client=self.client,
-            policy=policy,
-            note=lambda *told: self.told.append(told),
-        )
-        self.children.append(child)
-        self.tasks.append(asyncio.create_task(child.run(needs, after)))
-        return child
-
-    async def stop(self) -> None:
-        for task in self.tasks:
-            task.cancel()
-        await asyncio.gather(*self.tasks, return_exceptions=True)
-        for child in self.children:
-            await child.stop(self.hurry)
-
-
-@asynccontextmanager
-async def scene_in(folder: Path) -> AsyncIterator[Scene]:
-    async with local_client() as client:
-        scene = Scene(folder, client)
-        try:
-            yield scene
-        finally:
-            scene.hurry.set()
-            await scene.stop()
-
-
-@pytest.fixture
-async def scene(tmp_path):
-    async with scene_in(tmp_path) as scene:
-        yield scene
-
-
-async def until(holds: Callable[[], bool]) -> None:
-    async with asyncio.timeout(20):
-        while not holds():  # noqa: ASYNC110 - the state of another process
-            await asyncio.sleep(0.02)
-
-
-def is_alive(pid: int) -> bool:
-    with contextlib.suppress(psutil.NoSuchProcess):
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-    return False
+from tests.local.supervisor.scene import EXIT_3, QUICK, SERVE, STUBBORN, is_alive, until
 
 
 async def test_a_child_is_ready_once_its_port_answers(scene):
@@ -126,16 +45,16 @@ async def test_a_killed_child_comes_back_and_is_counted(scene):
     os.kill(first, signal.SIGKILL)
     await until(lambda: child.restarts == 1 and child.state == "ready")
     assert child.pid != first
-    assert any("SIGKILL" in what for _, what, _ in scene.told)
+    assert any("SIGKILL" in what for _, what, _ in scene.notes)
 
 
-async def test_a_child_that_keeps_dying_is_given_up_with_its_last_words_and_a_mend(scene):
-    child = scene.start(DIE)
+async def test_a_child_that_keeps_ending_is_given_up_with_its_last_log_lines_and_a_fix(scene):
+    child = scene.start(EXIT_3)
     await until(lambda: child.state == "crash-loop")
     assert child.restarts == QUICK.max_exits - 1
     assert child.pid is None
     assert "exit code 3" in child.problem
-    assert "the last word" in child.problem
+    assert "the last line" in child.problem
     assert "mmplatform logs worker" in child.problem
 
 
@@ -156,7 +75,7 @@ async def test_a_program_that_does_not_exist_is_given_up_like_any_other(scene):
     assert "No such file" in child.problem
 
 
-async def test_a_child_whose_log_has_no_room_dies_like_any_other(scene, tmp_path):
+async def test_a_child_whose_log_has_no_room_ends_like_any_other(scene, tmp_path):
     (tmp_path / "worker.log").symlink_to("/dev/full")
     child = scene.start(SERVE)
     await until(lambda: child.state == "crash-loop")
@@ -164,13 +83,13 @@ async def test_a_child_whose_log_has_no_room_dies_like_any_other(scene, tmp_path
     assert "make room" in child.problem
 
 
-async def test_a_child_that_is_never_ready_is_killed_and_counted_as_dead(scene):
+async def test_a_child_that_is_never_ready_is_killed_and_its_exit_counts(scene):
     child = scene.start("import time; time.sleep(60)", start_timeout_s=0.2)
     await until(lambda: child.restarts == 1)
-    assert any("was not ready after" in what for _, what, _ in scene.told)
+    assert any("was not ready after" in what for _, what, _ in scene.notes)
 
 
-async def test_a_child_waits_for_what_it_needs_and_waits_again_after_both_died(scene):
+async def test_a_child_waits_for_its_needs_and_waits_again_after_both_ended(scene):
     broker = scene.start(SERVE, name="broker", policy=RestartPolicy(first_delay_s=1.0))
     worker = scene.start(SERVE, needs=[broker])
     await until(lambda: worker.state == "ready")
@@ -183,22 +102,22 @@ async def test_a_child_waits_for_what_it_needs_and_waits_again_after_both_died(s
     assert (broker.restarts, worker.restarts) == (1, 1)
 
 
-async def test_what_comes_after_a_hopeless_child_starts_all_the_same(scene):
-    hopeless = scene.start(DIE, name="hopeless")
+async def test_a_service_after_one_that_was_given_up_starts_all_the_same(scene):
+    hopeless = scene.start(EXIT_3, name="hopeless")
     later = scene.start(SERVE, name="later", after=[hopeless])
     await until(lambda: later.state == "ready")
     assert hopeless.state == "crash-loop"
 
 
-async def test_a_child_whose_need_is_given_up_is_settled_and_says_what_holds_it_up(scene):
-    broker = scene.start(DIE, name="broker")
+async def test_a_child_whose_need_is_given_up_is_settled_and_names_the_cause(scene):
+    broker = scene.start(EXIT_3, name="broker")
     worker = scene.start(SERVE, name="worker", needs=[broker])
-    behind = scene.start(SERVE, name="behind", needs=[worker])
-    ui = scene.start(SERVE, name="ui", after=[broker, worker, behind])
+    blocked = scene.start(SERVE, name="blocked", needs=[worker])
+    ui = scene.start(SERVE, name="ui", after=[broker, worker, blocked])
     await until(lambda: ui.state == "ready")
-    assert (broker.state, worker.state, behind.state) == ("crash-loop", "blocked", "blocked")
+    assert (broker.state, worker.state, blocked.state) == ("crash-loop", "blocked", "blocked")
     assert "broker" in worker.problem
-    assert "worker" in behind.problem
+    assert "worker" in blocked.problem
     assert worker.pid is None
 
 
@@ -215,7 +134,7 @@ async def test_a_blocked_child_goes_on_once_its_need_is_retried(scene, tmp_path)
     assert (worker.restarts, worker.problem) == (0, "")
 
 
-async def test_a_stopped_child_may_finish_what_it_has_in_hand(scene):
+async def test_a_stopped_child_may_finish_its_work(scene):
     code = (
         "import signal, sys, time\n"
         "def drain(*_): time.sleep(0.3); print('drained', flush=True); sys.exit(0)\n"
@@ -228,25 +147,25 @@ async def test_a_stopped_child_may_finish_what_it_has_in_hand(scene):
     assert "drained" in child.log.read_text()
 
 
-async def test_a_child_that_will_not_stop_is_killed_after_its_grace(scene):
+async def test_a_child_that_does_not_stop_is_killed_after_its_grace_period(scene):
     child = scene.start(STUBBORN, grace_s=0.2)
     await until(lambda: child.state == "ready")
     pid = child.pid
     await scene.stop()
     assert not is_alive(pid)
-    assert any("did not stop within" in what for _, what, _ in scene.told)
+    assert any("did not stop within" in what for _, what, _ in scene.notes)
 
 
-async def test_hurry_cuts_the_grace_short(scene):
+async def test_force_ends_the_grace_period(scene):
     child = scene.start(STUBBORN, grace_s=3600)
     await until(lambda: child.state == "ready")
     pid = child.pid
-    scene.hurry.set()
+    scene.force.set()
     await scene.stop()
     assert not is_alive(pid)
 
 
-async def test_grandchildren_go_when_their_parent_dies(scene):
+async def test_grandchildren_end_with_their_parent(scene):
     family = (
         "import subprocess, sys\n"
         "grandchild = subprocess.Popen([sys.executable, '-S', '-c', 'import time; time.sleep(60)'])\n"
@@ -261,14 +180,14 @@ async def test_grandchildren_go_when_their_parent_dies(scene):
     assert not is_alive(grandchild)
 
 
-async def test_a_child_gets_its_environment_over_ours_and_no_terminal(scene, monkeypatch):
+async def test_a_child_gets_its_environment_over_the_supervisors_and_no_terminal(scene, monkeypatch):
     monkeypatch.setenv("OURS", "kept")
     child = scene.start("import os, sys; print(os.environ['OURS'], os.environ['GREETING'], repr(sys.stdin.read()))")
     await until(lambda: child.restarts == 1)
     assert "kept hello ''" in child.log.read_text()
 
 
-async def test_a_held_standard_input_stays_open_until_the_child_is_buried(scene):
+async def test_a_piped_standard_input_stays_open_until_the_child_is_reaped(scene):
     child = scene.start(
         "import sys, threading; " + SERVE.replace("time.sleep(60)", "sys.stdin.read()"), pipe_stdin=True
     )
@@ -277,7 +196,7 @@ async def test_a_held_standard_input_stays_open_until_the_child_is_buried(scene)
     assert child.state == "ready"
 
 
-async def test_whatever_goes_wrong_with_a_successor_the_child_is_supervised_on(scene):
+async def test_any_failure_of_a_successor_leaves_the_child_supervised(scene):
     child = scene.start(SERVE, metrics_url="http://[no-address", successor_port=1)
     await until(lambda: child.state == "ready")
     first = child.pid

@@ -40,50 +40,50 @@ def carriers(cookie: str) -> list[psutil.Process]:
     return find_by_cookie(lambda found: found == cookie)
 
 
-def test_the_groups_that_were_not_dropped_are_left_at_the_end():
+def test_groups_that_were_not_dropped_are_left_at_the_end():
     assert read_groups(BytesIO(b"+10\n+11\n-10\n+12\nnonsense\n+\n-99\n")) == {11, 12}
 
 
-def test_what_carries_the_cookie_ends_when_the_leash_is_let_go_even_in_another_session(cookie, tmp_path):
-    leash = OrphanReaper(cookie)
-    leash.ensure_running()
+def test_a_process_with_the_cookie_ends_when_the_reaper_is_closed_even_in_another_session(cookie, tmp_path):
+    reaper = OrphanReaper(cookie)
+    reaper.ensure_running()
     child = started(ESCAPE, cookie, tmp_path)
     assert len(carriers(cookie)) == 2
-    leash.close()
+    reaper.close()
     assert carriers(cookie) == []
     child.wait()
 
 
 def test_a_group_ends_even_when_its_members_carry_no_cookie(cookie, tmp_path):
-    leash = OrphanReaper(cookie)
-    leash.ensure_running()
+    reaper = OrphanReaper(cookie)
+    reaper.ensure_running()
     child = started(SLEEP, "", tmp_path)
-    leash.add_group(child.pid)
-    leash.close()
+    reaper.add_group(child.pid)
+    reaper.close()
     assert child.wait(timeout=1) != 0
 
 
-def test_a_leash_that_was_killed_is_replaced_and_told_of_all_groups(cookie, tmp_path):
-    leash = OrphanReaper(cookie)
-    leash.ensure_running()
+def test_a_killed_reaper_is_replaced_and_gets_all_groups(cookie, tmp_path):
+    reaper = OrphanReaper(cookie)
+    reaper.ensure_running()
     child = started(SLEEP, "", tmp_path)
-    leash.add_group(child.pid)
-    first = psutil.Process(leash.pid)
+    reaper.add_group(child.pid)
+    first = psutil.Process(reaper.pid)
     first.kill()
     first.wait()
-    leash.ensure_running()
-    assert leash.pid != first.pid
-    leash.close()
+    reaper.ensure_running()
+    assert reaper.pid != first.pid
+    reaper.close()
     assert child.wait(timeout=1) != 0
 
 
-def test_leftovers_of_earlier_runs_are_ended_and_other_stacks_are_left_alone(cookie, tmp_path):
+def test_leftovers_of_earlier_runs_are_killed_and_other_stacks_are_not(cookie, tmp_path):
     old = started(SLEEP, cookie, tmp_path)
     (tmp_path / "other").mkdir()
     other_cookie = f"{tmp_path}/other#token"
-    other = started(SLEEP, other_cookie, tmp_path / "other")
+    unrelated = started(SLEEP, other_cookie, tmp_path / "other")
     assert kill_leftovers(tmp_path) == [old.pid]
     assert old.wait() != 0
-    assert other.poll() is None
-    other.kill()
-    other.wait()
+    assert unrelated.poll() is None
+    unrelated.kill()
+    unrelated.wait()

@@ -1,4 +1,4 @@
-"""A rolling restart of a real supervisor over tiny programs: who runs, who takes turns, what a sick successor does."""
+"""Rolling restarts of a real supervisor over small programs: exclusive services, and successors that fail."""
 
 from __future__ import annotations
 
@@ -37,38 +37,38 @@ data = Path(sys.argv[1])
 WORKER = f'''
 import os, signal, sys, threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
-def tell(word):
-    with open({str(data / "told")!r}, "a") as file:
-        file.write(f"{{NAME}} {{word}} {{os.getpid()}}" + chr(10))
-if os.path.exists({str(data / "sick")!r}):
+def record(event):
+    with open({str(data / "events")!r}, "a") as file:
+        file.write(f"{{NAME}} {{event}} {{os.getpid()}}" + chr(10))
+if os.path.exists({str(data / "failing")!r}):
     sys.exit(3)
-asked, state = [], ["standby" if os.environ.get("MMPLATFORM_STANDBY") else "running"]
+requests, state = [], ["standby" if os.environ.get("MMPLATFORM_STANDBY") else "running"]
 class Handler(BaseHTTPRequestHandler):
     def do_GET(self):
         ready = state[0] == "running"
         if ready and self.path == "/readyz":
-            asked.append(1)
-            ready = len(asked) > 1
-            if len(asked) == 2:
-                tell("ready")
+            requests.append(1)
+            ready = len(requests) > 1
+            if len(requests) == 2:
+                record("ready")
         self.send_response(200 if ready else 503)
         self.end_headers()
         self.wfile.write(state[0].encode())
     def log_message(self, *_):
         pass
 def stop(*_):
-    tell("ends")
+    record("ends")
     state[0] = "stopped"
     threading.Timer(0.5, os._exit, [0]).start()
-def take(*_):
+def activate(*_):
     state[0] = "running"
-    tell("works")
-    if os.path.exists({str(data / "fails")!r}):
+    record("works")
+    if os.path.exists({str(data / "fails-at-work")!r}):
         threading.Timer(0.3, os._exit, [3]).start()
 signal.signal(signal.SIGTERM, stop)
-signal.signal(signal.SIGUSR1, take)
+signal.signal(signal.SIGUSR1, activate)
 if state[0] == "running":
-    tell("works")
+    record("works")
 HTTPServer(("127.0.0.1", int(os.environ["MMPLATFORM_METRICS_PORT"])), Handler).serve_forever()
 '''
 
@@ -110,8 +110,8 @@ def pids(data):
     return {name: service.pid for name, service in run_file.read_running(data).services.items()}
 
 
-def told(data):
-    return [tuple(line.split()) for line in (data / "told").read_text().splitlines()]
+def events(data):
+    return [tuple(line.split()) for line in (data / "events").read_text().splitlines()]
 
 
 def test_each_worker_is_replaced_and_only_one_of_a_name_works(data):
@@ -124,37 +124,37 @@ def test_each_worker_is_replaced_and_only_one_of_a_name_works(data):
     assert all(after.services[name].pid != before[name] for name in shown)
     assert {service.state for service in after.services.values()} == {"ready"}
     assert sum(service.restarts for service in after.services.values()) == 0, "it did not die"
-    words = [(word, int(pid)) for name, word, pid in told(data) if name == "turns"]
+    found = [(event, int(pid)) for name, event, pid in events(data) if name == "turns"]
     old, new = before["turns"], after.services["turns"].pid
-    assert words == [("works", old), ("ends", old), ("works", new), ("ready", new)]
-    words = [(word, int(pid)) for name, word, pid in told(data) if name == "both"]
+    assert found == [("works", old), ("ends", old), ("works", new), ("ready", new)]
+    found = [(event, int(pid)) for name, event, pid in events(data) if name == "both"]
     first, fresh = before["both"], after.services["both"].pid
-    assert words == [("works", first), ("works", fresh), ("ready", fresh), ("ends", first)]
+    assert found == [("works", first), ("works", fresh), ("ready", fresh), ("ends", first)]
     request_restart(data, ["turns"], shown.__setitem__)
     assert pids(data)["turns"] not in {old, new}
     assert pids(data)["both"] == after.services["both"].pid
 
 
-def test_a_sick_successor_leaves_the_old_one_at_work(data):
-    before, words = pids(data), told(data)
-    (data / "sick").touch()
+def test_a_failing_successor_leaves_the_old_process_at_work(data):
+    before, recorded = pids(data), events(data)
+    (data / "failing").touch()
     with pytest.raises(Unavailable, match=r"turns: the successor .*runs on.*; not restarted: turns, both"):
         request_restart(data, [], lambda *_: None)
     assert pids(data) == before
-    assert told(data) == words
-    (data / "sick").unlink()
+    assert events(data) == recorded
+    (data / "failing").unlink()
     request_restart(data, ["both"], lambda *_: None)
     assert pids(data)["both"] != before["both"]
 
 
-def test_a_successor_that_fails_at_its_work_is_the_last(data):
+def test_a_successor_that_fails_at_its_work_ends_the_rolling_restart(data):
     before = pids(data)
-    (data / "fails").touch()
+    (data / "fails-at-work").touch()
     with pytest.raises(
-        Unavailable, match=r"turns: the successor .* when its turn had come; not restarted: turns, both"
+        Unavailable, match=r"turns: the successor .* after the old process had stopped; not restarted: turns, both"
     ):
         request_restart(data, [], lambda *_: None)
-    (data / "fails").unlink()
+    (data / "fails-at-work").unlink()
     assert pids(data)["both"] == before["both"]
     eventually(lambda: (s := run_file.read_running(data).services["turns"]).state == "ready" and s.restarts == 1, 120)
     request_restart(data, ["turns"], lambda *_: None)
@@ -170,14 +170,14 @@ def test_a_successor_that_is_killed_is_started_again(data):
     assert pids(data)["turns"] != fresh
 
 
-def test_what_cannot_be_restarted_so_is_told(data, tmp_path):
-    with pytest.raises(Misconfigured, match="server cannot be restarted beside itself: there are turns, both"):
+def test_a_service_without_a_rolling_restart_is_refused(data, tmp_path):
+    with pytest.raises(Misconfigured, match="server has no rolling restart; these services have one: turns, both"):
         request_restart(data, ["server"], lambda *_: None)
     with pytest.raises(Unavailable, match="no stack runs"):
         request_restart(tmp_path / "other", [], lambda *_: None)
 
 
-def test_every_worker_of_the_stack_has_a_successor_with_a_port_of_its_own():
+def test_every_worker_of_the_stack_has_a_successor_with_its_own_port():
     counted = iter(range(20_000, 30_000))
     stack = plan_stack(load(), StackOptions(parse_derivers("chat=2,call=2")), lambda *_: next(counted))
     workers = {service.name: service for service in stack.services if service.successor_port}
@@ -207,7 +207,7 @@ def test_a_successor_on_an_ipv6_address_keeps_its_brackets():
     assert successor_service(after) == service
 
 
-def test_the_supervisor_and_the_workers_have_the_same_words():
+def test_the_supervisor_and_the_workers_agree_on_the_status_texts():
     from mmplatform.local.services import probes
 
     assert (probes.STANDBY, probes.STOPPED) == (STANDBY, STOPPED)

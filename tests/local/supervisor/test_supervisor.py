@@ -60,13 +60,13 @@ run_stack(settings, StackOptions(), PlainView(Console()), stack=stack, policy=Re
 """
 
 
-class Running:
+class SupervisorProcess:
     """One supervisor process and what can be seen of it."""
 
-    def __init__(self, data: Path, *words: str) -> None:
+    def __init__(self, data: Path, *arguments: str) -> None:
         self.data = data
         self.process = subprocess.Popen(
-            [sys.executable, "-c", textwrap.dedent(SUPERVISOR), str(data), *words],
+            [sys.executable, "-c", textwrap.dedent(SUPERVISOR), str(data), *arguments],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
         )
@@ -76,7 +76,7 @@ class Running:
         assert found is not None
         return found
 
-    def ready(self) -> "Running":
+    def ready(self) -> "SupervisorProcess":
         until(lambda: self.process.poll() is not None or self.all_ready())
         assert self.process.poll() is None
         return self
@@ -107,10 +107,10 @@ def until(holds: Callable[[], bool], patience_s: float = 30) -> None:
 
 @pytest.fixture
 def start(tmp_path):
-    begun: list[Running] = []
+    begun: list[SupervisorProcess] = []
 
-    def start(*words: str) -> Running:
-        begun.append(Running(tmp_path, *words))
+    def start(*arguments: str) -> SupervisorProcess:
+        begun.append(SupervisorProcess(tmp_path, *arguments))
         return begun[-1]
 
     yield start
@@ -137,7 +137,7 @@ def test_a_signal_stops_everything_in_the_reverse_order_with_exit_code_0(start, 
     assert "supervisor: stopped" in (tmp_path / "logs" / "supervisor.log").read_text()
 
 
-def test_a_second_signal_hurries(start):
+def test_a_second_signal_kills_at_once(start):
     supervisor = start("stubborn").ready()
     supervisor.process.send_signal(signal.SIGINT)
     until((supervisor.data / "order").exists)  # asked once, and they do not stop
@@ -147,22 +147,22 @@ def test_a_second_signal_hurries(start):
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the parent-death signal is Linux's")
-def test_a_supervisor_killed_with_9_together_with_its_leash_leaves_no_child_behind(start):
+def test_a_supervisor_killed_with_9_together_with_its_reaper_leaves_no_child_behind(start):
     supervisor = start().ready()
-    (leash,) = (
+    (reaper,) = (
         process
         for process in psutil.Process(supervisor.process.pid).children()
         if "mmplatform.local.supervisor.orphan_reaper" in process.cmdline()
     )
     supervisor.process.send_signal(signal.SIGSTOP)  # so that it does not start another one
-    leash.kill()
+    reaper.kill()
     children = [psutil.Process(service.pid) for service in supervisor.run().services.values()]
     supervisor.process.kill()
-    gone, alive = psutil.wait_procs(children, timeout=20)
-    assert (len(gone), alive) == (3, [])
+    ended, alive = psutil.wait_procs(children, timeout=20)
+    assert (len(ended), alive) == (3, [])
 
 
-def test_no_grandchild_outlives_a_killed_supervisor_even_in_a_session_of_its_own(start):
+def test_no_grandchild_outlives_a_killed_supervisor_even_in_its_own_session(start):
     supervisor = start("stubborn").ready()
     family = psutil.Process(supervisor.run().services["family"].pid)
     grandchildren = family.children(recursive=True)
@@ -176,7 +176,7 @@ def test_after_kill_9_of_everything_the_next_up_goes_on(start, tmp_path):
     first = start("stubborn").ready()
     pid = first.run().pid
     assert pid == first.process.pid
-    for process in [*psutil.Process(pid).children(), psutil.Process(pid)]:  # the leash too
+    for process in [*psutil.Process(pid).children(), psutil.Process(pid)]:  # the reaper too
         process.kill()
     first.process.wait()
     assert run_file.read_running(tmp_path) is None
@@ -199,7 +199,7 @@ def test_a_killed_child_is_restarted_on_its_own_and_counted_in_the_run_file(star
     assert (tmp_path / "starts-worker").read_text() == "x"
 
 
-def test_a_disk_that_is_full_stops_nothing_and_what_could_not_be_written_is_written_later(start, tmp_path):
+def test_a_full_disk_stops_no_service_and_the_run_file_is_written_later(start, tmp_path):
     (tmp_path / "logs").mkdir()
     (tmp_path / "logs" / "supervisor.log").symlink_to("/dev/full")
     supervisor = start().ready()
@@ -230,7 +230,7 @@ def test_a_stack_that_cannot_write_its_run_file_is_not_started(start, tmp_path):
     assert not (tmp_path / "starts-server").exists()
 
 
-def test_the_run_file_tells_who_is_stopping(start):
+def test_the_run_file_reports_which_service_is_stopping(start):
     supervisor = start("stubborn").ready()
     supervisor.process.send_signal(signal.SIGTERM)
     until(lambda: supervisor.run().services["worker"].state == "stopping")
@@ -238,7 +238,7 @@ def test_the_run_file_tells_who_is_stopping(start):
     assert supervisor.end()[0] == 0
 
 
-def test_a_killed_leash_is_replaced(start):
+def test_a_killed_reaper_is_replaced(start):
     supervisor = start().ready()
 
     def leashes() -> list[psutil.Process]:
@@ -249,7 +249,7 @@ def test_a_killed_leash_is_replaced(start):
 
     (first,) = leashes()
     first.kill()
-    until(lambda: [leash.pid for leash in leashes()] not in ([], [first.pid]))
+    until(lambda: [reaper.pid for reaper in leashes()] not in ([], [first.pid]))
 
 
 def test_a_second_stack_on_the_same_data_is_refused_and_the_first_goes_on(start):
@@ -260,7 +260,7 @@ def test_a_second_stack_on_the_same_data_is_refused_and_the_first_goes_on(start)
     assert first.all_ready()
 
 
-def test_the_run_file_tells_where_everything_is_until_the_stack_is_taken_down(start, tmp_path):
+def test_the_run_file_reports_all_addresses_until_the_stack_is_stopped(start, tmp_path):
     supervisor = start().ready()
     found = json.loads((tmp_path / "run" / "stack.json").read_text())
     assert (found["gateway"], found["kafka"]) == ("http://127.0.0.1:1", "127.0.0.1:2")
@@ -274,7 +274,7 @@ def test_the_run_file_tells_where_everything_is_until_the_stack_is_taken_down(st
     assert launch.stop_stack(tmp_path, force=False, timeout_s=30) is None
 
 
-def test_a_stack_goes_on_when_nobody_reads_its_output_any_more(start):
+def test_a_stack_goes_on_when_the_reader_of_its_output_has_ended(start):
     supervisor = start()
     assert supervisor.process.stdout is not None
     supervisor.process.stdout.close()
