@@ -11,6 +11,8 @@ ARGS ?=
 # How Python runs the tests; `make coverage` overrides both.
 PYTEST := -m pytest
 TRACED :=
+# Whose words codespell checks.
+PROSE := mmplatform assets sensors resources quality definitions.py docs README.md CONTRIBUTING.md SECURITY.md
 
 ##@ Run
 
@@ -65,11 +67,13 @@ fuzz: $(VENV)/.dev models  ## Send 100,000 bad and good inputs to a stack of its
 
 ##@ Check and measure
 
-check: $(VENV)/.dev  ## Lint, types, layers
+check: $(VENV)/.dev  ## Lint, types, layers, names and prose
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/codespell -D - -D tests/dialect.txt $(PROSE)
+	$(BIN)/python -m pytest tests/test_structure.py tests/test_names.py tests/test_prose.py
 
 bench: $(VENV)/.dev models  ## Print the figures of docs/benchmarks (about 35 minutes)
 	$(BIN)/python -m benchmarks.log
