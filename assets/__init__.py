@@ -1,4 +1,4 @@
-"""The assets that Dagster shows: raw → derived → passages → index, and what was set aside on the way."""
+"""The assets that Dagster shows: raw → derived → passages → index, and the quarantine of bad events."""
 
 from __future__ import annotations
 
@@ -16,5 +16,7 @@ def all_assets() -> list[dg.AssetSpec | dg.AssetsDefinition]:
 
 
 def all_specs() -> list[dg.AssetSpec]:
-    """What each of them says of itself."""
-    return [spec for each in all_assets() for spec in (each.specs if isinstance(each, dg.AssetsDefinition) else [each])]
+    """The spec of every asset."""
+    return [
+        spec for asset in all_assets() for spec in (asset.specs if isinstance(asset, dg.AssetsDefinition) else [asset])
+    ]

@@ -1,4 +1,4 @@
-"""The columns that the UI shows for each asset: the Iceberg table's own, described in the words of the records."""
+"""The columns that the UI shows for each asset: the Iceberg table's own, described as in the records."""
 
 from __future__ import annotations
 
@@ -9,68 +9,68 @@ from pydantic import BaseModel
 
 from mmplatform.land.lakehouse.schemas import SPECS
 
-_WORDS = {
-    "topic": "where on the replay log the record lies",
-    "topic_partition": "where on the replay log the record lies",
-    "log_offset": "where on the replay log the record lies",
-    "record": "the whole record as JSON; it can be rebuilt from here",
-    "event_id": "what the source calls it; the same event again has the same",
-    "artifact_id": "follows from the events and their order: derived again, it has the same",
-    "quarantined_at": "when it was set aside",
-    "reasons": "which rules it broke; never its text",
+_DESCRIPTIONS = {
+    "topic": "topic of the record on the replay log",
+    "topic_partition": "topic partition of the record on the replay log",
+    "log_offset": "offset of the record on the replay log",
+    "record": "the whole record as JSON, from which the row can be rebuilt",
+    "event_id": "the source's id; a repeated event has the same",
+    "artifact_id": "follows from the events and their order: a rederived artifact has the same",
+    "quarantined_at": "when it was quarantined",
+    "reasons": "the rules that it broke; never its text",
     "conversation_id": "the chat, call or case it belongs to",
-    "subject_id": "the customer it is about; says in which bucket it lies",
+    "subject_id": "the customer it is about; decides its bucket",
     "modality": "chat, call or screenshot",
-    "kind": "what sort of event",
+    "kind": "kind of event",
     "schema_version": "of the record",
     "event_time": "when it happened",
-    "ingested_at": "when the gateway had it safe on the log",
-    "derived_at": "when the deriver was done with it",
-    "role": "who wrote it: customer, agent or bot",
-    "text": "what was written, said or read",
+    "ingested_at": "when the gateway had written it to the log",
+    "derived_at": "when the deriver had completed it",
+    "role": "author: customer, agent or bot",
+    "text": "text as written, spoken or read",
     "reason": "why a call ended",
-    "blob_key": "where its bytes lie",
-    "blob_sha256": "of its bytes",
+    "blob_key": "key of its blob",
+    "blob_sha256": "of the blob",
     "blob_size": "bytes",
-    "blob_media_type": "of its bytes",
-    "deriver": "what made it",
-    "deriver_version": "of the code that made it",
-    "model_version": "of the model's files",
-    "memo_hit": "the same bytes were derived before and not paid for again",
-    "call_id": "the call it was said in",
+    "blob_media_type": "of the blob",
+    "deriver": "the deriver that made it",
+    "deriver_version": "version of the deriver's code",
+    "model_version": "version of the model's files",
+    "memo_hit": "derived before from the same bytes, and not computed again",
+    "call_id": "the call of the utterance",
     "channel": "of the audio, from 0",
     "speaker": "customer, agent or unknown",
     "start_s": "seconds into the call",
     "end_s": "seconds into the call",
-    "language": "code of the language that was recognised",
-    "no_speech": "probability that nobody spoke",
+    "language": "code of the recognised language",
+    "no_speech": "probability of audio without speech",
     "status": "draft or final; gap: audio that never came",
-    "captioner": "what wrote the caption",
+    "captioner": "the captioner that wrote it",
     "image_sha256": "of the image's bytes",
     "width": "pixels",
     "height": "pixels",
     "source_artifact_id": "the message, utterance or caption it is a span of",
     "source_kind": "message, utterance or caption",
-    "ordinal": "its place among the passages of its source, from 0",
+    "ordinal": "its number among the passages of its source, from 0",
     "vector": "the text's embedding, of length 1",
 }
-"""Where no record says it; what a record says of its own field comes first."""
+"""For columns without a description in a record; a record's own description of a field takes precedence."""
 
 
 def column_schema(table: str, records: Iterable[type[BaseModel]]) -> dg.TableSchema:
-    """The columns of a table; what a field of ``records`` says of itself describes the column of its name.
+    """The columns of a table; a field's description in ``records`` describes the column of its name.
 
     Raises:
-        KeyError: there is no such table, or a column of it that nobody has described.
+        KeyError: there is no such table, or a column of it has no description.
     """
     spec = SPECS[table]
-    words = _WORDS | {name: text for record in records for name, text in _described(record)}
+    descriptions = _DESCRIPTIONS | {name: text for record in records for name, text in _field_descriptions(record)}
     return dg.TableSchema(
         columns=[
             dg.TableColumn(
                 name,
                 type=kind,
-                description=words[name],
+                description=descriptions[name],
                 constraints=dg.TableColumnConstraints(unique=name == spec.id_column),
             )
             for name, kind in spec.columns
@@ -78,10 +78,10 @@ def column_schema(table: str, records: Iterable[type[BaseModel]]) -> dg.TableSch
     )
 
 
-def _described(record: type[BaseModel]) -> Iterable[tuple[str, str]]:
+def _field_descriptions(record: type[BaseModel]) -> Iterable[tuple[str, str]]:
     """Descriptions of a record's fields, and of the fields of the records in it."""
     for name, field in record.model_fields.items():
         if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
-            yield from _described(field.annotation)
+            yield from _field_descriptions(field.annotation)
         if field.description:
             yield name, field.description

@@ -1,4 +1,4 @@
-"""The hot vector index that search asks: one partition for each bucket of subjects."""
+"""The hot vector index behind search: one partition for each bucket of subjects."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Final
 import dagster as dg
 
 from assets.partitions import BY_BUCKET
-from assets.specs import external
+from assets.specs import stream_asset_spec
 from mmplatform.artifacts import Passage
 from mmplatform.modalities import PASSAGES_TABLE
 
@@ -16,7 +16,7 @@ INDEX: Final = "index"
 
 def index_spec() -> dg.AssetSpec:
     """``index``: a bucket holds passages of every hour."""
-    return external(
+    return stream_asset_spec(
         INDEX,
         stage="index",
         description=(

@@ -1,4 +1,4 @@
-"""How Dagster cuts the assets: tables by the hour in which things happened, the index by the bucket of the subject."""
+"""Partitions of the assets: tables by the hour of event time, the index by the bucket of the subject."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ Dagster keeps at most 100,000 partitions for an asset: from here on that is unti
 HOURLY: Final = dg.HourlyPartitionsDefinition(
     start_date=FIRST_HOUR,
     timezone="UTC",
-    # The hour that is running has a partition too: that is where everything fresh lands.
+    # The current hour has a partition too: fresh rows land in it.
     end_offset=1,
 )
 BY_BUCKET: Final = dg.StaticPartitionsDefinition(list(BUCKET_NAMES))
 
 
 def hour_key(hour: datetime) -> str | None:
-    """The partition key of an hour of event time, or ``None`` where there is none (before :data:`FIRST_HOUR`)."""
-    moment = hour.astimezone(UTC)
-    return moment.strftime("%Y-%m-%d-%H:00") if moment >= FIRST_HOUR else None
+    """The partition key of an hour of event time; ``None`` before :data:`FIRST_HOUR`."""
+    hour_utc = hour.astimezone(UTC)
+    return hour_utc.strftime("%Y-%m-%d-%H:00") if hour_utc >= FIRST_HOUR else None

@@ -8,7 +8,7 @@ import dagster as dg
 from pydantic import BaseModel
 
 from assets.partitions import HOURLY
-from assets.specs import external
+from assets.specs import stream_asset_spec
 from mmplatform.events import CallChunk, CallEnd, ChatMessage, Modality, Screenshot
 from mmplatform.modalities import MODALITIES
 
@@ -30,7 +30,7 @@ _DESCRIPTIONS: Final[dict[Modality, str]] = {
 def raw_specs() -> list[dg.AssetSpec]:
     """``raw_chats``, ``raw_calls`` and ``raw_screenshots``."""
     return [
-        external(
+        stream_asset_spec(
             spec.raw_table,
             stage="raw",
             description=f"{_DESCRIPTIONS[modality]} From the topic `{spec.topic}`.",

@@ -1,10 +1,10 @@
-"""The derived assets made by a run: thin shells over :func:`mmplatform.pipeline.reprocess.reprocess.reprocess`.
+"""The derived assets as runs: thin shells over :func:`mmplatform.pipeline.reprocess.reprocess.reprocess`.
 
-The stream makes them too; a run makes one hour of them again. A run on ``messages``, ``transcripts`` or ``captions``
-also makes the passages of that modality and reports them; a run on ``passages`` makes those of all three.
+The stream writes them too; a run reprocesses one hour. A run on ``messages``, ``transcripts`` or ``captions`` also
+makes the passages of that modality and reports them; a run on ``passages`` makes those of all three.
 
-A backfill is cut into runs of :data:`HOURS_A_RUN` hours. Hours land one after the other, and each is whole by itself:
-whoever ends a run takes nothing from the hours before.
+A backfill is cut into runs of :data:`MAX_HOURS_PER_RUN` hours. Hours land one after the other, each complete by itself:
+ending a run leaves the hours before it untouched.
 """
 
 import time
@@ -16,7 +16,7 @@ from pydantic import Field
 
 from mmplatform.events import utc_now
 from mmplatform.modalities import MODALITIES, PASSAGES_TABLE
-from resources.failures import failing
+from resources.failures import as_dagster_failure
 from resources.reprocessing import ReprocessingResource
 
 if TYPE_CHECKING:
@@ -25,26 +25,26 @@ if TYPE_CHECKING:
 POOL: Final = "reprocess"
 """With a limit of 1 (``mmplatform up`` sets it) no two runs derive at the same time, let alone the same hour."""
 
-HOURS_A_RUN: Final = 6
-"""To start a process and to load its models takes longer than an hour of chats; and whoever waits for the pool, for one
-hour of his own, should not wait for a day of calls."""
+MAX_HOURS_PER_RUN: Final = 6
+"""Starting a process and loading its models takes longer than an hour of chats; and a run of one hour that waits for
+the pool should not wait for a day of calls."""
 
-_TELL_S: Final = 5.0
+_PROGRESS_INTERVAL_S: Final = 5.0
 _TABLES: Final = tuple(spec.derived_table for spec in MODALITIES.values())
 
-Hours = dict[str, list["ReprocessSummary"]]
-"""What was done of each partition, by its key."""
+SummariesByHour = dict[str, list["ReprocessSummary"]]
+"""Results by partition key."""
 
 
-class Models(dg.Config):
-    """Other models than the settings name; empty: those that the stream uses."""
+class ReprocessConfig(dg.Config):
+    """Other models than in the settings; empty: those of the stream."""
 
     asr_model: str = Field(default="", description="Speech model, for transcripts.")
     caption_model: str = Field(default="", description="Caption model, for captions.")
     ner_model: str = Field(default="", description="Names model of the redactor.")
 
 
-def reprocessed(spec: dg.AssetSpec) -> dg.AssetsDefinition:
+def reprocess_asset(spec: dg.AssetSpec) -> dg.AssetsDefinition:
     """The asset of a modality's table, or of the passages."""
     table = spec.key.to_user_string()
 
@@ -53,100 +53,113 @@ def reprocessed(spec: dg.AssetSpec) -> dg.AssetsDefinition:
         specs=[spec],
         partitions_def=spec.partitions_def,
         pool=POOL,
-        backfill_policy=dg.BackfillPolicy.multi_run(max_partitions_per_run=HOURS_A_RUN),
+        backfill_policy=dg.BackfillPolicy.multi_run(max_partitions_per_run=MAX_HOURS_PER_RUN),
     )
     def asset(
-        context: dg.AssetExecutionContext, config: Models, reprocessing: ReprocessingResource
+        context: dg.AssetExecutionContext, config: ReprocessConfig, reprocessing: ReprocessingResource
     ) -> Iterator[dg.AssetMaterialization | dg.MaterializeResult]:  # type: ignore[type-arg]
-        tables = _of(table, context)
-        hours: Hours = {key: [] for key in context.partition_keys}
+        tables = _tables_to_derive(table, context)
+        hours: SummariesByHour = {key: [] for key in context.partition_keys}
         try:
-            with failing():
-                for each in tables:
-                    _derive(context, each, config, reprocessing, hours)
+            with as_dagster_failure():
+                for derived_table in tables:
+                    _derive(context, derived_table, config, reprocessing, hours)
         except dg.Failure:
-            yield from _landed(table, {key: done for key, done in hours.items() if len(done) == len(tables)})
+            complete = {key: summaries for key, summaries in hours.items() if len(summaries) == len(tables)}
+            yield from _materializations(table, complete)
             raise
-        if lost := {key: ids for key, done in hours.items() if (ids := [each for made in done for each in made.lost])}:
-            yield from _landed(table, hours, but=lost)
+        if lost := _lost_ids(hours):
+            yield from _materializations(table, hours, incomplete=lost)
             raise _failure(table, hours, lost)
         if table != PASSAGES_TABLE:
-            yield from _landed(PASSAGES_TABLE, hours)
-        for key, done in hours.items():
-            context.add_asset_metadata(_figures(done, table), asset_key=table, partition_key=key)
+            yield from _materializations(PASSAGES_TABLE, hours)
+        for key, summaries in hours.items():
+            context.add_asset_metadata(_metadata(summaries, table), asset_key=table, partition_key=key)
         yield dg.MaterializeResult(asset_key=table)
 
     return asset
 
 
-def _of(table: str, context: dg.AssetExecutionContext) -> list[str]:
-    """The tables to derive; for ``passages`` those that this very run does not derive by themselves."""
+def _tables_to_derive(table: str, context: dg.AssetExecutionContext) -> list[str]:
+    """The table itself; for ``passages`` the derived tables that are not assets of the same run."""
     if table != PASSAGES_TABLE:
         return [table]
     selected = context.run.asset_selection or frozenset()
-    return [each for each in _TABLES if dg.AssetKey(each) not in selected]
+    return [derived_table for derived_table in _TABLES if dg.AssetKey(derived_table) not in selected]
 
 
 def _derive(
-    context: dg.AssetExecutionContext, table: str, config: Models, reprocessing: ReprocessingResource, hours: Hours
+    context: dg.AssetExecutionContext,
+    table: str,
+    config: ReprocessConfig,
+    reprocessing: ReprocessingResource,
+    hours: SummariesByHour,
 ) -> None:
     """Every hour of one modality, with stores and models opened once. Raises PlatformError."""
     from mmplatform.pipeline.reprocess.inputs import MODEL_SETTINGS
     from mmplatform.pipeline.reprocess.reprocess import check_hour, modality_for_table, parse_hour, reprocess
 
-    moments = {key: parse_hour(key) for key in hours}
-    for moment in moments.values():
-        check_hour(moment, utc_now())
+    starts = {key: parse_hour(key) for key in hours}
+    for start in starts.values():
+        check_hour(start, utc_now())
     models = config.model_dump()
-    if context.assets_def.key.to_user_string() == PASSAGES_TABLE:  # each modality takes what is for it
+    if context.assets_def.key.to_user_string() == PASSAGES_TABLE:  # each modality gets the models that it uses
         models = {name: models[name] for name in MODEL_SETTINGS[modality_for_table(table).modality]}
     with reprocessing.open(table, models) as parts:
-        for number, (key, moment) in enumerate(moments.items(), start=1):
-            summary = reprocess(table, moment, parts, progress=_telling(context, f"{table} {key}"))
+        for number, (key, start) in enumerate(starts.items(), start=1):
+            summary = reprocess(table, start, parts, progress=_progress_logger(context, f"{table} {key}"))
             hours[key].append(summary)
             if not summary.read:
                 context.log.info("no raw rows for %s in the hour %s: nothing to derive", table, key)
-            context.log.info("%s %s is done: hour %d of %d", table, key, number, len(moments))
+            context.log.info("%s %s is complete: hour %d of %d", table, key, number, len(starts))
 
 
-def _telling(context: dg.AssetExecutionContext, what: str) -> Callable[[int, int], None]:
-    """Progress into the run's log, now and again: each line is a row of Dagster's database."""
+def _progress_logger(context: dg.AssetExecutionContext, subject: str) -> Callable[[int, int], None]:
+    """Logs progress at intervals: each line is a row of Dagster's database."""
     last = [time.monotonic()]
 
-    def tell(done: int, of: int) -> None:
-        if done == of or time.monotonic() - last[0] >= _TELL_S:
+    def log(count: int, total: int) -> None:
+        if count == total or time.monotonic() - last[0] >= _PROGRESS_INTERVAL_S:
             last[0] = time.monotonic()
-            context.log.info("%s: %d of %d events derived", what, done, of)
+            context.log.info("%s: %d of %d events derived", subject, count, total)
 
-    return tell
+    return log
 
 
-def _landed(
-    table: str, hours: Hours, but: Mapping[str, Sequence[str]] | None = None
+def _lost_ids(hours: SummariesByHour) -> dict[str, list[str]]:
+    """Events whose bytes are missing or damaged, by hour."""
+    lost = {key: [event_id for summary in summaries for event_id in summary.lost] for key, summaries in hours.items()}
+    return {key: ids for key, ids in lost.items() if ids}
+
+
+def _materializations(
+    table: str, hours: SummariesByHour, incomplete: Mapping[str, Sequence[str]] | None = None
 ) -> Iterator[dg.AssetMaterialization]:
-    """What a run that fails has done all the same; of the hours in ``but`` only the passages can be told."""
-    for key, done in hours.items():
-        if key not in (but or {}):
-            yield dg.AssetMaterialization(table, partition=key, metadata=_figures(done, table))
+    """The hours that a failing run has landed all the same; of the ``incomplete`` ones only the passages count."""
+    for key, summaries in hours.items():
+        if key not in (incomplete or {}):
+            yield dg.AssetMaterialization(table, partition=key, metadata=_metadata(summaries, table))
         if table != PASSAGES_TABLE:
-            yield dg.AssetMaterialization(PASSAGES_TABLE, partition=key, metadata=_figures(done, PASSAGES_TABLE))
+            metadata = _metadata(summaries, PASSAGES_TABLE)
+            yield dg.AssetMaterialization(PASSAGES_TABLE, partition=key, metadata=metadata)
 
 
-def _failure(table: str, hours: Hours, lost: Mapping[str, Sequence[str]]) -> dg.Failure:
-    each = "; ".join(f"{key}: {', '.join(ids)}" for key, ids in lost.items())
-    ids = [one for some in lost.values() for one in some]
+def _failure(table: str, hours: SummariesByHour, lost: Mapping[str, Sequence[str]]) -> dg.Failure:
+    by_hour = "; ".join(f"{key}: {', '.join(ids)}" for key, ids in lost.items())
+    event_ids = [event_id for ids in lost.values() for event_id in ids]
+    summaries = [summary for hour_summaries in hours.values() for summary in hour_summaries]
     return dg.Failure(
-        f"bytes are missing or damaged of {len(ids)} events ({each}); the other rows landed",
-        metadata={"lost": ids} | _figures([made for done in hours.values() for made in done], table),
+        f"bytes are missing or damaged of {len(event_ids)} events ({by_hour}); the other rows landed",
+        metadata={"lost": event_ids} | _metadata(summaries, table),
         allow_retries=False,
     )
 
 
-def _figures(done: "Sequence[ReprocessSummary]", table: str) -> dict[str, Any]:
-    """Rows of one table, and what became of them."""
-    changes = [summary.tables[table] for summary in done if table in summary.tables]
+def _metadata(summaries: "Sequence[ReprocessSummary]", table: str) -> dict[str, Any]:
+    """Counts of one table's rows, by their outcome."""
+    changes = [summary.tables[table] for summary in summaries if table in summary.tables]
     names = ("rows", "replaced", "added", "vanished", "unchanged", "overtaken", "left")
-    figures = {name: sum(getattr(each, name) for each in changes) for name in names}
-    whole = {name: sum(getattr(summary, name) for summary in done) for name in ("read", "quarantined")}
-    index = {f"index_{name}": sum(getattr(summary, name) for summary in done) for name in ("upserted", "deleted")}
-    return figures | whole | index
+    counts = {name: sum(getattr(change, name) for change in changes) for name in names}
+    totals = {name: sum(getattr(summary, name) for summary in summaries) for name in ("read", "quarantined")}
+    index = {f"index_{name}": sum(getattr(summary, name) for summary in summaries) for name in ("upserted", "deleted")}
+    return counts | totals | index

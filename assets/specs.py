@@ -1,7 +1,7 @@
-"""What every asset here has in common: the stream makes it, Dagster is told of it.
+"""Common spec of the assets that the stream writes and Dagster only observes.
 
-The stream runs without Dagster and lands them; the ``landings`` sensor reports each landing. Runs make an hour of the
-derived ones again (:mod:`assets.reprocess`); the others are external.
+The stream runs without Dagster and lands them; the ``landings`` sensor reports each landing. Runs reprocess hours of
+the derived ones (:mod:`assets.reprocess`); the others are external.
 Every one has a description, an owner, kinds, tags, its columns and its freshness policy, all from one table each.
 """
 
@@ -14,13 +14,13 @@ import dagster as dg
 from pydantic import BaseModel
 
 from assets.columns import column_schema
-from quality.dagster_policies import policy
+from quality.dagster_policies import landing_policy
 
 OWNERS: Final[dict[str, str]] = {"raw": "team:ingest", "derived": "team:derive", "index": "team:retrieval"}
-"""Who answers for a stage."""
+"""The owner of each stage."""
 
 
-def external(
+def stream_asset_spec(
     key: str,
     *,
     stage: str,
@@ -32,10 +32,10 @@ def external(
     deps: Iterable[dg.AssetDep] = (),
     tags: Mapping[str, str] | None = None,
 ) -> dg.AssetSpec:
-    """The spec of one asset that the stream makes.
+    """The spec of one asset that the stream writes.
 
-    ``stage`` (``raw``, ``derived`` or ``index``) is the asset's group and says who owns it; ``table`` has its columns,
-    and ``records`` are what its rows were; ``tags`` come beside the one for the stage.
+    ``stage`` (``raw``, ``derived`` or ``index``) is the asset's group and decides its owner; ``table`` has its columns,
+    and ``records`` are the types of its rows; ``tags`` are added to the one for the stage.
     """
     return dg.AssetSpec(
         key,
@@ -47,10 +47,10 @@ def external(
         tags={"stage": stage, **(tags or {})},
         metadata={"dagster/column_schema": column_schema(table, records), "dagster/table_name": table},
         partitions_def=partitions,
-        freshness_policy=policy(key),
+        freshness_policy=landing_policy(key),
     )
 
 
-def same_hour(key: str) -> dg.AssetDep:
-    """What happened in an hour is derived from what arrived of that hour."""
+def same_hour_dep(key: str) -> dg.AssetDep:
+    """A dependency on the same hour of another asset."""
     return dg.AssetDep(key, partition_mapping=dg.TimeWindowPartitionMapping())

@@ -33,9 +33,10 @@ from mmplatform.settings import load
 from resources.dagster_storage import prune, shrink
 from resources.lakehouse import LakehouseResource
 from sensors import all_sensors
-from sensors.landings import EVERY_S, landings_sensor
+from sensors.landings import landings_sensor
+from sensors.ticks import INTERVAL_S
 
-A_DAY: Final = 86_400 // EVERY_S
+A_DAY: Final = 86_400 // INTERVAL_S
 ROWS: Final = {
     # 10 events/s for 30 s: 240 chats, 50 pieces of calls, 10 screenshots; nothing is quarantined on a good day.
     "raw_chats": 240, "messages": 240, "raw_calls": 50, "transcripts": 12, "raw_screenshots": 10, "captions": 10,

@@ -43,21 +43,21 @@ from resources.alerts import AlertsResource
 from resources.lakehouse import LakehouseResource
 from resources.lineage import LineageResource
 from resources.stack import StackResource
-from sensors.freshness_breach import freshness_sensor
-from sensors.index_landings import index_sensor
+from sensors.freshness_breach import freshness_breach_sensor
+from sensors.index_landings import index_landings_sensor
 from sensors.lag import lag_sensor
 from sensors.landings import landings_sensor
-from sensors.late_data import late_sensor
-from sensors.late_data_hours import SETTLES
+from sensors.late_data import late_data_sensor
+from sensors.late_data_hours import SETTLE_DELAY
 from sensors.lineage import lineage_sensor
 from sensors.quarantine import quarantine_sensor
 
 SENSORS: Final[dict[str, Callable[..., Any]]] = {
     "landings": landings_sensor,
-    "index_landings": index_sensor,
-    "late_data": late_sensor,
+    "index_landings": index_landings_sensor,
+    "late_data": late_data_sensor,
     "lag": lag_sensor,
-    "freshness_breach": freshness_sensor,
+    "freshness_breach": freshness_breach_sensor,
     "quarantine": quarantine_sensor,
     "lineage": lineage_sensor,
 }
@@ -253,8 +253,8 @@ def main() -> None:
 def _live(ticks: Ticks, lakehouse: Lakehouse, index: Index, arguments: argparse.Namespace) -> dict[str, list[Tick]]:
     """Ticks with news in every table and bucket; the first of each sensor is no live one and is not counted."""
     found: dict[str, list[Tick]] = {name: [] for name in arguments.only}
-    if late_sensor.name in found:
-        time.sleep(SETTLES.total_seconds())  # then each tick has late hours to look at
+    if late_data_sensor.name in found:
+        time.sleep(SETTLE_DELAY.total_seconds())  # then each tick has late hours to look at
     for number in range(arguments.ticks + 1):
         for table in TABLES:
             land(lakehouse, table, arguments.hours + number * ROWS, [utc_now()] * ROWS)

@@ -1,4 +1,5 @@
-"""Quality: the contracts that every table keeps, the gate that applies them, and the freshness promised for each.
+"""Quality: the contracts of all tables, the gate that applies them, the freshness promises, and pure checks.
 
-All but ``freshness`` lie below the platform and know nothing of it, nor of Dagster: rows go in, verdicts come out.
+Rows go in, check results come out. All modules but ``dagster_policies`` lie below the platform and know neither it nor
+Dagster.
 """

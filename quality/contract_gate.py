@@ -1,7 +1,7 @@
-"""The gate: a micro-batch of rows against its contract. Good rows go on, bad ones are named with their reasons.
+"""The contract gate: checks a micro-batch of rows against the contract of its table and names the broken rules.
 
-Pandera costs about the same for one row as for a hundred (4 ms; a thousand take 7 to 10), so rows are judged by the
-micro-batch. Calls and screenshots are often judged one by one: their models take a hundred times as long for each.
+Pandera costs about the same for one row as for a hundred (4 ms; a thousand take 7 to 10), so rows are checked by the
+micro-batch. Calls and screenshots often come one by one: their models take a hundred times as long for each.
 """
 
 from __future__ import annotations
@@ -10,16 +10,15 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from quality.contracts import Limits, contract
+from quality.contracts import ContractLimits, contract
+from quality.rows import Row
 
 if TYPE_CHECKING:
     import pandera.polars as pa
     import polars as pl
 
-Row = Mapping[str, Any]
 
-
-def judge(table: str, rows: Sequence[Row], limits: Limits) -> dict[int, tuple[str, ...]]:
+def find_violations(table: str, rows: Sequence[Row], limits: ContractLimits) -> dict[int, tuple[str, ...]]:
     """Find the rows that break the contract of ``table``.
 
     Returns:
@@ -37,23 +36,23 @@ def judge(table: str, rows: Sequence[Row], limits: Limits) -> dict[int, tuple[st
     try:
         rules.quick.validate(frame)
     except (pe.SchemaError, pe.SchemaErrors):
-        return _name(rules.named, frame)
+        return _broken_rules(rules.named, frame)
     return {}
 
 
-def warm_up(table: str, limits: Limits) -> None:
-    """Import what judges, and build the contract: 1 s that the first batch would otherwise wait."""
-    judge(table, [{}], limits)  # it breaks the rules, so that naming them is warm too
+def warm_up(table: str, limits: ContractLimits) -> None:
+    """Import Pandera and build the contract: 1 s that the first batch would otherwise wait."""
+    find_violations(table, [{}], limits)  # an empty row breaks the rules, so that the named schema is built too
 
 
-def _name(schema: pa.DataFrameSchema, frame: pl.DataFrame) -> dict[int, tuple[str, ...]]:
+def _broken_rules(schema: pa.DataFrameSchema, frame: pl.DataFrame) -> dict[int, tuple[str, ...]]:
     import pandera.errors as pe
 
     try:
         schema.validate(frame, lazy=True)
-    except pe.SchemaErrors as broken:
-        return _reasons(broken, frame.height)
-    raise AssertionError("the quick schema refused a batch that the named one takes: their rules differ")
+    except pe.SchemaErrors as error:
+        return _rules_by_row(error, frame.height)
+    raise AssertionError("the quick schema refused a batch that the named one accepts: their rules differ")
 
 
 def _frame(columns: Mapping[str, Any], rows: Sequence[Row]) -> pl.DataFrame:
@@ -62,11 +61,11 @@ def _frame(columns: Mapping[str, Any], rows: Sequence[Row]) -> pl.DataFrame:
     return pl.DataFrame({name: [row.get(name) for row in rows] for name in columns}, schema=dict(columns))
 
 
-def _reasons(broken: Any, rows: int) -> dict[int, tuple[str, ...]]:
-    """Group the failures by row. A failure without a row (a whole column is wrong) is every row's."""
-    found: dict[int, list[str]] = defaultdict(list)
-    for failure in broken.failure_cases.select("column", "check", "index").iter_rows(named=True):
-        places = range(rows) if failure["index"] is None else [failure["index"]]
-        for place in places:
-            found[place].append(f"{failure['column']}: {failure['check']}")
-    return {place: tuple(dict.fromkeys(names)) for place, names in found.items()}
+def _rules_by_row(error: Any, rows: int) -> dict[int, tuple[str, ...]]:
+    """Group the failures by row. A failure without a row (a whole column is wrong) belongs to every row."""
+    rules: dict[int, list[str]] = defaultdict(list)
+    for failure in error.failure_cases.select("column", "check", "index").iter_rows(named=True):
+        numbers = range(rows) if failure["index"] is None else [failure["index"]]
+        for number in numbers:
+            rules[number].append(f"{failure['column']}: {failure['check']}")
+    return {number: tuple(dict.fromkeys(names)) for number, names in rules.items()}

@@ -1,13 +1,13 @@
-"""The Pandera contract of each table that the stream writes: what a row must be, and why.
+"""The Pandera contract of each table that the stream writes: the rules that its rows keep, and why.
 
 A contract's rules have plain names; a quarantined row carries those names as its reasons and never a value. The
-contracts on events stand before any model is paid; the one on passages is the last look before the index; those on
-what is derived are asked of the tables alone, where a broken row means a broken deriver. The gateway takes its limits
-from here, so that what it accepts is not set aside a moment later.
+contracts on events apply before any model runs; the one on passages is the last check before the index; those on
+derived rows apply to the tables alone, where a broken row means a broken deriver. The gateway takes its limits from
+here, so that an accepted event is not quarantined a moment later.
 
-Each contract makes two Pandera schemas of the same rules. ``quick`` asks all of them in one expression, which is what
-nearly every micro-batch needs; ``named`` asks them one by one, and is asked only when ``quick`` said no: Pandera's cost
-is by the check, not by the row.
+Each contract builds two Pandera schemas of the same rules. ``quick`` has all of them in one expression, which is enough
+for nearly every micro-batch; ``named`` has them one by one, and runs only when ``quick`` fails: Pandera's cost is by
+the check, not by the row.
 """
 
 from __future__ import annotations
@@ -18,32 +18,32 @@ from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
-from quality.card_numbers import MAYBE_CARD, holds_card
+from quality.card_numbers import CARD_CANDIDATE, contains_card
 
 if TYPE_CHECKING:
     import pandera.polars as pa
     import polars as pl
 
-EARLIEST: Final = datetime(2000, 1, 1, tzinfo=UTC)
+MIN_EVENT_TIME: Final = datetime(2000, 1, 1, tzinfo=UTC)
 """Before this an event time is a wrong clock (1970 above all), not history."""
 
-MOST_CALL_S: Final = 86_400.0
-"""A call that is longer than a day is a clock that ran away."""
+MAX_CALL_S: Final = 86_400.0
+"""A longer call is a wrong clock."""
 
-VISIBLE: Final = r"[^\t-\r\x1c-\x20\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]"
-"""A character that is no white space, spelled out: what ``\\s`` holds differs between Python and Rust."""
+VISIBLE_CHARACTER: Final = r"[^\t-\r\x1c-\x20\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]"
+"""A character that is no white space, spelled out: ``\\s`` differs between Python and Rust."""
 
 ROLES: Final = ("customer", "agent", "bot", "system")
 
-UNIT_TOLERANCE: Final = 0.01
+UNIT_LENGTH_TOLERANCE: Final = 0.01
 """Float32 and int8 embedders are this close to unit length."""
 
-E_MAIL: Final = r"[A-Za-z0-9._%+-]+@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*\.[A-Za-z]{2,}"
+EMAIL_PATTERN: Final = r"[A-Za-z0-9._%+-]+@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*\.[A-Za-z]{2,}"
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
-    """What the operator may set; see docs/reference/configuration.md."""
+class ContractLimits:
+    """Limits from the settings; see docs/reference/configuration.md."""
 
     max_chat_chars: int = 20_000
     max_future_s: float = 300.0
@@ -53,23 +53,23 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """What must hold of one column."""
+    """A condition on one column."""
 
     column: str
     name: str
-    holds: Callable[[], pl.Expr]
+    condition: Callable[[], pl.Expr]
 
 
 @dataclass(frozen=True, slots=True)
 class Contract:
-    """The schemas of one table; see the module's docstring. ``columns`` are those that the rules look at."""
+    """The schemas of one table; see the module's docstring. ``columns`` are those that the rules use."""
 
     columns: Mapping[str, Any]
     quick: pa.DataFrameSchema
     named: pa.DataFrameSchema
 
 
-def contract(table: str, limits: Limits) -> Contract:
+def contract(table: str, limits: ContractLimits) -> Contract:
     """The contract of a table.
 
     Raises:
@@ -79,7 +79,7 @@ def contract(table: str, limits: Limits) -> Contract:
 
 
 @cache
-def _contract(table: str, limits: Limits) -> Contract:
+def _contract(table: str, limits: ContractLimits) -> Contract:
     import pandera.polars as pa
     import polars as pl
 
@@ -89,40 +89,41 @@ def _contract(table: str, limits: Limits) -> Contract:
         for column in columns
         if column not in optional
     ]
-    every = [*present, *rules]
+    all_rules = [*present, *rules]
     quick = pa.DataFrameSchema(
         {name: pa.Column(kind, nullable=True) for name, kind in columns.items()},
         checks=pa.Check(
-            lambda data: data.lazyframe.select(pl.all_horizontal(_holds(rule) for rule in every)), name="every rule"
+            lambda data: data.lazyframe.select(pl.all_horizontal(_condition(rule) for rule in all_rules)),
+            name="every rule",
         ),
     )
     named = pa.DataFrameSchema(
         {
-            name: pa.Column(kind, [_check(rule) for rule in every if rule.column == name], nullable=True)
+            name: pa.Column(kind, [_check(rule) for rule in all_rules if rule.column == name], nullable=True)
             for name, kind in columns.items()
         }
     )
     return Contract(columns, quick, named)
 
 
-def _holds(rule: Rule) -> pl.Expr:
-    """A rule has nothing to say of a value that is not there; ``present`` says whether it may be absent."""
+def _condition(rule: Rule) -> pl.Expr:
+    """A rule does not apply to an absent value; the rule ``present`` decides whether it may be absent."""
     import polars as pl
 
-    return rule.holds().fill_null(pl.lit(value=True))
+    return rule.condition().fill_null(pl.lit(value=True))
 
 
 def _check(rule: Rule) -> Any:
     import pandera.polars as pa
 
-    return pa.Check(lambda data: data.lazyframe.select(_holds(rule)), name=rule.name, ignore_na=False)
+    return pa.Check(lambda data: data.lazyframe.select(_condition(rule)), name=rule.name, ignore_na=False)
 
 
-Built = tuple[dict[str, Any], frozenset[str], list[Rule]]
-"""Columns with their types, those that may be absent, and the rules."""
+ContractParts = tuple[dict[str, Any], frozenset[str], list[Rule]]
+"""Columns with their types, the optional ones among them, and the rules."""
 
 
-def _events(limits: Limits) -> Built:
+def _events(limits: ContractLimits) -> ContractParts:
     import polars as pl
 
     def visible(column: str) -> Rule:
@@ -134,88 +135,90 @@ def _events(limits: Limits) -> Built:
         Rule(
             "event_time",
             "event_time not in the future",
-            # By the clock of ingestion, not by ours now: a replay must decide as the stream did.
+            # By the time of ingestion, not by the current time: a replay must decide as the stream did.
             lambda: pl.col("event_time") <= pl.col("ingested_at") + timedelta(seconds=limits.max_future_s),
         ),
-        Rule("event_time", "event_time after 2000-01-01", lambda: pl.col("event_time") >= EARLIEST),
+        Rule("event_time", "event_time after 2000-01-01", lambda: pl.col("event_time") >= MIN_EVENT_TIME),
     ]
-    moment = pl.Datetime("us", "UTC")
-    return {**dict.fromkeys(ids, pl.String()), "event_time": moment, "ingested_at": moment}, frozenset(), rules
+    timestamp = pl.Datetime("us", "UTC")
+    return {**dict.fromkeys(ids, pl.String()), "event_time": timestamp, "ingested_at": timestamp}, frozenset(), rules
 
 
 def _not_blank() -> Rule:
     import polars as pl
 
-    return Rule("text", "text not blank", lambda: pl.col("text").str.contains(VISIBLE))
+    return Rule("text", "text not blank", lambda: pl.col("text").str.contains(VISIBLE_CHARACTER))
 
 
-def _raw_chats(limits: Limits) -> Built:
+def _raw_chats(limits: ContractLimits) -> ContractParts:
     import polars as pl
 
     columns, optional, rules = _events(limits)
-    most = limits.max_chat_chars
+    max_chars = limits.max_chat_chars
     return (
         {**columns, "text": pl.String()},
         optional,
         [
             *rules,
-            Rule("text", f"text at most {most} characters", lambda: pl.col("text").str.len_chars() <= most),
+            Rule("text", f"text at most {max_chars} characters", lambda: pl.col("text").str.len_chars() <= max_chars),
             Rule("text", "text without NUL", lambda: ~pl.col("text").str.contains("\x00", literal=True)),
             _not_blank(),
         ],
     )
 
 
-def _raw_calls(limits: Limits) -> Built:
+def _raw_calls(limits: ContractLimits) -> ContractParts:
     import polars as pl
 
     def between(column: str, name: str, low: float, high: float) -> Rule:
         return Rule(column, name, lambda: pl.col(column).is_between(low, high))
 
     columns, _, rules = _events(limits)
-    of_chunks = {
+    chunk_columns = {
         "duration_s": pl.Float64(),
         "start_s": pl.Float64(),
         "channels": pl.Int64(),
         "sample_rate": pl.Int64(),
     }
     return (
-        columns | of_chunks,
-        frozenset(of_chunks),  # the end of a call has none of them
+        columns | chunk_columns,
+        frozenset(chunk_columns),  # the end of a call has none of them
         [
             *rules,
             between("duration_s", f"chunk at most {limits.max_chunk_s:g} s", 0.0, limits.max_chunk_s),
-            between("start_s", "call at most 24 h", 0.0, MOST_CALL_S),
+            between("start_s", "call at most 24 h", 0.0, MAX_CALL_S),
             between("channels", "1 to 8 channels", 1, 8),
             between("sample_rate", "4 to 192 kHz", 4_000, 192_000),
         ],
     )
 
 
-def _raw_screenshots(limits: Limits) -> Built:
+def _raw_screenshots(limits: ContractLimits) -> ContractParts:
     import polars as pl
 
     columns, optional, rules = _events(limits)
-    most = limits.max_image_pixels
-    small = Rule("width", f"at most {most} pixels", lambda: pl.col("width") * pl.col("height") <= most)
+    max_pixels = limits.max_image_pixels
+    small = Rule("width", f"at most {max_pixels} pixels", lambda: pl.col("width") * pl.col("height") <= max_pixels)
     return {**columns, "width": pl.Int64(), "height": pl.Int64()}, optional, [*rules, small]
 
 
 def _redacted() -> list[Rule]:
-    """What no text may hold that has passed the redactor."""
+    """Rules of redacted text."""
     import polars as pl
 
     return [
         Rule("text", "no card number", lambda: pl.col("text").map_batches(_without_cards, pl.Boolean)),
-        Rule("text", "no e-mail address", lambda: ~pl.col("text").str.contains(E_MAIL)),
+        Rule("text", "no e-mail address", lambda: ~pl.col("text").str.contains(EMAIL_PATTERN)),
     ]
 
 
-def _passages(limits: Limits) -> Built:
+def _passages(limits: ContractLimits) -> ContractParts:
     import polars as pl
 
     columns, optional, rules = _events(limits)
-    unit = Rule("vector_norm", "vector of unit length", lambda: (pl.col("vector_norm") - 1).abs() < UNIT_TOLERANCE)
+    unit = Rule(
+        "vector_norm", "vector of unit length", lambda: (pl.col("vector_norm") - 1).abs() < UNIT_LENGTH_TOLERANCE
+    )
     return (
         {**columns, "text": pl.String(), "vector_norm": pl.Float64()},
         optional,
@@ -223,7 +226,7 @@ def _passages(limits: Limits) -> Built:
     )
 
 
-def _messages(limits: Limits) -> Built:
+def _messages(limits: ContractLimits) -> ContractParts:
     import polars as pl
 
     columns, optional, rules = _events(limits)
@@ -231,14 +234,14 @@ def _messages(limits: Limits) -> Built:
     return {**columns, "text": pl.String(), "role": pl.String()}, optional, [*rules, *_redacted(), role]
 
 
-def _transcripts(limits: Limits) -> Built:
+def _transcripts(limits: ContractLimits) -> ContractParts:
     import polars as pl
 
     columns, optional, rules = _events(limits)
-    of_speech = {"start_s": pl.Float64(), "end_s": pl.Float64(), "confidence": pl.Float64(), "status": pl.String()}
+    speech_columns = {"start_s": pl.Float64(), "end_s": pl.Float64(), "confidence": pl.Float64(), "status": pl.String()}
     gap = "gap"
     return (
-        {**columns, "text": pl.String(), **of_speech},
+        {**columns, "text": pl.String(), **speech_columns},
         optional,
         [
             *rules,
@@ -251,7 +254,7 @@ def _transcripts(limits: Limits) -> Built:
     )
 
 
-def _captions(limits: Limits) -> Built:
+def _captions(limits: ContractLimits) -> ContractParts:
     import polars as pl
 
     columns, optional, rules = _raw_screenshots(limits)
@@ -264,17 +267,17 @@ def _captions(limits: Limits) -> Built:
 
 
 def _without_cards(texts: pl.Series) -> pl.Series:
-    """Row by row only where 16 digits stand that could be a card's."""
+    """Checks row by row only texts with 16 digits that could be a card's."""
     import polars as pl
 
-    maybe = texts.str.contains(MAYBE_CARD).fill_null(value=False)
-    if not maybe.any():
-        return ~maybe
-    kept = [not (may and holds_card(text)) for text, may in zip(texts, maybe, strict=True)]
-    return pl.Series(texts.name, kept, pl.Boolean)
+    candidates = texts.str.contains(CARD_CANDIDATE).fill_null(value=False)
+    if not candidates.any():
+        return ~candidates
+    passed = [not (candidate and contains_card(text)) for text, candidate in zip(texts, candidates, strict=True)]
+    return pl.Series(texts.name, passed, pl.Boolean)
 
 
-_BUILDERS: Final[dict[str, Callable[[Limits], Built]]] = {
+_BUILDERS: Final[dict[str, Callable[[ContractLimits], ContractParts]]] = {
     "raw_chats": _raw_chats,
     "raw_calls": _raw_calls,
     "raw_screenshots": _raw_screenshots,

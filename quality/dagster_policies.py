@@ -1,6 +1,6 @@
 """Dagster's freshness policies, made from the one table in :mod:`quality.slas`.
 
-The only module here that knows Dagster; the platform never imports it.
+The only module here that imports Dagster; the platform never imports it.
 """
 
 from __future__ import annotations
@@ -9,11 +9,11 @@ from datetime import timedelta
 
 import dagster as dg
 
-from quality.slas import ASSET_WINDOWS, DAILY
+from quality.slas import ASSET_WINDOWS, DAILY_DEADLINES
 
 
-def policy(asset: str) -> dg.FreshnessPolicy:
-    """The policy of an asset: how long it may go without a landing.
+def landing_policy(asset: str) -> dg.FreshnessPolicy:
+    """The policy of an asset: the longest time without a landing.
 
     Raises:
         KeyError: :data:`quality.slas.ASSET_WINDOWS` names no window for it.
@@ -26,12 +26,12 @@ def policy(asset: str) -> dg.FreshnessPolicy:
 
 
 def daily_policy(asset: str) -> dg.FreshnessPolicy:
-    """The policy of what is done once a day: by when it must be done.
+    """The policy of a maintenance asset: its deadline on each day.
 
     Raises:
-        KeyError: :data:`quality.slas.DAILY` has no row for it.
+        KeyError: :data:`quality.slas.DAILY_DEADLINES` has no row for it.
     """
-    row = DAILY[asset]
+    daily = DAILY_DEADLINES[asset]
     return dg.FreshnessPolicy.cron(
-        deadline_cron=row.deadline, lower_bound_delta=timedelta(seconds=row.within_s), timezone="UTC"
+        deadline_cron=daily.deadline_cron, lower_bound_delta=timedelta(seconds=daily.within_s), timezone="UTC"
     )

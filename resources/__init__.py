@@ -1,1 +1,1 @@
-"""What Dagster opens: thin configurable resources whose ``open()`` gives the platform's own types."""
+"""Dagster resources: thin and configurable; their ``open()`` returns the platform's own types."""

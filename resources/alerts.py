@@ -1,4 +1,4 @@
-"""Who is told when a run fails: a webhook that the settings name. It may be away; nothing else notices."""
+"""The alert webhook of the settings, for failed runs and state changes. Its outage affects nothing else."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ ANSWER_S: Final = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Alert:
-    """A failed run, in words that quote nothing: ``error`` is a type, ``link`` leads to the run in the UI."""
+    """A failed run, without customer text: ``error`` is a type, ``link`` leads to the run in the UI."""
 
     job: str
     run_id: str
@@ -24,7 +24,7 @@ class Alert:
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """Something that is not well or is well again, in words that quote nothing; ``link`` leads to it in the UI."""
+    """The start or end of a breach, without customer text; ``link`` leads to the asset in the UI."""
 
     text: str
     link: str
@@ -33,16 +33,16 @@ class Notice:
 class AlertsResource(ConfiguredResource):
     """Posts to the webhook of the stream's settings."""
 
-    def wanted(self) -> bool:
-        """Whether anybody is told. Raises ``Misconfigured``."""
+    def is_configured(self) -> bool:
+        """True when the settings name a webhook. Raises ``Misconfigured``."""
         return bool(self.settings().alert_webhook_url.get_secret_value())
 
-    def link(self, run_id: str) -> str:
-        """Where the UI shows a run: that of the running stack, else the port of the settings. Raises Misconfigured."""
+    def run_link(self, run_id: str) -> str:
+        """Address of a run in the UI of the running stack, else at the port of the settings. Raises Misconfigured."""
         return f"{self._ui()}/runs/{run_id}"
 
     def asset_link(self, asset: str) -> str:
-        """Where the UI shows an asset, as :meth:`link`. Raises Misconfigured."""
+        """Address of an asset in the UI, as :meth:`run_link`. Raises Misconfigured."""
         return f"{self._ui()}/assets/{asset}"
 
     def _ui(self) -> str:
@@ -64,8 +64,8 @@ class AlertsResource(ConfiguredResource):
         from mmplatform.proxy import loopback_mounts
 
         url = self.settings().alert_webhook_url.get_secret_value()
-        told = f"{alert.job} failed: {alert.error}" if isinstance(alert, Alert) else alert.text
-        body = {**asdict(alert), "text": f"{told} {alert.link}"}
+        text = f"{alert.job} failed: {alert.error}" if isinstance(alert, Alert) else alert.text
+        body = {**asdict(alert), "text": f"{text} {alert.link}"}
         try:
             with httpx.Client(timeout=ANSWER_S, mounts=loopback_mounts(url)) as client:
                 answer = client.post(url, json=body)
@@ -77,8 +77,8 @@ class AlertsResource(ConfiguredResource):
             raise Unavailable(f"the alert webhook refused the alert: {answer.status_code}")
 
 
-def attempt(alerts: AlertsResource, alert: Alert | Notice) -> str:
-    """Send it; what went wrong in words, empty when it was taken. Never raises the platform's errors."""
+def try_send(alerts: AlertsResource, alert: Alert | Notice) -> str:
+    """Send it; returns the error's message, empty when the alert was accepted. Never raises the platform's errors."""
     try:
         alerts.send(alert)
     except PlatformError as error:

@@ -1,7 +1,7 @@
 """S3 and Glue through dagster-aws, with the platform's own variables.
 
-What is set is passed on by the name of its variable: Dagster looks it up when a run starts, and shows and stores the
-name. What is unset stays out, for Dagster refuses a variable without a value; AWS's default chain is asked then.
+A set variable is passed on by its name: Dagster reads it when a run starts, and shows and stores only the name. An
+unset one is left out, for Dagster refuses a variable without a value; AWS's default chain applies then.
 """
 
 from __future__ import annotations
@@ -37,16 +37,16 @@ class GlueResource(ResourceWithBoto3Configuration):
 
 
 def s3() -> S3Resource:
-    """The object store that the settings name."""
-    return S3Resource(endpoint_url=_env("s3_endpoint"), **_identity())
+    """The object store of the settings."""
+    return S3Resource(endpoint_url=_env("s3_endpoint"), **_credentials())
 
 
 def glue() -> GlueResource:
-    """Glue with the S3 keys; AWS's own ``AWS_ENDPOINT_URL_GLUE`` says where it is, for there is only one."""
-    return GlueResource(**_identity())
+    """Glue with the S3 keys; its endpoint comes from AWS's own ``AWS_ENDPOINT_URL_GLUE``."""
+    return GlueResource(**_credentials())
 
 
-def _identity() -> dict[str, Any]:
+def _credentials() -> dict[str, Any]:
     return {
         "region_name": _env("s3_region") or Settings.model_fields["s3_region"].default,
         "aws_access_key_id": _env("s3_access_key"),

@@ -1,4 +1,4 @@
-"""What the resources over the platform's own parts have in common: they find them by the stream's settings."""
+"""Base of the resources over the platform's own parts: they read the stream's settings."""
 
 from __future__ import annotations
 

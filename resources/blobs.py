@@ -1,4 +1,4 @@
-"""The bytes of calls and screenshots as Dagster sees them: whether they are there. Read only."""
+"""The blob store as a Dagster resource: sizes of the blobs of calls and screenshots. Read only."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ if TYPE_CHECKING:
     from mmplatform.land.blobs.file_store import FileBlobs
     from mmplatform.land.blobs.s3_store import S3Blobs
 
-AT_ONCE: Final = 8
-"""Questions in flight: below the connections that a client of dagster-aws keeps, 10."""
+MAX_CONCURRENT_REQUESTS: Final = 8
+"""Below the connections that a client of dagster-aws keeps, 10."""
 
-POINTER: Final = ("blob_key", "blob_sha256", "blob_size", "blob_media_type")
-"""The columns of a raw table that point to bytes; the end of a call has none in them."""
+BLOB_COLUMNS: Final = ("blob_key", "blob_sha256", "blob_size", "blob_media_type")
+"""The columns of a raw table that point to a blob; empty for the end of a call."""
 
 
-def pointer(row: Mapping[str, Any]) -> BlobRef:
-    """What a raw row points to. Raises KeyError without those columns, ``ValidationError`` where they are empty."""
-    return BlobRef.model_validate({name.removeprefix("blob_"): row[name] for name in POINTER})
+def blob_ref_from_row(row: Mapping[str, Any]) -> BlobRef:
+    """The pointer of a raw row. Raises KeyError without those columns, ``ValidationError`` where they are empty."""
+    return BlobRef.model_validate({name.removeprefix("blob_"): row[name] for name in BLOB_COLUMNS})
 
 
 class BlobsResource(ConfiguredResource):
-    """Finds the blobs by the same settings as the stream; an object store is asked through dagster-aws's S3."""
+    """Finds the blobs by the same settings as the stream; an object store is read through dagster-aws's S3."""
 
-    s3: S3Resource = Field(default_factory=S3Resource, description="Asked where the blobs are in `s3://…`.")
+    s3: S3Resource = Field(default_factory=S3Resource, description="Client for blobs in `s3://…`.")
 
     def open(self) -> FileBlobs | S3Blobs:
-        """The store; nothing is contacted, made or swept. Raises ``Misconfigured``."""
+        """The store; opening contacts, creates and sweeps nothing. Raises ``Misconfigured``."""
         from mmplatform.land.blobs.file_store import FileBlobs
         from mmplatform.land.blobs.open import s3_location
         from mmplatform.land.blobs.s3_store import S3Blobs
@@ -46,14 +46,14 @@ class BlobsResource(ConfiguredResource):
         return S3Blobs(bucket, prefix, client=self.s3.get_client())
 
     def sizes(self, refs: Iterable[BlobRef]) -> dict[str, int]:
-        """How many bytes are stored, by SHA-256; what is not there is left out. One question for each blob.
+        """Bytes of each stored blob, by SHA-256; missing ones are left out. One request for each blob.
 
         Raises:
             Unavailable: the store does not answer.
             Misconfigured: its address, its bucket or the keys are wrong.
         """
-        each = {ref.sha256: ref for ref in refs}
+        by_sha256 = {ref.sha256: ref for ref in refs}
         store = self.open()
-        with ThreadPoolExecutor(AT_ONCE) as threads:
-            found = zip(each, threads.map(store.size, each.values()), strict=True)
-            return {sha256: size for sha256, size in found if size is not None}
+        with ThreadPoolExecutor(MAX_CONCURRENT_REQUESTS) as threads:
+            sizes = zip(by_sha256, threads.map(store.size, by_sha256.values()), strict=True)
+            return {sha256: size for sha256, size in sizes if size is not None}

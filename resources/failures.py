@@ -1,7 +1,7 @@
-"""How a run fails: with words of ours, and with nothing that an error may quote.
+"""Failures of runs: a message of the platform's own, and nothing that an error may quote.
 
-Dagster keeps a failure with its message, its traceback and whatever led to it, shows it in the UI and never forgets it
-on its own. An error of a library may quote a row, and with it what a customer said.
+Dagster keeps a failure with its message, its traceback and its causes, shows it in the UI and never deletes it on its
+own. An error of a library may quote a row, and with it customer text.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ from mmplatform.errors import PlatformError, Unavailable
 from mmplatform.telemetry.logs import safe_error_fields
 
 ERROR_TYPE: Final = "error_type"
-"""In the metadata of a failure: the type of the error that it stands for."""
+"""Metadata key of a failure: the type of the original error."""
 
 
 @contextmanager
-def failing(doing: str = "", *, retries: bool = True) -> Iterator[None]:
-    """What cannot be done fails the run with the words that say what; it never passes for nothing to do.
+def as_dagster_failure(prefix: str = "", *, retries: bool = True) -> Iterator[None]:
+    """Converts errors to a failure of the run; an error never passes for a run with nothing to do.
 
-    Our own errors quote nothing and are told as they are; of any other one its type and the places in the code. What
-    led to either is left out.
+    The platform's errors quote nothing, and their message is kept. Of any other error only its type and its stack
+    locations are kept. The causes of either are dropped.
 
     Args:
-        doing: stands before the words.
-        retries: whether trying again may help at all; of our own errors only ``Unavailable`` may go away by itself.
+        prefix: precedes the message.
+        retries: whether a retry may help at all; of the platform's errors only ``Unavailable`` may go away by itself.
 
     Raises:
         dagster.Failure: for every error but Dagster's own, which pass.
@@ -39,11 +39,11 @@ def failing(doing: str = "", *, retries: bool = True) -> Iterator[None]:
     except (dg.Failure, dg.RetryRequested, DagsterError):
         raise
     except PlatformError as error:
-        words = f"{doing}{type(error).__name__}: {error}"
+        message = f"{prefix}{type(error).__name__}: {error}"
         metadata = {ERROR_TYPE: type(error).__name__}
-        raise dg.Failure(words, metadata, allow_retries=retries and isinstance(error, Unavailable)) from None
-    except Exception as error:  # noqa: BLE001 - whatever it is, Dagster would keep what it quotes
-        told = safe_error_fields(error)
-        words = "; ".join(f"{name}: {value}" for name, value in told.items() if name != "error")
+        raise dg.Failure(message, metadata, allow_retries=retries and isinstance(error, Unavailable)) from None
+    except Exception as error:  # noqa: BLE001 - Dagster would keep whatever the error quotes
+        fields = safe_error_fields(error)
+        details = "; ".join(f"{name}: {value}" for name, value in fields.items() if name != "error")
         metadata = {ERROR_TYPE: type(error).__name__}
-        raise dg.Failure(f"{doing}{told['error']}; {words}", metadata, allow_retries=retries) from None
+        raise dg.Failure(f"{prefix}{fields['error']}; {details}", metadata, allow_retries=retries) from None

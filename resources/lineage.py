@@ -1,4 +1,4 @@
-"""Where lineage goes, as Dagster sees it: the backend that the stream's settings name, and what datasets are called."""
+"""The lineage backend of the settings as a Dagster resource, and the names of datasets in lineage."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ if TYPE_CHECKING:
 class LineageResource(ConfiguredResource):
     """Opens the lineage backend from the same settings as the stream; its package is loaded only when there is one."""
 
-    def wanted(self) -> bool:
-        """Whether lineage goes anywhere. Raises ``Misconfigured``."""
+    def is_configured(self) -> bool:
+        """True when the settings name a backend. Raises ``Misconfigured``."""
         return bool(self.settings().openlineage_url)
 
     def open(self) -> LineageBackend:
-        """The backend; close it when done. Raises ``Misconfigured``."""
+        """The backend; the caller closes it. Raises ``Misconfigured``."""
         from mmplatform.kafka.connection import client_config
         from mmplatform.lineage.backends import open_backend
 
         return open_backend(self.settings(), client_config)
 
     def datasets(self) -> Datasets:
-        """What lineage calls the assets. Raises ``Misconfigured``."""
+        """The dataset names of the assets. Raises ``Misconfigured``."""
         from mmplatform.land.lakehouse.schemas import SPECS
         from mmplatform.lineage.datasets import Datasets
 

@@ -1,4 +1,4 @@
-"""What an hour is derived again with, as Dagster sees it: stores and derivers as the stream's settings name them."""
+"""Stores and derivers of a reprocessing run as a Dagster resource, from the same settings as the stream."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ class ReprocessingResource(ConfiguredResource):
     """Opens models and stores for one modality; nothing is loaded before."""
 
     models: ModelsResource = Field(
-        default_factory=ModelsResource, description="Models of every run; those that a run names itself come before."
+        default_factory=ModelsResource, description="Models of every run; those in a run's own config take precedence."
     )
 
     @contextmanager
     def open(self, table: str, models: Mapping[str, str]) -> Iterator[ReprocessInputs]:
-        """Everything that a run on ``table`` works with.
+        """Everything that a run on ``table`` needs.
 
         Raises:
             Misconfigured: a model is unknown, or the table is made without it.
@@ -36,6 +36,6 @@ class ReprocessingResource(ConfiguredResource):
 
         spec = modality_for_table(table)
         with open_inputs(
-            override_models(self.models.over(with_chroma_address(self.settings())), spec, models), spec
+            override_models(self.models.apply_to(with_chroma_address(self.settings())), spec, models), spec
         ) as parts:
             yield parts

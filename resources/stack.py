@@ -1,7 +1,7 @@
-"""The running stack as Dagster sees it: the log's backlog, the index, and what the index worker measures. Read only.
+"""The running stack as Dagster resources: the log's backlog, the index, and the index worker's status. Read only.
 
 Addresses come from the settings; where those leave the embedded parts open, from the run file of the stack that runs
-on the data directory. Without one every method says what is unreachable: that is never the same as nothing there.
+on the data directory. Without one every method raises ``Unavailable``: unreachable never passes for empty.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 from mmplatform.errors import Unavailable
 from mmplatform.events import utc_now
 from mmplatform.settings import Settings
-from quality.checks.verdict import Backlog
+from quality.checks.backlog import Backlog
 from resources.base import ConfiguredResource
 
 if TYPE_CHECKING:
@@ -26,23 +26,23 @@ if TYPE_CHECKING:
     from mmplatform.local.status.worker_status import WorkerStatusPayload
 
 ANSWER_S: Final = 5.0
-"""How long the broker or a worker may take: a sensor asks several and is ended after 60 s."""
+"""Timeout of the broker or a worker: a sensor asks several and is ended after 60 s."""
 
 READ_S: Final = 20.0
-"""For all topics together: the one that was begun goes on beyond, 25 s at the most, and then there is time left."""
+"""For all topics together: a started one is read to its end, 25 s at the most, and the tick still has time left."""
 
 _INDEX: Final = "index"
 
 
 @dataclass(frozen=True, slots=True)
-class Reader:
+class Subscription:
     """A consumer group and the topic that it reads, by the platform's own names."""
 
     group: str
     topic: str
 
 
-class RunningResource(ConfiguredResource):
+class RunningStackResource(ConfiguredResource):
     """Finds the stack by the same settings as its own processes."""
 
     def settings(self) -> Settings:
@@ -61,8 +61,8 @@ class RunningResource(ConfiguredResource):
         return read_running(settings.data_dir)
 
 
-class ReplayLogResource(RunningResource):
-    """The replay log: what waits on it, and for whom."""
+class ReplayLogResource(RunningStackResource):
+    """The replay log: backlog, lag and committed offsets of consumer groups."""
 
     def log(self) -> ReplayLog:
         """The read side of the replay log. Raises ``Unavailable``, ``Misconfigured``."""
@@ -70,53 +70,57 @@ class ReplayLogResource(RunningResource):
 
         settings = self.settings()
         if not settings.kafka_bootstrap_servers:
-            raise Unavailable(_nowhere("the replay log", "kafka_bootstrap_servers", settings))
+            raise Unavailable(_unreachable("the replay log", "kafka_bootstrap_servers", settings))
         return ReplayLog(settings, timeout_s=ANSWER_S)
 
     def backlog(
-        self, readers: Iterable[Reader], *, within_s: float = READ_S, clock: Callable[[], float] = time.monotonic
-    ) -> dict[Reader, Backlog]:
-        """What waits for each reader.
+        self,
+        subscriptions: Iterable[Subscription],
+        *,
+        within_s: float = READ_S,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> dict[Subscription, Backlog]:
+        """The backlog of each subscription.
 
         Args:
-            readers: who reads what.
-            within_s: when no further reader is begun.
+            subscriptions: consumer groups and their topics.
+            within_s: no further subscription is begun after this.
             clock: seconds that only grow.
 
         Raises:
             Unavailable: the broker does not answer, or too slowly.
-            Misconfigured: a setting is wrong, or a topic was never made.
+            Misconfigured: a setting is wrong, or a topic does not exist.
         """
         prefix, log = self.settings().topic_prefix, self.log()
-        give_up = clock() + within_s
-        found: dict[Reader, Backlog] = {}
-        for each in readers:
-            if clock() >= give_up:
-                raise Unavailable(f"the broker is too slow: after {within_s:.0f} s not all topics were looked at")
-            found[each] = _backlog(log, each, prefix, utc_now())
-        return found
+        deadline = clock() + within_s
+        backlogs: dict[Subscription, Backlog] = {}
+        for subscription in subscriptions:
+            if clock() >= deadline:
+                raise Unavailable(f"the broker is too slow: after {within_s:.0f} s not all topics were read")
+            backlogs[subscription] = _backlog(log, subscription, prefix, utc_now())
+        return backlogs
 
-    def lag(self, readers: Iterable[Reader]) -> dict[Reader, int]:
-        """How many records each reader is behind; looks at no record. Raises ``Unavailable``, ``Misconfigured``."""
+    def lag(self, subscriptions: Iterable[Subscription]) -> dict[Subscription, int]:
+        """The lag of each subscription in records; reads no record. Raises ``Unavailable``, ``Misconfigured``."""
         prefix, log = self.settings().topic_prefix, self.log()
         topics: dict[str, list[str]] = {}
-        for each in dict.fromkeys(readers):
-            topics.setdefault(each.group, []).append(each.topic)
-        found: dict[Reader, int] = {}
+        for subscription in dict.fromkeys(subscriptions):
+            topics.setdefault(subscription.group, []).append(subscription.topic)
+        lags: dict[Subscription, int] = {}
         for group, names in topics.items():
-            behind = log.lag(f"{prefix}{group}", [f"{prefix}{name}" for name in names])
-            found |= {Reader(group, name): sum(behind[f"{prefix}{name}"].values()) for name in names}
-        return found
+            group_lag = log.lag(f"{prefix}{group}", [f"{prefix}{name}" for name in names])
+            lags |= {Subscription(group, name): sum(group_lag[f"{prefix}{name}"].values()) for name in names}
+        return lags
 
-    def done(self, reader: Reader) -> dict[tuple[str, int], int]:
-        """How far a reader is: its next offset in each topic partition. Raises ``Unavailable``, ``Misconfigured``."""
+    def committed_offsets(self, subscription: Subscription) -> dict[tuple[str, int], int]:
+        """The next offset in each topic partition. Raises ``Unavailable``, ``Misconfigured``."""
         prefix, log = self.settings().topic_prefix, self.log()
-        topic = f"{prefix}{reader.topic}"
-        places = log.progress(f"{prefix}{reader.group}", [topic])[topic]
-        return {(reader.topic, number): place.next_offset for number, place in places.items()}
+        topic = f"{prefix}{subscription.topic}"
+        progress = log.progress(f"{prefix}{subscription.group}", [topic])[topic]
+        return {(subscription.topic, number): position.next_offset for number, position in progress.items()}
 
 
-class IndexResource(RunningResource):
+class IndexResource(RunningStackResource):
     """The index of passages."""
 
     @contextmanager
@@ -126,7 +130,7 @@ class IndexResource(RunningResource):
 
         settings = self.settings()
         if not settings.chroma_url:
-            raise Unavailable(_nowhere("the index", "chroma_url", settings))
+            raise Unavailable(_unreachable("the index", "chroma_url", settings))
         index = ChromaIndex.open(settings)
         try:
             yield index
@@ -135,10 +139,10 @@ class IndexResource(RunningResource):
 
 
 class StackResource(ReplayLogResource, IndexResource):
-    """Both, and what the running stack measures of itself."""
+    """Replay log, index and the index worker's status."""
 
-    def measured(self) -> WorkerStatusPayload:
-        """What the index worker measures: the gap of each modality and each stage's share.
+    def index_worker_status(self) -> WorkerStatusPayload:
+        """The index worker's measurements: the gap of each modality and each stage's share.
 
         Raises:
             Unavailable: no stack runs here and the settings name no such worker, or the worker does not answer.
@@ -154,7 +158,7 @@ class StackResource(ReplayLogResource, IndexResource):
         service = None if run is None else run.services.get(_INDEX)
         address = settings.index_status_url or (service.metrics_url if service else "")
         if not address:
-            raise Unavailable(_nowhere("the index worker's status page", "index_status_url", settings))
+            raise Unavailable(_unreachable("the index worker's status page", "index_status_url", settings))
         url = f"{address}/status"
         try:
             with httpx.Client(timeout=ANSWER_S, mounts=loopback_mounts(url)) as client:
@@ -165,19 +169,21 @@ class StackResource(ReplayLogResource, IndexResource):
             ) from error
 
 
-def _nowhere(what: str, setting: str, settings: Settings) -> str:
-    mend = f", or set MMPLATFORM_{setting.upper()}" if setting else ""
-    return f"{what} is unreachable: no stack runs on {settings.data_dir} (`mmplatform up`{mend})"
+def _unreachable(service: str, setting: str, settings: Settings) -> str:
+    remedy = f", or set MMPLATFORM_{setting.upper()}" if setting else ""
+    return f"{service} is unreachable: no stack runs on {settings.data_dir} (`mmplatform up`{remedy})"
 
 
-def _backlog(log: ReplayLog, reader: Reader, prefix: str, now: datetime) -> Backlog:
-    topic = f"{prefix}{reader.topic}"
-    places = log.progress(f"{prefix}{reader.group}", [topic])[topic]
-    behind = {number: place.next_offset for number, place in places.items() if place.next_offset < place.high}
-    if not behind:
+def _backlog(log: ReplayLog, subscription: Subscription, prefix: str, now: datetime) -> Backlog:
+    topic = f"{prefix}{subscription.topic}"
+    progress = log.progress(f"{prefix}{subscription.group}", [topic])[topic]
+    lagging = {
+        number: position.next_offset for number, position in progress.items() if position.next_offset < position.high
+    }
+    if not lagging:
         return Backlog(lag=0)
-    # The first of each topic partition: the log's timestamps are those of ingestion.
-    firsts = log.read(topic, behind, {number: offset + 1 for number, offset in behind.items()})
+    # The first record of each topic partition: the log's timestamps are those of ingestion.
+    firsts = log.read(topic, lagging, {number: offset + 1 for number, offset in lagging.items()})
     oldest = min((entry.timestamp for entry in firsts), default=now)
-    lag = sum(place.high - place.next_offset for place in places.values())
+    lag = sum(position.high - position.next_offset for position in progress.values())
     return Backlog(lag=lag, waiting_s=max((now - oldest).total_seconds(), 0.0))

@@ -1,17 +1,20 @@
-"""The sensors: what landed is reported, what ran is told; nothing here is in the way of the data."""
+"""The sensors: they report landings, runs and check outcomes; a file is named as the sensor that it holds.
+
+Neither the stream nor a run waits for them.
+"""
 
 from __future__ import annotations
 
 import dagster as dg
 
-from sensors.freshness_breach import freshness_sensor
-from sensors.index_landings import index_sensor
+from sensors.freshness_breach import freshness_breach_sensor
+from sensors.index_landings import index_landings_sensor
 from sensors.lag import lag_sensor
 from sensors.landings import landings_sensor
-from sensors.late_data import late_sensor
+from sensors.late_data import late_data_sensor
 from sensors.lineage import lineage_sensor
 from sensors.quarantine import quarantine_sensor
-from sensors.run_failures import failures_sensor
+from sensors.run_failures import run_failures_sensor
 
 
 def all_sensors() -> list[dg.SensorDefinition]:
@@ -19,10 +22,10 @@ def all_sensors() -> list[dg.SensorDefinition]:
     return [
         landings_sensor,
         lineage_sensor,
-        freshness_sensor,
+        freshness_breach_sensor,
         quarantine_sensor,
-        failures_sensor,
-        index_sensor,
+        run_failures_sensor,
+        index_landings_sensor,
         lag_sensor,
-        late_sensor,
+        late_data_sensor,
     ]

@@ -1,44 +1,57 @@
-"""What a sensor remembers between ticks. It lies in Dagster's database and survives restarts."""
+"""Cursors: the state of a sensor between ticks. They lie in Dagster's database as JSON and survive restarts."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Self
+from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 
-class Frozen(BaseModel):
-    """The base of what sensors remember and tell."""
+class FrozenRecord(BaseModel):
+    """Base of the records of sensors."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class Remembered(Frozen):
-    """The base of the sensors' cursors; each has a ``version``, and its fields have defaults."""
+class SensorCursor(FrozenRecord):
+    """Base of the cursors; each has a ``version``, and all of its fields have defaults."""
 
     @classmethod
     def parse(cls, text: str | None) -> Self:
-        """Read it; one that cannot be read (of another version) begins anew, which at worst tells once more."""
+        """Parse a cursor. An unreadable one (of another version) starts again, which at worst reports once more."""
         try:
             return cls.model_validate_json(text) if text else cls()
         except ValidationError:
             return cls()
 
+    def to_json(self) -> str:
+        """The text that :meth:`parse` reads."""
+        return self.model_dump_json(by_alias=True)
 
-class ReadTo(Frozen):
-    """How far a table was read: up to the commit with this sequence number."""
+
+class StateCursor(SensorCursor):
+    """Base of the cursors of state changes: for each modality, whether its check passed when it was last reported."""
+
+    model_config = ConfigDict(populate_by_name=True)
+
+    version: Literal[1] = 1
+    passed: dict[str, bool] = Field(default_factory=dict)
+
+
+class TablePosition(FrozenRecord):
+    """Position of a reader in a table: after the commit with this sequence number."""
 
     table_uuid: str
     sequence: int
 
 
-class ReadTables(Remembered):
-    """The base of the cursors that follow the commits of tables."""
+class TablesCursor(SensorCursor):
+    """Base of the cursors that follow the commits of tables."""
 
-    tables: Mapping[str, ReadTo] = Field(default_factory=dict)
+    tables: Mapping[str, TablePosition] = Field(default_factory=dict)
 
-    def after(self, table: str) -> dict[str, int]:
-        """How far the table was read, by its uuid: a new table of an old name is read from its beginning."""
-        place = self.tables.get(table)
-        return {} if place is None else {place.table_uuid: place.sequence}
+    def read_sequence(self, table: str) -> dict[str, int]:
+        """The sequence number that was read last, by table uuid: a new table of an old name is read from its start."""
+        position = self.tables.get(table)
+        return {} if position is None else {position.table_uuid: position.sequence}

@@ -1,63 +1,69 @@
-"""The sensor that tells when a modality becomes stale, and when it is fresh again: once each, not in every tick."""
+"""The sensor ``freshness_breach``: reports when a modality becomes stale and when it is fresh again, once each."""
 
 from __future__ import annotations
 
-from typing import Final, Literal
+from collections.abc import Sequence
 
 import dagster as dg
 from pydantic import Field
 
-from assets.checks.live_checks import BREACH, evaluation
-from mmplatform.errors import PlatformError
+from assets.checks.freshness_breach import FRESHNESS_BREACH
 from mmplatform.modalities import MODALITIES
-from quality.checks.freshness_breach import stale, turned
+from quality.checks.freshness_breach import check_freshness_breach
+from quality.checks.result import CheckResult
 from quality.slas import MODALITY_SLAS
-from resources.readers.freshness_readings import readings
+from resources.readers.freshness_readings import read_freshness
 from resources.stack import StackResource
-from sensors.cursors import Remembered
+from sensors.cursors import StateCursor
 from sensors.diagnose_freshness import diagnose_freshness
+from sensors.state_changes import StateChange, report_state_changes
+from sensors.ticks import INTERVAL_S
 
-EVERY_S: Final = 30
 
+class FreshnessBreachCursor(StateCursor):
+    """The last reported outcome of each modality."""
 
-class Cursor(Remembered):
-    """Of each modality, whether it was fresh when it was last told. It lies in Dagster's database."""
-
-    version: Literal[1] = 1
-    fresh: dict[str, bool] = Field(default_factory=dict)
+    passed: dict[str, bool] = Field(default_factory=dict, alias="fresh")
 
 
 @dg.sensor(
-    name=BREACH,
-    minimum_interval_seconds=EVERY_S,
+    name=FRESHNESS_BREACH,
+    minimum_interval_seconds=INTERVAL_S,
     default_status=dg.DefaultSensorStatus.RUNNING,
-    # By name: given as an object, Dagster makes the sensor anew with an argument of its own that it then warns of.
+    # By name: given an object, Dagster replaces the sensor by a copy with an argument of its own and then warns of it.
     job_name=diagnose_freshness.name,
     description=(
-        "Asks the index worker for the freshness gap and the log for what waits. When a modality's gap is over its "
-        "budget, or its watermark stands still while something waits, its check fails and `diagnose_freshness` is "
-        "started, once for each breach; when it is over the check passes. A quiet time is not stale."
+        "Reads the freshness gap from the index worker and the backlogs from the log. When a modality's gap is over "
+        "its budget, or its watermark has stalled, its check fails and `diagnose_freshness` is started, once for each "
+        "breach; when the breach ends the check passes. A quiet time is not stale."
     ),
 )
-def freshness_sensor(context: dg.SensorEvaluationContext, stack: StackResource) -> dg.SensorResult:
-    """Report what has changed since it was last told; says why when there is nothing to say."""
-    cursor = Cursor.parse(context.cursor)
-    try:
-        found = readings(stack)
-    except PlatformError as error:
-        return dg.SensorResult(skip_reason=f"freshness cannot be measured: {type(error).__name__}: {error}")
-    verdicts = {name: stale(reading, MODALITY_SLAS[name]) for name, reading in found.items()}
-    news, fresh = turned(verdicts, cursor.fresh)
-    if not news:
-        told = "; ".join(f"{name}: {verdict.words}" for name, verdict in verdicts.items())
-        return dg.SensorResult(skip_reason=f"no change: {told}")
-    tables = {str(modality): spec.derived_table for modality, spec in MODALITIES.items()}
-    return dg.SensorResult(
-        asset_events=[evaluation(tables[name], BREACH, verdict) for name, verdict in news.items()],
-        run_requests=[
-            dg.RunRequest(run_config={"ops": {"diagnose": {"config": {"modality": name}}}}, tags={"modality": name})
-            for name, verdict in news.items()
-            if not verdict.holds
-        ],
-        cursor=Cursor(fresh=fresh).model_dump_json(),
+def freshness_breach_sensor(context: dg.SensorEvaluationContext, stack: StackResource) -> dg.SensorResult:
+    """Report changed outcomes and request a diagnosis of each breach."""
+    return report_state_changes(
+        context,
+        FRESHNESS_BREACH,
+        tables={str(modality): spec.derived_table for modality, spec in MODALITIES.items()},
+        cursor_type=FreshnessBreachCursor,
+        read=lambda _: _read(stack),
+        react=_request_diagnoses,
+        unreadable="freshness cannot be measured",
     )
+
+
+def _read(stack: StackResource) -> dict[str, CheckResult]:
+    readings = read_freshness(stack)
+    return {
+        modality: check_freshness_breach(reading, MODALITY_SLAS[modality]) for modality, reading in readings.items()
+    }
+
+
+def _request_diagnoses(changes: Sequence[StateChange]) -> list[dg.RunRequest]:
+    return [
+        dg.RunRequest(
+            run_config={"ops": {"diagnose": {"config": {"modality": change.modality}}}},
+            tags={"modality": change.modality},
+        )
+        for change in changes
+        if not change.result.passed
+    ]

@@ -1,8 +1,8 @@
-"""The sensor that tells Dagster what came into the index: a materialization for each bucket that changed."""
+"""The sensor ``index_landings``: a materialization for each bucket of the index that changed."""
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any
 
 import dagster as dg
 
@@ -12,37 +12,36 @@ from mmplatform.errors import PlatformError
 from mmplatform.land.index.embedder_registry import EmbedderRegistry
 from mmplatform.telemetry.freshness import WINDOW_S
 from resources.stack import StackResource
-from sensors.index_landings_diff import BucketLanding, Cursor, bucket_landings
-
-EVERY_S: Final = 30
+from sensors.index_landings_diff import BucketLanding, IndexLandingsCursor, diff_index_landings
+from sensors.ticks import INTERVAL_S, skip_unreadable
 
 
 @dg.sensor(
     name="index_landings",
-    minimum_interval_seconds=EVERY_S,
+    minimum_interval_seconds=INTERVAL_S,
     default_status=dg.DefaultSensorStatus.RUNNING,
     description=(
-        "Asks the index worker what it put into each bucket and Chroma how many passages that makes, and reports the "
-        "buckets that changed, with the gap to indexed_at over the worker's window and the watermark. No passage is "
-        "read, so that it costs the same at any size."
+        "Reads from the index worker what it wrote into each bucket and from Chroma how many passages that makes, and "
+        "reports the buckets that changed, with the gap to indexed_at over the worker's window and the watermark. No "
+        "passage is read, so that it costs the same at any size."
     ),
 )
-def index_sensor(context: dg.SensorEvaluationContext, stack: StackResource) -> dg.SensorResult:
-    """Report the buckets that changed since the last tick; says why when there is nothing to say."""
-    cursor = Cursor.parse(context.cursor)
+def index_landings_sensor(context: dg.SensorEvaluationContext, stack: StackResource) -> dg.SensorResult:
+    """Report the buckets that changed since the last tick; the skip reason says why there is nothing to report."""
+    cursor = IndexLandingsCursor.parse(context.cursor)
     try:
-        status = stack.measured()
+        status = stack.index_worker_status()
         with stack.index() as index:
             spaces = EmbedderRegistry(index).latest()
-            # What a build copies beside it is nothing that landed, and no search finds it before the swap.
+            # Passages of a candidate embedder are no landing: no search finds them before the swap.
             serving = spaces.serving.name if spaces else None
             passages = {bucket: index.count(embedder=serving, bucket=bucket) for bucket in BUCKET_NAMES}
     except PlatformError as error:
-        return dg.SensorResult(skip_reason=f"the index cannot be asked: {type(error).__name__}: {error}")
-    found, after = bucket_landings(status, passages, cursor)
-    if not found:
-        return dg.SensorResult(skip_reason="no bucket changed since the last tick", cursor=after.model_dump_json())
-    return dg.SensorResult(asset_events=[_event(each) for each in found], cursor=after.model_dump_json())
+        return skip_unreadable("the index cannot be read", error)
+    landings, after = diff_index_landings(status, passages, cursor)
+    if not landings:
+        return dg.SensorResult(skip_reason="no bucket changed since the last tick", cursor=after.to_json())
+    return dg.SensorResult(asset_events=[_event(landing) for landing in landings], cursor=after.to_json())
 
 
 def _event(landing: BucketLanding) -> dg.AssetMaterialization:
@@ -59,10 +58,10 @@ def _event(landing: BucketLanding) -> dg.AssetMaterialization:
         metadata["gap_window_s"] = dg.MetadataValue.float(WINDOW_S)
     if landing.watermark is not None:
         metadata["watermark"] = dg.MetadataValue.timestamp(landing.watermark)
-    told = f"{landing.upserted} passages came, {landing.deleted} were taken back, {landing.passages} are there"
+    counts = f"{landing.upserted} passages upserted, {landing.deleted} deleted, {landing.passages} in the bucket"
     return dg.AssetMaterialization(
         INDEX,
-        description=told,
+        description=counts,
         partition=landing.bucket,
         metadata=metadata,
     )

@@ -1,7 +1,7 @@
-"""From the index worker's counts to landings of the index: which buckets changed since they were last told. Pure.
+"""From the index worker's counts to landings: the buckets that changed since the last report. Pure.
 
-Counts begin anew with each worker, and a worker's start tells one from the next: what it counts then is all news. What
-others did to a bucket (a reprocessing run, an erasure) shows in how many passages it has.
+A worker's counts start at zero, and its start time identifies it: a new worker's first counts are all new. Changes
+by others (a reprocessing run, an erasure) show in the number of passages in the bucket.
 """
 
 from __future__ import annotations
@@ -12,36 +12,36 @@ from typing import Literal
 from pydantic import AwareDatetime, Field
 
 from mmplatform.local.status.worker_status import BucketPayload, QuantilesPayload, WorkerStatusPayload
-from sensors.cursors import Frozen, Remembered
+from sensors.cursors import FrozenRecord, SensorCursor
 
 
-class Told(Frozen):
-    """What was last said of a bucket."""
+class ReportedBucket(FrozenRecord):
+    """The last reported counts of a bucket."""
 
     upserted: int = 0
     deleted: int = 0
     passages: int = 0
 
 
-class Cursor(Remembered):
-    """What the sensor remembers between ticks; it lies in Dagster's database.
+class IndexLandingsCursor(SensorCursor):
+    """The last reported counts of all buckets.
 
     Attributes:
-        since: when the worker whose counts these are began.
+        since: start of the worker whose counts these are.
     """
 
     version: Literal[1] = 1
     since: AwareDatetime | None = None
-    buckets: dict[str, Told] = Field(default_factory=dict)
+    buckets: dict[str, ReportedBucket] = Field(default_factory=dict)
 
 
-class BucketLanding(Frozen):
-    """What came into a bucket and went out of it since it was last told of.
+class BucketLanding(FrozenRecord):
+    """Changes of a bucket since the last report.
 
     Attributes:
-        passages: what it holds now for the embedder that serves; of every one where no embedder is written down.
-        gap: of the worker's rolling window; empty when nothing came in it.
-        watermark: newest event time that the worker put into it; ``None`` when it put nothing.
+        passages: passages in the bucket of the serving embedder; of all embedders when none is recorded.
+        gap: of the worker's rolling window; empty without passages in it.
+        watermark: newest event time that the worker indexed; ``None`` without any.
     """
 
     bucket: str
@@ -52,32 +52,32 @@ class BucketLanding(Frozen):
     watermark: AwareDatetime | None
 
 
-def bucket_landings(
-    status: WorkerStatusPayload, passages: Mapping[str, int], cursor: Cursor
-) -> tuple[list[BucketLanding], Cursor]:
-    """What to report, by bucket, and the cursor after it.
+def diff_index_landings(
+    status: WorkerStatusPayload, passages: Mapping[str, int], cursor: IndexLandingsCursor
+) -> tuple[list[BucketLanding], IndexLandingsCursor]:
+    """The landings to report, by bucket, and the cursor after them.
 
     Args:
         status: the index worker's own figures.
-        passages: how many each bucket holds.
-        cursor: what was told.
+        passages: the number of passages in each bucket.
+        cursor: the last report.
     """
-    same = cursor.since is not None and cursor.since == status.measured_since
-    found, after = [], dict(cursor.buckets)
-    for bucket, held in passages.items():
-        known, now = after.get(bucket, Told()), status.buckets.get(bucket, BucketPayload())
-        base = known if same else Told(passages=known.passages)
+    same_worker = cursor.since is not None and cursor.since == status.measured_since
+    landings, after = [], dict(cursor.buckets)
+    for bucket, count in passages.items():
+        reported, now = after.get(bucket, ReportedBucket()), status.buckets.get(bucket, BucketPayload())
+        base = reported if same_worker else ReportedBucket(passages=reported.passages)
         upserted, deleted = now.upserted - base.upserted, now.deleted - base.deleted
-        after[bucket] = Told(upserted=now.upserted, deleted=now.deleted, passages=held)
-        if upserted or deleted or held != known.passages:
-            found.append(
+        after[bucket] = ReportedBucket(upserted=now.upserted, deleted=now.deleted, passages=count)
+        if upserted or deleted or count != reported.passages:
+            landings.append(
                 BucketLanding(
                     bucket=bucket,
                     upserted=upserted,
                     deleted=deleted,
-                    passages=held,
+                    passages=count,
                     gap=now.gap,
                     watermark=now.watermark,
                 )
             )
-    return found, Cursor(since=status.measured_since, buckets=after)
+    return landings, IndexLandingsCursor(since=status.measured_since, buckets=after)

@@ -1,9 +1,9 @@
-"""The sensor that tells Dagster what the stream landed: a materialization for each table and hour that has news."""
+"""The sensor ``landings``: a materialization for each table and hour in which the stream landed rows."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
@@ -12,76 +12,76 @@ from mmplatform.errors import PlatformError
 from mmplatform.modalities import TABLES
 from mmplatform.telemetry.freshness import Quantiles
 from resources.lakehouse import LakehouseResource
-from resources.readers.freshness_gaps import gaps_of
-from resources.readers.writers import WRITERS
+from resources.readers.freshness_gaps import measure_freshness_gaps
+from resources.readers.subscriptions import TABLE_SUBSCRIPTIONS
 from resources.stack import StackResource
-from sensors.landings_diff import OLD_HOURS, Cursor, Landing, landings
+from sensors.landings_diff import MAX_OLD_HOURS, HourLanding, LandingsCursor, diff_landings
+from sensors.ticks import INTERVAL_S, skip_unreadable
 
 if TYPE_CHECKING:
     import numpy as np
 
-EVERY_S: Final = 30
-
 
 @dg.sensor(
     name="landings",
-    minimum_interval_seconds=EVERY_S,
+    minimum_interval_seconds=INTERVAL_S,
     default_status=dg.DefaultSensorStatus.RUNNING,
     description=(
         "Reads the new Iceberg snapshots of every table and reports what landed, by hour of event time: the newest "
-        f"hour of each table in every tick and up to {OLD_HOURS} older ones, with new and replaced rows, bytes, "
-        "watermark, snapshot, the freshness gap of the newest hour's rows and what still waits on the log. Upkeep that "
-        "changes no row is no landing. It starts nothing: the stream runs without it."
+        f"hour of each table in every tick and up to {MAX_OLD_HOURS} older ones, with new and replaced rows, bytes, "
+        "watermark, snapshot, the freshness gap of the newest hour's rows and the lag on the log. Maintenance that "
+        "changes no row is no landing. It starts no run: the stream runs without it."
     ),
 )
 def landings_sensor(
     context: dg.SensorEvaluationContext, lakehouse: LakehouseResource, stack: StackResource
 ) -> dg.SensorResult:
-    """Report what landed since the last tick; says why when there is nothing to say."""
-    cursor = Cursor.parse(context.cursor)
+    """Report the landings since the last tick; the skip reason says why there is nothing to report."""
+    cursor = LandingsCursor.parse(context.cursor)
     try:
-        logs = lakehouse.logs({table: cursor.after(table) for table in TABLES})
+        commits = lakehouse.read_commits({table: cursor.read_sequence(table) for table in TABLES})
     except PlatformError as error:
-        return dg.SensorResult(skip_reason=f"the lakehouse cannot be read: {type(error).__name__}: {error}")
-    if not logs:
+        return skip_unreadable("the lakehouse cannot be read", error)
+    if not commits:
         return dg.SensorResult(skip_reason="no table yet: nothing was ever archived (is the stack up? `mmplatform up`)")
-    found, after = landings(logs, cursor)
-    if not found:
-        return dg.SensorResult(skip_reason="nothing landed since the last tick", cursor=after.model_dump_json())
-    newest = {landing.table: landing for landing in found}  # the newest hour comes last
-    gaps = _gaps(context, lakehouse, newest)
-    lags = _lags(context, stack, newest)
+    landings, after = diff_landings(commits, cursor)
+    if not landings:
+        return dg.SensorResult(skip_reason="nothing landed since the last tick", cursor=after.to_json())
+    newest = {landing.table: landing for landing in landings}  # the newest hour comes last
+    gaps = _measure_gaps(context, lakehouse, newest)
+    lags = _read_lags(context, stack, newest)
     events = [
         _event(landing, gaps.get(landing.table) if landing is newest[landing.table] else None, lags.get(landing.table))
-        for landing in found
+        for landing in landings
     ]
-    return dg.SensorResult(asset_events=events, cursor=after.model_dump_json())
+    return dg.SensorResult(asset_events=events, cursor=after.to_json())
 
 
-def _gaps(
-    context: dg.SensorEvaluationContext, lakehouse: LakehouseResource, newest: Mapping[str, Landing]
+def _measure_gaps(
+    context: dg.SensorEvaluationContext, lakehouse: LakehouseResource, newest: Mapping[str, HourLanding]
 ) -> Mapping[str, np.ndarray[Any, Any]]:
-    """The gaps that can be measured; a landing is told without one rather than not at all."""
+    """The gaps that can be measured; a landing is reported without its gap rather than not at all."""
+    files = {table: landing.files for table, landing in newest.items() if landing.files}
     try:
-        return gaps_of(lakehouse, {table: landing.files for table, landing in newest.items() if landing.files})
+        return measure_freshness_gaps(lakehouse, files)
     except PlatformError as error:
-        context.log.warning("told without their gap: %s: %s", type(error).__name__, error)
+        context.log.warning("landings reported without their gap: %s: %s", type(error).__name__, error)
         return {}
 
 
-def _lags(context: dg.SensorEvaluationContext, stack: StackResource, tables: Collection[str]) -> dict[str, int]:
-    """What waits on the log for each table; nothing where nobody can be asked: unknown is not 0."""
+def _read_lags(context: dg.SensorEvaluationContext, stack: StackResource, tables: Collection[str]) -> dict[str, int]:
+    """The lag behind each table; empty when the log does not answer: an unknown lag is not 0."""
     try:
-        lags = stack.lag(reader for table in tables for reader in WRITERS[table])
+        lags = stack.lag(subscription for table in tables for subscription in TABLE_SUBSCRIPTIONS[table])
     except PlatformError as error:
-        context.log.info("told without lag: %s: %s", type(error).__name__, error)
+        context.log.info("landings reported without lag: %s: %s", type(error).__name__, error)
         return {}
-    return {table: sum(lags[reader] for reader in WRITERS[table]) for table in tables}
+    return {table: sum(lags[subscription] for subscription in TABLE_SUBSCRIPTIONS[table]) for table in tables}
 
 
-def _event(landing: Landing, gaps: np.ndarray[Any, Any] | None, lag: int | None) -> dg.AssetMaterialization:
+def _event(landing: HourLanding, gaps: np.ndarray[Any, Any] | None, lag: int | None) -> dg.AssetMaterialization:
     metadata: dict[str, dg.MetadataValue[Any]] = {
-        # Not Dagster's own "dagster/partition_row_count": that is what the whole hour holds, these are the new ones.
+        # Not Dagster's own "dagster/partition_row_count": that is all rows of the hour, these are the new ones.
         "rows": dg.MetadataValue.int(landing.rows),
         "replaced": dg.MetadataValue.int(landing.replaced),
         "bytes": dg.MetadataValue.int(landing.size),
@@ -93,19 +93,19 @@ def _event(landing: Landing, gaps: np.ndarray[Any, Any] | None, lag: int | None)
         metadata["watermark"] = dg.MetadataValue.timestamp(landing.watermark)
     if lag is not None:
         metadata["lag"] = dg.MetadataValue.int(lag)
-    told = f", {landing.replaced} were replaced" if landing.replaced else ""
+    replaced = f", {landing.replaced} were replaced" if landing.replaced else ""
     return dg.AssetMaterialization(
         landing.table,
-        description=f"{landing.rows} rows landed for {landing.hour:%Y-%m-%d %H}h UTC{told}",
+        description=f"{landing.rows} rows landed for {landing.hour:%Y-%m-%d %H}h UTC{replaced}",
         partition=hour_key(landing.hour),
-        metadata=metadata | _measured(gaps),
+        metadata=metadata | _gap_metadata(gaps),
     )
 
 
-def _measured(gaps: np.ndarray[Any, Any] | None) -> dict[str, dg.MetadataValue[Any]]:
+def _gap_metadata(gaps: np.ndarray[Any, Any] | None) -> dict[str, dg.MetadataValue[Any]]:
     quantiles = Quantiles.from_seconds(gaps) if gaps is not None else None
     if quantiles is None:
         return {}
     seconds = {f"gap_{name}_s": getattr(quantiles, name) for name in ("p50", "p95", "p99")}
-    figures = {name: dg.MetadataValue.float(round(value, 3)) for name, value in seconds.items()}
-    return {**figures, "gap_rows": dg.MetadataValue.int(quantiles.count)}
+    metadata = {name: dg.MetadataValue.float(round(value, 3)) for name, value in seconds.items()}
+    return {**metadata, "gap_rows": dg.MetadataValue.int(quantiles.count)}

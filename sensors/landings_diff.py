@@ -1,38 +1,38 @@
-"""From commits to landings: what there is to report, and how far we are. Pure.
+"""From commits to landings: the hours to report, and the cursor after them. Pure.
 
-A landing belongs to one hour of event time. In each tick the newest hour of a table that has news is reported: that is
-where people look. The others (a backfill, an import, late events) wait, and the oldest of them are reported with it, so
-many and no more: each costs an event in Dagster's own database for ever. None is forgotten.
+A landing belongs to one hour of event time. Each tick reports the newest changed hour of a table: that is where users
+look. The others (a backfill, an import, late events) wait, and a bounded number of the oldest is reported with it: each
+costs an event in Dagster's own database for ever. No hour is forgotten.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import AwareDatetime, BeforeValidator, Field
 
 from mmplatform.land.lakehouse.hour_partition import hour_number, hour_start
-from resources.iceberg_commits import TableLog
-from sensors.cursors import Frozen, ReadTables, ReadTo
+from resources.iceberg_commits import TableCommits
+from sensors.cursors import FrozenRecord, TablePosition, TablesCursor
 
-OLD_HOURS: Final = 100
-"""Reported beside the newest, for each table and tick. An event takes about 10 ms and 3 kB in Dagster's database: a
-year of history, 8,760 hours, is told within 45 minutes, and the newest hour never waits for it."""
+MAX_OLD_HOURS: Final = 100
+"""Hours reported besides the newest, for each table and tick. An event takes about 10 ms and 3 kB in Dagster's
+database: a year of history, 8,760 hours, is reported within 45 minutes, and the newest hour never waits for it."""
 
 
-class Landing(Frozen):
+class HourLanding(FrozenRecord):
     """Rows that landed in one hour of one table since it was last reported.
 
     Attributes:
         rows: new ones; 0 where rows were only replaced.
-        replaced: rows that took the place of one with their id.
+        replaced: rows that replaced one with the same id.
         size: bytes of the files that all of them lie in.
-        files: those of them that were read in this tick and that the stream wrote: what the gap can be told from.
+        files: those of them that were read in this tick and that the stream wrote: the gap is measured in them.
         snapshot_id: the newest snapshot that was read and had rows: it holds these.
         committed_at: when that one was made.
-        watermark: newest event time that the table was ever seen to hold.
+        watermark: newest event time that was ever read from the table.
         waiting: hours of the table that are still to be reported.
     """
 
@@ -48,7 +48,7 @@ class Landing(Frozen):
     waiting: int
 
 
-class Newest(Frozen):
+class NewestSnapshot(FrozenRecord):
     """The newest snapshot that was read and had rows."""
 
     snapshot_id: int
@@ -56,98 +56,103 @@ class Newest(Frozen):
 
 
 def _all_new(value: Any) -> Any:
-    """Cursors of before counted rows alone."""
+    """Accept the cursors of earlier versions, which counted rows alone."""
     return (value, 0, 0) if isinstance(value, int) else value
 
 
-Counts = Annotated[tuple[int, int, int], BeforeValidator(_all_new)]
+RowCounts = Annotated[tuple[int, int, int], BeforeValidator(_all_new)]
 """New rows, replaced rows, bytes."""
 
 
-class Place(ReadTo):
-    """How far one table was read, and what waits.
+class LandingsPosition(TablePosition):
+    """Position in one table, and the hours that wait.
 
     Attributes:
-        pending: what nobody was told of yet, by the hours from 1970 to theirs. Dagster stores the cursor with every
-            tick, so it is short: a year takes 200 kB.
+        pending: unreported hours, by their number since 1970. Dagster stores the cursor with every tick, so it is
+            short: a year takes 200 kB.
     """
 
-    newest: Newest | None = None
+    newest: NewestSnapshot | None = None
     watermark: AwareDatetime | None = None
-    pending: dict[int, Counts] = Field(default_factory=dict)
+    pending: dict[int, RowCounts] = Field(default_factory=dict)
 
 
-class Cursor(ReadTables):
-    """What the sensor remembers between ticks, by table; it lies in Dagster's database and survives restarts."""
+class LandingsCursor(TablesCursor):
+    """Positions by table."""
 
     version: Literal[2] = 2
-    tables: dict[str, Place] = Field(default_factory=dict)
+    tables: dict[str, LandingsPosition] = Field(default_factory=dict)
 
 
-def landings(logs: Mapping[str, TableLog], cursor: Cursor) -> tuple[list[Landing], Cursor]:
-    """What to report now, in this order, and the cursor after it. A table that is not in ``logs`` keeps its place."""
-    places = dict(cursor.tables)
-    found: list[Landing] = []
-    for table, log in logs.items():
-        files = _files(log)
-        place = _advance(places.get(table), log)
-        due = _due(place.pending)
-        places[table] = place.model_copy(update={"pending": _without(place.pending, due)})
-        if place.newest is None:
+def diff_landings(
+    commits: Mapping[str, TableCommits], cursor: LandingsCursor
+) -> tuple[list[HourLanding], LandingsCursor]:
+    """The landings to report now, in this order, and the cursor after them. An unread table keeps its position."""
+    positions = dict(cursor.tables)
+    landings: list[HourLanding] = []
+    for table, table_commits in commits.items():
+        files = _files_by_hour(table_commits)
+        position = _advance(positions.get(table), table_commits)
+        due = _due_hours(position.pending)
+        positions[table] = position.model_copy(update={"pending": _without(position.pending, due)})
+        if position.newest is None:
             continue
-        found += [
-            Landing(
+        landings += [
+            HourLanding(
                 table=table,
                 hour=hour_start(hour),
                 rows=rows,
                 replaced=replaced,
                 size=size,
                 files=tuple(files[hour]),
-                watermark=place.watermark,
-                waiting=len(place.pending) - len(due),
-                **place.newest.model_dump(),
+                watermark=position.watermark,
+                waiting=len(position.pending) - len(due),
+                **position.newest.model_dump(),
             )
             for hour in due
-            for rows, replaced, size in (place.pending[hour],)
+            for rows, replaced, size in (position.pending[hour],)
         ]
-    return found, cursor.model_copy(update={"tables": places})
+    return landings, cursor.model_copy(update={"tables": positions})
 
 
-def _files(log: TableLog) -> defaultdict[int, list[str]]:
-    """What the stream wrote for each hour, newest first."""
-    found: defaultdict[int, list[str]] = defaultdict(list)
-    for commit in reversed(log.commits):
+def _files_by_hour(table_commits: TableCommits) -> defaultdict[int, list[str]]:
+    """The files that the stream wrote for each hour, newest first."""
+    files: defaultdict[int, list[str]] = defaultdict(list)
+    for commit in reversed(table_commits.commits):
         for hour, paths in commit.files.items():
-            found[hour_number(hour)] += paths
-    return found
+            files[hour_number(hour)] += paths
+    return files
 
 
-def _due(pending: Mapping[int, Counts]) -> list[int]:
-    """The newest hour and the oldest of the others. The newest is told last: Dagster shows it as the latest then."""
+def _due_hours(pending: Mapping[int, RowCounts]) -> list[int]:
+    """The oldest hours, then the newest: Dagster shows the last reported one as the latest."""
     hours = sorted(pending)
-    return [*hours[:-1][:OLD_HOURS], *hours[-1:]]
+    return [*hours[:-1][:MAX_OLD_HOURS], *hours[-1:]]
 
 
-def _without(pending: Mapping[int, Counts], told: list[int]) -> dict[int, Counts]:
-    return {hour: pending[hour] for hour in sorted(pending.keys() - set(told))}
+def _without(pending: Mapping[int, RowCounts], reported: Collection[int]) -> dict[int, RowCounts]:
+    return {hour: pending[hour] for hour in sorted(pending.keys() - set(reported))}
 
 
-def _advance(place: Place | None, log: TableLog) -> Place:
-    """Take what was read in."""
-    if place is None or place.table_uuid != log.table_uuid:
-        place = Place(table_uuid=log.table_uuid, sequence=0)
-    pending = dict(place.pending)
-    marks = [mark for mark in (place.watermark, *(commit.watermark for commit in log.commits)) if mark is not None]
-    for commit in log.commits:
+def _advance(position: LandingsPosition | None, table_commits: TableCommits) -> LandingsPosition:
+    """Add commits to a position."""
+    if position is None or position.table_uuid != table_commits.table_uuid:
+        position = LandingsPosition(table_uuid=table_commits.table_uuid, sequence=0)
+    pending = dict(position.pending)
+    commits = table_commits.commits
+    watermarks = [position.watermark, *(commit.watermark for commit in commits)]
+    for commit in commits:
         for hour, rows in commit.rows.items():
-            known = pending.get(hour_number(hour), (0, 0, 0))
+            old_rows, old_replaced, old_size = pending.get(hour_number(hour), (0, 0, 0))
             replaced, size = commit.replaced.get(hour, 0), commit.sizes.get(hour, 0)
-            pending[hour_number(hour)] = (known[0] + rows, known[1] + replaced, known[2] + size)
-    last = log.commits[-1] if log.commits else None
-    return Place(
-        table_uuid=log.table_uuid,
-        sequence=max(place.sequence, log.sequence),
-        newest=Newest(snapshot_id=last.snapshot_id, committed_at=last.committed_at) if last else place.newest,
-        watermark=max(marks, default=None),
+            pending[hour_number(hour)] = (old_rows + rows, old_replaced + replaced, old_size + size)
+    last = commits[-1] if commits else None
+    return LandingsPosition(
+        table_uuid=table_commits.table_uuid,
+        sequence=max(position.sequence, table_commits.sequence),
+        newest=NewestSnapshot(snapshot_id=last.snapshot_id, committed_at=last.committed_at)
+        if last
+        else position.newest,
+        watermark=max((watermark for watermark in watermarks if watermark is not None), default=None),
         pending=pending,
     )

@@ -1,100 +1,105 @@
-"""The sensor that looks at hours which got rows after they had closed, and has made again what the stream still owes.
+"""The sensor ``late_data``: reports rows for closed hours, and reprocesses the hours that the stream left incomplete.
 
-Why not every late row asks for a run: docs/adr/0008-late-data.md.
+Why not every late row starts a run: docs/adr/0008-late-data.md.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
 import dagster as dg
 
-from assets.checks.hour_checks import SETTLED_S
+from assets.checks.hours import SETTLE_S
 from assets.partitions import hour_key
 from mmplatform.errors import PlatformError
 from mmplatform.events import utc_now
 from mmplatform.land.lakehouse.hour_partition import HOUR
 from mmplatform.modalities import CALL, MODALITIES, ModalitySpec
-from quality.checks.completeness import accounted
-from quality.checks.late_data import owes, unfilled
+from quality.checks.completeness import check_events_accounted
+from quality.checks.late_data import filled_gap_markers, needs_reprocessing
 from resources.lakehouse import LakehouseResource
-from resources.readers.hours import Hours, open_hours
-from resources.stack import Reader, StackResource
-from sensors.late_data_hours import Cursor, Late, Waiting, arrived
+from resources.readers.hours import HourReader, open_hour_reader
+from resources.stack import StackResource, Subscription
+from sensors.late_data_hours import LateDataCursor, LateRows, TableHour, WaitingHour, diff_late_hours
+from sensors.ticks import skip_unreadable
 
-EVERY_S: Final = 60
-MOST_LOOKED: Final = 4
+INTERVAL_S: Final = 60
+MAX_CHECKED_HOURS: Final = 4
 """Hours for each tick, and no tick starts more runs."""
 
-LOOK_S: Final = 1.0
-"""No further hour is begun after this: a look is three scans, and each begins with the table's metadata."""
+MAX_CHECK_S: Final = 1.0
+"""No further hour is checked after this: a check is three scans, and each begins with the table's metadata."""
 
 _SPECS: Final = {spec.raw_table: spec for spec in MODALITIES.values()}
 
 
 @dg.sensor(
     name="late_data",
-    minimum_interval_seconds=EVERY_S,
+    minimum_interval_seconds=INTERVAL_S,
     default_status=dg.DefaultSensorStatus.RUNNING,
     asset_selection=[spec.derived_table for spec in MODALITIES.values()],
     description=(
-        "Reports rows that came for an hour after it had closed. When they have settled it looks whether the stream "
-        "made of them what it should; if an event became nothing, or a mark of missing audio stands although the audio "
-        f"is there, the derived hour is made again, at most {MOST_LOOKED} in a tick and once for each snapshot."
+        "Reports rows that came for an hour after it had closed. When they have settled it checks what the stream "
+        "derived from them; if an event has no artifact, or a gap marker lies over audio that has arrived, the derived "
+        f"hour is reprocessed, at most {MAX_CHECKED_HOURS} in a tick and once for each snapshot."
     ),
 )
-def late_sensor(
+def late_data_sensor(
     context: dg.SensorEvaluationContext, lakehouse: LakehouseResource, stack: StackResource
 ) -> dg.SensorResult:
-    """Report, look and ask for runs; says why when there is nothing to do."""
+    """Report, check and request runs; the skip reason says why there is nothing to do."""
     now = utc_now()
-    cursor = Cursor.parse(context.cursor)
+    cursor = LateDataCursor.parse(context.cursor)
     try:
-        logs = lakehouse.logs({table: cursor.after(table) for table in _SPECS})
+        commits = lakehouse.read_commits({table: cursor.read_sequence(table) for table in _SPECS})
     except PlatformError as error:
-        return dg.SensorResult(skip_reason=f"the lakehouse cannot be read: {type(error).__name__}: {error}")
-    found, cursor = arrived(logs, cursor, now)
-    settled = cursor.settled(now, MOST_LOOKED)
+        return skip_unreadable("the lakehouse cannot be read", error)
+    late_rows, cursor = diff_late_hours(commits, cursor, now)
+    settled = cursor.settled(now, MAX_CHECKED_HOURS)
     requests: list[dg.RunRequest] = []
-    looked_at: list[tuple[str, datetime]] = []
-    trouble = ""
+    checked: list[TableHour] = []
+    failure = ""
     try:
-        looked_at, requests = _owed(lakehouse, stack, settled, now) if settled else ([], [])
-        cursor = cursor.without(looked_at)
-    except PlatformError as error:  # what came is told all the same, and the hours go on waiting
-        trouble = f"late hours cannot be looked at: {type(error).__name__}: {error}"
-        context.log.warning(trouble)
-    told = cursor.model_dump_json()
-    if not found and not requests:
-        looked = f"{len(looked_at)} late hours were looked at, and nothing is owed" if settled else "no row came late"
-        return dg.SensorResult(skip_reason=trouble or looked, cursor=told)
-    events = [_event(table, late) for table, late in found.items()]
-    return dg.SensorResult(asset_events=events, run_requests=requests, cursor=told)
+        checked, requests = _plan_runs(lakehouse, stack, settled, now) if settled else ([], [])
+        cursor = cursor.without(checked)
+    except PlatformError as error:  # late rows are reported all the same, and the hours go on waiting
+        failure = f"late hours cannot be checked: {type(error).__name__}: {error}"
+        context.log.warning(failure)
+    after = cursor.to_json()
+    if not late_rows and not requests:
+        outcome = f"{len(checked)} late hours were checked, and none is incomplete" if settled else "no row came late"
+        return dg.SensorResult(skip_reason=failure or outcome, cursor=after)
+    events = [_event(table, rows) for table, rows in late_rows.items()]
+    return dg.SensorResult(asset_events=events, run_requests=requests, cursor=after)
 
 
-def _owed(
-    lakehouse: LakehouseResource, stack: StackResource, settled: list[tuple[str, datetime, Waiting]], now: datetime
-) -> tuple[list[tuple[str, datetime]], list[dg.RunRequest]]:
-    """The hours that were looked at, and runs for those that are owed something and have a partition."""
-    give_up = time.monotonic() + LOOK_S
-    hours = open_hours(lakehouse)
-    done: Mapping[tuple[str, int], int] = {}
+def _plan_runs(
+    lakehouse: LakehouseResource,
+    stack: StackResource,
+    settled: Sequence[tuple[str, datetime, WaitingHour]],
+    now: datetime,
+) -> tuple[list[TableHour], list[dg.RunRequest]]:
+    """The hours that were checked, and runs for those that are incomplete and have a partition."""
+    deadline = time.monotonic() + MAX_CHECK_S
+    reader = open_hour_reader(lakehouse)
+    consumed_offsets: Mapping[tuple[str, int], int] = {}
     for table in {table for table, _, _ in settled}:
-        # How far the derivers are, first: what they do meanwhile is then still in the tables that are read.
-        done = {**done, **stack.done(Reader(_SPECS[table].group, _SPECS[table].topic))}
-    looked_at: list[tuple[str, datetime]] = []
-    found = []
+        # The derivers' offsets come first: what they derive meanwhile is then in the tables that are read.
+        subscription = Subscription(_SPECS[table].group, _SPECS[table].topic)
+        consumed_offsets = {**consumed_offsets, **stack.committed_offsets(subscription)}
+    checked: list[TableHour] = []
+    requests = []
     for table, hour, waiting in settled:
-        if looked_at and time.monotonic() >= give_up:
+        if checked and time.monotonic() >= deadline:
             break
-        looked_at.append((table, hour))
+        checked.append((table, hour))
         spec, key = _SPECS[table], hour_key(hour)
-        if key is not None and _is_owed(hours, spec, hour, done, now):
+        if key is not None and _is_incomplete(reader, spec, hour, consumed_offsets, now):
             asset = spec.derived_table
-            found.append(
+            requests.append(
                 dg.RunRequest(
                     run_key=f"late:{asset}:{key}:{waiting.snapshot_id}",
                     asset_selection=[dg.AssetKey(asset)],
@@ -102,48 +107,54 @@ def _owed(
                     tags={"why": "late_data"},
                 )
             )
-    return looked_at, found
+    return checked, requests
 
 
-def _is_owed(
-    hours: Hours, spec: ModalitySpec, hour: datetime, done: Mapping[tuple[str, int], int], now: datetime
+def _is_incomplete(
+    reader: HourReader,
+    spec: ModalitySpec,
+    hour: datetime,
+    consumed_offsets: Mapping[tuple[str, int], int],
+    now: datetime,
 ) -> bool:
-    settled = now - timedelta(seconds=SETTLED_S)
     columns = ("event_id", "kind", "ingested_at", "topic", "topic_partition", "log_offset")
-    events = hours.rows(spec.raw_table, hour, columns)
-    derived = [row["event_ids"] for row in hours.around(spec.derived_table, hour, ["event_ids"])]
-    aside = hours.aside(hour)
-    verdict = accounted(events, derived=derived, aside=aside, done=done, settled=settled)
-    return owes(verdict, _standing(hours, hour, aside) if spec is CALL else [])
+    events = reader.rows(spec.raw_table, hour, columns)
+    derived_event_ids = [row["event_ids"] for row in reader.rows_around(spec.derived_table, hour, ["event_ids"])]
+    quarantined_ids = reader.quarantined_ids(hour)
+    accounted = check_events_accounted(
+        events,
+        derived_event_ids=derived_event_ids,
+        quarantined_ids=quarantined_ids,
+        consumed_offsets=consumed_offsets,
+        settled_before=now - timedelta(seconds=SETTLE_S),
+    )
+    return needs_reprocessing(accounted, _filled_gap_markers(reader, hour, quarantined_ids) if spec is CALL else [])
 
 
-def _standing(hours: Hours, hour: datetime, aside: set[str]) -> list[str]:
-    """Marks of missing audio in the hour over which there is audio that nobody refused."""
-    marks = [
-        row
-        for row in hours.rows(
-            CALL.derived_table, hour, ["artifact_id", "conversation_id", "start_s", "end_s", "status"]
-        )
-        if row["status"] == "gap"
-    ]
-    if not marks:
+def _filled_gap_markers(reader: HourReader, hour: datetime, quarantined_ids: set[str]) -> list[str]:
+    """Gap markers of the hour over which audio has arrived that was not quarantined."""
+    columns = ["artifact_id", "conversation_id", "start_s", "end_s", "status"]
+    gap_markers = [row for row in reader.rows(CALL.derived_table, hour, columns) if row["status"] == "gap"]
+    if not gap_markers:
         return []
-    calls = sorted({row["conversation_id"] for row in marks})
-    chunks = hours.call_rows(CALL.raw_table, hour, calls, ["event_id", "conversation_id", "start_s", "duration_s"])
-    return unfilled(marks, [row for row in chunks if row["event_id"] not in aside])
+    calls = sorted({row["conversation_id"] for row in gap_markers})
+    columns = ["event_id", "conversation_id", "start_s", "duration_s"]
+    chunks = reader.conversation_rows(CALL.raw_table, hour, calls, columns)
+    return filled_gap_markers(gap_markers, [row for row in chunks if row["event_id"] not in quarantined_ids])
 
 
-def _event(table: str, late: Late) -> dg.AssetObservation:
-    first, last = min(late.rows), max(late.rows)
-    rows = sum(late.rows.values())
-    told = f"; {late.left_out} hours are too many to look at, start a backfill for them" if late.left_out else ""
+def _event(table: str, late_rows: LateRows) -> dg.AssetObservation:
+    first, last = min(late_rows.rows), max(late_rows.rows)
+    rows = sum(late_rows.rows.values())
+    skipped = late_rows.skipped
+    backfill = f"; {skipped} hours are too many to check, start a backfill for them" if skipped else ""
     return dg.AssetObservation(
         table,
-        description=f"{rows} rows came for {len(late.rows)} hours that had closed{told}",
+        description=f"{rows} rows came for {len(late_rows.rows)} hours that had closed{backfill}",
         metadata={
             "late_rows": dg.MetadataValue.int(rows),
-            "late_hours": dg.MetadataValue.int(len(late.rows)),
-            "hours_left_out": dg.MetadataValue.int(late.left_out),
+            "late_hours": dg.MetadataValue.int(len(late_rows.rows)),
+            "hours_left_out": dg.MetadataValue.int(skipped),
             "first_hour": dg.MetadataValue.timestamp(first),
             "last_hour": dg.MetadataValue.timestamp(last + HOUR - timedelta(seconds=1)),
         },

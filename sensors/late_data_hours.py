@@ -1,13 +1,13 @@
-"""From commits to hours that got rows after they had closed: what is told, and which are to be looked at. Pure.
+"""From commits to closed hours that got rows: the rows to report, and the hours to check later. Pure.
 
-Old history that is imported is late too, by thousands of hours. So each table has so many hours waiting and no more,
-the newest first; how many were left out is told.
+An import of old history is late too, by thousands of hours. So each table has a bounded number of waiting hours, the
+newest first; the number of skipped hours is reported.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final, Literal
@@ -15,97 +15,103 @@ from typing import Final, Literal
 from pydantic import AwareDatetime, Field
 
 from mmplatform.land.lakehouse.hour_partition import HOUR, hour_number, hour_start
-from resources.iceberg_commits import TableLog
-from sensors.cursors import Frozen, ReadTables, ReadTo
+from resources.iceberg_commits import TableCommits
+from sensors.cursors import FrozenRecord, TablePosition, TablesCursor
 
-CLOSES: Final = timedelta(minutes=5)
+CLOSE_DELAY: Final = timedelta(minutes=5)
 """After the hour's end: the archiver commits every 15 s, and a busy log may hold a minute's rows."""
 
-SETTLES: Final = timedelta(minutes=2)
-"""After the last late rows: an offline phone sends many pieces, and the stream wants to derive them first."""
+SETTLE_DELAY: Final = timedelta(minutes=2)
+"""After the last late rows: an offline phone sends many events, and the stream derives them first."""
 
-BEGINS: Final = timedelta(hours=1)
-"""How far back the first tick looks: earlier commits are no news."""
+FIRST_LOOKBACK: Final = timedelta(hours=1)
+"""Age of the oldest commit that the first tick reports: earlier ones are no news."""
 
-MOST_WAITING: Final = 48
-"""Hours of a table that wait to be looked at."""
+MAX_WAITING_HOURS: Final = 48
+"""Hours of a table that wait for a check."""
+
+TableHour = tuple[str, datetime]
 
 
-class Waiting(Frozen):
-    """An hour that got late rows: the snapshot that has the last of them, and when that was made."""
+class WaitingHour(FrozenRecord):
+    """An hour with late rows: the snapshot that has the last of them, and its time."""
 
     snapshot_id: int
     committed_at: AwareDatetime
 
 
-class Place(ReadTo):
-    """How far one table was read, and which of its hours wait, by the hours from 1970 to them."""
+class LateDataPosition(TablePosition):
+    """Position in one table, and its waiting hours, by their number since 1970."""
 
-    waiting: dict[int, Waiting] = Field(default_factory=dict)
+    waiting: dict[int, WaitingHour] = Field(default_factory=dict)
 
 
-class Cursor(ReadTables):
-    """What the sensor remembers between ticks, by table; it lies in Dagster's database."""
+class LateDataCursor(TablesCursor):
+    """Positions by table."""
 
     version: Literal[1] = 1
-    tables: dict[str, Place] = Field(default_factory=dict)
+    tables: dict[str, LateDataPosition] = Field(default_factory=dict)
 
-    def settled(self, now: datetime, most: int) -> list[tuple[str, datetime, Waiting]]:
-        """Tables and hours whose last late rows came a while ago, the oldest rows first."""
-        found = [
-            (each.committed_at, table, hour_start(number), each)
-            for table, place in self.tables.items()
-            for number, each in place.waiting.items()
-            if each.committed_at + SETTLES <= now
+    def settled(self, now: datetime, limit: int) -> list[tuple[str, datetime, WaitingHour]]:
+        """Tables and hours whose last late rows have settled, the oldest rows first."""
+        hours = [
+            (waiting.committed_at, table, hour_start(number), waiting)
+            for table, position in self.tables.items()
+            for number, waiting in position.waiting.items()
+            if waiting.committed_at + SETTLE_DELAY <= now
         ]
-        found.sort(key=lambda entry: entry[:3])
-        return [(table, hour, each) for _, table, hour, each in found[:most]]
+        hours.sort(key=lambda entry: entry[:3])
+        return [(table, hour, waiting) for _, table, hour, waiting in hours[:limit]]
 
-    def without(self, looked_at: list[tuple[str, datetime]]) -> Cursor:
-        """After hours were looked at."""
-        gone = {(table, hour_number(hour)) for table, hour in looked_at}
-        return Cursor(
+    def without(self, checked: Collection[TableHour]) -> LateDataCursor:
+        """The cursor after a check of some hours."""
+        removed = {(table, hour_number(hour)) for table, hour in checked}
+        return LateDataCursor(
             tables={
-                table: place.model_copy(
-                    update={"waiting": {n: each for n, each in place.waiting.items() if (table, n) not in gone}}
+                table: position.model_copy(
+                    update={"waiting": {n: hour for n, hour in position.waiting.items() if (table, n) not in removed}}
                 )
-                for table, place in self.tables.items()
+                for table, position in self.tables.items()
             }
         )
 
 
 @dataclass(frozen=True, slots=True)
-class Late:
+class LateRows:
     """Rows that came for closed hours of a table since the last tick.
 
     Attributes:
         rows: by hour.
-        left_out: hours that are not looked at, for there are too many.
+        skipped: hours beyond :data:`MAX_WAITING_HOURS`, which are never checked.
     """
 
     rows: Mapping[datetime, int]
-    left_out: int
+    skipped: int
 
 
-def arrived(logs: Mapping[str, TableLog], cursor: Cursor, now: datetime) -> tuple[dict[str, Late], Cursor]:
-    """What came late, by table, and the cursor after it; rows that were only replaced are not late."""
-    places, found = dict(cursor.tables), {}
-    for table, log in logs.items():
-        known = places.get(table)
-        same = known is not None and known.table_uuid == log.table_uuid
-        waiting = dict(known.waiting) if known is not None and same else {}
+def diff_late_hours(
+    commits: Mapping[str, TableCommits], cursor: LateDataCursor, now: datetime
+) -> tuple[dict[str, LateRows], LateDataCursor]:
+    """Late rows by table, and the cursor after them; rows that were only replaced are not late."""
+    positions, late_rows = dict(cursor.tables), {}
+    for table, table_commits in commits.items():
+        position = positions.get(table)
+        same_table = position is not None and position.table_uuid == table_commits.table_uuid
+        waiting = dict(position.waiting) if position is not None and same_table else {}
         rows: Counter[datetime] = Counter()
-        for commit in log.commits:
-            if not same and commit.committed_at < now - BEGINS:
+        for commit in table_commits.commits:
+            if not same_table and commit.committed_at < now - FIRST_LOOKBACK:
                 continue
             for hour, count in commit.rows.items():
-                if count and hour + HOUR + CLOSES <= commit.committed_at:
+                if count and hour + HOUR + CLOSE_DELAY <= commit.committed_at:
                     rows[hour] += count
-                    waiting[hour_number(hour)] = Waiting(
+                    waiting[hour_number(hour)] = WaitingHour(
                         snapshot_id=commit.snapshot_id, committed_at=commit.committed_at
                     )
-        kept = {number: waiting[number] for number in sorted(waiting, reverse=True)[:MOST_WAITING]}
-        places[table] = Place(table_uuid=log.table_uuid, sequence=log.sequence, waiting=kept)
+        newest = {number: waiting[number] for number in sorted(waiting, reverse=True)[:MAX_WAITING_HOURS]}
+        positions[table] = LateDataPosition(
+            table_uuid=table_commits.table_uuid, sequence=table_commits.sequence, waiting=newest
+        )
         if rows:
-            found[table] = Late(rows, len(waiting) - len(kept))
-    return found, Cursor(tables=places)
+            late_rows[table] = LateRows(rows, len(waiting) - len(newest))
+    return late_rows, LateDataCursor(tables=positions)

@@ -1,8 +1,8 @@
-"""The sensor that tells lineage of Dagster's own runs: started, succeeded, failed, canceled.
+"""The sensor ``lineage``: sends lineage of Dagster's own runs: started, succeeded, failed, canceled.
 
 It reads run status changes from Dagster's event log, all four kinds behind one cursor, so that a run's START leaves
-before its end. It is not in the way of any run. An event that the backend did not take is sent again in the next tick:
-nothing is dropped here, for Dagster keeps the log.
+before its end. No run waits for it. An event that the backend did not accept is sent again in the next tick: no event
+is dropped, for Dagster keeps the log.
 """
 
 from __future__ import annotations
@@ -16,21 +16,21 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from mmplatform.errors import Permanent, Rejected, Unavailable
 from resources.lineage import LineageResource
+from sensors.ticks import INTERVAL_S
 
 if TYPE_CHECKING:
     from openlineage.client.event_v2 import RunEvent
 
     from mmplatform.lineage.emitter import LineageBackend
-    from sensors.lineage_events import Words
+    from sensors.lineage_events import LineageContext
 
-EVERY_S: Final = 30
-MOST: Final = 100
+MAX_CHANGES: Final = 100
 """Run status changes for each tick: a run of ten steps takes about 22 events."""
 
-SEND_S: Final = 30.0
-"""No change is begun after this: Dagster ends a sensor after 60 s, and would then forget how far it was."""
+MAX_SEND_S: Final = 30.0
+"""No change is begun after this: Dagster ends a sensor after 60 s, and the cursor would then be lost."""
 
-CHANGES: Final = (
+STATUS_CHANGES: Final = (
     dg.DagsterEventType.RUN_START,
     dg.DagsterEventType.RUN_SUCCESS,
     dg.DagsterEventType.RUN_FAILURE,
@@ -38,8 +38,8 @@ CHANGES: Final = (
 )
 
 
-class Cursor(BaseModel):
-    """How far the changes were told: the storage id of the last one. It lies in Dagster's database."""
+class LineageCursor(BaseModel):
+    """Storage id of the last change that was sent. It lies in Dagster's database."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -47,8 +47,8 @@ class Cursor(BaseModel):
     after: int
 
     @classmethod
-    def parse(cls, text: str | None) -> Cursor | None:
-        """Read it; ``None`` where there is none that can be read."""
+    def parse(cls, text: str | None) -> LineageCursor | None:
+        """Parse a cursor; ``None`` without a readable one."""
         try:
             return cls.model_validate_json(text) if text else None
         except ValidationError:
@@ -57,92 +57,94 @@ class Cursor(BaseModel):
 
 @dg.sensor(
     name="lineage",
-    minimum_interval_seconds=EVERY_S,
+    minimum_interval_seconds=INTERVAL_S,
     default_status=dg.DefaultSensorStatus.RUNNING,
     description=(
-        "Tells the lineage backend (MMPLATFORM_OPENLINEAGE_URL) of every run that started or ended, with what its "
-        f"steps read and wrote and what their checks found, at most {MOST} changes in a tick. It starts nothing and no "
-        "run waits for it. The stream tells of its own landings without it."
+        "Sends every run that started or ended to the lineage backend (MMPLATFORM_OPENLINEAGE_URL), with what its "
+        f"steps read and wrote and the results of their checks, at most {MAX_CHANGES} changes in a tick. It starts no "
+        "run and no run waits for it. The stream sends its own landings without it."
     ),
 )
 def lineage_sensor(context: dg.SensorEvaluationContext, lineage: LineageResource) -> dg.SensorResult:
-    """Tell of what changed since the last tick; says why when there is nothing to tell."""
+    """Send the changes since the last tick; the skip reason says why there is nothing to send."""
     try:
-        if not lineage.wanted():
-            return dg.SensorResult(skip_reason="MMPLATFORM_OPENLINEAGE_URL is empty: lineage goes nowhere")
-        cursor = Cursor.parse(context.cursor)
+        if not lineage.is_configured():
+            return dg.SensorResult(skip_reason="MMPLATFORM_OPENLINEAGE_URL is empty: lineage is not sent")
+        cursor = LineageCursor.parse(context.cursor)
         if cursor is None:
-            begin = Cursor(after=newest(context.instance)).model_dump_json()
-            return dg.SensorResult(skip_reason="begins here: earlier runs are not told of", cursor=begin)
-        found = changes(context.instance, cursor.after)
-        if not found:
+            start = LineageCursor(after=newest_change_id(context.instance)).model_dump_json()
+            return dg.SensorResult(skip_reason="begins here: earlier runs are not sent", cursor=start)
+        changes = read_changes(context.instance, cursor.after)
+        if not changes:
             return dg.SensorResult(skip_reason="no run started or ended since the last tick")
         backend = lineage.open()
     except Permanent as error:
         return dg.SensorResult(skip_reason=f"lineage cannot be sent: {error}")
     try:
-        return _tell(context, backend, lineage, found, cursor)
+        return _send_changes(context, backend, lineage, changes, cursor)
     finally:
         backend.close()
 
 
-def newest(instance: dg.DagsterInstance) -> int:
+def newest_change_id(instance: dg.DagsterInstance) -> int:
     """The storage id of the latest change; 0 where no run ever started."""
-    found = [instance.fetch_run_status_changes(kind, limit=1).records for kind in CHANGES]
-    return max((record.storage_id for records in found for record in records), default=0)
+    latest = [instance.fetch_run_status_changes(kind, limit=1).records for kind in STATUS_CHANGES]
+    return max((record.storage_id for records in latest for record in records), default=0)
 
 
-def changes(instance: dg.DagsterInstance, after: int, most: int = MOST) -> list[dg.EventLogRecord]:
+def read_changes(instance: dg.DagsterInstance, after: int, limit: int = MAX_CHANGES) -> list[dg.EventLogRecord]:
     """The oldest changes behind a storage id, in their order."""
-    found: list[dg.EventLogRecord] = []
-    for kind in CHANGES:
-        asked = dg.RunStatusChangeRecordsFilter(event_type=kind, after_storage_id=after)
-        found += instance.fetch_run_status_changes(asked, limit=most, ascending=True).records
-    return sorted(found, key=lambda record: record.storage_id)[:most]
+    changes: list[dg.EventLogRecord] = []
+    for kind in STATUS_CHANGES:
+        records_filter = dg.RunStatusChangeRecordsFilter(event_type=kind, after_storage_id=after)
+        changes += instance.fetch_run_status_changes(records_filter, limit=limit, ascending=True).records
+    return sorted(changes, key=lambda record: record.storage_id)[:limit]
 
 
-def _tell(
+def _send_changes(
     context: dg.SensorEvaluationContext,
     backend: LineageBackend,
     lineage: LineageResource,
-    found: Sequence[dg.EventLogRecord],
-    cursor: Cursor,
+    changes: Sequence[dg.EventLogRecord],
+    cursor: LineageCursor,
 ) -> dg.SensorResult:
-    """Send change by change; the cursor goes as far as the backend came along."""
-    words, give_up = _words(lineage), time.monotonic() + SEND_S
-    sent, refused, done = 0, 0, cursor
-    trouble = ""
-    for change in found:
-        if time.monotonic() >= give_up:
-            trouble = f"; the rest waits, this took {SEND_S:.0f} s"
+    """Send change by change; the cursor stops before the first change that the backend did not accept."""
+    lineage_context, deadline = _lineage_context(lineage), time.monotonic() + MAX_SEND_S
+    sent, refused = 0, 0
+    remainder = ""
+    for change in changes:
+        if time.monotonic() >= deadline:
+            remainder = f"; the rest waits, this took {MAX_SEND_S:.0f} s"
             break
         try:
-            for event in _events(context, change, words):
+            for event in _new_events(context, change, lineage_context):
                 try:
                     backend.send(event)
                     sent += 1
-                except Rejected as error:  # it would be refused again, and hold up all that follow
+                except Rejected as error:  # it would be refused again, and block all that follow
                     refused += 1
                     context.log.warning("refused: %s", error)
         except Unavailable as error:
-            trouble = f"; the rest waits: {error}"
+            remainder = f"; the rest waits: {error}"
             break
-        except Exception as error:  # noqa: BLE001 - a run that we cannot tell of must not hide the next
-            context.log.warning("run %s cannot be told of: %s", change.run_id, type(error).__name__)
-        done = Cursor(after=change.storage_id)
-    told = f"told of {sent} events, {refused} refused{trouble}"
-    return dg.SensorResult(skip_reason=told, cursor=done.model_dump_json())
+        except Exception as error:  # noqa: BLE001 - one run without lineage must not block the next
+            context.log.warning("run %s has no lineage: %s", change.run_id, type(error).__name__)
+        cursor = LineageCursor(after=change.storage_id)
+    outcome = f"sent {sent} events, {refused} refused{remainder}"
+    return dg.SensorResult(skip_reason=outcome, cursor=cursor.model_dump_json())
 
 
-def _events(context: dg.SensorEvaluationContext, change: dg.EventLogRecord, words: Words) -> Iterator[RunEvent]:
-    """What is new with a change: a run's START, or all that came after it."""
-    from sensors.lineage_events import READ, lineage_of
+def _new_events(
+    context: dg.SensorEvaluationContext, change: dg.EventLogRecord, lineage_context: LineageContext
+) -> Iterator[RunEvent]:
+    """The events of a change: a run's START, or all that came after it."""
+    from sensors.lineage_events import EVENT_TYPES, run_events
 
     run = context.instance.get_run_by_id(change.run_id)
-    if run is None or not _is_ours(run, context):  # deleted meanwhile, or of another code location
+    if run is None or not _in_same_location(run, context):  # deleted meanwhile, or of another code location
         return
-    log = context.instance.all_logs(change.run_id, of_type=set(READ))
-    events = lineage_of(run, log, words)
+    log = context.instance.all_logs(change.run_id, of_type=set(EVENT_TYPES))
+    events = run_events(run, log, lineage_context)
     kind = change.event_log_entry.get_dagster_event().event_type
     if kind == dg.DagsterEventType.RUN_START:
         yield from events[:1]
@@ -151,16 +153,16 @@ def _events(context: dg.SensorEvaluationContext, change: dg.EventLogRecord, word
     yield from events[1:] if started else events
 
 
-def _is_ours(run: dg.DagsterRun, context: dg.SensorEvaluationContext) -> bool:
-    """Several code locations may share one Dagster, and one name of an asset may then mean two things."""
+def _in_same_location(run: dg.DagsterRun, context: dg.SensorEvaluationContext) -> bool:
+    """False for runs of other code locations of one Dagster, where the name of an asset may mean something else."""
     if run.remote_job_origin is None or context.code_location_origin is None:
         return True
-    theirs = run.remote_job_origin.repository_origin.code_location_origin.location_name
-    return bool(theirs == context.code_location_origin.location_name)
+    location = run.remote_job_origin.repository_origin.code_location_origin.location_name
+    return bool(location == context.code_location_origin.location_name)
 
 
-def _words(lineage: LineageResource) -> Words:
+def _lineage_context(lineage: LineageResource) -> LineageContext:
     from mmplatform.lineage.facets import own_code_version
-    from sensors.lineage_events import Words
+    from sensors.lineage_events import LineageContext
 
-    return Words(lineage.settings().openlineage_namespace, lineage.datasets(), own_code_version())
+    return LineageContext(lineage.settings().openlineage_namespace, lineage.datasets(), own_code_version())

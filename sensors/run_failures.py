@@ -1,41 +1,38 @@
-"""The sensor that tells the alert webhook of failed runs: job, run, type of the error and a link, never a payload."""
+"""The sensor ``run_failures``: posts failed runs to the alert webhook, without any payload."""
 
 from __future__ import annotations
-
-from typing import Final
 
 import dagster as dg
 
 from mmplatform.errors import PlatformError
-from resources.alerts import Alert, AlertsResource, attempt
+from resources.alerts import Alert, AlertsResource, try_send
 from sensors.lineage_events import error_type
-
-EVERY_S: Final = 30
+from sensors.ticks import INTERVAL_S
 
 
 @dg.run_failure_sensor(
     name="run_failures",
-    minimum_interval_seconds=EVERY_S,
+    minimum_interval_seconds=INTERVAL_S,
     default_status=dg.DefaultSensorStatus.RUNNING,
     description=(
-        "Posts each failed run to MMPLATFORM_ALERT_WEBHOOK_URL: job, run id, type of the error and a link. A webhook "
-        "that is away costs the alert and nothing else."
+        "Posts each failed run to MMPLATFORM_ALERT_WEBHOOK_URL: job, run id, type of the error and a link. An "
+        "unreachable webhook costs the alert and nothing else."
     ),
 )
-def failures_sensor(context: dg.RunFailureSensorContext, alerts: AlertsResource) -> dg.SkipReason | None:
-    """Tell of one failed run; says why when nobody was told."""
+def run_failures_sensor(context: dg.RunFailureSensorContext, alerts: AlertsResource) -> dg.SkipReason | None:
+    """Report one failed run; the skip reason says why no alert was sent."""
     try:
-        if not alerts.wanted():
-            return dg.SkipReason("MMPLATFORM_ALERT_WEBHOOK_URL is empty: nobody is told")
-        trouble = attempt(alerts, alert_of(context, alerts))
+        if not alerts.is_configured():
+            return dg.SkipReason("MMPLATFORM_ALERT_WEBHOOK_URL is empty: no alert is sent")
+        failure = try_send(alerts, build_alert(context, alerts))
     except PlatformError as error:
-        trouble = f"{type(error).__name__}: {error}"
-    return dg.SkipReason(f"not told: {trouble}") if trouble else None
+        failure = f"{type(error).__name__}: {error}"
+    return dg.SkipReason(f"alert not sent: {failure}") if failure else None
 
 
-def alert_of(context: dg.RunFailureSensorContext, alerts: AlertsResource) -> Alert:
-    """What is told of a run. Raises ``Misconfigured``."""
+def build_alert(context: dg.RunFailureSensorContext, alerts: AlertsResource) -> Alert:
+    """The alert of a failed run. Raises ``Misconfigured``."""
     run = context.dagster_run
     steps = context.get_step_failure_events()
     error = error_type(steps[0].step_failure_data) if steps else "the run failed before its steps"
-    return Alert(job=run.job_name, run_id=run.run_id, error=error, link=alerts.link(run.run_id))
+    return Alert(job=run.job_name, run_id=run.run_id, error=error, link=alerts.run_link(run.run_id))

@@ -1,4 +1,4 @@
-"""What Dagster is told: every asset, its lineage, its stage and its policy, written out."""
+"""Dagster's definitions: every asset, its lineage, its stage and its policy, written out."""
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -30,7 +30,7 @@ EXPECTED = {
     "quarantine": ("derived", tuple(sorted(RAW)), (None, timedelta(days=31))),
     "index": ("index", ("passages",), LIVE),
 }
-# What is done once a day is of another kind: tests/assets/upkeep.
+# Daily assets are of another kind: tests/assets/maintenance.
 SPECS = {spec.key.to_user_string(): spec for spec in defs.resolve_all_asset_specs() if spec.group_name != "upkeep"}
 
 
@@ -57,7 +57,7 @@ def test_one_name_for_each_table_everywhere():
 
 
 @pytest.mark.parametrize("name", EXPECTED)
-def test_every_asset_says_what_it_is_who_owns_it_and_which_columns_it_has(name):
+def test_every_asset_has_a_description_an_owner_and_columns(name):
     spec = SPECS[name]
     assert len(spec.description) > 20
     assert all(owner.startswith("team:") for owner in spec.owners)

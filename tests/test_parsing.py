@@ -18,7 +18,7 @@ from mmplatform.events import decode_event, encode
 from mmplatform.land.lakehouse.row_codec import record_to_row
 from mmplatform.modalities import CALL, CHAT, SCREENSHOT
 from mmplatform.pipeline.process import ConsumedRecord, process
-from quality.contracts import Limits
+from quality.contracts import ContractLimits
 from tests.builders import NOW, call_end, chat, chunk, message, passage, position, screenshot
 
 EVENTS = [json.loads(encode(each)) for each in (chat(), chunk(), call_end(), screenshot())]
@@ -83,7 +83,7 @@ def test_of_a_batch_of_anything_every_record_ends_in_one_place(damage, spec, dat
     values += [None, encode(chat())]
     records = [ConsumedRecord(position(n, spec.topic), value, NOW) for n, value in enumerate(values)]
     deriver = CountingDeriver()
-    outcome = process(records, deriver, spec, Limits())
+    outcome = process(records, deriver, spec, ContractLimits())
     places = Counter(each.position for each in (*outcome.quarantined, *outcome.dead_letters))
     assert set(places.values()) <= {1}
     assert deriver.derived + len(places) == len(records)

@@ -1,20 +1,20 @@
-"""Upkeep of Dagster's own database."""
-# No deferred annotations here: Dagster looks at those of an asset's arguments as they are.
+"""Maintenance of Dagster's own database."""
+# No deferred annotations here: Dagster reads those of an asset's arguments as they are.
 
 from datetime import timedelta
 
 import dagster as dg
 from pydantic import Field
 
-from assets.maintenance.spec import upkeep
+from assets.maintenance.spec import maintenance_asset
 from mmplatform.events import utc_now
 from resources.dagster_storage import prune, shrink
-from resources.failures import failing
+from resources.failures import as_dagster_failure
 from resources.lakehouse import LakehouseResource
 
 
-class Keeping(dg.Config):
-    """For how long Dagster remembers."""
+class EventLogConfig(dg.Config):
+    """Retention of Dagster's runs and events."""
 
     days: float = Field(
         default=0.0,
@@ -23,34 +23,34 @@ class Keeping(dg.Config):
     )
 
 
-@upkeep(
+@maintenance_asset(
     "event_log",
-    "Dagster's own database, pruned: runs that ended, asset events and evaluations of checks that are older than "
-    "MMPLATFORM_DAGSTER_EVENT_RETENTION_DAYS go, the newest of each partition and check "
-    "stays. Says rows and bytes. Ticks go by `retention` in dagster.yaml.",
+    "Dagster's own database, pruned: deletes ended runs, asset events and check evaluations older than "
+    "MMPLATFORM_DAGSTER_EVENT_RETENTION_DAYS, except the newest of each partition and check. Reports rows "
+    "and bytes. Ticks follow `retention` in dagster.yaml.",
     {"dagster", "python"},
 )
 def event_log(
-    context: dg.AssetExecutionContext, config: Keeping, lakehouse: LakehouseResource
+    context: dg.AssetExecutionContext, config: EventLogConfig, lakehouse: LakehouseResource
 ) -> dg.MaterializeResult[None]:
-    """Prune, then give the bytes back."""
-    with failing():
+    """Prune, then return the free bytes to the disk."""
+    with as_dagster_failure():
         days = config.days or lakehouse.settings().dagster_event_retention_days
-        done = prune(context.instance, utc_now() - timedelta(days=days))
+        pruned = prune(context.instance, utc_now() - timedelta(days=days))
         shrunk = shrink(context.instance)
-    if not done.asset_events_known:
-        context.log.warning("this storage is no SQL database: asset events of no run stay")
+    if not pruned.prunes_asset_events:
+        context.log.warning("this storage is no SQL database: asset events without a run stay")
     return dg.MaterializeResult(
         metadata={
             "days": days,
-            "runs": done.runs,
-            "old_runs_kept": done.kept_runs,
-            "events": done.events,
-            "event_bytes": done.event_bytes,
-            "checks": done.checks,
+            "runs": pruned.runs,
+            "old_runs_kept": pruned.retained_runs,
+            "events": pruned.events,
+            "event_bytes": pruned.event_bytes,
+            "checks": pruned.checks,
             "file_bytes_before": shrunk.before,
             "file_bytes_after": shrunk.after,
             "files_in_use": list(shrunk.busy),
-            "files_too_large": list(shrunk.left_out),
+            "files_too_large": list(shrunk.skipped),
         }
     )

@@ -1,4 +1,4 @@
-"""What the upkeep assets have in common: who owns them, when they must be done."""
+"""Common properties of the maintenance assets: owner, deadline, pool."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from quality.dagster_policies import daily_policy
 GROUP: Final = "upkeep"
 OWNER: Final = "team:platform"
 POOL: Final = "upkeep"
-"""With a limit of 1 (``mmplatform up`` sets it) nothing rewrites a table while its files are looked for."""
+"""With a limit of 1 (``mmplatform up`` sets it) no table is rewritten during a search for its orphan files."""
 
-KEPT_DAYS: Final = dg.DailyPartitionsDefinition(start_date=FIRST_HOUR, timezone="UTC")
+DAILY_PARTITIONS: Final = dg.DailyPartitionsDefinition(start_date=FIRST_HOUR, timezone="UTC")
 
 
-def upkeep(
+def maintenance_asset(
     key: str, description: str, kinds: set[str], **more: Any
 ) -> Callable[[Callable[..., Any]], dg.AssetsDefinition]:
-    """``dg.asset`` with what every upkeep asset says of itself; ``more`` are further arguments of it."""
-    given: dict[str, Any] = {
+    """``dg.asset`` with the common properties; ``more`` are further arguments of it."""
+    arguments: dict[str, Any] = {
         "name": key,
         "group_name": GROUP,
         "owners": [OWNER],
@@ -34,5 +34,5 @@ def upkeep(
         "code_version": "1",
         **more,
     }
-    made: Callable[[Callable[..., Any]], dg.AssetsDefinition] = dg.asset(**given)
-    return made
+    decorator: Callable[[Callable[..., Any]], dg.AssetsDefinition] = dg.asset(**arguments)
+    return decorator

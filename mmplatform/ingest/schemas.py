@@ -16,11 +16,11 @@ from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field, Type
 
 from mmplatform.events import MAX_SPEAKERS, Identifier, Position, Record, SpeakerName
 from mmplatform.web.validation import invalid_request
-from quality.contracts import EARLIEST, MOST_CALL_S, VISIBLE, Limits
+from quality.contracts import MAX_CALL_S, MIN_EVENT_TIME, VISIBLE_CHARACTER, ContractLimits
 
 MAX_BATCH: Final = 500
-MAX_CHUNK_S: Final = Limits().max_chunk_s
-_VISIBLE: Final = re.compile(VISIBLE)
+MAX_CHUNK_S: Final = ContractLimits().max_chunk_s
+_VISIBLE: Final = re.compile(VISIBLE_CHARACTER)
 
 AUDIO_TYPES: Final[dict[str, str]] = {
     "audio/wav": "audio/wav",
@@ -49,8 +49,8 @@ IMAGE_TYPES: Final[dict[str, str]] = {
 
 def _to_utc(moment: datetime) -> datetime:
     # Compare before the conversion, which overflows on the first and last days of the calendar.
-    if moment < EARLIEST:
-        raise ValueError(f"is before {EARLIEST:%Y-%m-%d}: a wrong clock")
+    if moment < MIN_EVENT_TIME:
+        raise ValueError(f"is before {MIN_EVENT_TIME:%Y-%m-%d}: a wrong clock")
     try:
         return moment.astimezone(UTC)
     except OverflowError:
@@ -116,7 +116,7 @@ class ChunkFields(_FromSource):
 
     event_id: Identifier | None = None
     index: int = Field(ge=0, le=10_000_000)
-    start_s: float = Field(ge=0, le=MOST_CALL_S, allow_inf_nan=False)
+    start_s: float = Field(ge=0, le=MAX_CALL_S, allow_inf_nan=False)
     speakers: Annotated[tuple[Speaker, ...], BeforeValidator(_split_names), Field(max_length=MAX_SPEAKERS)] = ()
 
 

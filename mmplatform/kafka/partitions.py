@@ -28,13 +28,13 @@ from mmplatform.kafka.reader import Watermarks
 from mmplatform.kafka.topics import deriver_group, topic_name
 from mmplatform.modalities import MODALITIES
 from mmplatform.settings import Settings
-from quality.contracts import Limits
+from quality.contracts import ContractLimits
 
 MAX_TOPIC_PARTITIONS: Final = 1000
 _MARGIN_S: Final = 5.0
 """Added to the idle timeout of a call: time to write its end onto the log, and to derive it."""
 
-_MAX_CHUNK_S: Final = Limits().max_chunk_s
+_MAX_CHUNK_S: Final = ContractLimits().max_chunk_s
 """Added to the idle timeout of a call: a chunk is sent when its audio is over, so this pause is no silence yet."""
 
 _TIMEOUT_S: Final = 30.0

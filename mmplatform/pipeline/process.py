@@ -26,7 +26,7 @@ from mmplatform.events import Arrival, Event, Position, decode_event, utc_now
 from mmplatform.modalities import PASSAGES_TABLE, SHED, ModalitySpec
 from mmplatform.settings import Settings
 from quality import contract_gate
-from quality.contracts import Limits
+from quality.contracts import ContractLimits
 
 _log = structlog.get_logger(__name__)
 _PLATFORM_ERRORS = (Unavailable, Busy, Permanent)
@@ -74,22 +74,24 @@ class Fold(Protocol):
         """Artifacts that this event completed."""
 
 
-def contract_limits(settings: Settings) -> Limits:
+def contract_limits(settings: Settings) -> ContractLimits:
     """The contracts' limits from the settings."""
-    return Limits(
+    return ContractLimits(
         max_chat_chars=settings.max_chat_chars,
         max_future_s=settings.max_future_s,
         max_image_pixels=settings.max_image_pixels,
     )
 
 
-def warm_up(spec: ModalitySpec, limits: Limits) -> None:
+def warm_up(spec: ModalitySpec, limits: ContractLimits) -> None:
     """Compile the contracts of a modality before its first event comes."""
     for table in (spec.raw_table, PASSAGES_TABLE):
         contract_gate.warm_up(table, limits)
 
 
-def process(records: Sequence[ConsumedRecord], deriver: BatchDeriver, spec: ModalitySpec, limits: Limits) -> Outcome:
+def process(
+    records: Sequence[ConsumedRecord], deriver: BatchDeriver, spec: ModalitySpec, limits: ContractLimits
+) -> Outcome:
     """Run one micro-batch of a modality through the whole path."""
     arrivals, dead = parse(records, spec)
     arrivals, shed = split_shed(arrivals, records)
@@ -98,14 +100,14 @@ def process(records: Sequence[ConsumedRecord], deriver: BatchDeriver, spec: Moda
     return check_outputs(derived, [*shed, *breaches], dead, records, valid, limits)
 
 
-def process_call_record(record: ConsumedRecord, fold: Fold, spec: ModalitySpec, limits: Limits) -> Outcome:
+def process_call_record(record: ConsumedRecord, fold: Fold, spec: ModalitySpec, limits: ContractLimits) -> Outcome:
     """Run one record of a call through the whole path; ``fold`` holds the call's state."""
     [outcome] = process_call_records([record], fold, spec, limits)
     return outcome
 
 
 def process_call_records(
-    records: Sequence[ConsumedRecord], fold: Fold, spec: ModalitySpec, limits: Limits
+    records: Sequence[ConsumedRecord], fold: Fold, spec: ModalitySpec, limits: ContractLimits
 ) -> Iterator[Outcome]:
     """Run the records of a call one by one, as :func:`process_call_record`; the gate checks all of them at once."""
     parsed = [parse([record], spec) for record in records]
@@ -176,7 +178,7 @@ def dead_letter(record: ConsumedRecord, reason: str) -> DeadLetter:
 
 
 def apply_contract(
-    arrivals: Sequence[Arrival[Event]], spec: ModalitySpec, limits: Limits
+    arrivals: Sequence[Arrival[Event]], spec: ModalitySpec, limits: ContractLimits
 ) -> tuple[list[Arrival[Event]], list[Quarantined]]:
     """Apply the contract of the raw table, before any model is paid; returns the valid events and the quarantined."""
     breaches = _quarantine_breaches(arrivals, spec, limits)
@@ -184,10 +186,10 @@ def apply_contract(
 
 
 def _quarantine_breaches(
-    arrivals: Sequence[Arrival[Event]], spec: ModalitySpec, limits: Limits
+    arrivals: Sequence[Arrival[Event]], spec: ModalitySpec, limits: ContractLimits
 ) -> dict[int, Quarantined]:
     """Events that break the contract, by their index among the arrivals, in order."""
-    broken = contract_gate.judge(spec.raw_table, [vars(arrival.event) for arrival in arrivals], limits)
+    broken = contract_gate.find_violations(spec.raw_table, [vars(arrival.event) for arrival in arrivals], limits)
     return {
         index: quarantine(arrivals[index], contract=spec.raw_table, reasons=reasons)
         for index, reasons in sorted(broken.items())
@@ -224,12 +226,12 @@ def check_outputs(
     dead: Sequence[DeadLetter],
     records: Sequence[ConsumedRecord],
     arrivals: Sequence[Arrival[Event]],
-    limits: Limits,
+    limits: ContractLimits,
 ) -> Outcome:
     """Check outputs before they go to the log: passages against their contract; artifacts get ``taken_at``."""
     taken_at = {record.position: record.taken_at for record in records}
     passages = [artifact for artifact in derived.artifacts if isinstance(artifact, Passage)]
-    broken = contract_gate.judge(PASSAGES_TABLE, [_passage_row(passage) for passage in passages], limits)
+    broken = contract_gate.find_violations(PASSAGES_TABLE, [_passage_row(passage) for passage in passages], limits)
     withheld = {passages[index].artifact_id: reasons for index, reasons in broken.items()}
     # A passage that must not be found must not lie in a table either: its source is withheld too, and all its passages.
     sources = {passages[index].source_artifact_id for index in broken}

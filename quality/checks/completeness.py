@@ -1,7 +1,7 @@
-"""Whether everything that came is accounted for: events against what became of them, the index against its table.
+"""Check ``completeness``: events against their artifacts and quarantine rows, the index against its table. Pure.
 
-Pure: rows and ids go in. What is younger than ``settled`` is still under way (archiver and index commit apart) and is
-counted as that, never as missing.
+Rows younger than ``settled_before`` are still under way (archiver and index commit apart): they are counted as under
+way, never as missing. For raw tables against the log see :mod:`quality.checks.offset_gaps`.
 """
 
 from __future__ import annotations
@@ -10,20 +10,20 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 
-from quality.checks.verdict import Figure, Verdict, named
+from quality.checks.result import CheckResult, RawMetadataValue, first_ids
+from quality.rows import Row
 
-Row = Mapping[str, Any]
-Place = tuple[str, int]
-"""A topic and a topic partition."""
+TopicPartition = tuple[str, int]
+"""A topic and the number of one of its partitions."""
 
-CALL_END: Final = "the end of a call: nothing to derive"
-NOT_HEARD: Final = "heard: no speech in it, or the same audio again"
+CALL_END_REASON: Final = "the end of a call: nothing to derive"
+NO_SPEECH_REASON: Final = "heard: no speech in it, or the same audio again"
 
 
 @dataclass(frozen=True, slots=True)
-class Listed:
+class IndexedPassage:
     """A passage as the index lists it."""
 
     passage_id: str
@@ -31,91 +31,95 @@ class Listed:
     derived_at: datetime
 
 
-def accounted(
+def check_events_accounted(
     events: Sequence[Row],
     *,
-    derived: Iterable[Sequence[str]],
-    aside: Collection[str],
-    done: Mapping[Place, int],
-    settled: datetime,
-) -> Verdict:
-    """Whether every event has an artifact, a quarantine row or a stated reason.
+    derived_event_ids: Iterable[Sequence[str]],
+    quarantined_ids: Collection[str],
+    consumed_offsets: Mapping[TopicPartition, int],
+    settled_before: datetime,
+) -> CheckResult:
+    """Fails when an event has no artifact, no quarantine row and no reason to have neither.
 
     Args:
-        events: raw rows, with their places on the log.
-        derived: for each artifact, the ids of the events whose bytes are in it.
-        aside: ids of quarantined events.
-        done: how far the deriver has read the log: the next offset for each topic partition.
-        settled: events that were ingested later are still under way.
+        events: raw rows, with their positions on the log.
+        derived_event_ids: for each artifact, the ids of the events that it was derived from.
+        quarantined_ids: ids of quarantined events.
+        consumed_offsets: the deriver's next offset in each topic partition.
+        settled_before: events that were ingested later are still under way.
     """
-    artifacts = {event_id for ids in derived for event_id in ids}
-    found: Counter[str] = Counter()
+    derived = {event_id for ids in derived_event_ids for event_id in ids}
+    outcomes: Counter[str] = Counter()
     missing, waiting = [], []
     for event in events:
         event_id = str(event["event_id"])
-        passed = event["log_offset"] < done.get((event["topic"], event["topic_partition"]), 0)
-        if event_id in artifacts:
-            found["an artifact"] += 1
-        elif event_id in aside:
-            found["set aside"] += 1
+        consumed = event["log_offset"] < consumed_offsets.get((event["topic"], event["topic_partition"]), 0)
+        if event_id in derived:
+            outcomes["an artifact"] += 1
+        elif event_id in quarantined_ids:
+            outcomes["set aside"] += 1
         elif event["kind"] == "call_end":
-            found[CALL_END] += 1
-        elif event["ingested_at"] > settled:
-            found["under way"] += 1
-        elif not passed:
+            outcomes[CALL_END_REASON] += 1
+        elif event["ingested_at"] > settled_before:
+            outcomes["under way"] += 1
+        elif not consumed:
             waiting.append(event_id)
         elif event["kind"] == "call_chunk":
-            # The deriver has taken it in and published all that it made of it: the log says so.
-            found[NOT_HEARD] += 1
+            # The committed offset proves that the deriver has published all artifacts of the chunk.
+            outcomes[NO_SPEECH_REASON] += 1
         else:
             missing.append(event_id)
-    figures: dict[str, Figure] = {"events": len(events), "missing": len(missing), "not_derived_yet": len(waiting)}
-    figures["became"] = {name: float(count) for name, count in sorted(found.items())}
+    metadata: dict[str, RawMetadataValue] = {
+        "events": len(events),
+        "missing": len(missing),
+        "not_derived_yet": len(waiting),
+        "became": {name: float(count) for name, count in sorted(outcomes.items())},
+    }
     if not missing and not waiting:
-        words = f"all {len(events)} events are accounted for" if events else "no events in this hour"
-        return Verdict(holds=True, words=words, figures=figures)
-    figures["ids"] = named([*missing, *waiting])
-    words = f"of {len(events)} events {len(missing)} became nothing and {len(waiting)} still wait for their deriver"
-    return Verdict(holds=False, words=words, figures=figures)
+        description = f"all {len(events)} events are accounted for" if events else "no events in this hour"
+        return CheckResult(passed=True, description=description, metadata=metadata)
+    metadata["ids"] = first_ids([*missing, *waiting])
+    description = f"of {len(events)} events {len(missing)} became nothing and {len(waiting)} wait for their deriver"
+    return CheckResult(passed=False, description=description, metadata=metadata)
 
 
-def mirrored(
-    rows: Sequence[Row], listed: Sequence[Listed], *, settled: datetime, embedders: Sequence[str] = ()
-) -> Verdict:
-    """Whether the index holds exactly the passages of the table: ids compared both ways.
+def check_index_matches_table(
+    rows: Sequence[Row], indexed: Sequence[IndexedPassage], *, settled_before: datetime, embedders: Sequence[str] = ()
+) -> CheckResult:
+    """Compares the passages of index and table by id, both ways.
 
     Args:
         rows: the table's (``artifact_id``, ``embedder``, ``derived_at``).
-        listed: what the index has of the same hour. A passage that another embedder indexed too is one passage.
-        settled: what was derived later is still under way.
-        embedders: each of these must hold every passage, and others are not looked at; where nobody says, each passage
-            is to be in its own embedder's collections.
+        indexed: passages of the same hour in the index. A passage with the vectors of two embedders is one passage.
+        settled_before: passages that were derived later are still under way.
+        embedders: each of them must have every passage, and others are ignored; without any, each passage must be in
+            its own embedder's collections.
     """
-    listed = [each for each in listed if not embedders or each.embedder in embedders]
-    indexed = {(each.passage_id, each.embedder) for each in listed}
+    indexed = [passage for passage in indexed if not embedders or passage.embedder in embedders]
+    indexed_keys = {(passage.passage_id, passage.embedder) for passage in indexed}
     in_table = {str(row["artifact_id"]) for row in rows}
     not_indexed = [
         row
         for row in rows
-        if any((row["artifact_id"], embedder) not in indexed for embedder in embedders or (row["embedder"],))
+        if any((row["artifact_id"], embedder) not in indexed_keys for embedder in embedders or (row["embedder"],))
     ]
-    not_in_table = [each for each in listed if each.passage_id not in in_table]
-    lost = {str(row["artifact_id"]) for row in not_indexed if row["derived_at"] <= settled}
-    extra = {each.passage_id for each in not_in_table if each.derived_at <= settled}
-    young = len(not_indexed) + len(not_in_table) - len(lost) - len(extra)
-    figures: dict[str, Figure] = {
+    not_in_table = [passage for passage in indexed if passage.passage_id not in in_table]
+    missing = {str(row["artifact_id"]) for row in not_indexed if row["derived_at"] <= settled_before}
+    surplus = {passage.passage_id for passage in not_in_table if passage.derived_at <= settled_before}
+    under_way = len(not_indexed) + len(not_in_table) - len(missing) - len(surplus)
+    metadata: dict[str, RawMetadataValue] = {
         "in_the_table": len(in_table),
-        "in_the_index": len({each.passage_id for each in listed}),
-        "under_way": max(young, 0),
-        "not_indexed": len(lost),
-        "not_in_the_table": len(extra),
+        "in_the_index": len({passage.passage_id for passage in indexed}),
+        "under_way": max(under_way, 0),
+        "not_indexed": len(missing),
+        "not_in_the_table": len(surplus),
     }
-    if not lost and not extra:
-        words = f"the index holds the {len(in_table)} passages of the table" if rows or listed else "no passages"
-        return Verdict(holds=True, words=words, figures=figures)
-    if lost:
-        figures["ids_not_indexed"] = named(lost)
-    if extra:
-        figures["ids_not_in_the_table"] = named(extra)
-    words = f"{len(lost)} passages are in no index and {len(extra)} indexed ones in no table"
-    return Verdict(holds=False, words=words, figures=figures)
+    if not missing and not surplus:
+        description = f"the index has the {len(in_table)} passages of the table" if rows or indexed else "no passages"
+        return CheckResult(passed=True, description=description, metadata=metadata)
+    if missing:
+        metadata["ids_not_indexed"] = first_ids(missing)
+    if surplus:
+        metadata["ids_not_in_the_table"] = first_ids(surplus)
+    description = f"{len(missing)} passages of the table are not indexed, {len(surplus)} indexed ones are in no table"
+    return CheckResult(passed=False, description=description, metadata=metadata)

@@ -1,28 +1,29 @@
-"""When a modality is too far behind: the gateway's own water marks, with hysteresis. Pure."""
+"""Check ``lag``: a modality's lag against the gateway's water marks, with hysteresis. Pure."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from quality.checks.verdict import Verdict
+from quality.checks.result import CheckResult
 
 
 @dataclass(frozen=True, slots=True)
-class Marks:
-    """Events behind: at ``high`` sources are slowed, at ``low`` they may go on."""
+class LagThresholds:
+    """Water marks in events behind: at ``high`` sources are slowed, at ``low`` they may continue."""
 
     high: int
     low: int
 
 
-def water(lag: int, marks: Marks, *, was_low: bool | None = None) -> Verdict:
-    """Whether a lag is no reason to slow the sources.
+def check_lag(lag: int, thresholds: LagThresholds, *, was_low: bool | None = None) -> CheckResult:
+    """Fails from the high-water mark until the lag is down to the low one.
 
     Args:
         lag: events that the derivers are behind.
-        marks: where it counts as too far.
-        was_low: what was said before; between the marks that stays. Without it only the high one counts.
+        thresholds: the water marks.
+        was_low: the last reported outcome, which holds between the marks; without it only the high mark counts.
     """
-    low = lag < marks.high if was_low is not False else lag <= min(marks.low, marks.high - 1)
-    words = f"{lag} events behind; sources are slowed at {marks.high} and go on at {marks.low}"
-    return Verdict(holds=low, words=words, figures={"lag": lag, "high_water": marks.high, "low_water": marks.low})
+    low = lag < thresholds.high if was_low is not False else lag <= min(thresholds.low, thresholds.high - 1)
+    description = f"{lag} events behind; sources are slowed at {thresholds.high} and continue at {thresholds.low}"
+    metadata = {"lag": lag, "high_water": thresholds.high, "low_water": thresholds.low}
+    return CheckResult(passed=low, description=description, metadata=metadata)

@@ -1,49 +1,48 @@
-"""What the stream still owes for an hour that got rows after it had closed. Pure.
+"""Decides whether an hour that received late rows must be reprocessed. Pure.
 
-Late rows are derived by the stream like any others, and a run that derives the hour again folds them in the same order
-and comes to the same rows. So a run is for what the stream did not make: an event of which nothing became although its
-deriver has read past it, or a mark of missing audio that stands although the audio has come.
+The stream derives late rows like any others, and a run over the hour folds them in the same order and yields the same
+rows. So a run is only needed for rows that the stream did not produce: an event without an artifact although its
+deriver has read past it, or a gap marker over audio that has arrived since.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any, Final
+from collections.abc import Iterable
+from typing import Final
 
-from quality.checks.verdict import Verdict
+from quality.checks.result import CheckResult
+from quality.rows import Row
 
-Row = Mapping[str, Any]
-
-_TOUCH_S: Final = 0.05
-"""Borders of a mark are cut at samples: what overlaps less than this is beside it."""
+_MIN_OVERLAP_S: Final = 0.05
+"""Borders of a gap marker are cut at samples: a smaller overlap means that the audio lies next to it."""
 
 
-def unfilled(marks: Iterable[Row], chunks: Iterable[Row]) -> list[str]:
-    """Ids of the marks of missing audio over which there is audio.
+def filled_gap_markers(gap_markers: Iterable[Row], chunks: Iterable[Row]) -> list[str]:
+    """Ids of the gap markers over which audio has arrived.
 
     Args:
-        marks: rows of ``transcripts`` that are marks (``artifact_id``, ``conversation_id``, ``start_s``, ``end_s``).
+        gap_markers: rows of ``transcripts`` (``artifact_id``, ``conversation_id``, ``start_s``, ``end_s``).
         chunks: rows of ``raw_calls`` (``conversation_id``, ``start_s``, ``duration_s``, both empty for an end).
     """
-    there: dict[str, list[tuple[float, float]]] = {}
+    audio: dict[str, list[tuple[float, float]]] = {}
     for chunk in chunks:
         if chunk["duration_s"]:
-            stretch = (chunk["start_s"], chunk["start_s"] + chunk["duration_s"])
-            there.setdefault(chunk["conversation_id"], []).append(stretch)
+            span = (chunk["start_s"], chunk["start_s"] + chunk["duration_s"])
+            audio.setdefault(chunk["conversation_id"], []).append(span)
     return sorted(
-        str(mark["artifact_id"])
-        for mark in marks
+        str(marker["artifact_id"])
+        for marker in gap_markers
         if any(
-            _overlap((mark["start_s"], mark["end_s"]), each) > _TOUCH_S
-            for each in there.get(mark["conversation_id"], ())
+            _overlap_s((marker["start_s"], marker["end_s"]), span) > _MIN_OVERLAP_S
+            for span in audio.get(marker["conversation_id"], ())
         )
     )
 
 
-def owes(accounted: Verdict, standing: Iterable[str]) -> bool:
-    """Whether a run has something to make: an event became nothing, or a mark stands over audio that is there."""
-    return bool(accounted.figures.get("missing")) or any(standing)
+def needs_reprocessing(accounted: CheckResult, filled_markers: Iterable[str]) -> bool:
+    """True when an event has no artifact, or a gap marker lies over audio that has arrived."""
+    return bool(accounted.metadata.get("missing")) or any(filled_markers)
 
 
-def _overlap(one: tuple[float, float], other: tuple[float, float]) -> float:
-    return min(one[1], other[1]) - max(one[0], other[0])
+def _overlap_s(first: tuple[float, float], second: tuple[float, float]) -> float:
+    return min(first[1], second[1]) - max(first[0], second[0])

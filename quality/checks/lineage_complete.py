@@ -1,4 +1,4 @@
-"""Whether what was derived can be traced back: rows to events, passages to artifacts and their bytes. Pure."""
+"""Check ``lineage_complete``: rows traced to their events, passages to their artifacts and blobs. Pure."""
 
 from __future__ import annotations
 
@@ -6,49 +6,52 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from quality.checks.verdict import Figure, Verdict, named
+from quality.checks.result import CheckResult, RawMetadataValue, first_ids
 
-MOST_BLOBS: Final = 50
-"""Looked for in one check: each costs a request, 20 ms and more on S3."""
+MAX_SAMPLED_BLOBS: Final = 50
+"""Blobs checked in one run: each costs a request, 20 ms and more on S3."""
 
 
 @dataclass(frozen=True, slots=True)
-class Bytes:
-    """Blobs of an hour: how many there are, how many were looked for, and the events whose bytes are gone."""
+class BlobSample:
+    """Blobs of an hour: their number, the number that was checked, and the events whose blob is missing."""
 
     total: int = 0
-    looked_at: int = 0
+    checked: int = 0
     missing: Collection[str] = ()
 
 
-def traced(points: Mapping[str, Sequence[str]], there: Collection[str], blobs: Bytes | None = None) -> Verdict:
-    """Whether everything that rows point at exists.
+def check_lineage_complete(
+    references: Mapping[str, Sequence[str]], existing_ids: Collection[str], blobs: BlobSample | None = None
+) -> CheckResult:
+    """Fails when a row refers to something that does not exist, or a sampled blob is missing.
 
     Args:
-        points: for each row's id, the ids that it points at; a row that points at nothing cannot be traced either.
-        there: those of these ids that exist.
-        blobs: what is known of the bytes behind them, where there are any.
+        references: for each row's id, the ids that it refers to; a row without references is untraceable too.
+        existing_ids: those of these ids that exist.
+        blobs: the sample of the blobs behind them, where there are any.
     """
-    known = set(there)
-    loose = {row_id for row_id, ids in points.items() if not ids or not known.issuperset(ids)}
-    absent = {each for ids in points.values() for each in ids} - known
-    figures: dict[str, Figure] = {"rows": len(points), "untraceable": len(loose)}
-    words = [f"{len(points) - len(loose)} of {len(points)} rows can be traced"] if points else ["no rows in this hour"]
-    if loose:
-        figures |= {"ids": named(loose), "ids_absent": named(absent)}
+    existing = set(existing_ids)
+    untraceable = {row_id for row_id, ids in references.items() if not ids or not existing.issuperset(ids)}
+    absent = {reference for ids in references.values() for reference in ids} - existing
+    metadata: dict[str, RawMetadataValue] = {"rows": len(references), "untraceable": len(untraceable)}
+    traceable = f"{len(references) - len(untraceable)} of {len(references)} rows are traceable"
+    sentences = [traceable if references else "no rows in this hour"]
+    if untraceable:
+        metadata |= {"ids": first_ids(untraceable), "ids_absent": first_ids(absent)}
     if blobs is not None and blobs.total:
-        figures |= {
+        metadata |= {
             "blobs": blobs.total,
-            "blobs_looked_at": blobs.looked_at,
+            "blobs_looked_at": blobs.checked,
             "blobs_missing": len(blobs.missing),
         }
-        words.append(f"{len(blobs.missing)} of the {blobs.looked_at} blobs looked at (of {blobs.total}) are gone")
+        sentences.append(f"{len(blobs.missing)} of the {blobs.checked} blobs checked (of {blobs.total}) are missing")
         if blobs.missing:
-            figures["ids_without_bytes"] = named(blobs.missing)
-    holds = not loose and not (blobs is not None and blobs.missing)
-    return Verdict(holds=holds, words="; ".join(words), figures=figures)
+            metadata["ids_without_bytes"] = first_ids(blobs.missing)
+    passed = not untraceable and not (blobs is not None and blobs.missing)
+    return CheckResult(passed=passed, description="; ".join(sentences), metadata=metadata)
 
 
-def sample(ids: Collection[str], most: int = MOST_BLOBS) -> list[str]:
-    """Which are looked at: ids are hashes or given by the source, and the first of them are the same in every look."""
-    return sorted(ids)[:most]
+def sample_ids(ids: Collection[str], limit: int = MAX_SAMPLED_BLOBS) -> list[str]:
+    """The first ids in sorted order: they are hashes or the source's own, and every run samples the same."""
+    return sorted(ids)[:limit]

@@ -1,4 +1,4 @@
-"""Whether a raw table has every record of its topic: offsets that are missing between those that landed. Pure."""
+"""Check ``completeness`` of a raw table: offsets of its topic that are missing between the archived ones. Pure."""
 
 from __future__ import annotations
 
@@ -6,51 +6,53 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Final
 
-from quality.checks.verdict import Figure, Verdict, named
+from quality.checks.result import CheckResult, RawMetadataValue, first_ids
 
-DEAD: Final = "a dead letter: it does not parse"
-REPEATED: Final = "an event that had landed before"
-NO_RECORD: Final = "no record: the log keeps places for itself"
-LOST: Final = "lost"
-EXPIRED: Final = "gone from the log before it was archived"
+DEAD_LETTER_REASON: Final = "a dead letter: it does not parse"
+DUPLICATE_REASON: Final = "an event that had landed before"
+NO_RECORD_REASON: Final = "no record: the log keeps places for itself"
+LOST_REASON: Final = "lost"
+EXPIRED_REASON: Final = "gone from the log before it was archived"
 
 
-def holes(landed: Iterable[tuple[int, int]], ends: Mapping[int, int]) -> dict[int, list[int]]:
-    """Offsets that are missing, by topic partition.
+def find_offset_gaps(archived: Iterable[tuple[int, int]], ends: Mapping[int, int]) -> dict[int, list[int]]:
+    """Missing offsets by topic partition.
 
     Args:
-        landed: topic partition and offset of each row.
-        ends: how far the archiver is: the next offset, by topic partition. What lies behind is not missing yet.
+        archived: topic partition and offset of each row.
+        ends: the archiver's next offset by topic partition. Later offsets are not missing yet.
     """
-    there: dict[int, set[int]] = {}
-    for number, offset in landed:
-        there.setdefault(number, set()).add(offset)
-    found = {
-        number: [each for each in range(min(offsets), ends.get(number, 0)) if each not in offsets]
-        for number, offsets in there.items()
+    offsets_by_partition: dict[int, set[int]] = {}
+    for topic_partition, offset in archived:
+        offsets_by_partition.setdefault(topic_partition, set()).add(offset)
+    missing = {
+        topic_partition: [
+            offset for offset in range(min(offsets), ends.get(topic_partition, 0)) if offset not in offsets
+        ]
+        for topic_partition, offsets in offsets_by_partition.items()
     }
-    return {number: offsets for number, offsets in found.items() if offsets}
+    return {topic_partition: offsets for topic_partition, offsets in missing.items() if offsets}
 
 
-def gapless(rows: int, missing: Mapping[tuple[int, int], str], unlooked: int = 0) -> Verdict:
-    """Whether every missing offset has a reason.
+def check_offset_gaps(rows: int, missing: Mapping[tuple[int, int], str], unchecked: int = 0) -> CheckResult:
+    """Fails when a missing offset has no harmless reason.
 
     Args:
-        rows: how many rows were looked at.
-        missing: why each is missing, by topic partition and offset.
-        unlooked: missing ones that were too many to look at.
+        rows: the number of rows checked.
+        missing: the reason of each missing offset, by topic partition and offset.
+        unchecked: missing offsets that were too many to check.
     """
-    bad = {place: reason for place, reason in missing.items() if reason in {LOST, EXPIRED}}
-    figures: dict[str, Figure] = {"rows": rows, "missing": len(missing) + unlooked, "lost": len(bad)}
+    lost = {position: reason for position, reason in missing.items() if reason in {LOST_REASON, EXPIRED_REASON}}
+    metadata: dict[str, RawMetadataValue] = {"rows": rows, "missing": len(missing) + unchecked, "lost": len(lost)}
     if missing:
-        figures["reasons"] = {reason: float(count) for reason, count in sorted(Counter(missing.values()).items())}
-    if unlooked:
-        figures["not_looked_at"] = unlooked
-        words = f"{unlooked} missing offsets were too many to look at"
-        return Verdict(holds=False, words=words, figures=figures)
-    if bad:
-        figures["places"] = named(f"{number}/{offset}" for number, offset in bad)
-        return Verdict(holds=False, words=f"{len(bad)} records of the log are in no row", figures=figures)
-    told = f"; {len(missing)} offsets have a reason to be missing" if missing else ""
-    words = f"{rows} rows without a hole{told}" if rows else "quiet: nothing was ingested lately"
-    return Verdict(holds=True, words=words, figures=figures)
+        metadata["reasons"] = {reason: float(count) for reason, count in sorted(Counter(missing.values()).items())}
+    if unchecked:
+        metadata["not_looked_at"] = unchecked
+        description = f"{unchecked} missing offsets were too many to check"
+        return CheckResult(passed=False, description=description, metadata=metadata)
+    if lost:
+        metadata["places"] = first_ids(f"{topic_partition}/{offset}" for topic_partition, offset in lost)
+        return CheckResult(passed=False, description=f"{len(lost)} records of the log are in no row", metadata=metadata)
+    explained = f"; {len(missing)} offsets have a reason to be missing" if missing else ""
+    description = f"{rows} rows without an offset gap{explained}" if rows else "quiet: no recent rows"
+    return CheckResult(passed=True, description=description, metadata=metadata)

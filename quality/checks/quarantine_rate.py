@@ -1,44 +1,43 @@
-"""What was set aside: how many of which reason, which of it is new, and how much is too much. Pure."""
+"""Check ``quarantine_rate``: quarantined events by reason, the new ones, and the usual maximum of an hour. Pure."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Final
 
-from quality.checks.verdict import Figure, Verdict
-from quality.slas import MOST_SET_ASIDE
+from quality.checks.result import CheckResult, RawMetadataValue
+from quality.rows import Row
+from quality.slas import MAX_QUARANTINED_PER_HOUR
 
-Row = Mapping[str, Any]
-
-MOST_REASONS: Final = 20
-"""In an event: a reason may have a number in it, and then there are as many as rows."""
+MAX_REASONS: Final = 20
+"""Reasons in one event: a reason may contain a number, and then there are as many as rows."""
 
 
-def news(rows: Sequence[Row], seen: Mapping[int, int]) -> tuple[list[Row], dict[int, int]]:
-    """The rows beyond what was seen of the quarantine topic, and what is seen after them.
+def new_rows(rows: Sequence[Row], reported: Mapping[int, int]) -> tuple[list[Row], dict[int, int]]:
+    """Rows of the quarantine topic that were not reported yet, and the offsets after them.
 
-    ``seen`` says, by topic partition, the offset after the last row that was told of.
+    ``reported`` is the offset after the last reported row, by topic partition.
     """
-    fresh = [row for row in rows if row["log_offset"] >= seen.get(row["topic_partition"], 0)]
-    after = dict(seen)
+    fresh = [row for row in rows if row["log_offset"] >= reported.get(row["topic_partition"], 0)]
+    after = dict(reported)
     for row in fresh:
         after[row["topic_partition"]] = max(after.get(row["topic_partition"], 0), row["log_offset"] + 1)
     return fresh, after
 
 
-def by_reason(rows: Sequence[Row]) -> dict[str, int]:
-    """How many rows give each of the most frequent reasons; a row may give several."""
+def count_reasons(rows: Sequence[Row]) -> dict[str, int]:
+    """Rows for each of the most frequent reasons; a row may have several."""
     counts = Counter(f"{row['contract']}: {reason}" for row in rows for reason in row["reasons"])
-    return dict(counts.most_common(MOST_REASONS))
+    return dict(counts.most_common(MAX_REASONS))
 
 
-def crowded(rows: Sequence[Row], most: int = MOST_SET_ASIDE) -> Verdict:
-    """Whether the rows of an hour are few enough to be bad events, and no bad gate or deriver."""
-    figures: dict[str, Figure] = {
+def check_quarantine_rate(rows: Sequence[Row], max_rows: int = MAX_QUARANTINED_PER_HOUR) -> CheckResult:
+    """Fails when an hour has too many rows for bad events: then the gate or a deriver is suspect."""
+    metadata: dict[str, RawMetadataValue] = {
         "rows": len(rows),
-        "most": most,
-        "reasons": {r: float(n) for r, n in by_reason(rows).items()},
+        "most": max_rows,
+        "reasons": {reason: float(count) for reason, count in count_reasons(rows).items()},
     }
-    words = f"{len(rows)} events were set aside in the last hour"
-    return Verdict(holds=len(rows) <= most, words=f"{words}, at most {most} are usual", figures=figures)
+    description = f"{len(rows)} events were quarantined in the last hour, at most {max_rows} are usual"
+    return CheckResult(passed=len(rows) <= max_rows, description=description, metadata=metadata)

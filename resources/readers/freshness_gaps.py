@@ -1,6 +1,6 @@
-"""How long rows that just landed took, from two columns of their very files.
+"""Freshness gaps of rows that just landed, from two columns of their own files.
 
-The stream does not count this for Dagster, and nothing else is read: a file of the archiver is small, and one costs
+The stream does not measure this for Dagster, and nothing else is read: a file of the archiver is small, and one costs
 about 3 ms on a local disk.
 """
 
@@ -26,16 +26,16 @@ STAMPS: Final[dict[str, str]] = {
 """The stamp that ends the gap of a table's rows."""
 
 NO_SPEECH: Final[dict[str, tuple[str, str]]] = {"raw_calls": ("kind", "call_end"), "transcripts": ("status", "gap")}
-"""Rows that nobody waited for: the column that tells them, and its value."""
+"""Rows without speech, which no user waits for: their column and its value."""
 
-MOST_FILES: Final = 64
+MAX_FILES: Final = 64
 """For each table and tick, newest first: two commits of 16 buckets have 32."""
 
 READ_S: Final = 5.0
-"""For the files of all tables: the file that was begun goes on beyond."""
+"""For the files of all tables: a started file is read to its end."""
 
 
-def gaps_of(
+def measure_freshness_gaps(
     lakehouse: LakehouseResource,
     files: Mapping[str, Sequence[str]],
     *,
@@ -44,7 +44,7 @@ def gaps_of(
 ) -> dict[str, np.ndarray[Any, Any]]:
     """Seconds from event to stamp of the rows in some files of each table.
 
-    A file that was compacted and expired meanwhile is passed over; a table of which no file was read is left out.
+    A file that was compacted and expired meanwhile is skipped; a table without any readable file is left out.
 
     Raises:
         Unavailable: the catalog or the store does not answer.
@@ -54,24 +54,24 @@ def gaps_of(
 
     deadline = clock() + within_s
     opened = lakehouse.open()
-    found = {}
+    gaps = {}
     for table, paths in files.items():
         measured = []
         with catalog_errors(f"measure the gap of {table}"):
             io = opened.table(table).io
-            for path in paths[:MOST_FILES]:
+            for path in paths[:MAX_FILES]:
                 if clock() >= deadline:
                     break
                 try:
-                    measured.append(_seconds(io, path, table))
+                    measured.append(_gap_seconds(io, path, table))
                 except FileNotFoundError:
                     continue
         if measured:
-            found[table] = np.concatenate(measured)
-    return found
+            gaps[table] = np.concatenate(measured)
+    return gaps
 
 
-def _seconds(io: FileIO, path: str, table: str) -> np.ndarray[Any, Any]:
+def _gap_seconds(io: FileIO, path: str, table: str) -> np.ndarray[Any, Any]:
     import numpy as np
     import pyarrow.parquet as pq
 
@@ -80,9 +80,9 @@ def _seconds(io: FileIO, path: str, table: str) -> np.ndarray[Any, Any]:
         rows = pq.ParquetFile(cast("IO[Any]", stream)).read(
             columns=["event_time", stamp, *([column] if column else [])]
         )
-    took: np.ndarray[Any, Any] = rows.column(stamp).to_numpy() - rows.column("event_time").to_numpy()
-    wanted = ~np.isnat(took)
+    gap: np.ndarray[Any, Any] = rows.column(stamp).to_numpy() - rows.column("event_time").to_numpy()
+    wanted = ~np.isnat(gap)
     if column:
         wanted &= rows.column(column).to_numpy() != value
-    seconds: np.ndarray[Any, Any] = took[wanted].astype("timedelta64[us]").astype(np.int64) / 1e6
+    seconds: np.ndarray[Any, Any] = gap[wanted].astype("timedelta64[us]").astype(np.int64) / 1e6
     return seconds

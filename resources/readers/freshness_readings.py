@@ -1,32 +1,33 @@
-"""Each modality's freshness as the running stack measures it: the index worker's figures and the log's backlog."""
+"""Freshness of each modality as the running stack measures it: the index worker's figures and the log's backlog."""
 
 from __future__ import annotations
 
 from mmplatform.modalities import ARTIFACTS_TOPIC, INDEX_GROUP, MODALITIES
-from quality.checks.freshness_breach import Reading, Stage
-from resources.stack import Reader, StackResource
+from quality.checks.freshness_breach import FreshnessReading, StageBacklog
+from resources.stack import StackResource, Subscription
 
-_INDEXER = Reader(INDEX_GROUP, ARTIFACTS_TOPIC)
+_INDEXER = Subscription(INDEX_GROUP, ARTIFACTS_TOPIC)
 
 
-def readings(stack: StackResource) -> dict[str, Reading]:
+def read_freshness(stack: StackResource) -> dict[str, FreshnessReading]:
     """The reading of each modality.
 
-    What waits for the indexer counts for every modality: the topic is one, and who is first in it is held up.
+    The indexer's backlog counts for every modality: they share one topic, and a stalled record holds up all behind it.
 
     Raises:
         Unavailable: the log or the index worker does not answer; the message says which.
-        Misconfigured: a setting is wrong, or the topics were never made.
+        Misconfigured: a setting is wrong, or the topics do not exist.
     """
-    backlogs = stack.backlog([*(Reader(spec.group, spec.topic) for spec in MODALITIES.values()), _INDEXER])
-    measured = stack.measured().freshness
-    found: dict[str, Reading] = {}
+    backlogs = stack.backlog([*(Subscription(spec.group, spec.topic) for spec in MODALITIES.values()), _INDEXER])
+    freshness = stack.index_worker_status().freshness
+    readings: dict[str, FreshnessReading] = {}
     for modality, spec in MODALITIES.items():
-        own = measured.get(modality)
-        shares = {} if own is None else {name: q.p95 for name, q in own.stages.items() if q.p95 is not None}
+        measured = freshness.get(modality)
+        shares = {} if measured is None else {name: q.p95 for name, q in measured.stages.items() if q.p95 is not None}
         stages = (
-            Stage(spec.group, backlogs[Reader(spec.group, spec.topic)]),
-            Stage(INDEX_GROUP, backlogs[_INDEXER]),
+            StageBacklog(spec.group, backlogs[Subscription(spec.group, spec.topic)]),
+            StageBacklog(INDEX_GROUP, backlogs[_INDEXER]),
         )
-        found[modality] = Reading(modality, own.gap.p99 if own is not None else None, shares, stages)
-    return found
+        p99_s = measured.gap.p99 if measured is not None else None
+        readings[modality] = FreshnessReading(modality, p99_s, shares, stages)
+    return readings

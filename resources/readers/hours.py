@@ -1,4 +1,4 @@
-"""One hour of a table, as the checks read it, and how its rows become what contracts ask for."""
+"""Reads hours of the lakehouse's tables for checks, and converts their rows to those of the contracts."""
 
 from __future__ import annotations
 
@@ -15,141 +15,143 @@ from mmplatform.land.lakehouse.catalog import catalog_errors
 from mmplatform.land.lakehouse.hour_partition import HOUR, hour_start
 from mmplatform.land.lakehouse.schemas import SPECS
 from mmplatform.modalities import ARCHIVE_GROUP, PASSAGES_TABLE, QUARANTINE_TABLE
-from resources.iceberg_commits import EVENT_TIME, moment
+from quality.rows import Row
+from resources.iceberg_commits import EVENT_TIME, timestamp_from_bound
 from resources.lakehouse import LakehouseResource
 
 if TYPE_CHECKING:
     from mmplatform.land.lakehouse.store import Lakehouse
 
-Row = dict[str, Any]
-
-_NOT_READ: Final = {"record", "event_ids"}
-"""The largest columns; no rule and no figure looks at them."""
+_UNUSED_COLUMNS: Final = {"record", "event_ids"}
+"""The largest columns; no rule and no profile uses them."""
 
 
-class Hours:
+class HourReader:
     """Reads hours of the lakehouse's tables.
 
-    Every method raises ``Unavailable`` or ``Misconfigured`` when a table cannot be read, also when it is not there: no
-    answer never passes for no rows.
+    Every method raises ``Unavailable`` or ``Misconfigured`` when a table cannot be read or does not exist: an unread
+    table never passes for an empty one.
     """
 
     def __init__(self, lakehouse: Lakehouse) -> None:
         self._lakehouse = lakehouse
 
-    def newest(self, table: str) -> datetime | None:
+    def newest_hour(self, table: str) -> datetime | None:
         """The newest hour of event time that the table has rows of, by its metadata alone."""
-        with reading(table):
+        with read_errors(table):
             files = self._lakehouse.table(table).scan().plan_files()
             hours = [int(task.file.partition[0]) for task in files]
         return hour_start(max(hours)) if hours else None
 
     def watermark(self, table: str, hour: datetime) -> datetime | None:
-        """The newest event time of an hour, by the bounds in the table's metadata; ``None`` where it has no rows."""
-        with reading(table):
+        """The newest event time of an hour, by the bounds in the table's metadata; ``None`` without rows."""
+        with read_errors(table):
             target = self._lakehouse.table(table)
             column = target.schema().find_field(EVENT_TIME).field_id
             files = [task.file for task in target.scan(row_filter=hour_filter(hour)).plan_files()]
-        return max((moment(each.upper_bounds[column]) for each in files if column in each.upper_bounds), default=None)
+        bounds = [file.upper_bounds[column] for file in files if column in file.upper_bounds]
+        return max((timestamp_from_bound(bound) for bound in bounds), default=None)
 
-    def known(self, table: str, ids: Sequence[str]) -> set[str]:
-        """Those of some ids that the table has rows of, in whichever hour."""
+    def existing_ids(self, table: str, ids: Sequence[str]) -> set[str]:
+        """Those of some ids that the table has rows of, in any hour."""
         if not ids:
             return set()
         column = SPECS[table].id_column
-        with reading(table):
-            found = self._lakehouse.scan(table, ids=ids, columns=[column]).column(column).to_pylist()
-        return {str(each) for each in found}
+        with read_errors(table):
+            existing = self._lakehouse.scan(table, ids=ids, columns=[column]).column(column).to_pylist()
+        return {str(row_id) for row_id in existing}
 
-    def archived(self, table: str) -> dict[tuple[str, int], int]:
-        """How far the archiver has the log in a table: the next offset, by topic and topic partition."""
-        with reading(table):
+    def archived_offsets(self, table: str) -> dict[tuple[str, int], int]:
+        """The archiver's next offset in the log, by topic and topic partition."""
+        with read_errors(table):
             return self._lakehouse.landed_offsets(table, ARCHIVE_GROUP)
 
-    def call_rows(self, table: str, hour: datetime, calls: Sequence[str], columns: Sequence[str]) -> list[Row]:
+    def conversation_rows(
+        self, table: str, hour: datetime, conversations: Sequence[str], columns: Sequence[str]
+    ) -> Sequence[Row]:
         """Rows of some conversations in an hour and its neighbours."""
-        found: list[Row] = []
-        with reading(table):
-            for each in (hour - HOUR, hour, hour + HOUR):
-                rows = self._lakehouse.scan(table, hour=each, conversations=calls, columns=columns)
-                found += rows.to_pylist()
-        return found
+        rows: list[Row] = []
+        with read_errors(table):
+            for near in (hour - HOUR, hour, hour + HOUR):
+                scan = self._lakehouse.scan(table, hour=near, conversations=conversations, columns=columns)
+                rows += scan.to_pylist()
+        return rows
 
-    def rows(self, table: str, hour: datetime, columns: Sequence[str] | None = None) -> list[Row]:
-        """Rows of an hour; without ``columns`` all that contracts and figures look at."""
-        wanted = columns or [name for name, _ in SPECS[table].columns if name not in _NOT_READ]
-        with reading(table):
-            found: list[Row] = self._lakehouse.scan(table, hour=hour, columns=wanted).to_pylist()
-        return found
+    def rows(self, table: str, hour: datetime, columns: Sequence[str] | None = None) -> Sequence[Row]:
+        """Rows of an hour; without ``columns`` all that contracts and profiles use."""
+        wanted = columns or [name for name, _ in SPECS[table].columns if name not in _UNUSED_COLUMNS]
+        with read_errors(table):
+            rows: Sequence[Row] = self._lakehouse.scan(table, hour=hour, columns=wanted).to_pylist()
+        return rows
 
-    def around(self, table: str, hour: datetime, columns: Sequence[str]) -> list[Row]:
+    def rows_around(self, table: str, hour: datetime, columns: Sequence[str]) -> Sequence[Row]:
         """Rows of an hour and of its neighbours: an utterance may begin in one hour and end in the next."""
         from pyiceberg.expressions import And, GreaterThanOrEqual, LessThan
 
         since, until = hour - HOUR, hour + 2 * HOUR
-        asked = And(GreaterThanOrEqual(EVENT_TIME, since.isoformat()), LessThan(EVENT_TIME, until.isoformat()))
+        row_filter = And(GreaterThanOrEqual(EVENT_TIME, since.isoformat()), LessThan(EVENT_TIME, until.isoformat()))
         column = SPECS[table].id_column
         needed = tuple(dict.fromkeys((*columns, column, "log_offset")))
-        with reading(table):
-            # One look into the table's metadata for all three hours: with a history of 1,000 hours each takes 0.1 s.
-            found = self._lakehouse.table(table).scan(row_filter=asked, selected_fields=needed).to_arrow()
-            rows: list[Row] = latest_row_per_id(found, column).select(list(columns)).to_pylist()
+        with read_errors(table):
+            # One scan plan for all three hours: with a history of 1,000 hours each takes 0.1 s.
+            found = self._lakehouse.table(table).scan(row_filter=row_filter, selected_fields=needed).to_arrow()
+            rows: Sequence[Row] = latest_row_per_id(found, column).select(list(columns)).to_pylist()
         return rows
 
-    def aside(self, hour: datetime) -> set[str]:
+    def quarantined_ids(self, hour: datetime) -> set[str]:
         """Ids of the events of an hour that were quarantined."""
         return {str(row["event_id"]) for row in self.rows(QUARANTINE_TABLE, hour, ["event_id"])}
 
-    def stamped(self, table: str, stamp: str, since: datetime, columns: Sequence[str]) -> list[Row]:
-        """Rows that were stamped from a moment on, whatever hour their event is of; other files are not read."""
+    def rows_since(self, table: str, stamp: str, since: datetime, columns: Sequence[str]) -> Sequence[Row]:
+        """Rows stamped from a moment on, of any hour of event time; other files are not read."""
         from pyiceberg.expressions import GreaterThanOrEqual
 
-        return self._where(table, GreaterThanOrEqual(stamp, since.isoformat()), (*columns, stamp))
+        return self._scan(table, GreaterThanOrEqual(stamp, since.isoformat()), (*columns, stamp))
 
-    def beyond(self, table: str, offset: int, columns: Sequence[str]) -> list[Row]:
-        """Rows that lay on the log at an offset or behind it, of any topic partition; older files are not read."""
+    def rows_from_offset(self, table: str, offset: int, columns: Sequence[str]) -> Sequence[Row]:
+        """Rows from a log offset on, of any topic partition; older files are not read."""
         from pyiceberg.expressions import GreaterThanOrEqual
 
-        return self._where(table, GreaterThanOrEqual("log_offset", offset), tuple(columns))
+        return self._scan(table, GreaterThanOrEqual("log_offset", offset), tuple(columns))
 
     def sizes(self, table: str) -> dict[datetime, tuple[int, int, int]]:
         """Files, bytes and rows of each hour, by the table's metadata alone."""
-        found: dict[datetime, tuple[int, int, int]] = {}
-        with reading(table):
+        sizes: dict[datetime, tuple[int, int, int]] = {}
+        with read_errors(table):
             for task in self._lakehouse.table(table).scan().plan_files():
                 hour = hour_start(int(task.file.partition[0]))
-                files, size, rows = found.get(hour, (0, 0, 0))
-                found[hour] = (files + 1, size + task.file.file_size_in_bytes, rows + task.file.record_count)
-        return found
+                files, size, rows = sizes.get(hour, (0, 0, 0))
+                sizes[hour] = (files + 1, size + task.file.file_size_in_bytes, rows + task.file.record_count)
+        return sizes
 
-    def uuid(self, table: str) -> str:
-        """What tells a table from an earlier one of the same name."""
-        with reading(table):
+    def table_uuid(self, table: str) -> str:
+        """Iceberg's uuid, which distinguishes a table from an earlier one of the same name."""
+        with read_errors(table):
             return str(self._lakehouse.table(table).metadata.table_uuid)
 
-    def _where(self, table: str, asked: Any, columns: tuple[str, ...]) -> list[Row]:
-        with reading(table):
-            scan = self._lakehouse.table(table).scan(row_filter=asked, selected_fields=columns)
-            found: list[Row] = scan.to_arrow().to_pylist()
-        return found
+    def _scan(self, table: str, row_filter: Any, columns: tuple[str, ...]) -> Sequence[Row]:
+        with read_errors(table):
+            scan = self._lakehouse.table(table).scan(row_filter=row_filter, selected_fields=columns)
+            rows: Sequence[Row] = scan.to_arrow().to_pylist()
+        return rows
 
 
-def open_hours(lakehouse: LakehouseResource) -> Hours:
-    """The tables of a lakehouse that is there. Raises ``Unavailable``, ``Misconfigured``."""
-    return Hours(open_lakehouse(lakehouse))
+def open_hour_reader(lakehouse: LakehouseResource) -> HourReader:
+    """A reader of an existing lakehouse. Raises ``Unavailable``, ``Misconfigured``."""
+    return HourReader(open_lakehouse(lakehouse))
 
 
 def open_lakehouse(lakehouse: LakehouseResource) -> Lakehouse:
-    """A lakehouse that is there. Raises ``Unavailable``, ``Misconfigured``."""
+    """An existing lakehouse. Raises ``Unavailable``, ``Misconfigured``."""
     settings = lakehouse.settings()
     if not settings.iceberg_catalog and not (settings.data_dir / "lakehouse").exists():
-        # Opening it would make it, and then it would look empty.
+        # Opening it would create it, and then it would look empty.
         raise Unavailable(f"lakehouse: there is none in {settings.data_dir}: nothing ever ran here (`mmplatform up`)")
     return lakehouse.open()
 
 
-def as_judged(table: str, rows: Sequence[Row]) -> list[Row]:
-    """Rows as the table's contract knows them: it speaks of an event's id, and of a vector by its length."""
+def to_contract_rows(table: str, rows: Sequence[Row]) -> Sequence[Row]:
+    """Rows as the table's contract expects them: with the id of an event, and with the length of the vector."""
     named = [row if "event_id" in row else {**row, "event_id": row["artifact_id"]} for row in rows]
     if table != PASSAGES_TABLE:
         return named
@@ -158,8 +160,8 @@ def as_judged(table: str, rows: Sequence[Row]) -> list[Row]:
 
 
 @contextmanager
-def reading(table: str) -> Iterator[None]:
-    """A table that is not there, or does not answer, is ``Unavailable`` or ``Misconfigured``."""
+def read_errors(table: str) -> Iterator[None]:
+    """Raises ``Unavailable`` or ``Misconfigured`` for a table that does not exist or cannot be read."""
     from pyiceberg.exceptions import NoSuchNamespaceError, NoSuchTableError
 
     try:

@@ -1,4 +1,4 @@
-"""What lies on the log where a raw table has no row: read there, and named."""
+"""Reasons of missing offsets: reads the log where a raw table has no row."""
 
 from __future__ import annotations
 
@@ -8,38 +8,49 @@ from typing import Final
 from mmplatform.errors import Rejected
 from mmplatform.events import decode_event
 from mmplatform.modalities import ModalitySpec
-from quality.checks.offset_gaps import DEAD, EXPIRED, LOST, NO_RECORD, REPEATED
-from resources.readers.hours import Hours
+from quality.checks.offset_gaps import (
+    DEAD_LETTER_REASON,
+    DUPLICATE_REASON,
+    EXPIRED_REASON,
+    LOST_REASON,
+    NO_RECORD_REASON,
+)
+from resources.readers.hours import HourReader
 from resources.stack import StackResource
 
-MOST: Final = 2_000
-"""Missing offsets that are looked at in one check."""
+MAX_OFFSETS: Final = 2_000
+"""Missing offsets that one check reads."""
 
 
-def named_holes(
-    holes: Mapping[int, Sequence[int]], spec: ModalitySpec, stack: StackResource, hours: Hours
+def explain_offset_gaps(
+    gaps: Mapping[int, Sequence[int]], spec: ModalitySpec, stack: StackResource, reader: HourReader
 ) -> dict[tuple[int, int], str]:
-    """Why each offset is missing, by topic partition and offset.
+    """The reason of each missing offset, by topic partition and offset.
 
     Raises:
         Unavailable: the log or the table cannot be read.
-        Misconfigured: a setting is wrong, or the topic was never made.
+        Misconfigured: a setting is wrong, or the topic does not exist.
     """
     topic = f"{stack.settings().topic_prefix}{spec.topic}"
     log = stack.log()
-    lows = {number: marks.low for number, marks in log.watermarks([topic])[topic].items()}
-    wanted = {(number, offset) for number, offsets in holes.items() for offset in offsets}
-    found = {(number, offset): EXPIRED if offset < lows.get(number, 0) else NO_RECORD for number, offset in wanted}
-    since = {number: min(offsets) for number, offsets in holes.items()}
-    until = {number: max(offsets) + 1 for number, offsets in holes.items()}
-    events: dict[tuple[int, int], str] = {}
+    lows = {number: watermarks.low for number, watermarks in log.watermarks([topic])[topic].items()}
+    missing = {(number, offset) for number, offsets in gaps.items() for offset in offsets}
+    reasons = {
+        (number, offset): EXPIRED_REASON if offset < lows.get(number, 0) else NO_RECORD_REASON
+        for number, offset in missing
+    }
+    since = {number: min(offsets) for number, offsets in gaps.items()}
+    until = {number: max(offsets) + 1 for number, offsets in gaps.items()}
+    event_ids: dict[tuple[int, int], str] = {}
     for entry in log.read(topic, since, until):
-        place = (entry.position.topic_partition, entry.position.offset)
-        if place not in wanted:
+        position = (entry.position.topic_partition, entry.position.offset)
+        if position not in missing:
             continue
         try:
-            events[place] = decode_event(entry.value).event_id
+            event_ids[position] = decode_event(entry.value).event_id
         except Rejected:
-            found[place] = DEAD
-    known = hours.known(spec.raw_table, sorted(set(events.values())))
-    return found | {place: REPEATED if event_id in known else LOST for place, event_id in events.items()}
+            reasons[position] = DEAD_LETTER_REASON
+    landed = reader.existing_ids(spec.raw_table, sorted(set(event_ids.values())))
+    return reasons | {
+        position: DUPLICATE_REASON if event_id in landed else LOST_REASON for position, event_id in event_ids.items()
+    }

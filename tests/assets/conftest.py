@@ -29,7 +29,7 @@ def chroma(tmp_path_factory):
 
 
 class Stores:
-    """What a test puts where; every test has topics, tables and collections of its own."""
+    """Writes records into the stores; every test has topics, tables and collections of its own."""
 
     def __init__(self, settings):
         self.settings = settings
@@ -38,12 +38,12 @@ class Stores:
         self._landed = 0
 
     def land(self, *records, topic="artifacts", offset=None):
-        """Rows of their tables."""
+        """Land records as rows of their tables."""
         for record in records:
             self._landed += 1
-            place = position(self._landed if offset is None else offset, topic=topic)
-            table, row = record_to_row(record, place)
-            self.lakehouse.append(table, [(place, row)], offsets={}, source="test")
+            log_position = position(self._landed if offset is None else offset, topic=topic)
+            table, row = record_to_row(record, log_position)
+            self.lakehouse.append(table, [(log_position, row)], offsets={}, source="test")
 
     def index(self, *passages, at):
         index = ChromaIndex.open(self.settings)
@@ -51,14 +51,14 @@ class Stores:
         index.close()
 
     def send(self, topic, count=1):
-        """Records that nobody has read."""
+        """Send unread records."""
         producer = LogProducer(self.settings)
         for _ in range(count):
             producer.send(f"{self.settings.topic_prefix}{topic}", "c", b"{}").result(20)
         producer.close()
 
     def commit(self, group, topic, offset):
-        """A group has read so far, in every topic partition."""
+        """Commit an offset of a group."""
         prefix = self.settings.topic_prefix
         consumer = Consumer(
             {"bootstrap.servers": self.settings.kafka_bootstrap_servers, "group.id": f"{prefix}{group}"}

@@ -7,7 +7,7 @@ import re
 import pytest
 from playwright.sync_api import expect
 
-from assets.checks.live_checks import CROWDED
+from assets.checks.quarantine_rate import QUARANTINE_RATE
 from sensors import all_sensors
 from tests.browser.control_plane import LOST, control_plane
 from tests.browser.opened import WAIT_MS, browser_page, keep, refreshed
@@ -57,9 +57,11 @@ def test_the_page_of_an_asset_shows_how_fresh_it_is_what_landed_and_its_figures(
 
 
 def test_a_check_that_failed_is_red(plane, page):
-    page.goto(f"{plane.address}/assets/quarantine?view=checks&checkDetail={CROWDED}", wait_until="domcontentloaded")
+    page.goto(
+        f"{plane.address}/assets/quarantine?view=checks&checkDetail={QUARANTINE_RATE}", wait_until="domcontentloaded"
+    )
     refreshed(page, page.get_by_text("Failed", exact=True))
-    page.get_by_text("25 events were set aside in the last hour").wait_for()
+    page.get_by_text("25 events were quarantined in the last hour").wait_for()
     red = page.get_by_text("Failed", exact=True).last.evaluate("e => getComputedStyle(e).color")
     r, g, b = (float(part) for part in re.findall(r"[\d.]+", red)[:3])
     assert r > g + 60, f"the word is red, not rgb({r}, {g}, {b})"

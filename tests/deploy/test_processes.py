@@ -241,7 +241,7 @@ def test_what_comes_in_at_the_gateway_is_found_at_the_search_and_lies_in_s3(node
     eventually(lambda: Lakehouse.open(load()).scan("passages").num_rows == 1, within_s=120)
     assert Lakehouse.open(load()).table("passages").location().startswith("s3://")
     # As Dagster's sensors ask it, which have no run file there.
-    assert StackResource().measured().freshness["chat"].gap.count == 1
+    assert StackResource().index_worker_status().freshness["chat"].gap.count == 1
 
 
 def test_dagsters_webserver_has_the_code_location_and_its_records_are_in_postgres(node):

@@ -9,8 +9,8 @@ import pytest
 
 from mmplatform.errors import Unavailable
 from mmplatform.events import CallChunk, CallEnd
-from quality.contract_gate import judge
-from quality.contracts import Limits
+from quality.contract_gate import find_violations
+from quality.contracts import ContractLimits
 from tests.ingest.gateways import (
     CHUNK_FIELDS,
     FORM_HEAD,
@@ -259,7 +259,7 @@ async def test_invalid_fields_of_a_chunk_are_refused(gateway, change):
 async def test_values_at_the_limits_pass_the_gateway_and_the_contract(gateway):
     changes = {"start_s": "86400", "event_time": "2000-01-01T00:00:00Z", "speakers": "x" * 64}
     assert (await chunk(gateway, wav(), CHUNK_FIELDS | changes)).status_code == 202
-    assert judge("raw_calls", [vars(event) for event in gateway.events("call")], Limits()) == {}
+    assert find_violations("raw_calls", [vars(event) for event in gateway.events("call")], ContractLimits()) == {}
 
 
 @pytest.mark.parametrize("data", [b"RIFFnonsense", b"\x00" * 500, wav(seconds=0)])

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from assets.reprocess import HOURS_A_RUN
+from assets.reprocess import MAX_HOURS_PER_RUN
 from mmplatform.artifacts import artifact_id
 from mmplatform.events import Position, utc_now
 from mmplatform.land.index.store import ChromaIndex
@@ -127,7 +127,7 @@ def test_a_backfill_and_the_stream_neither_lose_nor_overwrite_each_others_rows(s
     backfill = ui.backfill("messages", [hour.strftime(HOUR_FORMAT) for hour in hours])
     # Somebody asks for one of these hours by itself, in the middle of it.
     alone = ui.launch("messages", hours[0].strftime(HOUR_FORMAT))
-    runs = ui.wait_for_runs(backfill, count=math.ceil(HOURS / HOURS_A_RUN), within_s=PATIENCE_S)
+    runs = ui.wait_for_runs(backfill, count=math.ceil(HOURS / MAX_HOURS_PER_RUN), within_s=PATIENCE_S)
     eventually(lambda: ui.status(alone) in ENDED, PATIENCE_S)
     during = len(source.sent) - streamed_before
     source.stop()

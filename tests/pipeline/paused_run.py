@@ -21,7 +21,7 @@ from mmplatform.pipeline.reprocess.inputs import ReprocessInputs
 from mmplatform.pipeline.reprocess.reprocess import reprocess
 from mmplatform.ports import Redacted
 from mmplatform.settings import load
-from quality.contracts import Limits
+from quality.contracts import ContractLimits
 from tests.doubles.embedder import SeededEmbedder
 
 POINTS = ("derived", "messages", "tables", "upserting", "writing")
@@ -55,7 +55,7 @@ def parts_of(settings, deriver) -> ReprocessInputs:
     lakehouse, index = Lakehouse.open(settings), ChromaIndex.open(settings)
     dual_write_index = open_dual_write_index(settings, index, EmbedderRegistry(index))
     return ReprocessInputs(
-        lakehouse, index, dual_write_index, None, deriver, Limits(), 64, settings.data_dir / "run" / "reprocess"
+        lakehouse, index, dual_write_index, None, deriver, ContractLimits(), 64, settings.data_dir / "run" / "reprocess"
     )
 
 

@@ -11,7 +11,7 @@ from mmplatform.events import MODALITY_BY_KIND, Position, encode, utc_now
 from mmplatform.modalities import ARTIFACTS_TOPIC, CALL, MODALITIES, QUARANTINE_TOPIC
 from mmplatform.pipeline.process import ConsumedRecord, process, process_call_record
 from mmplatform.pipeline.reprocess.rederive import CallFold
-from quality.contracts import Limits
+from quality.contracts import ContractLimits
 
 
 class Stream:
@@ -35,7 +35,7 @@ class Stream:
         if isinstance(deriver, CallDeriver):
             outcomes = [self._step(record, event, deriver) for record, event in zip(raw, events, strict=True)]
         else:
-            outcomes = [process([record], deriver, spec, Limits()) for record in raw]
+            outcomes = [process([record], deriver, spec, ContractLimits()) for record in raw]
         out = [each for outcome in outcomes for each in outgoing_records(outcome)]
         artifacts = self.records(ARTIFACTS_TOPIC, [each.value for each in out if each.topic == ARTIFACTS_TOPIC])
         quarantined = self.records(QUARANTINE_TOPIC, [each.value for each in out if each.topic == QUARANTINE_TOPIC])
@@ -47,7 +47,7 @@ class Stream:
 
     def _step(self, record, event, deriver):
         fold = self.folds.setdefault(event.conversation_id, CallFold(deriver))
-        return process_call_record(record, fold, CALL, Limits())
+        return process_call_record(record, fold, CALL, ContractLimits())
 
     def archive(self, records):
         batch = group_by_table(records)

@@ -17,10 +17,10 @@ from mmplatform.pipeline.process import (
     process_call_record,
     process_call_records,
 )
-from quality.contracts import Limits
+from quality.contracts import ContractLimits
 from tests.builders import NOW, call_end, chat, chunk, message, passage, position, screenshot
 
-LIMITS = Limits()
+LIMITS = ContractLimits()
 
 
 def record(value, offset: int = 0, topic: str = "interactions.chat") -> ConsumedRecord:

@@ -13,11 +13,11 @@ from mmplatform.pipeline.factories import chat_deriver
 from mmplatform.pipeline.process import ConsumedRecord, process
 from mmplatform.settings import load
 from quality.card_numbers import passes_luhn
-from quality.contracts import Limits
+from quality.contracts import ContractLimits
 from tests.builders import NOW, chat, position
 
 pytestmark = pytest.mark.models
-LIMITS = Limits()
+LIMITS = ContractLimits()
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,7 @@ from collections import Counter
 
 import pyarrow as pa
 
-from resources.iceberg_commits import LogReader
+from resources.iceberg_commits import CommitReader
 
 FIELDS = pa.schema([pa.field("event_hour", pa.int32()), pa.field("event_time", pa.timestamp("us", "UTC"))])
 
@@ -19,11 +19,11 @@ def append(table, *times):
 
 
 def read_log(table, after=None):
-    """Everything after a place; from the beginning without one."""
-    reader = LogReader(table, {after.table_uuid: after.sequence} if after else {})
+    """The commits after a position; all without one."""
+    reader = CommitReader(table, {after.table_uuid: after.sequence} if after else {})
     while reader.step():
         pass
-    return reader.log()
+    return reader.result()
 
 
 def total(*logs):

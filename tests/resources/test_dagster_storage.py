@@ -14,7 +14,7 @@ import pytest
 import sqlalchemy as sa
 from dagster._core.storage.event_log.schema import AssetEventTagsTable, SqlEventLogStorageTable
 
-from resources.dagster_storage import Shrunk, prune, shrink
+from resources.dagster_storage import ShrinkResult, prune, shrink
 from tests.servers.postgres import running_postgres
 
 HOURS = dg.HourlyPartitionsDefinition(start_date=datetime(2026, 3, 1, tzinfo=UTC))
@@ -22,10 +22,10 @@ HOURS = dg.HourlyPartitionsDefinition(start_date=datetime(2026, 3, 1, tzinfo=UTC
 
 @pytest.fixture(scope="module")
 def fresh(tmp_path_factory):
-    """An instance that has nothing yet: making its databases takes seconds, copying them none."""
+    """An empty instance: creating its databases takes seconds, copying them none."""
     home = tmp_path_factory.mktemp("dagster")
     (home / "dagster.yaml").write_text("telemetry:\n  enabled: false\n")
-    with dg.DagsterInstance.from_config(str(home)) as made, made.event_log_storage.run_connection(""):
+    with dg.DagsterInstance.from_config(str(home)) as created, created.event_log_storage.run_connection(""):
         pass
     return home
 
@@ -118,7 +118,7 @@ def test_an_old_run_goes_with_its_events_and_its_file(instance):
     path = Path(instance.event_log_storage.path_for_shard(first))
     assert path.exists()
     done = prune(instance, soon())
-    assert (done.runs, done.kept_runs) == (1, 1)
+    assert (done.runs, done.retained_runs) == (1, 1)
     assert instance.get_run_by_id(first) is None
     assert not path.exists()
     assert instance.get_run_by_id(last) is not None, "it has the last event of all, whose number must not come again"
@@ -128,13 +128,13 @@ def test_a_run_that_filled_a_partition_stays_until_another_one_did(instance):
     def materialize(partition):
         return dg.materialize([hourly], partition_key=partition, instance=instance).run_id
 
-    first, other = materialize("2026-03-01-09:00"), materialize("2026-03-01-10:00")
+    first, second = materialize("2026-03-01-09:00"), materialize("2026-03-01-10:00")
     prune(instance, soon())
-    assert all(instance.get_run_by_id(run_id) for run_id in (first, other))
+    assert all(instance.get_run_by_id(run_id) for run_id in (first, second))
     again = materialize("2026-03-01-09:00")
     prune(instance, soon())
     assert instance.get_run_by_id(first) is None
-    assert all(instance.get_run_by_id(run_id) for run_id in (other, again))
+    assert all(instance.get_run_by_id(run_id) for run_id in (second, again))
     assert instance.get_materialized_partitions(hourly.key) == {"2026-03-01-09:00", "2026-03-01-10:00"}
 
 
@@ -162,11 +162,11 @@ def test_the_file_of_ticks_is_left_alone_when_copying_it_would_hold_the_daemon_u
         connection.execute("CREATE TABLE ballast (bytes BLOB)")
         connection.execute("INSERT INTO ballast VALUES (zeroblob(2000000))")
         connection.execute("DELETE FROM ballast")
-    most = ticks.stat().st_size - 1
-    assert shrink(instance, ticks_most=most).left_out == ("schedules.db",)
-    assert ticks.stat().st_size == most + 1
-    assert shrink(instance, ticks_most=most + 1).left_out == ()
-    assert ticks.stat().st_size < most - 1_000_000
+    limit = ticks.stat().st_size - 1
+    assert shrink(instance, max_ticks_bytes=limit).skipped == ("schedules.db",)
+    assert ticks.stat().st_size == limit + 1
+    assert shrink(instance, max_ticks_bytes=limit + 1).skipped == ()
+    assert ticks.stat().st_size < limit - 1_000_000
 
 
 def test_on_postgres_the_same_goes_and_the_same_stays(tmp_path):
@@ -182,7 +182,7 @@ def test_on_postgres_the_same_goes_and_the_same_stays(tmp_path):
             assert (done.runs, done.events) == (1, 4), "there is one row for each event"
             assert (newest(instance, "2026-03-01-09:00"), newest(instance, "2026-03-01-10:00")) == ([2], [12])
             assert (instance.get_run_by_id(first), instance.get_run_by_id(last) is not None) == (None, True)
-            assert shrink(instance) == Shrunk(), "Postgres does that by itself"
+            assert shrink(instance) == ShrinkResult(), "Postgres does that by itself"
 
 
 def test_tags_go_with_their_events(instance):

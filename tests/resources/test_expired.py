@@ -1,11 +1,11 @@
-"""What landed in commits whose snapshots have expired is counted all the same, and once."""
+"""Rows of commits whose snapshots have expired are counted all the same, and once."""
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
-from resources.iceberg_commits import LogReader
+from resources.iceberg_commits import CommitReader
 from tests.resources.tables import append, read_log, rows_of, total
 
 NINE = datetime(2026, 3, 1, 9, tzinfo=UTC)
@@ -23,9 +23,11 @@ def expire(table, *, keep=1):
     """Forget all snapshots but the newest, and the files that only they need."""
     snapshots = table.metadata.snapshots
     table.maintenance.expire_snapshots().by_ids([each.snapshot_id for each in snapshots[:-keep]]).commit()
-    left = {manifest.manifest_path for each in table.metadata.snapshots for manifest in each.manifests(table.io)}
-    for gone in snapshots[:-keep]:
-        needless = {gone.manifest_list} | ({manifest.manifest_path for manifest in gone.manifests(table.io)} - left)
+    retained = {manifest.manifest_path for each in table.metadata.snapshots for manifest in each.manifests(table.io)}
+    for expired in snapshots[:-keep]:
+        needless = {expired.manifest_list} | (
+            {manifest.manifest_path for manifest in expired.manifests(table.io)} - retained
+        )
         for path in needless:
             Path(path.removeprefix("file://")).unlink(missing_ok=True)
     assert len(table.metadata.snapshots) == keep
@@ -60,8 +62,8 @@ def test_a_reader_at_the_edge_of_what_is_left_misses_nothing_and_doubles_nothing
     assert total(read_log(table, before)) == {hour(3): 1}
 
 
-def test_a_deletion_that_is_left_takes_nothing_from_the_count_and_adds_nothing(table):
-    """It wrote anew what had landed in expired commits, and took a file away: both landed, and both before it."""
+def test_a_retained_deletion_neither_reduces_nor_raises_the_count(table):
+    """It rewrote rows of expired commits, and deleted a file: all of them landed before it."""
     append(table, hour(0), hour(0) + timedelta(minutes=1))
     append(table, hour(1))
     table.delete(is_at(hour(0)))
@@ -71,7 +73,7 @@ def test_a_deletion_that_is_left_takes_nothing_from_the_count_and_adds_nothing(t
     assert total(read_log(table)) == {hour(0): 2, hour(1): 1, hour(2): 1}
 
 
-def test_a_replacement_that_is_left_is_counted_once(table):
+def test_a_retained_replacement_is_counted_once(table):
     append(table, hour(0), hour(0) + timedelta(minutes=1))
     append(table, hour(1))
     with table.transaction() as transaction:
@@ -81,7 +83,7 @@ def test_a_replacement_that_is_left_is_counted_once(table):
     assert total(read_log(table)) == {hour(0): 3, hour(1): 1}
 
 
-def test_rows_that_are_gone_for_good_are_not_made_up(table):
+def test_lost_rows_are_not_invented(table):
     append(table, hour(0))
     append(table, hour(1))
     table.delete(is_at(hour(0)))
@@ -90,8 +92,8 @@ def test_rows_that_are_gone_for_good_are_not_made_up(table):
     assert total(read_log(table)) == {hour(1): 1, hour(2): 1}
 
 
-def test_an_expired_stretch_between_snapshots_that_are_kept_is_counted(table):
-    """A tag keeps one snapshot of old for ever; what landed after it expired nevertheless."""
+def test_expired_commits_between_retained_snapshots_are_counted(table):
+    """A tag retains one old snapshot for ever; the commits after it expired nevertheless."""
     for number in range(4):
         append(table, hour(number))
     first, *between, _ = table.metadata.snapshots
@@ -101,7 +103,7 @@ def test_an_expired_stretch_between_snapshots_that_are_kept_is_counted(table):
 
 
 @pytest.mark.parametrize("merged", [False, True])
-def test_a_reader_may_stop_anywhere_in_the_expired_stretch(table, merged):
+def test_a_reader_may_stop_anywhere_in_the_expired_commits(table, merged):
     """Each reader takes one step, as when a tick is short of time; manifests may list files of many commits."""
     if merged:
         with table.transaction() as transaction:
@@ -113,8 +115,8 @@ def test_a_reader_may_stop_anywhere_in_the_expired_stretch(table, merged):
     table.delete(is_at(hour(3)))
     expire(table)
     logs = []
-    while (reader := LogReader(table, {logs[-1].table_uuid: logs[-1].sequence} if logs else {})).step():
-        logs.append(reader.log())
+    while (reader := CommitReader(table, {logs[-1].table_uuid: logs[-1].sequence} if logs else {})).step():
+        logs.append(reader.result())
         assert len(logs) < 20
     assert total(*logs) == total(read_log(table))
     assert total(*logs) == {hour(0): 9} | {hour(number): 1 for number in range(1, 8)}

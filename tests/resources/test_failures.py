@@ -1,4 +1,4 @@
-"""Runs that fail, for real: what Dagster keeps of it tells what to do, and holds nothing that an error quoted."""
+"""Runs that really fail: the stored failure has a remedy, and nothing that an error quoted."""
 
 from __future__ import annotations
 
@@ -7,45 +7,45 @@ from contextlib import contextmanager
 import dagster as dg
 import pytest
 
-from assets.checks.hour_checks import told
+from assets.checks.factory import run_check
 from assets.maintenance.tables import compaction
-from assets.reprocess import reprocessed
+from assets.reprocess import reprocess_asset
 from assets.swap_embedder import swap_embedder
 from mmplatform.errors import Misconfigured, Unavailable
-from resources.failures import failing
+from resources.embedder_swap import EmbedderSwapResource
+from resources.failures import as_dagster_failure
 from resources.lakehouse import LakehouseResource
 from resources.reprocessing import ReprocessingResource
 from resources.stack import StackResource
-from resources.swapping import SwappingResource
 from sensors.diagnose_freshness import diagnose_freshness
 
 SECRET = "what a customer said"
 
 
-def foreseen():
-    """As the adapters do it: the client's message is hidden, and stays as what led to ours."""
+def platform_error():
+    """As the adapters do it: the client's error stays the cause, its message is not repeated."""
     try:
         raise ValueError(SECRET)
     except ValueError as error:
         raise Unavailable("index: cannot upsert: try again") from error
 
 
-def unforeseen():
+def library_error():
     try:
         raise ValueError(SECRET)
     except ValueError:
-        raise KeyError(SECRET)  # noqa: B904 - an error while another one is handled is what is meant
+        raise KeyError(SECRET)  # noqa: B904 - an error during the handling of another one is meant
 
 
 ERRORS = pytest.mark.parametrize(
     ("fail", "words"),
-    [(foreseen, "Unavailable: index: cannot upsert: try again"), (unforeseen, f"{__file__}:")],
-    ids=["foreseen", "unforeseen"],
+    [(platform_error, "Unavailable: index: cannot upsert: try again"), (library_error, f"{__file__}:")],
+    ids=["platform_error", "library_error"],
 )
 
 
-def kept(instance, result):
-    """Everything that Dagster's database has of a run, as it lies there."""
+def stored_events(instance, result):
+    """Everything that Dagster's database stores of a run."""
     assert not result.success
     return "\n".join(dg.serialize_value(each) for each in instance.all_logs(result.run_id))
 
@@ -55,8 +55,10 @@ def compacted(instance, tmp_path):
     return dg.materialize([compaction], resources={"lakehouse": lakehouse}, instance=instance, raise_on_error=False)
 
 
-def made_again(instance, tmp_path):
-    messages = reprocessed(dg.AssetSpec("messages", partitions_def=dg.HourlyPartitionsDefinition("2026-01-01-00:00")))
+def reprocessed(instance, tmp_path):
+    messages = reprocess_asset(
+        dg.AssetSpec("messages", partitions_def=dg.HourlyPartitionsDefinition("2026-01-01-00:00"))
+    )
     found = {"reprocessing": ReprocessingResource(data_dir=str(tmp_path))}
     return dg.materialize(
         [messages], resources=found, instance=instance, partition_key="2026-01-01-10:00", raise_on_error=False
@@ -64,8 +66,8 @@ def made_again(instance, tmp_path):
 
 
 def swapped(instance, tmp_path):
-    config = {"ops": {"build_beside": {"config": {"embedder": "other"}}}}
-    resources = {"swapping": SwappingResource(data_dir=str(tmp_path))}
+    config = {"ops": {"build_embedder_index": {"config": {"embedder": "other"}}}}
+    resources = {"swapping": EmbedderSwapResource(data_dir=str(tmp_path))}
     return swap_embedder.execute_in_process(config, instance, resources=resources, raise_on_error=False)
 
 
@@ -76,41 +78,41 @@ def diagnosed(instance, tmp_path):
 
 
 @ERRORS
-@pytest.mark.parametrize("started", [compacted, made_again, swapped, diagnosed], ids=lambda each: each.__name__)
-def test_a_run_that_fails_says_why_and_keeps_nothing_that_was_quoted(started, fail, words, tmp_path, monkeypatch):
+@pytest.mark.parametrize("started", [compacted, reprocessed, swapped, diagnosed], ids=lambda each: each.__name__)
+def test_a_failed_run_has_its_reason_and_nothing_that_an_error_quoted(started, fail, words, tmp_path, monkeypatch):
     @contextmanager
     def opened(*_, **__):
         fail()
         yield
 
-    for resource in (ReprocessingResource, SwappingResource):
+    for resource in (ReprocessingResource, EmbedderSwapResource):
         monkeypatch.setattr(resource, "open", opened)
     monkeypatch.setattr("assets.maintenance.tables.open_lakehouse", lambda _: fail())
-    monkeypatch.setattr("sensors.diagnose_freshness.readings", lambda _: fail())
+    monkeypatch.setattr("sensors.diagnose_freshness.read_freshness", lambda _: fail())
     with dg.DagsterInstance.ephemeral() as instance:
-        found = kept(instance, started(instance, tmp_path))
+        found = stored_events(instance, started(instance, tmp_path))
     assert words in found
     assert SECRET not in found
 
 
-def test_a_check_keeps_nothing_either():
+def test_a_failed_check_has_nothing_that_an_error_quoted_either():
     @dg.asset_check(asset="messages")
     def looks() -> dg.AssetCheckResult:
-        return told(unforeseen)
+        return run_check(library_error)
 
     with dg.DagsterInstance.ephemeral() as instance:
         job = dg.Definitions(
             asset_checks=[looks],
             jobs=[dg.define_asset_job("look", selection=dg.AssetSelection.checks(looks))],
         ).resolve_job_def("look")
-        found = kept(instance, job.execute_in_process(instance=instance, raise_on_error=False))
+        found = stored_events(instance, job.execute_in_process(instance=instance, raise_on_error=False))
     assert f"{__file__}:" in found
     assert SECRET not in found
 
 
-def test_only_what_is_away_for_a_while_is_tried_again():
+def test_only_temporary_errors_are_retried():
     def of(error, **how):
-        with pytest.raises(dg.Failure) as found, failing(**how):
+        with pytest.raises(dg.Failure) as found, as_dagster_failure(**how):
             raise error
         return found.value.allow_retries
 
@@ -120,6 +122,6 @@ def test_only_what_is_away_for_a_while_is_tried_again():
     assert of(Unavailable("away"), retries=False) is False
 
 
-def test_a_failure_of_ours_passes_as_it_is():
-    with pytest.raises(dg.Failure, match="no such hour"), failing("cannot be told: "):
+def test_a_dagster_failure_passes_unchanged():
+    with pytest.raises(dg.Failure, match="no such hour"), as_dagster_failure("cannot be checked: "):
         raise dg.Failure("no such hour")

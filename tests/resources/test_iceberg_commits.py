@@ -4,13 +4,13 @@ from datetime import UTC, datetime, timedelta
 
 from pyiceberg.table.snapshots import Operation
 
-from resources.iceberg_commits import LogReader
+from resources.iceberg_commits import CommitReader
 from tests.resources.tables import append, read_log, rows_of, total
 
 NINE = datetime(2026, 3, 1, 9, tzinfo=UTC)
 
 
-def test_a_commit_says_how_many_rows_of_which_hour_and_how_new(table):
+def test_a_commit_has_rows_by_hour_and_a_watermark(table):
     newest = NINE + timedelta(hours=1, minutes=7, microseconds=11)
     append(table, NINE, NINE + timedelta(minutes=59), newest)
     (commit,) = read_log(table).commits
@@ -38,7 +38,7 @@ def test_a_deletion_is_no_landing_and_is_not_read_twice(table):
     assert log.sequence > first.sequence
 
 
-def test_rows_that_a_deletion_writes_anew_did_not_land(table):
+def test_rows_that_a_deletion_rewrites_did_not_land(table):
     append(table, NINE, NINE + timedelta(minutes=1), NINE + timedelta(minutes=2))
     first = read_log(table)
     table.delete(f"event_time == '{NINE.isoformat()}'")
@@ -79,11 +79,11 @@ def test_hours_before_1970_are_hours_too(table):
 def test_a_reader_that_stops_is_continued_by_the_next(table):
     for number in range(3):
         append(table, NINE + timedelta(hours=number))
-    first = LogReader(table, {})
+    first = CommitReader(table, {})
     assert first.step()
     assert first.step()
-    rest = read_log(table, first.log())
-    assert [len(first.log().commits), len(rest.commits)] == [2, 1]
+    rest = read_log(table, first.result())
+    assert [len(first.result().commits), len(rest.commits)] == [2, 1]
     assert rest.commits[0].rows == {NINE + timedelta(hours=2): 1}
 
 

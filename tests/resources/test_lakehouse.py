@@ -1,4 +1,4 @@
-"""Reading what landed in all tables, in the time that a sensor has."""
+"""Commits of all tables, read in the time that a sensor has."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -15,7 +15,7 @@ LONG, SHORT = "raw_chats", "raw_screenshots"
 
 
 class Clock:
-    """Each look takes a second."""
+    """Each call takes a second."""
 
     def __init__(self):
         self.now = 0.0
@@ -64,7 +64,7 @@ def test_no_table_waits_for_the_long_history_of_another(resource):
     assert len(logs[LONG].commits) == len(logs[SHORT].commits) == 1
 
 
-def test_where_there_is_no_time_at_all_every_table_gets_on_by_a_commit(resource):
+def test_without_any_time_every_table_advances_by_a_commit(resource):
     cursor = {}
     ticks = [read(resource, cursor, within_s=0) for _ in range(7)]
     assert [len(logs[LONG].commits) for logs in ticks] == [1, 1, 1, 1, 1, 1, 0]

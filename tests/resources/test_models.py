@@ -1,4 +1,4 @@
-"""With which models an hour is derived again: the run's own choice, then the location's, then the stream's."""
+"""Models of a reprocessing run: the run's own choice, then the location's, then the stream's."""
 
 import pytest
 
@@ -21,11 +21,11 @@ def reprocessing(tmp_path, monkeypatch):
     [({}, "the-locations"), ({"asr_model": "the-runs"}, "the-runs"), ({"asr_model": ""}, "the-locations")],
 )
 def test_the_runs_choice_comes_before_the_locations_and_that_before_the_streams(reprocessing, chosen, loaded):
-    # None of them is there: the one that is looked for, first of all models, is named.
+    # None of them exists: the error names the first one that is opened.
     with pytest.raises(Misconfigured, match=loaded), reprocessing.open("transcripts", chosen):
         pass
 
 
 def test_what_is_not_named_is_the_streams():
-    assert ModelsResource().over(load()) == load()
-    assert ModelsResource(asr_model="large").over(load()).ner_model == load().ner_model
+    assert ModelsResource().apply_to(load()) == load()
+    assert ModelsResource(asr_model="large").apply_to(load()).ner_model == load().ner_model

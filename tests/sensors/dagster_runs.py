@@ -1,4 +1,4 @@
-"""Real Dagster runs of small assets with the names of ours."""
+"""Real Dagster runs of small assets with the names of the platform's."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import dagster as dg
 from mmplatform.land.lakehouse.schemas import SPECS
 from mmplatform.lineage.datasets import Datasets
 from mmplatform.settings import load
-from sensors.lineage_events import Words
+from sensors.lineage_events import LineageContext
 
 HOURLY = dg.HourlyPartitionsDefinition(start_date="2026-03-01-00:00")
 WAREHOUSE = "s3://lake"
@@ -65,14 +65,14 @@ DEFS = dg.Definitions(
 )
 
 
-def words(**given):
+def lineage_context(**given):
     settings = load(iceberg_warehouse=WAREHOUSE, **given)
     datasets = Datasets(settings, {name: spec.columns for name, spec in SPECS.items()})
-    return Words(settings.openlineage_namespace, datasets)
+    return LineageContext(settings.openlineage_namespace, datasets)
 
 
 def execute(instance, job, hour=HOUR):
-    """The id of a run that was really made, and may have failed."""
+    """The id of a real run, which may have failed."""
     keys = {"partition_key": hour} if job in {"chats", "calls"} else {}
     found = DEFS.resolve_job_def(job).execute_in_process(instance=instance, raise_on_error=False, **keys)
     return found.run_id

@@ -24,12 +24,12 @@ CONFIG = json.dumps({"ops": {"diagnose": {"config": {"modality": "chat"}}}})
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_the_daemon_reports_what_landed_and_tells_of_a_failed_run(tmp_path):
+def test_the_daemon_reports_landings_and_posts_an_alert_of_a_failed_run(tmp_path):
     home, data = tmp_path / "dagster", tmp_path / "data"
     home.mkdir()
     (home / "dagster.yaml").write_text("telemetry:\n  enabled: false\n")
     Stores(load(data_dir=data)).land(message(1))
-    with collecting() as (told, address):
+    with collecting() as (collector, address):
         own = {
             "DAGSTER_HOME": str(home),
             "MMPLATFORM_DATA_DIR": str(data),
@@ -52,15 +52,15 @@ def test_the_daemon_reports_what_landed_and_tells_of_a_failed_run(tmp_path):
                 lambda: instance.fetch_materializations(dg.AssetKey("messages"), limit=1).records, within_s=120
             )
             assert landed[0].partition_key == "2026-03-05-12:00"
-            # The first look of a run failure sensor only says where it begins: a failure before it is no news.
+            # The first tick of a run failure sensor only sets its start: an earlier failure is not reported.
             launch(own)
-            alert = eventually(lambda: told.events[:1], within_s=240)[0]
+            alert = eventually(lambda: collector.events[:1], within_s=240)[0]
             assert (alert["job"], alert["error"]) == ("diagnose_freshness", "Unavailable")
             assert alert["link"].endswith(f"/runs/{alert['run_id']}")
 
 
 def ticked(instance, sensor):
-    """Whether a sensor was evaluated."""
+    """True when a sensor was evaluated."""
     states = {state.name: state for state in instance.all_instigator_state()}
     if sensor not in states:
         return False
@@ -69,7 +69,7 @@ def ticked(instance, sensor):
 
 
 def launch(env):
-    """A run that fails: it is to diagnose a stack that is not there."""
+    """Launch a run that fails: it diagnoses a missing stack."""
     command = [sys.executable, program("dagster", mend="pip install -e ."), "job", "launch"]
     options = [
         "-w",

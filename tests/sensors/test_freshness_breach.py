@@ -1,4 +1,4 @@
-"""The ``freshness_breach`` sensor and its diagnosing job beside a real log and an index worker's real status page."""
+"""The ``freshness_breach`` sensor and its diagnosing job with a real log and an index worker's real status page."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from mmplatform.local import run_file
 from mmplatform.settings import load
 from mmplatform.telemetry.freshness import FreshnessTracker
 from mmplatform.telemetry.status_server import WorkerStatus, serve_status
-from resources.stack import Reader, StackResource
-from sensors.freshness_breach import freshness_sensor
+from resources.stack import StackResource, Subscription
+from sensors.freshness_breach import freshness_breach_sensor
 from tests.builders import stamps
 from tests.servers.broker import any_broker
 
@@ -34,7 +34,7 @@ def broker(tmp_path_factory):
 
 @pytest.fixture
 def stack(tmp_path, broker, monkeypatch):
-    """A running stack's run file, log and index worker; what the worker measures is the tracker that is given."""
+    """A running stack's run file, log and index worker; the worker measures by the yielded tracker."""
     monkeypatch.setenv("MMPLATFORM_DATA_DIR", str(tmp_path))
     monkeypatch.setenv("MMPLATFORM_TOPIC_PREFIX", f"{tmp_path.name.strip('_')}-")
     monkeypatch.setenv("MMPLATFORM_TOPIC_PARTITIONS", "1")
@@ -66,10 +66,10 @@ def stack(tmp_path, broker, monkeypatch):
 
 def tick(cursor=None):
     with dg.build_sensor_context(cursor=cursor, resources={"stack": StackResource()}) as context:
-        return freshness_sensor(context)
+        return freshness_breach_sensor(context)
 
 
-def told(result):
+def outcomes(result):
     return {event.asset_key.to_user_string(): event.passed for event in result.asset_events or []}
 
 
@@ -79,9 +79,9 @@ def slow(tracker, **changed):
     tracker.record("chat", stamps(**own | changed), now)
 
 
-def test_a_quiet_stack_is_fresh_in_every_modality_and_the_next_tick_has_no_news(stack):
+def test_a_quiet_stack_is_fresh_in_every_modality_and_the_next_tick_has_no_change(stack):
     first = tick()
-    assert told(first) == {"messages": True, "transcripts": True, "captions": True}
+    assert outcomes(first) == {"messages": True, "transcripts": True, "captions": True}
     assert "quiet" in first.asset_events[0].description
     assert not first.run_requests
     again = tick(first.cursor)
@@ -90,11 +90,11 @@ def test_a_quiet_stack_is_fresh_in_every_modality_and_the_next_tick_has_no_news(
     del stack
 
 
-def test_a_breach_fails_the_check_and_asks_for_a_diagnosis_once(stack):
+def test_a_breach_fails_the_check_and_requests_a_diagnosis_once(stack):
     before = tick().cursor
     slow(stack)
     breach = tick(before)
-    assert told(breach) == {"messages": False}
+    assert outcomes(breach) == {"messages": False}
     (request,) = breach.run_requests
     assert request.run_config["ops"]["diagnose"]["config"] == {"modality": "chat"}
     again = tick(breach.cursor)
@@ -106,10 +106,10 @@ def test_recovery_passes_the_check(stack):
     slow(stack)
     breach = tick()
     stack._gaps.clear()  # the window went by
-    assert told(tick(breach.cursor)) == {"messages": True}
+    assert outcomes(tick(breach.cursor)) == {"messages": True}
 
 
-def test_the_diagnosis_names_the_guilty_stage_on_the_table(stack):
+def test_the_diagnosis_names_the_slowest_stage_on_the_table(stack):
     slow(stack)
     with dg.DagsterInstance.ephemeral() as instance:
         job = defs.resolve_job_def("diagnose_freshness")
@@ -122,7 +122,7 @@ def test_the_diagnosis_names_the_guilty_stage_on_the_table(stack):
     assert seen["waiting"].value["derive-chat"] == {"lag": 0, "oldest_s": 0.0}
 
 
-def test_what_nobody_takes_up_is_a_standing_watermark(stack, broker):
+def test_records_without_a_consumer_are_a_stalled_watermark(stack, broker):
     settings = load(kafka_bootstrap_servers=broker)
     producer = LogProducer(settings)
     topic = f"{settings.topic_prefix}interactions.chat"
@@ -133,17 +133,17 @@ def test_what_nobody_takes_up_is_a_standing_watermark(stack, broker):
     consumer = Consumer({"bootstrap.servers": broker, "group.id": group})
     consumer.commit(offsets=[TopicPartition(topic, 0, 1)], asynchronous=False)
     result = tick()
-    assert told(result) == {"messages": False, "transcripts": True, "captions": True}
+    assert outcomes(result) == {"messages": False, "transcripts": True, "captions": True}
     (event,) = (event for event in result.asset_events if not event.passed)
     assert "2 wait for derive-chat" in event.description
     assert event.metadata["guilty"].value == "derive-chat"
     consumer.commit(offsets=[TopicPartition(topic, 0, 3)], asynchronous=False)
     consumer.close()
-    assert told(tick(result.cursor)) == {"messages": True}
+    assert outcomes(tick(result.cursor)) == {"messages": True}
     del stack
 
 
-def test_without_a_running_stack_it_says_what_is_unreachable_and_keeps_what_it_knows(tmp_path, monkeypatch):
+def test_without_a_running_stack_the_tick_is_skipped_with_the_reason_and_the_cursor_stays(tmp_path, monkeypatch):
     monkeypatch.setenv("MMPLATFORM_DATA_DIR", str(tmp_path))
     result = tick('{"version":1,"fresh":{"chat":false}}')
     assert "the replay log is unreachable: no stack runs" in result.skip_reason.skip_message
@@ -163,14 +163,18 @@ def test_an_index_worker_that_does_not_answer_is_no_quiet_hour(stack, tmp_path):
     del stack
 
 
-def test_a_cursor_that_cannot_be_read_begins_anew(stack):
+def test_an_unreadable_cursor_starts_again(stack):
     assert len(tick("nonsense").asset_events) == 3
     del stack
 
 
-def test_a_broker_that_is_too_slow_is_given_up_before_dagster_ends_the_tick(stack):
+def test_a_slow_broker_is_given_up_before_dagster_ends_the_tick(stack):
     seconds = iter(range(0, 1000, 15))
-    readers = [Reader("derive-chat", "interactions.chat"), Reader("index", "artifacts"), Reader("archive", "artifacts")]
+    readers = [
+        Subscription("derive-chat", "interactions.chat"),
+        Subscription("index", "artifacts"),
+        Subscription("archive", "artifacts"),
+    ]
     with pytest.raises(Unavailable, match="too slow"):
         StackResource().backlog(readers, clock=lambda: next(seconds))
     del stack

@@ -1,4 +1,4 @@
-"""The ``lag`` sensor beside a real log and a webhook that really listens."""
+"""The ``lag`` sensor with a real log and a webhook that really listens."""
 
 import dagster as dg
 import pytest
@@ -12,16 +12,16 @@ pytestmark = pytest.mark.broker
 
 
 @pytest.fixture(autouse=True)
-def marks(monkeypatch):
+def thresholds(monkeypatch):
     monkeypatch.setenv("MMPLATFORM_CHAT_HIGH_WATER", "4")
     monkeypatch.setenv("MMPLATFORM_CHAT_LOW_WATER", "1")
 
 
 @pytest.fixture
-def heard(monkeypatch):
-    with collecting() as (found, address):
+def webhook(monkeypatch):
+    with collecting() as (collector, address):
         monkeypatch.setenv("MMPLATFORM_ALERT_WEBHOOK_URL", f"{address}/hook/token")
-        yield found
+        yield collector
 
 
 def tick(cursor=None):
@@ -30,38 +30,38 @@ def tick(cursor=None):
         return lag_sensor(context)
 
 
-def told(result):
+def outcomes(result):
     return {event.asset_key.to_user_string(): event.passed for event in result.asset_events or []}
 
 
-def test_high_water_and_low_water_are_told_once_each_with_an_alert(stores, heard):
+def test_high_water_and_low_water_are_reported_once_each_with_an_alert(stores, webhook):
     first = tick()
-    assert told(first) == {"raw_chats": True, "raw_calls": True, "raw_screenshots": True}
-    assert heard.events == [], "that all is well at the start is nobody's alarm"
+    assert outcomes(first) == {"raw_chats": True, "raw_calls": True, "raw_screenshots": True}
+    assert webhook.events == [], "a good start is no alert"
     stores.send("interactions.chat", 4)
     high = tick(first.cursor)
-    assert told(high) == {"raw_chats": False}
+    assert outcomes(high) == {"raw_chats": False}
     assert not tick(high.cursor).asset_events
     stores.commit("derive-chat", "interactions.chat", 2)
     assert not tick(high.cursor).asset_events, "between the marks nothing changes"
     stores.commit("derive-chat", "interactions.chat", 3)
-    assert told(tick(high.cursor)) == {"raw_chats": True}
-    texts = [event["text"] for event in heard.events]
+    assert outcomes(tick(high.cursor)) == {"raw_chats": True}
+    texts = [event["text"] for event in webhook.events]
     assert [text.split(":")[0] for text in texts] == ["chat is too far behind", "chat has caught up"]
     assert texts[0].endswith("/assets/raw_chats")
 
 
-def test_a_start_in_high_water_is_an_alarm(stores, heard):
+def test_a_start_in_high_water_is_an_alarm(stores, webhook):
     stores.send("interactions.chat", 9)
-    assert told(tick())["raw_chats"] is False
-    assert len(heard.events) == 1
+    assert outcomes(tick())["raw_chats"] is False
+    assert len(webhook.events) == 1
 
 
-def test_a_webhook_that_refuses_costs_the_alert_only(stores, heard):
-    heard.status = 500
+def test_a_webhook_that_refuses_costs_the_alert_only(stores, webhook):
+    webhook.status = 500
     stores.send("interactions.chat", 9)
     result = tick()
-    assert told(result)["raw_chats"] is False
+    assert outcomes(result)["raw_chats"] is False
     assert '"chat":false' in result.cursor
 
 

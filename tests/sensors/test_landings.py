@@ -19,8 +19,8 @@ def tick(data_dir, cursor=None):
     """One evaluation in a process that knows nothing but the cursor."""
     own = {"data_dir": str(data_dir)}
     resources = {"lakehouse": LakehouseResource(**own), "stack": StackResource(**own)}
-    with dg.build_sensor_context(cursor=cursor, resources=resources) as c:
-        return landings_sensor(c)
+    with dg.build_sensor_context(cursor=cursor, resources=resources) as context:
+        return landings_sensor(context)
 
 
 def placed(number, at):
@@ -81,7 +81,7 @@ def test_a_sensor_that_was_off_for_longer_than_snapshots_are_kept_reports_every_
     ]
 
 
-def test_where_nothing_ever_ran_it_says_so_and_creates_nothing(tmp_path):
+def test_without_a_lakehouse_the_tick_is_skipped_and_creates_nothing(tmp_path):
     result = tick(tmp_path / "absent")
     assert "no table yet" in result.skip_reason.skip_message
     assert list(tmp_path.iterdir()) == []
@@ -92,7 +92,7 @@ def test_empty_tables_are_nothing_to_report(tmp_path, lakehouse):
     assert "nothing landed" in tick(tmp_path).skip_reason.skip_message
 
 
-def test_an_unreachable_catalog_skips_with_the_reason_and_keeps_the_place(tmp_path, lakehouse, monkeypatch):
+def test_an_unreachable_catalog_skips_with_the_reason_and_the_cursor_stays(tmp_path, lakehouse, monkeypatch):
     land(lakehouse, placed(1, NINE))
     cursor = tick(tmp_path).cursor
     monkeypatch.setenv("MMPLATFORM_ICEBERG_CATALOG", "postgresql+psycopg2://nobody@127.0.0.1:1/none")

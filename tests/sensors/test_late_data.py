@@ -10,14 +10,14 @@ from assets.partitions import hour_key
 from definitions import defs
 from mmplatform.derive.passages import quarantine
 from mmplatform.events import utc_now
-from quality.checks.late_data import owes, unfilled
-from quality.checks.verdict import Verdict
-from resources.iceberg_commits import Commit, TableLog
+from quality.checks.late_data import filled_gap_markers, needs_reprocessing
+from quality.checks.result import CheckResult
+from resources.iceberg_commits import TableCommit, TableCommits
 from resources.lakehouse import LakehouseResource
 from resources.stack import StackResource
 from sensors import late_data
-from sensors.late_data_hours import CLOSES, MOST_WAITING, SETTLES, Cursor, arrived
-from tests.assets.checks.test_hour_checks import utterance
+from sensors.late_data_hours import CLOSE_DELAY, MAX_WAITING_HOURS, SETTLE_DELAY, LateDataCursor, diff_late_hours
+from tests.assets.utterances import utterance
 from tests.builders import arrival, chunk
 from tests.land.records import NOON, chat, message
 
@@ -29,13 +29,13 @@ TARGET = "messages"
 def tick(cursor=None):
     resources = {"lakehouse": LakehouseResource(), "stack": StackResource()}
     with dg.build_sensor_context(cursor=cursor, resources=resources, definitions=defs) as context:
-        return late_data.late_sensor(context)
+        return late_data.late_data_sensor(context)
 
 
 @pytest.fixture
 def later(monkeypatch):
     """Ticks happen when what landed has settled."""
-    monkeypatch.setattr(late_data, "utc_now", lambda: utc_now() + SETTLES)
+    monkeypatch.setattr(late_data, "utc_now", lambda: utc_now() + SETTLE_DELAY)
 
 
 def observed(result):
@@ -46,7 +46,7 @@ def observed(result):
 
 
 @pytest.mark.broker
-def test_an_event_that_became_nothing_has_its_hour_made_again_once(stores, later):
+def test_the_hour_of_an_event_without_an_artifact_is_reprocessed_once(stores, later):
     stores.land(chat(1), topic="interactions.chat", offset=0)
     stores.send("interactions.chat", 1)
     stores.commit("derive-chat", "interactions.chat", 1)
@@ -64,7 +64,7 @@ def test_an_event_that_became_nothing_has_its_hour_made_again_once(stores, later
 
 
 @pytest.mark.broker
-def test_what_the_stream_has_derived_or_set_aside_starts_nothing(stores, later):
+def test_derived_or_quarantined_events_start_no_run(stores, later):
     events = [chat(1), chat(2)]
     for offset, event in enumerate(events):
         stores.land(event, topic="interactions.chat", offset=offset)
@@ -78,7 +78,7 @@ def test_what_the_stream_has_derived_or_set_aside_starts_nothing(stores, later):
 
 
 @pytest.mark.broker
-def test_what_waits_for_its_deriver_is_left_to_the_stream(stores, later):
+def test_an_event_that_waits_for_its_deriver_is_left_to_the_stream(stores, later):
     stores.land(chat(1), topic="interactions.chat", offset=0)
     stores.send("interactions.chat", 1)
     assert not tick().run_requests
@@ -86,7 +86,7 @@ def test_what_waits_for_its_deriver_is_left_to_the_stream(stores, later):
 
 
 @pytest.mark.broker
-def test_a_mark_of_missing_audio_that_stands_over_audio_has_its_hour_made_again(stores, later):
+def test_the_hour_of_a_filled_gap_marker_is_reprocessed(stores, later):
     mark = utterance(0, status="gap", text="", confidence=0.0)
     stores.land(chunk(0), chunk(1), topic="interactions.call")
     stores.land(mark, utterance(1))
@@ -104,7 +104,7 @@ def test_hours_wait_until_rows_have_settled(stores):
     stores.commit("derive-chat", "interactions.chat", 1)
     first = tick()
     assert not first.run_requests
-    assert Cursor.parse(first.cursor).tables["raw_chats"].waiting
+    assert LateDataCursor.parse(first.cursor).tables["raw_chats"].waiting
 
 
 @pytest.mark.broker
@@ -112,19 +112,19 @@ def test_a_log_that_does_not_answer_leaves_the_hours_waiting(stores, later, monk
     stores.land(chat(1), topic="interactions.chat", offset=0)
     stores.send("interactions.chat", 1)
     stores.commit("derive-chat", "interactions.chat", 1)
-    there = stores.settings.kafka_bootstrap_servers
+    address = stores.settings.kafka_bootstrap_servers
     monkeypatch.setenv("MMPLATFORM_KAFKA_BOOTSTRAP_SERVERS", "127.0.0.1:1")
     result = tick()
-    assert observed(result)["raw_chats"]["late_rows"] == 1, "what came is told all the same"
+    assert observed(result)["raw_chats"]["late_rows"] == 1, "late rows are reported all the same"
     assert not result.run_requests
     again = tick(result.cursor)
-    assert "late hours cannot be looked at: Unavailable" in again.skip_reason.skip_message
-    monkeypatch.setenv("MMPLATFORM_KAFKA_BOOTSTRAP_SERVERS", there)
+    assert "late hours cannot be checked: Unavailable" in again.skip_reason.skip_message
+    monkeypatch.setenv("MMPLATFORM_KAFKA_BOOTSTRAP_SERVERS", address)
     assert len(tick(again.cursor).run_requests) == 1
     del later
 
 
-def test_a_lakehouse_that_cannot_be_read_keeps_the_place(tmp_path, monkeypatch):
+def test_with_an_unreadable_lakehouse_the_cursor_stays(tmp_path, monkeypatch):
     monkeypatch.setenv("MMPLATFORM_DATA_DIR", str(tmp_path))
     monkeypatch.setenv("MMPLATFORM_ICEBERG_CATALOG", "postgresql+psycopg2://nobody@127.0.0.1:1/none")
     result = tick()
@@ -133,68 +133,68 @@ def test_a_lakehouse_that_cannot_be_read_keeps_the_place(tmp_path, monkeypatch):
 
 
 def log(*hours, at=NOW, sequence=1):
-    return TableLog("u", sequence, (Commit(9, sequence, at, dict.fromkeys(hours, 2), None),))
+    return TableCommits("u", sequence, (TableCommit(9, sequence, at, dict.fromkeys(hours, 2), None),))
 
 
 def test_an_hour_is_late_once_it_has_closed():
-    open_still, closed = NOW - HOUR, NOW - HOUR - CLOSES
-    found, _ = arrived({"raw_chats": log(open_still)}, Cursor(), NOW)
+    open_still, closed = NOW - HOUR, NOW - HOUR - CLOSE_DELAY
+    found, _ = diff_late_hours({"raw_chats": log(open_still)}, LateDataCursor(), NOW)
     assert found == {}
-    found, _ = arrived({"raw_chats": log(closed)}, Cursor(), NOW)
+    found, _ = diff_late_hours({"raw_chats": log(closed)}, LateDataCursor(), NOW)
     assert found["raw_chats"].rows == {closed: 2}
 
 
-def test_an_import_of_years_waits_for_few_hours_and_tells_of_the_rest():
+def test_an_import_of_years_has_few_waiting_hours_and_reports_the_number_skipped():
     history = [NOW - 2 * HOUR - HOUR * number for number in range(9_000)]
-    found, cursor = arrived({"raw_chats": log(*history)}, Cursor(), NOW)
-    assert len(cursor.tables["raw_chats"].waiting) == MOST_WAITING
-    assert found["raw_chats"].left_out == 9_000 - MOST_WAITING
+    found, cursor = diff_late_hours({"raw_chats": log(*history)}, LateDataCursor(), NOW)
+    assert len(cursor.tables["raw_chats"].waiting) == MAX_WAITING_HOURS
+    assert found["raw_chats"].skipped == 9_000 - MAX_WAITING_HOURS
     assert len(cursor.model_dump_json()) < 10_000
-    later = NOW + SETTLES
-    assert len(cursor.settled(later, most=4)) == 4
+    later = NOW + SETTLE_DELAY
+    assert len(cursor.settled(later, limit=4)) == 4
 
 
-def test_the_first_tick_takes_no_old_commit_for_news():
-    found, cursor = arrived({"raw_chats": log(NOW - 9 * HOUR, at=NOW - 2 * HOUR)}, Cursor(), NOW)
+def test_the_first_tick_ignores_old_commits():
+    found, cursor = diff_late_hours({"raw_chats": log(NOW - 9 * HOUR, at=NOW - 2 * HOUR)}, LateDataCursor(), NOW)
     assert found == {}
-    later, _ = arrived({"raw_chats": log(NOW - 9 * HOUR, at=NOW - 2 * HOUR, sequence=2)}, cursor, NOW)
+    later, _ = diff_late_hours({"raw_chats": log(NOW - 9 * HOUR, at=NOW - 2 * HOUR, sequence=2)}, cursor, NOW)
     assert later["raw_chats"].rows == {NOW - 9 * HOUR: 2}, "after a pause it is"
 
 
 def test_rows_that_were_only_replaced_are_not_late():
     commit = replace(log(NOW - 9 * HOUR).commits[0], rows={NOW - 9 * HOUR: 0}, replaced={NOW - 9 * HOUR: 2})
-    found, _ = arrived({"raw_chats": TableLog("u", 1, (commit,))}, Cursor(), NOW)
+    found, _ = diff_late_hours({"raw_chats": TableCommits("u", 1, (commit,))}, LateDataCursor(), NOW)
     assert found == {}
 
 
-def test_rows_that_keep_coming_put_the_look_off_and_a_look_takes_the_hour_out():
+def test_further_rows_postpone_the_check_and_a_check_removes_the_hour():
     hour = NOW - 9 * HOUR
-    _, cursor = arrived({"raw_chats": log(hour)}, Cursor(), NOW)
-    _, cursor = arrived({"raw_chats": log(hour, at=NOW + HOUR / 60, sequence=2)}, cursor, NOW + HOUR / 60)
-    cursor = Cursor.parse(cursor.model_dump_json())
-    assert cursor.settled(NOW + SETTLES, most=4) == []
-    ((table, found, _),) = cursor.settled(NOW + SETTLES + HOUR / 60, most=4)
+    _, cursor = diff_late_hours({"raw_chats": log(hour)}, LateDataCursor(), NOW)
+    _, cursor = diff_late_hours({"raw_chats": log(hour, at=NOW + HOUR / 60, sequence=2)}, cursor, NOW + HOUR / 60)
+    cursor = LateDataCursor.parse(cursor.model_dump_json())
+    assert cursor.settled(NOW + SETTLE_DELAY, limit=4) == []
+    ((table, found, _),) = cursor.settled(NOW + SETTLE_DELAY + HOUR / 60, limit=4)
     assert (table, found) == ("raw_chats", hour)
     assert cursor.without([(table, hour)]).tables["raw_chats"].waiting == {}
 
 
-def test_a_mark_is_unfilled_where_audio_of_its_own_call_overlaps_it():
+def test_a_gap_marker_is_filled_by_overlapping_audio_of_its_own_call():
     mark = {"artifact_id": "m", "conversation_id": "c", "start_s": 2.0, "end_s": 3.0}
 
     def piece(call, start):
         return {"conversation_id": call, "start_s": start, "duration_s": 1.0}
 
-    assert unfilled([mark], [piece("c", 2.5)]) == ["m"]
-    assert unfilled([mark], [piece("c", 1.0), piece("c", 3.0), piece("other", 2.0)]) == []
-    assert unfilled([mark], [{"conversation_id": "c", "start_s": None, "duration_s": None}]) == []
+    assert filled_gap_markers([mark], [piece("c", 2.5)]) == ["m"]
+    assert filled_gap_markers([mark], [piece("c", 1.0), piece("c", 3.0), piece("other", 2.0)]) == []
+    assert filled_gap_markers([mark], [{"conversation_id": "c", "start_s": None, "duration_s": None}]) == []
 
 
-def test_something_is_owed_when_an_event_became_nothing_or_a_mark_stands():
-    well = Verdict(holds=True, words="", figures={"missing": 0})
-    assert not owes(well, [])
-    assert owes(well, ["m"])
-    assert owes(Verdict(holds=False, words="", figures={"missing": 1}), [])
+def test_an_hour_needs_reprocessing_for_a_missing_artifact_or_a_filled_gap_marker():
+    well = CheckResult(passed=True, description="", metadata={"missing": 0})
+    assert not needs_reprocessing(well, [])
+    assert needs_reprocessing(well, ["m"])
+    assert needs_reprocessing(CheckResult(passed=False, description="", metadata={"missing": 1}), [])
 
 
-def test_a_cursor_that_cannot_be_read_begins_anew():
-    assert Cursor.parse("nonsense") == Cursor.parse(None) == Cursor()
+def test_an_unreadable_cursor_starts_again():
+    assert LateDataCursor.parse("nonsense") == LateDataCursor.parse(None) == LateDataCursor()

@@ -1,4 +1,4 @@
-"""The ``lineage`` sensor over a real Dagster instance and a collector that may be away."""
+"""The ``lineage`` sensor over a real Dagster instance and a collector that may be unreachable."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 from resources.lineage import LineageResource
 from sensors import lineage as sensor
-from sensors.lineage import Cursor, lineage_sensor
+from sensors.lineage import LineageCursor, lineage_sensor
 from tests.lineage.collector import collecting
 from tests.lineage.spec import check
 from tests.sensors.dagster_runs import execute
@@ -30,7 +30,7 @@ def instance(tmp_path):
 
 
 def tick(instance, cursor=None):
-    """One evaluation in a process that knows nothing but the cursor: the sentence and the cursor after it."""
+    """One evaluation in a process that knows nothing but the cursor: the skip reason and the cursor after it."""
     with dg.build_sensor_context(instance=instance, cursor=cursor, resources={"lineage": LineageResource()}) as context:
         result = lineage_sensor(context)
     return result.skip_reason.skip_message, result.cursor or cursor
@@ -48,35 +48,35 @@ REPORT = [
 ]
 
 
-def test_where_nobody_wants_lineage_it_says_so(instance):
-    said, cursor = tick(instance)
-    assert "MMPLATFORM_OPENLINEAGE_URL is empty" in said
+def test_without_a_lineage_backend_the_tick_is_skipped(instance):
+    reason, cursor = tick(instance)
+    assert "MMPLATFORM_OPENLINEAGE_URL is empty" in reason
     assert cursor is None
 
 
-def test_it_begins_with_the_next_run_and_tells_each_event_once(instance, collector):
+def test_it_begins_with_the_next_run_and_sends_each_event_once(instance, collector):
     execute(instance, "reports")
-    said, cursor = tick(instance)
-    assert "begins here" in said
+    reason, cursor = tick(instance)
+    assert "begins here" in reason
     execute(instance, "reports")
-    said, cursor = tick(instance, cursor)
-    assert said == "told of 4 events, 0 refused"
+    reason, cursor = tick(instance, cursor)
+    assert reason == "sent 4 events, 0 refused"
     assert states(collector) == REPORT
-    said, after = tick(instance, cursor)
-    assert "no run started or ended" in said
+    reason, after = tick(instance, cursor)
+    assert "no run started or ended" in reason
     assert after == cursor
     assert len(collector.events) == 4
 
 
-def test_what_was_not_taken_is_told_after_a_restart(instance, collector, monkeypatch):
+def test_an_event_that_was_not_accepted_is_sent_after_a_restart(instance, collector, monkeypatch):
     _, cursor = tick(instance)
     execute(instance, "reports")
     with monkeypatch.context() as patch:
         patch.setenv("MMPLATFORM_OPENLINEAGE_URL", f"http://127.0.0.1:{free_ports(1)[0]}")
-        said, cursor = tick(instance, cursor)
-    assert "told of 0 events" in said
-    assert "the rest waits" in said
-    said, _ = tick(instance, cursor)
+        reason, cursor = tick(instance, cursor)
+    assert "sent 0 events" in reason
+    assert "the rest waits" in reason
+    reason, _ = tick(instance, cursor)
     assert states(collector) == REPORT
 
 
@@ -84,27 +84,27 @@ def test_a_refused_event_does_not_hold_up_the_next_run(instance, collector):
     _, cursor = tick(instance)
     execute(instance, "reports")
     collector.status = 422
-    said, cursor = tick(instance, cursor)
-    assert said == "told of 0 events, 4 refused"
+    reason, cursor = tick(instance, cursor)
+    assert reason == "sent 0 events, 4 refused"
     collector.status = 201
     execute(instance, "reports")
     tick(instance, cursor)
     assert states(collector) == REPORT
 
 
-def test_a_run_that_cannot_be_told_of_does_not_hide_the_next(instance, collector, monkeypatch):
+def test_a_run_without_lineage_does_not_block_the_next(instance, collector, monkeypatch):
     _, cursor = tick(instance)
     execute(instance, "reports")
     with monkeypatch.context() as patch:
-        patch.setattr("sensors.lineage_events.lineage_of", lambda *_: 1 / 0)
-        said, cursor = tick(instance, cursor)
-    assert "told of 0 events" in said
+        patch.setattr("sensors.lineage_events.run_events", lambda *_: 1 / 0)
+        reason, cursor = tick(instance, cursor)
+    assert "sent 0 events" in reason
     assert "no run started" in tick(instance, cursor)[0]
     assert collector.events == []
 
 
-def test_many_changes_are_told_in_several_ticks_and_in_order(instance, collector, monkeypatch):
-    monkeypatch.setattr(sensor.changes, "__defaults__", (1,))
+def test_many_changes_are_sent_in_several_ticks_and_in_order(instance, collector, monkeypatch):
+    monkeypatch.setattr(sensor.read_changes, "__defaults__", (1,))
     _, cursor = tick(instance)
     execute(instance, "reports")
     execute(instance, "looking")
@@ -118,9 +118,9 @@ def test_a_tick_that_takes_too_long_leaves_the_rest_for_the_next(instance, colle
     _, cursor = tick(instance)
     execute(instance, "reports")
     with monkeypatch.context() as patch:
-        patch.setattr(sensor, "SEND_S", 0.0)
-        said, cursor = tick(instance, cursor)
-    assert "the rest waits, this took" in said
+        patch.setattr(sensor, "MAX_SEND_S", 0.0)
+        reason, cursor = tick(instance, cursor)
+    assert "the rest waits, this took" in reason
     tick(instance, cursor)
     assert states(collector) == REPORT
 
@@ -129,8 +129,8 @@ def test_a_run_that_was_deleted_meanwhile_is_passed_over(instance, collector):
     _, cursor = tick(instance)
     run_id = execute(instance, "reports")
     instance.run_storage.delete_run(run_id)
-    said, cursor = tick(instance, cursor)
-    assert said == "told of 0 events, 0 refused"
+    reason, cursor = tick(instance, cursor)
+    assert reason == "sent 0 events, 0 refused"
     assert collector.events == []
 
 
@@ -139,17 +139,19 @@ def test_a_wrong_setting_is_named(instance, monkeypatch):
     assert "MMPLATFORM_OPENLINEAGE_URL" in tick(instance)[0]
 
 
-def test_a_cursor_that_cannot_be_read_begins_anew():
-    assert Cursor.parse("no json") is None
-    assert Cursor.parse(None) is None
-    assert Cursor.parse(Cursor(after=3).model_dump_json()) == Cursor(after=3)
+def test_an_unreadable_cursor_starts_again():
+    assert LineageCursor.parse("no json") is None
+    assert LineageCursor.parse(None) is None
+    assert LineageCursor.parse(LineageCursor(after=3).model_dump_json()) == LineageCursor(after=3)
 
 
 def location(name):
     return SimpleNamespace(code_location_origin=SimpleNamespace(location_name=name))
 
 
-@pytest.mark.parametrize(("theirs", "ours", "told"), [("a", "a", True), ("a", "b", False), (None, "b", True)])
-def test_runs_of_another_code_location_are_its_own_business(theirs, ours, told):
-    origin = SimpleNamespace(repository_origin=location(theirs)) if theirs else None
-    assert sensor._is_ours(SimpleNamespace(remote_job_origin=origin), location(ours)) is told
+@pytest.mark.parametrize(
+    ("run_location", "own_location", "expected"), [("a", "a", True), ("a", "b", False), (None, "b", True)]
+)
+def test_runs_of_another_code_location_are_its_own_business(run_location, own_location, expected):
+    origin = SimpleNamespace(repository_origin=location(run_location)) if run_location else None
+    assert sensor._in_same_location(SimpleNamespace(remote_job_origin=origin), location(own_location)) is expected

@@ -1,4 +1,4 @@
-"""What is told of Dagster's runs, from real logs, every event held to the specification."""
+"""Lineage events of Dagster's runs, from real logs, each checked against the specification."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import pytest
 from dagster._core.events import EngineEventData
 from openlineage.client.serde import Serde
 
-from sensors.lineage_events import READ, lineage_of
+from sensors.lineage_events import EVENT_TYPES, run_events
 from tests.lineage.spec import check
-from tests.sensors.dagster_runs import HOUR, NAMESPACE, execute, words
+from tests.sensors.dagster_runs import HOUR, NAMESPACE, execute, lineage_context
 
 
 @pytest.fixture(scope="module")
@@ -18,23 +18,23 @@ def instance(tmp_path_factory):
         yield found
 
 
-def told(instance, run_id, keep=lambda _: True):
+def events_of(instance, run_id, keep=lambda _: True):
     log = [entry for entry in instance.all_logs(run_id) if not entry.is_dagster_event or keep(entry.dagster_event)]
-    events = lineage_of(instance.get_run_by_id(run_id), log, words())
+    events = run_events(instance.get_run_by_id(run_id), log, lineage_context())
     return [check(Serde.to_dict(event)) for event in events]
 
 
 @pytest.fixture(scope="module")
 def chats(instance):
     run_id = execute(instance, "chats")
-    return run_id, told(instance, run_id)
+    return run_id, events_of(instance, run_id)
 
 
 def names(datasets):
     return [(each["namespace"], each["name"]) for each in datasets]
 
 
-def of(events, job, state=None):
+def of_job(events, job, state=None):
     return [event for event in events if event["job"]["name"] == job and state in {None, event["eventType"]}]
 
 
@@ -53,7 +53,7 @@ def test_a_run_and_its_steps_start_and_complete(chats):
         ("dagster.chats", "COMPLETE"),
     ]
     assert events[0]["run"]["runId"] == run_id
-    assert len({event["run"]["runId"] for event in of(events, "dagster.chats.messages")}) == 1
+    assert len({event["run"]["runId"] for event in of_job(events, "dagster.chats.messages")}) == 1
 
 
 def test_a_steps_parent_is_the_dagster_run(chats):
@@ -66,27 +66,27 @@ def test_a_steps_parent_is_the_dagster_run(chats):
 
 def test_a_step_reads_and_writes_the_tables_that_it_really_did(chats):
     _, events = chats
-    (complete,) = of(events, "dagster.chats.messages", "COMPLETE")
+    (complete,) = of_job(events, "dagster.chats.messages", "COMPLETE")
     assert names(complete["inputs"]) == [(NAMESPACE, "raw_chats")]
     (output,) = complete["outputs"]
     assert names([output]) == [(NAMESPACE, "messages")]
     statistics = output["outputFacets"]["outputStatistics"]
     assert (statistics["rowCount"], statistics["size"]) == (3, 500)
     assert "text" in output["facets"]["columnLineage"]["fields"]
-    (later,) = of(events, "dagster.chats.passages", "COMPLETE")
+    (later,) = of_job(events, "dagster.chats.passages", "COMPLETE")
     assert names(later["inputs"]) == [(NAMESPACE, "messages")]
     sources = {
         origin["name"]
         for fields in later["outputs"][0]["facets"]["columnLineage"]["fields"].values()
         for origin in fields["inputFields"]
     }
-    assert sources == {"messages"}, "only of what it was made of this time"
+    assert sources == {"messages"}, "only the sources of this run"
 
 
-def test_checks_are_told_as_verdicts_on_what_they_read_without_what_they_quote(chats):
+def test_checks_become_assertions_on_their_inputs_without_their_metadata(chats):
     _, events = chats
-    (own,) = of(events, "dagster.chats.messages.checks", "COMPLETE")
-    (other,) = of(events, "dagster.chats.messages_gap_small.checks", "COMPLETE")
+    (own,) = of_job(events, "dagster.chats.messages.checks", "COMPLETE")
+    (other,) = of_job(events, "dagster.chats.messages_gap_small.checks", "COMPLETE")
     found = []
     for event in (own, other):
         (asset,) = event["inputs"]
@@ -107,8 +107,8 @@ def test_a_run_of_an_hour_says_which(chats):
     assert HOUR == "2026-03-01-09:00"
 
 
-def test_a_step_that_fails_fails_its_run_and_says_what_was_to_be_made(instance):
-    events = told(instance, execute(instance, "calls"))
+def test_a_failed_step_fails_its_run_and_names_its_planned_outputs(instance):
+    events = events_of(instance, execute(instance, "calls"))
     assert [(event["job"]["name"], event["eventType"]) for event in events] == [
         ("dagster.calls", "START"),
         ("dagster.calls.transcripts", "START"),
@@ -129,9 +129,11 @@ def test_a_canceled_run_aborts_the_steps_that_were_running(instance):
     run = instance.get_run_by_id(run_id)
     ends = {dg.DagsterEventType.STEP_FAILURE, dg.DagsterEventType.RUN_FAILURE}
     log = [
-        entry for entry in instance.all_logs(run_id, of_type=set(READ)) if entry.dagster_event.event_type not in ends
+        entry
+        for entry in instance.all_logs(run_id, of_type=set(EVENT_TYPES))
+        if entry.dagster_event.event_type not in ends
     ]
-    unfinished = lineage_of(run, log, words())
+    unfinished = run_events(run, log, lineage_context())
     assert [event.eventType.value for event in unfinished] == ["START", "START"]
     canceled = dg.DagsterEvent(
         event_type_value=dg.DagsterEventType.RUN_CANCELED.value, job_name="calls", event_specific_data=EngineEventData()
@@ -148,49 +150,51 @@ def test_a_canceled_run_aborts_the_steps_that_were_running(instance):
         )
     )
     log = [
-        entry for entry in instance.all_logs(run_id, of_type=set(READ)) if entry.dagster_event.event_type not in ends
+        entry
+        for entry in instance.all_logs(run_id, of_type=set(EVENT_TYPES))
+        if entry.dagster_event.event_type not in ends
     ]
-    states = [check(Serde.to_dict(event))["eventType"] for event in lineage_of(run, log, words())]
+    states = [check(Serde.to_dict(event))["eventType"] for event in run_events(run, log, lineage_context())]
     assert states == ["START", "START", "ABORT", "ABORT"]
 
 
 def test_a_run_that_never_started_has_a_start_all_the_same(instance):
     run_id = execute(instance, "calls")
-    events = told(instance, run_id, lambda event: event.event_type == dg.DagsterEventType.RUN_FAILURE)
+    events = events_of(instance, run_id, lambda event: event.event_type == dg.DagsterEventType.RUN_FAILURE)
     assert [event["eventType"] for event in events] == ["START", "FAIL"]
     assert events[0]["eventTime"] == events[1]["eventTime"]
 
 
-def test_a_run_of_which_the_log_says_nothing_is_nothing(instance):
+def test_a_run_without_a_log_has_no_events(instance):
     run_id = execute(instance, "reports")
-    assert told(instance, run_id, lambda _: False) == []
+    assert events_of(instance, run_id, lambda _: False) == []
 
 
 def test_an_asset_that_is_no_table_has_its_name_and_no_columns(instance):
-    events = told(instance, execute(instance, "reports"))
-    (complete,) = of(events, "dagster.reports.report", "COMPLETE")
+    events = events_of(instance, execute(instance, "reports"))
+    (complete,) = of_job(events, "dagster.reports.report", "COMPLETE")
     (output,) = complete["outputs"]
     assert names([output]) == [("mmplatform", "report")]
     assert output["facets"] == {}
     assert "nominalTime" not in complete["run"]["facets"]
 
 
-def test_a_job_without_assets_is_told_as_a_run_alone(instance):
-    events = told(instance, execute(instance, "looking"))
+def test_a_job_without_assets_is_a_run_alone(instance):
+    events = events_of(instance, execute(instance, "looking"))
     assert [(event["job"]["name"], event["eventType"]) for event in events] == [
         ("dagster.looking", "START"),
         ("dagster.looking", "COMPLETE"),
     ]
 
 
-def test_a_log_that_grew_tells_the_same_again_and_more(instance, chats):
+def test_a_longer_log_yields_the_same_events_and_more(instance, chats):
     run_id, events = chats
-    log = instance.all_logs(run_id, of_type=set(READ))
+    log = instance.all_logs(run_id, of_type=set(EVENT_TYPES))
     before: list = []
     for length in range(len(log) + 1):
         now = [
             Serde.to_dict(event)["run"]["runId"]
-            for event in lineage_of(instance.get_run_by_id(run_id), log[:length], words())
+            for event in run_events(instance.get_run_by_id(run_id), log[:length], lineage_context())
         ]
         assert now[:1] == before[:1] or not before
         assert set(before) <= set(now)

@@ -23,7 +23,7 @@ from mmplatform.pipeline.process import BatchDeriver, contract_limits
 from mmplatform.pipeline.reprocess.hour_lock import hour_locks_dir
 from mmplatform.ports import Blobs, Memo
 from mmplatform.settings import Settings
-from quality.contracts import Limits
+from quality.contracts import ContractLimits
 
 MODEL_SETTINGS: Final[dict[Modality, tuple[str, ...]]] = {
     "chat": ("ner_model",),
@@ -56,7 +56,7 @@ class ReprocessInputs:
     dual_write_index: DualWriteIndex
     blobs: Blobs
     deriver: BatchDeriver | CallDeriver
-    limits: Limits
+    limits: ContractLimits
     batch: int
     locks_dir: Path | None = None
 

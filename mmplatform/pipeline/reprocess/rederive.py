@@ -21,7 +21,7 @@ from mmplatform.modalities import CALL, ModalitySpec
 from mmplatform.pipeline.process import BatchDeriver, ConsumedRecord, Outcome, process, process_call_records
 from mmplatform.pipeline.record_size import encode_or_quarantine
 from mmplatform.ports import Blobs
-from quality.contracts import Limits
+from quality.contracts import ContractLimits
 
 Row = Mapping[str, Any]
 TableArtifact = Message | Utterance | Caption | Passage
@@ -50,7 +50,7 @@ def rederive(
     rows: Sequence[Row],
     deriver: BatchDeriver | CallDeriver,
     spec: ModalitySpec,
-    limits: Limits,
+    limits: ContractLimits,
     *,
     batch: int,
     blobs: Blobs,
@@ -114,7 +114,7 @@ def _derive_batches(
     rows: Sequence[Row],
     deriver: BatchDeriver,
     spec: ModalitySpec,
-    limits: Limits,
+    limits: ContractLimits,
     batch: int,
     progress: RederiveProgressCallback,
 ) -> Iterable[Outcome]:
@@ -125,7 +125,7 @@ def _derive_batches(
 
 
 def _derive_calls(
-    rows: Sequence[Row], deriver: CallDeriver, limits: Limits, progress: RederiveProgressCallback
+    rows: Sequence[Row], deriver: CallDeriver, limits: ContractLimits, progress: RederiveProgressCallback
 ) -> Iterable[Outcome]:
     """Derive each call from its first event on, in log order."""
     done = 0

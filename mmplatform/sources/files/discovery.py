@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final, Literal
 
 from mmplatform.web.bodies import media_type_from_name
-from quality.contracts import EARLIEST
+from quality.contracts import MIN_EVENT_TIME
 
 FileKind = Literal["chats", "call", "screenshot"]
 
@@ -154,7 +154,7 @@ def _written_at(found: os.stat_result) -> datetime | None:
         written_at = datetime.fromtimestamp(found.st_mtime, UTC)
     except (ValueError, OverflowError, OSError):
         return None
-    return written_at if written_at >= EARLIEST else None
+    return written_at if written_at >= MIN_EVENT_TIME else None
 
 
 def _walk(paths: Iterable[Path], rejected: list[Rejection]) -> Iterator[tuple[Path, bool]]:

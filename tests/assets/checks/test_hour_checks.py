@@ -1,48 +1,32 @@
-"""The checks as Dagster runs them, over real tables, a real log and a real index."""
+"""Contract, freshness and completeness checks as Dagster runs them, over real tables, a real log and a real index."""
 
 from __future__ import annotations
 
 from datetime import timedelta
 
-import dagster as dg
 import pytest
 
-from definitions import defs
-from mmplatform.artifacts import Utterance, artifact_id
+from mmplatform.artifacts import artifact_id
 from mmplatform.derive.passages import quarantine
 from mmplatform.events import utc_now
 from mmplatform.land.index.embedder_registry import EmbedderRegistry, Space
 from mmplatform.land.index.store import ChromaIndex
-from quality.checks.completeness import CALL_END, NOT_HEARD
-from tests.builders import arrival, call_end, chunk, stamps
-from tests.land.records import EMBEDDER, NOON, chat, message, passage, provenance
+from quality.checks.completeness import CALL_END_REASON, NO_SPEECH_REASON
+from tests.assets.checks.check_runs import HOUR, check, metadata
+from tests.assets.utterances import utterance
+from tests.builders import arrival, call_end, chunk
+from tests.land.records import EMBEDDER, NOON, chat, message, passage
 
 pytestmark = pytest.mark.broker
-HOUR = "2026-03-05-12:00"
-
-
-def check(asset, name, **config):
-    """What a run of one check of the location found."""
-    key = dg.AssetCheckKey(dg.AssetKey(asset), name)
-    job = defs.resolve_implicit_global_asset_job_def().get_subset(asset_check_selection={key})
-    run_config = {"ops": {f"{asset}_{name}": {"config": config}}}
-    with dg.DagsterInstance.ephemeral() as instance:
-        result = job.execute_in_process(instance=instance, run_config=run_config, raise_on_error=False)
-        (found,) = result.get_asset_check_evaluations()
-    return found
-
-
-def figures(found):
-    return {name: value.value for name, value in found.metadata.items()}
 
 
 def test_an_hour_that_keeps_its_contract_passes_with_its_figures(stores):
     stores.land(message(1, text="hello"), message(2, text="hello"))
     found = check("messages", "contract")
     assert found.passed
-    assert figures(found)["hour"] == HOUR
-    assert figures(found)["rows"] == 2
-    assert figures(found)["duplicate_ratio"] == 0.5
+    assert metadata(found)["hour"] == HOUR
+    assert metadata(found)["rows"] == 2
+    assert metadata(found)["duplicate_ratio"] == 0.5
 
 
 def test_a_row_that_breaks_its_contract_fails_the_check_by_id_and_never_by_text(stores):
@@ -50,23 +34,23 @@ def test_a_row_that_breaks_its_contract_fails_the_check_by_id_and_never_by_text(
     stores.land(bad, message(2))
     found = check("messages", "contract")
     assert not found.passed
-    assert figures(found)["ids"] == [bad.artifact_id]
+    assert metadata(found)["ids"] == [bad.artifact_id]
     assert "ann@example" not in repr(found)
 
 
-def test_vectors_are_judged_too(stores):
+def test_vectors_are_checked_too(stores):
     stores.land(passage(1), passage(2, vector=[0.5] * 8))
     found = check("passages", "contract")
-    assert figures(found)["rules"] == {"vector_norm: vector of unit length": 1.0}
+    assert metadata(found)["rules"] == {"vector_norm: vector of unit length": 1.0}
 
 
-def test_another_hour_is_looked_at_when_it_is_named(stores):
+def test_the_configured_hour_is_checked(stores):
     stores.land(message(1), message(2, at=NOON + timedelta(hours=3), text="write to ann@example.com"))
     assert not check("messages", "contract").passed
     assert check("messages", "contract", hour=HOUR).passed
 
 
-def test_an_empty_table_passes_and_says_so(stores):
+def test_an_empty_table_passes(stores):
     assert check("messages", "contract").description == "the table is empty"
     del stores
 
@@ -77,12 +61,12 @@ def test_every_contract_reads_the_columns_of_its_table(stores, table):
     del stores
 
 
-def test_a_lakehouse_that_was_never_there_fails_the_check_and_is_not_made(tmp_path, monkeypatch):
+def test_a_missing_lakehouse_fails_the_check_and_is_not_created(tmp_path, monkeypatch):
     monkeypatch.setenv("MMPLATFORM_DATA_DIR", str(tmp_path / "absent"))
     for name in ("contract", "freshness_gap", "completeness"):
         found = check("messages", name)
         assert not found.passed
-        assert "there is none in" in figures(found)["unreachable"]
+        assert "there is none in" in metadata(found)["unreachable"]
     assert list(tmp_path.iterdir()) == []
 
 
@@ -91,7 +75,7 @@ def test_fresh_rows_pass_and_stale_ones_do_not(stores):
     stores.land(message(1, at=now - timedelta(seconds=2)))
     found = check("messages", "freshness_gap")
     assert found.passed
-    assert figures(found)["chat_p50_s"] == 1.0
+    assert metadata(found)["chat_p50_s"] == 1.0
     late = message(2, at=now - timedelta(hours=2))
     stores.land(late.model_copy(update={"stamps": late.stamps.model_copy(update={"derived_at": now})}))
     assert not check("messages", "freshness_gap").passed, "the event's hour is long past, its row is of now"
@@ -104,13 +88,13 @@ def test_a_quiet_hour_is_not_stale(stores):
     assert found.description == "quiet: nothing landed and nothing waits"
 
 
-def test_what_waits_on_the_log_is_told_and_is_no_breach_at_once(stores):
+def test_a_backlog_is_reported_and_is_no_breach_at_once(stores):
     stores.send("interactions.chat", 3)
     stores.commit("derive-chat", "interactions.chat", 1)
     found = check("messages", "freshness_gap")
     assert found.passed
-    assert figures(found)["lag"] == 2
-    assert 0 < figures(found)["waiting_s"] < 60
+    assert metadata(found)["lag"] == 2
+    assert 0 < metadata(found)["waiting_s"] < 60
 
 
 def test_a_log_that_does_not_answer_fails_the_check_and_is_named(stores, monkeypatch):
@@ -121,7 +105,7 @@ def test_a_log_that_does_not_answer_fails_the_check_and_is_named(stores, monkeyp
     assert "Unavailable" in found.description
 
 
-def test_without_a_running_stack_the_check_says_what_is_unreachable(stores, monkeypatch):
+def test_without_a_running_stack_the_check_names_the_unreachable_store(stores, monkeypatch):
     stores.land(message(1))
     monkeypatch.delenv("MMPLATFORM_KAFKA_BOOTSTRAP_SERVERS")
     monkeypatch.delenv("MMPLATFORM_CHROMA_URL")
@@ -134,7 +118,7 @@ def test_passages_of_every_modality_are_measured_in_the_index(stores):
     stores.index(passage(1, at=now - timedelta(seconds=1)), at=now)
     found = check("index", "freshness_gap")
     assert found.passed
-    assert figures(found)["chat_rows"] == 1
+    assert metadata(found)["chat_rows"] == 1
     stores.index(passage(2, at=now - timedelta(seconds=9)), at=now)
     assert not check("index", "freshness_gap").passed
 
@@ -148,8 +132,8 @@ def test_every_event_of_the_hour_is_accounted_for(stores):
     stores.commit("derive-chat", "interactions.chat", 3)
     found = check("messages", "completeness")
     assert not found.passed
-    assert figures(found)["ids"] == ["event-3"]
-    assert figures(found)["became"] == {"an artifact": 1.0, "set aside": 1.0}
+    assert metadata(found)["ids"] == ["event-3"]
+    assert metadata(found)["became"] == {"an artifact": 1.0, "set aside": 1.0}
     stores.land(message(3))
     assert check("messages", "completeness").passed
 
@@ -160,8 +144,8 @@ def test_index_and_table_are_compared_both_ways(stores):
     for asset in ("passages", "index"):
         found = check(asset, "completeness")
         assert not found.passed
-        assert figures(found)["ids_not_indexed"] == [passage(1).artifact_id]
-        assert figures(found)["ids_not_in_the_table"] == [passage(3).artifact_id]
+        assert metadata(found)["ids_not_indexed"] == [passage(1).artifact_id]
+        assert metadata(found)["ids_not_in_the_table"] == [passage(3).artifact_id]
     stores.land(passage(3))
     stores.index(passage(1), at=NOON)
     assert check("passages", "completeness").passed
@@ -178,7 +162,7 @@ def test_where_embedders_are_swapped_the_serving_and_the_previous_one_must_hold_
     built = log.change_spaces(log.ensure_serving(old), serving=old, candidate=new)
     assert check("index", "completeness").passed, "a candidate is still being built"
     log.change_spaces(built, serving=new, previous=old)
-    assert figures(check("index", "completeness"))["ids_not_indexed"] == [passage(2).artifact_id]
+    assert metadata(check("index", "completeness"))["ids_not_indexed"] == [passage(2).artifact_id]
     stores.index(also(2), at=NOON)
     assert check("index", "completeness").passed
     index.close()
@@ -189,34 +173,13 @@ def test_an_index_that_does_not_answer_never_passes_for_an_empty_one(stores, mon
     monkeypatch.setenv("MMPLATFORM_CHROMA_URL", "http://127.0.0.1:1")
     found = check("passages", "completeness")
     assert not found.passed
-    assert "index: cannot" in figures(found)["unreachable"]
-    assert "ids_not_indexed" not in figures(found)
+    assert "index: cannot" in metadata(found)["unreachable"]
+    assert "ids_not_indexed" not in metadata(found)
 
 
 def test_ids_are_those_of_the_artifacts(stores):
     stores.land(message(7, text="write to ann@example.com"))
-    assert figures(check("messages", "contract"))["ids"] == [artifact_id("message", "event-7", 0)]
-
-
-def utterance(index, **change):
-    event = chunk(index)
-    fields = {
-        "artifact_id": artifact_id("utterance", f"call-1/{index}", 0),
-        "modality": "call",
-        "conversation_id": "call-1",
-        "subject_id": event.subject_id,
-        "stamps": stamps(event_time=event.event_time, ingested_at=event.ingested_at),
-        "provenance": provenance(0).model_copy(update={"event_ids": (event.event_id,)}),
-        "call_id": "call-1",
-        "channel": 0,
-        "speaker": "agent",
-        "start_s": event.start_s,
-        "end_s": event.start_s + 0.5,
-        "text": "hello",
-        "language": "en",
-        "confidence": 0.8,
-    }
-    return Utterance(**fields | change)
+    assert metadata(check("messages", "contract"))["ids"] == [artifact_id("message", "event-7", 0)]
 
 
 def test_calls_pass_with_the_figures_of_their_speech_and_silence(stores):
@@ -224,10 +187,10 @@ def test_calls_pass_with_the_figures_of_their_speech_and_silence(stores):
     assert check("raw_calls", "contract").passed
     found = check("transcripts", "contract")
     assert found.passed
-    assert figures(found)["confidence_p50"] == 0.8
-    assert figures(found)["share_of_silence"] == 0.75
-    assert figures(found)["languages"] == {"en": 1.0}
-    assert figures(found)["gaps"] == 1
+    assert metadata(found)["confidence_p50"] == 0.8
+    assert metadata(found)["share_of_silence"] == 0.75
+    assert metadata(found)["languages"] == {"en": 1.0}
+    assert metadata(found)["gaps"] == 1
 
 
 def test_a_piece_of_a_call_without_speech_is_accounted_for_once_the_deriver_has_read_it(stores):
@@ -238,8 +201,8 @@ def test_a_piece_of_a_call_without_speech_is_accounted_for_once_the_deriver_has_
     stores.commit("derive-call", "interactions.call", 1)
     found = check("transcripts", "completeness")
     assert not found.passed
-    assert figures(found)["ids"] == [chunk(1).event_id]
+    assert metadata(found)["ids"] == [chunk(1).event_id]
     stores.commit("derive-call", "interactions.call", 3)
     found = check("transcripts", "completeness")
     assert found.passed
-    assert figures(found)["became"] == {"an artifact": 1.0, CALL_END: 1.0, NOT_HEARD: 1.0}
+    assert metadata(found)["became"] == {"an artifact": 1.0, CALL_END_REASON: 1.0, NO_SPEECH_REASON: 1.0}

@@ -1,4 +1,4 @@
-"""Watermark, lineage, holes and lag, as Dagster runs the checks over real tables and a real log."""
+"""Watermark, lineage, offset gaps and lag, as Dagster runs the checks over real tables and a real log."""
 
 from __future__ import annotations
 
@@ -8,34 +8,34 @@ from datetime import timedelta
 import dagster as dg
 import pytest
 
-from assets.checks.hour_checks import EMPTY
-from assets.checks.hours import PARTITION, RANGE, Hour
+from assets.checks.hours import PARTITION_TAG, RANGE_TAGS, HourConfig, check_hours
 from mmplatform.events import encode, utc_now
 from mmplatform.kafka.producer import LogProducer
 from mmplatform.land.blobs.open import open_blobs
 from mmplatform.land.lakehouse.row_codec import record_to_row
-from quality.checks.offset_gaps import DEAD, REPEATED
-from quality.checks.verdict import Verdict
+from quality.checks.offset_gaps import DEAD_LETTER_REASON, DUPLICATE_REASON
+from quality.checks.result import CheckResult
 from resources.lakehouse import LakehouseResource
-from resources.readers.hours import open_hours
-from tests.assets.checks.test_hour_checks import HOUR, check, figures, utterance
+from resources.readers.hours import open_hour_reader
+from tests.assets.checks.check_runs import HOUR, check, metadata
+from tests.assets.utterances import utterance
 from tests.builders import NOW, chunk
 from tests.land.records import NOON, chat, message, passage, position
 
 pytestmark = pytest.mark.broker
 
 
-def test_a_watermark_that_is_behind_while_nothing_waits_is_well(stores):
+def test_a_watermark_that_is_behind_without_a_backlog_passes(stores):
     stores.land(chat(1), chat(2, at=NOON + timedelta(minutes=5)), message(1))
     found = check("messages", "watermark")
     assert found.passed
-    assert figures(found)["behind_s"] == 300.0
-    assert figures(found)["hour"] == HOUR
+    assert metadata(found)["behind_s"] == 300.0
+    assert metadata(found)["hour"] == HOUR
     stores.land(message(2, at=NOON + timedelta(minutes=5)))
     assert check("messages", "watermark").description == "up to its source"
 
 
-def test_a_watermark_that_stands_while_events_wait_in_vain_fails(stores):
+def test_a_watermark_with_a_stalled_backlog_fails(stores):
     stores.land(chat(1))
     producer = LogProducer(stores.settings)
     topic = f"{stores.settings.topic_prefix}interactions.chat"
@@ -46,14 +46,14 @@ def test_a_watermark_that_stands_while_events_wait_in_vain_fails(stores):
     assert "1 wait" in found.description
 
 
-def test_a_watermark_that_is_up_to_date_asks_no_log(stores, monkeypatch):
+def test_an_up_to_date_watermark_needs_no_log(stores, monkeypatch):
     stores.land(chat(1), message(1))
     monkeypatch.setenv("MMPLATFORM_KAFKA_BOOTSTRAP_SERVERS", "127.0.0.1:1")
     assert check("messages", "watermark").passed
     stores.land(chat(2, at=NOON + timedelta(minutes=5)))
     found = check("messages", "watermark")
     assert not found.passed
-    assert "cannot be told: Unavailable" in found.description
+    assert "cannot be checked: Unavailable" in found.description
 
 
 def test_an_event_of_the_future_is_named(stores):
@@ -69,8 +69,8 @@ def test_rows_are_traced_to_their_events_also_across_the_hour(stores):
     stores.land(message(3))
     found = check("messages", "lineage_complete")
     assert not found.passed
-    assert figures(found)["ids_absent"] == ["event-3"]
-    assert figures(found)["untraceable"] == 1
+    assert metadata(found)["ids_absent"] == ["event-3"]
+    assert metadata(found)["untraceable"] == 1
 
 
 def test_passages_are_traced_to_their_artifacts(stores):
@@ -78,14 +78,14 @@ def test_passages_are_traced_to_their_artifacts(stores):
     assert check("passages", "lineage_complete").passed
     stores.land(passage(2))
     found = check("passages", "lineage_complete")
-    assert figures(found)["ids"] == [passage(2).artifact_id]
+    assert metadata(found)["ids"] == [passage(2).artifact_id]
 
 
-def test_the_bytes_behind_passages_are_looked_for(stores):
+def test_the_blobs_of_passages_are_checked(stores):
     blobs = open_blobs(stores.settings)
-    kept, gone = (chunk(n, blob=blobs.put(bytes([n] * 9), media_type="audio/wav")) for n in (0, 1))
-    heard = [utterance(0), utterance(1)]
-    made = [
+    stored, missing = (chunk(n, blob=blobs.put(bytes([n] * 9), media_type="audio/wav")) for n in (0, 1))
+    utterances = [utterance(0), utterance(1)]
+    passages = [
         passage(number).model_copy(
             update={
                 "artifact_id": f"{number:064x}",
@@ -96,31 +96,31 @@ def test_the_bytes_behind_passages_are_looked_for(stores):
                 "provenance": each.provenance,
             }
         )
-        for number, each in enumerate(heard)
+        for number, each in enumerate(utterances)
     ]
-    stores.land(kept, gone, *heard, *made)
+    stores.land(stored, missing, *utterances, *passages)
     hour = f"{NOW:%Y-%m-%d-%H}:00"
     found = check("passages", "lineage_complete", hour=hour)
     assert found.passed, found.description
-    assert figures(found)["blobs_looked_at"] == 2
-    blobs.delete(gone.blob)
+    assert metadata(found)["blobs_looked_at"] == 2
+    blobs.delete(missing.blob)
     found = check("passages", "lineage_complete", hour=hour)
     assert not found.passed
-    assert figures(found)["ids_without_bytes"] == [gone.event_id]
+    assert metadata(found)["ids_without_bytes"] == [missing.event_id]
 
 
-def test_looking_for_bytes_takes_nothing_away(stores):
+def test_checking_blobs_deletes_nothing(stores):
     call = chunk(0, blob=open_blobs(stores.settings).put(b"wav", media_type="audio/wav"))
-    torn = stores.settings.blobs_dir / ".incoming" / "half-written"
-    torn.write_bytes(b"wa")
-    os.utime(torn, (0, 0))
-    heard = utterance(0)
-    points = {"source_artifact_id": heard.artifact_id, "source_kind": "utterance", "modality": "call"}
-    made = passage(1).model_copy(update={**points, "stamps": heard.stamps, "provenance": heard.provenance})
-    stores.land(call, heard, made)
+    partial = stores.settings.blobs_dir / ".incoming" / "half-written"
+    partial.write_bytes(b"wa")
+    os.utime(partial, (0, 0))
+    speech = utterance(0)
+    points = {"source_artifact_id": speech.artifact_id, "source_kind": "utterance", "modality": "call"}
+    derived = passage(1).model_copy(update={**points, "stamps": speech.stamps, "provenance": speech.provenance})
+    stores.land(call, speech, derived)
     found = check("passages", "lineage_complete", hour=f"{NOW:%Y-%m-%d-%H}:00")
-    assert figures(found)["blobs_looked_at"] == 1
-    assert torn.exists(), "whoever writes it may be about to be done; only the stream's workers sweep"
+    assert metadata(found)["blobs_looked_at"] == 1
+    assert partial.exists(), "its writer may still be at work; only the stream's workers sweep"
 
 
 def now_chat(number):
@@ -128,11 +128,11 @@ def now_chat(number):
 
 
 def archive(stores, events, end):
-    placed = []
+    rows = []
     for offset, event in events.items():
-        place = position(offset, topic="interactions.chat")
-        placed.append((place, record_to_row(event, place)[1]))
-    stores.lakehouse.append("raw_chats", placed, offsets={("interactions.chat", 0): end}, source="archive")
+        log_position = position(offset, topic="interactions.chat")
+        rows.append((log_position, record_to_row(event, log_position)[1]))
+    stores.lakehouse.append("raw_chats", rows, offsets={("interactions.chat", 0): end}, source="archive")
 
 
 def send(stores, *values):
@@ -142,13 +142,13 @@ def send(stores, *values):
     producer.close()
 
 
-def test_an_offset_without_a_row_is_told_with_its_reason(stores):
+def test_an_offset_without_a_row_is_reported_with_its_reason(stores):
     events = {offset: now_chat(offset) for offset in (0, 3)}
     send(stores, encode(events[0]), b"no event", encode(events[0]), encode(events[3]))
     archive(stores, events, 4)
     found = check("raw_chats", "completeness")
     assert found.passed, found.description
-    assert figures(found)["reasons"] == {DEAD: 1.0, REPEATED: 1.0}
+    assert metadata(found)["reasons"] == {DEAD_LETTER_REASON: 1.0, DUPLICATE_REASON: 1.0}
 
 
 def test_a_record_of_the_log_that_is_in_no_row_is_lost(stores):
@@ -157,7 +157,7 @@ def test_a_record_of_the_log_that_is_in_no_row_is_lost(stores):
     archive(stores, {0: events[0], 2: events[2]}, 3)
     found = check("raw_chats", "completeness")
     assert not found.passed
-    assert figures(found)["places"] == ["0/1"]
+    assert metadata(found)["places"] == ["0/1"]
     assert "message number" not in repr(found)
 
 
@@ -168,58 +168,58 @@ def test_what_is_not_archived_yet_is_not_missing(stores):
     assert check("raw_chats", "completeness").passed
 
 
-def test_holes_cannot_be_told_without_the_log(stores, monkeypatch):
+def test_offset_gaps_cannot_be_checked_without_the_log(stores, monkeypatch):
     archive(stores, {0: now_chat(0), 2: now_chat(2)}, 3)
     monkeypatch.setenv("MMPLATFORM_KAFKA_BOOTSTRAP_SERVERS", "127.0.0.1:1")
     found = check("raw_chats", "completeness")
     assert not found.passed
-    assert "cannot be told" in found.description
+    assert "cannot be checked" in found.description
 
 
-def test_the_lag_is_judged_by_the_gateways_marks(stores, monkeypatch):
+def test_the_lag_is_checked_against_the_gateways_water_marks(stores, monkeypatch):
     stores.send("interactions.chat", 3)
     assert check("raw_chats", "lag").passed
     monkeypatch.setenv("MMPLATFORM_CHAT_HIGH_WATER", "3")
     monkeypatch.setenv("MMPLATFORM_CHAT_LOW_WATER", "1")
     found = check("raw_chats", "lag")
     assert not found.passed
-    assert figures(found)["lag"] == 3
+    assert metadata(found)["lag"] == 3
 
 
-def test_a_run_on_a_bucket_looks_at_the_newest_hour(stores):
-    run = dg.DagsterRun("j", tags={PARTITION: "b03"})
+def test_a_run_on_a_bucket_checks_the_newest_hour(stores):
+    run = dg.DagsterRun("j", tags={PARTITION_TAG: "b03"})
     stores.land(chat(1))
-    hours = open_hours(LakehouseResource())
-    assert Hour().of(hours, "raw_chats", run) == [NOON]
-    [hour] = Hour().of(hours, "raw_chats", dg.DagsterRun("j", tags={PARTITION: "2026-03-01-09:00"}))
+    hours = open_hour_reader(LakehouseResource())
+    assert HourConfig().resolve(hours, "raw_chats", run) == [NOON]
+    [hour] = HourConfig().resolve(hours, "raw_chats", dg.DagsterRun("j", tags={PARTITION_TAG: "2026-03-01-09:00"}))
     assert hour < NOON
 
 
 @pytest.mark.parametrize(
-    ("named", "words"),
+    ("configured", "reason"),
     [
         ("b03", "'b03' is no hour"),
         ("2026-03-05-12:37", "does not begin an hour"),
         ("2999-03-05-12:00", "has not begun"),
     ],
 )
-def test_an_hour_that_is_named_and_none_is_refused_and_not_rounded(stores, named, words):
+def test_a_configured_hour_that_is_no_hour_is_refused_and_not_rounded(stores, configured, reason):
     stores.land(chat(1))
-    with pytest.raises(dg.Failure, match=words):
-        Hour(hour=named).of(open_hours(LakehouseResource()), "raw_chats", dg.DagsterRun("j"))
+    with pytest.raises(dg.Failure, match=reason):
+        HourConfig(hour=configured).resolve(open_hour_reader(LakehouseResource()), "raw_chats", dg.DagsterRun("j"))
 
 
-def test_a_run_on_several_hours_is_judged_by_each_of_them(stores):
+def test_a_run_on_several_hours_checks_each_of_them(stores):
     stores.land(chat(1), chat(2, at=NOON + timedelta(hours=2)))
-    hours = open_hours(LakehouseResource())
-    run = dg.DagsterRun("j", tags=dict(zip(RANGE, ("2026-03-05-11:00", "2026-03-05-14:00"), strict=True)))
+    hours = open_hour_reader(LakehouseResource())
+    run = dg.DagsterRun("j", tags=dict(zip(RANGE_TAGS, ("2026-03-05-11:00", "2026-03-05-14:00"), strict=True)))
 
-    def look(hour):
+    def check_hour(hour):
         rows = len(hours.rows("raw_chats", hour))
-        return Verdict(holds=hour.hour != 14, words=f"{rows} rows", figures={"rows": rows})
+        return CheckResult(passed=hour.hour != 14, description=f"{rows} rows", metadata={"rows": rows})
 
-    found = Hour().over(hours, "raw_chats", run, look, EMPTY)
-    assert not found.holds
-    assert found.words == "2026-03-05-14:00: 1 rows"
-    assert found.figures["hours"] == [f"2026-03-05-{hour}:00" for hour in (11, 12, 13, 14)]
-    assert found.figures["hours_that_fail"] == 1
+    found = check_hours(HourConfig().resolve(hours, "raw_chats", run), check_hour)
+    assert not found.passed
+    assert found.description == "2026-03-05-14:00: 1 rows"
+    assert found.metadata["hours"] == [f"2026-03-05-{hour}:00" for hour in (11, 12, 13, 14)]
+    assert found.metadata["hours_that_fail"] == 1

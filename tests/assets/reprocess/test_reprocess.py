@@ -1,4 +1,4 @@
-"""One partition made by a real Dagster run, in this process, over real stores and models."""
+"""Partitions reprocessed by a real Dagster run, in this process, over real stores and models."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import dagster as dg
 import pytest
 
 from assets import all_assets
-from assets.checks.hours import RANGE
+from assets.checks.hours import RANGE_TAGS
 from definitions import defs
 from mmplatform.derive.chat import ChatDeriver
 from mmplatform.events import utc_now
@@ -20,7 +20,7 @@ from tests.pipeline.stream import Stream
 
 pytestmark = pytest.mark.models
 HOUR = "2026-08-01-10:00"
-MADE = [each for each in all_assets() if isinstance(each, dg.AssetsDefinition)]
+REPROCESSED = [each for each in all_assets() if isinstance(each, dg.AssetsDefinition)]
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ def run(settings, monkeypatch):
             span = {"dagster/asset_partition_range_start": hour, "dagster/asset_partition_range_end": until or hour}
             config = {"ops": {f"reprocess_{name}": {"config": models} for name in names}} if models else {}
             return dg.materialize(
-                MADE,
+                REPROCESSED,
                 selection=list(names),
                 partition_key=None if until else hour,
                 tags=span if until else {},
@@ -51,7 +51,7 @@ def streamed(lakehouse, index, embedder, redactor):
     return lakehouse
 
 
-def made(result, name):
+def materialized(result, name):
     events = [each for each in result.get_asset_materialization_events() if each.asset_key == dg.AssetKey(name)]
     [event] = events
     assert event.partition == HOUR
@@ -63,25 +63,25 @@ def failure(result):
     return event.step_failure_data.user_failure_data.description
 
 
-def test_an_hour_of_messages_is_made_again_with_its_passages(run, streamed, index):
-    [known] = index.ids()
+def test_an_hour_of_messages_is_reprocessed_with_its_passages(run, streamed, index):
+    [passage_id] = index.ids()
     streamed.table("messages").delete("artifact_id is not null")
-    index.delete([known])
+    index.delete([passage_id])
     result = run("messages")
     assert result.success
-    figures = made(result, "messages")
+    figures = materialized(result, "messages")
     assert (figures["rows"], figures["added"], figures["read"], figures["quarantined"]) == (1, 1, 2, 1)
     assert figures["index_upserted"] == 1
-    assert made(result, "passages")["unchanged"] == 1
-    assert list(index.ids()) == [known]
-    again = made(run("messages"), "messages")
+    assert materialized(result, "passages")["unchanged"] == 1
+    assert list(index.ids()) == [passage_id]
+    again = materialized(run("messages"), "messages")
     assert (again["unchanged"], again["replaced"], again["vanished"], again["index_upserted"]) == (1, 0, 0, 0)
 
 
 def test_an_empty_hour_succeeds_with_no_rows(run):
     result = run("messages")
     assert result.success
-    assert made(result, "messages")["rows"] == 0
+    assert materialized(result, "messages")["rows"] == 0
 
 
 def test_an_unknown_model_fails_with_its_name_and_touches_nothing(run, streamed):
@@ -110,7 +110,7 @@ def test_a_run_on_passages_makes_those_of_every_modality(run, index):
     index.delete(list(index.ids()))
     result = run("passages")
     assert result.success
-    figures = made(result, "passages")
+    figures = materialized(result, "passages")
     assert (figures["rows"], figures["read"], figures["index_upserted"]) == (1, 2, 1)
 
 
@@ -131,19 +131,19 @@ def checked(settings, streamed, monkeypatch):
     del streamed
 
 
-def verdicts(result):
+def evaluations(result):
     return {
         (found.asset_key.to_user_string(), found.check_name): found for found in result.get_asset_check_evaluations()
     }
 
 
-def test_a_broken_contract_ends_the_run_before_what_is_made_from_the_table(checked, lakehouse):
+def test_a_broken_contract_ends_the_run_before_the_assets_downstream(checked, lakehouse):
     event = chat(7, text="write to ann@example.com")
     row = record_to_row(message(event, position(99)), position(99))[1]
     lakehouse.append("messages", [(position(99), row)], offsets={}, source="test")
     result = checked()
     assert not result.success
-    contract = verdicts(result)["messages", "contract"]
+    contract = evaluations(result)["messages", "contract"]
     assert not contract.passed
     assert "ann@example" not in repr(contract)
     done = {event.step_key for event in result.all_events if event.is_step_success}
@@ -154,31 +154,31 @@ def test_a_broken_contract_ends_the_run_before_what_is_made_from_the_table(check
 def test_a_broken_contract_in_any_hour_of_a_run_ends_it(checked, lakehouse):
     row = record_to_row(message(chat(7, text="write to ann@example.com"), position(99)), position(99))[1]
     lakehouse.append("messages", [(position(99), row)], offsets={}, source="test")
-    result = checked(**dict(zip(RANGE, ("2026-08-01-09:00", "2026-08-01-11:00"), strict=True)))
+    result = checked(**dict(zip(RANGE_TAGS, ("2026-08-01-09:00", "2026-08-01-11:00"), strict=True)))
     assert not result.success
-    contract = verdicts(result)["messages", "contract"]
+    contract = evaluations(result)["messages", "contract"]
     assert contract.metadata["hours_that_fail"].value == 1
     assert contract.description.startswith(f"{HOUR}: ")
 
 
-def test_other_checks_may_fail_and_the_run_goes_on_and_all_look_at_its_hour(checked):
+def test_other_checks_may_fail_and_the_run_goes_on_and_all_check_its_hour(checked):
     result = checked()
-    assert result.success, "no log is running, so that freshness cannot be told"
-    found = verdicts(result)
+    assert result.success, "no log is running, so that freshness cannot be checked"
+    found = evaluations(result)
     assert not found["messages", "freshness_gap"].passed
     assert found["messages", "contract"].passed
     assert found["passages", "contract"].passed
-    looked_at = {check.metadata["hour"].value for check in found.values() if "hour" in check.metadata}
-    assert looked_at == {HOUR}
+    checked_hours = {check.metadata["hour"].value for check in found.values() if "hour" in check.metadata}
+    assert checked_hours == {HOUR}
 
 
-def of_hour(number, hours):
+def chat_at(number, hours):
     moved = {"event_time": NOW + timedelta(hours=hours), "ingested_at": NOW + timedelta(hours=hours)}
     return chat(number, conversation_id=f"conv-{number}", **moved)
 
 
 def test_several_hours_in_one_run_have_figures_each(run, lakehouse, index, embedder, redactor):
-    events = [of_hour(0, 0), of_hour(1, 2), of_hour(2, 2)]
+    events = [chat_at(0, 0), chat_at(1, 2), chat_at(2, 2)]
     Stream(lakehouse, index).send(events, ChatDeriver(embedder, redactor, MemoryMemo()))
     index.delete(list(index.ids()))
     result = run("messages", until="2026-08-01-12:00")

@@ -18,7 +18,7 @@ from mmplatform.events import Position, encode
 from mmplatform.modalities import CALL
 from mmplatform.pipeline.process import ConsumedRecord, process_call_record
 from mmplatform.ports import Redacted, Segment, SpokenWord
-from quality.contracts import Limits
+from quality.contracts import ContractLimits
 from tests.builders import NOW, call_end
 from tests.derive.call.test_fold import Scripted, World
 
@@ -102,7 +102,7 @@ def test_what_is_published_again_is_the_same_but_for_what_is_hidden_and_when():
             state, derived = deriver.advance(state, arrival)
             return derived
 
-        versions += process_call_record(record, fold, CALL, Limits()).artifacts
+        versions += process_call_record(record, fold, CALL, ContractLimits()).artifacts
     first = [a for a in versions if isinstance(a, Utterance) and a.start_s < 2]
     assert [a.text for a in first] == ["my number is 415", "my number is [PHONE]"]
     before, after = (a.model_dump(exclude={"text", "words", "pii"}) for a in first)

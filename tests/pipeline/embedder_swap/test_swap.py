@@ -25,7 +25,7 @@ from mmplatform.pipeline.reprocess.reprocess import reprocess
 from mmplatform.retrieve.search.search import Searcher, SearchQuery
 from mmplatform.retrieve.search.serving_embedder import REFRESH_INTERVAL_S, ServingEmbedder
 from mmplatform.settings import load
-from quality.contracts import Limits
+from quality.contracts import ContractLimits
 from tests.builders import NOW, chat
 from tests.pipeline.stream import Stream
 from tests.servers.chroma import running_chroma
@@ -396,7 +396,7 @@ def test_an_hour_that_is_reprocessed_is_repaired_in_both(world):
     world.send(6)
     world.swapping.build(world.new)
     deriver = ChatDeriver(world.models[world.old.name], world.redactor, world.memo)
-    parts = ReprocessInputs(world.lakehouse, world.index, world.dual_write_index, None, deriver, Limits(), 64)
+    parts = ReprocessInputs(world.lakehouse, world.index, world.dual_write_index, None, deriver, ContractLimits(), 64)
     run = partial(reprocess, "messages", NOW, parts, clock=lambda: NOW + timedelta(hours=1))
     assert run().changed is False
     one, other = world.table()[:2]

@@ -14,7 +14,7 @@ from mmplatform.pipeline.embedder_swap.dual_write import DualWriteIndex
 from mmplatform.pipeline.factories import screenshot_deriver
 from mmplatform.pipeline.reprocess.inputs import ReprocessInputs
 from mmplatform.pipeline.reprocess.reprocess import reprocess
-from quality.contracts import Limits
+from quality.contracts import ContractLimits
 from tests.builders import NOW, call_end, screenshot
 from tests.derive.call.test_fold import Scripted, World
 from tests.derive.screens import error_dialog, shop_page
@@ -53,7 +53,9 @@ def call(lakehouse, index):
 
 def run(lakehouse, index, deriver, blobs, table="transcripts", hour=NOW + HOUR):
     dual_write_index = DualWriteIndex(index, EmbedderRegistry(index), None, None)
-    return reprocess(table, hour, ReprocessInputs(lakehouse, index, dual_write_index, blobs, deriver, Limits(), 8))
+    return reprocess(
+        table, hour, ReprocessInputs(lakehouse, index, dual_write_index, blobs, deriver, ContractLimits(), 8)
+    )
 
 
 def heard(lakehouse, hour):

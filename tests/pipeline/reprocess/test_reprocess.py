@@ -16,7 +16,7 @@ from mmplatform.modalities import CHAT, QUARANTINE_TABLE
 from mmplatform.pipeline.reprocess.inputs import ReprocessInputs, open_inputs, override_models
 from mmplatform.pipeline.reprocess.reprocess import parse_hour, reprocess
 from mmplatform.settings import load
-from quality.contracts import Limits
+from quality.contracts import ContractLimits
 from tests.builders import NOW, chat
 from tests.pipeline.stream import Stream
 
@@ -85,7 +85,7 @@ class World:
     def run(self, kind=ChatDeriver, *, lakehouse=None, **how):
         deriver = kind(*self.models)
         parts = ReprocessInputs(
-            lakehouse or self.lakehouse, self.index, self.dual_write_index, None, deriver, Limits(), 64
+            lakehouse or self.lakehouse, self.index, self.dual_write_index, None, deriver, ContractLimits(), 64
         )
         return reprocess("messages", NOW, parts, **how)
 
@@ -218,7 +218,7 @@ def test_what_the_stream_lands_meanwhile_survives(streamed):
         streamed.dual_write_index,
         None,
         Meanwhile(Other(*streamed.models), land),
-        Limits(),
+        ContractLimits(),
         64,
     )
     summary = reprocess("messages", NOW, parts)
@@ -334,6 +334,6 @@ def test_an_index_that_is_away_ends_the_run_before_anything_is_replaced(streamed
         reprocess(
             "messages",
             NOW,
-            ReprocessInputs(streamed.lakehouse, away, None, None, Other(*streamed.models), Limits(), 64),
+            ReprocessInputs(streamed.lakehouse, away, None, None, Other(*streamed.models), ContractLimits(), 64),
         )
     assert streamed.snapshots() == commits

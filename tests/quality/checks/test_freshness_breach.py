@@ -1,92 +1,98 @@
-"""When a modality is stale and who is guilty, and what is too much in quarantine."""
+"""Staleness of a modality, its slowest stage, and the usual rate of quarantine."""
 
 from __future__ import annotations
 
-from quality.checks.freshness_breach import Reading, Stage, guilty, stale, turned
-from quality.checks.quarantine_rate import MOST_REASONS, by_reason, crowded, news
-from quality.checks.verdict import STALLED_S, Backlog
+from quality.checks.backlog import STALLED_S, Backlog
+from quality.checks.freshness_breach import (
+    FreshnessReading,
+    StageBacklog,
+    changed_results,
+    check_freshness_breach,
+    slowest_stage,
+)
+from quality.checks.quarantine_rate import MAX_REASONS, check_quarantine_rate, count_reasons, new_rows
 from quality.slas import MODALITY_SLAS
 
 SHARES = {"ingest": 0.1, "log": 0.2, "derive": 0.9, "index": 0.3}
 
 
 def reading(p99_s=1.0, derive=(0, 0.0), index=(0, 0.0), shares=SHARES):
-    stages = (Stage("derive-chat", Backlog(*derive)), Stage("index", Backlog(*index)))
-    return Reading("chat", p99_s, shares, stages)
+    stages = (StageBacklog("derive-chat", Backlog(*derive)), StageBacklog("index", Backlog(*index)))
+    return FreshnessReading("chat", p99_s, shares, stages)
 
 
-def judged(**given):
-    return stale(reading(**given), MODALITY_SLAS["chat"])
+def check(**given):
+    return check_freshness_breach(reading(**given), MODALITY_SLAS["chat"])
 
 
 def test_within_the_budget_is_fresh():
-    assert judged().holds
+    assert check().passed
 
 
-def test_quiet_is_fresh_and_says_so():
-    verdict = judged(p99_s=None, shares={})
-    assert verdict.holds
-    assert verdict.words == "quiet: nothing came lately, 0 wait"
+def test_a_quiet_time_is_fresh_and_described_as_quiet():
+    result = check(p99_s=None, shares={})
+    assert result.passed
+    assert result.description == "quiet: no recent events, 0 wait"
 
 
 def test_a_gap_over_the_budget_names_the_stage_with_the_largest_share():
-    verdict = judged(p99_s=2.5)
-    assert not verdict.holds
-    assert verdict.figures["guilty"] == "derive"
+    result = check(p99_s=2.5)
+    assert not result.passed
+    assert result.metadata["guilty"] == "derive"
 
 
-def test_waiting_on_the_log_is_the_deriver_s_fault():
-    assert guilty(reading(shares=SHARES | {"log": 9.0})).startswith("derive-chat")
+def test_a_wait_on_the_log_is_attributed_to_the_deriver():
+    assert slowest_stage(reading(shares=SHARES | {"log": 9.0})).startswith("derive-chat")
 
 
-def test_a_standing_watermark_is_a_breach_although_nothing_landed_and_names_who_does_not_take_it_up():
+def test_a_stalled_watermark_is_a_breach_without_landings_and_names_the_worker():
     waiting = (4, STALLED_S + 30)
-    verdict = judged(p99_s=None, shares={}, index=waiting)
-    assert not verdict.holds
-    assert verdict.figures["guilty"] == "index"
-    assert "4 wait for index, the oldest for 90 s" in verdict.words
-    assert judged(derive=waiting, index=(1, STALLED_S + 1)).figures["guilty"] == "derive-chat"
-    assert judged(derive=(4, STALLED_S)).holds, "a busy worker has something waiting all the time"
+    result = check(p99_s=None, shares={}, index=waiting)
+    assert not result.passed
+    assert result.metadata["guilty"] == "index"
+    assert "4 wait for index, the oldest for 90 s" in result.description
+    assert check(derive=waiting, index=(1, STALLED_S + 1)).metadata["guilty"] == "derive-chat"
+    assert check(derive=(4, STALLED_S)).passed, "a busy worker has something waiting all the time"
 
 
 def test_a_stage_is_not_invented_where_nothing_was_measured():
-    assert guilty(reading(shares={})).startswith("unknown")
+    assert slowest_stage(reading(shares={})).startswith("unknown")
 
 
-def test_a_breach_is_news_once_and_so_is_its_end():
-    good, bad = judged(), judged(p99_s=9.0)
-    first, known = turned({"chat": good}, {})
+def test_a_breach_is_a_change_once_and_so_is_its_end():
+    good, bad = check(), check(p99_s=9.0)
+    first, passed = changed_results({"chat": good}, {})
     assert list(first) == ["chat"]
-    begun, known = turned({"chat": bad}, known)
+    begun, passed = changed_results({"chat": bad}, passed)
     assert list(begun) == ["chat"]
-    again, known = turned({"chat": bad}, known)
+    again, passed = changed_results({"chat": bad}, passed)
     assert again == {}
-    over, known = turned({"chat": good}, known)
-    assert over["chat"].holds
-    assert known == {"chat": True}
+    over, passed = changed_results({"chat": good}, passed)
+    assert over["chat"].passed
+    assert passed == {"chat": True}
 
 
-def aside(offset, reason="text: not blank", topic_partition=0):
-    place = {"topic_partition": topic_partition, "log_offset": offset}
-    return {"contract": "raw_chats", "reasons": [reason], **place}
+def quarantined(offset, reason="text: not blank", topic_partition=0):
+    log_position = {"topic_partition": topic_partition, "log_offset": offset}
+    return {"contract": "raw_chats", "reasons": [reason], **log_position}
 
 
-def test_only_rows_that_nobody_was_told_of_are_news():
-    rows = [aside(0), aside(1), aside(0, topic_partition=1)]
-    fresh, seen = news(rows, {0: 1})
+def test_only_unreported_rows_are_new():
+    rows = [quarantined(0), quarantined(1), quarantined(0, topic_partition=1)]
+    fresh, seen = new_rows(rows, {0: 1})
     assert fresh == [rows[1], rows[2]]
     assert seen == {0: 2, 1: 1}
-    assert news(rows, seen) == ([], seen)
+    assert new_rows(rows, seen) == ([], seen)
 
 
-def test_reasons_are_counted_and_only_the_most_frequent_are_told():
-    assert by_reason([aside(0), aside(1), aside(2, "other")]) == {
+def test_reasons_are_counted_and_only_the_most_frequent_are_reported():
+    assert count_reasons([quarantined(0), quarantined(1), quarantined(2, "other")]) == {
         "raw_chats: text: not blank": 2,
         "raw_chats: other": 1,
     }
-    assert len(by_reason([aside(n, f"reason {n}") for n in range(100)])) == MOST_REASONS
+    assert len(count_reasons([quarantined(n, f"reason {n}") for n in range(100)])) == MAX_REASONS
 
 
 def test_more_than_is_usual_in_an_hour_is_too_much():
-    assert crowded([aside(n) for n in range(3)], most=3).holds
-    assert not crowded([aside(n) for n in range(4)], most=3).holds
+    assert check_quarantine_rate([quarantined(n) for n in range(3)], max_rows=3).passed
+    assert not check_quarantine_rate([quarantined(n) for n in range(4)], max_rows=3).passed

@@ -14,7 +14,7 @@ from mmplatform.land.lakehouse.row_codec import record_to_row
 from mmplatform.land.lakehouse.schemas import SPECS
 from mmplatform.land.lakehouse.store import Lakehouse
 from mmplatform.settings import load
-from resources.iceberg_commits import LogReader
+from resources.iceberg_commits import CommitReader
 from tests.land.records import NOON, message, position
 
 TABLE = "messages"
@@ -43,7 +43,7 @@ def files(lakehouse):
 
 
 def read_log(lakehouse, after=None):
-    reader = LogReader(lakehouse.table(TABLE), after or {})
+    reader = CommitReader(lakehouse.table(TABLE), after or {})
     while reader.step():
         pass
     return reader.log()
@@ -227,7 +227,7 @@ def test_a_reader_that_stops_anywhere_leaves_no_compacted_row_out(lakehouse):
     forget_all_but_the_newest(lakehouse)
     logs = []
     while (
-        reader := LogReader(lakehouse.table(TABLE), {logs[-1].table_uuid: logs[-1].sequence} if logs else {})
+        reader := CommitReader(lakehouse.table(TABLE), {logs[-1].table_uuid: logs[-1].sequence} if logs else {})
     ).step():
         logs.append(reader.log())
     assert sum(landed(log) for log in logs) == 6

@@ -1,4 +1,4 @@
-"""What an embedder is swapped with, as Dagster sees it: the index and the models that the stream's settings name."""
+"""The index and the models of an embedder swap as a Dagster resource, from the same settings as the stream."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ if TYPE_CHECKING:
     from mmplatform.pipeline.embedder_swap.swap import EmbedderSwap
 
 
-class SwappingResource(ConfiguredResource):
-    """Opens the index and the memo; a model is loaded when it is asked for."""
+class EmbedderSwapResource(ConfiguredResource):
+    """Opens the index and the memo; a model is loaded on its first use."""
 
     def space(self, embedder: str) -> Space:
-        """The space of an embedder by its name, or directory. Raises ``Misconfigured`` when it is not there."""
+        """The space of an embedder by its name, or directory. Raises ``Misconfigured`` when it does not exist."""
         from mmplatform.pipeline.factories import resolve_space
 
         return resolve_space(self.settings(), embedder)
 
     @contextmanager
     def open(self) -> Iterator[EmbedderSwap]:
-        """Everything that a swap works with.
+        """Everything that a swap needs.
 
         Raises:
-            Misconfigured: the settings' embedder is not there.
+            Misconfigured: the settings' embedder does not exist.
             Unavailable: no index is running, or the memo does not open.
         """
         from mmplatform.local.run_file import with_chroma_address

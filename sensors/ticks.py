@@ -1,0 +1,16 @@
+"""Common to the ticks of all sensors: the interval, and the skip for an unreadable store."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import dagster as dg
+
+from mmplatform.errors import PlatformError
+
+INTERVAL_S: Final = 30
+
+
+def skip_unreadable(reason: str, error: PlatformError) -> dg.SensorResult:
+    """Skips the tick and leaves the cursor as it is: an unreadable store never passes for an empty one."""
+    return dg.SensorResult(skip_reason=f"{reason}: {type(error).__name__}: {error}")
