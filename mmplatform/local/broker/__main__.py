@@ -8,7 +8,7 @@ import gc
 import sys
 from pathlib import Path
 
-# Both are optional imports of what we import, of no use here, and take 0.5 s where they are installed.
+# Optional imports of dependencies, unused here; they take 0.5 s where they are installed.
 for _unused in ("hypothesis", "rich"):
     sys.modules.setdefault(_unused, None)  # type: ignore[arg-type]
 
@@ -42,7 +42,7 @@ def _arguments() -> argparse.Namespace:
 def main() -> int:
     """Run one broker; the exit code is 0 after a clean end, 2 when it could not start."""
     arguments = _arguments()
-    # Thousands of message classes are made at import; nothing there is garbage, so it is never looked through.
+    # Imports create thousands of message classes, none of which is garbage: the collector never scans them.
     gc.disable()
     from mmplatform.local.broker.logs import configure
     from mmplatform.local.broker.options import BrokerOptions

@@ -1,8 +1,8 @@
-"""Does a request hold what its arrays claim?
+"""Checks that the arrays of a request claim no more items than its bytes can hold.
 
 An array on the wire begins with the number of its items. kio's native reader (0.6) reserves memory for that many
-before it reads the first: twenty damaged bytes can ask for 16 GB, and where the machine has not got them, the process
-is aborted - no exception, no other connection served. So each claim is held against the bytes that are left before
+before it reads the first: twenty damaged bytes can ask for 16 GB, and where the machine lacks them, the process
+is aborted, without an exception and with all connections. So each claim is compared with the remaining bytes before
 kio sees the request. The walk follows kio's own schemas and reads nothing but lengths.
 """
 
@@ -46,7 +46,7 @@ class OverclaimError(ValueError):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Shape:
-    """How to pass over a value, and the fewest bytes that it can take."""
+    """Walk over a value, and its minimum size in bytes."""
 
     walk: Walk
     min_bytes: int

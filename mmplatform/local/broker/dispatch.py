@@ -1,4 +1,4 @@
-"""Which APIs are implemented, in which versions, and by whom; everything else is refused in the protocol's words."""
+"""Table of the implemented APIs, versions and handlers; all others are refused by the protocol's own error."""
 
 from __future__ import annotations
 
@@ -82,13 +82,13 @@ APIS: Final[Mapping[int, Api]] = {
 
 
 def is_supported(frame: Frame) -> bool:
-    """Whether the frame's API is implemented in the frame's version."""
+    """Check that the frame's API is implemented in the frame's version."""
     api = APIS.get(frame.api_key)
     return api is not None and api.oldest <= frame.api_version <= api.newest
 
 
 def supported_versions(error: ErrorCode) -> ApiVersionsResponse:
-    """What a client learns first: the implemented APIs and versions."""
+    """Response to a client's first request: the implemented APIs and versions."""
     keys = tuple(
         ApiVersion(api_key=i16(key), min_version=i16(api.oldest), max_version=i16(api.newest))
         for key, api in APIS.items()
@@ -97,7 +97,7 @@ def supported_versions(error: ErrorCode) -> ApiVersionsResponse:
 
 
 async def dispatch(node: Node, frame: Frame, request: Request, client_host: str) -> object | None:
-    """The response message in the frame's version, or None when the protocol wants no answer."""
+    """Return the response in the frame's version, or None when the protocol has no answer."""
     api = APIS[frame.api_key]
     call = Call(request.client_id, client_host, frame.api_version)
     spoken = load_request_schema(frame.api_key, api.newest)
@@ -110,7 +110,7 @@ async def dispatch(node: Node, frame: Frame, request: Request, client_host: str)
 def refusal(frame: Frame) -> object:
     """The response to an API or version that is not implemented: its own message with UNSUPPORTED_VERSION.
 
-    Raises BadFrameError where the protocol leaves no place for it: the connection is then closed, as Kafka does.
+    Raises BadFrameError where the response has no field for it: the connection is then closed, as Kafka does.
     """
     if frame.api_key == API_VERSIONS:
         return convert(supported_versions(ErrorCode.unsupported_version), load_response_schema(API_VERSIONS, 0))
@@ -125,7 +125,7 @@ def refusal(frame: Frame) -> object:
 
 
 def _upgraded(frame: Frame, message: Any, spoken: type[object]) -> object:
-    """Carry the request to the version that the handler speaks, renamed fields included."""
+    """Convert the request to the handler's version, renamed fields included."""
     if frame.api_key == _LEAVE_GROUP and frame.api_version < _LEAVE_MANY_FROM:
         from kio.schema.leave_group.v4.request import LeaveGroupRequest, MemberIdentity
 
@@ -134,7 +134,7 @@ def _upgraded(frame: Frame, message: Any, spoken: type[object]) -> object:
 
 
 def _downgraded(frame: Frame, response: Any) -> Any:
-    """Before version 3 a leave named one member, and its error was the answer's."""
+    """Set the member's error as the response's: before version 3 a leave named one member."""
     if frame.api_key == _LEAVE_GROUP and frame.api_version < _LEAVE_MANY_FROM and response.members:
         return dataclasses.replace(response, error_code=response.members[0].error_code)
     return response

@@ -1,7 +1,7 @@
-"""What goes wrong below the protocol; the handlers answer it with KAFKA_STORAGE_ERROR."""
+"""Errors below the protocol; the handlers answer them with KAFKA_STORAGE_ERROR."""
 
 from __future__ import annotations
 
 
 class StorageFailedError(Exception):
-    """The disk refused: what was asked for is not kept, and everything acknowledged before is as it was."""
+    """The disk refused a write: it is not stored, and everything acknowledged before is unchanged."""

@@ -1,4 +1,4 @@
-"""The broker without its socket: everything that the handlers work on, opened from one data directory."""
+"""The broker without its socket: the state that the handlers use, opened from one data directory."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How one broker process is run: what the command line says."""
+"""Options of a broker process, from its command line."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True)
 class BrokerOptions:
-    """`data` is the directory that this process owns; port 0 takes a free one, written to `port_file` if given."""
+    """`data` is the directory that this process owns; port 0 picks a free one, written to `port_file` if given."""
 
     data: Path
     host: str = "127.0.0.1"
@@ -19,5 +19,5 @@ class BrokerOptions:
     default_partitions: int = 1
     # How long a new group waits for more members before its first assignment (Kafka's default is 3 s).
     initial_rebalance_delay_s: float = 0.1
-    # How often retention and compaction look at the logs.
+    # Interval of retention and compaction.
     cleanup_interval_s: float = 5.0

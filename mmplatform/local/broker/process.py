@@ -1,4 +1,4 @@
-"""One broker as a process: owns its data directory, listens, and ends when it should."""
+"""Broker process: locks its data directory, listens, and ends on a signal or with its parent."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _LOCK = "lock"
 
 
 class CannotStart(Misconfigured):
-    """Why the broker does not start; the message says what to do."""
+    """The broker cannot start; the message says what to do."""
 
 
 def check_loopback(host: str) -> None:
@@ -48,7 +48,7 @@ def check_loopback(host: str) -> None:
 
 
 def lock_directory(data: Path) -> IO[str]:
-    """Make `data` ours for as long as the returned file is open; raises CannotStart when it is taken, or OSError."""
+    """Lock `data` for as long as the returned file is open; raises CannotStart when it is in use, or OSError."""
     data.mkdir(parents=True, exist_ok=True)
     file = (data / _LOCK).open("a+")
     try:
@@ -88,7 +88,7 @@ def _opening(data: Path) -> Iterator[None]:
         yield
     except (OSError, sqlite3.Error) as error:
         raise CannotStart(
-            f"cannot open the data in {data}: {error}; see to the disk and to the directory's owner and content, "
+            f"cannot open the data in {data}: {error}; check the disk, and the directory's owner and content, "
             "or choose another --data"
         ) from error
 
@@ -124,7 +124,7 @@ def _allow_open_files() -> None:
 
 
 def _publish(path: Path, port: int) -> None:
-    """Write the port in one step, so that a reader never sees half of it; raises CannotStart."""
+    """Write the port in one step, so that a reader never sees a part of it; raises CannotStart."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         temporary.write_text(str(port))
@@ -146,15 +146,15 @@ def _watch_stdin(loop: asyncio.AbstractEventLoop, stop: Callable[[], None]) -> N
     with suppress(OSError):
         while os.read(sys.stdin.fileno(), 4096):
             pass
-    with suppress(RuntimeError):  # the loop has ended by another way
+    with suppress(RuntimeError):  # the loop has already ended
         loop.call_soon_threadsafe(stop)
 
 
 def _follow_parent(loop: asyncio.AbstractEventLoop, stop: Callable[[], None]) -> None:
-    """On Linux the kernel tells us when the parent ends.
+    """Stop when the parent process ends; on Linux the kernel sends a signal.
 
-    It also does so when only the parent's *thread* ends that started us, so the signal is one that we can check:
-    we stop only if we really have another parent now.
+    It also sends one when only the parent's *thread* ends that started this process. So the handler stops only if the
+    parent has changed.
     """
     if not sys.platform.startswith("linux"):
         return

@@ -1,4 +1,4 @@
-"""Ids for idempotent producers: never given twice, not even across a kill, because blocks are reserved on disk."""
+"""Ids for idempotent producers: never allocated twice, even after a kill, because blocks are reserved on disk."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _FACT = "next_producer_id"
 
 
 class ProducerIds:
-    """Hands out producer ids from a reserved block."""
+    """Allocates producer ids from a reserved block."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -20,7 +20,7 @@ class ProducerIds:
         self._lock = asyncio.Lock()
 
     async def allocate(self) -> int:
-        """A producer id that nobody ever had; raises StorageFailedError."""
+        """Return a producer id that was never used; raises StorageFailedError."""
         async with self._lock:
             if self._next >= self._reserved:
                 reserved = self._next + _BLOCK

@@ -1,4 +1,4 @@
-"""The socket: frames in, answers out in order, one connection's trouble kept to that connection."""
+"""Socket server: frames in, answers out in order; errors stay within their connection."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from mmplatform.local.broker.node import Node
 from mmplatform.local.broker.wire import LENGTH, MAX_FRAME_BYTES, BadFrameError, Frame, encode, parse, read_frame
 
 _log = structlog.get_logger(__name__)
-# Requests of one connection that may be under way at once, and their bytes: more stay in the socket's buffer.
+# Concurrent requests of one connection, and their bytes: more stay in the socket's buffer.
 _MAX_PENDING = 128
 _MAX_PENDING_BYTES = 2 * MAX_FRAME_BYTES
 _HTTP = (b"GET ", b"POST", b"HEAD", b"PUT ", b"OPTI")
@@ -49,22 +49,22 @@ class Connection(asyncio.Protocol):
         self._connections.add(self)
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
-        """The client has gone."""
+        """The client has disconnected."""
         self._connections.discard(self)
         self._transport = None
         for key, _, answer in self._pending:
-            # A long poll has nobody to answer any more; everything else is carried through.
+            # A long poll has no client to answer; all other requests are completed.
             if key == dispatch.FETCH:
                 answer.cancel()
         self._pending.clear()
 
     def pause_writing(self) -> None:
-        """The client does not take its answers."""
+        """The client does not read its answers."""
         self._is_writable = False
         self._throttle()
 
     def resume_writing(self) -> None:
-        """The client takes its answers again."""
+        """The client reads its answers again."""
         self._is_writable = True
         self._throttle()
 
@@ -121,7 +121,7 @@ class Connection(asyncio.Protocol):
         self._throttle()
 
     def _throttle(self) -> None:
-        """Read on only while the client takes its answers and does not pile up requests."""
+        """Read on only while the client reads its answers and has few requests pending."""
         if self._transport is None or self._transport.is_closing():
             return
         is_full = len(self._pending) >= _MAX_PENDING or self._pending_bytes >= _MAX_PENDING_BYTES
@@ -154,7 +154,7 @@ def _impossible(size: int, start: bytes) -> str:
 
 
 async def listen(node: Node, connections: set[Connection]) -> asyncio.Server:
-    """Listen on the node's host and port; sets the node's port to the one that was taken."""
+    """Listen on the node's host and port; sets the node's port to the actual one."""
     host, port = node.options.host, node.options.port
     # One socket only: a name with an IPv4 and an IPv6 address would otherwise get two, with port 0 on two ports.
     family, _, _, _, address = min(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM), key=lambda found: found[0])

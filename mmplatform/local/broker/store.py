@@ -1,8 +1,7 @@
-"""The broker's small facts in SQLite: topics, offsets, group members, checkpoints, counters.
+"""Broker metadata in SQLite: topics, offsets, group members, checkpoints, counters.
 
-Reads happen once, at start. Writes go to a thread of their own that takes all that is waiting into one
-transaction, so that concurrent commits share an fsync (synchronous=FULL); the future that `write` returns is done
-when the statement is on disk.
+Reads happen once, at start. A writer thread puts all waiting writes into one transaction, so that concurrent commits
+share an fsync (synchronous=FULL). The future that `write` returns is done when the statements are on disk.
 """
 
 from __future__ import annotations
@@ -60,7 +59,7 @@ class Store:
         self._thread = threading.Thread(target=self._run, name="store", daemon=True)
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Begin to take writes from `loop`."""
+        """Start accepting writes from `loop`."""
         self._loop = loop
         self._thread.start()
 
@@ -69,19 +68,19 @@ class Store:
         return list(self._database.execute(sql, parameters))
 
     def fact(self, name: str, default: str) -> str:
-        """A named value, set to `default` when it is not there yet; only before `start`."""
+        """Return a named value, set to `default` when it is missing; only before `start`."""
         self._database.execute("insert or ignore into facts values (?, ?)", (name, default))
         return str(self._database.execute("select value from facts where name = ?", (name,)).fetchone()[0])
 
     def write(self, statements: Iterable[Statement]) -> asyncio.Future[None]:
         """Apply the statements, all or none; the future is done when they are on disk.
 
-        It raises StorageFailedError when they are not kept.
+        It raises StorageFailedError when they were not stored.
         """
         if self._loop is None:
             raise RuntimeError("the store was written before it was started")
         done: asyncio.Future[None] = self._loop.create_future()
-        done.add_done_callback(_retrieve)  # nobody has to await it
+        done.add_done_callback(_retrieve)  # awaiting it is optional
         self._queue.put((tuple(statements), done))
         return done
 
@@ -110,7 +109,7 @@ class Store:
             self._database.execute("commit")
         except sqlite3.Error as error:
             if self._database.in_transaction:
-                # What a rollback refuses, the next "begin" refuses too: nobody is told that it was kept.
+                # If the rollback fails, the next "begin" fails too: no write is reported as stored.
                 with suppress(sqlite3.Error):
                     self._database.execute("rollback")
             outcome = [(done, error) for _, done in waiting]
@@ -122,7 +121,7 @@ class Store:
         try:
             for sql, parameters in statements:
                 self._database.execute(sql, parameters)
-        except Exception as error:  # whatever it is: the thread lives on, and the caller is told
+        except Exception as error:  # any error: the thread goes on, and the caller gets it
             if not self._database.in_transaction:
                 raise  # on a full disk SQLite gives up the whole transaction, its savepoints included
             self._database.execute("rollback to one")

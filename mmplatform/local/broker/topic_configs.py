@@ -1,7 +1,7 @@
-"""Topic configuration: the names that Kafka knows, their defaults, what a value may be, and what we honour.
+"""Topic configuration: Kafka's names and defaults, the valid values, and those that this broker supports.
 
-Everything that a client expects to read is listed with Kafka's own default. A setting that this broker cannot
-honour accepts only the value that describes what it does: a promise that would not be kept is refused.
+All settings that clients expect are listed with Kafka's default. A setting that this broker cannot honour accepts only
+the value that describes its behaviour: any other is refused.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class ConfigType(IntEnum):
 
 
 class ConfigSource(IntEnum):
-    """The protocol's numbers for where a config value comes from."""
+    """The protocol's numbers for the source of a config value."""
 
     TOPIC = 1
     STATIC_BROKER = 4
@@ -176,7 +176,7 @@ class TopicConfig:
         self.replace(overrides)
 
     def replace(self, overrides: Mapping[str, str]) -> None:
-        """Take over new overrides, in place, so that open logs see them."""
+        """Replace the overrides in place, so that open logs see them."""
         self.overrides = dict(overrides)
         policies = {part.strip() for part in self.value("cleanup.policy").split(",")}
         self.compacts = "compact" in policies

@@ -1,4 +1,4 @@
-"""From any version of a protocol message to the one version that the handlers speak, and back.
+"""Converts protocol messages between any version and the one version of the handlers.
 
 kio has one dataclass for each version of each message. Handlers are written, and type-checked, against one version
 of each API; requests of other versions are carried over field by field by name (what a version lacks takes the
@@ -53,7 +53,7 @@ def _converter(source: Any, target: Any) -> Converter:
 
 
 def _value_converter(source: dataclasses.Field[Any], target: dataclasses.Field[Any]) -> Converter | None:
-    """How to carry one value over; None when it is taken as it is."""
+    """Return the conversion of one value; None when it is unchanged."""
     item, is_array, nullable = _shape(target.type)
     from_item, _, from_nullable = _shape(source.type)
     if dataclasses.is_dataclass(item):

@@ -43,7 +43,7 @@ class Request:
 
 
 def read_frame(data: bytes) -> Frame:
-    """Read key, version and correlation id; raises BadFrameError when there are not even those."""
+    """Read key, version and correlation id; raises BadFrameError when they are missing."""
     if len(data) < _KEY_AND_VERSION.size:
         raise BadFrameError("a request of fewer than 8 bytes")
     api_key, api_version, correlation_id = _KEY_AND_VERSION.unpack_from(data)

@@ -1,4 +1,4 @@
-"""What a handler knows of its caller, and small values that all answers share."""
+"""Caller of a request, and constants of all responses."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from kio.static.primitive import i32Timedelta
 
 from mmplatform.local.broker.node import NODE_ID
 
-# Nobody is throttled here.
+# No client is throttled.
 NO_THROTTLE: Final = cast("i32Timedelta", timedelta(0))
 BROKER_ID: Final = BrokerId(NODE_ID)
-# The protocol's way to say that no access control is asked for.
+# The protocol's value for no access control.
 NO_OPERATIONS: Final = -(2**31)
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """Who asks, and in which version of the API."""
+    """The client of a request, and the version of its API."""
 
     client_id: str
     client_host: str

@@ -22,7 +22,7 @@ _MAX_RESPONSE_BYTES = 64 * 1024 * 1024
 
 @dataclass(slots=True)
 class _Round:
-    """One look at all the partitions of a request."""
+    """Result of reading all partitions of a request once."""
 
     topics: list[FetchableTopicResponse]
     size: int
@@ -33,7 +33,7 @@ class _Round:
 async def fetch(node: Node, _call: Call, request: FetchRequest) -> FetchResponse:
     """Answer as soon as there are min_bytes or an error, or when max_wait is over."""
     if request.session_id != 0:
-        # No sessions are kept: the client falls back to full requests.
+        # Sessions are not supported: the client falls back to full requests.
         return _response([], ErrorCode.fetch_session_id_not_found)
     loop = asyncio.get_running_loop()
     deadline = loop.time() + min(request.max_wait.total_seconds(), _MAX_WAIT_S)
@@ -50,7 +50,7 @@ def _response(topics: list[FetchableTopicResponse], error: ErrorCode) -> FetchRe
 
 
 async def _wait(logs: list[PartitionLog], timeout_s: float) -> None:
-    """Sleep until one of the logs has news, or patience runs out."""
+    """Sleep until one of the logs changes, or the timeout ends."""
     loop = asyncio.get_running_loop()
     news: asyncio.Future[None] = loop.create_future()
     timer = loop.call_later(timeout_s, _announce, news)

@@ -33,7 +33,7 @@ async def find_coordinator(node: Node, _call: Call, request: FindCoordinatorRequ
     if request.key_type != _GROUP:
         return FindCoordinatorResponse(
             throttle_time=NO_THROTTLE,
-            # The one refusal that clients take as final; others they repeat until their own timeout.
+            # The only error that clients treat as final; others they retry until their timeout.
             error_code=ErrorCode.transactional_id_authorization_failed,
             error_message="transactions are not supported by the embedded broker",
             node_id=BrokerId(-1),
@@ -108,7 +108,7 @@ async def sync_group(node: Node, _call: Call, request: SyncGroupRequest) -> Sync
 
 
 async def heartbeat(node: Node, _call: Call, request: HeartbeatRequest) -> HeartbeatResponse:
-    """The member lives; the answer says whether it must join again."""
+    """Refresh the member; the answer says whether it must join again."""
     error = node.coordinator.heartbeat(
         request.group_id, request.member_id, request.group_instance_id, request.generation_id
     )

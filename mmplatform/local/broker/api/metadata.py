@@ -57,7 +57,7 @@ async def _topic(node: Node, wanted: MetadataRequestTopic, request: MetadataRequ
 async def _on_demand(node: Node, name: TopicName) -> MetadataResponseTopic:
     try:
         async with node.catalog.change_lock:
-            # Another client may have asked first.
+            # Another client may have created it meanwhile.
             topic = node.catalog.get(name) or await node.catalog.create(name, node.options.default_partitions, {})
     except StorageFailedError:
         return _missing(ErrorCode.kafka_storage_error, name)

@@ -34,7 +34,7 @@ _LATEST, _EARLIEST, _MAX_TIMESTAMP = -1, -2, -3
 
 
 async def list_offsets(node: Node, _call: Call, request: ListOffsetsRequest) -> ListOffsetsResponse:
-    """The offset for each asked timestamp, exact to the record."""
+    """Return the offset for each requested timestamp, exact to the record."""
     topics = tuple(
         ListOffsetsTopicResponse(
             name=topic.name,
@@ -116,7 +116,7 @@ def _deleted(number: i32, error: ErrorCode, low: int) -> DeleteRecordsPartitionR
 async def offset_for_leader_epoch(
     node: Node, _call: Call, request: OffsetForLeaderEpochRequest
 ) -> OffsetForLeaderEpochResponse:
-    """Where a leader epoch ends; there was only ever one."""
+    """Return the end of a leader epoch; there is only one."""
     topics = tuple(
         OffsetForLeaderTopicResult(
             topic=topic.topic,

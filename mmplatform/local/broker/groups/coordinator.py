@@ -1,4 +1,4 @@
-"""The group coordinator: what each group request means for the group that it names."""
+"""Group coordinator: applies each group request to its group."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ MAX_SESSION_S = 1800.0
 
 @dataclass(frozen=True, slots=True)
 class JoinRequest:
-    """A join, free of protocol versions; `must_know_id`: a new member is first given an id to join with."""
+    """A join, free of protocol versions; `member_id_required`: a new member first gets an id to join with."""
 
     group_id: str
     member_id: str
@@ -50,7 +50,7 @@ class Coordinator:
         self._groups = persistence.load(self._store)
 
     def start(self) -> None:
-        """Give the members that were loaded one session timeout to be heard of again."""
+        """Give the loaded members one session timeout to send a heartbeat."""
         for group in self._groups.values():
             for member in group.members.values():
                 self._rebalancer.refresh(group, member)
@@ -96,7 +96,7 @@ class Coordinator:
             return Joined(error, request.member_id)
         member = group.members[request.member_id]
         unchanged = member.protocols == request.protocols
-        # A leader that joins again asks for a new assignment; anyone else has merely lost the answer.
+        # A leader that joins again requests a new assignment; another member has only lost the answer.
         settled = group.state is GroupState.STABLE and group.leader != member.id
         if unchanged and (settled or group.state is GroupState.COMPLETING):
             self._rebalancer.refresh(group, member)
@@ -131,9 +131,9 @@ class Coordinator:
     def _replace_static(
         self, group: ConsumerGroup, old: Member, new_id: str, request: JoinRequest
     ) -> Joined | asyncio.Future[Joined]:
-        """A static member came back as a new process: it takes the place, and in a stable group the share, of the old.
+        """Replace a static member that returned as a new process; in a stable group it gets the old assignment.
 
-        It is told of the old leader id, so that a returning leader does not assign anew.
+        The answer has the old leader id, so that a returning leader does not assign again.
         """
         answer_join(old, Joined(ErrorCode.fenced_instance_id, old.id))
         answer_sync(old, Synced(ErrorCode.fenced_instance_id))
@@ -154,7 +154,7 @@ class Coordinator:
     async def sync(
         self, group_id: str, member_id: str, instance_id: str | None, generation: int, assignments: dict[str, bytes]
     ) -> Synced:
-        """Fetch this member's share; the leader brings everyone's."""
+        """Return this member's assignment; the leader sends those of all members."""
         group, error = self._find_member(group_id, member_id, instance_id, generation)
         if group is None or error is not ErrorCode.none:
             return Synced(error)
@@ -172,7 +172,7 @@ class Coordinator:
         return await waiting
 
     def heartbeat(self, group_id: str, member_id: str, instance_id: str | None, generation: int) -> ErrorCode:
-        """The member lives; the answer tells it to join again when a rebalance has begun."""
+        """Refresh the member; the answer makes it join again when a rebalance has started."""
         group, error = self._find_member(group_id, member_id, instance_id, generation)
         if group is None or error is not ErrorCode.none:
             return error
@@ -180,7 +180,7 @@ class Coordinator:
         return ErrorCode.rebalance_in_progress if group.state is GroupState.PREPARING else ErrorCode.none
 
     def leave(self, group_id: str, member_id: str, instance_id: str | None) -> ErrorCode:
-        """Take a member out at its own or an administrator's wish (by instance id alone)."""
+        """Remove a member at its own or an administrator's request (by instance id alone)."""
         group = self._groups.get(group_id)
         if group is None:
             return ErrorCode.unknown_member_id
@@ -250,7 +250,7 @@ class Coordinator:
             await self._store.write(persistence.forget(group_id))
         except StorageFailedError:
             group.state = GroupState.EMPTY
-            self._groups.setdefault(group_id, group)  # unless it was founded anew meanwhile
+            self._groups.setdefault(group_id, group)  # unless it was created again meanwhile
             return ErrorCode.kafka_storage_error
         self._offsets.drop_group(group_id)
         return ErrorCode.none

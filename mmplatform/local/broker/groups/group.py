@@ -1,4 +1,4 @@
-"""What is known of one consumer group: its members, its generation, and who waits for what."""
+"""State of one consumer group: its members, its generation, and the waiting joins and syncs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from kio.serial.errors import SerialError
 
 
 class GroupState(StrEnum):
-    """The protocol's names for where a group stands."""
+    """The protocol's names for the state of a group."""
 
     EMPTY = "Empty"
     PREPARING = "PreparingRebalance"
@@ -31,7 +31,7 @@ class Joined:
     generation: int = -1
     protocol: str | None = None
     leader: str = ""
-    # (member id, instance id, metadata) of everyone, for the leader only
+    # (member id, instance id, metadata) of all members, for the leader only
     members: tuple[tuple[str, str | None, bytes], ...] = ()
 
 
@@ -72,7 +72,7 @@ class ConsumerGroup:
     protocol: str | None = None
     leader: str | None = None
     members: dict[str, Member] = field(default_factory=dict)
-    # Ids given out to members that are asked to join again with them (id → time until which it holds).
+    # Ids given out to members that have to join again with them (id → expiry time).
     pending: dict[str, float] = field(default_factory=dict)
     rebalance_timer: asyncio.TimerHandle | None = None
 
@@ -83,7 +83,7 @@ class ConsumerGroup:
         return next((member for member in self.members.values() if member.instance_id == instance_id), None)
 
     def accepts(self, protocol_type: str, protocols: set[str]) -> bool:
-        """Whether a member with these protocols can take part beside the others."""
+        """Check that a member with these protocols can join the others."""
         if not self.members:
             return bool(protocols)
         return protocol_type == self.protocol_type and any(
@@ -91,13 +91,13 @@ class ConsumerGroup:
         )
 
     def choose_protocol(self) -> str:
-        """The protocol that all support and most prefer."""
+        """Return the protocol that all support and most prefer."""
         shared = set.intersection(*(set(member.protocols) for member in self.members.values()))
         votes = Counter(next(name for name in m.protocols if name in shared) for m in self.members.values())
         return votes.most_common(1)[0][0]
 
     def check_member(self, member_id: str, instance_id: str | None, generation: int | None) -> ErrorCode:
-        """Whether a request comes from a current member of the current generation; `none` when it does."""
+        """Return `none` for a request of a current member of the current generation, else the error."""
         static = self.by_instance(instance_id)
         if instance_id is not None and static is not None and static.id != member_id:
             return ErrorCode.fenced_instance_id

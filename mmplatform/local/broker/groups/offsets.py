@@ -45,7 +45,7 @@ class Offsets:
         return [group for group, partitions in self._by_group.items() if partitions]
 
     async def commit(self, group_id: str, positions: dict[TopicPartition, CommittedOffset]) -> None:
-        """Store the positions; returns when they are on disk, and only then are they seen.
+        """Store the positions; returns when they are on disk; only then they are visible.
 
         Raises StorageFailedError.
         """

@@ -1,4 +1,4 @@
-"""Groups in the store: a stable generation outlives the broker, so that its clients need not even notice."""
+"""Groups in the store: a stable generation survives a restart of the broker without a rebalance."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _PUT_MEMBER = "insert or replace into members values (?, ?, ?, ?, ?, ?, ?, ?, ?)
 
 
 def save(store: Store, group: ConsumerGroup) -> None:
-    """Write the group as it stands; not waited for, because a lost generation only costs a rebalance."""
+    """Write the current group; not awaited, because a lost generation only costs a rebalance."""
     statements: list[Statement] = [
         (_PUT_GROUP, (group.id, group.generation, group.protocol_type, group.protocol, group.leader)),
         ("delete from members where group_id = ?", (group.id,)),
@@ -28,7 +28,7 @@ def forget(group_id: str) -> list[Statement]:
 
 
 def load(store: Store) -> dict[str, ConsumerGroup]:
-    """All groups; those with members are stable in the generation that they had."""
+    """Read all groups; those with members are stable in their last generation."""
     groups: dict[str, ConsumerGroup] = {}
     for group_id, generation, protocol_type, protocol, leader in store.read(
         "select group_id, generation, protocol_type, protocol, leader from groups"

@@ -1,10 +1,10 @@
-"""How a group gets from one generation to the next: the transitions that several requests share.
+"""Rebalances a group from one generation to the next: the transitions that several requests share.
 
     Empty ──join──▶ PreparingRebalance ──all joined or time is up──▶ CompletingRebalance ──leader synced──▶ Stable
                           ▲                                                │                                 │
                           └──────────── a member joins, leaves, expires ───┴─────────────────────────────────┘
 
-Every member has one expiry timer; it looks at the deadline that heartbeats move, so a heartbeat costs nothing.
+Every member has one expiry timer; it checks the deadline that heartbeats move, so a heartbeat costs nothing.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Rebalancer:
     # --- members -------------------------------------------------------------------------------------------------
 
     def refresh(self, group: ConsumerGroup, member: Member) -> None:
-        """The member was heard of: it lives for another session timeout."""
+        """Extend the member's session by another timeout."""
         loop = asyncio.get_running_loop()
         member.deadline = loop.time() + member.session_timeout
         if member.expiry is None:
@@ -43,7 +43,7 @@ class Rebalancer:
         if group.members.get(member.id) is not member:
             return
         if member.joining is not None or member.syncing is not None:
-            # It waits for us, not we for it.
+            # The member waits for the broker, not the broker for it.
             member.deadline = loop.time() + member.session_timeout
         if member.deadline > loop.time():
             member.expiry = loop.call_at(member.deadline, self._check_expiry, group, member)
@@ -52,7 +52,7 @@ class Rebalancer:
         self.remove(group, member)
 
     def remove(self, group: ConsumerGroup, member: Member) -> None:
-        """Take a member out; the rest of the group is rebalanced."""
+        """Remove a member; the rest of the group is rebalanced."""
         group.members.pop(member.id, None)
         if member.expiry is not None:
             member.expiry.cancel()
@@ -67,7 +67,7 @@ class Rebalancer:
     # --- transitions ---------------------------------------------------------------------------------------------
 
     def prepare(self, group: ConsumerGroup) -> None:
-        """Ask everyone to join again: they learn it from their next heartbeat."""
+        """Make all members join again: they learn it from their next heartbeat."""
         for member in group.members.values():
             answer_sync(member, Synced(ErrorCode.rebalance_in_progress))
         loop = asyncio.get_running_loop()
@@ -79,11 +79,11 @@ class Rebalancer:
             group.state = GroupState.PREPARING
             timeout = max((member.rebalance_timeout for member in group.members.values()), default=0.0)
             group.rebalance_timer = loop.call_later(timeout, self._on_timeout, group)
-            # A gathering with no timer for the first delay is over as soon as all are there.
+            # Without the first delay the rebalance completes as soon as all members have joined.
             self.complete_if_all_joined(group)
 
     def complete_if_all_joined(self, group: ConsumerGroup) -> None:
-        """End the gathering early when nobody is missing (not during the delay of a new group)."""
+        """Complete early when all members have joined (not during the delay of a new group)."""
         if group.state is not GroupState.PREPARING or self._is_first_delay(group):
             return
         if all(member.joining is not None for member in group.members.values()):
@@ -106,7 +106,7 @@ class Rebalancer:
             del group.members[member.id]
         joined = [member for member in group.members.values() if member.joining is not None]
         if group.members and not joined:
-            # Only static members that are away: their sessions decide, not this gathering.
+            # Only static members that are offline: their sessions decide, not this rebalance.
             timeout = max(member.rebalance_timeout for member in group.members.values())
             group.rebalance_timer = asyncio.get_running_loop().call_later(timeout, self._on_timeout, group)
             return
@@ -128,7 +128,7 @@ class Rebalancer:
         persistence.save(self._store, group)
 
     def assign(self, group: ConsumerGroup, assignments: dict[str, bytes]) -> None:
-        """The leader has decided: the generation is stable, and everyone who waits gets a share."""
+        """Apply the leader's assignment: the generation is stable, and waiting members get theirs."""
         for member in group.members.values():
             member.assignment = assignments.get(member.id, b"")
         group.state = GroupState.STABLE
@@ -139,7 +139,7 @@ class Rebalancer:
 
 
 def current_generation(group: ConsumerGroup, member_id: str) -> Joined:
-    """What a member is told of the generation; only its leader is told who else is in it."""
+    """Return the join answer of a member; only the leader's lists the other members."""
     members: tuple[tuple[str, str | None, bytes], ...] = ()
     if member_id == group.leader and group.protocol is not None:
         members = tuple((m.id, m.instance_id, m.protocols.get(group.protocol, b"")) for m in group.members.values())

@@ -1,1 +1,1 @@
-"""The storage: partitions as segment files that keep RecordBatch v2 bytes verbatim, flushed in groups."""
+"""The storage: partitions as segment files with verbatim RecordBatch v2 bytes, flushed in groups."""

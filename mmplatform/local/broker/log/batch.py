@@ -1,4 +1,4 @@
-"""The header of a RecordBatch v2: the one byte layout that this package knows by itself.
+"""The header of a RecordBatch v2: the only byte layout implemented in this package.
 
 A broker stores batches verbatim, so it reads the 61-byte header and rewrites two fields that the checksum does
 not cover (base offset, leader epoch). Everything else on the wire is read and written by kio.
@@ -76,16 +76,16 @@ class BatchHeader:
 
     @property
     def is_control(self) -> bool:
-        """Whether it is a marker of the protocol's own rather than a client's data."""
+        """Whether it is a control batch of the protocol rather than a client's data."""
         return bool(self.attributes & _CONTROL)
 
     @property
     def has_log_append_time(self) -> bool:
-        """Whether all records bear the time at which the broker took them."""
+        """Whether all records have the broker's append time."""
         return bool(self.attributes & _LOG_APPEND_TIME)
 
     def with_base_offset(self, base_offset: int) -> BatchHeader:
-        """The same batch placed at `base_offset`."""
+        """Return the header with `base_offset`."""
         return replace(self, base_offset=base_offset, leader_epoch=LEADER_EPOCH)
 
 
@@ -102,7 +102,7 @@ def read_header(data: bytes | memoryview, position: int = 0) -> BatchHeader:
 
 
 def checksum_matches(batch: bytes | memoryview, header: BatchHeader) -> bool:
-    """Whether the stored CRC32C is that of the bytes; `batch` is exactly one batch."""
+    """Check the stored CRC32C against the bytes; `batch` is exactly one batch."""
     return len(batch) == header.size and int(crc32c(memoryview(batch)[_CRC_START:])) == header.crc
 
 

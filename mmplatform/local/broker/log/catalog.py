@@ -1,4 +1,4 @@
-"""The topics of this broker: names, ids, configs and open partition logs; what is created here is on disk first."""
+"""Topics of this broker: names, ids, configs and open partition logs; a change is on disk before it is visible."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _MAX_FILE_NAME = 255
 
 
 def is_topic_name(name: str) -> bool:
-    """Whether Kafka would take this as the name of a topic."""
+    """Check that Kafka accepts this as the name of a topic."""
     return _NAME.fullmatch(name) is not None and name not in {".", ".."}
 
 
@@ -46,9 +46,9 @@ class Topic:
 class TopicCatalog:
     """All topics. Changing methods run on the event loop; reads never wait.
 
-    Whoever creates, grows, configures or deletes a topic holds `changing` from the look at what there is until the
-    change is on disk; only then is it seen, so that nothing is acknowledged that a restart would forget. A change that
-    could not be kept raises StorageFailedError and leaves everything as it was.
+    A handler that creates, grows, configures or deletes a topic holds `change_lock` from its first check until the
+    change is on disk. Only then it is visible, so that no acknowledged change is lost by a restart. A change that could
+    not be stored raises StorageFailedError and leaves everything unchanged.
     """
 
     def __init__(self, data: Path, store: Store, flusher: Flusher) -> None:
@@ -165,7 +165,7 @@ class TopicCatalog:
         for log in topic.partitions:
             log.close()
         shutil.rmtree(self._directory(topic.name, topic.id), ignore_errors=True)
-        # Not waited for: the topic is gone, and the next start finds no files to remove.
+        # Not awaited: the topic is deleted, and the next start finds no files to remove.
         self._store.write([("delete from deleted_topics where id = ?", key)])
 
     async def advance_start(self, topic: Topic, number: int, offset: int) -> int:
@@ -179,7 +179,7 @@ class TopicCatalog:
             removed = log.advance_start(offset)
             self._flusher.request(log)
             try:
-                # The new start is on disk before the files go: a crash in between leaves files to remove, never a gap.
+                # The new start is on disk before the files are removed: a crash in between leaves files, never a gap.
                 await self.checkpoint(topic, number)
             except StorageFailedError:
                 log.restore_start(removed, before)
@@ -190,7 +190,7 @@ class TopicCatalog:
         return len(removed)
 
     def checkpoint(self, topic: Topic, number: int) -> asyncio.Future[None]:
-        """Save up to where a partition is on disk, so that the next start need not read what lies before."""
+        """Save the durable position of a partition, so that the next start need not read what is before it."""
         log = topic.partitions[number]
         checkpoint = log.checkpoint(now_ms())
         row = (

@@ -1,4 +1,4 @@
-"""The upkeep of logs: checkpoints, retention by time and by size, and compaction, one round every few seconds."""
+"""Maintenance of logs: checkpoints, retention by time and by size, and compaction, one round every few seconds."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _log = structlog.get_logger(__name__)
 
 
 class Cleaner:
-    """Looks at every partition in turn; a partition that fails is logged and tried again in the next round."""
+    """Maintains every partition in turn; a partition that fails is logged and tried again in the next round."""
 
     def __init__(self, catalog: TopicCatalog, store: Store, interval: float) -> None:
         self._catalog = catalog
@@ -29,7 +29,7 @@ class Cleaner:
         self._compactor.load()
 
     async def run(self) -> None:
-        """Until cancelled."""
+        """Run until cancelled."""
         while True:
             await asyncio.sleep(self._interval)
             for topic in self._catalog:
@@ -49,7 +49,7 @@ class Cleaner:
                 await self._catalog.checkpoint(topic, number)
         except (OSError, ValueError, StorageFailedError) as error:
             _log.error("upkeep_failed", topic=topic.name, partition=number, error=str(error))
-        except Exception as error:  # noqa: BLE001 - the others' upkeep must not end with what nobody foresaw here
+        except Exception as error:  # noqa: BLE001 - an unexpected error must not end the maintenance of the other partitions
             _log.error("upkeep_failed", topic=topic.name, partition=number, error=repr(error), exc_info=error)
 
     async def _expire(self, topic: Topic, number: int, log: PartitionLog) -> None:
@@ -66,7 +66,7 @@ def _roll_if_old(log: PartitionLog) -> None:
 
 
 def _start_by_time(log: PartitionLog) -> int:
-    """Where the log starts once every leading segment is gone whose newest record is older than retention.ms."""
+    """Return the log start after removing leading segments whose newest record is older than retention.ms."""
     if log.config.retention_ms < 0:
         return log.log_start
     horizon = now_ms() - log.config.retention_ms
@@ -81,7 +81,7 @@ def _start_by_time(log: PartitionLog) -> int:
 
 
 def _start_by_size(log: PartitionLog) -> int:
-    """Where the log starts once leading segments are gone without which it still has retention.bytes."""
+    """Return the log start after removing leading segments in excess of retention.bytes."""
     if log.config.retention_bytes < 0:
         return log.log_start
     start, surplus = log.log_start, log.size - log.config.retention_bytes

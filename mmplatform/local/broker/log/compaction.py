@@ -1,4 +1,4 @@
-"""Compaction: of each key only the last record stays; offsets do not change.
+"""Compaction: keeps only the last record of each key; offsets do not change.
 
 Closed segments are rewritten one by one, off the event loop, into a new file that replaces the old one in a single
 rename, so that a crash leaves either. Batches keep their header (offsets, producer, base timestamp) around fewer
@@ -47,7 +47,7 @@ class _Rewritten:
 
 
 class Compactor:
-    """Compacts partitions, and remembers up to where each is compacted."""
+    """Compacts partitions, and stores up to where each is compacted."""
 
     def __init__(self, catalog: TopicCatalog, store: Store) -> None:
         self._catalog = catalog
@@ -62,10 +62,10 @@ class Compactor:
     async def compact(self, topic: Topic, number: int, log: PartitionLog) -> None:
         """Compact one partition if enough of it is dirty.
 
-        1. write what stays beside the segments
-        2. move the checkpoint behind them: one that points into a segment means nothing once that is rewritten
-        3. put the new files in the place of the old
-        4. remember how far it is compacted
+        1. write the retained records to new files
+        2. move the checkpoint behind them: a position in a segment is invalid once it is rewritten
+        3. replace the old files
+        4. store how far it is compacted
 
         Raises OSError, ValueError or StorageFailedError, with the log unharmed.
         """
@@ -89,7 +89,7 @@ class Compactor:
 
 
 def _plan(log: PartitionLog, cleaned: int) -> _Plan | None:
-    """What to compact now: None while too little is dirty, or nothing dirty is old enough."""
+    """Choose the segments to compact; None while too little is dirty, or no dirty segment is old enough."""
     config, now = log.config, now_ms()
     closed: list[LogSegment] = []
     for segment in log.segments[:-1]:
@@ -126,7 +126,7 @@ def _last_offsets(plan: _Plan) -> dict[bytes, int]:
 
 
 def _rewrite(segment: LogSegment, last: dict[bytes, int], plan: _Plan) -> _Rewritten | None:
-    """Write what stays of one segment beside it; None when everything stays."""
+    """Write the retained records of one segment to a new file; None when all are retained."""
     path = segment.path.with_suffix(CLEANED_SUFFIX)
     size = 0
     with path.open("wb") as file:
@@ -169,7 +169,7 @@ def _is_retained(record: RecordView, last: dict[bytes, int], plan: _Plan) -> boo
 
 
 def _swap(log: PartitionLog, rewritten: list[_Rewritten]) -> None:
-    """Put the new files in the place of the old; segments that retention took meanwhile are left alone."""
+    """Replace the old files; segments that retention removed meanwhile are skipped."""
     for done in rewritten:
         if done.segment not in log.segments:
             done.path.unlink()

@@ -1,4 +1,4 @@
-"""Group fsync: one flush at a time for each partition; what arrives meanwhile shares the next one."""
+"""Group fsync: one flush at a time per partition; batches that arrive meanwhile share the next one."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ EXIT_REFUSED: Final = 3
 
 
 def halt(log: PartitionLog, error: OSError) -> None:
-    """End the process at once, as Kafka does: whoever runs the broker starts it again, and recovery looks at the disk.
+    """End the process at once, as Kafka does: its supervisor restarts it, and recovery reads the disk.
 
-    To go on would be worse: the system may report such a failure only once, and take the next flush for a success.
+    Going on would be worse: the system may report the failure only once, and the next flush as a success.
     """
     _log.critical("halted", directory=str(log.directory), error=str(error))
     os._exit(EXIT_REFUSED)
 
 
 class Flusher:
-    """Runs fdatasync off the event loop and tells the logs when their bytes are on disk.
+    """Runs fdatasync off the event loop and notifies the logs when their bytes are on disk.
 
     `on_refusal` is called, on the event loop, when the disk refuses a flush; the log has then failed for good.
     """
@@ -38,7 +38,7 @@ class Flusher:
         self._running: dict[PartitionLog, asyncio.Task[None]] = {}
 
     def request(self, log: PartitionLog) -> None:
-        """See to it that everything appended to `log` so far gets to the disk."""
+        """Start a flush of everything appended to `log` so far."""
         if log not in self._running and log.needs_flush:
             self._running[log] = asyncio.get_running_loop().create_task(self._flush(log))
 

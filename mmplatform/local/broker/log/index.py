@@ -1,6 +1,6 @@
-"""A sparse index of one segment: where a batch starts, for every so many bytes of log.
+"""Sparse index of one segment: the position of a batch for every 32 KiB of log.
 
-Never the truth: it is rebuilt from the log when the file is missing or does not fit it. On disk it is a run of
+Only a cache: it is rebuilt from the log when the file is missing or does not fit it. On disk it is a run of
 (first offset, position, largest timestamp before the position) as native 64-bit integers.
 """
 
@@ -26,7 +26,7 @@ class SparseIndex:
         self._saved = 0
 
     def add(self, offset: int, position: int, largest_timestamp_before: int) -> None:
-        """Note a batch when it lies far enough behind the last noted one."""
+        """Add a batch when it is far enough behind the last entry."""
         if self._positions and position - self._positions[-1] < INTERVAL_BYTES:
             return
         self._offsets.append(offset)
@@ -34,12 +34,12 @@ class SparseIndex:
         self._before.append(largest_timestamp_before)
 
     def position_for(self, offset: int) -> int:
-        """Where to start looking for `offset`."""
+        """Return the position to search from for `offset`."""
         entry = bisect_right(self._offsets, offset) - 1
         return self._positions[entry] if entry >= 0 else 0
 
     def position_before_time(self, timestamp: int) -> int:
-        """Where to start looking for the first record at or after `timestamp` (ms)."""
+        """Return the position to search from for the first record at or after `timestamp` (ms)."""
         # The column never falls, so every batch before this entry is older than the timestamp.
         entry = bisect_right(self._before, timestamp - 1) - 1
         return self._positions[entry] if entry >= 0 else 0
@@ -51,7 +51,7 @@ class SparseIndex:
         return self._offsets[-1], self._positions[-1], self._before[-1]
 
     def save(self, path: Path) -> None:
-        """Append the entries that the file lacks; after an OSError the next save writes the file anew."""
+        """Append the entries that the file lacks; after an OSError the next save rewrites the file."""
         unsaved = array("q")
         for entry in range(self._saved, len(self._positions)):
             unsaved.extend((self._offsets[entry], self._positions[entry], self._before[entry]))
@@ -63,7 +63,7 @@ class SparseIndex:
 
     @classmethod
     def load(cls, path: Path, base_offset: int, limit: int) -> SparseIndex:
-        """Entries below position `limit`; an empty index when the file is missing or cannot be right."""
+        """Entries below position `limit`; an empty index when the file is missing or invalid."""
         index = cls()
         flat = array("q")
         try:
@@ -82,7 +82,7 @@ class SparseIndex:
             index._offsets.append(offset)
             index._positions.append(position)
             index._before.append(before)
-        # A file with a torn entry, or entries past the limit, is written anew at the next save.
+        # A file with a torn entry, or entries past the limit, is rewritten at the next save.
         complete = len(index._positions) * _WIDTH * flat.itemsize == len(data)
         index._saved = len(index._positions) if complete else 0
         return index

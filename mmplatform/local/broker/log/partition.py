@@ -1,7 +1,7 @@
-"""The log of one partition: append, read, find by offset or time, cut at the front.
+"""Log of one partition: append, read, find by offset or time, cut at the front.
 
-Offsets tell the truth: `high_watermark` is the end of what is on disk, and nobody reads past it, so that what a
-consumer has seen cannot be taken back by a crash. `end_offset` runs ahead of it by what waits for the next flush.
+`high_watermark` is the end of the durable records, and no consumer reads past it, so a crash cannot take back a record
+that was read. `end_offset` is ahead of it by the records that wait for the next flush.
 All methods run on the event loop's thread; the flusher and the cleaner touch files that no longer change.
 """
 
@@ -35,7 +35,7 @@ class OffsetOutOfRangeError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """Up to where a partition was known to be sound and on disk: a position in a segment, and who had produced."""
+    """Position in a segment up to which a partition is valid and durable, and its producers at that point."""
 
     log_start: int = 0
     segment: int = 0
@@ -45,7 +45,7 @@ class Checkpoint:
 
 @dataclass(frozen=True, slots=True)
 class FlushTarget:
-    """What a flush makes durable: these segments up to these sizes, and with them everything below `offset`."""
+    """Target of a flush: these segments up to these sizes, and so everything below `offset`."""
 
     offset: int
     sizes: tuple[tuple[LogSegment, int], ...]
@@ -127,17 +127,17 @@ class PartitionLog:
 
     @property
     def needs_flush(self) -> bool:
-        """Whether anything waits for the disk."""
+        """True while appended bytes wait for a flush."""
         return bool(self._unsynced) and not self.failed and not self.closed
 
     def flush_target(self) -> FlushTarget:
-        """What there is to flush now; later appends wait for the next flush."""
+        """Return what has to be flushed now; later appends wait for the next flush."""
         target = FlushTarget(self.end_offset, tuple((segment, segment.size) for segment in self._unsynced))
         self._unsynced = []
         return target
 
     def flushed(self, target: FlushTarget) -> None:
-        """The target is on disk: readers may see it, producers who asked for it are answered."""
+        """Mark the target as durable: consumers may read it, and waiting producers are answered."""
         for segment, size in target.sizes:
             segment.durable_size = max(segment.durable_size, size)
             segment.directory_synced = True
@@ -150,7 +150,7 @@ class PartitionLog:
     def fail(self) -> None:
         """The disk refused a flush: nothing after the high watermark can be promised any more.
 
-        It is cut off, because the system may still have it in its cache: the next start would take it for kept.
+        It is cut off, because the system may still have it in its cache: the next start would treat it as durable.
         """
         self.failed = True
         for segment in self.segments:
@@ -160,14 +160,14 @@ class PartitionLog:
         self.wake()
 
     def wake(self) -> None:
-        """Let everyone who waits for this log look again."""
+        """Wake all waiters of this log."""
         waiters, self._waiters = self._waiters, set()
         for waiter in waiters:
             if not waiter.done():
                 waiter.set_result(None)
 
     def add_waiter(self, waiter: asyncio.Future[None]) -> None:
-        """Complete `waiter` at the next news."""
+        """Complete `waiter` at the next change."""
         self._waiters.add(waiter)
 
     def drop_waiter(self, waiter: asyncio.Future[None]) -> None:
@@ -184,7 +184,7 @@ class PartitionLog:
             await waiter
 
     def checkpoint(self, now: int) -> Checkpoint:
-        """What the next start may take for granted; the index is saved with it."""
+        """Return the checkpoint for the next start; the index is saved with it."""
         # The first segment that is not wholly on disk; mostly the active one, which may be.
         segment = next((s for s in self.segments if s.durable_size < s.size), self.active)
         segment.save_index()
@@ -193,7 +193,7 @@ class PartitionLog:
         return Checkpoint(self.log_start, segment.base_offset, segment.durable_size, producers)
 
     def close(self) -> None:
-        """Close the files; waiting producers and consumers are told."""
+        """Close the files and wake waiting producers and consumers."""
         self.closed = True
         for segment in self.segments:
             segment.close()
@@ -205,7 +205,7 @@ class PartitionLog:
         """Verbatim batches from the one that holds `offset`; the last may be cut, as the protocol allows.
 
         With `at_least_one` the first batch comes whole even if it is larger than `max_bytes`; without it nothing
-        comes that a client could not use. Raises OffsetOutOfRangeError.
+        is returned that a client could not use. Raises OffsetOutOfRangeError.
         """
         if not self.log_start <= offset <= self.high_watermark:
             raise OffsetOutOfRangeError
@@ -267,6 +267,6 @@ class PartitionLog:
         return removed
 
     def restore_start(self, removed: list[LogSegment], log_start: int) -> None:
-        """Undo `advance_start`, whose new start could not be kept."""
+        """Undo `advance_start`, whose new start could not be stored."""
         self.segments[:0] = removed
         self.log_start = log_start

@@ -1,4 +1,4 @@
-"""What one partition remembers of idempotent producers: enough to recognise a batch that it already has.
+"""State of a partition's idempotent producers: enough to recognise a batch that it already has.
 
 The protocol's rule: per producer id the epoch and the last five batches; a batch must follow the last one in
 sequence, a repeat of one of the five is answered with its first offset, anything else is out of order.

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 NONE, GZIP, SNAPPY, LZ4, ZSTD = range(5)
-# What one batch may inflate to; a client that sends more could not be read back by ordinary consumers either.
+# Maximum inflated size of one batch; a client that sends more could not be read back by ordinary consumers either.
 MAX_INFLATED_BYTES = 256 * 1024 * 1024
 _PIECE = 1024 * 1024
 _XERIAL_MAGIC = b"\x82SNAPPY\x00"

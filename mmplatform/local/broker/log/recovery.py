@@ -1,4 +1,4 @@
-"""Opening a partition after any end, clean or not: what is sound stays, the torn tail is cut."""
+"""Opens a partition after a clean or unclean end: valid batches stay, the torn tail is cut."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ def open_partition(directory: Path, config: TopicConfig, checkpoint: Checkpoint)
     """Open the partition in `directory`, made when missing; reads only what the checkpoint does not cover.
 
     1. list the segments; each ends where the next begins
-    2. check every batch after the checkpoint (checksum, rising offsets) and take it into index and producers
-    3. cut the file behind the last sound batch, and drop segments that lie behind the cut
-    4. get what was found onto the disk: whoever was killed may not have, and from here on it counts as kept
+    2. check every batch after the checkpoint (checksum, rising offsets) and add it to index and producers
+    3. cut the file behind the last valid batch, and remove segments behind the cut
+    4. sync what was found: a broker that was killed may not have, and from here on it counts as durable
     5. start where the log starts, which may lie inside the first segment
 
     Raises OSError.
@@ -45,7 +45,7 @@ def open_partition(directory: Path, config: TopicConfig, checkpoint: Checkpoint)
             # Compaction may have taken the segment's last batches.
             segment.next_offset = segments[index + 1].base_offset
     if not segments or segments[-1].next_offset < checkpoint.segment:
-        # The files are gone, or a power cut took the name of a new one: no offset is given twice even so.
+        # The files are missing, or a power cut lost the name of a new one: even so no offset is used twice.
         segments.append(LogSegment.create(directory, max(checkpoint.log_start, checkpoint.segment), now_ms()))
     if segments[-1].base_offset >= checkpoint.segment:
         sync_directory(directory)
@@ -92,7 +92,7 @@ def _recover(segment: LogSegment, start: int, producers: Producers) -> bool:
 
 
 def _is_stale(segment: LogSegment, start: int) -> bool:
-    """Whether no batch of this file ever ended at `start`: the file was rewritten, or lost its end, since then.
+    """Check whether no batch of this file ends at `start`: the file was rewritten, or lost its end, since then.
 
     Such a position says nothing of the file, so all of it has to be checked. A tail that was torn right at the
     checkpoint looks alike from there, but is told apart by the batches before it.

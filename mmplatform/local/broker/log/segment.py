@@ -1,4 +1,4 @@
-"""One segment: a file of whole batches, named by its first offset, with a sparse index beside it."""
+"""Log segment: a file of complete batches, named by its first offset, with a sparse index file."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class LogSegment:
 
     @property
     def index_path(self) -> Path:
-        """Where the index is kept."""
+        """Path of the index file."""
         return self.path.with_suffix(INDEX_SUFFIX)
 
     # --- writing -------------------------------------------------------------------------------------------------
@@ -102,7 +102,7 @@ class LogSegment:
             _log.warning("index_not_saved", segment=str(self.path), error=str(error))
 
     def sync(self) -> None:
-        """Get the file onto the disk: a broker that was killed may have left its end in the system's cache only."""
+        """Sync the file: a broker that was killed may have left its end only in the system's cache."""
         fd = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
         try:
             os.fsync(fd)
@@ -125,7 +125,7 @@ class LogSegment:
         self.path.unlink(missing_ok=True)
 
     def replace(self, path: Path, size: int) -> None:
-        """Take the compacted file at `path` for this closed segment's own; the index is rebuilt when needed."""
+        """Replace this closed segment's file by the compacted one at `path`; the index is rebuilt when needed."""
         self.close()
         self.index_path.unlink(missing_ok=True)
         path.replace(self.path)
@@ -133,7 +133,7 @@ class LogSegment:
         self._index = None
 
     def note(self, header: BatchHeader, position: int) -> None:
-        """Take a batch at `position` into the index and the largest timestamp."""
+        """Add a batch at `position` to the index and the largest timestamp."""
         if self._index is None:
             self._index = SparseIndex()
         self._index.add(header.base_offset, position, self.max_timestamp)
@@ -174,7 +174,7 @@ class LogSegment:
             position += header.size
 
     def valid_batches(self, start: int) -> Iterator[tuple[int, BatchHeader]]:
-        """Like `batches`, but each batch's checksum holds and its offsets follow on: what recovery may keep."""
+        """Like `batches`, but each batch has a matching checksum and rising offsets: what recovery may keep."""
         expected = self.base_offset
         for position, header in self.batches(start):
             if header.base_offset < expected or not checksum_matches(self.read(position, header.size), header):
