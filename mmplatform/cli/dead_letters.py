@@ -54,21 +54,21 @@ def redrive(
 
     settings, store = _open()
     with _exclusive(settings), closing(LogProducer(settings)) as producer:
-        found = {format_position(each.position): each for each in store.read_all()}
+        found = {format_position(letter.position): letter for letter in store.read_all()}
         chosen = _select(found, places or [], everything=everything)
         if everything:
             standing = store.statuses(chosen)
             passed = {RedriveStatus.YES, RedriveStatus.NEVER}
-            chosen = [each for each in chosen if standing[format_position(each.position)] not in passed]
+            chosen = [letter for letter in chosen if standing[format_position(letter.position)] not in passed]
         done = store.redrive(chosen, producer)
-    for each in done:
+    for result in done:
         typer.echo(
-            f"{each.position}: "
-            + (each.skip_reason or f"redriven to {format_position(each.redriven_to) if each.redriven_to else ''}")
+            f"{result.position}: "
+            + (result.skip_reason or f"redriven to {format_position(result.redriven_to) if result.redriven_to else ''}")
         )
     if not done:
         typer.echo("nothing to redrive")
-    if any(each.skip_reason for each in done):
+    if any(result.skip_reason for result in done):
         raise typer.Exit(1)
 
 

@@ -175,7 +175,7 @@ def doctor(
 
         tried = deep_checks.run_deep_checks(with_kafka_address(with_chroma_address(settings)))
         findings += check_model_files(settings)
-        findings += [Finding(each.check, each.status, each.detail, each.fix) for each in tried]
+        findings += [Finding(check.check, check.status, check.detail, check.fix) for check in tried]
     table = Table(box=None, pad_edge=False, show_header=False)
     for finding in findings:
         sign, style = _SIGNS[finding.status]

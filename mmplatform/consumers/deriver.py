@@ -117,7 +117,7 @@ def call_app(
 
     guard_changelog(app, settings, publish_dead_letter)
 
-    step = CallFold(settings, deriver, status, retry)
+    step = StoredCallFold(settings, deriver, status, retry)
     frame = app.dataframe(source)
     frame = frame.filter(is_foldable, metadata=True)
     frame = frame.apply(step, stateful=True, expand=True)
@@ -163,7 +163,7 @@ class RetryUntilAvailable:
         self._readiness.block(STORE, f"unavailable: {reason}")
 
 
-class CallFold:
+class StoredCallFold:
     """Applies one event of a call to the state that Quix stores for its key."""
 
     def __init__(

@@ -145,9 +145,7 @@ def _land(lakehouse: Lakehouse, batch: BatchByTable, retractions: Retractions) -
     rows = 0
     for table, placed in batch.rows.items():
         column, retracted = SPECS[table].id_column, retractions.get(table, {})
-        rows += _restore(
-            lakehouse, table, [each for each in placed if retracted.get(each[1][column], -1) < each[0].offset]
-        )
+        rows += _restore(lakehouse, table, [row for row in placed if retracted.get(row[1][column], -1) < row[0].offset])
     return rows
 
 

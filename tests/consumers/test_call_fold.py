@@ -12,7 +12,7 @@ from quixstreams.models import MessageContext
 from structlog.testing import capture_logs
 
 from mmplatform.artifacts import Retraction, Utterance, decode_artifact
-from mmplatform.consumers.deriver import CallFold, record_outcome
+from mmplatform.consumers.deriver import StoredCallFold, record_outcome
 from mmplatform.derive.call.state import CallState
 from mmplatform.derive.passages import quarantine
 from mmplatform.events import encode
@@ -43,7 +43,7 @@ class MemoryState:
 
 class Stream:
     def __init__(self, world: World) -> None:
-        self.step = CallFold(load(), world.deriver(), WorkerStatus("derive-call"))
+        self.step = StoredCallFold(load(), world.deriver(), WorkerStatus("derive-call"))
         self.state = MemoryState()
         self.artifacts: dict[str, object] = {}
         self.refused: list[dict[str, object]] = []

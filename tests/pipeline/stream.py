@@ -10,7 +10,7 @@ from mmplatform.derive.call.deriver import CallDeriver
 from mmplatform.events import MODALITY_BY_KIND, Position, encode, utc_now
 from mmplatform.modalities import ARTIFACTS_TOPIC, CALL, MODALITIES, QUARANTINE_TOPIC
 from mmplatform.pipeline.process import ConsumedRecord, process, process_call_record
-from mmplatform.pipeline.reprocess.rederive import CallFold
+from mmplatform.pipeline.reprocess.rederive import InMemoryCallFold
 from quality.contracts import ContractLimits
 
 
@@ -20,7 +20,7 @@ class Stream:
     def __init__(self, lakehouse, index) -> None:
         self.lakehouse, self.index = lakehouse, index
         self.ends: dict[str, int] = {}
-        self.folds: dict[str, CallFold] = {}
+        self.folds: dict[str, InMemoryCallFold] = {}
 
     def records(self, topic, values):
         first = self.ends.get(topic, 0)
@@ -46,7 +46,7 @@ class Stream:
         return artifacts
 
     def _step(self, record, event, deriver):
-        fold = self.folds.setdefault(event.conversation_id, CallFold(deriver))
+        fold = self.folds.setdefault(event.conversation_id, InMemoryCallFold(deriver))
         return process_call_record(record, fold, CALL, ContractLimits())
 
     def archive(self, records):

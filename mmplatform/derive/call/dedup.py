@@ -53,7 +53,7 @@ class ChunkDeduplicator:
         start, end = slot * _FINGERPRINT_CHARS, (slot + 1) * _FINGERPRINT_CHARS
         marks = self._fingerprints(accepted, number).ljust(end, ".")
         page = FingerprintPage(number=number, marks=marks[:start] + audio_fingerprint(chunk) + marks[end:])
-        other_pages = tuple(other for other in accepted.open if other.number != number)
+        other_pages = tuple(page for page in accepted.open if page.number != number)
         spilled = tuple(pair for pair in accepted.kept if pair[0] != number)
         return self.spill(AcceptedChunks(open=(page, *other_pages), kept=spilled), max_open=_MAX_OPEN_PAGES)
 

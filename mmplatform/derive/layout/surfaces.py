@@ -112,7 +112,7 @@ def font_size(image: RgbImage, line: RecognisedLine) -> float:
         return 0.0
     background = np.median(patch.reshape(-1, 3), axis=0)
     ink = (np.abs(patch.astype(np.int16) - background).max(axis=2) > 50).any(axis=1)  # noqa: PLR2004 — visible contrast
-    height = _longest_run(ink)
+    height = _max_run_length(ink)
     if height >= patch.shape[0]:
         height = round(0.6 * patch.shape[0])  # a border or a picture runs through the box: no letters to measure
     tall = any(c.isupper() or c.isdigit() or c in "bdfhklit" for c in line.text)
@@ -181,7 +181,7 @@ def _area(box: Box) -> float:
     return max(0.0, box.x1 - box.x0) * max(0.0, box.y1 - box.y0)
 
 
-def _longest_run(flags: npt.NDArray[np.bool_]) -> int:
+def _max_run_length(flags: npt.NDArray[np.bool_]) -> int:
     edges = np.flatnonzero(np.diff(np.concatenate(([0], flags.view(np.int8), [0]))))
     return int((edges[1::2] - edges[::2]).max()) if len(edges) else 0
 

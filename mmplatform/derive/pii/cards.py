@@ -43,20 +43,20 @@ def find_cards(text: str, *, spoken: bool) -> Iterator[tuple[int, int]]:
 def _written_cards(text: str, cluster: DigitCluster) -> Iterator[tuple[int, int]]:
     after = -1
     for window in cluster.windows(_MIN_DIGITS, _MAX_DIGITS):
-        if window.start >= after and _is_card(text, window, whole=len(window.groups) == len(cluster.groups)):
+        if window.start >= after and _is_card(text, window, is_whole=len(window.groups) == len(cluster.groups)):
             yield window.start, window.end
             after = window.end
 
 
-def _is_card(text: str, window: DigitCluster, *, whole: bool) -> bool:
+def _is_card(text: str, window: DigitCluster, *, is_whole: bool) -> bool:
     digits = window.digits
     issued = bool(_ISSUED.fullmatch(digits))
-    if not issued and not whole:
+    if not issued and not is_whole:
         return False
     if not passes_luhn(digits) or len(set(digits)) == 1:
         return False
     if issued:
-        return whole or _is_regular(window) or context.follows_card_word(text, window.start)
+        return is_whole or _is_regular(window) or context.follows_card_word(text, window.start)
     if context.follows_card_word(text, window.start):
         return True
     plausible = digits[0] in "23456789" and not _YEAR.match(digits) and not context.follows_id_word(text, window.start)

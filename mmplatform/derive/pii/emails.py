@@ -6,19 +6,19 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-_LONGEST_LOCAL: Final = 80  # 64 by the standard, and room for what is invisible; a bound keeps the search linear
+_MAX_LOCAL_CHARS: Final = 80  # 64 by the standard, and room for what is invisible; a bound keeps the search linear
 _TLD: Final = (
     r"(?:com|org|net|edu|gov|mil|info|biz|io|co|ai|app|dev|me|us|uk|de|fr|es|it|nl|be|ch|at|pl|se|no|dk|fi|ie|eu|ca|au|nz|"
     r"in|jp|cn|br|mx|ru|za|online|shop|store|tech|cloud|email|mail|test|example|invalid|local)"
 )
 # Anything with an @ between two names: broader than the standard, since an address that is no address is no loss.
 _WRITTEN: Final = re.compile(
-    rf"[^\s@<>()\[\]{{}},;:\"|\\]{{1,{_LONGEST_LOCAL}}}(?:@|%40|&#64;)[^\W_][\w\-]*(?:\.[\w\-]+)*"
+    rf"[^\s@<>()\[\]{{}},;:\"|\\]{{1,{_MAX_LOCAL_CHARS}}}(?:@|%40|&#64;)[^\W_][\w\-]*(?:\.[\w\-]+)*"
 )
 # After a full stop with a space a new sentence may begin ("… at checkout. It …"): then only these end a domain.
 _SURE_TLD: Final = r"(?:com|org|net|edu|gov|io|co|uk|de|fr|eu|ca|au)"
 _SPACED: Final = re.compile(
-    rf"[\w.+\-]{{1,{_LONGEST_LOCAL}}}\s{{0,2}}@\s{{0,2}}[\w\-]{{1,63}}"
+    rf"[\w.+\-]{{1,{_MAX_LOCAL_CHARS}}}\s{{0,2}}@\s{{0,2}}[\w\-]{{1,63}}"
     rf"(?:\s?\.(?:[\w\-]{{2,63}}|\s{_SURE_TLD}(?!\w)))+"
 )
 _DOT_WORD: Final = r"\s{0,2}[\[({]?\b(?:dot|point)\b[\])}]?\s{0,2}"

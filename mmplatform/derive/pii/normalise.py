@@ -123,7 +123,7 @@ class _DigitRewriter:
         if digits:
             self._number(token, digits, is_word=not word.isdigit())
         else:
-            self._other(token, word)
+            self._plain_word(token, word)
 
     def finish(self) -> RewrittenText:
         self._flush()
@@ -180,7 +180,7 @@ class _DigitRewriter:
             self._rewritten.write("0", zero.start(), zero.end())
             self._rewritten.write(" ", zero.end(), zero.end())
 
-    def _other(self, token: re.Match[str], word: str) -> None:
+    def _plain_word(self, token: re.Match[str], word: str) -> None:
         if word in _ZERO_WORDS:  # outside a number; the next token shows whether a number begins with it
             self._flush()
             self._gap.append(token)

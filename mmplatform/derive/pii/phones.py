@@ -44,7 +44,7 @@ def _numbers(text: str, cluster: DigitCluster, *, spoken: bool) -> Iterator[Digi
         return
     after = -1
     for window in cluster.windows(_MIN_DIGITS, _MAX_DIGITS):
-        if window.start >= after and _is_phone(text, window, whole=len(window.groups) == len(cluster.groups)):
+        if window.start >= after and _is_phone(text, window, is_whole=len(window.groups) == len(cluster.groups)):
             yield window
             after = window.end
 
@@ -59,12 +59,12 @@ def _spoken_phone(text: str, cluster: DigitCluster) -> Iterator[DigitCluster]:
         yield cluster
 
 
-def _is_phone(text: str, window: DigitCluster, *, whole: bool) -> bool:
+def _is_phone(text: str, window: DigitCluster, *, is_whole: bool) -> bool:
     start, digits = window.start, window.digits
     if re.search(r"\+\s?\(?$", text[max(0, start - 3) : start]):
         return True
-    north_american = bool(_NORTH_AMERICA.fullmatch(digits)) and _is_grouped(window, whole=whole)
-    if not (whole or north_american or (digits[0] == "0" and not window.spelled)):
+    north_american = bool(_NORTH_AMERICA.fullmatch(digits)) and _is_grouped(window, is_whole=is_whole)
+    if not (is_whole or north_american or (digits[0] == "0" and not window.spelled)):
         return False
     after = text[window.end : window.end + 1]
     glued = text[start - 1 : start].isalpha() or (after.isalpha() and not _EXTENSION.match(text, window.end))
@@ -73,13 +73,13 @@ def _is_phone(text: str, window: DigitCluster, *, whole: bool) -> bool:
     named = context.follows_phone_word(text, start)
     if not named and len(window.shape) == 1 and context.follows_id_word(text, start):
         return False
-    return north_american or (named and whole) or _is_national(window)
+    return north_american or (named and is_whole) or _is_national(window)
 
 
-def _is_grouped(window: DigitCluster, *, whole: bool) -> bool:
+def _is_grouped(window: DigitCluster, *, is_whole: bool) -> bool:
     """Check for North American grouping; single digits among longer groups come from number words."""
     shape = window.shape
-    mixed = whole and 1 in shape and max(shape) > 1
+    mixed = is_whole and 1 in shape and max(shape) > 1
     return len(shape) == 1 or shape in _SHAPES or window.spelled or mixed
 
 

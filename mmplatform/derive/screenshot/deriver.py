@@ -251,8 +251,10 @@ def _caption_id(event: Screenshot) -> str:
 def _drafts(caption: Caption, arrival: Arrival[Screenshot]) -> list[PassageDraft]:
     """Draft a passage of the caption, with the whole image as its box, then one of each paragraph with its box."""
     event = arrival.event
-    whole = Box(x0=0, y0=0, x1=caption.width, y1=caption.height)
-    drafts = [PassageDraft(caption, 0, caption.text, ImageLocator(event_id=event.event_id, blob=event.blob, box=whole))]
+    image_box = Box(x0=0, y0=0, x1=caption.width, y1=caption.height)
+    drafts = [
+        PassageDraft(caption, 0, caption.text, ImageLocator(event_id=event.event_id, blob=event.blob, box=image_box))
+    ]
     lines = [RecognisedLine(line.text, line.box, line.confidence) for line in caption.lines]
     for group in group_blocks(lines):
         text = " ".join(lines[i].text for i in group).strip()

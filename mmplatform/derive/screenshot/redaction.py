@@ -78,8 +78,8 @@ def _merge(spans: Sequence[_Span]) -> list[_Span]:
     for span in sorted(spans, key=lambda s: (s.start, -s.end)):
         if merged and span.start < merged[-1].end:
             last = merged[-1]
-            longest = max(last, span, key=lambda s: s.end - s.start)
-            merged[-1] = _Span(last.start, max(last.end, span.end), longest.entity)
+            widest = max(last, span, key=lambda s: s.end - s.start)
+            merged[-1] = _Span(last.start, max(last.end, span.end), widest.entity)
         else:
             merged.append(span)
     return merged

@@ -199,7 +199,7 @@ class EmbedderRegistry:
             return  # one empty collection more
 
     def _revision_numbers(self) -> list[int]:
-        names = (each.name for each in self._index.list_collections())
+        names = (collection.name for collection in self._index.list_collections())
         return [int(found[1]) for name in names if (found := _REVISION_NAME.fullmatch(name))]
 
     def _read_revision(self, revision: int) -> EmbedderRevision | None:

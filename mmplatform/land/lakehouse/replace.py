@@ -101,10 +101,10 @@ def _try_replace(target: Table, column: str, replacement: Replacement) -> Replac
     ids = {*wanted, *replacement.deleted_ids}
     offsets = _highest_offsets(target, column, ids, replacement.hour)
     # 2.
-    overtaken = frozenset(each for each in ids if offsets.get(each) != replacement.read_offsets.get(each))
-    rows = {each: row for each, row in wanted.items() if each not in overtaken}
+    overtaken = frozenset(row_id for row_id in ids if offsets.get(row_id) != replacement.read_offsets.get(row_id))
+    rows = {row_id: row for row_id, row in wanted.items() if row_id not in overtaken}
     deleted = frozenset(replacement.deleted_ids) - overtaken
-    outgoing = [each for each in (*rows, *deleted) if each in offsets]
+    outgoing = [row_id for row_id in (*rows, *deleted) if row_id in offsets]
     if not rows and not outgoing:
         return ReplaceResult(overtaken=overtaken)
     # 3.

@@ -34,11 +34,11 @@ def restore_rows(target: Table, column: str, rows: Sequence[PositionedRow]) -> i
     if not latest:
         return 0
     offsets = _highest_offsets(target, column, latest)
-    missing = {each: row for each, (position, row) in latest.items() if offsets.get(each, -1) < position.offset}
+    missing = {row_id: row for row_id, (position, row) in latest.items() if offsets.get(row_id, -1) < position.offset}
     if not missing:
         return 0
     data = rows_to_arrow(target, list(missing.values()))
-    older = [each for each in missing if each in offsets]
+    older = [row_id for row_id in missing if row_id in offsets]
     # Without it an older summary would be the newest one with the landed offsets.
     summary = offsets_to_summary(read_offsets(target)) | renewals_to_summary(data, column, older)
     with target.transaction() as commit:

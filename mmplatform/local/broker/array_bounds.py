@@ -77,10 +77,10 @@ def _entity(schema: Any) -> Shape:
     if flexible:
         walks.append(_tags(tagged))
 
-    def walk(data: bytes, at: int) -> int:
+    def walk(data: bytes, cursor: int) -> int:
         for step in walks:
-            at = step(data, at)
-        return at
+            cursor = step(data, cursor)
+        return cursor
 
     return Shape(walk, sum(shape.min_bytes for shape in shapes) + flexible)
 
@@ -100,37 +100,37 @@ def _field(field: dataclasses.Field[Any], *, flexible: bool) -> Shape:
 
 def _primitive(kafka_type: str, *, flexible: bool) -> Shape:
     if size := _FIXED_BYTES.get(kafka_type):
-        return Shape(lambda _, at: at + size, size)
+        return Shape(lambda _, cursor: cursor + size, size)
     if flexible:
         return Shape(_compact_bytes, 1)
     length = _INT16 if kafka_type == "string" else _INT32
 
-    def walk(data: bytes, at: int) -> int:
-        (size,) = length.unpack_from(data, at)
-        return at + length.size + max(0, int(size))
+    def walk(data: bytes, cursor: int) -> int:
+        (size,) = length.unpack_from(data, cursor)
+        return cursor + length.size + max(0, int(size))
 
     return Shape(walk, length.size)
 
 
 def _array(item: Shape, *, flexible: bool) -> Shape:
-    def walk(data: bytes, at: int) -> int:
+    def walk(data: bytes, cursor: int) -> int:
         if flexible:
-            count, at = _varint(data, at)
+            count, cursor = _varint(data, cursor)
             count -= 1
         else:
-            count, at = _INT32.unpack_from(data, at)[0], at + _INT32.size
-        if count * item.min_bytes > len(data) - at:
-            raise OverclaimError(f"{count} items are claimed at byte {at}, {len(data) - at} bytes are left")
+            count, cursor = _INT32.unpack_from(data, cursor)[0], cursor + _INT32.size
+        if count * item.min_bytes > len(data) - cursor:
+            raise OverclaimError(f"{count} items are claimed at byte {cursor}, {len(data) - cursor} bytes are left")
         for _ in range(count):
-            at = item.walk(data, at)
-        return at
+            cursor = item.walk(data, cursor)
+        return cursor
 
     return Shape(walk, 1 if flexible else _INT32.size)
 
 
 def _nullable(item: Shape) -> Shape:
-    def walk(data: bytes, at: int) -> int:
-        return at + 1 if data[at] == _NULL else item.walk(data, at + 1)
+    def walk(data: bytes, cursor: int) -> int:
+        return cursor + 1 if data[cursor] == _NULL else item.walk(data, cursor + 1)
 
     return Shape(walk, 1)
 
@@ -138,23 +138,23 @@ def _nullable(item: Shape) -> Shape:
 def _tags(tagged: dict[int, Walk]) -> Walk:
     """Tagged fields as kio reads them: by the field's schema, whatever size is written before it."""
 
-    def walk(data: bytes, at: int) -> int:
-        count, at = _varint(data, at)
+    def walk(data: bytes, cursor: int) -> int:
+        count, cursor = _varint(data, cursor)
         for _ in range(count):
-            tag, at = _varint(data, at)
-            _, at = _varint(data, at)
-            at = tagged[tag](data, at)  # a KeyError for an unknown tag, as in kio
-        return at
+            tag, cursor = _varint(data, cursor)
+            _, cursor = _varint(data, cursor)
+            cursor = tagged[tag](data, cursor)  # a KeyError for an unknown tag, as in kio
+        return cursor
 
     return walk
 
 
-def _compact_bytes(data: bytes, at: int) -> int:
-    length, at = _varint(data, at)
-    return at + max(0, length - 1)
+def _compact_bytes(data: bytes, cursor: int) -> int:
+    length, cursor = _varint(data, cursor)
+    return cursor + max(0, length - 1)
 
 
-def _varint(data: bytes, at: int) -> tuple[int, int]:
+def _varint(data: bytes, cursor: int) -> tuple[int, int]:
     """An unsigned varint and the offset after it."""
-    value, size = read_unsigned_varint(data, at)
-    return value, at + size
+    value, size = read_unsigned_varint(data, cursor)
+    return value, cursor + size

@@ -69,7 +69,7 @@ class IndexCopier:
         self._target = space_name(embedder)
         self._memo = memo
 
-    def copy_bucket(self, bucket: str, on_progress: CopyProgressCallback = lambda result, of: None) -> CopyResult:  # noqa: ARG005 - the names document it
+    def copy_bucket(self, bucket: str, on_progress: CopyProgressCallback = lambda result, total: None) -> CopyResult:  # noqa: ARG005 - the names document it
         """Compare all rows of a bucket, and write those that differ.
 
         Ids are listed a second time: a deletion meanwhile shifts the pages of a list, and an id may slip between two.

@@ -161,16 +161,20 @@ def match_index(
     Every space that holds all passages is compared; a passage that differs in one is written to each active space.
     """
     revision = index.latest_revision()
-    passages = [each for each in rederived.artifacts.values() if isinstance(each, Passage)]
+    passages = [passage for passage in rederived.artifacts.values() if isinstance(passage, Passage)]
     changed_passages = [
-        each
-        for each in passages
-        if each.artifact_id not in overtaken
-        and any(_differs(stored, each, space) for space in (revision.complete if revision else (each.embedder,)))
+        passage
+        for passage in passages
+        if passage.artifact_id not in overtaken
+        and any(_differs(stored, passage, space) for space in (revision.complete if revision else (passage.embedder,)))
     ]
-    ids = {each.artifact_id for each in passages} | overtaken
+    ids = {passage.artifact_id for passage in passages} | overtaken
     vanished = sorted(
-        {each for (_, each), row in stored.items() if each not in ids and rederived.scope.covers_artifact(row)}
+        {
+            artifact_id
+            for (_, artifact_id), row in stored.items()
+            if artifact_id not in ids and rederived.scope.covers_artifact(row)
+        }
     )
     if changed_passages:
         index.upsert(changed_passages, now)

@@ -43,15 +43,15 @@ def read_raw_rows(lakehouse: Lakehouse, spec: ModalitySpec, hour: datetime, stor
     if spec is not CALL:
         return list(lakehouse.scan(spec.raw_table, hour=hour).to_pylist())
     # 1.
-    rows_by_call: dict[str, list[Row]] = defaultdict(list, {each: [] for each in stored_calls})
-    for each in (hour - HOUR, hour, hour + HOUR):
-        for row in lakehouse.scan(spec.raw_table, hour=each).to_pylist():
+    rows_by_call: dict[str, list[Row]] = defaultdict(list, {call_id: [] for call_id in stored_calls})
+    for neighbour in (hour - HOUR, hour, hour + HOUR):
+        for row in lakehouse.scan(spec.raw_table, hour=neighbour).to_pylist():
             rows_by_call[row["conversation_id"]].append(row)
     # 2.
     found = {row["event_id"]: row for rows in rows_by_call.values() for row in rows}
-    open_calls = {each: rows for each, rows in rows_by_call.items() if not _is_complete(rows)}
+    open_calls = {call_id: rows for call_id, rows in rows_by_call.items() if not _is_complete(rows)}
     # 3.
-    started = sorted(each for each, rows in open_calls.items() if _has_start(rows))
+    started = sorted(call_id for call_id, rows in open_calls.items() if _has_start(rows))
     if started:
         since = hour + 2 * HOUR
         later = lakehouse.scan(spec.raw_table, conversations=started, since=since)

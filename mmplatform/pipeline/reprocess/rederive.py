@@ -131,13 +131,15 @@ def _derive_calls(
     done = 0
     for _, call_rows in groupby(rows, key=lambda row: row["conversation_id"]):
         # The gate takes as long for one chunk as for a whole call: in one pass its cost is negligible.
-        for outcome in process_call_records([_to_record(row) for row in call_rows], CallFold(deriver), CALL, limits):
+        for outcome in process_call_records(
+            [_to_record(row) for row in call_rows], InMemoryCallFold(deriver), CALL, limits
+        ):
             yield outcome
             done += 1
             progress(done, len(rows))
 
 
-class CallFold:
+class InMemoryCallFold:
     """Fold with the state of one call in memory; the stream keeps it in Quix's store."""
 
     def __init__(self, deriver: CallDeriver) -> None:

@@ -69,7 +69,7 @@ class CompactionResult:
     rewritten: int = 0
 
 
-_RESULT_FIELDS: Final = tuple(each.name for each in fields(CompactionResult))
+_RESULT_FIELDS: Final = tuple(field.name for field in fields(CompactionResult))
 
 
 def compact(
@@ -95,7 +95,7 @@ def compact(
     total = CompactionResult()
     with catalog_errors(f"compact {table.name()[-1]}"):
         hours = {_hour(group[0].data_file) for group in _small_file_groups(table, small_bytes)}
-        for hour in sorted(each for each in hours if each + HOUR + settle_time <= now):
+        for hour in sorted(start for start in hours if start + HOUR + settle_time <= now):
             result = _compact_hour(load, hour, small_bytes)
             if result is None:
                 total = replace(total, left=total.left + 1)
@@ -193,7 +193,7 @@ def _live_entries(table: Table, hour: datetime | None) -> Iterator[ManifestEntry
 
     snapshot = table.current_snapshot()
     manifests = snapshot.manifests(table.io) if snapshot is not None else []
-    if any(each.content != ManifestContent.DATA for each in manifests):
+    if any(manifest.content != ManifestContent.DATA for manifest in manifests):
         # The platform does not write them; their writer has to compact them.
         raise Permanent(f"lakehouse: {table.name()[-1]} has delete files: it is not compacted")
     for manifest in manifests:

@@ -76,8 +76,8 @@ def delete_orphans(
     with catalog_errors(f"find orphans of {name}"):
         root = _plain_path(table, table.location())
         if any(
-            _plain_path(table, each).startswith(f"{root}/") or _plain_path(table, each) == root
-            for each in other_locations
+            _plain_path(table, location).startswith(f"{root}/") or _plain_path(table, location) == root
+            for location in other_locations
         ):
             raise Misconfigured(f"lakehouse: the folder of {name} holds another table: no orphans are deleted")
         # The order is the guarantee: first the folder, then the references.
@@ -99,11 +99,11 @@ def _referenced_paths(table: Table) -> set[str]:
     """Plain paths of everything that the metadata or any snapshot refers to."""
     metadata = table.metadata
     found = {table.metadata_location, *(entry.metadata_file for entry in metadata.metadata_log)}
-    found |= {each.statistics_path for each in (*metadata.statistics, *metadata.partition_statistics)}
+    found |= {statistics.statistics_path for statistics in (*metadata.statistics, *metadata.partition_statistics)}
     manifests: dict[str, ManifestFile] = {}
     for snapshot in metadata.snapshots:
         found.add(snapshot.manifest_list)
-        manifests |= {each.manifest_path: each for each in snapshot.manifests(table.io)}
+        manifests |= {manifest.manifest_path: manifest for manifest in snapshot.manifests(table.io)}
     for path, manifest in manifests.items():
         found.add(path)
         # A file that one manifest calls deleted may be live in an older snapshot, by another manifest.

@@ -52,22 +52,22 @@ def expire_snapshots(
         Unavailable: the catalog or the store does not answer; what was deleted stays deleted.
     """
     before = (now - max_age).timestamp() * 1000
-    newest_first = sorted(table.metadata.snapshots, key=lambda each: each.sequence_number or 0, reverse=True)
+    newest_first = sorted(table.metadata.snapshots, key=lambda snapshot: snapshot.sequence_number or 0, reverse=True)
     referenced = {ref.snapshot_id for ref in table.metadata.refs.values()}
     old = [
-        each
-        for each in newest_first[min_snapshots:]
-        if each.timestamp_ms < before and each.snapshot_id not in referenced
+        snapshot
+        for snapshot in newest_first[min_snapshots:]
+        if snapshot.timestamp_ms < before and snapshot.snapshot_id not in referenced
     ]
     if not old:
         return ExpiryResult()
     with catalog_errors(f"expire snapshots of {table.name()[-1]}"):
-        expired_ids = {each.snapshot_id for each in old}
+        expired_ids = {snapshot.snapshot_id for snapshot in old}
         unneeded = _files_to_delete(
-            old, [each for each in newest_first if each.snapshot_id not in expired_ids], table.io
+            old, [snapshot for snapshot in newest_first if snapshot.snapshot_id not in expired_ids], table.io
         )
         try:
-            table.maintenance.expire_snapshots().by_ids([each.snapshot_id for each in old]).commit()
+            table.maintenance.expire_snapshots().by_ids([snapshot.snapshot_id for snapshot in old]).commit()
         except ValueError:  # another expiry was faster, and deletes the files
             return ExpiryResult()
         for path in unneeded:
