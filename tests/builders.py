@@ -99,7 +99,7 @@ def stamps(**change) -> Stamps:
     return Stamps(**fields | change)
 
 
-def message(event: ChatMessage, place: Position, text: str | None = None) -> Message:
+def message(event: ChatMessage, position: Position, text: str | None = None) -> Message:
     return Message(
         artifact_id=artifact_id("message", event.event_id, 0),
         modality="chat",
@@ -107,7 +107,7 @@ def message(event: ChatMessage, place: Position, text: str | None = None) -> Mes
         subject_id=event.subject_id,
         stamps=Stamps(event_time=event.event_time, ingested_at=event.ingested_at, derived_at=event.ingested_at),
         provenance=Provenance(
-            event_ids=(event.event_id,), position=place, deriver="chat", deriver_version="1", seconds=0.0
+            event_ids=(event.event_id,), position=position, deriver="chat", deriver_version="1", seconds=0.0
         ),
         role=event.role,
         text=event.text if text is None else text,

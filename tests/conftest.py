@@ -1,4 +1,4 @@
-"""What all tests share: an environment without the developer's own settings, and skips that CI does not forgive."""
+"""Shared by all tests: an environment without the developer's settings, and skips that fail in CI."""
 
 from __future__ import annotations
 
@@ -7,28 +7,28 @@ import os
 import pytest
 from hypothesis import settings
 
-# A shared machine is slow now and then; that is no failure of the code under test.
+# A shared machine is slow at times; that is no failure of the code under test.
 settings.register_profile("project", deadline=None)
 settings.load_profile("project")
 
-# What a wait last saw is in its failure only where pytest rewrites the assertion.
+# A wait's failure shows the last value only where pytest rewrites the assertion.
 pytest.register_assert_rewrite("tests.waiting")
 
 REQUIRE = "MMPLATFORM_REQUIRE_SYSTEM_PACKAGES"
-KEPT = ("MMPLATFORM_TEST_", "MMPLATFORM_MODELS_DIR", REQUIRE)
+ALLOWED_PREFIXES = ("MMPLATFORM_TEST_", "MMPLATFORM_MODELS_DIR", REQUIRE)
 
 TOGETHER = ("integration", "faults", "operations", "browser", "behaviours", "assets")
-"""Folders whose tests share servers, the slowest first: each runs in one process, and the longest are begun first."""
+"""Folders whose tests share servers, the slowest first: each runs in one process, and the longest start first."""
 
 
 def pytest_collection_modifyitems(items):
-    """Begin with what takes longest."""
+    """Start the longest tests first."""
     items.sort(key=lambda item: _turn(_together(item.nodeid)))
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config, log):
-    """What `make test` may run side by side.
+    """Scopes that `make test` may run in parallel.
 
     The groups of pytest-xdist 3.8 need node ids that can be written, and pytest 9.2 has none.
     """
@@ -46,10 +46,10 @@ _crashed: set[str] = set()
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_handlecrashitem(crashitem, report):
-    """A native library that kills its process (an assertion of its own, say) is told, and its test is run once more.
+    """Report a native library that kills its process (by an assertion, for example), and run the test once more.
 
-    The closing line counts it as `crashed`, and `make test` ends with what the process said. The second one of a
-    session has failed.
+    The closing line counts it as `crashed`, and `make test` ends with the process's output. The second crash of a
+    session is a failure.
     """
     if not _crashed:
         report.outcome = "crashed"
@@ -71,7 +71,9 @@ def _turn(scope: str) -> int:
 def _own_environment(tmp_path_factory):
     """No test reads or writes the data of a stack that the developer runs."""
     before = dict(os.environ)
-    for name in [name for name in os.environ if name.startswith("MMPLATFORM_") and not name.startswith(KEPT)]:
+    for name in [
+        name for name in os.environ if name.startswith("MMPLATFORM_") and not name.startswith(ALLOWED_PREFIXES)
+    ]:
         del os.environ[name]
     os.environ["MMPLATFORM_DATA_DIR"] = str(tmp_path_factory.mktemp("data"))
     yield
@@ -81,7 +83,7 @@ def _own_environment(tmp_path_factory):
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item, call):
-    """Where the system packages are promised (CI), a test that skips for want of one has failed."""
+    """Fail a test that skips for a missing system package where all are required (CI)."""
     report = yield
     if report.skipped and os.environ.get(REQUIRE) and not hasattr(report, "wasxfail"):
         reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)

@@ -49,10 +49,10 @@ async def test_loopback_is_called_directly_and_another_host_through_the_proxy(ga
     here = gateway.url
     assert [request("GET", here)["event_id"], post(here), await post_async(here)] == ["e1"] * 3
     assert post(here.replace("127.0.0.1", "localhost")) == "e1"
-    assert proxy.asked == []
+    assert proxy.requests == []
     assert [request("GET", ELSEWHERE)["event_id"], post(ELSEWHERE), await post_async(ELSEWHERE)] == ["by proxy"] * 3
-    assert all(target.startswith(ELSEWHERE) for target in proxy.asked)
-    assert len(gateway.asked) == 5
+    assert all(target.startswith(ELSEWHERE) for target in proxy.requests)
+    assert len(gateway.requests) == 5
 
 
 def test_an_unavailable_proxy_does_not_affect_loopback(gateway, monkeypatch):

@@ -1,4 +1,4 @@
-"""Waiting for what happens in another thread or process."""
+"""Waits for a condition in another thread or process."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ V = TypeVar("V")
 
 
 def eventually(check: Callable[[], Any], within_s: float = 60.0, every_s: float = 0.3) -> Any:
-    """Poll until ``check`` gives something true; what it last gave is in the failure."""
+    """Poll until ``check`` returns a true value; the failure shows its last value."""
     deadline = time.monotonic() + within_s
     while True:
         found = check()
@@ -22,8 +22,8 @@ def eventually(check: Callable[[], Any], within_s: float = 60.0, every_s: float 
         time.sleep(every_s)
 
 
-def eventually_equal(look: Callable[[], V], wanted: V, within_s: float = 60.0, every_s: float = 1.0) -> None:
-    """Poll until ``look`` gives what is wanted; the difference is in the failure."""
+def eventually_equal(probe: Callable[[], V], wanted: V, within_s: float = 60.0, every_s: float = 1.0) -> None:
+    """Poll until ``probe`` returns ``wanted``; the failure shows the difference."""
     with suppress(AssertionError):
-        eventually(lambda: look() == wanted, within_s, every_s)
-    assert look() == wanted
+        eventually(lambda: probe() == wanted, within_s, every_s)
+    assert probe() == wanted

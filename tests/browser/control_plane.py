@@ -1,4 +1,4 @@
-"""Everything that Dagster looks at, with something to see in it: a running broker, index and lakehouse, and the UI."""
+"""Control plane with data: a running broker, index and lakehouse, and the UI."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ from tests.servers.chroma import running_chroma
 
 CHATS: Final = 6
 LOST: Final = artifact_id("message", "chat-2", 0)
-ASIDE: Final = 25
+QUARANTINED: Final = 25
 """More in an hour than `quarantine_rate` allows."""
 
 
 @dataclass(frozen=True)
 class Plane:
-    """Where the UI is, and what it shows."""
+    """Address of the UI, and its content."""
 
     address: str
     lakehouse: Lakehouse
@@ -55,7 +55,7 @@ def control_plane(home: Path):
         hour = utc_now().replace(minute=0, second=0, microsecond=0) - timedelta(hours=2)
         _chats(settings, lakehouse, hour)
         land(lakehouse, *(_spoken(index) for index in range(40)))
-        land(lakehouse, *(_set_aside(number) for number in range(ASIDE)), topic=QUARANTINE_TOPIC)
+        land(lakehouse, *(_quarantine(number) for number in range(QUARANTINED)), topic=QUARANTINE_TOPIC)
         with dagster_ui(home / "dagster", environment, daemon=True) as address:
             yield Plane(address, lakehouse, f"{hour:%Y-%m-%d-%H:00}")
 
@@ -99,8 +99,8 @@ def _spoken(index: int) -> Utterance:
     )
 
 
-def _set_aside(number: int) -> Quarantined:
-    """Something that was set aside just now."""
+def _quarantine(number: int) -> Quarantined:
+    """A record that was just quarantined."""
     at = utc_now() - timedelta(minutes=number)
     event = chat(number, event_id=f"odd-{number}", event_time=at, ingested_at=at)
     return quarantine(arrival(event, number), contract="raw_chats", reasons=("text: not blank",))

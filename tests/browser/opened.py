@@ -55,7 +55,7 @@ def dagster_ui(home: Path, environment: dict[str, str], *, daemon: bool):
     if daemon:
         command = [sys.executable, "-m", "dagster", "dev", *workspace]
     else:
-        command = [sys.executable, program("dagster-webserver", mend="pip install -e ."), *workspace]
+        command = [sys.executable, program("dagster-webserver", fix="pip install -e ."), *workspace]
     with running(
         command,
         log=home / "webserver.log",

@@ -1,4 +1,4 @@
-"""The control plane as a data engineer uses it: `dagster dev` beside real stores, pages looked at in a real browser."""
+"""The control plane as a data engineer uses it: `dagster dev` with real stores, pages opened in a real browser."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_every_sensor_is_running(plane, page):
     keep(page, "sensors")
 
 
-def test_the_page_of_an_asset_shows_how_fresh_it_is_what_landed_and_its_figures(plane, page):
+def test_the_page_of_an_asset_shows_its_freshness_landings_and_figures(plane, page):
     page.goto(f"{plane.address}/assets/transcripts?view=overview", wait_until="domcontentloaded")
     refreshed(page, page.get_by_text("Passing", exact=True))
     page.get_by_text("Latest materialization", exact=True).first.wait_for()

@@ -1,4 +1,4 @@
-"""The rendered manifests, as the tests of the deployment look at them."""
+"""The rendered manifests, parsed for the tests of the deployment."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ WITH_PODS = ("Deployment", "StatefulSet", "Job")
 
 @dataclass(frozen=True)
 class Cluster:
-    """Everything that one overlay applies."""
+    """All documents of one overlay."""
 
     overlay: str
     documents: tuple[dict[str, Any], ...]
 
-    def of(self, *kinds: str) -> list[dict[str, Any]]:
+    def of_kind(self, *kinds: str) -> list[dict[str, Any]]:
         return [document for document in self.documents if document["kind"] in kinds]
 
     def named(self, kind: str, name: str) -> dict[str, Any]:
-        [found] = [each for each in self.of(kind) if each["metadata"]["name"] == name]
+        [found] = [document for document in self.of_kind(kind) if document["metadata"]["name"] == name]
         return found
 
     def pods(self) -> dict[str, dict[str, Any]]:
         """The pod of each workload, by the workload's name."""
-        return {each["metadata"]["name"]: each["spec"]["template"] for each in self.of(*WITH_PODS)}
+        return {workload["metadata"]["name"]: workload["spec"]["template"] for workload in self.of_kind(*WITH_PODS)}
 
     def containers(self) -> Iterator[tuple[str, dict[str, Any], dict[str, Any]]]:
         """(workload's name, its pod, container)"""
@@ -41,17 +41,17 @@ class Cluster:
                 yield name, pod, container
 
     def environment(self, container: Mapping[str, Any], secrets: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
-        """What a container finds in its environment, with these Secrets in the cluster and its pod called `pod-0`."""
+        """Environment of a container, with these Secrets in the cluster and its pod called `pod-0`."""
         found: dict[str, str] = {}
         for source in container.get("envFrom", ()):
             if "configMapRef" in source:
                 found |= self.named("ConfigMap", source["configMapRef"]["name"])["data"]
             else:
                 found |= secrets[source["secretRef"]["name"]]
-        for each in container.get("env", ()):
-            value = _value(self, each, secrets)
+        for variable in container.get("env", ()):
+            value = _value(self, variable, secrets)
             if value is not None:
-                found[each["name"]] = value
+                found[variable["name"]] = value
         return found
 
 

@@ -11,7 +11,7 @@ import yaml
 
 from mmplatform.settings import load
 from tests.deploy.manifests import DEPLOY, ROOT, cluster
-from tests.deploy.test_manifests import FOREIGN, command_of
+from tests.deploy.test_manifests import FOREIGN, parse_arguments
 from tests.setting_names import SETTING_NAMES
 
 VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
@@ -20,7 +20,7 @@ OURS = {name: each for name, each in COMPOSE["services"].items() if each["image"
 DOCKERFILE = (DEPLOY / "Dockerfile").read_text()
 
 
-def test_compose_takes_the_file():
+def test_compose_accepts_the_file():
     from check_jsonschema.builtin_schemas import get_builtin_schema
 
     schema = get_builtin_schema("vendor.compose-spec")
@@ -36,7 +36,7 @@ def test_it_starts_what_a_cluster_starts():
 
 
 @pytest.mark.parametrize("name", [name for name in OURS if name != "chroma"])
-def test_every_process_has_settings_that_it_takes(name, monkeypatch):
+def test_every_process_has_settings_that_it_accepts(name, monkeypatch):
     given = OURS[name]["environment"]
     assert set(given) <= {f"MMPLATFORM_{each.upper()}" for each in SETTING_NAMES} | FOREIGN
     for variable, value in given.items():
@@ -49,12 +49,12 @@ def test_every_process_has_settings_that_it_takes(name, monkeypatch):
     assert {"chroma", "index", "kafka", "postgres", "s3"} <= set(hosts)
 
 
-def test_what_is_published_is_for_this_machine_only():
+def test_published_ports_are_for_this_machine_only():
     published = [port for each in COMPOSE["services"].values() for port in each.get("ports", ())]
     assert published == ["127.0.0.1:8080:8080", "127.0.0.1:3000:3000"]
 
 
-def test_what_is_waited_for_and_mounted_is_there():
+def test_dependencies_and_volumes_exist():
     for each in COMPOSE["services"].values():
         assert set(each.get("depends_on", ())) <= set(COMPOSE["services"])
         for volume in each.get("volumes", ()):
@@ -72,7 +72,7 @@ def test_dagsters_programs_take_their_arguments(tmp_path):
     for each in OURS.values():
         program, *args = each["command"]
         if program != "python":
-            command_of(program, [str(workspace) if arg.startswith("/etc/") else arg for arg in args])
+            parse_arguments(program, [str(workspace) if arg.startswith("/etc/") else arg for arg in args])
 
 
 def test_images_name_no_registry():
@@ -93,6 +93,6 @@ def test_the_image_has_every_package_of_the_wheel_and_runs_as_the_manifests_say(
     assert 'ENTRYPOINT ["tini", "--"]' in DOCKERFILE
     # A `command` in a manifest would take tini away, and with it whoever listens to SIGTERM in its first seconds.
     assert all("command" not in container for _, _, container in cluster("small").containers())
-    settings = next(e["data"] for e in cluster("small").of("ConfigMap") if "MMPLATFORM_MODELS_DIR" in e["data"])
+    settings = next(e["data"] for e in cluster("small").of_kind("ConfigMap") if "MMPLATFORM_MODELS_DIR" in e["data"])
     for name in ("MMPLATFORM_MODELS_DIR", "MMPLATFORM_DATA_DIR"):
         assert f"{name}={settings[name]}" in DOCKERFILE

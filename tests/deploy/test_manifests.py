@@ -45,7 +45,7 @@ def found(overlay):
 
 
 @each_overlay
-def test_the_rendered_files_are_what_kustomize_makes_of_the_tree(overlay):
+def test_the_rendered_files_equal_kustomizes_output(overlay):
     kubectl = shutil.which("kubectl")
     if kubectl is None:
         pytest.skip("kubectl is missing: the files are taken as they are")
@@ -57,7 +57,7 @@ def test_the_rendered_files_are_what_kustomize_makes_of_the_tree(overlay):
 
 @pytest.mark.parametrize("version", VERSIONS)
 @each_overlay
-def test_kubernetes_takes_every_document(found, version):
+def test_kubernetes_accepts_every_document(found, version):
     import kubernetes_validate
 
     for document in found.documents:
@@ -67,14 +67,14 @@ def test_kubernetes_takes_every_document(found, version):
 def test_the_schemas_refuse_what_kubernetes_would_refuse():
     import kubernetes_validate
 
-    broken = {**cluster("small").of("StatefulSet")[0], "spec": {"replicas": "one"}}
+    broken = {**cluster("small").of_kind("StatefulSet")[0], "spec": {"replicas": "one"}}
     for version in VERSIONS:
         with pytest.raises(kubernetes_validate.ValidationError):
             kubernetes_validate.validate(broken, version, strict=True)
 
 
 @each_overlay
-def test_every_process_of_the_platform_is_there(found):
+def test_every_process_of_the_platform_is_deployed(found):
     started = {tuple(container["args"][:4]) for _, _, container in found.containers()}
     assert {args[3] for args in started if args[:3] == ("python", "-m", "mmplatform.worker")} == set(WORKERS)
     assert ("python", "-m", "mmplatform.local.services.chroma_server", "--path") in started
@@ -90,14 +90,14 @@ def test_every_variable_is_a_setting_or_another_programs(found):
 
 @each_overlay
 def test_every_process_keeps_few_arenas(found):
-    kept = {
+    arenas = {
         name: found.environment(container, GIVEN).get("MALLOC_ARENA_MAX") for name, _, container in found.containers()
     }
-    assert set(kept.values()) == {"2"}, kept
+    assert set(arenas.values()) == {"2"}, arenas
 
 
 @each_overlay
-def test_every_process_starts_with_settings_that_it_takes(found, monkeypatch):
+def test_every_process_starts_with_settings_that_it_accepts(found, monkeypatch):
     for name, _, container in found.containers():
         if name == "chroma":
             continue
@@ -120,13 +120,13 @@ def test_secrets_come_from_secrets_and_nothing_secret_is_written_down(found):
     names = [name for keys in secret_files().values() for name in keys]
     assert sorted(names) == sorted(f"MMPLATFORM_{name.upper()}" for name in secret)
     assert not any(value for keys in secret_files().values() for value in keys.values())
-    for settings in found.of("ConfigMap"):
+    for settings in found.of_kind("ConfigMap"):
         assert not set(settings["data"]) & set(names)
-    assert found.of("Secret") == []
+    assert found.of_kind("Secret") == []
 
 
 @each_overlay
-def test_whoever_asks_for_a_secret_asks_for_one_that_is_described(found):
+def test_every_secret_that_is_used_is_described(found):
     for name, _, container in found.containers():
         for source in container.get("envFrom", ()):
             if "secretRef" in source:
@@ -134,7 +134,7 @@ def test_whoever_asks_for_a_secret_asks_for_one_that_is_described(found):
 
 
 @each_overlay
-def test_the_catalog_and_dagsters_database_are_known_to_those_only_who_use_them(found):
+def test_only_their_users_have_the_catalog_and_dagsters_database(found):
     holders = {
         secret: {name for name, _, container in found.containers() for source in container.get("envFrom", ())
                  if source.get("secretRef", {}).get("name") == secret}
@@ -146,13 +146,13 @@ def test_the_catalog_and_dagsters_database_are_known_to_those_only_who_use_them(
     assert not shown & (holders["log"] | holders["stores"]), "nobody signs in at the UI, and it reads none of them"
 
 
-def test_dagster_finds_the_store_of_its_logs_as_our_own_stack_lets_it(monkeypatch):
+def test_dagster_finds_the_store_of_its_logs_as_in_the_local_stack(monkeypatch):
     found = cluster("small")
     [container] = found.pods()["dagster-code"]["spec"]["containers"]
-    told = {n: v for n, v in found.environment(container, GIVEN).items() if n.startswith("AWS_")}
+    variables = {n: v for n, v in found.environment(container, GIVEN).items() if n.startswith("AWS_")}
     for name, value in found.environment(container, GIVEN).items():
         monkeypatch.setenv(name, value)
-    assert told == aws_environment(load())
+    assert variables == aws_environment(load())
 
 
 @each_overlay
@@ -169,11 +169,11 @@ def test_every_command_can_be_started(found, tmp_path):
             if args[1] == "mmplatform.worker":
                 assert args[2:] in [[name] for name in WORKERS]
             continue
-        command_of(program, args)
+        parse_arguments(program, args)
 
 
-def command_of(program, args):
-    """Has the program's own parser read its arguments."""
+def parse_arguments(program, args):
+    """Parse the arguments with the program's own parser."""
     if program == "dagster":
         from dagster._cli.api import grpc_command
 
@@ -190,7 +190,11 @@ def command_of(program, args):
 
 
 def workspaces(found):
-    return [each["data"]["workspace.yaml"] for each in found.of("ConfigMap") if "workspace.yaml" in each["data"]]
+    return [
+        document["data"]["workspace.yaml"]
+        for document in found.of_kind("ConfigMap")
+        if "workspace.yaml" in document["data"]
+    ]
 
 
 def listens(found, name):
@@ -227,7 +231,7 @@ def test_ports_are_those_on_which_the_processes_listen(found):
 
 @each_overlay
 def test_services_lead_to_pods(found):
-    for service in found.of("Service"):
+    for service in found.of_kind("Service"):
         pods = [pod for pod in found.pods().values() if selects({"matchLabels": service["spec"]["selector"]},
                                                                 pod["metadata"]["labels"])]  # fmt: skip
         assert pods, service["metadata"]["name"]
@@ -240,8 +244,10 @@ def test_services_lead_to_pods(found):
 
 @each_overlay
 def test_every_address_inside_the_cluster_is_a_service(found):
-    services = {each["metadata"]["name"]: {p["port"] for p in each["spec"]["ports"]} for each in found.of("Service")}
-    settings = next(each["data"] for each in found.of("ConfigMap") if "MMPLATFORM_CHROMA_URL" in each["data"])
+    services = {
+        each["metadata"]["name"]: {p["port"] for p in each["spec"]["ports"]} for each in found.of_kind("Service")
+    }
+    settings = next(each["data"] for each in found.of_kind("ConfigMap") if "MMPLATFORM_CHROMA_URL" in each["data"])
     for name in ("MMPLATFORM_CHROMA_URL", "MMPLATFORM_INDEX_STATUS_URL"):
         address = urlsplit(settings[name])
         assert address.port in services[address.hostname]
@@ -253,17 +259,17 @@ def test_every_address_inside_the_cluster_is_a_service(found):
 @each_overlay
 def test_selectors_select(found):
     pods = found.pods()
-    for workload in found.of("Deployment", "StatefulSet"):
+    for workload in found.of_kind("Deployment", "StatefulSet"):
         name, selector = workload["metadata"]["name"], workload["spec"]["selector"]
         assert [n for n, pod in pods.items() if selects(selector, pod["metadata"]["labels"])] == [name]
-    for budget in found.of("PodDisruptionBudget"):
+    for budget in found.of_kind("PodDisruptionBudget"):
         assert [n for n, pod in pods.items() if selects(budget["spec"]["selector"], pod["metadata"]["labels"])]
-    headless = {e["metadata"]["name"] for e in found.of("Service") if e["spec"].get("clusterIP") == "None"}
-    assert {e["spec"]["serviceName"] for e in found.of("StatefulSet")} <= headless | {"chroma"}
+    headless = {e["metadata"]["name"] for e in found.of_kind("Service") if e["spec"].get("clusterIP") == "None"}
+    assert {e["spec"]["serviceName"] for e in found.of_kind("StatefulSet")} <= headless | {"chroma"}
 
 
 @each_overlay
-def test_whoever_has_to_reach_another_may(found):
+def test_every_needed_connection_is_allowed(found):
     """The network policies allow every way that the platform goes, and nothing else inside."""
     ways = {
         ("gateway", "chroma", 8000), ("search", "chroma", 8000), ("index", "chroma", 8000), ("prepare", "chroma", 8000),
@@ -273,7 +279,7 @@ def test_whoever_has_to_reach_another_may(found):
     labels = {name: pod["metadata"]["labels"] for name, pod in found.pods().items()}
     allowed = {
         (source, target, port["port"])
-        for policy in found.of("NetworkPolicy")
+        for policy in found.of_kind("NetworkPolicy")
         for rule in policy["spec"].get("ingress", ())
         for peer in rule["from"] if "podSelector" in peer
         for port in rule["ports"]
@@ -297,18 +303,18 @@ def test_no_pod_has_more_rights_than_it_needs(found):
         assert container["securityContext"] == {
             "allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True, "capabilities": {"drop": ["ALL"]},
         }  # fmt: skip
-    [namespace] = found.of("Namespace")
+    [namespace] = found.of_kind("Namespace")
     assert namespace["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] == "restricted"
 
 
 @each_overlay
 def test_a_service_called_as_we_are_sets_none_of_our_settings(found):
-    """Kubernetes tells each pod of the services beside it: `mmplatform-gateway` would be MMPLATFORM_GATEWAY_PORT."""
+    """Kubernetes sets a variable per service in each pod: `mmplatform-gateway` would be MMPLATFORM_GATEWAY_PORT."""
     assert all(pod["spec"]["enableServiceLinks"] is False for pod in found.pods().values())
 
 
 @each_overlay
-def test_what_is_written_has_a_place_to_be_written_to(found):
+def test_every_written_path_has_a_volume(found):
     for name, pod, container in found.containers():
         mounts = {mount["mountPath"]: mount["name"] for mount in container["volumeMounts"]}
         assert {"/tmp", "/data"} <= set(mounts), name  # noqa: S108 - where it lies in a pod
@@ -340,23 +346,25 @@ def test_every_process_asks_for_room_and_stops_in_its_own_time(found):
 
 @each_overlay
 def test_no_deriver_is_without_a_topic_partition(found):
-    settings = next(each["data"] for each in found.of("ConfigMap") if "MMPLATFORM_TOPIC_PARTITIONS" in each["data"])
-    for workload in found.of("StatefulSet"):
+    settings = next(
+        each["data"] for each in found.of_kind("ConfigMap") if "MMPLATFORM_TOPIC_PARTITIONS" in each["data"]
+    )
+    for workload in found.of_kind("StatefulSet"):
         assert workload["spec"]["replicas"] <= int(settings["MMPLATFORM_TOPIC_PARTITIONS"])
 
 
-def test_what_there_is_several_of_is_not_taken_down_at_once():
+def test_replicas_are_not_evicted_all_at_once():
     found = cluster("production")
-    several = {each["metadata"]["name"] for each in found.of("StatefulSet") if each["spec"]["replicas"] > 1}
-    scaled = {each["spec"]["scaleTargetRef"]["name"]: each["spec"] for each in found.of("HorizontalPodAutoscaler")}
+    several = {each["metadata"]["name"] for each in found.of_kind("StatefulSet") if each["spec"]["replicas"] > 1}
+    scaled = {each["spec"]["scaleTargetRef"]["name"]: each["spec"] for each in found.of_kind("HorizontalPodAutoscaler")}
     assert set(scaled) == {"gateway", "search"}
     assert all(spec["minReplicas"] >= 2 for spec in scaled.values())
     for name in scaled:
         assert "replicas" not in found.named("Deployment", name)["spec"]
-    assert {each["metadata"]["name"] for each in found.of("PodDisruptionBudget")} == several | set(scaled)
+    assert {each["metadata"]["name"] for each in found.of_kind("PodDisruptionBudget")} == several | set(scaled)
 
 
-def test_no_address_of_a_registry_or_of_somebody_real_is_in_the_tree():
+def test_no_real_registry_or_address_is_in_the_tree():
     for path in DEPLOY.rglob("*"):
         if path.is_file():
             hosts = re.findall(r"[a-z0-9.-]+\.(?:com|net|org|io|cloud)\b", path.read_text(encoding="utf-8"))

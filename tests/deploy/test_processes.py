@@ -1,4 +1,4 @@
-"""The processes of the manifests on this machine: their own arguments, settings and probes, beside outside services.
+"""The processes of the manifests on this machine: their own arguments, settings and probes, with external services.
 
 What a cluster would do is done here by hand: names become loopback ports, `/data` a folder of each pod, and all else
 cannot be written to. Kafka is the embedded broker, S3 and Postgres are real. Nothing of Kubernetes itself is in it.
@@ -35,7 +35,7 @@ pytestmark = [pytest.mark.broker, pytest.mark.models, pytest.mark.s3, pytest.mar
 
 STARTED = ("chroma", "gateway", "search", "derive-chat", "index", "archive", "dagster-code", "dagster-webserver")
 READ_ONLY = 'mount --bind "$0" "$0" && mount -o remount,ro,bind / && exec "$@"'
-"""What a command is started with, so that it can write to the node's folder and to nothing else."""
+"""Prefix of a command that lets it write to the node's folder only."""
 
 SLOW_S = 600.0
 """For the start of all of them at once on a busy machine; a failure ends it at once."""
@@ -73,25 +73,27 @@ class Node:
 
     def command(self, name: str, container: dict) -> list[str]:
         program, *args = container["args"]
-        beside = Path(sys.executable).with_name(program)
-        return [sys.executable if program == "python" else str(beside), *(self.here(name, arg) for arg in args)]
+        sibling = Path(sys.executable).with_name(program)
+        return [sys.executable if program == "python" else str(sibling), *(self.here(name, arg) for arg in args)]
 
     @cached_property
     def jail(self) -> list[str]:
-        """A read-only root, as in a pod, where this machine lets us make one."""
+        """A read-only root, as in a pod, where this machine allows it."""
         tried = ["unshare", "--mount", "sh", "-c", READ_ONLY, str(self.folder)]
         works = shutil.which("unshare") and subprocess.run([*tried, "true"], capture_output=True, check=False)
         return tried if works and works.returncode == 0 else []
 
     def start(self, name: str, container: dict) -> subprocess.Popen:
-        for each in ("data", "tmp"):
-            (self.folder / name / each).mkdir(parents=True, exist_ok=True)
-        kept = {variable: value for variable, value in os.environ.items() if not variable.startswith("MMPLATFORM_")}
+        for folder in ("data", "tmp"):
+            (self.folder / name / folder).mkdir(parents=True, exist_ok=True)
+        inherited = {
+            variable: value for variable, value in os.environ.items() if not variable.startswith("MMPLATFORM_")
+        }
         with (self.folder / f"{name}.log").open("ab") as log:
             return subprocess.Popen(
                 [*self.jail, *self.command(name, container)],
                 # A pod has a `/tmp` of its own.
-                env=kept | self.environment(name, container) | {"TMPDIR": str(self.folder / name / "tmp")},
+                env=inherited | self.environment(name, container) | {"TMPDIR": str(self.folder / name / "tmp")},
                 stdout=log,
                 stderr=log,
                 stdin=subprocess.DEVNULL,
@@ -111,7 +113,7 @@ class Node:
         return (self.folder / f"{name}.log").read_text(errors="replace")[-3000:]
 
     def passes(self, name: str, probe: str) -> bool:
-        """What the kubelet would find."""
+        """Result of the kubelet's probe."""
         [container] = self.found.pods()[name]["spec"]["containers"]
         assert self.processes[name].poll() is None, f"{name} ended:\n{self.log(name)}"
         how = container[probe]
@@ -187,7 +189,7 @@ def node(tmp_path_factory):
             },
         )
         workspace = next(
-            e["data"]["workspace.yaml"] for e in made.found.of("ConfigMap") if "workspace.yaml" in e["data"]
+            e["data"]["workspace.yaml"] for e in made.found.of_kind("ConfigMap") if "workspace.yaml" in e["data"]
         )
         port = made.port("dagster-code", 4000)
         (folder / "workspace.yaml").write_text(
@@ -221,12 +223,12 @@ def started(node: Node) -> Node:
     return node
 
 
-def test_what_comes_in_at_the_gateway_is_found_at_the_search_and_lies_in_s3(node, monkeypatch, tmp_path):
-    said = {
+def test_an_event_of_the_gateway_is_found_by_the_search_and_stored_in_s3(node, monkeypatch, tmp_path):
+    body = {
         "event_id": "e1", "conversation_id": "c1", "subject_id": "dana", "role": "customer",
         "event_time": utc_now().isoformat(), "text": "my payment failed with error PMT-402",
     }  # fmt: skip
-    answer = httpx.post(f"{node.url('gateway')}/v1/events/chat", json=said, trust_env=False, timeout=30)
+    answer = httpx.post(f"{node.url('gateway')}/v1/events/chat", json=body, trust_env=False, timeout=30)
     assert answer.status_code == 202, answer.text
 
     def hits():

@@ -79,7 +79,7 @@ def test_the_case_files_exist_and_the_ground_truth_covers_each(truth: dict[str, 
     assert ids == {m["subject_id"] for m in lines(CASE / "chat.jsonl")}
 
 
-def test_personal_data_of_each_kind_stands_where_the_ground_truth_says(truth: dict[str, Any]) -> None:
+def test_personal_data_of_each_kind_is_where_the_ground_truth_says(truth: dict[str, Any]) -> None:
     values = load("case.json")["pii"]
     for message in lines(CASE / "chat.jsonl"):
         found = {kind for kind, forms in values.items() if any(form in message["text"] for form in forms)}
@@ -172,7 +172,7 @@ def test_each_question_expects_sources_that_exist_and_together_they_need_every_m
             assert set(ids) <= known[modality]
 
 
-def test_what_python_alone_makes_is_made_again_byte_for_byte(tmp_path: Path) -> None:
+def test_files_made_by_python_alone_are_reproduced_byte_for_byte(tmp_path: Path) -> None:
     assert make_examples.main(["--only", "chat", "--only", "others", "--out", str(tmp_path)]) == 0
     for name in (
         "others.jsonl",

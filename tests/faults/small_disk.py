@@ -11,7 +11,7 @@ from pathlib import Path
 
 @contextmanager
 def small_disk(folder: Path, size: str = "32m") -> Iterator[bool]:
-    """Put one at ``folder``; whether we could (root may, in a container only where it may mount)."""
+    """Mount one at ``folder``; False when that fails (root may mount, in a container only where it is allowed)."""
     folder.mkdir(parents=True, exist_ok=True)
     command = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)]
     mounted = os.geteuid() == 0 and subprocess.run(command, capture_output=True, check=False).returncode == 0

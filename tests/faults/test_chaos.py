@@ -20,7 +20,7 @@ pytestmark = [
 KILLS, SEED = 10, 3
 
 
-def test_ten_kills_and_what_else_goes_wrong_lose_double_and_disorder_nothing(tmp_path):
+def test_ten_kills_and_other_faults_lose_double_and_disorder_nothing(tmp_path):
     verdicts, refused = run(tmp_path, draw(KILLS, SEED, long_s=6.0))
     assert refused == {}
     assert all(verdict.sent for verdict in verdicts.values())

@@ -49,14 +49,14 @@ def newest_is_found(stack: Broken, ledger: Ledger) -> None:
 
 
 @pytest.mark.parametrize("service", KILLED)
-def test_who_is_killed_comes_back_and_the_path_holds(attacked, service):
+def test_a_killed_process_comes_back_and_the_path_works(attacked, service):
     stack, ledger, _ = attacked
     stack.kill(service)
     stack.wait_ready(service)
     newest_is_found(stack, ledger)
 
 
-def test_without_the_index_events_are_still_taken_in_and_found_once_it_is_back(attacked):
+def test_without_the_index_events_are_still_accepted_and_found_once_it_is_back(attacked):
     stack, ledger, _ = attacked
     stack.board.hold("chroma")
     try:
@@ -78,7 +78,7 @@ def test_without_the_log_nothing_is_acknowledged_and_sources_that_wait_lose_noth
     assert ledger.refused == {}
 
 
-def test_a_full_disk_refuses_screenshots_and_audio_lets_chats_pass_and_keeps_what_waits(attacked):
+def test_a_full_disk_refuses_screenshots_and_audio_accepts_chats_and_loses_nothing_pending(attacked):
     stack, ledger, is_small = attacked
     if not is_small:
         pytest.skip("needs root that may mount a small disk")
@@ -116,7 +116,7 @@ def noise() -> bytes:
     return out.getvalue()
 
 
-def test_in_the_end_what_was_acknowledged_is_there_once_and_nothing_else(attacked):
+def test_in_the_end_every_acknowledged_event_is_present_once_and_nothing_else(attacked):
     stack, ledger, _ = attacked
     ledger.stop()
     assert ledger.refused == {}, "a patient source is refused nothing"

@@ -1,4 +1,4 @@
-"""The plan of a chaos run, and the board that its processes look at."""
+"""The plan of a chaos run, and the board that its processes read."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The comparison tells what is wrong: each test spoils one thing in a world in which all is well."""
+"""The comparison reports each fault: every test introduces one into a correct world."""
 
 from __future__ import annotations
 
@@ -94,17 +94,17 @@ def test_all_is_well(found, ledger):
 @pytest.mark.parametrize(
     ("table", "key", "value"), [("raw_chats", "event_id", "c2"), ("messages", "artifact_id", "m2")]
 )
-def test_what_is_missing_in_a_table_is_lost(found, ledger, table, key, value):
+def test_an_event_missing_in_a_table_is_lost(found, ledger, table, key, value):
     gap = spoilt(found, table, without(found.tables[table], key, value))
     assert faults(gap, ledger) == {"chat": {"lost": ["c2"]}}
 
 
-def test_what_no_search_finds_is_lost_and_stale(found, ledger):
+def test_an_event_that_no_search_finds_is_lost_and_stale(found, ledger):
     gap = replace(found, hits={row: hit for row, hit in found.hits.items() if row != "p3"})
     assert faults(gap, ledger) == {"screenshot": {"lost": ["s1"], "stale": ["p3"]}}
 
 
-def test_what_was_set_aside_with_a_reason_is_not_lost(found, ledger):
+def test_a_quarantined_event_with_a_reason_is_not_lost(found, ledger):
     gap = spoilt(found, "messages", without(found.tables["messages"], "artifact_id", "m2"))
     assert faults(replace(gap, dead=[place("chat", 1)]), ledger) == {}
     judged = judge(spoilt(gap, "quarantine", [{"event_id": "c2"}]), ledger)
@@ -112,33 +112,33 @@ def test_what_was_set_aside_with_a_reason_is_not_lost(found, ledger):
     assert judged["chat"].faults == {}
 
 
-def test_what_is_there_twice_is_doubled(found, ledger):
+def test_an_event_present_twice_is_doubled(found, ledger):
     for table, ids in (("raw_chats", ["c1"]), ("messages", ["c1", "m1"]), ("passages", ["p1"])):
         twice = spoilt(found, table, [*found.tables[table], found.tables[table][0]])
         assert faults(twice, ledger) == {"chat": {"doubled": ids}}
 
 
-def test_what_was_never_acknowledged_is_told_unless_an_answer_may_have_been_lost(found, ledger):
+def test_an_unacknowledged_event_is_reported_unless_its_answer_may_have_been_lost(found, ledger):
     more = spoilt(found, "raw_chats", [*found.tables["raw_chats"], {"event_id": "c9", "kind": "chat"}])
     assert faults(more, ledger) == {"chat": {"unasked": ["c9"]}}
     assert faults(more, ledger, exact=False) == {}
 
 
-def test_what_is_searched_and_kept_otherwise_is_stale(found, ledger):
+def test_a_passage_that_differs_between_search_and_table_is_stale(found, ledger):
     other = replace(found, hits=found.hits | {"p2": {**found.hits["p2"], "text": "before"}})
     assert faults(other, ledger) == {"chat": {"stale": ["p2"]}}
     unkept = spoilt(found, "passages", without(PASSAGES, "artifact_id", "p4"))
     assert faults(unkept, ledger) == {"call": {"stale": ["p4"]}}
 
 
-def test_what_was_said_and_not_heard_is_lost(found, ledger):
+def test_speech_without_a_transcript_is_lost(found, ledger):
     deaf = spoilt(found, "transcripts", [{**found.tables["transcripts"][0], "channel": 1}])
     assert list(faults(deaf, ledger)["call"]) == ["lost"]
     marked = spoilt(found, "transcripts", [{**found.tables["transcripts"][0], "status": "gap"}])
     assert faults(marked, ledger) == {"call": {"lost": ["t1"]}}
 
 
-def test_what_comes_before_an_earlier_one_of_its_conversation_is_misplaced():
+def test_an_event_before_an_earlier_one_of_its_conversation_is_misplaced():
     said = {"a": ["a1", "a2", "a3"], "b": ["b1", "b2"]}
     whole = [("a", "a1"), ("b", "b1"), ("a", "a2"), ("a", "a1"), ("b", "b2"), ("a", "a3")]
     assert misplaced(said, whole) == set(), "one that comes again, after an answer was lost, is no fault"

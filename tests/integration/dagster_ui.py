@@ -22,12 +22,12 @@ ENDED = ("SUCCESS", "FAILURE", "CANCELED")
 
 
 class DagsterUi:
-    """What people click, sent to the running web server."""
+    """Actions of the UI, sent to the running web server."""
 
     def __init__(self, url: str) -> None:
         self.url = url
 
-    def ask(self, query: str, **variables: Any) -> dict[str, Any]:
+    def query(self, query: str, **variables: Any) -> dict[str, Any]:
         answer = httpx.post(f"{self.url}/graphql", json={"query": query, "variables": variables}, timeout=60)
         found = answer.raise_for_status().json()
         assert not found.get("errors"), found["errors"]
@@ -36,7 +36,7 @@ class DagsterUi:
     def wait_until_loaded(self, within_s: float = 180.0) -> None:
         def loaded() -> bool:
             try:
-                nodes = self.ask("{ assetNodes { id } }")["assetNodes"]
+                nodes = self.query("{ assetNodes { id } }")["assetNodes"]
             except httpx.HTTPError:
                 return False
             return bool(nodes)
@@ -44,8 +44,8 @@ class DagsterUi:
         eventually(loaded, within_s)
 
     def backfill(self, asset: str, partitions: Sequence[str]) -> str:
-        asked = {"assetSelection": [{"path": [asset]}], "partitionNames": list(partitions), "title": "in a test"}
-        found = self.ask(_BACKFILL, asked=asked)["launchPartitionBackfill"]
+        parameters = {"assetSelection": [{"path": [asset]}], "partitionNames": list(partitions), "title": "in a test"}
+        found = self.query(_BACKFILL, asked=parameters)["launchPartitionBackfill"]
         assert found["__typename"] == "LaunchBackfillSuccess", found
         return found["backfillId"]
 
@@ -60,7 +60,7 @@ class DagsterUi:
 
     def runs(self, **tags: str) -> list[dict[str, Any]]:
         wanted = [{"key": f"dagster/{name}", "value": value} for name, value in tags.items()]
-        return self.ask(_RUNS, tags=wanted)["runsOrError"]["results"]
+        return self.query(_RUNS, tags=wanted)["runsOrError"]["results"]
 
     def launch(self, asset: str, partition: str) -> str:
         asked = {
@@ -74,16 +74,16 @@ class DagsterUi:
             "mode": "default",
             "executionMetadata": {"tags": [{"key": "dagster/partition", "value": partition}]},
         }
-        found = self.ask(_RUN, asked=asked)["launchRun"]
+        found = self.query(_RUN, asked=asked)["launchRun"]
         assert found["__typename"] == "LaunchRunSuccess", found
         return found["run"]["runId"]
 
     def terminate(self, run: str) -> None:
-        found = self.ask(_STOP, id=run)["terminateRun"]
+        found = self.query(_STOP, id=run)["terminateRun"]
         assert found["__typename"] == "TerminateRunSuccess", found
 
     def run(self, run: str) -> dict[str, Any]:
-        return self.ask(f"query ($id: ID!) {{ runOrError(runId: $id) {{ ... on Run {{ {_A_RUN} }} }} }}", id=run)[
+        return self.query(f"query ($id: ID!) {{ runOrError(runId: $id) {{ ... on Run {{ {_A_RUN} }} }} }}", id=run)[
             "runOrError"
         ]
 

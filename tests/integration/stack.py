@@ -1,4 +1,4 @@
-"""What a test asks of the running stack."""
+"""Queries of the tests to the running stack."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from mmplatform.telemetry.status_server import LAG_INTERVAL_S
 from tests.waiting import eventually
 
 WORKERS = (*(spec.group for spec in MODALITIES.values()), "index", "archive")
-MOST = 100
+MAX_HITS = 100
 """Hits that one search gives at most."""
 
 
@@ -53,8 +53,8 @@ class Stack:
         """All passages of a person that the public search gives, by id."""
         found: dict[str, dict[str, Any]] = {}
         for modality in MODALITIES:
-            hits = self.search("anything", subject_id=subject, modalities=[modality], k=MOST)
-            assert len(hits) < MOST, "more than one search gives: the comparison would miss the rest"
+            hits = self.search("anything", subject_id=subject, modalities=[modality], k=MAX_HITS)
+            assert len(hits) < MAX_HITS, "more than one search gives: the comparison would miss the rest"
             found |= {hit["passage_id"]: hit for hit in hits}
         return found
 
@@ -65,7 +65,7 @@ class Stack:
         return scan.to_arrow().to_pylist()
 
     def count_by_event(self, table: str, subject: str) -> Counter[str]:
-        """How often each event's row is in a raw table: twice would be a doubled row."""
+        """Count the rows of each event in a raw table: two would be a doubled row."""
         return Counter(row["event_id"] for row in self.rows(table, subject, "event_id"))
 
     def count_by_artifact(self, table: str, subject: str | None = None) -> Counter[str]:
@@ -73,7 +73,7 @@ class Stack:
         return Counter(row["artifact_id"] for row in self.rows(table, subject, "artifact_id"))
 
     def lag(self, service: str) -> int | None:
-        """How far a worker is behind; ``None`` while it does not say."""
+        """Lag of a worker; ``None`` while it is unknown."""
         try:
             answer = httpx.get(f"{self.now().services[service].metrics_url}/status", timeout=10)
         except httpx.TransportError:
@@ -99,7 +99,7 @@ class Stack:
         return run
 
     def kill(self, service: str) -> None:
-        """SIGKILL one process; the supervisor is expected to start it anew."""
+        """SIGKILL one process; the supervisor must restart it."""
         found = self.now().services[service]
         assert found.pid is not None
         os.kill(found.pid, signal.SIGKILL)

@@ -30,7 +30,7 @@ HOURS = int(os.environ.get("MMPLATFORM_TEST_BACKFILL_HOURS", "4"))
 """More than one run takes; ``make test-backfill`` takes a whole day."""
 
 AN_HOUR = timedelta(hours=1)
-EACH = 4
+MESSAGES_EACH = 4
 PATIENCE_S = 300 + 60 * HOURS
 PLACE = {"topic", "topic_partition", "log_offset"}
 CIRCUMSTANCES = {"taken_at", "derived_at", "seconds", "memo_hit", "record", *PLACE}
@@ -114,10 +114,10 @@ def source(stack, hours):
 
 
 def test_a_backfill_and_the_stream_neither_lose_nor_overwrite_each_others_rows(stack, ui, index, hours, source):
-    for hour, minute in itertools.product(hours, range(EACH)):
+    for hour, minute in itertools.product(hours, range(MESSAGES_EACH)):
         source.send(hour + timedelta(minutes=minute))
     eventually_equal(lambda: _events(stack, "passages"), set(source.sent), PATIENCE_S)
-    eventually_equal(lambda: _indexed(index), _kept(stack), PATIENCE_S)
+    eventually_equal(lambda: _indexed(index), _stored(stack), PATIENCE_S)
     before = {table: _rows(stack, table) for table in ("messages", "passages")}
     for hour in hours:
         _spoil(stack.lakehouse, index, hour)
@@ -132,7 +132,7 @@ def test_a_backfill_and_the_stream_neither_lose_nor_overwrite_each_others_rows(s
     during = len(source.sent) - streamed_before
     source.stop()
     assert {run["status"] for run in (*runs, ui.run(alone))} == {"SUCCESS"}
-    _one_after_the_other([*runs, ui.run(alone)])
+    _in_sequence([*runs, ui.run(alone)])
     assert during > HOURS
     # What lay there before is, to the row, as the stream made it, and of what came meanwhile nothing is missing.
     for table, rows in before.items():
@@ -144,7 +144,7 @@ def test_a_backfill_and_the_stream_neither_lose_nor_overwrite_each_others_rows(s
     for table, column in (("messages", "artifact_id"), ("passages", "artifact_id"), ("raw_chats", "event_id")):
         counts = Counter(row[column] for row in stack.rows(table, None, column))
         assert {each: count for each, count in counts.items() if count > 1} == {}
-    eventually_equal(lambda: _indexed(index), _kept(stack), PATIENCE_S)
+    eventually_equal(lambda: _indexed(index), _stored(stack), PATIENCE_S)
 
 
 def test_a_run_that_is_cancelled_in_the_ui_leaves_the_hour_as_it_was_and_shows_as_cancelled(stack, ui, index, hours):
@@ -169,7 +169,7 @@ def _rows(stack: Stack, table: str) -> dict[str, dict[str, Any]]:
     }
 
 
-def _kept(stack: Stack) -> dict[str, str]:
+def _stored(stack: Stack) -> dict[str, str]:
     return {row["artifact_id"]: row["text"] for row in stack.rows("passages", None, "artifact_id", "text")}
 
 
@@ -179,7 +179,7 @@ def _indexed(index: ChromaIndex) -> dict[str, str]:
 
 
 def _spoil(lakehouse: Lakehouse, index: ChromaIndex, hour: datetime) -> None:
-    """As an older deriver would have left it: a row missing, one otherwise, a passage that nobody makes any more."""
+    """State left by an older deriver: a missing row, a different row, a passage that is derived no more."""
     for table in ("messages", "passages"):
         rows = sorted(lakehouse.scan(table, hour=hour).to_pylist(), key=lambda row: row["event_time"])
         missing, other = rows[0], rows[1]
@@ -203,7 +203,7 @@ def _at(artifact: Any, row: dict[str, Any]) -> dict[str, Any]:
     return record_to_row(artifact, place)[1]
 
 
-def _one_after_the_other(runs: list[dict[str, Any]]) -> None:
+def _in_sequence(runs: list[dict[str, Any]]) -> None:
     spans = sorted(
         (step["startTime"], step["endTime"])
         for run in runs

@@ -28,9 +28,9 @@ from tests.integration.bad_inputs.rows import (
     DeadLettered,
     Doors,
     Found,
-    Kept,
     Quarantined,
     Refused,
+    Stored,
     Unread,
 )
 from tests.waiting import eventually, eventually_equal
@@ -58,7 +58,7 @@ def forget(stack, data):
 
 @dataclass
 class Sent:
-    """What each row was answered, by its name, and what the stack was like before."""
+    """Answers by row name, and the state of the stack before."""
 
     run: str
     answers: dict[str, Any]
@@ -72,7 +72,7 @@ class Sent:
 
 @pytest.fixture(scope="module")
 def sent(stack):
-    """Send everything, as fast as it goes, and wait until nobody is behind."""
+    """Send all inputs at once, and wait until no worker lags."""
     restarts = {name: service.restarts for name, service in stack.now().services.items()}
     doors = Doors(
         stack.run.gateway, stack.addressed, lambda name: paused(stack, name), lambda data: forget(stack, data)
@@ -87,12 +87,12 @@ def sent(stack):
 
 
 def _json_entries(stack, topic):
-    """What is ours on a topic: a row of the table writes garbage onto it."""
+    """Valid records of a topic: a row of the table writes garbage onto it."""
     return [entry for entry in ReplayLog(stack.addressed).read(topic) if entry.value.startswith(b"{")]
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.slug)
-def test_each_ends_where_the_table_says(stack, sent, row):
+def test_each_input_ends_as_the_table_says(stack, sent, row):
     answer = sent.answers[row.name]
     for ends in (row.ends, *row.more):
         CHECKS[type(ends)](stack, sent, sent.who(row), answer, ends)
@@ -107,7 +107,7 @@ def _refused(_stack, _sent, _who, answer, ends):
 
 
 def _quarantined(stack, _sent, who, _answer, ends):
-    """On the log, and in the lakehouse for whoever comes to look."""
+    """Quarantined records on the log and in the lakehouse."""
 
     def look():
         rows = stack.rows("quarantine", who, "event_id", "contract", "reasons")
@@ -129,7 +129,7 @@ def _found(stack, _sent, who, _answer, ends):
     assert ends.words.lower() in " ".join(hit["text"] for hit in hits.values()).lower()
 
 
-def _kept(stack, _sent, who, _answer, ends):
+def _stored(stack, _sent, who, _answer, ends):
     def count():
         rows = stack.rows(ends.table, who)
         return sum(not ends.status or each["status"] == ends.status for each in rows)
@@ -147,7 +147,7 @@ CHECKS = {
     Quarantined: _quarantined,
     DeadLettered: _dead_lettered,
     Found: _found,
-    Kept: _kept,
+    Stored: _stored,
     Unread: _unread,
 }
 
@@ -190,7 +190,7 @@ def _media(doors: Doors, who: str):
     doors.http.post(f"/v1/calls/{who}-2/end", params={"subject_id": call, "chunks": 1})
 
 
-def test_no_worker_was_started_anew_and_no_log_quotes_what_was_sent(stack, sent):
+def test_no_worker_was_restarted_and_no_log_quotes_an_input(stack, sent):
     assert {name: service.restarts for name, service in stack.now().services.items()} == sent.restarts
     for log in (stack.settings.data_dir / "logs").glob("*.log"):
         _quotes_nothing(log.read_text(errors="replace"))

@@ -28,8 +28,8 @@ from tests.waiting import eventually, eventually_equal
 
 pytestmark = [pytest.mark.system, pytest.mark.stack, pytest.mark.models, pytest.mark.slow, pytest.mark.timeout(900)]
 HIGH = 40
-WHOLE = bool(os.environ.get("MMPLATFORM_TEST_FLOW_WHOLE"))
-on_demand = pytest.mark.skipif(not WHOLE, reason="takes a minute: `make test-flow` runs it")
+COMPLETE = bool(os.environ.get("MMPLATFORM_TEST_FLOW_WHOLE"))
+on_demand = pytest.mark.skipif(not COMPLETE, reason="takes a minute: `make test-flow` runs it")
 """Two more policies, each worker is replaced, and topic partitions are raised: three minutes more."""
 
 DERIVERS = {
@@ -41,7 +41,7 @@ DERIVERS = {
 
 @pytest.fixture(scope="module")
 def flow(tmp_path_factory):
-    marks = {
+    environment = {
         "MMPLATFORM_CHAT_HIGH_WATER": str(HIGH),
         "MMPLATFORM_CHAT_LOW_WATER": "5",
         "MMPLATFORM_CALL_BACKPRESSURE_POLICY": "buffer",
@@ -52,7 +52,7 @@ def flow(tmp_path_factory):
         "MMPLATFORM_SCREENSHOT_LOW_WATER_AGE_S": "1",
     }
     arguments = ("--no-dagster", "--derivers", "chat=2,call=2")
-    with running_stack(tmp_path_factory.mktemp("flow"), arguments=arguments, **marks) as running:
+    with running_stack(tmp_path_factory.mktemp("flow"), arguments=arguments, **environment) as running:
         yield running
 
 
@@ -102,7 +102,7 @@ def found(stack: Stack, subject: str) -> set[str]:
 
 
 def cli(stack: Stack, *words: str) -> str:
-    """What a verb prints; a failing one fails the test with its error."""
+    """Output of a command; an error fails the test with its message."""
     environment = {**os.environ, "MMPLATFORM_DATA_DIR": str(stack.settings.data_dir), "COLUMNS": "200"}
     command = [sys.executable, "-m", "mmplatform", *words]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
@@ -127,7 +127,7 @@ def _send_and_close(client: GatewayClient, bodies: list[ChatBody]) -> None:
         client.chats(bodies)
 
 
-def test_a_slowed_source_waits_as_it_is_told_and_nothing_is_lost(flow, client):
+def test_a_throttled_source_waits_as_requested_and_nothing_is_lost(flow, client):
     waits: list[Busy] = []
     patient = GatewayClient(flow.run.gateway, max_attempts=60, on_retry=lambda error, _: waits.append(error))
     with standing_still(flow, "chat"):
@@ -150,7 +150,7 @@ def test_a_slowed_source_waits_as_it_is_told_and_nothing_is_lost(flow, client):
 
 
 @on_demand
-def test_a_modality_that_buffers_takes_all_and_catches_up(flow, client):
+def test_a_modality_that_buffers_accepts_all_and_catches_up(flow, client):
     chunks = call_chunks(seed=3)[:10]
     with standing_still(flow, "call"):
         for index, start_s, wav in chunks:
@@ -168,7 +168,7 @@ def test_a_modality_that_buffers_takes_all_and_catches_up(flow, client):
 
 
 @on_demand
-def test_what_is_shed_is_named_counted_and_derived_when_its_hour_is_reprocessed(flow, client):
+def test_shed_events_are_named_counted_and_derived_when_their_hour_is_reprocessed(flow, client):
     images, began = screenshots(seed=5), utc_now()
 
     def post(name: str):
@@ -206,7 +206,7 @@ def test_a_short_surge_loses_nothing(flow):
 
 
 class Talk(threading.Thread):
-    """Numbered chats in three conversations, and a call, without pause until it is told to stop.
+    """Numbered chats in three conversations, and a call, without pause until it is stopped.
 
     Attributes:
         sent: what was acknowledged: event id → conversation, in the order of the answers.

@@ -41,7 +41,7 @@ class Source:
             self.sent.add(event_id)
 
     def missing(self, known=None):
-        """Of the acknowledged ones those that the public search does not find."""
+        """Acknowledged events that the public search does not find."""
         hits = self.stack.search("where is my parcel", subject_id=SUBJECT, k=100)
         return (self.sent if known is None else known) - {event for hit in hits for event in hit["event_ids"]}
 

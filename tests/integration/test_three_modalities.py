@@ -47,7 +47,7 @@ def test_another_customer_is_not_in_the_answer(stack, case):
     assert {hit["subject_id"] for hit in hits} == {case.subject_id}
 
 
-def test_the_screen_and_the_voice_say_what_they_said(stack, case):
+def test_the_screen_and_the_voice_match_the_ground_truth(stack, case):
     shown = " ".join(
         h["text"] for h in stack.search("PMT-402", subject_id=case.subject_id, modalities=["screenshot"], k=50)
     )
@@ -69,7 +69,7 @@ def test_no_personal_data_comes_out_of_the_log_the_index_or_the_derived_tables(s
         assert secret not in str(rows), "in the lakehouse"
 
 
-def test_everything_lands_in_the_lakehouse_once(stack, case):
+def test_every_event_lands_in_the_lakehouse_once(stack, case):
     lines = {event.event_id for event in case.story if hasattr(event, "text")}
     pictures = {event.event_id for event in case.story} - lines
     who = case.subject_id

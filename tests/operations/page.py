@@ -14,8 +14,8 @@ import pytest
 PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "runbook.md"
 _BLOCK = re.compile(r"^```(sh|text)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 ANYTHING = "…"
-WHOLE = "MMPLATFORM_TEST_RUNBOOK"
-on_demand = pytest.mark.skipif(not os.environ.get(WHOLE), reason=f"`make test-runbook` sets {WHOLE}")
+COMPLETE = "MMPLATFORM_TEST_RUNBOOK"
+on_demand = pytest.mark.skipif(not os.environ.get(COMPLETE), reason=f"`make test-runbook` sets {COMPLETE}")
 
 
 @dataclass(frozen=True)
@@ -54,14 +54,14 @@ def run(step: Step, before: str, **environment: str) -> str:
         check=False,
         timeout=500,
     )
-    said = done.stdout + done.stderr
-    assert done.returncode == 0, f"{step.commands}\n{said}"
-    return said
+    output = done.stdout + done.stderr
+    assert done.returncode == 0, f"{step.commands}\n{output}"
+    return output
 
 
-def assert_seen(step: Step, said: str) -> None:
+def assert_seen(step: Step, output: str) -> None:
     """Each line that the page shows is there, after the one before it."""
-    lines = iter(said.splitlines())
+    lines = iter(output.splitlines())
     for wanted in step.seen:
         pattern = re.compile(".*".join(map(re.escape, wanted.split(ANYTHING))))
-        assert any(pattern.fullmatch(line.rstrip()) for line in lines), f"not seen: {wanted}\n{said}"
+        assert any(pattern.fullmatch(line.rstrip()) for line in lines), f"not seen: {wanted}\n{output}"

@@ -25,21 +25,21 @@ pytestmark = [
     pytest.mark.timeout(600),
     on_demand,
 ]
-MOST = 90
+MAX_CHATS = 90
 """Chats of one source: one search returns them all."""
 
-TOLD = ("gateway", "derive-chat", "index", "archive")
+STOPPED_SERVICES = ("gateway", "derive-chat", "index", "archive")
 
 
 class Source(threading.Thread):
-    """Posts chats one after the other, never one twice, and keeps every answer."""
+    """Posts chats in sequence, each once, and records every answer."""
 
     def __init__(self, url: str, number: int) -> None:
         super().__init__(daemon=True)
         self._url, self._number = url, number
         self._over = threading.Event()
         self.acknowledged: set[str] = set()
-        self.others: list[httpx.Response] = []
+        self.other_answers: list[httpx.Response] = []
         self.unanswered: set[str] = set()
 
     def run(self) -> None:
@@ -52,7 +52,7 @@ class Source(threading.Thread):
 
     @property
     def full(self) -> bool:
-        return len(self.acknowledged) + len(self.unanswered) >= MOST
+        return len(self.acknowledged) + len(self.unanswered) >= MAX_CHATS
 
     def _post(self, http: httpx.Client, event_id: str) -> None:
         subject = f"drain-{self._number}"
@@ -73,7 +73,7 @@ class Source(threading.Thread):
         if answer.status_code == 202:
             self.acknowledged.add(event_id)
         else:
-            self.others.append(answer)
+            self.other_answers.append(answer)
 
     def stop(self) -> None:
         self._over.set()
@@ -87,20 +87,22 @@ def is_back(service, restarts: int) -> bool:
 
 @pytest.fixture(scope="module")
 def drained(stack):
-    """The sources, after each process was told to stop while they sent, and all was quiet again."""
+    """The sources, after each process was stopped while they sent, and the stack has settled."""
     sources = [Source(stack.now().gateway, number) for number in range(3)]
     for source in sources:
         source.start()
-    before = {name: stack.now().services[name].restarts for name in TOLD}
+    before = {name: stack.now().services[name].restarts for name in STOPPED_SERVICES}
     eventually(lambda: all(len(source.acknowledged) >= 5 for source in sources), within_s=120)
-    for name in TOLD:
+    for name in STOPPED_SERVICES:
         pid = stack.now().services[name].pid
         assert pid is not None
         os.kill(pid, signal.SIGTERM)
-    eventually(lambda: all(is_back(stack.now().services[name], before[name]) for name in TOLD), within_s=240)
-    known = [len(source.acknowledged) for source in sources]
-    goes_on = list(zip(sources, known, strict=True))
-    eventually(lambda: all(each.full or len(each.acknowledged) > was for each, was in goes_on), within_s=120)
+    eventually(
+        lambda: all(is_back(stack.now().services[name], before[name]) for name in STOPPED_SERVICES), within_s=240
+    )
+    counts = [len(source.acknowledged) for source in sources]
+    goes_on = list(zip(sources, counts, strict=True))
+    eventually(lambda: all(source.full or len(source.acknowledged) > was for source, was in goes_on), within_s=120)
     for source in sources:
         source.stop()
     stack.settle()
@@ -110,17 +112,21 @@ def drained(stack):
 @pytest.mark.usefixtures("drained")
 def test_every_process_ends_by_itself_with_0(stack):
     journal = (stack.settings.data_dir / "logs" / "supervisor.log").read_text()
-    for name in TOLD:
+    for name in STOPPED_SERVICES:
         assert f"{name}: ended with exit code 0" in journal, journal
         assert f"{name}: did not stop within" not in journal
 
 
-def test_a_source_is_acknowledged_or_told_to_come_back(drained):
-    """Or its connection was closed before it was read; then nobody has promised anything."""
-    assert all(each.status_code == 503 and each.headers["Retry-After"] for one in drained for each in one.others)
+def test_a_source_is_acknowledged_or_asked_to_retry(drained):
+    """Or its connection was closed before the request was read: then nothing was acknowledged."""
+    assert all(
+        answer.status_code == 503 and answer.headers["Retry-After"]
+        for source in drained
+        for answer in source.other_answers
+    )
 
 
-def test_what_was_acknowledged_is_derived_once_and_no_more(stack, drained):
+def test_every_acknowledged_event_is_derived_exactly_once(stack, drained):
     counts: Counter[str] = Counter()
     for entry in ReplayLog(stack.addressed).read(ARTIFACTS_TOPIC):
         try:
@@ -135,7 +141,7 @@ def test_what_was_acknowledged_is_derived_once_and_no_more(stack, drained):
     assert {event: count for event, count in counts.items() if count != 1} == {}
 
 
-def test_what_was_acknowledged_is_found_and_archived_once(stack, drained):
+def test_every_acknowledged_event_is_found_and_archived_once(stack, drained):
     for source in drained:
         subject = f"drain-{source._number}"
         eventually(lambda who=source, of=subject: who.acknowledged <= set(stack.count_by_event("raw_chats", of)))

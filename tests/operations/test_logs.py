@@ -1,4 +1,4 @@
-"""What a running stack writes into its logs: ids and places, on good ways and bad ones, and nothing that was sent."""
+"""Logs of a running stack: ids and positions, on success and failure, and no text of a customer."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ def chat(**changes):
     return good | changes
 
 
-def asked(stack) -> list[int]:
-    """Personal data by every door and in every place where it does not belong; the answers' status."""
+def send_personal_data(stack) -> list[int]:
+    """Send personal data through every endpoint in every wrong field; return the answers' status."""
     with httpx.Client(base_url=stack.now().gateway, timeout=60) as http:
         answers = [
             http.post("/v1/events/chat", json=chat()),
@@ -89,7 +89,7 @@ def written(stack) -> None:
 @pytest.fixture(scope="module")
 def logs(stack) -> dict[str, list[str]]:
     """The lines of each process after all that, and after an index that went away."""
-    answers = asked(stack)
+    answers = send_personal_data(stack)
     assert 202 in answers
     assert 200 in answers
     assert {409, 415, 422, 404} <= set(answers)
@@ -126,17 +126,17 @@ def test_every_line_of_our_processes_is_json_with_a_level_a_time_and_its_worker(
     assert records(logs, "broker")
 
 
-def test_what_was_set_aside_is_told_with_its_id_and_its_reason(logs):
-    aside = [line for line in records(logs, "derive-chat") if line["event"] == "records refused"]
-    assert any(BROKEN_CONTRACT in line["quarantined"] and line["reasons"] for line in aside)
-    assert sum(line["dead_letters"] for line in aside) >= 2
+def test_a_quarantined_record_is_logged_with_its_id_and_its_reason(logs):
+    refused = [line for line in records(logs, "derive-chat") if line["event"] == "records refused"]
+    assert any(BROKEN_CONTRACT in line["quarantined"] and line["reasons"] for line in refused)
+    assert sum(line["dead_letters"] for line in refused) >= 2
     assert any(line["dead_letters"] for line in records(logs, "index") if "dead_letters" in line)
 
 
-def test_an_index_that_is_away_is_told_by_whoever_needs_it(logs):
-    told = [line for line in records(logs, "index") if line["event"] == "unavailable: the micro-batch is read again"]
-    assert told
-    assert all(line["reason"].startswith("index: ") for line in told)
+def test_an_unavailable_index_is_logged_by_the_workers_that_need_it(logs):
+    lines = [line for line in records(logs, "index") if line["event"] == "unavailable: the micro-batch is read again"]
+    assert lines
+    assert all(line["reason"].startswith("index: ") for line in lines)
 
 
 def test_a_model_that_is_broken_ends_its_worker_with_one_line_that_names_it(stack, tmp_path):

@@ -77,13 +77,13 @@ def test_every_metric_of_the_gateway_is_on_the_page_and_no_other(gateway):
 @pytest.mark.stack
 @pytest.mark.models
 @pytest.mark.slow
-def test_what_the_running_processes_expose_is_on_the_page(stack):
-    """Both ways, but for lineage, which nobody has asked for here."""
+def test_every_exposed_metric_is_on_the_page(stack):
+    """Both ways, without lineage, which is not configured here."""
     run = stack.now()
     urls = {name: service.metrics_url for name, service in run.services.items() if service.metrics_url}
     workers = set().union(*(families(f"{url}/metrics") for url in urls.values()))
-    told = {name.removesuffix("_total") for name in documented(WORKERS)}
-    assert {name for name in told if "lineage" not in name} == workers
+    named = {name.removesuffix("_total") for name in documented(WORKERS)}
+    assert {name for name in named if "lineage" not in name} == workers
     assert {name.removesuffix("_total") for name in documented(GATEWAY)} == families(f"{run.gateway}/metrics")
     for url in urls.values():
         answer = eventually(lambda url=url: (got := httpx.get(f"{url}/readyz")).is_success and got, within_s=60)
@@ -91,7 +91,7 @@ def test_what_the_running_processes_expose_is_on_the_page(stack):
 
 
 def families(url: str) -> set[str]:
-    """Names of ours on a page, without what Prometheus adds to a counter's."""
+    """Names of the platform's metrics on a page, without the suffixes of a counter."""
     page = httpx.get(url, timeout=30).raise_for_status().text
     return {
         name.removesuffix("_total")

@@ -52,24 +52,22 @@ def follow(stack, title: str) -> str:
         "GATEWAY": stack.now().gateway,
         "KAFKA": stack.now().kafka,
     }
-    said = []
+    outputs = []
     assert page[title]
     for step in page[title]:
-        said.append(run(step, common.commands, **environment))
-        assert_seen(step, said[-1])
-    return "\n".join(said)
+        outputs.append(run(step, common.commands, **environment))
+        assert_seen(step, outputs[-1])
+    return "\n".join(outputs)
 
 
 def found(stack) -> dict[str, set[str]]:
     return {
-        f"runbook-{number}": {
-            (each["passage_id"], each["text"]) for each in stack.passages(f"runbook-{number}").values()
-        }
+        f"runbook-{number}": {(hit["passage_id"], hit["text"]) for hit in stack.passages(f"runbook-{number}").values()}
         for number in range(SUBJECTS)
     }
 
 
-def kept(stack) -> dict[str, dict[str, str]]:
+def records_by_table(stack) -> dict[str, dict[str, str]]:
     """The record of each id, by table."""
     lakehouse = Lakehouse.open(stack.addressed)
     return {
@@ -80,7 +78,7 @@ def kept(stack) -> dict[str, dict[str, str]]:
 
 @on_demand
 @pytest.mark.parametrize("title", ["Where to look first", "The lag grows", "The disk fills"])
-def test_what_is_looked_at_is_seen_as_the_page_shows_it(filled, title):
+def test_the_output_of_read_only_recipes_is_as_the_page_shows_it(filled, title):
     follow(filled, title)
 
 
@@ -114,16 +112,16 @@ def test_a_lost_index_is_as_it_was_and_no_model_ran(filled):
 
 def test_a_lost_lakehouse_is_as_it_was(filled):
     filled.settle()
-    before = kept(filled)
+    before = records_by_table(filled)
     assert set(before["raw_chats"]) >= {f"runbook-{number}" for number in range(CHATS)}
     follow(filled, "The lakehouse is lost")
-    assert kept(filled) == before
+    assert records_by_table(filled) == before
     rows = Lakehouse.open(filled.addressed).table("passages").scan(selected_fields=("artifact_id",)).to_arrow()
     assert rows.num_rows == len(before["passages"])
 
 
 @on_demand
-def test_a_worker_that_loops_is_given_up_told_and_started_again(filled):
+def test_a_worker_in_a_crash_loop_is_given_up_reported_and_started_again(filled):
     def state():
         service = filled.now().services["archive"]
         if service.pid is not None:
@@ -138,7 +136,7 @@ def test_a_worker_that_loops_is_given_up_told_and_started_again(filled):
 
 
 @on_demand
-def test_a_wrong_clock_is_looked_at_together_with_every_store_and_model(filled):
+def test_a_wrong_clock_is_checked_together_with_every_store_and_model(filled):
     said = follow(filled, "The clock is wrong")
     tried = [line for line in said.splitlines() if "canary" in line or "answers" in line or "files of" in line]
     assert len(tried) >= 10

@@ -36,7 +36,7 @@ def test_the_daemon_reports_landings_and_posts_an_alert_of_a_failed_run(tmp_path
             "MMPLATFORM_ALERT_WEBHOOK_URL": f"{address}/hook",
             "PYTHONPATH": str(ROOT),
         }
-        daemon = [sys.executable, program("dagster-daemon", mend="pip install -e ."), "run"]
+        daemon = [sys.executable, program("dagster-daemon", fix="pip install -e ."), "run"]
         with (
             dg.DagsterInstance.from_config(str(home)) as instance,
             running(
@@ -70,7 +70,7 @@ def ticked(instance, sensor):
 
 def launch(env):
     """Launch a run that fails: it diagnoses a missing stack."""
-    command = [sys.executable, program("dagster", mend="pip install -e ."), "job", "launch"]
+    command = [sys.executable, program("dagster", fix="pip install -e ."), "job", "launch"]
     options = [
         "-w",
         str(ROOT / "workspace.yaml"),

@@ -12,7 +12,7 @@ from tests.servers.process import answers, free_ports, program, running
 @contextmanager
 def running_chroma(folder: Path, port: int | None = None) -> Iterator[str]:
     """Its address, ``http://127.0.0.1:port``. The same folder and port again: the same server after a restart."""
-    chroma = program("chroma", mend="pip install chromadb")
+    chroma = program("chroma", fix="pip install chromadb")
     folder.mkdir(parents=True, exist_ok=True)
     port = port or free_ports(1)[0]
     command = [chroma, "run", "--path", str(folder / "data"), "--host", "127.0.0.1", "--port", str(port)]

@@ -18,19 +18,19 @@ import pytest
 
 def free_ports(count: int) -> list[int]:
     """Loopback ports that were free a moment ago, all different."""
-    with ExitStack() as held:
-        sockets = [held.enter_context(socket.socket()) for _ in range(count)]
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]
+    with ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for sock in sockets:
+            sock.bind(("127.0.0.1", 0))
+        return [sock.getsockname()[1] for sock in sockets]
 
 
-def program(name: str, *, mend: str) -> str:
-    """Where a program lies: beside the running Python first. Skips the test when it is missing."""
-    beside = Path(sys.executable).with_name(name)
-    found = str(beside) if beside.exists() else shutil.which(name)
+def program(name: str, *, fix: str) -> str:
+    """Find a program, next to the running Python first. Skips the test when it is missing."""
+    sibling = Path(sys.executable).with_name(name)
+    found = str(sibling) if sibling.exists() else shutil.which(name)
     if found is None:
-        pytest.skip(f"{name} is not installed ({mend})")
+        pytest.skip(f"{name} is not installed ({fix})")
     return found
 
 
@@ -46,7 +46,7 @@ def running(
     cwd: Path | None = None,
     stop: signal.Signals = signal.SIGTERM,
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """Run a server until the block ends, and with it what it started; it is killed with us, even with -9 (Linux)."""
+    """Run a server and its children until the block ends; on Linux it is killed with the test process, even by -9."""
     tied = ["setpriv", "--pdeathsig", "KILL"] if shutil.which("setpriv") and user is None else []
     with log.open("wb") as output:
         process = subprocess.Popen(

@@ -1,4 +1,4 @@
-"""A small HTTP server that answers everything alike and remembers what it was asked: a proxy, or what is no Chroma."""
+"""HTTP server with one answer for all requests, which it records: a proxy, or a server that is not Chroma."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 @dataclass
 class Answering:
-    """``asked`` has the request line's target: an absolute URL when we were asked as a proxy."""
+    """``requests`` has the targets of the request lines: absolute URLs when it is used as a proxy."""
 
     url: str
-    asked: list[str] = field(default_factory=list)
+    requests: list[str] = field(default_factory=list)
 
 
 @contextmanager
@@ -24,7 +24,7 @@ def answering(body: bytes, *, status: int = 200, kind: str = "application/json")
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self):
             self.rfile.read(int(self.headers.get("Content-Length", 0)))
-            found.asked.append(self.path)
+            found.requests.append(self.path)
             self.send_response(status)
             self.send_header("Content-Type", kind)
             self.send_header("Content-Length", str(len(body)))

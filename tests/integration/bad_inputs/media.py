@@ -7,11 +7,11 @@ from typing import Any
 from mmplatform.modalities import CALL, SCREENSHOT
 from tests import builders
 from tests.integration.bad_inputs import odd_media as odd
-from tests.integration.bad_inputs.rows import Doors, Found, Kept, Quarantined, Refused, Row, fresh
+from tests.integration.bad_inputs.rows import Doors, Found, Quarantined, Refused, Row, Stored, fresh
 
 UNREADABLE = Refused(422, "rejected")
-GONE = Quarantined("blob", "erased, tiered away or never put")
-TAKEN = Quarantined("raw_calls", "other audio")
+DELETED = Quarantined("blob", "erased, tiered away or never put")
+CONFLICT = Quarantined("raw_calls", "other audio")
 OTHER_TYPE = Refused(415, "unsupported-media")
 
 
@@ -85,10 +85,10 @@ CALLS = (
     Row("audio with NaN floats", call(odd.not_a_number), UNREADABLE),
     Row("8 kHz µ-law", call(odd.mulaw), Found("calling")),
     Row("7 channels", call(odd.seven_channels), Found("calling")),
-    Row("silence", call(odd.silence), Kept("transcripts", 0), (Kept("raw_calls", 2),)),
-    Row("a gap in the chunk indexes", pieces(0, 2), Kept("transcripts", 1, "gap"), (Found(),)),
-    Row("a repeated chunk", pieces(0, 0, 1, 0), Found("calling"), (Kept("raw_calls", 3),)),
-    Row("other audio under a taken index", contradiction, Refused(409, "conflict"), (Kept("raw_calls", 2),)),
+    Row("silence", call(odd.silence), Stored("transcripts", 0), (Stored("raw_calls", 2),)),
+    Row("a gap in the chunk indexes", pieces(0, 2), Stored("transcripts", 1, "gap"), (Found(),)),
+    Row("a repeated chunk", pieces(0, 0, 1, 0), Found("calling"), (Stored("raw_calls", 3),)),
+    Row("other audio under a taken index", contradiction, Refused(409, "conflict"), (Stored("raw_calls", 2),)),
     Row(
         "other audio under a taken index, on the log",
         contradiction_on_log,
@@ -99,7 +99,7 @@ CALLS = (
     Row(
         "audio whose blob is deleted before it is derived",
         forgotten_audio,
-        GONE,
+        DELETED,
     ),
 )
 IMAGES = (
@@ -114,10 +114,10 @@ IMAGES = (
         Found("refund"),
     ),
     Row("an animated image", image(lambda: odd.animated("voucher expired")), Found("voucher")),
-    Row("an image of 1 by 1 px", image(lambda: odd.picture("", (1, 1))), Kept("captions", 1)),
+    Row("an image of 1 by 1 px", image(lambda: odd.picture("", (1, 1))), Stored("captions", 1)),
     Row(
         "an image whose blob is deleted before it is derived",
         forgotten_image,
-        GONE,
+        DELETED,
     ),
 )

@@ -16,14 +16,14 @@ from tests.derive.media.test_audio import encoded as audio_file
 from tests.derive.media.test_audio import float_wav, tones
 
 CASE = Path(__file__).parents[3] / "examples" / "payment-failed"
-TOLD = json.loads((CASE / "ground_truth.json").read_text())["call"]["utterances"]
+SPOKEN = json.loads((CASE / "ground_truth.json").read_text())["call"]["utterances"]
 PIECE_S = 2.0
 
 
 @cache
 def speech(rate: int = 8_000) -> np.ndarray:
     """The first thing that is said in the sample call, one channel."""
-    first = TOLD[0]
+    first = SPOKEN[0]
     with av.open(str(CASE / "call.flac")) as container:
         resampler = av.AudioResampler(format="fltp", rate=rate)
         frames = [out for frame in container.decode(audio=0) for out in resampler.resample(frame)]

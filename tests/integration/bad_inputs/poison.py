@@ -24,9 +24,9 @@ from tests.integration.bad_inputs.rows import (
     DeadLettered,
     Doors,
     Found,
-    Kept,
     Quarantined,
     Row,
+    Stored,
     Unread,
     chat,
     fresh,
@@ -132,5 +132,5 @@ LOG = (
     Row("a vector of NaN", artifact(fill=float("nan")), DeadLettered("vector_finite")),
     Row("a vector of zeros", artifact(fill=0.0), DeadLettered("a vector of zeros")),
     Row("a passage of an unknown embedder", artifact(embedder="unheard@1", parts=5), Found("parcel")),
-    Row("a retraction of nothing", retraction, Kept("passages", 0)),
+    Row("a retraction of nothing", retraction, Stored("passages", 0)),
 )

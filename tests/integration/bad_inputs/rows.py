@@ -1,4 +1,4 @@
-"""What a row of the table of bad inputs is, and the two doors that bad input comes through."""
+"""Rows of the table of bad inputs, and the two entry points of bad input."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests import builders
 CARD = "5500 0000 0000 0004"
 ADDRESS = "dana.planted@example.org"
 PLANTED = f"my card is {CARD}, write to {ADDRESS}"
-"""Stands in whatever is malformed; no reason and no log line may repeat it."""
+"""Part of every malformed input; no reason and no log line may repeat it."""
 
 
 @dataclass(frozen=True)
@@ -48,14 +48,14 @@ class DeadLettered:
 
 @dataclass(frozen=True)
 class Found:
-    """It is no bad input, or only part of it is: a search for the person finds these words."""
+    """The input is valid, at least in part: a search for the person finds these words."""
 
     words: str = ""
 
 
 @dataclass(frozen=True)
-class Kept:
-    """It is kept and there is nothing to find in it: so many rows of a table, of one status where that is given."""
+class Stored:
+    """It is stored and has nothing to find: this many rows of a table, with a status where given."""
 
     table: str
     rows: int
@@ -64,17 +64,17 @@ class Kept:
 
 @dataclass(frozen=True)
 class Unread:
-    """Nobody reads it."""
+    """No consumer reads it."""
 
 
-Ends = Refused | Quarantined | DeadLettered | Found | Kept | Unread
+Ends = Refused | Quarantined | DeadLettered | Found | Stored | Unread
 
 
 @dataclass(frozen=True)
 class Row:
     """One bad input: what it is called, what sends it, and how it ends.
 
-    ``send`` gives the answer of the gateway, or the place on the log; ``who`` is its conversation, person and event.
+    ``send`` returns the gateway's answer, or the position on the log; ``who`` is its conversation, person and event.
     """
 
     name: str
@@ -84,7 +84,9 @@ class Row:
 
     @property
     def slug(self) -> str:
-        return "".join(each if each.isascii() and each.isalnum() else "-" for each in self.name.lower())
+        return "".join(
+            character if character.isascii() and character.isalnum() else "-" for character in self.name.lower()
+        )
 
 
 class Doors:
@@ -101,8 +103,8 @@ class Doors:
 
     def chat(self, who: str, **change: Any) -> httpx.Response:
         """A message; ``None`` leaves a field out."""
-        said = {"event_id": who, "conversation_id": who, "subject_id": who, "role": "customer", "text": "hello"}
-        body = {name: value for name, value in (said | change).items() if value is not None}
+        defaults = {"event_id": who, "conversation_id": who, "subject_id": who, "role": "customer", "text": "hello"}
+        body = {name: value for name, value in (defaults | change).items() if value is not None}
         return self.post("/v1/events/chat", json.dumps(body).encode(), "application/json")
 
     def image(self, who: str, data: bytes, media_type: str = "image/png") -> httpx.Response:

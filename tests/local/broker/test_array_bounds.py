@@ -1,4 +1,4 @@
-"""What an array claims is held against what the request has left, before anything is reserved for it."""
+"""An array's claimed size is compared with the remaining request before memory is reserved for it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ FULL = {
     "timedelta_i32": timedelta(seconds=1), "timedelta_i64": timedelta(seconds=2),
     "int8": 1, "int16": 2, "int32": 3, "int64": 4,
 }  # fmt: skip
-MOST = (b"\x7f\xff\xff\xff", b"\xff\xff\xff\xff\x7f")  # as a plain array's length, as a compact array's
+MAX_LENGTHS = (b"\x7f\xff\xff\xff", b"\xff\xff\xff\xff\x7f")  # as a plain array's length, as a compact array's
 MEMORY_BYTES = 3 << 30
 # One damaged request of twenty bytes that asks for 256 GB: DeleteTopics version 4, a compact array.
 DEMAND = struct.pack(">hhih", 20, 4, 1, 0) + b"\x00" + b"\xff\xff\xff\xff\x7f"
@@ -47,7 +47,7 @@ def damaged():
     for api in ADVERTISED:
         data, start = request_frame(*api, filled)
         for at in range(start, len(data)):
-            for claim in MOST:
+            for claim in MAX_LENGTHS:
                 yield data[:at] + claim + data[at + len(claim) :]
 
 

@@ -1,4 +1,4 @@
-"""A client that we did not choose: kcat, built on an older librdkafka."""
+"""A foreign client: kcat, built on an older librdkafka."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def kcat(broker, *arguments, given=""):
     ).stdout
 
 
-def test_kcat_writes_reads_and_looks_around(broker, kafka):
+def test_kcat_writes_reads_and_lists_metadata(broker, kafka):
     topic = kafka.topic(2)
     kcat(broker, "-P", "-t", topic, "-p", "1", "-K:", "-H", "h=1", "-z", "snappy", given="k1:one\nk2:two\n")
     read = kcat(broker, "-C", "-t", topic, "-e", "-f", "%p %o %k %s %h\\n")

@@ -84,7 +84,7 @@ def test_a_flipped_bit_cuts_from_its_batch_on(tmp_path):
     assert opened(tmp_path).end_offset == 21
 
 
-def test_what_lies_behind_a_cut_in_an_earlier_segment_is_dropped(tmp_path):
+def test_segments_behind_a_cut_in_an_earlier_one_are_dropped(tmp_path):
     filled(tmp_path, segment_bytes=700)
     segments = sorted(tmp_path.glob("*.log"))
     assert len(segments) == 4
@@ -184,7 +184,7 @@ def test_a_tail_torn_before_the_checkpoint_is_cut_and_written_on(tmp_path):
     assert values(log) == [(at, 3) for at in range(0, 27, 3)] + [(27, 1)]
 
 
-def test_what_a_start_finds_behind_the_checkpoint_is_put_on_the_disk_before_it_counts_as_kept(tmp_path, monkeypatch):
+def test_batches_behind_the_checkpoint_are_synced_at_start_before_they_count_as_durable(tmp_path, monkeypatch):
     log = opened(tmp_path, segment_bytes=700)
     append(log, batch([b"x" * 50] * 3))
     mark = log.checkpoint(0)
@@ -200,7 +200,7 @@ def test_what_a_start_finds_behind_the_checkpoint_is_put_on_the_disk_before_it_c
     assert synced <= {tmp_path.stat().st_ino}
 
 
-def test_an_offset_is_not_given_twice_when_a_new_segment_lost_its_name(tmp_path):
+def test_an_offset_is_not_used_twice_when_a_new_segment_lost_its_name(tmp_path):
     filled(tmp_path)
     log = opened(tmp_path)
     log.roll(0)
@@ -215,7 +215,7 @@ def test_an_offset_is_not_given_twice_when_a_new_segment_lost_its_name(tmp_path)
     assert append(opened(tmp_path, mark), batch([b"x"])) == 30
 
 
-def test_a_tail_torn_right_at_the_checkpoint_is_cut_without_reading_what_lies_before(tmp_path):
+def test_a_tail_torn_right_at_the_checkpoint_is_cut_without_reading_earlier_batches(tmp_path):
     segment = filled(tmp_path)
     size = segment.stat().st_size
     data = bytearray(segment.read_bytes())
@@ -240,7 +240,7 @@ def test_nothing_is_read_before_it_is_on_disk(tmp_path):
     assert log.read(0, 1000, min_one_batch=True) != b""
 
 
-def test_a_batch_is_kept_verbatim_but_for_its_offset(tmp_path):
+def test_a_batch_is_stored_verbatim_but_for_its_offset(tmp_path):
     log = opened(tmp_path)
     data = batch([b"one", None], keys=[b"a", b"b"])
     append(log, data)
@@ -250,7 +250,7 @@ def test_a_batch_is_kept_verbatim_but_for_its_offset(tmp_path):
     assert check(kept).base_offset == 2
 
 
-async def test_a_refused_flush_fails_those_who_wait_and_takes_no_more(tmp_path):
+async def test_a_refused_flush_fails_its_waiters_and_accepts_no_more(tmp_path):
     log = opened(tmp_path)
     data = batch([b"x"])
     log.append(data, check(data))
@@ -377,7 +377,7 @@ def test_sequence_numbers_wrap_around():
     assert producers.check(numbered(0)) is None
 
 
-def test_producers_are_kept_over_a_restart_and_forgotten_after_a_day():
+def test_producers_survive_a_restart_and_are_forgotten_after_a_day():
     producers = Producers()
     producers.record(numbered(0).with_base_offset(0), 1000)
     producers.record(numbered(2).with_base_offset(2), 1000)

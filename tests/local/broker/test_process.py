@@ -28,7 +28,7 @@ pytestmark = pytest.mark.broker
 
 
 class Load(threading.Thread):
-    """Keeps producing numbered records, and notes which were acknowledged, until it is told to stop."""
+    """Keeps producing numbered records, and records which were acknowledged, until it is stopped."""
 
     def __init__(self, producer: Producer, topic: str) -> None:
         super().__init__()
@@ -119,7 +119,7 @@ def test_a_clean_end_leaves_nothing_to_recover(broker, kafka):
     assert not [event for event in broker.events() if event["event"] == "torn_tail_cut"]
 
 
-def test_a_torn_tail_is_cut_at_start_and_said_so(broker, kafka):
+def test_a_torn_tail_is_cut_at_start_and_logged(broker, kafka):
     topic = kafka.topic()
     kafka.produce(topic, [b"x"] * 10)
     broker.kill()
@@ -201,7 +201,7 @@ runpy.run_module("mmplatform.local.broker", run_name="__main__", alter_sys=True)
 """
 
 
-def test_it_ends_when_the_disk_refuses_a_flush_and_the_next_start_has_what_was_acknowledged(tmp_path):
+def test_it_ends_when_the_disk_refuses_a_flush_and_the_next_start_has_every_acknowledged_record(tmp_path):
     port_file, refused, log = tmp_path / "port", tmp_path / "refused", tmp_path / "log"
     arguments = ["--data", str(tmp_path / "data"), "--port", "0", "--port-file", str(port_file), "--exit-with-stdin"]
     with log.open("wb") as output:
@@ -338,12 +338,12 @@ def test_a_data_directory_has_one_owner(broker):
     assert f"in use by another broker (pid {broker.process.pid})" in second.stderr
 
 
-def test_a_lock_is_free_again_when_its_owner_is_gone(tmp_path):
+def test_a_lock_is_free_again_when_its_owner_has_ended(tmp_path):
     lock_directory(tmp_path).close()
     lock_directory(tmp_path).close()
 
 
-def test_a_port_that_is_taken_is_named(broker, tmp_path):
+def test_an_occupied_port_is_named(broker, tmp_path):
     second = subprocess.run(command(tmp_path, broker.port), capture_output=True, text=True, timeout=20, check=False)
     assert second.returncode == 2
     assert f"cannot listen on 127.0.0.1:{broker.port}" in second.stderr
@@ -381,7 +381,7 @@ def test_half_a_request_waits_without_harm(broker, kafka):
         kafka.topic()
 
 
-def test_a_version_too_new_is_answered_with_what_there_is(broker):
+def test_a_version_too_new_is_answered_with_the_supported_ones(broker):
     with socket.create_connection(("127.0.0.1", broker.port), timeout=10) as client:
         client.sendall(struct.pack(">ihhi", 8, 18, 99, 42))
         size, correlation, error = struct.unpack(">iih", client.recv(10))

@@ -50,7 +50,7 @@ def send(kafka, topic, numbers):
     assert producer.flush(20) == 0
 
 
-def test_a_stateful_pass_through_keeps_everything_and_recovers_its_state(kafka, tmp_path):
+def test_a_stateful_pass_through_loses_nothing_and_recovers_its_state(kafka, tmp_path):
     config = {"retention.ms": "-1"}
     source, target, group = kafka.topic(4, config), kafka.topic(4, config), unique("quix")
     send(kafka, source, range(500))

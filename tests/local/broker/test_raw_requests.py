@@ -62,7 +62,7 @@ def test_a_batch_that_comes_twice_is_written_once_even_over_a_kill(broker, kafka
         (lambda _data: None, ErrorCode.corrupt_message),
     ],
 )
-def test_a_damaged_batch_is_refused_and_not_kept(broker, kafka, damage, code):
+def test_a_damaged_batch_is_refused_and_not_stored(broker, kafka, damage, code):
     topic = kafka.topic()
     assert produced(broker, topic, damage(batch([b"a", b"b"]))).error_code is code
     assert kafka.watermarks(topic) == (0, 0)
@@ -112,7 +112,7 @@ def test_offsets_of_single_partitions_are_deleted_unless_the_group_reads_them(br
     assert call(broker.port, missing).error_code is ErrorCode.group_id_not_found
 
 
-def test_an_administrator_takes_a_static_member_out_by_its_instance(broker, kafka):
+def test_an_administrator_removes_a_static_member_by_its_instance(broker, kafka):
     topic, group = kafka.topic(), unique("group")
     consumer = kafka.consumer(group, group_instance_id="worker-1")
     consumer.subscribe([topic])
@@ -159,7 +159,7 @@ def test_a_leader_epoch_ends_where_the_log_ends(broker, kafka):
     assert found == [(ErrorCode.none, 4), (ErrorCode.none, -1), (ErrorCode.unknown_topic_or_partition, -1)]
 
 
-def test_fetch_sessions_are_not_kept_and_the_client_is_told(broker):
+def test_fetch_sessions_are_refused_with_the_protocols_error(broker):
     request = fetch_11.FetchRequest(
         max_wait=timedelta(0),
         min_bytes=0,

@@ -1,4 +1,4 @@
-"""What is answered when the disk refuses, and what is left afterwards: never more than what is kept."""
+"""Answers and state when the disk refuses a write: never more is acknowledged than stored."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ def committed(node):
 # --- topics ------------------------------------------------------------------------------------------------------
 
 
-async def test_a_topic_that_could_not_be_kept_does_not_exist_and_can_be_created_later(node, tmp_path):
+async def test_a_topic_that_could_not_be_stored_does_not_exist_and_can_be_created_later(node, tmp_path):
     with refusing_store(node):
         assert await create(node) is ErrorCode.kafka_storage_error
         assert node.catalog.get("t") is None
@@ -135,7 +135,7 @@ async def test_a_topic_whose_directory_could_not_be_made_does_not_exist(node, tm
     assert node.catalog.get("t") is None
 
 
-async def test_nobody_sees_a_topic_before_it_is_kept(node):
+async def test_a_topic_is_invisible_before_it_is_stored(node):
     creating = asyncio.create_task(create(node))
     await asyncio.sleep(0)
     assert node.catalog.get("t") is None
@@ -144,7 +144,7 @@ async def test_nobody_sees_a_topic_before_it_is_kept(node):
     assert len(node.catalog.get("t").partitions) == 1
 
 
-async def test_a_topic_made_on_demand_that_could_not_be_kept_is_answered_with_the_error(tmp_path):
+async def test_a_topic_made_on_demand_that_could_not_be_stored_is_answered_with_the_error(tmp_path):
     async with running(tmp_path) as node:
         node.options = type(node.options)(data=tmp_path, auto_create_topics=True)
         request = MetadataRequest(
@@ -160,7 +160,7 @@ async def test_a_topic_made_on_demand_that_could_not_be_kept_is_answered_with_th
         assert len({one.topics[0].topic_id for one in both}) == 1
 
 
-async def test_partitions_that_could_not_be_kept_are_not_there(node, tmp_path):
+async def test_partitions_that_could_not_be_stored_do_not_exist(node, tmp_path):
     await create(node)
     with refusing_store(node):
         assert await grow(node, 3) is ErrorCode.kafka_storage_error
@@ -171,7 +171,7 @@ async def test_partitions_that_could_not_be_kept_are_not_there(node, tmp_path):
     assert len(set(node.catalog.get("t").partitions)) == 3
 
 
-async def test_a_setting_that_could_not_be_kept_is_not_in_force(node):
+async def test_a_setting_that_could_not_be_stored_is_not_in_force(node):
     await create(node)
     with refusing_store(node):
         assert await alter(node) is ErrorCode.kafka_storage_error
@@ -180,7 +180,7 @@ async def test_a_setting_that_could_not_be_kept_is_not_in_force(node):
     assert node.catalog.get("t").config.retention_ms == 7
 
 
-async def test_a_topic_whose_deletion_could_not_be_kept_is_still_there_and_takes_records(node):
+async def test_a_topic_whose_deletion_could_not_be_stored_still_exists_and_accepts_records(node):
     await create(node)
     await commit(node, 0)
     log = node.catalog.partition("t", 0)
@@ -196,7 +196,7 @@ async def test_a_topic_whose_deletion_could_not_be_kept_is_still_there_and_takes
 # --- groups and producers ----------------------------------------------------------------------------------------
 
 
-async def test_an_offset_that_could_not_be_kept_is_not_committed(node):
+async def test_an_offset_that_could_not_be_stored_is_not_committed(node):
     await create(node)
     assert await commit(node, 1) is ErrorCode.none
     with refusing_store(node):
@@ -208,7 +208,7 @@ async def test_an_offset_that_could_not_be_kept_is_not_committed(node):
     assert committed(node) == {}
 
 
-async def test_a_group_whose_deletion_could_not_be_kept_is_still_there(node):
+async def test_a_group_whose_deletion_could_not_be_stored_still_exists(node):
     await create(node)
     await commit(node, 1)
     with refusing_store(node):
@@ -219,7 +219,7 @@ async def test_a_group_whose_deletion_could_not_be_kept_is_still_there(node):
     assert committed(node) == {}
 
 
-async def test_a_producer_id_is_not_given_out_before_its_block_is_kept(node):
+async def test_a_producer_id_is_not_allocated_before_its_block_is_stored(node):
     request = InitProducerIdRequest(transactional_id=None, transaction_timeout=None, producer_id=-1, producer_epoch=-1)
     with refusing_store(node):
         assert (await producers.init_producer_id(node, CALL, request)).error_code is ErrorCode.kafka_storage_error
@@ -236,7 +236,7 @@ async def filled(node, configs, count=20):
     return topic.partitions[0]
 
 
-async def test_a_deletion_of_records_that_could_not_be_kept_leaves_them_readable(node, tmp_path):
+async def test_a_deletion_of_records_that_could_not_be_stored_leaves_them_readable(node, tmp_path):
     log = await filled(node, SMALL)
     files = len(list(tmp_path.glob("topics/*/0/*.log")))
     with refusing_store(node):
@@ -254,7 +254,7 @@ async def eventually(true):
         await asyncio.sleep(0.02)
 
 
-async def test_upkeep_goes_on_once_the_disk_takes_writes_again(tmp_path):
+async def test_maintenance_goes_on_once_the_disk_accepts_writes_again(tmp_path):
     async with running(tmp_path, cleanup_interval_s=0.05) as node:
         log = await filled(node, SMALL)
         with refusing_store(node):
@@ -264,7 +264,7 @@ async def test_upkeep_goes_on_once_the_disk_takes_writes_again(tmp_path):
         await eventually(lambda: log.log_start == 20 and len(list(tmp_path.glob("topics/*/0/*.log"))) == 1)
 
 
-async def test_whatever_fails_in_one_partition_upkeep_of_the_others_goes_on(tmp_path, monkeypatch):
+async def test_an_error_in_one_partition_does_not_stop_the_maintenance_of_the_others(tmp_path, monkeypatch):
     async with running(tmp_path, cleanup_interval_s=0.05) as node:
         await node.catalog.create("broken", 1, {"cleanup.policy": "compact"})
 
@@ -277,7 +277,7 @@ async def test_whatever_fails_in_one_partition_upkeep_of_the_others_goes_on(tmp_
 
 
 @pytest.mark.parametrize("start_of", [_start_by_size, _start_by_time])
-def test_retention_takes_nothing_that_is_not_on_disk_yet(tmp_path, start_of):
+def test_retention_removes_nothing_that_is_not_on_disk_yet(tmp_path, start_of):
     config = TopicConfig({"segment.bytes": "500", "retention.bytes": "0", "retention.ms": "1"})
     log = open_partition(tmp_path, config, Checkpoint())
     data = batch([b"." * 300], timestamp=OLD_MS)
@@ -289,7 +289,7 @@ def test_retention_takes_nothing_that_is_not_on_disk_yet(tmp_path, start_of):
     assert start_of(log) <= log.high_watermark == 3
 
 
-async def test_age_deletes_what_lies_behind_a_segment_that_compaction_emptied(tmp_path):
+async def test_age_deletes_segments_behind_one_that_compaction_emptied(tmp_path):
     async with running(tmp_path, cleanup_interval_s=0.05) as node:
         log = await filled(node, {**SMALL, "cleanup.policy": "compact", "min.cleanable.dirty.ratio": "0.01"})
         await eventually(lambda: log.segments[0].size == 0)
@@ -300,7 +300,7 @@ async def test_age_deletes_what_lies_behind_a_segment_that_compaction_emptied(tm
 # --- flushing ----------------------------------------------------------------------------------------------------
 
 
-async def test_a_refused_flush_halts_and_leaves_nothing_that_a_start_would_take_for_kept(tmp_path, monkeypatch):
+async def test_a_refused_flush_halts_and_leaves_nothing_that_a_start_would_treat_as_durable(tmp_path, monkeypatch):
     halted = []
     sync = Flusher(on_refusal=lambda log, error: halted.append((log, error.errno)))
     log = open_partition(tmp_path, TopicConfig({}), Checkpoint())
@@ -324,7 +324,7 @@ async def test_a_refused_flush_halts_and_leaves_nothing_that_a_start_would_take_
     assert open_partition(tmp_path, TopicConfig({}), Checkpoint()).end_offset == 1
 
 
-async def test_an_index_that_cannot_be_saved_stops_nobody(node, tmp_path):
+async def test_an_index_that_cannot_be_saved_stops_no_client(node, tmp_path):
     topic = await node.catalog.create("t", 1, SMALL)
     log = topic.partitions[0]
     (tmp_path / f"topics/t.{topic.id.hex[:8]}/0/{0:020d}.index").mkdir()
@@ -357,7 +357,7 @@ async def test_a_segment_that_cannot_be_made_refuses_the_batch_and_keeps_the_par
 # --- the store ---------------------------------------------------------------------------------------------------
 
 
-async def test_a_full_disk_is_called_so_and_what_was_refused_is_not_there(tmp_path):
+async def test_a_full_disk_is_reported_and_the_refused_records_are_not_stored(tmp_path):
     store = Store(tmp_path / "broker.sqlite")
     pages = int(str(store.read("pragma page_count")[0][0]))
     store.read(f"pragma max_page_count={pages + 4}")
@@ -380,7 +380,7 @@ async def test_a_full_disk_is_called_so_and_what_was_refused_is_not_there(tmp_pa
     assert names == acknowledged | {"after"}
 
 
-async def test_a_statement_that_fails_takes_only_its_own_write_with_it(tmp_path):
+async def test_a_failing_statement_fails_only_its_own_write(tmp_path):
     store = Store(tmp_path / "broker.sqlite")
     store.start(asyncio.get_running_loop())
     good, bad = store.write([("insert into facts values ('a', '1')", ())]), store.write([("nonsense", ())])

@@ -45,7 +45,7 @@ def test_an_api_that_is_not_implemented_is_refused_with_the_protocols_error():
     assert refusal(end_transaction).error_code is ErrorCode.unsupported_version
 
 
-def test_a_version_that_is_too_new_learns_what_there_is():
+def test_a_version_that_is_too_new_gets_the_supported_ones():
     answer = refusal(Frame(18, 99, 1, b""))
     assert answer.error_code is ErrorCode.unsupported_version
     assert {key.api_key for key in answer.api_keys} == set(APIS)
