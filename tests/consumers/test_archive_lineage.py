@@ -147,7 +147,7 @@ def test_a_landing_that_fails_is_told_and_read_again(archive, collector, monkeyp
 
 def test_a_backend_that_hangs_does_not_hold_up_a_batch(archive, collector):
     collector.hang.set()
-    archived = archive(collector.address, waiting=4)
+    archived = archive(collector.address, max_queued=4)
     for number in range(6):
         archived.feed(chat(number), topic="interactions.chat")
     assert archived.rows("raw_chats") == 6
