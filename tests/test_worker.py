@@ -121,9 +121,7 @@ def test_an_indexer_waits_for_an_index_that_is_away_and_goes_on_when_it_comes(ka
 def test_an_archiver_waits_for_a_catalog_that_is_away(kafka, tmp_path):
     (port,) = free_ports(1)
     address = f"postgresql+psycopg2://user:hunter2@127.0.0.1:{port}/catalog"
-    with running_worker(
-        "archive", tmp_path, KAFKA_BOOTSTRAP_SERVERS=kafka, ICEBERG_CATALOG=address
-    ) as (
+    with running_worker("archive", tmp_path, KAFKA_BOOTSTRAP_SERVERS=kafka, ICEBERG_CATALOG=address) as (
         process,
         log,
         health,
