@@ -21,7 +21,12 @@ from mmplatform.pipeline.process import Outcome
 from mmplatform.settings import load
 from mmplatform.telemetry.status_server import WorkerStatus
 from tests.builders import NOW, arrival, call_end, chat
-from tests.derive.call.test_fold import SPEECH, World, gaps, spoken
+from tests.derive.call.simulated_calls import (
+    SPEECH,
+    SimulatedCall,
+    gaps,
+    spoken,
+)
 
 LAST = call_end(ingested_at=NOW + timedelta(seconds=60), event_time=NOW + timedelta(seconds=60), chunks=12)
 
@@ -65,7 +70,7 @@ class Stream:
 
 
 def test_a_call_whose_state_is_kept_as_json_is_heard_as_one_in_memory():
-    world = World()
+    world = SimulatedCall()
     wanted, _, _ = world.fold([*world.events, LAST])
     stream = Stream(world)
     stream.apply(*world.events, LAST)
@@ -95,7 +100,7 @@ UNREADABLE = {
 
 @pytest.mark.parametrize("what", UNREADABLE)
 def test_a_call_whose_state_does_not_read_goes_on_behind_what_was_taken_in(what):
-    world = World()
+    world = SimulatedCall()
     stream = Stream(world)
     stream.apply(*world.events[:8])
     before = spoken(stream.artifacts)
@@ -118,7 +123,7 @@ def test_a_call_whose_state_does_not_read_goes_on_behind_what_was_taken_in(what)
 
 @pytest.mark.parametrize("damaged", [[], "state", {"next_index": -1}, {"next_index": "x", "heard_s": float("nan")}])
 def test_a_state_of_which_nothing_reads_is_begun_anew_at_the_event(damaged):
-    world = World()
+    world = SimulatedCall()
     stream = Stream(world)
     stream.state.value = orjson.dumps(damaged)
     stream.apply(*world.events[6:], LAST)
@@ -128,7 +133,7 @@ def test_a_state_of_which_nothing_reads_is_begun_anew_at_the_event(damaged):
 
 
 def test_an_end_finds_a_state_of_which_nothing_reads():
-    stream = Stream(World())
+    stream = Stream(SimulatedCall())
     stream.state.value = b"[]"
     stream.apply(LAST)
     assert gaps(stream.artifacts) == [(0.0, 0.0)]
@@ -137,7 +142,7 @@ def test_an_end_finds_a_state_of_which_nothing_reads():
 
 
 def test_the_log_of_a_state_that_does_not_read_quotes_none_of_it():
-    world = World()
+    world = SimulatedCall()
     stream = Stream(world)
     stream.state.set("call", {"next_index": 3, "heard_s": 3.0, "said": "555 0123"})
     with capture_logs() as logs:

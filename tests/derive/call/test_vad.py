@@ -1,4 +1,4 @@
-"""Where speech lies: every burst found, no pause bridged for long, nothing cut where somebody speaks."""
+"""Voice activity: every burst is found, no long pause is bridged, and speech is not cut."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def streamed(audio, chunk_s, config=DEFAULT):
     return found, waits
 
 
-def holds(windows, bursts):
+def match(windows, bursts):
     return len(windows) == len(bursts) and all(
         first <= start + 0.03 and last >= end - 0.03 and first >= start - 0.5 and last <= end + 0.5
         for (first, last), (start, end) in zip(windows, bursts, strict=True)
@@ -52,7 +52,7 @@ BURSTS = [(0.8, 2.0), (3.5, 7.1), (8.0, 11.9), (13.4, 14.0)]
 @pytest.mark.parametrize("level", [0.4, 0.02])
 def test_every_burst_is_one_window_however_it_is_chunked(chunk_s, level):
     windows, _ = streamed(voiced(BURSTS, 16, level), chunk_s)
-    assert holds(windows, BURSTS)
+    assert match(windows, BURSTS)
 
 
 def test_a_window_is_closed_soon_after_its_pause_began():
@@ -66,7 +66,7 @@ def test_a_voice_is_told_from_the_noise_of_its_line(noise):
     noisy = audio + NOISES.normal(0, noise, audio.size).astype(np.float32)
     windows, _ = streamed(noisy, 1.0)
     speech = [(first, last) for first, last in windows if last > 5]
-    assert holds(speech, [(start + 6, end + 6) for start, end in BURSTS])
+    assert match(speech, [(start + 6, end + 6) for start, end in BURSTS])
 
 
 def test_a_breath_between_words_closes_nothing_and_a_real_pause_does():
@@ -92,7 +92,7 @@ def test_speech_without_a_pause_is_cut_where_it_is_quietest(chunk_s):
 
 
 @pytest.mark.parametrize("what", ["silence", "hiss", "click", "dial tone far away"])
-def test_what_is_no_voice_gives_no_window(what):
+def test_a_sound_that_is_no_voice_gives_no_window(what):
     t = np.arange(10 * RATE) / RATE
     audio = {
         "silence": 0 * t,
@@ -104,13 +104,13 @@ def test_what_is_no_voice_gives_no_window(what):
 
 
 def test_a_line_that_becomes_noisy_is_no_endless_speech():
-    """Its noise is taken for speech at first, and known in the end."""
+    """Its noise counts as speech at first, and is known in the end."""
     audio = np.concatenate([np.zeros(5 * RATE), NOISES.normal(0, 0.003, 120 * RATE)]).astype(np.float32)
     windows, _ = streamed(audio, 1.0)
     assert sum(last - first for first, last in windows) < 5
 
 
-def test_silence_is_not_kept():
+def test_silence_is_dropped():
     step = find_speech(np.zeros(30 * RATE, dtype=np.float32), closed=False)
     assert (30 * RATE - step.keep_from) / RATE <= VadConfig().pad_s + 0.03
 
@@ -127,11 +127,11 @@ def test_nothing_gives_nothing():
     max_window_s=st.sampled_from([3.0, 20.0]),
 )
 def test_windows_never_overlap_and_hold_all_speech(lengths, chunk_s, max_window_s):
-    bursts, at = [], 0.5
+    bursts, burst_start = [], 0.5
     for speech, pause in lengths:
-        bursts.append((at, at + speech))
-        at += speech + pause
-    audio = voiced(bursts, at + 0.5)
+        bursts.append((burst_start, burst_start + speech))
+        burst_start += speech + pause
+    audio = voiced(bursts, burst_start + 0.5)
     windows, _ = streamed(audio, chunk_s, VadConfig(max_window_s=max_window_s))
     assert all(first < last for first, last in windows)
     assert all(before[1] <= after[0] for before, after in pairwise(windows))

@@ -16,14 +16,17 @@ from mmplatform.pipeline.reprocess.inputs import ReprocessInputs
 from mmplatform.pipeline.reprocess.reprocess import reprocess
 from quality.contracts import ContractLimits
 from tests.builders import NOW, call_end, screenshot
-from tests.derive.call.test_fold import Scripted, World
+from tests.derive.call.simulated_calls import (
+    ScriptedTranscriber,
+    SimulatedCall,
+)
 from tests.derive.screens import error_dialog, shop_page
 from tests.pipeline.stream import Stream
 
 HOUR = timedelta(hours=1)
 
 
-class Louder(Scripted):
+class Louder(ScriptedTranscriber):
     version = "2"
 
     def transcribe(self, audio, *, language=None):
@@ -43,7 +46,7 @@ def shifted(event, **since):
 @pytest.fixture
 def call(lakehouse, index):
     """A call over the turn of the hour, six seconds in each, without its fifth chunk."""
-    world = World()
+    world = SimulatedCall()
     events = [shifted(event, hours=1, seconds=-6) for event in [*world.events, call_end(event_time=NOW + HOUR / 300)]]
     late = events.pop(4)
     stream = Stream(lakehouse, index)
