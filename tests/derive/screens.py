@@ -1,4 +1,4 @@
-"""Screens drawn with Pillow, for tests: what is on them is known to the pixel."""
+"""Screens drawn with Pillow, for tests: their content is known to the pixel."""
 
 from dataclasses import dataclass, field
 
@@ -11,7 +11,7 @@ from mmplatform.ports import RecognisedLine
 
 @dataclass
 class Canvas:
-    """An image under construction; every text that is written is also kept as a line, as a perfect reader would."""
+    """An image under construction; every text is also stored as a line, as a perfect reader would."""
 
     image: Image.Image
     lines: list = field(default_factory=list)
@@ -27,13 +27,13 @@ class Canvas:
     def rectangle(self, box, fill=None, outline=None):
         ImageDraw.Draw(self.image).rectangle(box, fill=fill, outline=outline)
 
-    def text(self, x, y, said, size=18, fill="black"):
+    def text(self, x, y, string, size=18, fill="black"):
         draw = ImageDraw.Draw(self.image)
         font = ImageFont.load_default(size=size)
-        draw.text((x, y), said, font=font, fill=fill)
-        x0, y0, x1, y1 = draw.textbbox((x, y), said, font=font)
+        draw.text((x, y), string, font=font, fill=fill)
+        x0, y0, x1, y1 = draw.textbbox((x, y), string, font=font)
         box = Box(x0=x0 - 3, y0=y0 - 3, x1=x1 + 3, y1=y1 + 3)
-        self.lines.append(RecognisedLine(said, box, 0.99))
+        self.lines.append(RecognisedLine(string, box, 0.99))
 
     def button(self, x, y, label, fill="#1f6b49", ink="white", width=150, height=44):
         self.rectangle((x, y, x + width, y + height), fill=fill, outline="#999999")
@@ -41,7 +41,7 @@ class Canvas:
         self.text(x + (width - length) / 2, y + height / 2 - 12, label, fill=ink)
 
     def dim(self):
-        """What a page does behind a modal dialog."""
+        """Dim the page as behind a modal dialog."""
         self.image = Image.blend(self.image, Image.new("RGB", self.image.size, "black"), 0.5)
 
 

@@ -101,7 +101,7 @@ def test_a_short_message_is_one_message_and_one_passage(fast):
     assert derived.quarantined == ()
 
 
-def test_no_artifact_holds_what_was_redacted(fast):
+def test_no_artifact_has_redacted_data(fast):
     derived = fast.derive([arrival("e1", "my card SECRET was declined")])
     assert all("SECRET" not in artifact.model_dump_json() for artifact in derived.artifacts)
     (message,) = messages(derived)
@@ -109,7 +109,7 @@ def test_no_artifact_holds_what_was_redacted(fast):
     assert [(count.entity, count.count) for count in message.pii] == [("CARD", 1)]
 
 
-def test_the_memo_never_sees_what_was_redacted():
+def test_the_memo_never_stores_redacted_data():
     memo = MemoryMemo()
     ChatDeriver(CountingEmbedder(), SecretRedactor(), memo).derive([arrival("e1", "my card SECRET was declined")])
     assert memo._answers
@@ -117,7 +117,7 @@ def test_the_memo_never_sees_what_was_redacted():
     assert all("SECRET" not in key for _, key in memo._answers)
 
 
-def test_a_micro_batch_pays_for_one_call_of_each_model():
+def test_a_micro_batch_is_one_call_of_each_model():
     embedder, redactor = CountingEmbedder(), SecretRedactor()
     deriver = ChatDeriver(embedder, redactor, MemoryMemo())
     deriver.derive([arrival(f"e{number}", f"text {number}") for number in range(20)] + [arrival("again", "text 3")])
@@ -152,7 +152,7 @@ def test_the_next_messages_are_redacted_while_the_last_ones_are_embedded():
     assert [passage.text for passage in passages(derived)] == [message.text for message in messages(derived)]
 
 
-def test_an_embedder_that_is_away_is_told():
+def test_an_unavailable_embedder_raises():
     class Away(CountingEmbedder):
         def embed(self, texts):
             del texts
@@ -162,7 +162,7 @@ def test_an_embedder_that_is_away_is_told():
         ChatDeriver(Away(), SecretRedactor(), MemoryMemo()).derive([arrival("e1", "hello")])
 
 
-def test_the_same_text_is_never_paid_for_twice():
+def test_the_same_text_is_never_computed_twice():
     memo = MemoryMemo()
     first = ChatDeriver(CountingEmbedder(), SecretRedactor(), memo)
     before = first.derive([arrival("e1", "card SECRET")])
@@ -201,7 +201,7 @@ def test_nothing_derives_to_nothing(fast):
     assert fast.derive([]).artifacts == ()
 
 
-def test_a_long_message_is_cut_at_sentences_that_cite_their_place(fast):
+def test_a_long_message_is_cut_at_sentences_that_cite_their_span(fast):
     text = "The payment failed once more, and I do not know why. " * 60
     derived = fast.derive([arrival("e1", text)])
     (message,) = messages(derived)
@@ -215,13 +215,13 @@ def test_a_long_message_is_cut_at_sentences_that_cite_their_place(fast):
 
 @given(st.text(st.characters(), max_size=3000) | st.text("ab. \n!1{", max_size=4000))
 def test_spans_cover_every_character_that_is_not_white_space_once(text):
-    behind = 0
+    covered_to = 0
     for start, end in passage_spans(text):
-        assert behind <= start < end
-        assert text[behind:start].strip() == ""
+        assert covered_to <= start < end
+        assert text[covered_to:start].strip() == ""
         assert end - start <= MAX_PASSAGE_CHARS
-        behind = end
-    assert text[behind:].strip() == ""
+        covered_to = end
+    assert text[covered_to:].strip() == ""
 
 
 @pytest.mark.models

@@ -25,7 +25,7 @@ def test_nothing_gives_an_empty_array_of_the_right_width(embedder):
     assert embedder.embed([]).shape == (0, 384)
 
 
-def test_the_numbers_are_those_of_the_model_that_it_claims_to_be(embedder):
+def test_the_vectors_are_those_of_the_named_model(embedder):
     # The model card's example; the exact model gives .6946 and .2569.
     person, dog, weather = embedder.embed(["That is a happy person", "That is a happy dog", "Today is a sunny day"])
     assert person @ dog == pytest.approx(0.6946, abs=0.03)
@@ -51,7 +51,7 @@ def test_a_vector_does_not_depend_on_its_neighbours(embedder):
     assert (together == alone).all()
 
 
-def test_what_is_over_the_limit_is_cut(embedder):
+def test_a_text_over_the_limit_is_truncated(embedder):
     long = "word " * (MAX_TOKENS * 2)
     assert (embedder.embed([long]) == embedder.embed([long + "and something entirely different"])).all()
 
@@ -60,19 +60,19 @@ def test_half_an_emoji_is_no_reason_to_stop(embedder):
     assert np.isfinite(embedder.embed(["half \ud83d an emoji", "\x00"])).all()
 
 
-def test_name_and_version_say_which_model_it_is(embedder):
+def test_name_and_version_identify_the_model(embedder):
     assert embedder.name == "minilm"
     assert len(embedder.version) == 12
 
 
 @pytest.mark.usefixtures("embedder")
-def test_that_torch_is_missing_is_not_mentioned(caplog):
+def test_missing_torch_is_not_logged(caplog):
     logging.getLogger("transformers").warning("PyTorch was not found. Models won't be available")
     logging.getLogger("transformers").warning("something else")
     assert "PyTorch" not in caplog.text
 
 
-def test_a_directory_without_a_model_is_told(tmp_path):
+def test_a_directory_without_a_model_is_refused(tmp_path):
     with pytest.raises(Misconfigured, match=r"no model\.onnx"):
         OnnxEmbedder(tmp_path)
     (tmp_path / "model.onnx").write_bytes(b"no graph")

@@ -46,9 +46,9 @@ def test_boxes_lie_where_the_words_were_drawn(reader):
 
 
 def test_a_dialog_is_read_before_the_page_behind_it(reader):
-    said = [line.text for line in reader.read(error_dialog().pixels)]
-    assert said[0] == "Payment failed"
-    assert said.index("Try again") < said.index("Northwind Garden")
+    text = [line.text for line in reader.read(error_dialog().pixels)]
+    assert text[0] == "Payment failed"
+    assert text.index("Try again") < text.index("Northwind Garden")
 
 
 def test_a_large_image_is_read_smaller_and_its_boxes_are_mapped_back(reader):
@@ -101,6 +101,6 @@ def test_reading_writes_nothing_to_the_terminal(reader, capfd):
 def test_the_example_checkout_is_read(reader, request):
     path = request.config.rootpath / "examples/payment-failed/screenshots/checkout-error.png"
     read = reader.read(decode(path.read_bytes(), 10_000_000))
-    said = " ".join(line.text for line in read)
+    text = " ".join(line.text for line in read)
     for phrase in ("Payment failed", "PMT-402", "3-D Secure timeout", "Try again", "Use another card"):
-        assert phrase in said
+        assert phrase in text

@@ -24,14 +24,14 @@ def without_torch(monkeypatch):
     monkeypatch.setitem(sys.modules, "torch", None)
 
 
-def test_a_missing_torch_is_told_with_the_extra(monkeypatch, tmp_path):
+def test_the_error_of_a_missing_torch_names_the_extra(monkeypatch, tmp_path):
     without_torch(monkeypatch)
     captioner = TransformersCaptioner(str(tmp_path))
     with pytest.raises(Misconfigured, match=r"mmplatform\[caption\]"):
         captioner.warm_up()
 
 
-def test_no_model_named_is_told_with_the_setting():
+def test_the_error_without_a_model_names_the_setting():
     with pytest.raises(Misconfigured, match="MMPLATFORM_CAPTION_MODEL"):
         TransformersCaptioner("")
 
@@ -79,7 +79,7 @@ def test_the_version_of_a_hub_s_model_follows_its_commit(hub, tmp_path):
     assert versions == [commit[:12] for commit in COMMITS]
 
 
-def test_a_hub_s_model_that_is_nowhere_is_told_before_a_caption_is_remembered_as_its_own(hub):
+def test_a_missing_model_of_the_hub_is_refused_before_any_caption_is_memoised(hub):
     del hub
     with pytest.raises(Misconfigured, match=r"MMPLATFORM_CAPTION_MODEL: maker/captions is no directory"):
         TransformersCaptioner("maker/captions")
@@ -202,7 +202,7 @@ class Captioner(TransformersCaptioner):
         return super()._run(images)
 
 
-def captions_of(captioner, images):
+def all_captions(captioner, images):
     return captioner.caption_many(images, [[] for _ in images])
 
 
@@ -211,46 +211,46 @@ class TestOnRealModels:
 
     def test_a_model_directory_is_loaded_and_speaks_its_vocabulary(self, model):
         captioner = TransformersCaptioner(str(model), max_new_tokens=8)
-        said = captions_of(captioner, pictures())
+        texts = all_captions(captioner, pictures())
         assert captioner.name == model.name
-        assert any(said)
-        assert all(set(text.split()) <= {*WORDS, *TURNS} for text in said)
-        assert all(len(text.split()) <= 8 for text in said)
+        assert any(texts)
+        assert all(set(text.split()) <= {*WORDS, *TURNS} for text in texts)
+        assert all(len(text.split()) <= 8 for text in texts)
 
     def test_different_pictures_get_different_words_and_the_same_the_same(self, model):
         captioner = TransformersCaptioner(str(model), max_new_tokens=8)
-        said = captions_of(captioner, pictures())
-        assert len(set(said)) > 1
-        assert captions_of(captioner, pictures()) == said
+        texts = all_captions(captioner, pictures())
+        assert len(set(texts)) > 1
+        assert all_captions(captioner, pictures()) == texts
 
     def test_batches_say_what_single_images_say(self, model):
         images = pictures()
         together = Captioner(str(model), max_batch=2, max_new_tokens=8)
-        said = captions_of(together, images)
+        texts = all_captions(together, images)
         assert together.batches == [2, 2, 1]
-        assert captions_of(Captioner(str(model), max_batch=1, max_new_tokens=8), images) == said
+        assert all_captions(Captioner(str(model), max_batch=1, max_new_tokens=8), images) == texts
 
     def test_a_hub_s_model_is_loaded_at_the_commit_that_its_version_names(self, hub, blip, llava):
         hub(COMMITS[0], blip)
         captioner = TransformersCaptioner("maker/captions", max_new_tokens=8)
         hub(COMMITS[1], llava)
-        said = captions_of(captioner, pictures())
+        texts = all_captions(captioner, pictures())
         assert captioner.version == COMMITS[0][:12]
-        assert said == captions_of(TransformersCaptioner(str(blip), max_new_tokens=8), pictures())
-        assert said != captions_of(TransformersCaptioner("maker/captions", max_new_tokens=8), pictures())
+        assert texts == all_captions(TransformersCaptioner(str(blip), max_new_tokens=8), pictures())
+        assert texts != all_captions(TransformersCaptioner("maker/captions", max_new_tokens=8), pictures())
 
     def test_no_images_give_no_captions(self, model):
-        assert captions_of(TransformersCaptioner(str(model)), []) == []
+        assert all_captions(TransformersCaptioner(str(model)), []) == []
 
     def test_what_does_not_fit_into_memory_is_tried_in_smaller_batches(self, blip):
         images = pictures(4)
         captioner = Captioner(str(blip), max_batch=4, fits=1, max_new_tokens=8)
-        assert captions_of(captioner, images) == captions_of(Captioner(str(blip), max_new_tokens=8), images)
+        assert all_captions(captioner, images) == all_captions(Captioner(str(blip), max_new_tokens=8), images)
         assert captioner.batches == [1, 1, 1, 1]
 
     def test_an_image_that_never_fits_is_left_without_a_caption(self, blip):
         captioner = Captioner(str(blip), fits=0)
-        assert captions_of(captioner, pictures(2)) == ["", ""]
+        assert all_captions(captioner, pictures(2)) == ["", ""]
         with pytest.raises(NoCaption, match="tiny-blip"):
             captioner.caption(pictures(1)[0], [])
         assert issubclass(NoCaption, Rejected)
@@ -262,7 +262,7 @@ class TestOnRealModels:
         captioner.warm_up()
         captioner._loaded[1].vision_model.post_layernorm.weight.data = torch.ones(31)
         with pytest.raises(RuntimeError, match="shape"):
-            captions_of(captioner, pictures(1))
+            all_captions(captioner, pictures(1))
 
     def test_a_model_that_says_nothing_has_no_caption(self, blip):
         import torch

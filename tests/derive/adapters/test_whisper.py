@@ -1,4 +1,4 @@
-"""Speech to text with the real model: what is said is heard, and what nobody said is not."""
+"""Speech to text with the real model: speech has its words, and other sounds have none."""
 
 from __future__ import annotations
 
@@ -54,11 +54,11 @@ def segment(**change) -> Segment:
         {"start_s": 0.0, "end_s": 0.0, "words": (SpokenWord(0.0, 0.0, "Yes", 0.8),)},
     ],
 )
-def test_the_most_doubtful_segments_of_real_speech_are_believed(measured):
+def test_the_most_doubtful_segments_of_real_speech_are_accepted(measured):
     assert HallucinationFilter().accepts(segment(**measured))
 
 
-def test_a_clear_segment_is_believed():
+def test_a_clear_segment_is_accepted():
     assert HallucinationFilter().accepts(segment())
 
 
@@ -77,11 +77,11 @@ def test_a_clear_segment_is_believed():
         {"text": " . "},
     ],
 )
-def test_a_doubtful_segment_is_not_believed(doubts):
+def test_a_doubtful_segment_is_dropped(doubts):
     assert not HallucinationFilter().accepts(segment(**doubts))
 
 
-def test_a_directory_without_a_model_is_told(tmp_path):
+def test_a_directory_without_a_model_is_refused(tmp_path):
     with pytest.raises(Misconfigured, match=r"model\.bin"):
         WhisperTranscriber(tmp_path)
 
@@ -136,7 +136,7 @@ NO_SPEECH = {
 @pytest.mark.models
 @pytest.mark.parametrize("language", [None, "en"])
 @pytest.mark.parametrize("what", NO_SPEECH)
-def test_what_is_not_speech_has_no_words(whisper, what, language):
+def test_a_sound_without_speech_has_no_words(whisper, what, language):
     assert whisper.transcribe(NO_SPEECH[what].astype(np.float32), language=language) == []
 
 
@@ -150,20 +150,20 @@ def sides():
     return decode((CASE / "call.flac").read_bytes(), "audio/flac")
 
 
-def said_by(truth, channel: int) -> str:
+def reference_text(truth, channel: int) -> str:
     return normalise(" ".join(u["text"] for u in truth["utterances"] if u["channel"] == channel))
 
 
 @pytest.mark.models
-def test_words_come_with_times_and_the_encoder_is_paid_for_once(whisper, truth, sides, monkeypatch):
+def test_words_have_times_and_the_encoder_runs_once(whisper, truth, sides, monkeypatch):
     first = truth["utterances"][0]
-    paid = []
-    anew = whisper._run_encoder
-    monkeypatch.setattr(whisper, "_run_encoder", lambda features: paid.append(1) or anew(features))
+    encoder_runs = []
+    run_encoder = whisper._run_encoder
+    monkeypatch.setattr(whisper, "_run_encoder", lambda features: encoder_runs.append(1) or run_encoder(features))
     start_s = first["start_s"] - 0.4
     audio = sides[first["channel"]][round(start_s * RATE) : round((first["end_s"] + 0.4) * RATE)]
     heard = whisper.transcribe(audio)
-    assert len(paid) == 1
+    assert len(encoder_runs) == 1
     assert {each.language for each in heard} == {"en"}
     words = [word for each in heard for word in each.words]
     assert jiwer.wer(normalise(first["text"]), normalise(" ".join(word.text for word in words))) < 0.15
@@ -175,7 +175,7 @@ def test_words_come_with_times_and_the_encoder_is_paid_for_once(whisper, truth, 
 
 @pytest.mark.models
 @pytest.mark.slow
-def test_a_live_call_is_heard_as_well_as_its_recording_and_tells_no_number(
+def test_a_live_call_is_transcribed_as_well_as_its_recording_and_shows_no_number(
     whisper, truth, sides, embedder, redactor, tmp_path
 ):
     blobs = FileBlobs(tmp_path)
@@ -203,7 +203,7 @@ def test_a_live_call_is_heard_as_well_as_its_recording_and_tells_no_number(
     assert {(a.channel, a.speaker) for a in said} == {(0, "agent"), (1, "customer")}
 
     # The agent's side holds nothing to redact: streamed and whole are compared word for word.
-    wanted = said_by(truth, 0)
+    wanted = reference_text(truth, 0)
     live = jiwer.wer(wanted, normalise(" ".join(a.text for a in said if a.channel == 0)))
     whole = jiwer.wer(wanted, normalise(" ".join(s.text for s in whisper.transcribe(sides[0]))))
     assert live <= max(whole + 0.02, 0.06)

@@ -24,14 +24,14 @@ def boxes(*corners):
     return [Box(x0=x, y0=y, x1=x + width, y1=y + 20) for x, y, width in corners]
 
 
-def test_an_error_dialog_is_told_with_its_title_message_buttons_and_page(captioner):
+def test_an_error_dialog_is_described_with_its_title_message_buttons_and_page(captioner):
     assert caption(captioner, error_dialog()) == (
         "Error dialog titled 'Payment failed', says 'Your bank did not answer in time. No money was taken. "
         "Error code: PMT-402; Attempt: 2 of 3'; buttons 'Cancel', 'Try again'; over a page headed 'Northwind Garden'."
     )
 
 
-def test_the_words_do_not_hang_on_how_sure_ocr_was(captioner):
+def test_the_caption_does_not_depend_on_the_confidence_of_ocr(captioner):
     screen = error_dialog()
     again = [RecognisedLine(line.text, line.box, 0.8) for line in screen.lines]
     assert captioner.caption(screen.pixels, again) == captioner.caption(screen.pixels, screen.lines)
@@ -51,22 +51,22 @@ def test_a_dialog_without_words_of_failure_is_no_error(captioner):
     page.text(350, 180, "Choose a delivery day", size=28)
     page.text(350, 240, "Tuesday is the first free day.")
     page.button(650, 350, "Continue")
-    said = caption(captioner, page)
-    assert said.startswith("Dialog titled 'Choose a delivery day'")
-    assert "rror" not in said
+    text = caption(captioner, page)
+    assert text.startswith("Dialog titled 'Choose a delivery day'")
+    assert "rror" not in text
 
 
 def test_a_page_without_a_dialog_claims_none(captioner):
-    said = caption(captioner, shop_page())
-    assert said.startswith("Screen headed 'Northwind Garden', with text: 'Delivery address")
-    assert "ialog" not in said
-    assert "rror" not in said
+    text = caption(captioner, shop_page())
+    assert text.startswith("Screen headed 'Northwind Garden', with text: 'Delivery address")
+    assert "ialog" not in text
+    assert "rror" not in text
 
 
 def test_text_of_one_size_without_heading_is_a_screen_with_text(captioner):
     page = Canvas.blank(600, 300)
-    for k, said in enumerate(("The quick brown fox", "jumps over the lazy dog", "and sleeps all day long")):
-        page.text(40, 60 + 50 * k, said)
+    for k, text in enumerate(("The quick brown fox", "jumps over the lazy dog", "and sleeps all day long")):
+        page.text(40, 60 + 50 * k, text)
     assert caption(captioner, page).startswith("Screen with text: 'The quick brown fox")
 
 
@@ -74,21 +74,21 @@ def test_an_error_banner_on_a_page_is_a_notice_and_no_dialog(captioner):
     page = shop_page()
     page.rectangle((30, 70, 960, 110), fill="#fdecea", outline="#f0b0a8")
     page.text(60, 78, "Payment failed 3 times. Card payments are locked.", fill="#8b1a10")
-    said = caption(captioner, page)
-    assert "headed 'Northwind Garden' with the error notice 'Payment failed 3 times. Card payments are locked.'" in said
-    assert "ialog" not in said
+    text = caption(captioner, page)
+    assert "headed 'Northwind Garden' with the error notice 'Payment failed 3 times. Card payments are locked.'" in text
+    assert "ialog" not in text
 
 
-def test_a_card_whose_heading_tells_of_an_error_is_an_error_message(captioner):
+def test_a_card_with_an_error_heading_is_an_error_message(captioner):
     page = Canvas.blank(colour="#eef1f6")
     page.text(40, 20, "Meridian Savings", size=24)
     page.rectangle((300, 120, 800, 460), fill="white", outline="#d0d5dd")
     page.text(330, 150, "Your session has timed out", size=28)
     page.text(330, 220, "We did not receive your approval.")
     page.button(330, 380, "Start again")
-    said = caption(captioner, page)
-    assert said.startswith("Error message 'Your session has timed out', says 'We did not receive your approval.'")
-    assert said.endswith("; button 'Start again'; on a page headed 'Meridian Savings'.")
+    text = caption(captioner, page)
+    assert text.startswith("Error message 'Your session has timed out', says 'We did not receive your approval.'")
+    assert text.endswith("; button 'Start again'; on a page headed 'Meridian Savings'.")
 
 
 def test_a_window_with_the_buttons_of_a_dialog_is_one(captioner):
@@ -97,17 +97,17 @@ def test_a_window_with_the_buttons_of_a_dialog_is_one(captioner):
     window.text(60, 60, "What is not saved is lost.", size=16)
     window.button(120, 120, "Cancel", fill="#e0e0e0", ink="black", width=130)
     window.button(280, 120, "Save", fill="#e0e0e0", ink="black", width=130)
-    said = caption(captioner, window)
-    assert said.startswith("Dialog titled 'Save the changes before closing?'")
-    assert "buttons 'Cancel', 'Save'" in said
+    text = caption(captioner, window)
+    assert text.startswith("Dialog titled 'Save the changes before closing?'")
+    assert "buttons 'Cancel', 'Save'" in text
 
 
 @pytest.mark.parametrize("lines", [[], [RecognisedLine("?", Box(x0=1, y0=1, x1=9, y1=9), 0.9)]])
-def test_a_picture_without_text_says_so(captioner, lines):
+def test_an_image_without_text_has_a_caption_that_reports_it(captioner, lines):
     assert captioner.caption(np.zeros((20, 20, 3), dtype=np.uint8), lines) == "Screen without readable text."
 
 
-def test_lines_that_ocr_doubts_are_not_told(captioner):
+def test_lines_of_low_confidence_are_left_out(captioner):
     page = shop_page()
     page.lines.append(RecognisedLine("Payment failed", Box(x0=500, y0=500, x1=640, y1=525), 0.3))
     assert "failed" not in caption(captioner, page)
@@ -117,9 +117,9 @@ def test_a_long_text_is_cut_at_a_word(captioner):
     page = Canvas.blank(900, 1200)
     for k in range(40):
         page.text(30, 20 + 28 * k, f"Paragraph {k} goes on and on about very little")
-    said = caption(captioner, page)
-    assert len(said) < 600
-    assert said.endswith(" …'.")
+    text = caption(captioner, page)
+    assert len(text) < 600
+    assert text.endswith(" …'.")
 
 
 def test_boxes_outside_the_picture_and_of_no_size_raise_nothing(captioner):
@@ -131,7 +131,7 @@ def test_boxes_outside_the_picture_and_of_no_size_raise_nothing(captioner):
         assert captioner.caption(image, [RecognisedLine("Cancel order", box, 0.9), RecognisedLine("failed", box, 0.9)])
 
 
-def test_buttons_are_told_from_fields_badges_and_text():
+def test_buttons_are_distinguished_from_fields_badges_and_text():
     page = Canvas.blank()
     page.button(50, 50, "Pay now")
     page.rectangle((50, 150, 500, 195), outline="#888888")
@@ -191,7 +191,7 @@ def test_a_long_page_of_evenly_spaced_lines_is_read_to_its_end(columns):
     assert reading_order(lines[::-1]) == list(range(3000))[::-1]
 
 
-def test_the_order_holds_every_line_once():
+def test_the_order_contains_every_line_once():
     rng = random.Random(11)
     for _ in range(100):
         some = boxes(

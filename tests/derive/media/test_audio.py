@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import io
-import struct
 import wave
 
-import av
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -14,33 +12,7 @@ from hypothesis import strategies as st
 
 from mmplatform.derive.media.audio import MAX_SECONDS, AudioInfo, decode, probe, split
 from mmplatform.errors import Rejected, TooLarge, UnsupportedMedia
-
-SECONDS = 1.5
-TONES = (440.0, 1000.0)
-
-
-def tones(rate: int, channels: int, seconds: float = SECONDS) -> np.ndarray:
-    """One tone on each channel, shape ``(channels, samples)``."""
-    t = np.arange(round(seconds * rate)) / rate
-    return np.stack([0.5 * np.sin(2 * np.pi * TONES[n % 2] * t) for n in range(channels)]).astype(np.float32)
-
-
-def encoded(container: str, codec: str, samples: np.ndarray, rate: int, layout: str | None = None) -> bytes:
-    out = io.BytesIO()
-    layout = layout or ("stereo" if len(samples) == 2 else "mono")
-    with av.open(out, "w", format=container) as file:
-        stream = file.add_stream(codec, rate=rate, layout=layout, options={"strict": "experimental"})  # vorbis
-        frame = av.AudioFrame.from_ndarray(samples, format="fltp", layout=layout)
-        frame.sample_rate = rate
-        fifo = av.AudioFifo()
-        converter = av.AudioResampler(format=stream.codec_context.format.name, layout=layout, rate=rate)
-        for part in converter.resample(frame) + converter.resample(None):
-            fifo.write(part)
-        size = stream.codec_context.frame_size or 1024
-        while part := fifo.read(size, partial=fifo.samples < size):
-            file.mux(stream.encode(part))
-        file.mux(stream.encode(None))
-    return out.getvalue()
+from tests.derive.media.audio_files import SECONDS, TONES, encoded, float_wav, tones
 
 
 def loudest(channel: np.ndarray, rate: int = 16_000) -> float:
@@ -85,7 +57,7 @@ def test_six_channels_stay_six():
     assert [round(loudest(channel), -1) for channel in decode(data, "audio/flac")] == [440, 1000] * 3
 
 
-def test_samples_without_a_header_are_read_as_their_type_says():
+def test_samples_without_a_header_are_read_by_their_media_type():
     pcm = (tones(8000, 2).T * 32767).astype(">i2").tobytes()
     assert probe(pcm, "audio/L16;rate=8000;channels=2") == AudioInfo(8000, 2, SECONDS, "pcm_s16le")
     left, right = decode(pcm, "audio/l16; rate=8000; channels=2")
@@ -96,15 +68,9 @@ def test_samples_without_a_header_are_read_as_their_type_says():
 
 
 @pytest.mark.parametrize("media_type", ["audio/L16", "audio/L16;rate=many", "audio/L16;rate=8000;channels=99"])
-def test_l16_without_its_parameters_is_not_taken(media_type):
+def test_l16_without_its_parameters_is_refused(media_type):
     with pytest.raises(UnsupportedMedia, match="rate=8000"):
         probe(bytes(32), media_type)
-
-
-def float_wav(samples: np.ndarray, rate: int = 16_000) -> bytes:
-    body = samples.astype("<f4").tobytes()
-    head = struct.pack("<4sI4s4sIHHIIHH", b"RIFF", 36 + len(body), b"WAVE", b"fmt ", 16, 3, 1, rate, rate * 4, 4, 32)
-    return head + struct.pack("<4sI", b"data", len(body)) + body
 
 
 WAV = encoded("wav", "pcm_s16le", tones(16_000, 1), 16_000)
@@ -131,7 +97,7 @@ BAD = {
 
 @pytest.mark.parametrize("what", BAD)
 @pytest.mark.parametrize("reads", [probe, decode])
-def test_what_cannot_be_decoded_is_refused_with_its_reason(what, reads):
+def test_bytes_that_cannot_be_decoded_are_refused_with_the_reason(what, reads):
     data, media_type, error, reason = BAD[what]
     with pytest.raises(error, match=reason):
         reads(data, media_type)
@@ -160,7 +126,7 @@ def test_samples_over_full_scale_are_clipped():
 
 
 @pytest.mark.parametrize("read", [probe, decode])
-def test_a_codec_that_nobody_has_is_refused(read):
+def test_an_unknown_codec_is_refused(read):
     unknown = bytearray(WAV)
     unknown[34] = 0  # bits per sample: PCM of none
     with pytest.raises(Rejected, match="no decoder"):
@@ -173,10 +139,10 @@ def test_a_codec_that_nobody_has_is_refused(read):
 @given(data=st.data())
 def test_damaged_bytes_are_decoded_or_refused_and_nothing_else(data):
     container = data.draw(st.sampled_from(["wav", "mp3", "flac", "ogg"]))
-    whole = {"wav": WAV, "mp3": MP3, "flac": FLAC, "ogg": OGG}[container]
-    damaged = bytearray(whole[: data.draw(st.integers(1, len(whole)))])
-    for place in data.draw(st.lists(st.integers(0, len(damaged) - 1), max_size=8)):
-        damaged[place] = data.draw(st.integers(0, 255))
+    original = {"wav": WAV, "mp3": MP3, "flac": FLAC, "ogg": OGG}[container]
+    damaged = bytearray(original[: data.draw(st.integers(1, len(original)))])
+    for offset in data.draw(st.lists(st.integers(0, len(damaged) - 1), max_size=8)):
+        damaged[offset] = data.draw(st.integers(0, 255))
     media_type = {"wav": "audio/wav", "mp3": "audio/mpeg", "flac": "audio/flac", "ogg": "audio/ogg"}[container]
     try:
         list(split(bytes(damaged), 0.1))
@@ -190,17 +156,17 @@ def test_damaged_bytes_are_decoded_or_refused_and_nothing_else(data):
 
 @pytest.mark.parametrize(("container", "codec", "rate"), [("wav", "pcm_s16le", 8000), ("flac", "flac", 44_100)])
 def test_a_file_is_cut_without_losing_a_sample(tmp_path, container, codec, rate):
-    whole = encoded(container, codec, tones(rate, 2, 2.3), rate)
+    original = encoded(container, codec, tones(rate, 2, 2.3), rate)
     path = tmp_path / f"call.{container}"
-    path.write_bytes(whole)
+    path.write_bytes(original)
     chunks = list(split(path, 0.5))
     assert [(index, start_s) for index, start_s, _ in chunks] == [(n, n * 0.5) for n in range(5)]
     infos = [probe(wav, "audio/wav") for _, _, wav in chunks]
     assert {(info.sample_rate, info.channels) for info in infos} == {(rate, 2)}
     assert [info.duration_s for info in infos] == pytest.approx([0.5] * 4 + [0.3], abs=1e-3)
     joined = np.concatenate([decode(wav, "audio/wav", rate=rate) for _, _, wav in chunks], axis=1)
-    assert np.abs(joined - decode(whole, f"audio/{container}", rate=rate)).max() <= 1 / 32768
-    assert [wav for *_, wav in split(whole, 0.5)] == [wav for *_, wav in chunks]
+    assert np.abs(joined - decode(original, f"audio/{container}", rate=rate)).max() <= 1 / 32768
+    assert [wav for *_, wav in split(original, 0.5)] == [wav for *_, wav in chunks]
 
 
 def test_a_file_of_another_kind_is_not_cut(tmp_path):

@@ -1,4 +1,4 @@
-"""The language model is asked only about texts that can hold a name, and nothing else comes out for it."""
+"""Only texts that can hold a name go through the language model, and the result is the same."""
 
 import pytest
 from hypothesis import example, given, settings
@@ -10,7 +10,7 @@ from mmplatform.derive.pii.names import _WORD, _may_be_name, may_hold_name
 from mmplatform.derive.pii.redactor import PresidioRedactor
 from mmplatform.derive.pii.vocabulary import NOT_NAMES
 from mmplatform.settings import load
-from tests.derive.pii.test_redactor import HARMLESS, WRITTEN, one
+from tests.derive.pii.texts import HARMLESS, WRITTEN, redact_one
 
 pytestmark = pytest.mark.models
 
@@ -37,7 +37,7 @@ def test_a_name_needs_a_capital_that_is_not_a_words_of_the_shop(text, may):
 
 
 CASES = st.sampled_from([str.lower, str.capitalize, str.upper, str.title])
-SAID = [
+OTHER_WORDS = [
     "dana",
     "okonkwo",
     "o'brien",
@@ -53,7 +53,7 @@ SAID = [
 ]
 WORD = st.builds(
     lambda word, case, ending: case(word) + ending,
-    st.sampled_from([*sorted(NOT_NAMES), *SAID]),
+    st.sampled_from([*sorted(NOT_NAMES), *OTHER_WORDS]),
     CASES,
     st.sampled_from(["", "", "", "'s", "\u2019re", ",", ".", ":", "-", "-It", "_1", "'"]),
 )
@@ -63,11 +63,11 @@ WORD = st.builds(
 @given(st.lists(WORD, max_size=15).map(" ".join))
 @example("This is Dana from Paris calling. My ID: Okonkwo")
 @example("Its Me. Ill Call Him. Id Like It, Im Not Sure, Were Sorry")
-def test_what_the_language_model_is_not_asked_about_has_no_name_in_it(redactor, text):
-    found = one(redactor, text)
+def test_a_text_that_skips_the_language_model_has_no_name_in_it(redactor, text):
+    found = redact_one(redactor, text)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("mmplatform.derive.pii.redactor.may_hold_name", lambda _: True)
-        assert found == one(redactor, text)
+        assert found == redact_one(redactor, text)
 
 
 @pytest.fixture(scope="module")
@@ -76,38 +76,38 @@ def texts():
 
 
 def test_a_batch_is_redacted_in_its_order_as_if_the_language_model_had_read_it_all(redactor, texts, monkeypatch):
-    asked = sum(map(may_hold_name, texts))
-    assert min(asked, len(texts) - asked) > 64, "more of each than spaCy reads at once"
+    checked = sum(map(may_hold_name, texts))
+    assert min(checked, len(texts) - checked) > 64, "more of each than spaCy reads at once"
     found = redactor.redact(texts)
-    assert found == [one(redactor, text) for text in texts]
+    assert found == [redact_one(redactor, text) for text in texts]
     monkeypatch.setattr("mmplatform.derive.pii.redactor.may_hold_name", lambda _: True)
     assert found == redactor.redact(texts)
 
 
-def test_no_part_of_a_word_that_the_model_is_not_asked_about_can_be_a_name(redactor):
-    """However spaCy splits it: for a word that is put on the list later, as ``can``, which would let ``Ca|n't`` by."""
+def test_no_part_of_a_word_that_skips_the_model_can_be_a_name(redactor):
+    """However spaCy splits it: a word added to the list later, as ``can``, would let ``Ca|n't`` pass."""
     language = redactor._engine.nlp[LANGUAGE]
     cases = (str.lower, str.capitalize, str.upper, str.title)
     endings = ("", "'s", "'S", "\u2019re", "'ll", "n't", ",", ".", ":", "-", "-It", "_1", "'", "\u2019Li")
-    words = {case(word) + ending for word in [*NOT_NAMES, *SAID] for case in cases for ending in endings}
+    words = {case(word) + ending for word in [*NOT_NAMES, *OTHER_WORDS] for case in cases for ending in endings}
     words |= {case(word) for word in language.tokenizer.rules for case in cases}
-    unasked = sorted(word for word in words if not may_hold_name(word))
-    assert len(unasked) > 5_000
-    for word, doc in zip(unasked, map(language.make_doc, unasked), strict=True):
+    skipped = sorted(word for word in words if not may_hold_name(word))
+    assert len(skipped) > 5_000
+    for word, doc in zip(skipped, map(language.make_doc, skipped), strict=True):
         for start in range(len(doc)):
             for end in range(start + 1, len(doc) + 1):
                 parts = [part for part in _WORD.findall(doc[start:end].text) if part.strip("'\u2019-")]
                 assert not any(map(_may_be_name, parts)), (word, parts)
 
 
-def test_both_kinds_of_text_are_read_before_the_first_one_comes(monkeypatch):
-    asked = []
+def test_the_warm_up_reads_texts_with_and_without_names(monkeypatch):
+    checked = []
 
     def may(text):
-        asked.append(may_hold_name(text))
-        return asked[-1]
+        checked.append(may_hold_name(text))
+        return checked[-1]
 
     monkeypatch.setattr("mmplatform.derive.pii.redactor.may_hold_name", may)
     named = load()
     PresidioRedactor(locate_model(named.ner_model, named.models_path))
-    assert set(asked) == {False, True}
+    assert set(checked) == {False, True}

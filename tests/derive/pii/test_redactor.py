@@ -13,60 +13,14 @@ from mmplatform.derive.pii.vocabulary import UNITS
 from mmplatform.errors import Misconfigured
 from mmplatform.settings import load
 from quality.card_numbers import passes_luhn
+from tests.derive.pii.texts import HARMLESS, WRITTEN, redact_one
 
 pytestmark = pytest.mark.models
 
 
-def one(redactor, text, *, spoken=False):
-    (result,) = redactor.redact([text], spoken=spoken)
-    return result
-
-
-WRITTEN = [
-    ("my Visa, 4111 1111 1111 1111. same card", "my Visa, [CARD]. same card"),
-    ("4111-1111-1111-1111 exp 12/26", "[CARD] exp 12/26"),
-    ("4111.1111.1111.1111", "[CARD]"),
-    ("4111,1111,1111,1111", "[CARD]"),
-    ("4111/1111/1111/1111", "[CARD]"),
-    ("4111 - 1111 - 1111 - 1111", "[CARD]"),
-    ("2221000000000009 and 2720990000000007", "[CARD] and [CARD]"),
-    ("5 5 5 5 5 5 5 5 5 5 5 5 4 4 4 4", "[CARD]"),
-    ("3782 822463 10005", "[CARD]"),
-    ("\uff14\uff11\uff11\uff11 1111\u00a01111\u20111111", "[CARD]"),
-    ("4111\u200b1111\u200b1111\u200b1111", "[CARD]"),
-    ("four one one one 1111 triple one one double one one one", "[CARD]"),
-    ("call me at (415) 555-0123 ext. 12 today", "call me at [PHONE] today"),
-    ("415.555.0123 or +1-415-555-0123", "[PHONE] or [PHONE]"),
-    ("+44 20 7946 0958", "[PHONE]"),
-    ("020 7946 0958", "[PHONE]"),
-    ("07700 900123", "[PHONE]"),
-    ("0049 30 901820", "[PHONE]"),
-    ("4155550123x12", "[PHONE]"),
-    ("my number is 555-0123", "my number is [PHONE]"),
-    ("mail dana.whitfield+tag@sub.example.co.uk.", "mail [EMAIL]."),
-    ("it's <DANA@EXAMPLE.COM>", "it's <[EMAIL]>"),
-    ("dana (at) example (dot) com", "[EMAIL]"),
-    ("write to dana at example dot com please", "write to [EMAIL] please"),
-    ("I unsubscribed dana@example.com. It can take a day", "I unsubscribed [EMAIL]. It can take a day"),
-    ("ssn 123-45-6789", "ssn [SSN]"),
-    ("social security 123456789", "social security [SSN]"),
-    ("IBAN DE89 3704 0044 0532 0130 00", "IBAN [IBAN]"),
-    ("de89370400440532013000", "[IBAN]"),
-    ("from 203.0.113.7 and 2001:db8::1", "from [IP] and [IP]"),
-    ("my name is dana whitfield and I live here", "my name is [PERSON] and I live here"),
-    ("This is Dana Whitfield calling", "This is [PERSON] calling"),
-    ("Hi Dana, thanks. Dana's parcel is here", "Hi [PERSON], thanks. [PERSON]'s parcel is here"),
-    ("Cardholder: Dana Whitfield", "Cardholder: [PERSON]"),
-    ("Mr. Okonkwo called", "Mr. [PERSON] called"),
-    ("Agent: Marcus", "Agent: [PERSON]"),
-    ("ask for Maria Gonzalez-Perez or Mark Green", "ask for [PERSON] or [PERSON]"),
-    ("Dana Whitfield", "[PERSON]"),
-]
-
-
 @pytest.mark.parametrize(("text", "expected"), WRITTEN)
-def test_written_personal_data_is_replaced_by_its_kind(redactor, text, expected):
-    assert one(redactor, text).text == expected
+def test_written_personal_data_is_replaced_by_its_entity(redactor, text, expected):
+    assert redact_one(redactor, text).text == expected
 
 
 SPOKEN = [
@@ -93,36 +47,10 @@ SPOKEN = [
 
 
 @pytest.mark.parametrize(("text", "expected"), SPOKEN)
-def test_spoken_personal_data_is_replaced_by_its_kind(redactor, text, expected):
-    assert one(redactor, text, spoken=True).text == expected
+def test_spoken_personal_data_is_replaced_by_its_entity(redactor, text, expected):
+    assert redact_one(redactor, text, spoken=True).text == expected
 
 
-HARMLESS = [
-    "order 4155550123 has not arrived",
-    "Order ID: 20241123-000457 and ticket #4155550123",
-    "order LF-482193, invoice INV-2024-001234, case CS-90817",
-    "error code E-4012 and 0x80070005 at 10:15:22 on 2024-11-23",
-    "2024-11-23 10:15:22.123 ERROR payment timeout after 30000 ms",
-    "job 20241123101522 took 1700000000000 ms since epoch",
-    "I paid $1,234,567.89 on 11/23/2024, or 1.299,00 EUR, or 4,111,111 yen",
-    "tracking number 1Z999AA10123456784, serial number 490154203237518",
-    "UUID 550e8400-e29b-41d4-a716-446655440000",
-    "version 10.0.19045.3803 and driver 4.18.2.1",
-    "pages 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24",
-    "I tried it three times in twenty four hours, twice on Monday",
-    "open from 9:00-17:30, Mon-Fri; the refund takes 5-10 business days",
-    "my Visa ending in 4242 was declined",
-    "look at example.com for details. It failed at checkout. It's the third time",
-    "localhost 127.0.0.1 or 192.168.1.10",
-    "Trailhead Jacket, Forest Green, Size M",
-    "Gaussian Blur",
-    "Insert Hyperlink",
-    "Merino Base Layer",
-    "Please Restart The App And Clear Cache",
-    "Google Pay and Apple Wallet fail in Chrome on Windows 11",
-    "Payment Failed. Try Again. Contact Support",
-    "3-D Secure timeout, HTTP 502 Bad Gateway, PMT-402 at checkout, tax 19%, 2 x 30 days",
-]
 HARMLESS_SPOKEN = [
     "order number four eight two one nine three",
     "the order number is four eight two one nine three seven seven",
@@ -140,20 +68,20 @@ HARMLESS_SPOKEN = [
     ("text", "spoken"), [(text, False) for text in HARMLESS] + [(text, True) for text in HARMLESS_SPOKEN]
 )
 def test_support_talk_stays(redactor, text, spoken):
-    assert one(redactor, text, spoken=spoken).text == text
+    assert redact_one(redactor, text, spoken=spoken).text == text
 
 
 def check_spans(text, result):
-    """Disjoint, sorted, within the text, and what is replaced is what they say."""
+    """Check that spans are disjoint, sorted, within the text, and match the redacted text."""
     assert len(result.entities) == len(result.spans)
-    behind = 0
+    copied_to = 0
     pieces = []
     clean = re.sub("[\ud800-\udfff]", "\ufffd", text)
     for (start, end), entity in zip(result.spans, result.entities, strict=True):
-        assert behind <= start < end <= len(text)
-        pieces += [clean[behind:start], f"[{entity}]"]
-        behind = end
-    assert result.text == "".join(pieces) + clean[behind:]
+        assert copied_to <= start < end <= len(text)
+        pieces += [clean[copied_to:start], f"[{entity}]"]
+        copied_to = end
+    assert result.text == "".join(pieces) + clean[copied_to:]
     result.text.encode()
 
 
@@ -175,7 +103,7 @@ ANYTHING = st.text(st.characters(), max_size=300) | st.lists(st.sampled_from(PIE
 @example("a@" * 10_000, False)
 @example("x at y dot " * 1_800, True)
 def test_whatever_the_text_spans_are_disjoint_sorted_and_within(redactor, text, spoken):
-    check_spans(text, one(redactor, text, spoken=spoken))
+    check_spans(text, redact_one(redactor, text, spoken=spoken))
 
 
 def luhn_completed(body):
@@ -203,18 +131,18 @@ def groupings(draw, digits):
     size = draw(st.sampled_from([1, 4, len(digits)]))
     if len(digits) == 15 and size == 4:
         return separator.join((digits[:4], digits[4:10], digits[10:]))
-    return separator.join(digits[at : at + size] for at in range(0, len(digits), size))
+    return separator.join(digits[start : start + size] for start in range(0, len(digits), size))
 
 
-AROUND = st.sampled_from(["", "my card ", "pay with ", "(", "it is: ", "card=", "visa "])
-BEHIND = st.sampled_from(["", " thanks", ")", ".", ", exp 11/27", " please\n", "!"])
+PRECEDING = st.sampled_from(["", "my card ", "pay with ", "(", "it is: ", "card=", "visa "])
+FOLLOWING = st.sampled_from(["", " thanks", ")", ".", ", exp 11/27", " please\n", "!"])
 
 
 @settings(max_examples=300, deadline=None)
-@given(st.data(), cards(), AROUND, BEHIND, st.booleans())
-def test_no_card_survives_in_any_form(redactor, data, card, before, behind, spoken):
+@given(st.data(), cards(), PRECEDING, FOLLOWING, st.booleans())
+def test_no_card_survives_in_any_form(redactor, data, card, before, following, spoken):
     written = data.draw(groupings(card))
-    result = one(redactor, before + written + behind, spoken=spoken)
+    result = redact_one(redactor, before + written + following, spoken=spoken)
     left = re.sub(r"\D", "", result.text.replace("11/27", ""))
     assert left == "", (written, result.text)
     assert "CARD" in result.entities
@@ -223,8 +151,10 @@ def test_no_card_survives_in_any_form(redactor, data, card, before, behind, spok
 @settings(max_examples=150, deadline=None)
 @given(cards(), st.sampled_from([" ", ", ", "-", " um "]), st.booleans(), st.data())
 def test_no_dictated_card_survives(redactor, card, joint, spoken, data):
-    said = [data.draw(st.sampled_from([UNITS[int(digit)], digit])) if spoken else UNITS[int(digit)] for digit in card]
-    result = one(redactor, f"the number is {joint.join(said)} okay", spoken=spoken)
+    spoken_digits = [
+        data.draw(st.sampled_from([UNITS[int(digit)], digit])) if spoken else UNITS[int(digit)] for digit in card
+    ]
+    result = redact_one(redactor, f"the number is {joint.join(spoken_digits)} okay", spoken=spoken)
     assert result.text == "the number is [CARD] okay"
 
 
@@ -249,13 +179,13 @@ PHONE_FORMS = [
     st.tuples(st.integers(200, 999), st.integers(200, 999), st.integers(0, 9999)),
     st.sampled_from(PHONE_FORMS),
     st.sampled_from(["", "call ", "my number is ", "reach me on ", "tel:", "it's "]),
-    BEHIND,
+    FOLLOWING,
     st.booleans(),
 )
-def test_no_phone_survives_in_any_form(redactor, number, form, before, behind, spoken):
+def test_no_phone_survives_in_any_form(redactor, number, form, before, following, spoken):
     a, b, c = number
     written = form.format(a=a, b=b, c=f"{c:04}")
-    result = one(redactor, before + written + behind, spoken=spoken)
+    result = redact_one(redactor, before + written + following, spoken=spoken)
     assert re.sub(r"\D", "", result.text.replace("11/27", "")) == "", (written, result.text)
 
 
@@ -273,7 +203,7 @@ DOMAIN = st.from_regex(r"\A[a-z][a-z0-9\-]{0,15}[a-z0-9](\.[a-z]{2,8}){1,2}\Z")
 )
 def test_no_email_survives_in_any_form(redactor, local, domain, form, case, spoken):
     address = case(form.format(local, domain))
-    result = one(redactor, f"write to {address} please", spoken=spoken)
+    result = redact_one(redactor, f"write to {address} please", spoken=spoken)
     assert "@" not in result.text
     assert "EMAIL" in result.entities or "CARD" in result.entities or "PHONE" in result.entities
     assert domain.split(".")[0] not in result.text.lower().replace("write to", "").replace("please", "").split()
@@ -281,7 +211,7 @@ def test_no_email_survives_in_any_form(redactor, local, domain, form, case, spok
 
 def test_a_batch_gives_what_each_text_alone_gives(redactor):
     texts = [text for text, _ in WRITTEN] + HARMLESS
-    assert redactor.redact(texts) == [one(redactor, text) for text in texts]
+    assert redactor.redact(texts) == [redact_one(redactor, text) for text in texts]
     assert redactor.redact([]) == []
 
 
@@ -290,7 +220,7 @@ def test_redacting_again_changes_nothing(redactor):
     assert [result.text for result in redactor.redact(once)] == once
 
 
-def test_nothing_is_asked_of_the_network(monkeypatch):
+def test_no_connection_is_opened(monkeypatch):
     def refuse(*_):
         raise AssertionError("a connection was tried")
 
@@ -298,10 +228,10 @@ def test_nothing_is_asked_of_the_network(monkeypatch):
     monkeypatch.setattr(socket, "getaddrinfo", refuse)
     config = load()
     fresh = PresidioRedactor(locate_model(config.ner_model, config.models_path))
-    assert one(fresh, "dana@example.co.uk, https://example.com/x").entities == ("EMAIL",)
+    assert redact_one(fresh, "dana@example.co.uk, https://example.com/x").entities == ("EMAIL",)
 
 
-def test_a_directory_without_a_model_is_told(tmp_path):
+def test_a_directory_without_a_model_is_refused(tmp_path):
     with pytest.raises(Misconfigured):
         PresidioRedactor(tmp_path)
     (tmp_path / "ner").mkdir()
@@ -310,7 +240,7 @@ def test_a_directory_without_a_model_is_told(tmp_path):
         PresidioRedactor(tmp_path)
 
 
-def test_what_was_read_is_not_remembered_word_by_word(redactor):
+def test_words_of_redacted_texts_are_not_stored(redactor):
     words = redactor._engine.nlp["en"].vocab.strings
     redactor.redact(["warm up"])
     before = len(words)

@@ -264,7 +264,7 @@ def test_no_personal_data_of_an_image_reaches_an_artifact(bench):
     assert "Card number [CREDIT_CARD]" in [line.text for line in caption.lines]
 
 
-def test_a_card_that_ocr_split_over_boxes_or_lines_is_taken_out(bench):
+def test_a_card_that_ocr_split_over_boxes_or_lines_is_redacted(bench):
     page = shop_page()
     for k, part in enumerate(CARD.split()):
         page.text(400 + 70 * k, 120, part)
@@ -308,7 +308,7 @@ def test_a_replayed_event_is_no_duplicate_of_itself(bench):
     assert before[0][1] is None
 
 
-def test_a_replay_gives_the_same_words_places_and_vectors(bench):
+def test_a_replay_gives_the_same_words_boxes_and_vectors(bench):
     arrival = bench.share(private_page())
 
     def lasting(artifact):
@@ -321,7 +321,7 @@ def test_a_replay_gives_the_same_words_places_and_vectors(bench):
     assert once == twice == afresh
 
 
-def test_what_the_memo_knows_needs_no_bytes(bench):
+def test_a_memoised_image_needs_no_bytes(bench):
     arrival = bench.share(shop_page())
     bench.deriver.derive([arrival])
     bench.blobs.held.clear()
@@ -337,7 +337,7 @@ def test_another_reader_reads_again(bench):
     assert caption.provenance.model_version.startswith("2+")
 
 
-def test_a_missing_or_damaged_blob_is_set_aside_and_its_neighbours_go_on(bench):
+def test_a_missing_or_damaged_blob_is_quarantined_and_its_neighbours_go_on(bench):
     missing = bench.share(error_dialog(), "gone")
     damaged = bench.share(shop_page(), "damaged")
     fine = bench.share(private_page(), "fine")
@@ -351,7 +351,7 @@ def test_a_missing_or_damaged_blob_is_set_aside_and_its_neighbours_go_on(bench):
 
 
 @pytest.mark.parametrize("data", [b"", b"no image", b"\x89PNG\r\n\x1a\n" + b"\0" * 40])
-def test_bytes_that_are_no_image_are_set_aside(bench, data):
+def test_bytes_that_are_no_image_are_quarantined(bench, data):
     derived = bench.deriver.derive([bench.event(bench.blobs.put(data, media_type="image/png"))])
     assert derived.artifacts == ()
     (row,) = derived.quarantined
@@ -359,14 +359,14 @@ def test_bytes_that_are_no_image_are_set_aside(bench, data):
     assert row.reasons[0]
 
 
-def test_an_image_over_the_limit_is_set_aside():
+def test_an_image_over_the_limit_is_quarantined():
     bench = Bench(max_pixels=1000)
     derived = bench.deriver.derive([bench.share(shop_page())])
     assert "at most 1000 are accepted" in derived.quarantined[0].reasons[0]
     assert issubclass(TooLarge, Rejected)
 
 
-def test_one_bad_image_shared_twice_is_set_aside_twice_and_is_nobodys_first(bench):
+def test_one_bad_image_shared_twice_is_quarantined_twice_and_is_never_the_first(bench):
     good = bench.share(shop_page(), "e1")
     data = bench.blobs.held.pop(good.event.blob.sha256)
     derived = bench.deriver.derive([good, bench.event(good.event.blob, "e2")])
@@ -414,7 +414,7 @@ def test_a_models_caption_is_redacted_and_labelled(kind):
 
 
 @pytest.mark.parametrize("kind", [ModelCaptioner, BatchModelCaptioner])
-def test_a_model_with_nothing_to_say_leaves_it_to_the_layout_under_its_own_name(kind):
+def test_a_model_without_a_caption_falls_back_to_the_layout_under_its_own_name(kind):
     bench = Bench(kind(""))
     deriver = bench.deriver
     with capture_logs() as logs:
@@ -426,7 +426,7 @@ def test_a_model_with_nothing_to_say_leaves_it_to_the_layout_under_its_own_name(
     assert len([log for log in logs if "had nothing to say" in log["event"]]) == 1
 
 
-def test_a_fallback_is_not_remembered_as_the_models_word():
+def test_a_fallback_is_not_memoised_as_the_models_caption():
     bench = Bench(ModelCaptioner(""))
     arrival = bench.share(shop_page())
     bench.deriver.derive([arrival])
@@ -440,7 +440,7 @@ def line(text):
     return RecognisedLine(text, Box(x0=0, y0=0, x1=10, y1=10), 0.9)
 
 
-def test_lines_keep_their_places_when_they_are_redacted():
+def test_redacted_lines_keep_their_boxes():
     (screen,) = redact_screens([[line("Dana Whitfield"), line("Total"), line(f"{MAIL} {PHONE}")]], PatternRedactor())
     assert [one.text for one in screen.lines] == ["[PERSON]", "Total", "[EMAIL_ADDRESS] [PHONE_NUMBER]"]
     assert screen.entities == ("PERSON", "EMAIL_ADDRESS", "PHONE_NUMBER")
@@ -464,7 +464,7 @@ class GreedyRedactor(PatternRedactor):
         ]
 
 
-def test_a_line_that_gave_its_mail_by_itself_takes_nothing_from_the_next():
+def test_a_line_that_has_its_own_mail_redacts_nothing_of_the_next():
     (screen,) = redact_screens([[line(MAIL), line("Pay with")]], GreedyRedactor())
     assert [one.text for one in screen.lines] == ["[EMAIL]", "Pay with"]
 
@@ -490,7 +490,7 @@ def test_whatever_the_lines_no_pattern_is_left_in_them_or_between_them(texts):
 
 @pytest.mark.models
 @pytest.mark.parametrize("name", ["checkout-error", "mobile-error", "bank-3ds-timeout", "order-history"])
-def test_the_examples_are_told_without_their_personal_data(name, request, embedder, redactor):
+def test_the_examples_are_captioned_without_their_personal_data(name, request, embedder, redactor):
     folder = request.config.rootpath / "examples/payment-failed/screenshots"
     bench = Bench()
     bench.reader, bench.embedder, bench.redactor = RapidReader(threads=1), embedder, redactor

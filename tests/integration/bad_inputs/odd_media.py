@@ -12,8 +12,8 @@ import av
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from tests.derive.media.test_audio import encoded as audio_file
-from tests.derive.media.test_audio import float_wav, tones
+from tests.derive.media.audio_files import encoded as audio_file
+from tests.derive.media.audio_files import float_wav, tones
 
 CASE = Path(__file__).parents[3] / "examples" / "payment-failed"
 SPOKEN = json.loads((CASE / "ground_truth.json").read_text())["call"]["utterances"]
