@@ -47,7 +47,7 @@ class MemoryState:
 
 
 class Stream:
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: SimulatedCall) -> None:
         self.step = StoredCallFold(load(), world.deriver(), WorkerStatus("derive-call"))
         self.state = MemoryState()
         self.artifacts: dict[str, object] = {}

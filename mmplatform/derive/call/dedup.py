@@ -1,7 +1,7 @@
 """Chunk deduplicator: which chunks of a call were accepted, and with which audio.
 
 A source that repeats itself sends the same audio under a chunk's index: a duplicate. One that restarts its numbering
-under the same call sends open_page audio, which must not be dropped as a duplicate. So a fingerprint of each accepted
+under the same call sends other audio, which must not be dropped as a duplicate. So a fingerprint of each accepted
 chunk's audio is stored, in pages. At most two pages lie in the call's state: the current one, and the one in which a
 late source fills a gap. The others are spilled into the memo under their content's hash, so that an hour of 1 s chunks
 costs the state 2 kB, and 0.4 kB when the call is over. A page that the memo lost makes its chunks unknown, and the
@@ -24,7 +24,7 @@ MAX_SPILLED_PAGES: Final = 4096
 
 _MAX_OPEN_PAGES: Final = 2
 _FINGERPRINT_CHARS: Final = 6
-"""Hex digits of the audio's SHA-256: one in 16 million open_page chunks passes for a duplicate."""
+"""Hex digits of the audio's SHA-256: one in 16 million other chunks passes for a duplicate."""
 
 _MEMO_SPACE: Final = "call-chunks@1"
 _NO_FINGERPRINT: Final = "." * _FINGERPRINT_CHARS
@@ -55,7 +55,7 @@ class ChunkDeduplicator:
         page = FingerprintPage(number=number, marks=marks[:start] + audio_fingerprint(chunk) + marks[end:])
         other_pages = tuple(page for page in accepted.open if page.number != number)
         spilled = tuple(pair for pair in accepted.kept if pair[0] != number)
-        return self.spill(AcceptedChunks(open=(page, *remaining_pages), kept=spilled), max_open=_MAX_OPEN_PAGES)
+        return self.spill(AcceptedChunks(open=(page, *other_pages), kept=spilled), max_open=_MAX_OPEN_PAGES)
 
     def spill(self, accepted: AcceptedChunks, *, max_open: int = 0) -> AcceptedChunks:
         """Write full pages, and all but the ``max_open`` last used ones, into the memo."""

@@ -15,7 +15,7 @@ _TLD: Final = (
 _WRITTEN: Final = re.compile(
     rf"[^\s@<>()\[\]{{}},;:\"|\\]{{1,{_MAX_LOCAL_CHARS}}}(?:@|%40|&#64;)[^\W_][\w\-]*(?:\.[\w\-]+)*"
 )
-# After a full stop with a space a new sentence may start ("… at checkout. It …"): then only these end a domain.
+# After a full stop with a space a new sentence may begin ("… at checkout. It …"): then only these end a domain.
 _SURE_TLD: Final = r"(?:com|org|net|edu|gov|io|co|uk|de|fr|eu|ca|au)"
 _SPACED: Final = re.compile(
     rf"[\w.+\-]{{1,{_MAX_LOCAL_CHARS}}}\s{{0,2}}@\s{{0,2}}[\w\-]{{1,63}}"
@@ -38,8 +38,8 @@ _RUN_TOGETHER: Final = re.compile(
     rf"{_END}",
     re.IGNORECASE,
 )
-_MAY_BE_DICTATED: Final = re.compile(r"at[^.]{0,140}?(?:\.|dot|point)", re.IGNORECASE)
-_NOT_LOCAL_PART: Final = re.compile(
+_MAY_BE_AT: Final = re.compile(r"at[^.]{0,140}?(?:\.|dot|point)", re.IGNORECASE)
+_NO_NAME: Final = re.compile(
     r"(?:look|looking|looked|visit|shop|shopping|us|me|it|them|is|are|was|were|be|log|login|sign|pay|paid|available|"
     r"found|find|bought|buy|order|ordered|see|read|page|site|website|store|online|anything|work|works|account|"
     r"and|or|but|not|arrived?|stuck|failed|fails|checkout|error|issue|problem|started?|ended?|here|there|chat|up|out|in)",
@@ -48,19 +48,19 @@ _NOT_LOCAL_PART: Final = re.compile(
 
 
 def find_emails(text: str) -> Iterator[tuple[int, int]]:
-    """Find spans of e-mail addresses in a plain text."""
+    """Spans of e-mail addresses in a plain text."""
     if "@" in text or "%40" in text or "&#64;" in text:
-        for pattern in (_WITH_AT_SIGN, _WITH_SPACES):
+        for pattern in (_WRITTEN, _SPACED):
             for match in pattern.finditer(text):
                 yield match.start(), match.end()
-    if _MAY_BE_DICTATED.search(text):
-        yield from _find_dictated(text)
+    if _MAY_BE_AT.search(text):
+        yield from _dictated(text)
 
 
-def _find_dictated(text: str) -> Iterator[tuple[int, int]]:
+def _dictated(text: str) -> Iterator[tuple[int, int]]:
     for match in _DICTATED.finditer(text):
         words = re.findall(r"[\w']+", match["local"])
-        if not _NOT_LOCAL_PART.fullmatch(words[-1]) or len(words) > 1:
+        if not _NO_NAME.fullmatch(words[-1]) or len(words) > 1:
             yield match.start(), match.end()
     for match in _RUN_TOGETHER.finditer(text):
         yield match.start(), match.end()

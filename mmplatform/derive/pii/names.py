@@ -51,13 +51,13 @@ def find_names(
         dictionary: lower-case words of the language. A span of only such words (``Forest Green``) is no person, unless
             a given name stands first.
     """
-    non_person_spans = list(others)
+    other_spans = list(others)
     read = (span for start, end in people if (span := _trim_span(text, start, end)))
     spans = {span for span in read if not _is_dictionary_phrase(text[slice(*span)], dictionary)}
     for pattern in (_AFTER_GREETING, _AFTER_TITLE, _AFTER_LABEL, _CALLER):
         for match in pattern.finditer(text):
             span = _trim_span(text, *match.span("name"))
-            if span and not (pattern is _CALLER and any(a < span[1] and span[0] < b for a, b in non_person_spans)):
+            if span and not (pattern is _CALLER and any(a < span[1] and span[0] < b for a, b in other_spans)):
                 spans.add(span)
     spans.update(_introduced_names(text))
     spans.update(_repeated_names(text, spans))

@@ -121,7 +121,7 @@ class _DigitRewriter:
             return
         digits = self._digits(word)
         if digits:
-            self._add_number(token, digits, is_word=not word.isdigit())
+            self._number(token, digits, is_word=not word.isdigit())
         else:
             self._plain_word(token, word)
 
@@ -137,7 +137,7 @@ class _DigitRewriter:
         digits = _UNIT_DIGITS.get(word) or _TEEN_DIGITS.get(word)
         return digits or (_WITHIN_NUMBER.get(word, "") if self._in_number else "")
 
-    def _add_number(self, token: re.Match[str], digits: str, *, is_word: bool) -> None:
+    def _number(self, token: re.Match[str], digits: str, *, is_word: bool) -> None:
         start = token.start()
         if self._repeat and len(digits) == 1:
             times, start = self._repeat
