@@ -179,7 +179,7 @@ def check_partition_count(app: WorkerApplication, settings: Settings, topics: Se
 
 
 def check_quix_internals(library: type, app: Application) -> None:
-    """Check that Quix still has the internals that we override and use: without them records would be lost silently.
+    """Check that Quix still has the internals in use here: without them records would be lost silently.
 
     Raises:
         Misconfigured: this release of Quix lacks one.
