@@ -7,9 +7,7 @@ A worker that cannot go on exits non-zero. Its supervisor (``mmplatform up``, in
 
 from __future__ import annotations
 
-import signal
 import sys
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
@@ -23,6 +21,7 @@ from mmplatform.events import Modality
 from mmplatform.modalities import ARCHIVE_GROUP, ARTIFACTS_TOPIC, INDEX_GROUP, MODALITIES
 from mmplatform.settings import Settings, load
 from mmplatform.telemetry.logs import configure_logging, safe_error_fields
+from mmplatform.telemetry.standby import wait_in_standby
 
 if TYPE_CHECKING:
     from mmplatform.consumers.quix_app import WorkerApplication
@@ -32,12 +31,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 _MAX_WAIT_S: Final = 30.0
-_POLL_INTERVAL_S: Final = 0.1
 
 _log = structlog.get_logger(__name__)
-STANDBY: Final = "standby"
-"""Body of ``/healthz``, with 503, of a successor in standby; the supervisor reads the word."""
-
 STOPPED: Final = "stopped"
 """Body of ``/healthz`` once the consumer is closed and everything is committed; only lineage events may be pending."""
 
@@ -265,7 +260,7 @@ def _run_app(
     status.watch_lag(total_lag)
     status.readiness.unblock(MODELS)
     if settings.standby:
-        _wait_in_standby(status)
+        wait_in_standby(status)
         check_partition_count(app, settings, topics)
     status.state = "running"
     status.readiness.heartbeat(
@@ -276,21 +271,6 @@ def _run_app(
     status.state = STOPPED
     status.close()
     _log.info("stopped")
-
-
-def _wait_in_standby(status: WorkerStatus) -> None:
-    """Wait, with everything open and loaded, until the predecessor has stopped.
-
-    Both have the same static member id: the one that joins last would fence the other off in mid-batch.
-    """
-    activated = threading.Event()
-    signal.signal(signal.SIGUSR1, lambda *_: activated.set())
-    status.state = STANDBY
-    _log.info("standby")
-    # Short waits: a signal that arrives as a wait begins, or on another thread, would not end a long one. Python runs
-    # the handler only when the main thread runs.
-    while not activated.wait(_POLL_INTERVAL_S):
-        pass
 
 
 WORKERS: Final[dict[str, Callable[[Settings], None]]] = {

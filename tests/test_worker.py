@@ -14,7 +14,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from mmplatform import worker
+from mmplatform.telemetry import standby
 from mmplatform.telemetry.status_server import WorkerStatus
 from tests.servers.broker import any_broker
 from tests.servers.chroma import running_chroma
@@ -135,7 +135,7 @@ def test_an_archiver_waits_for_a_catalog_that_is_away(kafka, tmp_path):
 def test_a_successor_takes_its_turn_also_when_the_signal_wakes_another_thread(monkeypatch):
     """As under load, where it comes between the last look at signals and the wait: it interrupts no wait then."""
     stands_by = threading.Event()
-    monkeypatch.setattr(worker._log, "info", lambda *_: stands_by.set())
+    monkeypatch.setattr(standby._log, "info", lambda *_: stands_by.set())
 
     def send_signal() -> None:
         assert stands_by.wait(30)
@@ -146,7 +146,7 @@ def test_a_successor_takes_its_turn_also_when_the_signal_wakes_another_thread(mo
     teller = threading.Thread(target=send_signal, daemon=True)
     teller.start()
     try:
-        worker._wait_in_standby(WorkerStatus("index"))
+        standby.wait_in_standby(WorkerStatus("index"))
     finally:
         signal.signal(signal.SIGUSR1, before)
     teller.join(timeout=30)

@@ -8,14 +8,11 @@ it refuses new requests, answers the open ones and flushes the log.
 from __future__ import annotations
 
 import asyncio
-import signal
-import socket
-import threading
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 import structlog
 import uvicorn
@@ -26,6 +23,7 @@ from mmplatform import __version__
 from mmplatform.errors import PlatformError
 from mmplatform.events import BlobRef
 from mmplatform.gateway.health import HealthProbe
+from mmplatform.gateway.server import DRAINING_REASON, LISTENER, GatewayServer
 from mmplatform.gateway.sockets import listen
 from mmplatform.ingest.backpressure import LagReader, open_gates, watch_lag
 from mmplatform.ingest.dependencies import IngestDeps
@@ -47,7 +45,6 @@ _RETRY_INTERVAL_S: Final = 1.0
 _READINESS_INTERVAL_S: Final = 2.0
 _LAG_TIMEOUT_S: Final = 5.0
 _LOOP_TIMEOUT_S: Final = 30.0  # no request blocks the loop for a second: blocking calls run in threads
-LISTENER: Final = "gateway"
 INITIAL_OBSTACLES: Final = {
     LISTENER: "does not listen yet",
     "broker": "not checked yet",
@@ -56,7 +53,6 @@ INITIAL_OBSTACLES: Final = {
 }
 """Obstacles of the worker's own page before the first check."""
 
-_DRAINING_REASON: Final = "finishes open requests and accepts no more"
 _METRICS_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 _PROBE_BLOB: Final = BlobRef(key="probe", sha256="0" * 64, size=0, media_type="application/octet-stream")
 
@@ -164,7 +160,7 @@ def serve(
         )
         host, port = listener.getsockname()[:2]
         _log.info("gateway_listens", host=host, port=port)
-        asyncio.run(_GatewayServer(config, on_ready, parts.readiness).serve(sockets=[listener]))
+        asyncio.run(GatewayServer(config, on_ready, parts.readiness).serve(sockets=[listener]))
 
 
 def _search_routers(settings: Settings) -> list[APIRouter]:
@@ -262,7 +258,7 @@ def _health_router(parts: GatewayParts, checker: ReadinessChecker) -> APIRouter:
         """Readiness for events; 503 with the reasons when not ready."""
         checks = await checker.check()
         if DRAINING in parts.readiness.reasons():
-            checks[DRAINING] = _DRAINING_REASON
+            checks[DRAINING] = DRAINING_REASON
         ready = all(status == "ok" for status in checks.values())
         return JSONResponse({"ready": ready, "checks": checks}, 200 if ready else 503)
 
@@ -274,29 +270,3 @@ def _health_router(parts: GatewayParts, checker: ReadinessChecker) -> APIRouter:
         return PlainTextResponse(metrics.render(), media_type=_METRICS_TYPE)
 
     return router
-
-
-class _GatewayServer(uvicorn.Server):
-    """Uvicorn that ends normally after draining: it would raise the signal again and so end the whole process."""
-
-    def __init__(self, config: uvicorn.Config, on_ready: Callable[[], None], readiness: Readiness) -> None:
-        super().__init__(config)
-        self._on_ready = on_ready
-        self._readiness = readiness
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        if self.started:
-            self._readiness.unblock(LISTENER)
-            self._on_ready()
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGTERM, signal.SIGINT):
-                asyncio.get_running_loop().add_signal_handler(number, self._stop)
-        yield
-
-    def _stop(self, *_: Any) -> None:
-        self._readiness.block(DRAINING, _DRAINING_REASON)
-        self.should_exit = True

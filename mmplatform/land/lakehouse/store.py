@@ -12,9 +12,7 @@ The archiver appends, Dagster's assets and reports scan. Exactly one row for eac
 
 from __future__ import annotations
 
-import threading
-from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -25,6 +23,7 @@ from mmplatform.errors import Rejected
 from mmplatform.land.lakehouse.arrow import hour_filter, latest_row_per_id, matching_ids, rows_to_arrow
 from mmplatform.land.lakehouse.catalog import catalog_errors, open_catalog
 from mmplatform.land.lakehouse.maintenance.snapshot_expiry import ExpiryResult, expire_snapshots
+from mmplatform.land.lakehouse.recent_ids import MAX_REMEMBERED_IDS, RecentIds
 from mmplatform.land.lakehouse.replace import Replacement, ReplaceResult, replace_rows
 from mmplatform.land.lakehouse.restore import restore_rows
 from mmplatform.land.lakehouse.schemas import SPECS
@@ -34,11 +33,9 @@ from mmplatform.land.lakehouse.snapshot_offsets import (
     PositionedRow,
     commit_result,
     merge_offsets,
-    newest_versions,
     offsets_to_summary,
     read_offsets,
     renewals_to_summary,
-    replaced_since,
     row_version,
     rows_beyond,
 )
@@ -51,9 +48,6 @@ if TYPE_CHECKING:
     from pyiceberg.table import Table
 
 _log = structlog.get_logger(__name__)
-
-MAX_REMEMBERED_IDS: Final = 200_000
-"""Ids per table: at 100 events a second, over half an hour of replayed artifacts."""
 
 _TABLE_PROPERTIES: Final = {
     # Each commit writes a metadata file; without this they would be retained for ever.
@@ -87,10 +81,7 @@ class Lakehouse:
         self._locks = TableLocks(locks_dir)
         self._catalog = catalog
         self._namespace = namespace
-        self._max_remembered_ids = max_remembered_ids
-        self._recent_versions: dict[str, OrderedDict[str, bytes]] = {}
-        self._seen_snapshots: dict[str, int | None] = {}
-        self._lock = threading.Lock()
+        self._recent_ids = RecentIds(max_remembered_ids)
 
     @classmethod
     def open(cls, settings: Settings, glue: Callable[[], Any] | None = None) -> Lakehouse:
@@ -150,13 +141,13 @@ class Lakehouse:
         with catalog_errors(f"append to {table}"), self._locks.lock(table):
             target = self._catalog.load_table((self._namespace, table))
             landed = read_offsets(target)
-            new_rows = self._new_rows(target, table, rows_beyond(rows, landed.get(source, {})))
+            new_rows = self._recent_ids.new_rows(target, table, rows_beyond(rows, landed.get(source, {})))
             if not new_rows:
                 return CommitResult()
             data = rows_to_arrow(target, [row for _, row in new_rows])
             landed[source] = merge_offsets(landed.get(source, {}), offsets)
             self._commit(target, table, data, offsets_to_summary(landed))
-        self._remember(table, {row[SPECS[table].id_column]: row_version(row) for _, row in new_rows})
+        self._recent_ids.add(table, {row[SPECS[table].id_column]: row_version(row) for _, row in new_rows})
         return commit_result(target, len(new_rows))
 
     def _commit(self, target: Table, table: str, data: pa.Table, summary: dict[str, str]) -> None:
@@ -164,7 +155,7 @@ class Lakehouse:
         from pyiceberg.expressions import In
 
         column = SPECS[table].id_column
-        recent = self._load_recent(target, table)
+        recent = self._recent_ids.load(target, table)
         replaced = [row_id for row_id in data.column(column).to_pylist() if row_id in recent]
         with target.transaction() as commit:
             present = matching_ids(target, In(column, replaced), column) if replaced else []
@@ -214,7 +205,7 @@ class Lakehouse:
             present = matching_ids(target, row_filter, column)
             if present:
                 target.delete(row_filter, snapshot_properties=offsets_to_summary(read_offsets(target)))
-        self._forget(table, present)
+        self._recent_ids.forget(table, present)
 
     def replace(self, table: str, replacement: Replacement) -> ReplaceResult:
         """Replace rows of one hour in one commit (:mod:`mmplatform.land.lakehouse.replace`).
@@ -278,31 +269,3 @@ class Lakehouse:
                 .to_arrow()
             )
         return latest_row_per_id(found, spec.id_column).select(wanted)
-
-    def _new_rows(self, target: Table, table: str, rows: Iterable[PositionedRow]) -> list[PositionedRow]:
-        """Rows that are not in the table, as far as remembered; of several with one id in the batch the last one."""
-        column = SPECS[table].id_column
-        recent = self._load_recent(target, table)
-        latest = {row[column]: (position, row) for position, row in rows}
-        return [placed for row_id, placed in latest.items() if recent.get(row_id) != row_version(placed[1])]
-
-    def _load_recent(self, target: Table, table: str) -> OrderedDict[str, bytes]:
-        with self._lock:
-            # After a replacement by a reprocessing run in another process the memory is stale.
-            if table not in self._recent_versions or replaced_since(target, self._seen_snapshots.get(table)):
-                self._recent_versions[table] = newest_versions(target, SPECS[table].id_column, self._max_remembered_ids)
-            self._seen_snapshots[table] = target.metadata.current_snapshot_id
-            return self._recent_versions[table]
-
-    def _remember(self, table: str, versions: Mapping[str, bytes]) -> None:
-        with self._lock:
-            recent = self._recent_versions[table]
-            recent.update(versions)
-            while len(recent) > self._max_remembered_ids:
-                recent.popitem(last=False)
-
-    def _forget(self, table: str, ids: Iterable[str]) -> None:
-        """Forget retracted ids: they may be derived again."""
-        with self._lock:
-            for row_id in ids:
-                self._recent_versions.get(table, OrderedDict()).pop(row_id, None)

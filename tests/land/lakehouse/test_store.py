@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+from collections import OrderedDict
 from datetime import timedelta
 
 import pytest
 
 from mmplatform.derive.passages import quarantine
 from mmplatform.errors import Misconfigured, Unavailable
+from mmplatform.land.lakehouse.recent_ids import RecentIds
 from mmplatform.land.lakehouse.row_codec import record_to_row, row_to_artifact, row_to_event
 from mmplatform.land.lakehouse.schemas import SPECS
 from mmplatform.land.lakehouse.store import Lakehouse, rows_beyond
@@ -75,8 +77,8 @@ def test_an_id_twice_in_a_batch_lands_once(lakehouse):
 def test_a_scan_keeps_the_latest_of_an_id_when_the_memory_was_too_short(settings, lakehouse):
     append(lakehouse, [chat(0, text="old")])
     forgetful = Lakehouse.open(settings)
-    forgetful._max_remembered_ids = 0
-    forgetful._recent_versions["raw_chats"] = type(lakehouse._recent_versions["raw_chats"])()
+    forgetful._recent_ids = RecentIds(0)
+    forgetful._recent_ids._versions["raw_chats"] = OrderedDict()
     append(forgetful, [chat(0, text="new")], first=50)
     assert lakehouse.table("raw_chats").scan().to_arrow().num_rows == 2
     assert lakehouse.scan("raw_chats").column("text").to_pylist() == ["new"]

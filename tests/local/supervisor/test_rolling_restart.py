@@ -18,7 +18,8 @@ from mmplatform.local.services.services import StackOptions, parse_derivers, pla
 from mmplatform.local.supervisor.handover import successor_service
 from mmplatform.local.supervisor.rolling_restart import request_restart
 from mmplatform.settings import load
-from mmplatform.worker import STANDBY, STOPPED
+from mmplatform.telemetry.standby import STANDBY
+from mmplatform.worker import STOPPED
 from tests.waiting import eventually
 
 # Two workers that say over HTTP how they are, and write down when they take up work, are ready and stop. One that finds

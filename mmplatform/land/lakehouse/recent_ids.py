@@ -1,0 +1,57 @@
+"""Recent ids: a writer's memory of a table's last rows, so that a replayed artifact is not appended again."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Final
+
+from mmplatform.land.lakehouse.schemas import SPECS
+from mmplatform.land.lakehouse.snapshot_offsets import PositionedRow, newest_versions, replaced_since, row_version
+
+if TYPE_CHECKING:
+    from pyiceberg.table import Table
+
+MAX_REMEMBERED_IDS: Final = 200_000
+"""Ids per table: at 100 events a second, over half an hour of replayed artifacts."""
+
+
+class RecentIds:
+    """Versions of recent rows by table and id; thread-safe."""
+
+    def __init__(self, max_ids: int = MAX_REMEMBERED_IDS) -> None:
+        self._max_ids = max_ids
+        self._versions: dict[str, OrderedDict[str, bytes]] = {}
+        self._seen_snapshots: dict[str, int | None] = {}
+        self._lock = threading.Lock()
+
+    def new_rows(self, target: Table, table: str, rows: Iterable[PositionedRow]) -> list[PositionedRow]:
+        """Rows that are not in the table, as far as remembered; of several with one id in the batch the last one."""
+        column = SPECS[table].id_column
+        recent = self.load(target, table)
+        latest = {row[column]: (position, row) for position, row in rows}
+        return [placed for row_id, placed in latest.items() if recent.get(row_id) != row_version(placed[1])]
+
+    def load(self, target: Table, table: str) -> OrderedDict[str, bytes]:
+        """The table's remembered versions, read from its newest hours where the memory is empty or stale."""
+        with self._lock:
+            # After a replacement by a reprocessing run in another process the memory is stale.
+            if table not in self._versions or replaced_since(target, self._seen_snapshots.get(table)):
+                self._versions[table] = newest_versions(target, SPECS[table].id_column, self._max_ids)
+            self._seen_snapshots[table] = target.metadata.current_snapshot_id
+            return self._versions[table]
+
+    def add(self, table: str, versions: Mapping[str, bytes]) -> None:
+        """Remember appended rows; the oldest ids beyond the limit are dropped."""
+        with self._lock:
+            recent = self._versions[table]
+            recent.update(versions)
+            while len(recent) > self._max_ids:
+                recent.popitem(last=False)
+
+    def forget(self, table: str, ids: Iterable[str]) -> None:
+        """Forget retracted ids: they may be derived again."""
+        with self._lock:
+            for row_id in ids:
+                self._versions.get(table, OrderedDict()).pop(row_id, None)
