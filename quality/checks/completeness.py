@@ -15,9 +15,6 @@ from typing import Final
 from quality.checks.result import CheckResult, RawMetadataValue, first_ids
 from quality.rows import Row
 
-TopicPartition = tuple[str, int]
-"""A topic and the number of one of its partitions."""
-
 CALL_END_REASON: Final = "the end of a call: nothing to derive"
 NO_SPEECH_REASON: Final = "heard: no speech in it, or the same audio again"
 
@@ -36,7 +33,7 @@ def check_events_accounted(
     *,
     derived_event_ids: Iterable[Sequence[str]],
     quarantined_ids: Collection[str],
-    consumed_offsets: Mapping[TopicPartition, int],
+    consumed_offsets: Mapping[tuple[str, int], int],
     settled_before: datetime,
 ) -> CheckResult:
     """Fails when an event has no artifact, no quarantine row and no reason to have neither.
@@ -45,7 +42,7 @@ def check_events_accounted(
         events: raw rows, with their positions on the log.
         derived_event_ids: for each artifact, the ids of the events that it was derived from.
         quarantined_ids: ids of quarantined events.
-        consumed_offsets: the deriver's next offset in each topic partition.
+        consumed_offsets: the deriver's next offset, by topic and topic partition.
         settled_before: events that were ingested later are still under way.
     """
     derived = {event_id for ids in derived_event_ids for event_id in ids}

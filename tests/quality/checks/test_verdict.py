@@ -143,7 +143,7 @@ def test_every_event_ends_in_an_artifact_in_quarantine_or_with_a_reason():
     assert result.passed
     assert result.metadata["became"] == {
         "an artifact": 1,
-        "set quarantined": 1,
+        "set aside": 1,
         CALL_END_REASON: 1,
         NO_SPEECH_REASON: 1,
         "under way": 1,
