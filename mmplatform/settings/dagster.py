@@ -19,7 +19,7 @@ class DagsterSettings(BaseModel):
 
     alert_webhook_url: SecretStr = Field(
         default=SecretStr(""),
-        description="URL to which a failed Dagster run is told, as JSON by POST; empty: nobody is told.",
+        description="URL that gets a JSON POST for each failed Dagster run; empty: no alerts.",
     )
     dagster_postgres_url: Annotated[SecretStr, AfterValidator(_database)] = Field(
         default=SecretStr(""),

@@ -64,17 +64,17 @@ class Settings(
 
     @property
     def models_path(self) -> Path:
-        """Where model directories lie: shared by all checkouts of one user, so that they are downloaded once."""
+        """Folder of the model directories, shared by all checkouts of one user: each model is downloaded once."""
         return self.models_dir or Path.home() / ".cache" / "mmplatform" / "models"
 
     @property
     def blobs_dir(self) -> Path:
-        """Where blobs lie when no object store is configured."""
+        """Folder of the blobs when no object store is configured."""
         return self.data_dir / "blobs"
 
     @property
     def warehouse_location(self) -> str:
-        """Where Iceberg writes: a URI, or the plain absolute path of a local folder."""
+        """Location that Iceberg writes to: a URI, or the plain absolute path of a local folder."""
         if "://" in self.iceberg_warehouse:
             return self.iceberg_warehouse
         folder = Path(self.iceberg_warehouse) if self.iceberg_warehouse else self.data_dir / "lakehouse" / "warehouse"
@@ -97,7 +97,7 @@ def secret_text(value: object) -> object:
 
 
 def env_var_name(setting: str) -> str:
-    """The variable that holds a setting, empty when it is unset: for those who pass on its name and not its value."""
+    """The variable that holds a setting, empty when it is unset: for callers that pass on its name, not its value."""
     name = f"{PREFIX}{setting.upper()}"
     return name if os.environ.get(name) else ""
 

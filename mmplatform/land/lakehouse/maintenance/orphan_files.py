@@ -146,7 +146,7 @@ def _table_uuid(table: Table, path: str) -> str | None:
 
 
 def _created_at(table: Table) -> datetime:
-    """When the table was created, if it was never written to; a later time otherwise."""
+    """Time of the table's creation, if it was never written to; a later time otherwise."""
     times = [table.metadata.last_updated_ms, *(entry.timestamp_ms for entry in table.metadata.metadata_log)]
     return datetime.fromtimestamp(min(times) / 1000, UTC)
 

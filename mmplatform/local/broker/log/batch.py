@@ -71,17 +71,17 @@ class BatchHeader:
 
     @property
     def is_transactional(self) -> bool:
-        """Whether the batch belongs to a transaction."""
+        """True if the batch belongs to a transaction."""
         return bool(self.attributes & _TRANSACTIONAL)
 
     @property
     def is_control(self) -> bool:
-        """Whether it is a control batch of the protocol rather than a client's data."""
+        """True for a control batch of the protocol rather than a client's data."""
         return bool(self.attributes & _CONTROL)
 
     @property
     def has_log_append_time(self) -> bool:
-        """Whether all records have the broker's append time."""
+        """True if all records have the broker's append time."""
         return bool(self.attributes & _LOG_APPEND_TIME)
 
     def with_base_offset(self, base_offset: int) -> BatchHeader:

@@ -135,5 +135,5 @@ def _last_sequence(header: BatchHeader) -> int:
 
 
 def _is_older(sequence: int, last: int) -> bool:
-    """Whether `sequence` was passed already, on a circle of 2^31 numbers."""
+    """Test that `sequence` was passed already, on a circle of 2^31 numbers."""
     return 0 <= (last - sequence) % _SEQUENCES < _SEQUENCES // 2

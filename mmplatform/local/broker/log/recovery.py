@@ -95,7 +95,7 @@ def _is_stale(segment: LogSegment, start: int) -> bool:
     """Check whether no batch of this file ends at `start`: the file was rewritten, or lost its end, since then.
 
     Such a position says nothing of the file, so all of it has to be checked. A tail that was torn right at the
-    checkpoint looks alike from there, but is told apart by the batches before it.
+    checkpoint looks alike from there, but is distinguished by the batches before it.
     """
     if start > segment.size:
         return True
