@@ -45,14 +45,14 @@ def index(chroma_server):
 def test_a_server_on_this_machine_is_reached_past_the_proxy(index, proxy):
     index.upsert([passage(1)], NOON)
     assert list(index.ids(subject_id="ann")) == [passage(1).artifact_id]
-    assert proxy.asked == []
+    assert proxy.requests == []
 
 
 def test_a_server_elsewhere_is_asked_through_the_proxy_whose_own_page_means_away(proxy):
     with pytest.raises(Unavailable, match="as Chroma does"):
         ChromaIndex.open(load(chroma_url="http://chroma.invalid:8000")).upsert([passage(1)], NOON)
-    assert proxy.asked
-    assert all(target.startswith("http://chroma.invalid:8000/") for target in proxy.asked)
+    assert proxy.requests
+    assert all(target.startswith("http://chroma.invalid:8000/") for target in proxy.requests)
 
 
 @pytest.mark.parametrize("status", [200, 302, 404, 502])
@@ -63,7 +63,7 @@ def test_a_page_in_place_of_an_answer_never_refuses_a_passage(index, monkeypatch
         for call in (lambda: index.upsert([passage(1)], NOON), lambda: index.delete(["x"]), index.count):
             with pytest.raises(Unavailable, match="not Chroma's"):
                 call()
-        assert page.asked
+        assert page.requests
 
 
 @pytest.mark.parametrize("status", [200, 502])
