@@ -12,7 +12,8 @@ def quantile(values: Iterable[float], share: float) -> float:
 
 def quantiles(values: Iterable[float], shares: Sequence[float]) -> tuple[float, ...]:
     """Several quantiles of the same values, which are sorted once."""
-    ordered = sorted(values)
+    # Plain floats: numpy's own, which an array gives, are not serializable for Dagster.
+    ordered = sorted(map(float, values))
     return tuple(_interpolated(ordered, share * (len(ordered) - 1)) for share in shares)
 
 

@@ -47,7 +47,7 @@ class Quantiles:
     @classmethod
     def from_seconds(cls, seconds: Iterable[float]) -> Quantiles | None:
         """None without values: no events is not the same as no gap."""
-        ordered = sorted(seconds)
+        ordered = sorted(map(float, seconds))
         if not ordered:
             return None
         p50, p95, p99 = quantiles(ordered, (0.5, 0.95, 0.99))
