@@ -45,5 +45,5 @@ def test_the_lineage_page_shows_every_asset(ui, page):
 @pytest.mark.timeout(300)
 def test_an_asset_page_shows_its_owner_its_columns_and_its_policy(ui, page):
     page.goto(f"{ui}/assets/transcripts?view=overview", wait_until="domcontentloaded")
-    for text in ("What was said in calls", "derive", "speaker", "mean word probability"):
+    for text in ("Speech of calls", "derive", "speaker", "mean word probability"):
         page.get_by_text(text, exact=False).first.wait_for(timeout=WAIT_MS)
