@@ -39,7 +39,7 @@ def settings(request, tmp_path):
     elif request.param == "rest-s3":
         server = request.getfixturevalue("s3_server")
         given |= server.settings() | {
-            "iceberg_catalog": f"rest+sigv4+{server.rest_catalog}",
+            "iceberg_catalog": f"rest+sigv4+{server.iceberg_rest_catalog}",
             "iceberg_warehouse": f"s3://{TABLE_BUCKET}",
         }
     elif request.param == "postgres-files":

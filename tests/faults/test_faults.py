@@ -82,7 +82,7 @@ def test_a_full_disk_refuses_screenshots_and_audio_accepts_chats_and_loses_nothi
     stack, ledger, is_small = attacked
     if not is_small:
         pytest.skip("needs root that may mount a small disk")
-    with GatewayClient(stack.now().gateway, attempts=1) as hasty:
+    with GatewayClient(stack.now().gateway, max_attempts=1) as hasty:
         show = partial(hasty.screenshot, picture(), "image/png", conversation_id="new", subject_id="new")
         filler = fill(stack.settings.blobs_dir)
         try:
