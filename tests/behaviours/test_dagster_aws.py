@@ -98,7 +98,7 @@ def test_bytes_that_are_lost_fail_it_and_the_event_is_named(given, calls):
 
 @pytest.mark.s3
 def test_an_object_that_was_cut_short_fails_it(given, calls, s3_server):
-    bucket = given.blobs.split("/")[2]
+    bucket = given.blob_store_url.split("/")[2]
     s3_server.client().put_object(Bucket=bucket, Key=f"blobs/{calls[0].blob.key}", Body=b"au")
     found = bytes_stored()
     assert (found.passed, found.metadata["of_another_size"].value) == (False, 1)
