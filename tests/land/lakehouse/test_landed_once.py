@@ -132,7 +132,7 @@ def test_the_memory_is_bounded(settings, lakehouse):
     small = Lakehouse(lakehouse._catalog, settings.iceberg_namespace, max_remembered_ids=2)
     for n in range(5):
         land(small, chat(n), n)
-    assert set(small._recent_versions["raw_chats"]) == {"chat-3", "chat-4"}
+    assert set(small._recent_ids._versions["raw_chats"]) == {"chat-3", "chat-4"}
 
 
 def test_taking_out_what_is_not_there_is_quiet(lakehouse):

@@ -57,7 +57,7 @@ def test_a_supervisor_of_an_older_release_is_not_sent_a_signal_that_would_kill_i
 
 def test_a_request_that_is_not_accepted_fails(data, signals, monkeypatch):
     monkeypatch.setattr(rolling_restart._follow, "__kwdefaults__", {"accept_timeout_s": 0.3})
-    write_run(data, RollingRun(requests="previous"))
+    write_run(data, RollingRun(asked="previous"))
     with pytest.raises(Unavailable, match="did not start within"):
         request(data)
     assert signals == [1]
@@ -65,8 +65,8 @@ def test_a_request_that_is_not_accepted_fails(data, signals, monkeypatch):
 
 @pytest.mark.usefixtures("signals")
 def test_of_two_requests_at_once_one_fails_because_the_other_was_accepted(data):
-    write_run(data, RollingRun(requests="previous"))
-    concurrent = threading.Timer(0.3, write_run, (data, RollingRun(requests="concurrent", todo=("index",))))
+    write_run(data, RollingRun(asked="previous"))
+    concurrent = threading.Timer(0.3, write_run, (data, RollingRun(asked="concurrent", todo=("index",))))
     concurrent.start()
     with pytest.raises(Unavailable, match="another restart was requested"):
         request(data)
@@ -85,5 +85,5 @@ async def test_an_unexpected_error_ends_the_restart_as_failed(tmp_path):
     restart.begin()
     changed.clear()
     await asyncio.wait_for(changed.wait(), 10)
-    assert restart.run == RollingRun(requests="me", todo=("archive",), failed="index: ValueError")
+    assert restart.run == RollingRun(asked="me", todo=("archive",), failed="index: ValueError")
     assert not restart.run.in_progress

@@ -46,7 +46,7 @@ def read_log(lakehouse, after=None):
     reader = CommitReader(lakehouse.table(TABLE), after or {})
     while reader.step():
         pass
-    return reader.log()
+    return reader.result()
 
 
 def landed(log):
@@ -229,7 +229,7 @@ def test_a_reader_that_stops_anywhere_leaves_no_compacted_row_out(lakehouse):
     while (
         reader := CommitReader(lakehouse.table(TABLE), {logs[-1].table_uuid: logs[-1].sequence} if logs else {})
     ).step():
-        logs.append(reader.log())
+        logs.append(reader.result())
     assert sum(landed(log) for log in logs) == 6
 
 
