@@ -21,17 +21,17 @@ def hour(mb_an_hour, breathing_mb, seed=1):
 
 @pytest.mark.parametrize("leak", [40.0, -40.0])
 def test_a_leak_is_measured(leak):
-    slope = Slope.of(hour(leak, 5))
+    slope = Slope.from_samples(hour(leak, 5))
     assert slope.per_hour == pytest.approx(leak, abs=slope.give_or_take + 1)
-    assert ("grows" if leak > 0 else "shrinks") in slope.told
+    assert ("grows" if leak > 0 else "shrinks") in slope.summary
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_what_only_breathes_is_flat(seed):
-    slope = Slope.of(hour(0.0, 5, seed))
-    assert "flat" in slope.told
-    assert slope.least > 250
+    slope = Slope.from_samples(hour(0.0, 5, seed))
+    assert "flat" in slope.summary
+    assert slope.lower > 250
 
 
 def test_a_few_samples_tell_nothing():
-    assert Slope.of(hour(0.0, 5)[:20]) is None
+    assert Slope.from_samples(hour(0.0, 5)[:20]) is None

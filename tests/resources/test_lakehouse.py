@@ -40,7 +40,7 @@ def resource(tmp_path):
 
 def read(resource, cursor, within_s):
     """One tick's reading; moves the cursor."""
-    logs = resource.logs(
+    logs = resource.read_commits(
         {name: cursor.get(name, {}) for name in (LONG, SHORT, "messages")}, within_s=within_s, clock=Clock()
     )
     cursor |= {name: {log.table_uuid: log.sequence} for name, log in logs.items()}
