@@ -20,20 +20,20 @@ def change(n, version=1, *, deleted=False):
 
 def test_a_loop_goes_on_behind_the_place_that_it_kept(tmp_path):
     append(tmp_path, [change(n) for n in range(5)])
-    first, at = next(follow(tmp_path, most=3))
+    first, at = next(follow(tmp_path, batch_size=3))
     assert [each["n"] for each in first] == [0, 1, 2]
-    assert next(follow(tmp_path, most=3))[0] == first  # killed before it kept its place: read again
+    assert next(follow(tmp_path, batch_size=3))[0] == first  # killed before it kept its place: read again
     commit_offset(tmp_path, at)
     append(tmp_path, [change(5)])
-    found = [each["n"] for batch, _ in itertools.islice(follow(tmp_path, most=2), 2) for each in batch]
+    found = [each["n"] for batch, _ in itertools.islice(follow(tmp_path, batch_size=2), 2) for each in batch]
     assert found == [3, 4, 5]
 
 
 def test_a_peer_that_keeps_its_place_itself_says_where_to_go_on(tmp_path):
     append(tmp_path, [change(n) for n in range(3)])
-    _, at = next(follow(tmp_path, most=2))
+    _, at = next(follow(tmp_path, batch_size=2))
     commit_offset(tmp_path, 0)
-    assert [each["n"] for each in next(follow(tmp_path, at=at))[0]] == [2]
+    assert [each["n"] for each in next(follow(tmp_path, offset=at))[0]] == [2]
 
 
 def test_a_line_that_is_half_written_is_read_when_it_is_whole(tmp_path):
