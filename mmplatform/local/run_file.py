@@ -10,7 +10,7 @@ import fcntl
 import os
 import time
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
 
@@ -136,7 +136,10 @@ def with_chroma_address(settings: Settings) -> Settings:
     Raises:
         Unavailable: none is configured, and no stack runs.
     """
-    return _with_address(settings, "chroma_url", "index")
+    if settings.chroma_url:
+        return settings
+    run = read_running(settings.data_dir)
+    return settings.model_copy(update={"chroma_url": _present(run.chroma if run else "", "index", settings)})
 
 
 def with_kafka_address(settings: Settings) -> Settings:
@@ -145,19 +148,16 @@ def with_kafka_address(settings: Settings) -> Settings:
     Raises:
         Unavailable: none is configured, and no stack runs.
     """
-    return _with_address(settings, "kafka_bootstrap_servers", "log")
-
-
-def _with_address(
-    settings: Settings, setting: Literal["chroma_url", "kafka_bootstrap_servers"], server: str
-) -> Settings:
-    if getattr(settings, setting):
+    if settings.kafka_bootstrap_servers:
         return settings
     run = read_running(settings.data_dir)
-    address = getattr(run, setting) if run is not None else ""
+    return settings.model_copy(update={"kafka_bootstrap_servers": _present(run.kafka if run else "", "log", settings)})
+
+
+def _present(address: str, server: str, settings: Settings) -> str:
     if not address:
         raise Unavailable(f"no {server} is running on {settings.data_dir}: start the stack with `mmplatform up`")
-    return settings.model_copy(update={setting: address})
+    return address
 
 
 def is_locked(data_dir: Path) -> bool:

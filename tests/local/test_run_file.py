@@ -5,10 +5,11 @@ import sys
 
 import pytest
 
-from mmplatform.errors import Permanent
+from mmplatform.errors import Permanent, Unavailable
 from mmplatform.events import utc_now
 from mmplatform.local import run_file
 from mmplatform.local.run_file import ServiceRun, StackLock, StackRun
+from mmplatform.settings import load
 
 
 def a_run(**services: str) -> StackRun:
@@ -67,6 +68,23 @@ def test_a_run_file_left_by_a_crash_is_not_taken_for_a_starting_stack(tmp_path):
     assert run_file.read_running(tmp_path) is None
     with pytest.raises(Permanent, match=rf"pid {os.getpid()}, starting"):
         StackLock(tmp_path).acquire()
+
+
+@pytest.mark.usefixtures("lock")
+def test_addresses_that_are_not_configured_are_those_of_the_running_stack(tmp_path):
+    run_file.write(tmp_path, a_run())
+    settings = load(data_dir=tmp_path, kafka_bootstrap_servers="", chroma_url="")
+    assert run_file.with_kafka_address(settings).kafka_bootstrap_servers == "127.0.0.1:19092"
+    assert run_file.with_chroma_address(settings).chroma_url == "http://127.0.0.1:18000"
+    own = load(data_dir=tmp_path, kafka_bootstrap_servers="kafka:9092", chroma_url="http://chroma:8000")
+    assert (run_file.with_kafka_address(own), run_file.with_chroma_address(own)) == (own, own)
+
+
+def test_without_a_running_stack_a_missing_address_says_how_to_start_one(tmp_path):
+    settings = load(data_dir=tmp_path, kafka_bootstrap_servers="", chroma_url="")
+    for fill in (run_file.with_kafka_address, run_file.with_chroma_address):
+        with pytest.raises(Unavailable, match="mmplatform up"):
+            fill(settings)
 
 
 def test_the_lock_ends_with_its_process(tmp_path):

@@ -127,4 +127,4 @@ def tune(collection: Collection) -> None:
     try:
         collection.modify(configuration={"hnsw": {"sync_threshold": SYNC_THRESHOLD}})
     except (ChromaError, ValueError) as error:
-        _log.warning("collection not tune", collection=collection.name, error=type(error).__name__)
+        _log.warning("collection not tuned", collection=collection.name, error=type(error).__name__)

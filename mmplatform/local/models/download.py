@@ -84,7 +84,8 @@ def _download_model(spec: ModelSpec, models_path: Path, progress: DownloadProgre
     downloads = models_path / _DOWNLOADS
     try:
         downloads.mkdir(parents=True, exist_ok=True)
-        with FileLock(models_path / f".{spec.name}.lock"):  # waits for another download of the same model
+        # Waits for another download of the same model. No soft lock: it would outlive a kill -9.
+        with FileLock(models_path / f".{spec.name}.lock", fallback_to_soft=False):
             if not _is_complete(spec, final):
                 _build_in_work_directory(spec, downloads, final, progress)
     except OSError as error:

@@ -92,10 +92,11 @@ class PortLeases:
         if port in self._leased or not is_free(port, host):
             return False
         self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        lock = FileLock(self._directory / str(port), mode=0o600, blocking=False)
+        # No soft lock: it would outlive a kill -9.
+        lock = FileLock(self._directory / str(port), mode=0o600, blocking=False, fallback_to_soft=False)
         try:
             lock.acquire()
-        except Timeout:
+        except (Timeout, OSError):
             return False
         self._leased[port] = lock
         return True
