@@ -374,6 +374,9 @@ def test_an_hour_that_was_derived_before_is_derived_again_to_the_same_rows(old):
         assert {each for figures in lines.values() for each in figures[1:]} == {"0"}, told
 
 
+@pytest.mark.skipif(
+    not os.environ.get("MMPLATFORM_TEST_OLD_DAGSTER"), reason="takes minutes: set MMPLATFORM_TEST_OLD_DAGSTER=1"
+)
 def test_dagster_knows_what_it_was_told_and_is_not_told_again(old):
     eventually(old.repository, PATIENCE_S)
     for _ in range(2):
