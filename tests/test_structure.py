@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
-PACKAGES = ("mmplatform", "assets", "sensors", "resources", "quality")
+from tests.source_tree import MODULES, ROOT, relative
+
 MOST_MODULE_LINES = 300
 MOST_FUNCTION_LINES = 60
 NOBODY_KNOWS_WHAT_IS_IN_IT = {"utils", "util", "helpers", "helper", "common", "manager", "misc"}
@@ -36,8 +36,7 @@ REGISTRY_HOSTS = re.compile(
         )
     )
 )
-MODULES = [ROOT / "definitions.py", *(path for package in PACKAGES for path in sorted((ROOT / package).rglob("*.py")))]
-NAMES = [str(path.relative_to(ROOT)) for path in MODULES]
+NAMES = [relative(path) for path in MODULES]
 
 
 def test_every_module_of_quality_but_dagsters_side_is_kept_from_dagster():

@@ -9,7 +9,6 @@ import dagster as dg
 from assets.checks.factory import CheckResources, live_check
 from mmplatform.modalities import MODALITIES, ModalitySpec
 from mmplatform.settings import Settings
-from mmplatform.settings.backpressure import Thresholds
 from quality.checks.lag import LagThresholds, check_lag
 from quality.checks.result import CheckResult
 from resources.stack import Subscription
@@ -24,7 +23,7 @@ def lag_checks() -> list[dg.AssetChecksDefinition]:
 
 def lag_thresholds(settings: Settings, modality: str) -> LagThresholds:
     """The gateway's water marks of a modality."""
-    thresholds: Thresholds = getattr(settings, modality)
+    thresholds = settings.thresholds(modality)
     return LagThresholds(high=thresholds.high_water, low=thresholds.low_water)
 
 

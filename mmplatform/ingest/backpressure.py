@@ -31,7 +31,7 @@ from mmplatform.ingest.backpressure_policy import (
 from mmplatform.kafka.topics import deriver_group, topic_name
 from mmplatform.modalities import MODALITIES
 from mmplatform.settings import Settings
-from mmplatform.settings.backpressure import BackpressurePolicy, Thresholds
+from mmplatform.settings.backpressure import BackpressurePolicy
 
 WATCH_INTERVAL_S: Final = 1.0
 _SMOOTHING: Final = 0.3
@@ -155,7 +155,7 @@ def open_gates(settings: Settings) -> dict[Modality, BackpressureGate]:
 
 def policy_and_thresholds(settings: Settings, modality: Modality) -> tuple[BackpressurePolicy, BackpressureThresholds]:
     """Backpressure settings of one modality."""
-    configured: Thresholds = getattr(settings, modality)
+    configured = settings.thresholds(modality)
     thresholds = BackpressureThresholds(
         high_lag=configured.high_water,
         low_lag=configured.low_water,

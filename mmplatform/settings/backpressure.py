@@ -37,3 +37,8 @@ class BackpressureSettings(BaseModel):
     chat: Thresholds = Thresholds()
     call: Thresholds = Thresholds(high_water=1_000, low_water=500)
     screenshot: Thresholds = Thresholds(high_water=200, low_water=100)
+
+    def thresholds(self, modality: str) -> Thresholds:
+        """The thresholds of one modality, by its name."""
+        found: Thresholds = getattr(self, modality)
+        return found
