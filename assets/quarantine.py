@@ -6,8 +6,8 @@ import dagster as dg
 
 from assets.partitions import HOURLY
 from assets.specs import same_hour_dep, stream_asset_spec
-from mmplatform.artifacts import Quarantined
 from mmplatform.modalities import MODALITIES, QUARANTINE_TABLE
+from mmplatform.refusals import Quarantined
 
 
 def quarantine_spec() -> dg.AssetSpec:

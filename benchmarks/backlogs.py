@@ -20,12 +20,13 @@ import numpy as np
 
 from benchmarks.efficiency import running
 from benchmarks.machine import cpu_seconds
-from mmplatform.artifacts import ChatLocator, Passage, Provenance, Stamps, artifact_id, pack_vector
+from mmplatform.artifacts import Passage, Provenance, Stamps, artifact_id, pack_vector
 from mmplatform.events import BlobRef, CallChunk, Position, encode, utc_now
 from mmplatform.kafka.producer import LogProducer, LogRecord
 from mmplatform.kafka.topics import ensure_topics
 from mmplatform.land.lakehouse.store import Lakehouse
 from mmplatform.local.services.port_leases import any_free_port
+from mmplatform.locators import ChatLocator
 from mmplatform.modalities import ARTIFACTS_TOPIC, CALL
 from mmplatform.pipeline.factories import resolve_space
 from mmplatform.settings import Settings, load

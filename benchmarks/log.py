@@ -23,12 +23,13 @@ import psutil
 from confluent_kafka import Consumer, TopicPartition
 
 from benchmarks.machine import describe, resident_bytes
-from mmplatform.consumers.quix_app import BatchSink, open_app, open_topic
+from mmplatform.consumers.batch_sink import BatchSink
+from mmplatform.consumers.quix_app import open_app, open_topic
 from mmplatform.kafka.connection import client_config
 from mmplatform.kafka.producer import LogProducer, LogRecord
 from mmplatform.kafka.topics import ensure_topics
 from mmplatform.modalities import ARTIFACTS_TOPIC, MODALITIES
-from mmplatform.pipeline.process import ConsumedRecord
+from mmplatform.pipeline.consumed_record import ConsumedRecord
 from mmplatform.settings import Settings, load
 from mmplatform.telemetry.freshness import Quantiles
 

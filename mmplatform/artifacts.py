@@ -4,8 +4,9 @@ Ids are deterministic, so that deriving again replaces the same row::
 
     artifact_id = sha256(kind, anchor, ordinal)
 
-The anchor is the event's id, or ``call_id/channel`` for utterances (they span events) with the start in milliseconds as
-ordinal. The deriver's version is not part of the id: rows of a newer version replace those of the older one.
+The anchor is the event's identity, or ``conversation/channel`` for utterances (they span events) with the start in
+milliseconds as ordinal. Of several records with one id the one with the highest :attr:`ArtifactBase.version` counts, in
+every store and for every writer; a retraction is a version too.
 
 Every text in an artifact is redacted. Only the raw vault (the interactions topics, the raw tables and the blobs) holds
 the original words.
@@ -13,74 +14,72 @@ the original words.
 
 from __future__ import annotations
 
-import base64
-import binascii
-import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Final, Literal
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import AfterValidator, Field, TypeAdapter
-from pydantic_core import PydanticCustomError
+from pydantic import Field, TypeAdapter
 
+from mmplatform.errors import Rejected
 from mmplatform.events import (
     MAX_INTEGER,
+    SCHEMA_VERSION,
     BlobRef,
     Identifier,
+    LogRecordBase,
     Modality,
     NonNegativeInt64,
     Position,
     Reason,
-    Record,
     Sha256,
     SpeakerName,
     UtcDatetime,
     parse,
 )
+from mmplatform.identity import (
+    DEFAULT_TENANT,
+    SourceName,
+    TenantId,
+    conversation_key,
+    event_uid,
+    stable_id,
+    subject_key,
+)
+from mmplatform.locators import Box, Locator, RoleName, Seconds
+from mmplatform.versions import Version
 
-_MAX_VECTOR_CHARS: Final = 4 * 65_536
+VECTOR_HEADER: Final = "vector"
+"""Record header with a passage's vector, little-endian float32: as bytes it is a quarter smaller than as base64, and the
+value stays readable text."""
+
+_MAX_VECTOR_BYTES: Final = 4 * 65_536
 _FLOAT32: Final = 4
 
-
-def _check_vector(packed: str) -> str:
-    """Refuse a bad vector when it is parsed: it becomes one dead letter and does not end the indexer."""
-    try:
-        data = binascii.a2b_base64(packed, strict_mode=True)
-    except ValueError:
-        raise PydanticCustomError("vector_base64", "is no base64") from None
-    if not data or len(data) % _FLOAT32:
-        raise PydanticCustomError("vector_float32", "is no whole number of float32") from None
-    if not np.isfinite(np.frombuffer(data, dtype="<f4")).all():
-        raise PydanticCustomError("vector_finite", "has NaN or infinite parts") from None
-    return packed
-
-
 Vector = npt.NDArray[np.float32]
-PackedVector = Annotated[str, Field(max_length=_MAX_VECTOR_CHARS), AfterValidator(_check_vector)]
-Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Probability = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
-PixelCoordinate = Annotated[float, Field(allow_inf_nan=False)]
 ArtifactId = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
-RoleName = Annotated[str, Field(max_length=50)]
 ComponentName = Annotated[str, Field(max_length=500)]  # name or path of a deriver or model, with or without a version
 
 
 def artifact_id(kind: str, anchor: str, ordinal: int) -> str:
     """Deterministic id of a derivation: 32 hex digits of a SHA-256."""
-    return hashlib.sha256(f"{kind}\x1f{anchor}\x1f{ordinal}".encode()).hexdigest()[:32]
+    return stable_id(kind, anchor, str(ordinal))
 
 
-class Stamps(Record):
+class Stamps(LogRecordBase):
     """Time at which each stage finished; their differences are the stages of the freshness gap."""
 
     event_time: UtcDatetime
     ingested_at: UtcDatetime
     taken_at: UtcDatetime | None = Field(default=None, description="when the deriver took it from the log")
     derived_at: UtcDatetime
+    logged_at: UtcDatetime | None = Field(
+        default=None, description="when the broker appended the artifact; readers fill it in from the record"
+    )
 
 
-class Provenance(Record):
+class Provenance(LogRecordBase):
     """Source events, models and compute cost of an artifact."""
 
     event_ids: tuple[Identifier, ...] = Field(min_length=1, description="every event whose bytes are in it")
@@ -92,21 +91,52 @@ class Provenance(Record):
     model_version: ComponentName = ""
     seconds: Seconds = Field(description="compute spent on it now; 0 when the memo answered")
     memo_hit: bool = False
+    revision: NonNegativeInt64 = Field(default=0, description="of the source's event: 0 unless it was edited")
+    derivation: NonNegativeInt64 = Field(
+        default=0, description="0 in the stream; in a reprocessing run its start, in milliseconds since 1970"
+    )
 
 
-class ArtifactBase(Record):
-    """Fields common to every artifact."""
+class ArtifactBase(LogRecordBase):
+    """Fields common to every artifact; ``kind`` names its class."""
 
-    schema_version: Literal[1] = 1
+    kind: str
+    schema_version: Literal[2] = SCHEMA_VERSION
     artifact_id: ArtifactId
     modality: Modality
+    tenant: TenantId = DEFAULT_TENANT
+    source: SourceName = ""
     conversation_id: Identifier
     subject_id: Identifier
     stamps: Stamps
     provenance: Provenance
 
+    @property
+    def version(self) -> Version:
+        """Grows for the artifact's id: the higher version wins."""
+        origin = self.provenance
+        return Version(origin.revision, origin.position.generation, origin.position.offset, origin.derivation)
 
-class PiiCount(Record):
+    @property
+    def conversation_key(self) -> str:
+        """Identity of its conversation: the key of its records on the log."""
+        return conversation_key(self.tenant, self.source, self.conversation_id)
+
+    @property
+    def subject_key(self) -> str:
+        """Identity of its subject: it decides the bucket."""
+        return subject_key(self.tenant, self.subject_id)
+
+    @property
+    def event_uids(self) -> tuple[str, ...]:
+        """Identities of the events whose bytes are in it."""
+        return tuple(
+            event_uid(self.tenant, self.source, self.conversation_id, event_id)
+            for event_id in self.provenance.event_ids
+        )
+
+
+class PiiCount(LogRecordBase):
     """Number of redacted spans of one kind."""
 
     entity: str = Field(max_length=100)
@@ -122,7 +152,7 @@ class Message(ArtifactBase):
     pii: tuple[PiiCount, ...] = ()
 
 
-class Word(Record):
+class Word(LogRecordBase):
     """One spoken word; times in seconds from the start of the call."""
 
     start_s: Seconds
@@ -149,16 +179,7 @@ class Utterance(ArtifactBase):
     pii: tuple[PiiCount, ...] = ()
 
 
-class Box(Record):
-    """An upright rectangle in pixels of the original image."""
-
-    x0: PixelCoordinate
-    y0: PixelCoordinate
-    x1: PixelCoordinate
-    y1: PixelCoordinate
-
-
-class OcrLine(Record):
+class OcrLine(LogRecordBase):
     """One line of text read from an image, redacted."""
 
     text: str
@@ -180,39 +201,6 @@ class Caption(ArtifactBase):
     pii: tuple[PiiCount, ...] = ()
 
 
-class ChatLocator(Record):
-    """A span of one chat message (characters of the redacted text)."""
-
-    at: Literal["chat"] = "chat"
-    event_id: Identifier
-    role: RoleName
-    start: NonNegativeInt64
-    end: NonNegativeInt64
-
-
-class CallLocator(Record):
-    """A span of a call, in seconds from its start."""
-
-    at: Literal["call"] = "call"
-    call_id: Identifier
-    channel: NonNegativeInt64
-    speaker: SpeakerName
-    start_s: Seconds
-    end_s: Seconds
-
-
-class ImageLocator(Record):
-    """A box of an image; the whole image for its caption."""
-
-    at: Literal["image"] = "image"
-    event_id: Identifier
-    blob: BlobRef
-    box: Box
-
-
-Locator = Annotated[ChatLocator | CallLocator | ImageLocator, Field(discriminator="at")]
-
-
 class Passage(ArtifactBase):
     """An indexed span of text with its vector and its locator."""
 
@@ -223,12 +211,15 @@ class Passage(ArtifactBase):
     text: str = Field(min_length=1)
     locator: Locator
     embedder: ComponentName = Field(description="name and version: vectors of two embedders never mix")
-    vector_f32: PackedVector = Field(description="base64 of little-endian float32", repr=False)
+    source_seconds: Seconds = Field(default=0.0, description="compute that its source artifact has cost")
+    vector_f32: bytes = Field(
+        default=b"", exclude=True, repr=False, description="little-endian float32; travels in a header of the record"
+    )
 
     @property
     def vector(self) -> Vector:
         """The embedding, shape ``(dimensions,)``."""
-        return unpack_vector(self.vector_f32)
+        return np.frombuffer(self.vector_f32, dtype="<f4")
 
 
 class Retraction(ArtifactBase):
@@ -242,52 +233,39 @@ Artifact = Message | Utterance | Caption | Passage | Retraction
 _ARTIFACT: TypeAdapter[Artifact] = TypeAdapter(Annotated[Artifact, Field(discriminator="kind")])
 
 
-class Quarantined(Record):
-    """Quarantine row of an event that parsed but broke its contract. It points at the event and does not quote it."""
-
-    schema_version: Literal[1] = 1
-    kind: Literal["quarantined"] = "quarantined"
-    quarantine_id: ArtifactId = Field(description="artifact_id('quarantined', event_id, 0)")
-    modality: Modality
-    event_id: Identifier
-    conversation_id: Identifier
-    subject_id: Identifier
-    event_time: UtcDatetime
-    quarantined_at: UtcDatetime
-    contract: str = Field(max_length=100, description="which contract, or which stage, refused it")
-    reasons: tuple[Reason, ...] = Field(min_length=1)
-    position: Position
-
-
-class DeadLetter(Record):
-    """A log record that could not be parsed: its position and the reason, so that it can be read and redriven."""
-
-    schema_version: Literal[1] = 1
-    kind: Literal["dead_letter"] = "dead_letter"
-    position: Position
-    reason: Reason
-    size: NonNegativeInt64 = Field(description="bytes of the value")
-    value_sha256: Sha256
-    dead_at: UtcDatetime
-
-
-def pack_vector(vector: Vector) -> str:
+def pack_vector(vector: Vector) -> bytes:
     """Encode one embedding for :attr:`Passage.vector_f32`."""
-    return base64.b64encode(np.ascontiguousarray(vector, dtype="<f4").tobytes()).decode("ascii")
+    return np.ascontiguousarray(vector, dtype="<f4").tobytes()
 
 
-def unpack_vector(packed: str) -> Vector:
-    """The reverse of :func:`pack_vector`; shape ``(dimensions,)``."""
-    return np.frombuffer(base64.b64decode(packed), dtype="<f4")
+def check_vector(packed: bytes) -> bytes:
+    """Return a good vector. Raises Rejected: a bad one becomes a dead letter and does not end the indexer."""
+    if not packed or len(packed) % _FLOAT32 or len(packed) > _MAX_VECTOR_BYTES:
+        raise Rejected(f"not an artifact: {VECTOR_HEADER}: {len(packed)} bytes are no vector of float32")
+    if not np.isfinite(np.frombuffer(packed, dtype="<f4")).all():
+        raise Rejected(f"not an artifact: {VECTOR_HEADER}: has NaN or infinite parts")
+    return packed
 
 
-def decode_artifact(value: bytes | str | None) -> Artifact:
+def decode_artifact(value: bytes | str | None, headers: Mapping[str, bytes] | None = None) -> Artifact:
     """Parse an artifact from the log.
+
+    Args:
+        value: of the record, JSON.
+        headers: of the record; a passage needs its vector.
 
     Raises:
         Rejected: the value is no JSON, of an unknown kind or version, or a field is wrong.
     """
-    return parse(_ARTIFACT, value, "an artifact")
+    artifact = parse(_ARTIFACT, value, "an artifact")
+    if isinstance(artifact, Passage):
+        return with_vector(artifact, (headers or {}).get(VECTOR_HEADER, b""))
+    return artifact
+
+
+def with_vector(passage: Passage, packed: bytes) -> Passage:
+    """The passage with a checked vector. Raises Rejected."""
+    return passage.model_copy(update={"vector_f32": check_vector(packed)})
 
 
 def artifact_schema() -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Buckets: subjects are hashed to 16 buckets, the same in both stores.
+"""Buckets: subjects (their keys, with the tenant) are hashed to 16 buckets, the same in both stores.
 
 The hash is Iceberg's bucket transform (Murmur3, 32 bits, of the UTF-8 bytes), so that the index bucket ``b03`` and the
 table partition ``subject_bucket=3`` hold the same subjects: a bucket of the index is rebuilt from one table partition.
@@ -17,14 +17,14 @@ BUCKET_NAMES: Final = tuple(f"b{number:02d}" for number in range(BUCKET_COUNT))
 _PREFIX: Final = "passages-"
 
 
-def bucket_number(subject_id: str) -> int:
+def bucket_number(subject_key: str) -> int:
     """The bucket of a subject, 0 to 15; permanent."""
-    return (mmh3.hash(subject_id.encode()) & 0x7FFF_FFFF) % BUCKET_COUNT
+    return (mmh3.hash(subject_key.encode()) & 0x7FFF_FFFF) % BUCKET_COUNT
 
 
-def bucket_name(subject_id: str) -> str:
+def bucket_name(subject_key: str) -> str:
     """The bucket of a subject, ``b00`` to ``b15``."""
-    return BUCKET_NAMES[bucket_number(subject_id)]
+    return BUCKET_NAMES[bucket_number(subject_key)]
 
 
 def collection_name(embedder: str, bucket: str) -> str:

@@ -1,8 +1,8 @@
 """Versioned events on the replay log, and the pointers that they carry.
 
 An event is one arrival. Bytes (audio, images) never travel in it: a :class:`BlobRef` does (the claim-check pattern,
-Hohpe & Woolf, "Enterprise Integration Patterns", 2003). Every event of a conversation has the same key
-(``conversation_id``), so that it stays in order on one topic partition.
+Hohpe & Woolf, "Enterprise Integration Patterns", 2003). An event is identified by tenant, source, conversation and its
+own id. Every event of a conversation has the same key on the log, so that it stays in order on one topic partition.
 
 ``ingested_at`` is stamped by the gateway just before the event goes onto the log.
 """
@@ -25,6 +25,18 @@ from pydantic import (
 )
 
 from mmplatform.errors import Rejected
+from mmplatform.identity import (
+    DEFAULT_TENANT,
+    SourceName,
+    TenantId,
+    conversation_key,
+    event_uid,
+    stable_id,
+    subject_key,
+)
+
+SCHEMA_VERSION: Final = 2
+"""Major version of every record of the log. A reader refuses another one; new fields do not raise it."""
 
 Modality = Literal["chat", "call", "screenshot"]
 MAX_INTEGER: Final = 2**63 - 1
@@ -61,7 +73,13 @@ class Record(BaseModel):
     )
 
 
-class BlobRef(Record):
+class LogRecordBase(Record):
+    """Record of the log: open, so that a reader keeps and passes on the fields that a newer release writes."""
+
+    model_config = ConfigDict(extra="allow")
+
+
+class BlobRef(LogRecordBase):
     """Pointer to immutable bytes: ``sha256`` is both their checksum and their name."""
 
     key: str = Field(max_length=1024, description="where the store keeps it")
@@ -70,16 +88,51 @@ class BlobRef(Record):
     media_type: str = Field(max_length=100)
 
 
-class EventBase(Record):
-    """Fields common to every event."""
+_NO_CONTENT: Final = frozenset(
+    {"event_time", "ingested_at", "schema_version", "tenant", "source", "conversation_id", "event_id"}
+    | {"duration_s", "sample_rate", "channels", "width", "height"}
+)
+"""Fields that do not tell two contents apart: identity, what the bytes say anyway, and times. A source that stamps at
+sending repeats an event with another time."""
 
-    schema_version: Literal[1] = 1
-    event_id: Identifier
+
+class EventBase(LogRecordBase):
+    """Fields common to every event; ``kind`` names its class.
+
+    ``tenant``, ``source``, ``conversation_id`` and ``event_id`` together identify it.
+    """
+
+    kind: str
+    schema_version: Literal[2] = SCHEMA_VERSION
+    tenant: TenantId = DEFAULT_TENANT
+    source: SourceName = Field(default="", description="the system that sent it, whose ids these are")
     conversation_id: Identifier
+    event_id: Identifier
     subject_id: Identifier = Field(description="the person whom the data is about")
     event_time: UtcDatetime = Field(description="when it happened, at the source")
     ingested_at: UtcDatetime = Field(description="when the gateway accepted it")
-    source: str = Field(default="", max_length=200, description="who sent it, for lineage")
+
+    @property
+    def uid(self) -> str:
+        """Identity of the event, 32 hex digits."""
+        return event_uid(self.tenant, self.source, self.conversation_id, self.event_id)
+
+    @property
+    def conversation_key(self) -> str:
+        """Identity of its conversation: the key of its records on the log."""
+        return conversation_key(self.tenant, self.source, self.conversation_id)
+
+    @property
+    def subject_key(self) -> str:
+        """Identity of its subject."""
+        return subject_key(self.tenant, self.subject_id)
+
+    @property
+    def digest(self) -> str:
+        """Digest of its content, 32 hex digits: the same for a repetition, another one for a conflict."""
+        # Without defaults, so that a field which a later release adds does not change the digests of earlier events.
+        content = self.model_dump_json(exclude=set(_NO_CONTENT), exclude_defaults=True)
+        return stable_id("content", self.kind, content)
 
 
 class ChatMessage(EventBase):
@@ -147,12 +200,17 @@ MODALITY_BY_KIND: dict[str, Modality] = {
 }
 
 
-class Position(Record):
-    """Position of a record on the replay log."""
+class Position(LogRecordBase):
+    """Position of a record on the replay log.
+
+    ``generation`` grows when the log begins again or its topic partitions are raised: a later generation is newer,
+    whatever its offsets.
+    """
 
     topic: str = Field(max_length=249)
     topic_partition: int = Field(ge=0, le=2**31 - 1)
     offset: NonNegativeInt64
+    generation: NonNegativeInt64 = 0
 
 
 E = TypeVar("E", bound=Event)

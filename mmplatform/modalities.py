@@ -57,14 +57,19 @@ INDEX_GROUP: Final = "index"
 ARCHIVE_GROUP: Final = "archive"
 PASSAGES_TABLE: Final = "passages"
 QUARANTINE_TABLE: Final = "quarantine"
+RETRACTIONS_TABLE: Final = "retractions"
+"""Retracted artifacts: a row that arrives late, with a lower version, must not come back."""
+
 TABLE_BY_ARTIFACT_KIND: Final[dict[str, str]] = {
     "message": CHAT.derived_table,
     "utterance": CALL.derived_table,
     "caption": SCREENSHOT.derived_table,
     "passage": PASSAGES_TABLE,
+    "retraction": RETRACTIONS_TABLE,
 }
 TABLES: Final[tuple[str, ...]] = (
     *(spec.raw_table for spec in MODALITIES.values()),
-    *TABLE_BY_ARTIFACT_KIND.values(),
+    *(table for table in TABLE_BY_ARTIFACT_KIND.values() if table != RETRACTIONS_TABLE),
     QUARANTINE_TABLE,
 )
+"""The tables that are assets. ``retractions`` is none: no row of it is found or counted."""

@@ -12,8 +12,9 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from mmplatform.artifacts import Box, Vector
+from mmplatform.artifacts import Vector
 from mmplatform.events import BlobRef
+from mmplatform.locators import Box
 
 Audio = npt.NDArray[np.float32]
 """Mono samples in [-1, 1] at 16 kHz, shape ``(samples,)``."""

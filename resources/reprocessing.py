@@ -30,12 +30,15 @@ class ReprocessingResource(ConfiguredResource):
             Misconfigured: a model is unknown, or the table is made without it.
             Unavailable: a store does not answer, or no index is running.
         """
-        from mmplatform.local.run_file import with_chroma_address
+        from mmplatform.local.run_file import with_chroma_address, with_kafka_address
         from mmplatform.pipeline.reprocess.inputs import open_inputs, override_models
         from mmplatform.pipeline.reprocess.reprocess import modality_for_table
 
         spec = modality_for_table(table)
         with open_inputs(
-            override_models(self.models.apply_to(with_chroma_address(self.settings())), spec, models), spec
+            override_models(
+                self.models.apply_to(with_kafka_address(with_chroma_address(self.settings()))), spec, models
+            ),
+            spec,
         ) as parts:
             yield parts

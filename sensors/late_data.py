@@ -117,30 +117,30 @@ def _is_incomplete(
     consumed_offsets: Mapping[tuple[str, int], int],
     now: datetime,
 ) -> bool:
-    columns = ("event_id", "kind", "ingested_at", "topic", "topic_partition", "log_offset")
+    columns = ("event_id", "event_uid", "kind", "ingested_at", "topic", "topic_partition", "log_offset")
     events = reader.rows(spec.raw_table, hour, columns)
-    derived_event_ids = [row["event_ids"] for row in reader.rows_around(spec.derived_table, hour, ["event_ids"])]
-    quarantined_ids = reader.quarantined_ids(hour)
+    derived_uids = [row["event_uids"] for row in reader.rows_around(spec.derived_table, hour, ["event_uids"])]
+    quarantined_uids = reader.quarantined_uids(hour)
     accounted = check_events_accounted(
         events,
-        derived_event_ids=derived_event_ids,
-        quarantined_ids=quarantined_ids,
+        derived_uids=derived_uids,
+        quarantined_uids=quarantined_uids,
         consumed_offsets=consumed_offsets,
         settled_before=now - timedelta(seconds=SETTLE_S),
     )
-    return needs_reprocessing(accounted, _filled_gap_markers(reader, hour, quarantined_ids) if spec is CALL else [])
+    return needs_reprocessing(accounted, _filled_gap_markers(reader, hour, quarantined_uids) if spec is CALL else [])
 
 
-def _filled_gap_markers(reader: HourReader, hour: datetime, quarantined_ids: set[str]) -> list[str]:
+def _filled_gap_markers(reader: HourReader, hour: datetime, quarantined_uids: set[str]) -> list[str]:
     """Gap markers of the hour over which audio has arrived that was not quarantined."""
     columns = ["artifact_id", "conversation_id", "start_s", "end_s", "status"]
     gap_markers = [row for row in reader.rows(CALL.derived_table, hour, columns) if row["status"] == "gap"]
     if not gap_markers:
         return []
     calls = sorted({row["conversation_id"] for row in gap_markers})
-    columns = ["event_id", "conversation_id", "start_s", "duration_s"]
+    columns = ["event_uid", "conversation_id", "start_s", "duration_s"]
     chunks = reader.conversation_rows(CALL.raw_table, hour, calls, columns)
-    return filled_gap_markers(gap_markers, [row for row in chunks if row["event_id"] not in quarantined_ids])
+    return filled_gap_markers(gap_markers, [row for row in chunks if row["event_uid"] not in quarantined_uids])
 
 
 def _event(table: str, late_rows: LateRows) -> dg.AssetObservation:

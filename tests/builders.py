@@ -7,16 +7,9 @@ from datetime import UTC, datetime, timedelta
 
 import numpy as np
 
-from mmplatform.artifacts import (
-    ChatLocator,
-    Message,
-    Passage,
-    Provenance,
-    Stamps,
-    artifact_id,
-    pack_vector,
-)
+from mmplatform.artifacts import Message, Passage, Provenance, Stamps, artifact_id, pack_vector
 from mmplatform.events import Arrival, BlobRef, CallChunk, CallEnd, ChatMessage, Position, Screenshot
+from mmplatform.locators import ChatLocator
 
 NOW = datetime(2026, 8, 1, 10, 0, tzinfo=UTC)
 
@@ -101,8 +94,10 @@ def stamps(**change) -> Stamps:
 
 def message(event: ChatMessage, position: Position, text: str | None = None) -> Message:
     return Message(
-        artifact_id=artifact_id("message", event.event_id, 0),
+        artifact_id=artifact_id("message", event.uid, 0),
         modality="chat",
+        tenant=event.tenant,
+        source=event.source,
         conversation_id=event.conversation_id,
         subject_id=event.subject_id,
         stamps=Stamps(event_time=event.event_time, ingested_at=event.ingested_at, derived_at=event.ingested_at),
@@ -120,6 +115,8 @@ def passage(source: Message, text: str | None = None) -> Passage:
     return Passage(
         artifact_id=artifact_id("passage", source.artifact_id, 0),
         modality="chat",
+        tenant=source.tenant,
+        source=source.source,
         conversation_id=source.conversation_id,
         subject_id=source.subject_id,
         stamps=source.stamps,

@@ -17,7 +17,8 @@ from mmplatform.errors import Rejected
 from mmplatform.events import decode_event, encode
 from mmplatform.land.lakehouse.row_codec import record_to_row
 from mmplatform.modalities import CALL, CHAT, SCREENSHOT
-from mmplatform.pipeline.process import ConsumedRecord, process
+from mmplatform.pipeline.consumed_record import ConsumedRecord
+from mmplatform.pipeline.process import process
 from quality.contracts import ContractLimits
 from tests.builders import NOW, call_end, chat, chunk, message, passage, position, screenshot
 

@@ -61,7 +61,7 @@ def _offsets_check(spec: ModalitySpec) -> dg.AssetChecksDefinition:
 
 
 def _events_check(spec: ModalitySpec) -> dg.AssetChecksDefinition:
-    columns = ("event_id", "kind", "ingested_at", "topic", "topic_partition", "log_offset")
+    columns = ("event_id", "event_uid", "kind", "ingested_at", "topic", "topic_partition", "log_offset")
 
     def check(reader: HourReader, hour: datetime, resources: CheckResources) -> CheckResult:
         settled = settled_before()
@@ -70,8 +70,8 @@ def _events_check(spec: ModalitySpec) -> dg.AssetChecksDefinition:
         events = reader.rows(spec.raw_table, hour, columns)
         return check_events_accounted(
             events,
-            derived_event_ids=[row["event_ids"] for row in reader.rows_around(spec.derived_table, hour, ["event_ids"])],
-            quarantined_ids=reader.quarantined_ids(hour),
+            derived_uids=[row["event_uids"] for row in reader.rows_around(spec.derived_table, hour, ["event_uids"])],
+            quarantined_uids=reader.quarantined_uids(hour),
             consumed_offsets=consumed_offsets,
             settled_before=settled,
         )

@@ -32,9 +32,9 @@ def _contract_check(table: str) -> dg.AssetChecksDefinition:
 
     def check(reader: HourReader, hour: datetime, resources: CheckResources) -> CheckResult:
         rows = reader.rows(table, hour)
-        quarantined_ids = reader.quarantined_ids(hour) if table in raw else set[str]()
+        quarantined_uids = reader.quarantined_uids(hour) if table in raw else set[str]()
         limits = contract_limits(resources.lakehouse.settings())
-        result = check_contract(table, to_contract_rows(table, rows), limits, quarantined_ids)
+        result = check_contract(table, to_contract_rows(table, rows), limits, quarantined_uids)
         profile = profile_rows(table, rows) | _silence(table, rows, reader, hour)
         return CheckResult(result.passed, result.description, {**result.metadata, **profile})
 

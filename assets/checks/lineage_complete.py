@@ -28,9 +28,9 @@ def lineage_complete_checks() -> list[dg.AssetChecksDefinition]:
 
 def _events_check(spec: ModalitySpec) -> dg.AssetChecksDefinition:
     def check(reader: HourReader, hour: datetime, _: CheckResources) -> CheckResult:
-        rows = _settled(reader.rows(spec.derived_table, hour, ["artifact_id", "event_ids", "derived_at"]))
-        references = {row["artifact_id"]: row["event_ids"] for row in rows}
-        return check_lineage_complete(references, _existing_ids(reader, spec.raw_table, "event_id", hour, references))
+        rows = _settled(reader.rows(spec.derived_table, hour, ["artifact_id", "event_uids", "derived_at"]))
+        references = {row["artifact_id"]: row["event_uids"] for row in rows}
+        return check_lineage_complete(references, _existing_ids(reader, spec.raw_table, "event_uid", hour, references))
 
     return hourly_check(
         spec.derived_table,
@@ -41,7 +41,7 @@ def _events_check(spec: ModalitySpec) -> dg.AssetChecksDefinition:
 
 
 def _passages_check() -> dg.AssetChecksDefinition:
-    columns = ("artifact_id", "source_artifact_id", "source_kind", "event_ids", "derived_at")
+    columns = ("artifact_id", "source_artifact_id", "source_kind", "event_uids", "derived_at")
 
     def check(reader: HourReader, hour: datetime, resources: CheckResources) -> CheckResult:
         rows = _settled(reader.rows(PASSAGES_TABLE, hour, columns))
@@ -78,19 +78,19 @@ def _existing_ids(
     if not wanted:
         return set()
     near = {str(row[column]) for row in reader.rows_around(table, hour, [column])} & wanted
-    return near | reader.existing_ids(table, sorted(wanted - near))
+    return near | reader.existing_ids(table, column, sorted(wanted - near))
 
 
 def _sample_blobs(blobs: BlobsResource, reader: HourReader, hour: datetime, rows: Sequence[Row]) -> BlobSample:
     """Looks a sample of the hour's blobs up in the store."""
-    events = {event_id for row in rows for event_id in row["event_ids"]}
+    events = {uid for row in rows for uid in row["event_uids"]}
     refs: dict[str, BlobRef] = {}
     for spec in MODALITIES.values():
         if spec.cost_class == "text":
             continue
-        for row in reader.rows_around(spec.raw_table, hour, ("event_id", *BLOB_COLUMNS)):
-            if row["event_id"] in events and row["blob_key"]:
-                refs[row["event_id"]] = blob_ref_from_row(row)
+        for row in reader.rows_around(spec.raw_table, hour, ("event_uid", *BLOB_COLUMNS)):
+            if row["event_uid"] in events and row["blob_key"]:
+                refs[row["event_uid"]] = blob_ref_from_row(row)
     if not refs:
         return BlobSample()
     sample = sample_ids(refs)

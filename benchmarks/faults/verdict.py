@@ -11,11 +11,11 @@ from typing import Any, Final
 
 from benchmarks.faults.ledger import CASE, Ledger
 from benchmarks.faults.stack import Broken
-from mmplatform.artifacts import DeadLetter
 from mmplatform.events import Modality, Position, decode_event
 from mmplatform.kafka.reader import ReplayLog
 from mmplatform.kafka.topics import topic_name
 from mmplatform.modalities import DEAD_LETTERS_TOPIC, MODALITIES
+from mmplatform.refusals import DeadLetter
 
 _OVERLAP_S: Final = 0.5
 _SPOKEN: Final = json.loads((CASE / "ground_truth.json").read_text())["call"]["utterances"]

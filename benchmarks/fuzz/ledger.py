@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from benchmarks.fuzz.inputs import Input
 from benchmarks.fuzz.sending import Sent, route_of
-from mmplatform.artifacts import Artifact, Caption, DeadLetter, Message, Passage, Quarantined, decode_artifact
+from mmplatform.artifacts import Artifact, Caption, Message, Passage, decode_artifact
 from mmplatform.buckets import bucket_name
 from mmplatform.errors import Rejected
 from mmplatform.events import Position, decode_event
@@ -30,6 +30,7 @@ from mmplatform.modalities import (
     MODALITIES,
     QUARANTINE_TOPIC,
 )
+from mmplatform.refusals import DeadLetter, Quarantined
 from mmplatform.settings import Settings
 
 ENDS: Final = ("accepted", "refused", "duplicate", "quarantined", "dead-lettered")

@@ -13,8 +13,8 @@ from mmplatform.cli.app import app
 from mmplatform.errors import Rejected, Unavailable
 
 if TYPE_CHECKING:
-    from mmplatform.artifacts import DeadLetter
     from mmplatform.kafka.dead_letters import DeadLetters, RedriveStatus
+    from mmplatform.refusals import DeadLetter
     from mmplatform.settings import Settings
 
 letters = typer.Typer(no_args_is_help=True, help="Records of the log that cannot be parsed.")

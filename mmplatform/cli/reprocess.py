@@ -27,7 +27,7 @@ def reprocess_hour(
     from rich.progress import Progress
 
     from mmplatform.events import utc_now
-    from mmplatform.local.run_file import with_chroma_address
+    from mmplatform.local.run_file import with_chroma_address, with_kafka_address
     from mmplatform.pipeline.reprocess.inputs import open_inputs, override_models
     from mmplatform.pipeline.reprocess.reprocess import check_hour, modality_for_table, parse_hour, reprocess
     from mmplatform.settings import load
@@ -35,7 +35,7 @@ def reprocess_hour(
     spec, start = modality_for_table(table), parse_hour(hour)
     check_hour(start, utc_now())
     chosen = override_models(
-        with_chroma_address(load()),
+        with_kafka_address(with_chroma_address(load())),
         spec,
         {"asr_model": asr_model, "caption_model": caption_model, "ner_model": ner_model},
     )
@@ -69,3 +69,5 @@ def print_summary(summary: ReprocessSummary, console: Console) -> None:
         style="dim",
         highlight=False,
     )
+    if not summary.indexed:
+        console.print("the indexer makes no progress: it applies the changes when it runs", style="yellow")

@@ -27,9 +27,10 @@ def write_schemas(
 
 def schemas() -> dict[str, dict[str, Any]]:
     """Schemas by name: one for each kind of record on the log, and one for the lineage facet."""
-    from mmplatform.artifacts import DeadLetter, Quarantined, artifact_schema
+    from mmplatform.artifacts import artifact_schema
     from mmplatform.events import event_schema
     from mmplatform.lineage.offsets import LogOffsets
+    from mmplatform.refusals import DeadLetter, Quarantined
 
     titled = {
         "events": ("Event on an interactions topic", event_schema()),

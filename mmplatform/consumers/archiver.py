@@ -17,28 +17,37 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 import structlog
-from pydantic import TypeAdapter
 
-from mmplatform.artifacts import Artifact, DeadLetter, Quarantined, Retraction, decode_artifact
-from mmplatform.consumers.publish import publish
-from mmplatform.consumers.quix_app import BatchSink, WorkerApplication, open_app, open_topic
+from mmplatform.artifacts import Artifact, Retraction, decode_artifact
+from mmplatform.consumers.batch_sink import BatchSink
+from mmplatform.consumers.quix_app import WorkerApplication, open_app, open_topic
 from mmplatform.errors import Permanent, PlatformError, Rejected
-from mmplatform.events import Event, Position, decode_event, parse, utc_now
+from mmplatform.events import Event, Position, decode_event, utc_now
 from mmplatform.kafka.producer import LogProducer
 from mmplatform.kafka.reader import ReplayLog
 from mmplatform.kafka.topics import topic_name
 from mmplatform.land.lakehouse.row_codec import record_to_row, retraction_tables
 from mmplatform.land.lakehouse.schemas import SPECS
-from mmplatform.land.lakehouse.snapshot_offsets import CommitResult, Offsets, PositionedRow
+from mmplatform.land.lakehouse.snapshot_offsets import CommitResult, Offsets, PositionedRow, row_version
 from mmplatform.land.lakehouse.store import Lakehouse
-from mmplatform.modalities import ARCHIVE_GROUP, ARTIFACTS_TOPIC, MODALITIES, QUARANTINE_TOPIC, TABLES
-from mmplatform.pipeline.process import ConsumedRecord, Outcome, dead_letter
+from mmplatform.modalities import (
+    ARCHIVE_GROUP,
+    ARTIFACTS_TOPIC,
+    MODALITIES,
+    QUARANTINE_TOPIC,
+    RETRACTIONS_TABLE,
+    TABLES,
+)
+from mmplatform.pipeline.consumed_record import ConsumedRecord
+from mmplatform.pipeline.process import Outcome, dead_letter
+from mmplatform.pipeline.publish import publish
+from mmplatform.refusals import DeadLetter, QuarantineRecord, decode_quarantine_record
 from mmplatform.settings import Settings
 from mmplatform.telemetry.status_server import WorkerStatus
+from mmplatform.versions import NO_VERSION
 
 _log = structlog.get_logger(__name__)
 SNAPSHOT_EXPIRY_INTERVAL_S: Final = 3600.0
-_QUARANTINED: TypeAdapter[Quarantined] = TypeAdapter(Quarantined)
 TOPICS = (*(spec.topic for spec in MODALITIES.values()), ARTIFACTS_TOPIC, QUARANTINE_TOPIC)
 
 
@@ -115,8 +124,8 @@ def batch_writer(
         started = time.perf_counter()
         batch = group_by_table(records)
         offsets = next_offsets(records)
-        for table, before in batch.retracted.items():
-            lakehouse.delete_before(table, before)
+        for table, versions in batch.retracted.items():
+            lakehouse.delete_through(table, versions)
         by_position = {record.position: record for record in records}
 
         def reject(positions: Sequence[Position], reason: str) -> None:
@@ -133,16 +142,16 @@ def batch_writer(
     return land
 
 
-def decode_record(record: ConsumedRecord) -> Event | Artifact | Quarantined:
+def decode_record(record: ConsumedRecord) -> Event | Artifact | QuarantineRecord:
     """Parse a record by its topic.
 
     Raises:
         Rejected: the record does not parse.
     """
     if record.position.topic == ARTIFACTS_TOPIC:
-        return decode_artifact(record.value)
+        return decode_artifact(record.value, record.headers)
     if record.position.topic == QUARANTINE_TOPIC:
-        return parse(_QUARANTINED, record.value, "a quarantine row")
+        return decode_quarantine_record(record.value)
     return decode_event(record.value)
 
 
@@ -155,7 +164,8 @@ def append_rows(
     lineage: LandingReporter | None = None,
 ) -> int:
     """Append; ``reject`` receives the positions of rows that do not fit their columns, and the others land."""
-    if lineage is None or not rows:  # without rows (all retracted in the same batch) there is no landing
+    # Without rows (all retracted in the same batch) there is no landing, and retractions are no dataset.
+    if lineage is None or not rows or table == RETRACTIONS_TABLE:
         return _append_fitting(lakehouse, table, rows, offsets, reject).rows
     with lineage.landing(table, rows) as report:
         landed = _append_fitting(lakehouse, table, rows, offsets, reject)
@@ -204,13 +214,13 @@ class BatchByTable:
 
     Attributes:
         rows: rows with their positions on the log.
-        retracted: ids to delete, each with the offset of its retraction: later rows were derived again.
+        retracted: ids to delete, each with the version of its retraction: a higher one was derived again.
         unparsed: records that do not parse, which another consumer of the topic reports.
         dead_letters: records that no other consumer reports.
     """
 
     rows: Mapping[str, Sequence[PositionedRow]]
-    retracted: Mapping[str, Mapping[str, int]]
+    retracted: Mapping[str, Mapping[str, str]]
     unparsed: int
     dead_letters: Sequence[DeadLetter] = ()
 
@@ -218,7 +228,7 @@ class BatchByTable:
 def group_by_table(records: Sequence[ConsumedRecord]) -> BatchByTable:
     """Decode a batch and group it by table."""
     rows: dict[str, dict[str, PositionedRow]] = defaultdict(dict)
-    retracted: dict[str, dict[str, int]] = defaultdict(dict)
+    retracted: dict[str, dict[str, str]] = defaultdict(dict)
     letters: list[DeadLetter] = []
     unparsed = 0
     for record in records:
@@ -232,16 +242,30 @@ def group_by_table(records: Sequence[ConsumedRecord]) -> BatchByTable:
             continue
         if isinstance(found, Retraction):
             for table in retraction_tables(found):
-                rows[table].pop(found.artifact_id, None)
-                retracted[table][found.artifact_id] = record.position.offset
-            continue
+                _keep_highest(retracted[table], found.artifact_id, found.version.sortable)
         try:
-            table, row = record_to_row(found, record.position)
+            table, row = record_to_row(found, record.position, record.logged_at)
         except ValueError as error:  # an invalid vector
             letters.append(dead_letter(record, f"{found.kind} that cannot become a row ({type(error).__name__})"))
             continue
-        rows[table][row[SPECS[table].id_column]] = (record.position, row)
-    return BatchByTable({table: list(placed.values()) for table, placed in rows.items()}, retracted, unparsed, letters)
+        known = rows[table].get(row[SPECS[table].id_column])
+        if known is None or row_version(row) > row_version(known[1]):
+            rows[table][row[SPECS[table].id_column]] = (record.position, row)
+    landing = {table: _without_retracted(table, placed, retracted[table]) for table, placed in rows.items()}
+    return BatchByTable(landing, dict(retracted), unparsed, letters)
+
+
+def _keep_highest(versions: dict[str, str], row_id: str, version: str) -> None:
+    versions[row_id] = max(versions.get(row_id, NO_VERSION), version)
+
+
+def _without_retracted(
+    table: str, placed: Mapping[str, PositionedRow], retracted: Mapping[str, str]
+) -> list[PositionedRow]:
+    """Leave out the rows that a retraction of the same batch deletes."""
+    if table == RETRACTIONS_TABLE:
+        return list(placed.values())
+    return [row for row_id, row in placed.items() if row_id not in retracted or row_version(row[1]) > retracted[row_id]]
 
 
 def next_offsets(records: Sequence[ConsumedRecord]) -> Mapping[tuple[str, int], int]:

@@ -19,9 +19,9 @@ from quixstreams.state.metadata import (
 )
 from quixstreams.state.recovery import RecoveryPartition
 
-from mmplatform.consumers.quix_app import strip_topic_prefix
-from mmplatform.events import Position, utc_now
-from mmplatform.pipeline.process import ConsumedRecord
+from mmplatform.consumers.batch_sink import log_position
+from mmplatform.events import utc_now
+from mmplatform.pipeline.consumed_record import ConsumedRecord
 from mmplatform.settings import Settings
 
 _log = structlog.get_logger(__name__)
@@ -53,10 +53,8 @@ def _guard_partition(partition: Any, settings: Settings, report: ReportForeign) 
         if not reason:
             inner(changelog_message=changelog_message)
             return
-        position = Position(
-            topic=strip_topic_prefix(settings, changelog_message.topic()),
-            topic_partition=changelog_message.partition(),
-            offset=changelog_message.offset(),
+        position = log_position(
+            settings, changelog_message.topic(), changelog_message.partition(), changelog_message.offset()
         )
         _log.warning("foreign changelog record skipped", topic=position.topic, offset=position.offset, reason=reason)
         report(ConsumedRecord(position, changelog_message.value(), utc_now()), reason)

@@ -14,28 +14,33 @@ import structlog
 from quixstreams import State, message_context
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_delay, wait_exponential
 
+from mmplatform.consumers.batch_sink import BatchSink, consumed_record, log_position
 from mmplatform.consumers.changelog_guard import guard_changelog
-from mmplatform.consumers.publish import OutgoingRecord, outgoing_records, publish
-from mmplatform.consumers.quix_app import BatchSink, WorkerApplication, open_app, open_topic, strip_topic_prefix
+from mmplatform.consumers.ledger_fill import fill_ledger
+from mmplatform.consumers.quix_app import WorkerApplication, open_app, open_topic
 from mmplatform.derive.call.deriver import CallDeriver
 from mmplatform.derive.call.state import CallState, restore_state
 from mmplatform.derive.passages import DerivedBatch
 from mmplatform.errors import Busy, Rejected, Unavailable
-from mmplatform.events import Arrival, CallChunk, CallEnd, Position, decode_event, utc_now
+from mmplatform.events import Arrival, CallChunk, CallEnd, decode_event
+from mmplatform.kafka.headers import open_pseudonyms
 from mmplatform.kafka.producer import LogProducer
+from mmplatform.kafka.reader import ReplayLog
 from mmplatform.modalities import ARTIFACTS_TOPIC, CALL, DEAD_LETTERS_TOPIC, QUARANTINE_TOPIC, SHED, ModalitySpec
+from mmplatform.pipeline.consumed_record import ConsumedRecord
+from mmplatform.pipeline.identity_ledger import IdentityLedger
 from mmplatform.pipeline.process import (
     BatchDeriver,
-    ConsumedRecord,
     Outcome,
     contract_limits,
     dead_letter,
     parse,
-    parse_shed_header,
     process,
     process_call_record,
-    split_shed,
 )
+from mmplatform.pipeline.publish import OutgoingRecord, outgoing_records, publish
+from mmplatform.pipeline.shedding import split_shed
+from mmplatform.refusals import Quarantined
 from mmplatform.settings import Settings
 from mmplatform.telemetry.readiness import STORE, Readiness
 from mmplatform.telemetry.status_server import WorkerStatus
@@ -51,10 +56,12 @@ def batch_app(
 ) -> WorkerApplication:
     """Chats or screenshots: derive each micro-batch and publish it before its offsets are committed."""
     limits = contract_limits(settings)
+    ledger, log = IdentityLedger(), ReplayLog(settings)
 
     def land(records: list[ConsumedRecord]) -> None:
         started = time.perf_counter()
-        outcome = process(records, deriver, spec, limits)
+        fill_ledger(ledger, log, settings, [record.position for record in records])
+        outcome = process(records, deriver, spec, limits, ledger)
         publish(outcome, producer, settings)
         record_outcome(status, outcome, len(records), started)
 
@@ -70,6 +77,7 @@ def batch_app(
         commit_every=commit_every,
         readiness=status.readiness,
     )
+    app.on_rebalance = ledger.clear
     app.dataframe(open_topic(app, settings, spec.topic)).sink(BatchSink(settings, land, status.readiness))
     return app
 
@@ -96,19 +104,22 @@ def call_app(
     def publish_dead_letter(record: ConsumedRecord, reason: str) -> None:
         retry(publish, Outcome(dead_letters=(dead_letter(record, reason),)), producer, settings)
 
-    def is_foldable(value: Any, key: Any, timestamp: int, headers: Any) -> bool:  # noqa: ARG001 - Quix's contract
+    ledger, log = IdentityLedger(), ReplayLog(settings)
+    app.on_rebalance = ledger.clear
+
+    def is_foldable(value: Any, key: Any, timestamp: int, headers: Any) -> bool:
         """Filter of the fold's input; a record that it drops becomes a dead letter or a quarantine row.
 
         State is stored by key: a foreign client may omit the key, or write one call under the key of another.
         """
-        record, started = _consumed_record(settings, value, headers), time.perf_counter()
+        record, started = _consumed_record(settings, value, timestamp, headers), time.perf_counter()
         outcome = Outcome()
         if not key or _conversation_key(value) not in {None, key}:
-            reason = "a call's record whose key is not its conversation_id"
+            reason = "a call's record whose key is not that of its conversation"
             outcome = Outcome(dead_letters=(dead_letter(record, reason),))
-        elif record.shed_reasons:
-            arrivals, dead = parse([record], CALL)
-            outcome = Outcome(quarantined=tuple(split_shed(arrivals, [record])[1]), dead_letters=tuple(dead))
+        else:
+            retry(fill_ledger, ledger, log, settings, [record.position])
+            outcome = refuse_call_record(record, ledger)
         if outcome == Outcome():
             return True
         retry(publish, outcome, producer, settings)
@@ -120,17 +131,28 @@ def call_app(
     step = StoredCallFold(settings, deriver, status, retry)
     frame = app.dataframe(source)
     frame = frame.filter(is_foldable, metadata=True)
-    frame = frame.apply(step, stateful=True, expand=True)
+    frame = frame.apply(step, stateful=True, expand=True, metadata=True)
     for topic, target in targets.items():
         branch = frame.filter(_is_for_topic(topic))
+        branch = branch.set_headers(lambda out, _key, _timestamp, _headers: list(out.headers.items()))
         branch.apply(lambda out: out.value).to_topic(target)
     return app
 
 
+def refuse_call_record(record: ConsumedRecord, ledger: IdentityLedger) -> Outcome:
+    """Quarantine a conflict or a shed record of a call; an empty outcome for a record to fold."""
+    arrivals, dead = parse([record], CALL)
+    if dead:  # the fold reports it
+        return Outcome()
+    arrivals, conflicts = ledger.split_conflicts(arrivals)
+    _, shed = split_shed(arrivals, [record])
+    return Outcome(quarantined=(*conflicts, *shed))
+
+
 def _conversation_key(value: bytes | None) -> bytes | None:
-    """Conversation id of an event; None when it does not parse, which the pipeline reports."""
+    """Key of an event's conversation; None when it does not parse, which the pipeline reports."""
     try:
-        return decode_event(value).conversation_id.encode()
+        return decode_event(value).conversation_key.encode()
     except Rejected:
         return None
 
@@ -173,16 +195,25 @@ class StoredCallFold:
         self._deriver = deriver
         self._status = status
         self._limits = contract_limits(settings)
+        self._pseudonyms = open_pseudonyms(settings)
         self._retry = retry or RetryUntilAvailable(settings, status.readiness)
 
-    def __call__(self, value: Any, state: State[str, Any]) -> list[OutgoingRecord]:
+    def __call__(
+        self,
+        value: Any,
+        key: Any,
+        timestamp: int,
+        headers: Any,
+        state: State[str, Any],  # noqa: ARG002 - Quix's contract
+    ) -> list[OutgoingRecord]:
         """Apply one record; the list is empty in the middle of an utterance."""
         started = time.perf_counter()
-        outcome, after = self._retry(self._advance, _consumed_record(self._settings, value), state.get(_STATE_KEY))
+        record = _consumed_record(self._settings, value, timestamp, headers)
+        outcome, after = self._retry(self._advance, record, state.get(_STATE_KEY))
         if after is not None:
             state.set(_STATE_KEY, after)
         record_outcome(self._status, outcome, 1, started)
-        return list(outgoing_records(outcome))
+        return list(outgoing_records(outcome, self._pseudonyms))
 
     def _advance(self, record: ConsumedRecord, before: Any) -> tuple[Outcome, Any]:
         """State and outcome are produced together; when this raises, neither is."""
@@ -214,13 +245,14 @@ def record_outcome(status: WorkerStatus, outcome: Outcome, records: int, started
 
     Shed events are not logged: there are thousands of them, and their ids are in quarantine.
     """
-    quarantined = [row for row in outcome.quarantined if row.contract != SHED]
+    rows = [row for row in outcome.quarantined if isinstance(row, Quarantined)]
+    quarantined = [row for row in rows if row.contract != SHED]
     status.record_batch(
         records,
         time.perf_counter() - started,
         artifacts=len(outcome.artifacts),
         quarantined=len(quarantined),
-        shed=len(outcome.quarantined) - len(quarantined),
+        shed=len(rows) - len(quarantined),
         dead_letters=len(outcome.dead_letters),
     )
     if quarantined or outcome.dead_letters:
@@ -236,9 +268,7 @@ def _is_for_topic(topic: str) -> Callable[[OutgoingRecord], bool]:
     return lambda out: out.topic == topic
 
 
-def _consumed_record(settings: Settings, value: Any, headers: Any = None) -> ConsumedRecord:
+def _consumed_record(settings: Settings, value: Any, timestamp: int, headers: Any) -> ConsumedRecord:
     context = message_context()
-    position = Position(
-        topic=strip_topic_prefix(settings, context.topic), topic_partition=context.partition, offset=context.offset
-    )
-    return ConsumedRecord(position, value, utc_now(), parse_shed_header(headers))
+    position = log_position(settings, context.topic, context.partition, context.offset)
+    return consumed_record(position, value, timestamp, headers)

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Collection
 from contextlib import suppress
 from datetime import datetime
+from functools import partial
 from typing import Any, Final
 
 import structlog
@@ -21,6 +22,7 @@ from mmplatform.artifacts import artifact_id
 from mmplatform.errors import Rejected
 from mmplatform.events import CallChunk, CallEnd, Event, decode_event, encode, utc_now
 from mmplatform.kafka.connection import client_config
+from mmplatform.kafka.headers import Pseudonyms, event_headers, open_pseudonyms
 from mmplatform.kafka.producer import LogProducer
 from mmplatform.kafka.topics import topic_name
 from mmplatform.modalities import CALL
@@ -50,9 +52,9 @@ class IdleCalls:
     def observe(self, event: Event, topic_partition: int) -> None:
         """Add one event of the log."""
         if isinstance(event, CallChunk):
-            self._open[event.call_id] = (topic_partition, event)
+            self._open[event.conversation_key] = (topic_partition, event)
         elif isinstance(event, CallEnd):
-            self._open.pop(event.conversation_id, None)
+            self._open.pop(event.conversation_key, None)
 
     def pop_due(self, now: datetime, caught_up: Collection[int]) -> list[CallEnd]:
         """The ends to write to the log, one for each time that a call falls silent.
@@ -68,19 +70,20 @@ class IdleCalls:
             and (now - call.ingested_at).total_seconds() >= self._idle_s + call.duration_s
         ]
         for call in silent:
-            del self._open[call.call_id]
+            del self._open[call.conversation_key]
         return [_idle_end(call, now) for call in silent]
 
 
 def _idle_end(last: CallChunk, now: datetime) -> CallEnd:
     return CallEnd(
         # The same silence has the same id, whichever watch notices it.
-        event_id=f"idle-{artifact_id('call_end', last.event_id, 0)}",
+        event_id=f"idle-{artifact_id('call_end', last.uid, 0)}",
+        tenant=last.tenant,
+        source=last.source,
         conversation_id=last.conversation_id,
         subject_id=last.subject_id,
         event_time=last.event_time,
         ingested_at=now,
-        source="idle-watch",
         reason="idle",
     )
 
@@ -109,7 +112,8 @@ def _follow(settings: Settings, producer: LogProducer) -> None:
     )
     try:
         consumer.assign(_partitions_since(consumer, topic, time.time() - LOOKBACK_S))
-        _watch(consumer, IdleCalls(settings.call_idle_timeout_s), lambda end: _send_end(producer, topic, end))
+        send_end = partial(_send_end, producer, topic, open_pseudonyms(settings))
+        _watch(consumer, IdleCalls(settings.call_idle_timeout_s), send_end)
     finally:
         consumer.close()
 
@@ -148,5 +152,6 @@ def _observe(calls: IdleCalls, message: Any, caught_up: set[int]) -> None:
         calls.observe(decode_event(message.value()), message.partition())
 
 
-def _send_end(producer: LogProducer, topic: str, end: CallEnd) -> None:
-    producer.send(topic, end.conversation_id, encode(end)).result(timeout=30)
+def _send_end(producer: LogProducer, topic: str, pseudonyms: Pseudonyms, end: CallEnd) -> None:
+    headers = event_headers(end, pseudonyms)
+    producer.send(topic, end.conversation_key, encode(end), headers=headers).result(timeout=30)

@@ -9,22 +9,29 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Protocol
+from typing import Final, Protocol
 
 import structlog
 
-from mmplatform.artifacts import Artifact, DeadLetter, Passage, Retraction, decode_artifact
-from mmplatform.consumers.publish import publish
-from mmplatform.consumers.quix_app import BatchSink, WorkerApplication, open_app, open_topic
+from mmplatform.artifacts import Artifact, Passage, Retraction, decode_artifact
+from mmplatform.consumers.batch_sink import BatchSink
+from mmplatform.consumers.quix_app import WorkerApplication, open_app, open_topic
 from mmplatform.errors import Rejected
 from mmplatform.events import utc_now
 from mmplatform.kafka.producer import LogProducer
 from mmplatform.modalities import ARTIFACTS_TOPIC, INDEX_GROUP
-from mmplatform.pipeline.process import ConsumedRecord, Outcome, dead_letter
+from mmplatform.pipeline.consumed_record import ConsumedRecord
+from mmplatform.pipeline.process import Outcome, dead_letter
+from mmplatform.pipeline.publish import publish
+from mmplatform.refusals import DeadLetter
 from mmplatform.settings import Settings
 from mmplatform.telemetry.status_server import WorkerStatus
+from mmplatform.versions import Version
 
 _log = structlog.get_logger(__name__)
+MAX_STAMP_ERROR_S: Final = 0.5
+"""``indexed_at`` is written with the row, before the index acknowledges it. When that takes longer, a second write
+corrects it: twenty slow seconds in Chroma must not show as none."""
 
 
 def index_app(
@@ -35,10 +42,9 @@ def index_app(
     def land(records: list[ConsumedRecord]) -> None:
         started = time.perf_counter()
         artifacts, dead = decode_records(records)
-        passages, retractions = latest_per_id(artifacts)
+        passages, retractions = newest_per_id(artifacts)
+        index.retract(retractions, utc_now())
         passages, refused = upsert(index, passages)
-        for retraction in retractions:
-            index.delete([retraction.artifact_id], subject_id=retraction.subject_id)
         dead = Outcome(dead_letters=(*dead.dead_letters, *refused_dead_letters(records, refused)))
         publish(dead, producer, settings)
         record_freshness(status, passages, retractions)
@@ -58,6 +64,7 @@ def index_app(
         commit_every=settings.index_max_batch_size,
         readiness=status.readiness,
     )
+    app.on_rebalance = index.forget_retractions
     app.dataframe(open_topic(app, settings, ARTIFACTS_TOPIC)).sink(BatchSink(settings, land, status.readiness))
     return app
 
@@ -68,7 +75,7 @@ def decode_records(records: Sequence[ConsumedRecord]) -> tuple[list[Artifact], O
     dead = []
     for record in records:
         try:
-            artifacts.append(decode_artifact(record.value))
+            artifacts.append(_decode(record))
         except Rejected as error:
             dead.append(dead_letter(record, str(error)))
     if dead:
@@ -76,14 +83,27 @@ def decode_records(records: Sequence[ConsumedRecord]) -> tuple[list[Artifact], O
     return artifacts, Outcome(dead_letters=tuple(dead))
 
 
+def _decode(record: ConsumedRecord) -> Artifact:
+    """The artifact, with the time at which the broker appended it."""
+    artifact = decode_artifact(record.value, record.headers)
+    stamps = artifact.stamps.model_copy(update={"logged_at": record.logged_at})
+    return artifact.model_copy(update={"stamps": stamps})
+
+
 class WritableIndex(Protocol):
-    """Writes of the indexer."""
+    """Writes of the indexer. Of two writes of one id the higher version stays."""
 
     def upsert(self, passages: Sequence[Passage], indexed_at: datetime) -> None:
         """Upsert. Raises Rejected for a row that the index refuses, Unavailable."""
 
-    def delete(self, ids: Sequence[str], *, subject_id: str | None = None) -> None:
-        """Delete. Raises Unavailable."""
+    def restamp(self, passages: Sequence[Passage], indexed_at: datetime) -> None:
+        """Correct the time at which passages became findable. Raises Unavailable."""
+
+    def retract(self, retractions: Sequence[Retraction], now: datetime) -> None:
+        """Delete, and remember that they are deleted. Raises Unavailable."""
+
+    def forget_retractions(self) -> None:
+        """Read the stored retractions again at the next write."""
 
 
 def upsert(index: WritableIndex, passages: Sequence[Passage]) -> tuple[list[Passage], dict[str, str]]:
@@ -94,12 +114,16 @@ def upsert(index: WritableIndex, passages: Sequence[Passage]) -> tuple[list[Pass
     """
     if not passages:
         return [], {}
+    started_at = utc_now()
     try:
-        index.upsert(passages, utc_now())
+        index.upsert(passages, started_at)
     except Rejected as error:
         if len(passages) == 1:
             return [], {passages[0].artifact_id: str(error)}
     else:
+        indexed_at = utc_now()
+        if (indexed_at - started_at).total_seconds() > MAX_STAMP_ERROR_S:
+            index.restamp(passages, indexed_at)
         return list(passages), {}
     half = len(passages) // 2
     halves = [upsert(index, passages[:half]), upsert(index, passages[half:])]
@@ -116,20 +140,26 @@ def refused_dead_letters(records: Sequence[ConsumedRecord], refused: Mapping[str
 
 def _passage_id(record: ConsumedRecord) -> str:
     try:
-        return decode_artifact(record.value).artifact_id
+        return decode_artifact(record.value, record.headers).artifact_id
     except Rejected:
         return ""
 
 
-def latest_per_id(artifacts: Sequence[Artifact]) -> tuple[list[Passage], list[Retraction]]:
-    """The latest record of each id in a batch: a passage to upsert or a retraction to apply."""
-    latest: dict[str, Passage | Retraction] = {}
+def newest_per_id(artifacts: Sequence[Artifact]) -> tuple[list[Passage], list[Retraction]]:
+    """The record of each id with the highest version in a batch: a passage to upsert or a retraction to apply."""
+    newest: dict[str, Passage | Retraction] = {}
     for artifact in artifacts:
         if isinstance(artifact, Passage | Retraction):
-            latest.pop(artifact.artifact_id, None)
-            latest[artifact.artifact_id] = artifact
-    passages = [artifact for artifact in latest.values() if isinstance(artifact, Passage)]
-    return passages, [artifact for artifact in latest.values() if isinstance(artifact, Retraction)]
+            known = newest.get(artifact.artifact_id)
+            if known is None or _precedence(artifact) > _precedence(known):
+                newest[artifact.artifact_id] = artifact
+    passages = [artifact for artifact in newest.values() if isinstance(artifact, Passage)]
+    return passages, [artifact for artifact in newest.values() if isinstance(artifact, Retraction)]
+
+
+def _precedence(artifact: Artifact) -> tuple[Version, bool]:
+    """Order of the records of one id; of equal versions the retraction counts, as in the stores."""
+    return artifact.version, isinstance(artifact, Retraction)
 
 
 def record_freshness(status: WorkerStatus, passages: Sequence[Passage], retractions: Sequence[Retraction] = ()) -> None:
@@ -140,6 +170,6 @@ def record_freshness(status: WorkerStatus, passages: Sequence[Passage], retracti
     for passage in passages:
         gap = status.freshness.record(passage.modality, passage.stamps, indexed_at)
         status.record_gap(passage.modality, gap.total)
-        status.buckets.record_upsert(passage.subject_id, passage.stamps.event_time, gap.total)
+        status.buckets.record_upsert(passage.subject_key, passage.stamps.event_time, gap.total)
     for retraction in retractions:
-        status.buckets.record_delete(retraction.subject_id)
+        status.buckets.record_delete(retraction.subject_key)

@@ -15,23 +15,17 @@ from confluent_kafka import TopicPartition
 from quixstreams import Application
 from quixstreams.models.topics import Topic
 from quixstreams.models.topics.exceptions import TopicNotFoundError
-from quixstreams.sinks.base import BaseSink, SinkBackpressureError
 
-from mmplatform.errors import Busy, Misconfigured, Unavailable
-from mmplatform.events import Position, utc_now
+from mmplatform.errors import Misconfigured, Unavailable
 from mmplatform.kafka.connection import COMMON_CLIENT_CONFIG, quix_connection
 from mmplatform.kafka.topics import count_topic_partitions, topic_name
 from mmplatform.modalities import CALL
-from mmplatform.pipeline.process import ConsumedRecord, parse_shed_header
 from mmplatform.settings import Settings
 from mmplatform.telemetry.readiness import ASSIGNMENT, DRAINING, STORE, Readiness
 
 _log = structlog.get_logger(__name__)
 MAX_POLL_WAIT_S: Final = 0.05
 """Maximum time of a poll, by which it delays a checkpoint that is due."""
-
-BACKPRESSURE_RETRY_S: Final = 1.0
-"""Pause of a consumer when a store or the broker does not answer."""
 
 _QUIX_METHODS: Final = ("stop", "_on_assign", "_on_revoke", "_on_lost", "_process_message")
 _QUIX_ATTRIBUTES: Final = ("_topic_manager", "_consumer", "_state_manager")
@@ -58,6 +52,9 @@ class WorkerApplication(Application):
     partition_count = 0
     """Topic partitions of its topics when its member id was chosen."""
 
+    on_rebalance: Callable[[], None] | None = None
+    """Called when topic partitions come or go: what is remembered of them may be out of date."""
+
     _restoring_state = False
     _stop_requested = False
 
@@ -69,6 +66,7 @@ class WorkerApplication(Application):
 
     def _on_assign(self, consumer: Any, topic_partitions: list[TopicPartition]) -> None:
         super()._on_assign(consumer, topic_partitions)
+        self._report_rebalance()
         if self._state_manager.recovery_required:
             # This may take long, and Quix itself ends a recovery that hangs.
             self._restoring_state = True
@@ -106,8 +104,13 @@ class WorkerApplication(Application):
         """
         self.readiness.unblock(STORE)
         self._restoring_state = False
+        self._report_rebalance()
         topics = self._topic_manager.non_changelog_topics
         self._consumer.resume([partition for partition in topic_partitions if partition.topic in topics])
+
+    def _report_rebalance(self) -> None:
+        if self.on_rebalance is not None:
+            self.on_rebalance()
 
 
 def open_app(
@@ -212,59 +215,3 @@ def open_topic(app: Application, settings: Settings, name: str) -> Topic:
         raise Misconfigured(
             f"there is no topic {full_name} at {settings.kafka_bootstrap_servers}: restart the worker, which creates it"
         ) from None
-
-
-def strip_topic_prefix(settings: Settings, topic: str) -> str:
-    """The name of a topic without its prefix: positions do not depend on the prefix."""
-    return topic.removeprefix(settings.topic_prefix)
-
-
-class BatchSink(BaseSink):
-    """Micro-batch over all topic partitions of the application, passed to ``land`` at each checkpoint.
-
-    Quix commits the offsets only after ``land`` returned. ``Busy`` and ``Unavailable`` become backpressure: the batch
-    is dropped and consumed again. Any other error ends the process, and the supervisor restarts it.
-    """
-
-    def __init__(
-        self,
-        settings: Settings,
-        land: Callable[[list[ConsumedRecord]], None],
-        readiness: Readiness | None = None,
-    ) -> None:
-        super().__init__(on_client_connect_success=lambda: None)
-        self._settings = settings
-        self._land = land
-        self._readiness = readiness or Readiness()
-        self._records: list[ConsumedRecord] = []
-
-    def add(  # noqa: D102 - Quix's contract
-        self,
-        value: Any,
-        key: Any,  # noqa: ARG002
-        timestamp: int,  # noqa: ARG002
-        headers: Any,
-        topic: str,
-        partition: int,
-        offset: int,
-    ) -> None:
-        position = Position(topic=strip_topic_prefix(self._settings, topic), topic_partition=partition, offset=offset)
-        self._records.append(ConsumedRecord(position, value, utc_now(), parse_shed_header(headers)))
-
-    def flush(self) -> None:  # noqa: D102 - Quix's contract
-        records, self._records = self._records, []
-        if not records:
-            return
-        try:
-            self._land(records)
-        except Busy as busy:
-            _log.warning("busy: the micro-batch is read again", records=len(records), retry_after_s=busy.retry_after)
-            raise SinkBackpressureError(retry_after=busy.retry_after) from busy
-        except Unavailable as error:
-            _log.warning("unavailable: the micro-batch is read again", records=len(records), reason=str(error))
-            self._readiness.block(STORE, f"unavailable: {error}")
-            raise SinkBackpressureError(retry_after=BACKPRESSURE_RETRY_S) from error
-        self._readiness.unblock(STORE)
-
-    def on_paused(self) -> None:  # noqa: D102 - Quix's contract
-        self._records.clear()

@@ -1,10 +1,10 @@
 """Rebuilds a lost index from the lakehouse: the rows of ``passages`` have their vectors, so no model runs.
 
-1. Write every passage of the lakehouse, hour by hour, with its archived vector. A reprocessing run writes table and
-   index without the log, so each hour is locked: on one machine, the second of the two waits.
-2. Apply passages and retractions from the log, in order, from the archiver's committed offsets on.
-3. The indexer runs meanwhile, and step 1 may have written a passage that it had just deleted. So read the newer records
-   of the log for the ids that were written here, until there are none.
+1. Store the tombstones of recent retractions, then write every passage of the lakehouse, hour by hour, with its archived
+   vector.
+2. Apply passages and retractions from the log from the archiver's committed offsets on.
+3. The indexer runs meanwhile, and step 1 may have written between its check and its write. So read the newer records of
+   the log for the ids that were written here, until there are none. As everywhere the higher version stays.
 
 A model runs only for passages of another embedder than the serving one, and only for texts that the memo lacks. A
 passage that is in neither lakehouse nor log is not deleted: empty an index that may hold wrong ones first.
@@ -14,7 +14,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -22,19 +21,20 @@ from itertools import islice
 from typing import Any, Final, TypeVar
 
 from mmplatform.artifacts import Passage, Retraction, Vector, decode_artifact
-from mmplatform.consumers.indexer import latest_per_id, upsert
+from mmplatform.consumers.indexer import newest_per_id, upsert
 from mmplatform.errors import Misconfigured, Rejected, Unavailable
+from mmplatform.events import utc_now
 from mmplatform.kafka.reader import ReplayLog
 from mmplatform.kafka.topics import topic_name
 from mmplatform.land.index.embedder_registry import EmbedderRegistry, Space
 from mmplatform.land.index.store import ChromaIndex
+from mmplatform.land.index.tombstones import RETENTION
 from mmplatform.land.lakehouse.hour_partition import hour_number, hour_start
 from mmplatform.land.lakehouse.row_codec import row_to_artifact
 from mmplatform.land.lakehouse.store import Lakehouse
-from mmplatform.modalities import ARCHIVE_GROUP, ARTIFACTS_TOPIC, MODALITIES, PASSAGES_TABLE
+from mmplatform.modalities import ARCHIVE_GROUP, ARTIFACTS_TOPIC, PASSAGES_TABLE, RETRACTIONS_TABLE
 from mmplatform.pipeline.embedder_swap.dual_write import DualWriteIndex
 from mmplatform.pipeline.factories import open_memo, open_space_embedder, resolve_space, vector_length
-from mmplatform.pipeline.reprocess.hour_lock import hour_locks_dir, lock_hour
 from mmplatform.ports import Embedder
 from mmplatform.settings import Settings
 
@@ -131,23 +131,17 @@ class IndexRebuild:
         return _CountingEmbedder(open_space_embedder(self._settings, space), self.result)
 
     def _from_lakehouse(self, progress: PassageProgress) -> None:
+        now = utc_now()
+        rows = self._lakehouse.scan(RETRACTIONS_TABLE, since=now - RETENTION).to_pylist()
+        self._delete([artifact for artifact in map(row_to_artifact, rows) if isinstance(artifact, Retraction)])
         hours = self._ids_by_hour()
         total = sum(map(len, hours.values()))
         for hour, ids in sorted(hours.items()):
-            with self._locked_hour(hour):
-                for batch in self._rows(hour, ids):
-                    artifacts = [row_to_artifact(row) for row in batch]
-                    self._write([artifact for artifact in artifacts if isinstance(artifact, Passage)])
-                    self.result.passages += len(batch)
-                    progress(self.result.passages, total)
-
-    @contextmanager
-    def _locked_hour(self, hour: datetime) -> Iterator[None]:
-        """Lock the hour in each derived table, because passages come with each of them."""
-        with ExitStack() as turns:
-            for spec in MODALITIES.values():  # all in one order, and a run holds one lock only: no deadlock
-                turns.enter_context(lock_hour(hour_locks_dir(self._settings), spec.derived_table, hour))
-            yield
+            for batch in self._rows(hour, ids):
+                artifacts = [row_to_artifact(row) for row in batch]
+                self._write([artifact for artifact in artifacts if isinstance(artifact, Passage)])
+                self.result.passages += len(batch)
+                progress(self.result.passages, total)
 
     def _rows(self, hour: datetime, ids: set[str]) -> Iterator[list[dict[str, Any]]]:
         table = self._lakehouse.scan(PASSAGES_TABLE, hour=hour)
@@ -172,10 +166,10 @@ class IndexRebuild:
             artifacts = []
             for entry in batch:
                 try:
-                    artifacts.append(decode_artifact(entry.value))
+                    artifacts.append(decode_artifact(entry.value, entry.headers))
                 except Rejected:  # the indexer has reported it
                     continue
-            passages, retractions = latest_per_id(
+            passages, retractions = newest_per_id(
                 [artifact for artifact in artifacts if not only_written or artifact.artifact_id in self._written_ids]
             )
             self._write(passages)
@@ -189,8 +183,7 @@ class IndexRebuild:
         self.result.refused += len(refused)
 
     def _delete(self, retractions: Sequence[Retraction]) -> None:
-        for retraction in retractions:
-            self._dual_write_index.delete([retraction.artifact_id], subject_id=retraction.subject_id)
+        self._dual_write_index.retract(retractions, utc_now())
 
 
 def _batches(items: Iterable[T]) -> Iterator[list[T]]:

@@ -10,10 +10,11 @@ from typing import Any, Final
 
 import orjson
 
-from mmplatform.artifacts import ChatLocator, Message, Passage, Provenance, Stamps, artifact_id, count_pii_kinds
+from mmplatform.artifacts import Message, Passage, Provenance, Stamps, artifact_id, count_pii_kinds
 from mmplatform.derive.memo_batch import memoised_batch
 from mmplatform.derive.passages import DerivedBatch, PassageDraft, make_passages
 from mmplatform.events import Arrival, ChatMessage, utc_now
+from mmplatform.locators import ChatLocator
 from mmplatform.ports import Embedder, Memo, Redacted, Redactor
 
 MAX_PASSAGE_CHARS: Final = 700
@@ -45,7 +46,7 @@ class ChatDeriver:
 
         The embedder runs outside of Python and takes twice the redactor's time, so it has a thread of its own.
         """
-        latest = list({arrival.event.event_id: arrival for arrival in arrivals}.values())
+        latest = list({arrival.event.uid: arrival for arrival in arrivals}.values())
         if len(latest) <= REDACTION_BATCH:
             messages = self._messages(latest)
             return DerivedBatch((*messages, *self._passages(messages)))
@@ -85,8 +86,10 @@ class ChatDeriver:
 def _message(arrival: Arrival[ChatMessage], redacted: Redacted, seconds: float) -> Message:
     event = arrival.event
     return Message(
-        artifact_id=artifact_id("message", event.event_id, 0),
+        artifact_id=artifact_id("message", event.uid, 0),
         modality="chat",
+        tenant=event.tenant,
+        source=event.source,
         conversation_id=event.conversation_id,
         subject_id=event.subject_id,
         stamps=Stamps(event_time=event.event_time, ingested_at=event.ingested_at, derived_at=utc_now()),

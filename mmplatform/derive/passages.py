@@ -11,11 +11,9 @@ import numpy as np
 from mmplatform.artifacts import (
     Artifact,
     Caption,
-    Locator,
     Message,
     Passage,
     Provenance,
-    Quarantined,
     Utterance,
     Vector,
     artifact_id,
@@ -23,7 +21,9 @@ from mmplatform.artifacts import (
 )
 from mmplatform.derive.memo_batch import memoised_batch
 from mmplatform.events import MODALITY_BY_KIND, Arrival, Event, utc_now
+from mmplatform.locators import Locator
 from mmplatform.ports import Embedder, Memo
+from mmplatform.refusals import Quarantined
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,12 +44,16 @@ class PassageDraft:
     locator: Locator
 
 
-def quarantine(arrival: Arrival[Event], *, contract: str, reasons: Sequence[str]) -> Quarantined:
-    """Quarantine an event. ``reasons`` must not quote the event's text."""
+def quarantine(
+    arrival: Arrival[Event], *, contract: str, reasons: Sequence[str], anchor: str | None = None
+) -> Quarantined:
+    """Quarantine an event. ``reasons`` must not quote its text; ``anchor`` names the row, by default its identity."""
     event = arrival.event
     return Quarantined(
-        quarantine_id=artifact_id("quarantined", event.event_id, 0),
+        quarantine_id=artifact_id("quarantined", anchor or event.uid, 0),
         modality=MODALITY_BY_KIND[event.kind],
+        tenant=event.tenant,
+        source=event.source,
         event_id=event.event_id,
         conversation_id=event.conversation_id,
         subject_id=event.subject_id,
@@ -104,6 +108,8 @@ def _passage(draft: PassageDraft, vector: Vector, embedder: Embedder, seconds: f
     return Passage(
         artifact_id=artifact_id("passage", source.artifact_id, draft.ordinal),
         modality=source.modality,
+        tenant=source.tenant,
+        source=source.source,
         conversation_id=source.conversation_id,
         subject_id=source.subject_id,
         stamps=source.stamps.model_copy(update={"derived_at": utc_now()}),
@@ -117,7 +123,9 @@ def _passage(draft: PassageDraft, vector: Vector, embedder: Embedder, seconds: f
             model_version=embedder.version,
             seconds=seconds,
             memo_hit=seconds == 0.0,
+            revision=source.provenance.revision,
         ),
+        source_seconds=source.provenance.seconds,
         source_artifact_id=source.artifact_id,
         source_kind=source.kind,
         ordinal=draft.ordinal,

@@ -29,6 +29,7 @@ from mmplatform.ingest.backpressure import LagReader, open_gates, watch_lag
 from mmplatform.ingest.dependencies import IngestDeps
 from mmplatform.ingest.endpoints import ingest_router
 from mmplatform.ingest.metrics import RequestMetricsMiddleware
+from mmplatform.kafka.headers import open_pseudonyms
 from mmplatform.kafka.producer import LogProducer
 from mmplatform.kafka.reader import ReplayLog
 from mmplatform.kafka.topics import ensure_topics
@@ -96,6 +97,7 @@ def open_parts(settings: Settings, readiness: Readiness | None = None) -> Gatewa
         budget=BodyBudget(settings.max_inflight_body_bytes),
         probe_audio=audio.probe,
         probe_image=image.probe,
+        pseudonyms=open_pseudonyms(settings),
     )
     return GatewayParts(
         deps,
@@ -177,7 +179,7 @@ def _search_routers(settings: Settings) -> list[APIRouter]:
         EmbedderRegistry(index).latest, partial(open_space_embedder, settings), resolve_space(settings)
     )
     serving.warm_up()
-    searcher = Searcher(index, serving)
+    searcher = Searcher(index, serving, tenant=settings.tenant)
 
     def ready() -> None:
         index.check_reachable()

@@ -12,6 +12,7 @@ from mmplatform.events import Modality, Position, utc_now
 from mmplatform.ingest.backpressure import BackpressureGate
 from mmplatform.ingest.idempotency import IdempotencyCache
 from mmplatform.ingest.metrics import IngestMetrics
+from mmplatform.kafka.headers import Pseudonyms
 from mmplatform.ports import Blobs
 from mmplatform.settings import Settings
 from mmplatform.web.body_budget import BodyBudget
@@ -77,6 +78,7 @@ class IngestDeps:
     budget: BodyBudget
     probe_audio: ProbeAudio
     probe_image: ProbeImage
+    pseudonyms: Pseudonyms
     metrics: IngestMetrics = field(default_factory=IngestMetrics)
     idempotency: IdempotencyCache = field(default_factory=IdempotencyCache)
     clock: Callable[[], datetime] = utc_now

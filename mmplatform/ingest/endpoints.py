@@ -8,6 +8,7 @@ safely repeat any request.
 
 from __future__ import annotations
 
+import re
 import uuid
 from typing import Any, Final
 
@@ -39,6 +40,7 @@ from mmplatform.ingest.schemas import (
 from mmplatform.web.bodies import parse_fields, parse_query, read_json, read_upload
 
 _MAX_SMALL_BODY_BYTES: Final = 65_536
+_TRACEPARENT: Final = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 _MIN_CHAT_BODY_LIMIT: Final = 8_000_000
 _MAX_ESCAPED_CHAR_BYTES: Final = 12
 """A surrogate pair, escaped."""
@@ -63,7 +65,7 @@ def ingest_router(deps: IngestDeps) -> APIRouter:
             for body in bodies:
                 intake.check_time(body.event_time)
             pending = [pending_chat(deps, body, body.event_id or _new_id()) for body in bodies]
-            accepted = await intake.accept_all(pending, reservation)
+            accepted = await intake.accept_all(pending, reservation, trace_context(request))
             return accepted if isinstance(parsed, list) else accepted[0]
 
     @router.post("/v1/events/screenshot", status_code=202, openapi_extra=_upload(ScreenshotFields, IMAGE_TYPES))
@@ -74,7 +76,9 @@ def ingest_router(deps: IngestDeps) -> APIRouter:
             fields = parse_fields(ScreenshotFields, upload.fields)
             intake.check_time(fields.event_time)
             return await intake.accept(
-                await pending_screenshot(deps, fields, upload, fields.event_id or _new_id()), reservation
+                await pending_screenshot(deps, fields, upload, fields.event_id or _new_id()),
+                reservation,
+                trace_context(request),
             )
 
     @router.post("/v1/calls/{call_id}/chunks", status_code=202, openapi_extra=_upload(ChunkFields, AUDIO_TYPES))
@@ -86,7 +90,8 @@ def ingest_router(deps: IngestDeps) -> APIRouter:
             fields = parse_fields(ChunkFields, upload.fields)
             intake.check_time(fields.event_time)
             event_id = fields.event_id or f"{call_id}:{fields.index}"
-            return await intake.accept(await pending_chunk(deps, call_id, fields, upload, event_id), reservation)
+            pending = await pending_chunk(deps, call_id, fields, upload, event_id)
+            return await intake.accept(pending, reservation, trace_context(request))
 
     @router.post("/v1/calls/{call_id}/end", status_code=202, openapi_extra=_json_body(EndFields))
     async def end(request: Request, call_id: str) -> Accepted:
@@ -94,7 +99,8 @@ def ingest_router(deps: IngestDeps) -> APIRouter:
         call_id = parse_call_id(call_id)
         fields = await _end_fields(request)
         intake.check_time(fields.event_time)
-        return await intake.accept(pending_end(deps, call_id, fields, fields.event_id or f"{call_id}:end"))
+        pending = pending_end(deps, call_id, fields, fields.event_id or f"{call_id}:end")
+        return await intake.accept(pending, traceparent=trace_context(request))
 
     return router
 
@@ -103,6 +109,12 @@ async def _end_fields(request: Request) -> EndFields:
     if request.headers.get("content-type") is None:
         return parse_fields(EndFields, parse_query(request))
     return parse_end(await read_json(request, _MAX_SMALL_BODY_BYTES))
+
+
+def trace_context(request: Request) -> bytes:
+    """The W3C trace context of a request, for the record's header; empty without a valid one."""
+    given = request.headers.get("traceparent", "")
+    return given.encode() if _TRACEPARENT.fullmatch(given) else b""
 
 
 def _new_id() -> str:

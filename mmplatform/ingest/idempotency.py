@@ -1,7 +1,7 @@
 """Idempotency cache of recent events: a repeated request gets the first response, and the log gets one record.
 
-The cache is bounded and ends with the process: an event repeated later is on the log twice, and every consumer of the
-log is idempotent by id.
+The cache is bounded and ends with the process. An event repeated later is on the log twice, and every consumer of the
+log is idempotent by id. A conflict that comes later is found by the deriver, in the order of the log.
 """
 
 from __future__ import annotations
@@ -30,24 +30,26 @@ class _CachedEvent:
 
 
 class IdempotencyCache:
-    """Event id → digest of its content and the write that puts it onto the log. For one event loop."""
+    """Identity of an event → digest of its content and the write that puts it onto the log. For one event loop."""
 
     def __init__(self, capacity: int = MAX_CACHED_EVENTS) -> None:
         self._capacity = capacity
         self._events: OrderedDict[str, _CachedEvent] = OrderedDict()
 
-    def check(self, event_id: str, digest: bytes) -> None:
-        """Return when the id is new, or is cached with this content.
+    def check(self, event_id: str, uid: str, digest: bytes) -> None:
+        """Return when the event is new, or is cached with this content; ``event_id`` is its source's name for it.
 
         Raises:
             Conflict: it is cached with other content.
         """
-        cached = self._events.get(event_id)
+        cached = self._events.get(uid)
         if cached is not None and cached.digest != digest:
-            raise Conflict(f"event {event_id} arrived before with other content: give a new event its own id")
+            raise Conflict(
+                f"event {event_id} arrived before in this conversation with other content: give a new event its own id"
+            )
 
     async def write_once(
-        self, event_id: str, digest: bytes, write: Callable[[], Awaitable[Position]]
+        self, event_id: str, uid: str, digest: bytes, write: Callable[[], Awaitable[Position]]
     ) -> tuple[Position, bool]:
         """Write the event unless it is cached; returns its position, and True for a duplicate.
 
@@ -58,17 +60,17 @@ class IdempotencyCache:
             Conflict: the id is cached with other content.
             PlatformError: raised by ``write``.
         """
-        self.check(event_id, digest)
-        cached = self._events.get(event_id)
+        self.check(event_id, uid, digest)
+        cached = self._events.get(uid)
         if cached is not None:
-            self._events.move_to_end(event_id)
+            self._events.move_to_end(uid)
             if cached.write is not None:
                 return await asyncio.shield(cached.write), True
             topic, number, offset = cached.position
             return Position(topic=topic, topic_partition=number, offset=offset), True
         task = asyncio.ensure_future(_run(write))
-        self._events[event_id] = _CachedEvent(digest, task)
-        task.add_done_callback(lambda finished: self._on_written(event_id, finished))
+        self._events[uid] = _CachedEvent(digest, task)
+        task.add_done_callback(lambda finished: self._on_written(uid, finished))
         return await asyncio.shield(task), False
 
     async def drain(self) -> None:
@@ -77,11 +79,11 @@ class IdempotencyCache:
             with suppress(PlatformError):
                 await asyncio.shield(write)
 
-    def _on_written(self, event_id: str, task: asyncio.Task[Position]) -> None:
+    def _on_written(self, uid: str, task: asyncio.Task[Position]) -> None:
         # Reading the exception also marks it as retrieved, in case every caller was cancelled.
         if task.cancelled() or task.exception() is not None:
-            self._events.pop(event_id, None)
-        elif (cached := self._events.get(event_id)) is not None and cached.write is task:
+            self._events.pop(uid, None)
+        elif (cached := self._events.get(uid)) is not None and cached.write is task:
             written = task.result()
             cached.position, cached.write = (written.topic, written.topic_partition, written.offset), None
         while len(self._events) > self._capacity:

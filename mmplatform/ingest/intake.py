@@ -28,9 +28,11 @@ from mmplatform.events import (
     Screenshot,
     encode,
 )
+from mmplatform.identity import event_uid
 from mmplatform.ingest.backpressure_policy import Exceeded
 from mmplatform.ingest.dependencies import IngestDeps
 from mmplatform.ingest.schemas import MAX_CHUNK_S, Accepted, ChatBody, ChunkFields, EndFields, ScreenshotFields
+from mmplatform.kafka.headers import event_headers
 from mmplatform.kafka.topics import topic_name
 from mmplatform.modalities import MODALITIES, SHED
 from mmplatform.web.bodies import Upload
@@ -39,12 +41,13 @@ from mmplatform.web.body_budget import BodyReservation
 
 @dataclass(frozen=True, slots=True)
 class PendingEvent:
-    """An event to be written. ``build`` stores its bytes and returns it.
+    """An event to be written. ``uid`` is its identity; ``build`` stores its bytes and returns it.
 
     ``sheddable``: deriving it costs model time. The end of a call costs none, and without it the call would stay open.
     """
 
     event_id: str
+    uid: str
     modality: Modality
     digest: bytes
     size: int
@@ -82,7 +85,9 @@ class Intake:
         if ahead > limit:
             raise Rejected(f"event_time is {ahead:.0f} s ahead of the gateway's clock, over the limit of {limit:.0f} s")
 
-    async def accept(self, pending: PendingEvent, reservation: BodyReservation | None = None) -> Accepted:
+    async def accept(
+        self, pending: PendingEvent, reservation: BodyReservation | None = None, traceparent: bytes = b""
+    ) -> Accepted:
         """Write the event unless it is a duplicate; the write keeps ``reservation`` even if its caller is cancelled.
 
         Raises:
@@ -94,7 +99,10 @@ class Intake:
         deps, gate = self._deps, self._deps.gates[pending.modality]
         shed_reasons = gate.check() if pending.sheddable and gate.policy == "shed" else ()
         position, duplicate = await deps.idempotency.write_once(
-            pending.event_id, pending.digest, lambda: self._write(pending, reservation, shed_reasons)
+            pending.event_id,
+            pending.uid,
+            pending.digest,
+            lambda: self._write(pending, reservation, shed_reasons, traceparent),
         )
         deps.metrics.events.labels(pending.modality, "duplicate" if duplicate else "accepted").inc()
         if not duplicate:
@@ -107,7 +115,9 @@ class Intake:
             event_id=pending.event_id, position=position, duplicate=duplicate, shed=bool(shed_reasons) and not duplicate
         )
 
-    async def accept_all(self, pending: list[PendingEvent], reservation: BodyReservation) -> list[Accepted]:
+    async def accept_all(
+        self, pending: list[PendingEvent], reservation: BodyReservation, traceparent: bytes = b""
+    ) -> list[Accepted]:
         """Write events, in order within a conversation; all ids are checked for conflicts before the first is written.
 
         Raises:
@@ -115,14 +125,18 @@ class Intake:
         """
         digests: dict[str, bytes] = {}
         for event in pending:
-            self._deps.idempotency.check(event.event_id, event.digest)
-            if digests.setdefault(event.event_id, event.digest) != event.digest:
+            self._deps.idempotency.check(event.event_id, event.uid, event.digest)
+            if digests.setdefault(event.uid, event.digest) != event.digest:
                 raise Conflict(f"event {event.event_id} is in the list twice, with different content")
         # Each write queues its record before its first await, so the log has the order of the list.
-        return list(await asyncio.gather(*(self.accept(event, reservation) for event in pending)))
+        return list(await asyncio.gather(*(self.accept(event, reservation, traceparent) for event in pending)))
 
     async def _write(
-        self, pending: PendingEvent, reservation: BodyReservation | None, shed_reasons: tuple[Exceeded, ...]
+        self,
+        pending: PendingEvent,
+        reservation: BodyReservation | None,
+        shed_reasons: tuple[Exceeded, ...],
+        traceparent: bytes,
     ) -> Position:
         with reservation or nullcontext():
             event = await pending.build()
@@ -131,10 +145,10 @@ class Intake:
             written = await asyncio.wrap_future(
                 self._deps.log.send(
                     topic_name(self._deps.settings, spec.topic),
-                    event.conversation_id,
+                    event.conversation_key,
                     encode(event),
                     timestamp=event.ingested_at,
-                    headers={"event_id": event.event_id.encode(), "kind": event.kind.encode()} | shed,
+                    headers=event_headers(event, self._deps.pseudonyms, traceparent) | shed,
                 )
             )
         self._deps.gates[pending.modality].record_accepted()  # here: the event stays if its caller is cancelled
@@ -151,9 +165,13 @@ def pending_chat(deps: IngestDeps, body: ChatBody, event_id: str) -> PendingEven
     async def build() -> Event:
         now = deps.clock()
         fields = body.model_dump(exclude={"event_id", "event_time"})
-        return ChatMessage(event_id=event_id, event_time=body.event_time or now, ingested_at=now, **fields)
+        tenant = deps.settings.tenant
+        return ChatMessage(
+            event_id=event_id, event_time=body.event_time or now, ingested_at=now, tenant=tenant, **fields
+        )
 
-    return PendingEvent(event_id, "chat", body.content_digest("chat_message"), len(body.text.encode()), build)
+    uid = _uid(deps, body.source, body.conversation_id, event_id)
+    return PendingEvent(event_id, uid, "chat", body.content_digest("chat_message"), len(body.text.encode()), build)
 
 
 async def pending_screenshot(deps: IngestDeps, fields: ScreenshotFields, upload: Upload, event_id: str) -> PendingEvent:
@@ -166,6 +184,7 @@ async def pending_screenshot(deps: IngestDeps, fields: ScreenshotFields, upload:
         blob = await _store_blob(deps, upload)
         return Screenshot(
             event_id=event_id,
+            tenant=deps.settings.tenant,
             conversation_id=fields.conversation_id,
             subject_id=fields.subject_id,
             source=fields.source,
@@ -177,7 +196,8 @@ async def pending_screenshot(deps: IngestDeps, fields: ScreenshotFields, upload:
         )
 
     digest = await asyncio.to_thread(fields.content_digest, "screenshot", upload.data)
-    return PendingEvent(event_id, "screenshot", digest, len(upload.data), build)
+    uid = _uid(deps, fields.source, fields.conversation_id, event_id)
+    return PendingEvent(event_id, uid, "screenshot", digest, len(upload.data), build)
 
 
 async def pending_chunk(
@@ -197,6 +217,7 @@ async def pending_chunk(
         blob = await _store_blob(deps, upload)
         return CallChunk(
             event_id=event_id,
+            tenant=deps.settings.tenant,
             conversation_id=call_id,
             subject_id=fields.subject_id,
             source=fields.source,
@@ -212,7 +233,8 @@ async def pending_chunk(
         )
 
     digest = await asyncio.to_thread(fields.content_digest, f"call_chunk/{call_id}", upload.data)
-    return PendingEvent(event_id, "call", digest, len(upload.data), build)
+    uid = _uid(deps, fields.source, call_id, event_id)
+    return PendingEvent(event_id, uid, "call", digest, len(upload.data), build)
 
 
 def pending_end(deps: IngestDeps, call_id: str, fields: EndFields, event_id: str) -> PendingEvent:
@@ -222,6 +244,7 @@ def pending_end(deps: IngestDeps, call_id: str, fields: EndFields, event_id: str
         now = deps.clock()
         return CallEnd(
             event_id=event_id,
+            tenant=deps.settings.tenant,
             conversation_id=call_id,
             subject_id=fields.subject_id,
             source=fields.source,
@@ -231,7 +254,12 @@ def pending_end(deps: IngestDeps, call_id: str, fields: EndFields, event_id: str
             chunks=fields.chunks,
         )
 
-    return PendingEvent(event_id, "call", fields.content_digest(f"call_end/{call_id}"), 0, build, sheddable=False)
+    uid = _uid(deps, fields.source, call_id, event_id)
+    return PendingEvent(event_id, uid, "call", fields.content_digest(f"call_end/{call_id}"), 0, build, sheddable=False)
+
+
+def _uid(deps: IngestDeps, source: str, conversation_id: str, event_id: str) -> str:
+    return event_uid(deps.settings.tenant, source, conversation_id, event_id)
 
 
 async def _store_blob(deps: IngestDeps, upload: Upload) -> BlobRef:

@@ -24,13 +24,14 @@ from typing import Final
 
 from pydantic import TypeAdapter
 
-from mmplatform.artifacts import DeadLetter, decode_artifact
+from mmplatform.artifacts import decode_artifact
 from mmplatform.errors import PlatformError, Rejected
 from mmplatform.events import Position, parse, utc_now
 from mmplatform.kafka.producer import LogProducer, LogRecord
 from mmplatform.kafka.reader import LogEntry, ReplayLog
 from mmplatform.kafka.topics import topic_name
 from mmplatform.modalities import ARTIFACTS_TOPIC, DEAD_LETTERS_TOPIC, MODALITIES
+from mmplatform.refusals import DeadLetter
 from mmplatform.settings import Settings
 
 REDRIVEN_FROM_HEADER: Final = "redriven-from"
@@ -191,6 +192,6 @@ def _earliest_redrive(letter: DeadLetter) -> datetime:
 
 def _artifact_id(entry: LogEntry) -> str:
     try:
-        return decode_artifact(entry.value).artifact_id
+        return decode_artifact(entry.value, entry.headers).artifact_id
     except Rejected:
         return ""

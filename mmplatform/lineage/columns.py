@@ -46,18 +46,24 @@ def _aggregated(column: str) -> tuple[SourceColumn, ...]:
     return (SourceColumn(column, "AGGREGATION"),)
 
 
+_OWNER: Final = ("tenant", "source", "conversation_id", "subject_id", "subject_key")
+
 _MESSAGES: Final[ColumnSources] = {
-    **_identity("conversation_id", "subject_id", "event_time", "ingested_at", "role"),
-    "artifact_id": _transformed("event_id"),
+    **_identity(*_OWNER, "event_time", "ingested_at", "role"),
+    "artifact_id": _transformed("event_uid"),
+    "event_uids": _aggregated("event_uid"),
+    "version": _transformed("log_generation", "log_offset"),
     "modality": _transformed("kind"),
     "event_ids": _aggregated("event_id"),
     "text": _masked("text"),
     "record": _masked("record"),
 }
 _TRANSCRIPTS: Final[ColumnSources] = {
-    **_identity("conversation_id", "subject_id"),
+    **_identity(*_OWNER),
+    "event_uids": _aggregated("event_uid"),
+    "version": _transformed("log_generation", "log_offset"),
     "call_id": (SourceColumn("conversation_id"),),
-    "artifact_id": _transformed("conversation_id", "channels", "start_s"),
+    "artifact_id": _transformed("tenant", "source", "conversation_id", "channels", "start_s"),
     "modality": _transformed("kind"),
     "event_ids": _aggregated("event_id"),
     "event_time": _transformed("event_time", "start_s", "duration_s"),
@@ -74,9 +80,11 @@ _TRANSCRIPTS: Final[ColumnSources] = {
     "record": _masked("record", "blob_sha256"),
 }
 _CAPTIONS: Final[ColumnSources] = {
-    **_identity("conversation_id", "subject_id", "event_time", "ingested_at"),
+    **_identity(*_OWNER, "event_time", "ingested_at"),
+    "event_uids": _aggregated("event_uid"),
+    "version": _transformed("log_generation", "log_offset"),
     "image_sha256": (SourceColumn("blob_sha256"),),
-    "artifact_id": _transformed("event_id"),
+    "artifact_id": _transformed("event_uid"),
     "modality": _transformed("kind"),
     "event_ids": _aggregated("event_id"),
     "text": _masked("blob_sha256"),
@@ -86,7 +94,7 @@ _CAPTIONS: Final[ColumnSources] = {
     "record": _masked("record", "blob_sha256"),
 }
 _PASSAGES: Final[ColumnSources] = {
-    **_identity("conversation_id", "subject_id", "event_time", "ingested_at", "modality", "event_ids"),
+    **_identity(*_OWNER, "event_time", "ingested_at", "modality", "event_ids", "event_uids", "version"),
     **_identity("deriver", "deriver_version"),
     "source_artifact_id": (SourceColumn("artifact_id"),),
     "artifact_id": _transformed("artifact_id"),
@@ -96,8 +104,9 @@ _PASSAGES: Final[ColumnSources] = {
     "record": _transformed("record", "text"),
 }
 _QUARANTINE: Final[ColumnSources] = {
-    **_identity("event_id", "conversation_id", "subject_id", "event_time"),
-    "quarantine_id": _transformed("event_id"),
+    **_identity("event_id", "event_uid", *_OWNER, "event_time"),
+    "quarantine_id": _transformed("event_uid"),
+    "version": _transformed("log_generation", "log_offset"),
     "modality": _transformed("kind"),
     "reasons": _transformed("record"),  # any field may have broken the contract
     "record": _masked("record"),
@@ -112,7 +121,9 @@ COLUMN_SOURCES: Final[Mapping[str, Mapping[str, ColumnSources]]] = {
 }
 """Table → source table → column → columns of the source table."""
 
-_LOG_POSITION: Final = frozenset({"topic", "topic_partition", "log_offset", "schema_version"})
+_LOG_POSITION: Final = frozenset(
+    {"topic", "topic_partition", "log_offset", "log_generation", "logged_at", "schema_version"}
+)
 _COST: Final = frozenset({"taken_at", "derived_at", "model", "model_version", "seconds", "memo_hit"})
 _DERIVER: Final = frozenset({"deriver", "deriver_version"})
 
@@ -121,6 +132,6 @@ COLUMNS_WITHOUT_SOURCE: Final[Mapping[str, frozenset[str]]] = {
     CALL.derived_table: _LOG_POSITION | _COST | _DERIVER,
     SCREENSHOT.derived_table: _LOG_POSITION | _COST | _DERIVER | {"captioner"},
     PASSAGES_TABLE: _LOG_POSITION | _COST | {"embedder", "source_kind"},
-    QUARANTINE_TABLE: _LOG_POSITION | {"quarantined_at", "contract"},
+    QUARANTINE_TABLE: _LOG_POSITION | {"quarantined_at", "contract", "kind"},
 }
 """Columns without a source column: deriver, times, cost, and position on the log."""

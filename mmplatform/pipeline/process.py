@@ -1,6 +1,6 @@
-"""THE path of one micro-batch: parse → apply contract → derive → check outputs. Pure but for the model calls.
+"""THE path of one micro-batch: parse → separate conflicts → apply contract → derive → check outputs.
 
-No record is silently dropped. Each ends in exactly one of: artifacts, quarantine (it parsed, but broke a contract or
+Pure but for the model calls. No record is silently dropped. Each ends in exactly one of: artifacts, quarantine (it parsed, but broke a contract or
 its deriver), dead letters (it could not be parsed), or the state of a call whose speech has not ended yet.
 
 ``Unavailable``, ``Busy`` and ``Permanent`` pass through: they are about the platform, not about the record, and the
@@ -11,50 +11,40 @@ is found and quarantined.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Final, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import structlog
 
-from mmplatform.artifacts import Artifact, DeadLetter, Passage, Quarantined
+from mmplatform.artifacts import Artifact, Passage
 from mmplatform.derive.passages import DerivedBatch, quarantine
 from mmplatform.errors import Busy, Permanent, Rejected, Unavailable
 from mmplatform.events import Arrival, Event, Position, decode_event, utc_now
-from mmplatform.modalities import PASSAGES_TABLE, SHED, ModalitySpec
+from mmplatform.kafka.headers import trace_context
+from mmplatform.modalities import PASSAGES_TABLE, ModalitySpec
+from mmplatform.pipeline.consumed_record import ConsumedRecord
+from mmplatform.pipeline.identity_ledger import IdentityLedger
+from mmplatform.pipeline.shedding import split_shed
+from mmplatform.refusals import DeadLetter, Quarantined, QuarantineRecord
 from mmplatform.settings import Settings
 from quality import contract_gate
 from quality.contracts import ContractLimits
 
 _log = structlog.get_logger(__name__)
 _PLATFORM_ERRORS = (Unavailable, Busy, Permanent)
-SHED_REASONS: Final = {
-    b"lag": "too many events were waiting for its deriver",
-    b"age": "the oldest event had waited too long for its deriver",
-    b"": "it came with the mark of being shed",
-}
-"""By the code that the gateway writes into the header ``shed``."""
-
-
-@dataclass(frozen=True, slots=True)
-class ConsumedRecord:
-    """A record of the log and the time of its consumption. ``shed_reasons``: why nothing is derived from it."""
-
-    position: Position
-    value: bytes | None
-    taken_at: datetime
-    shed_reasons: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """The destination of every record of a micro-batch."""
+    """The destination of every record of a micro-batch. ``traces``: trace contexts by the position of their event."""
 
     artifacts: tuple[Artifact, ...] = ()
-    quarantined: tuple[Quarantined, ...] = ()
+    quarantined: tuple[QuarantineRecord, ...] = ()
     dead_letters: tuple[DeadLetter, ...] = ()
+    traces: Mapping[Position, bytes] = field(default_factory=dict)
 
 
 class BatchDeriver(Protocol):
@@ -90,14 +80,19 @@ def warm_up(spec: ModalitySpec, limits: ContractLimits) -> None:
 
 
 def process(
-    records: Sequence[ConsumedRecord], deriver: BatchDeriver, spec: ModalitySpec, limits: ContractLimits
+    records: Sequence[ConsumedRecord],
+    deriver: BatchDeriver,
+    spec: ModalitySpec,
+    limits: ContractLimits,
+    ledger: IdentityLedger,
 ) -> Outcome:
     """Run one micro-batch of a modality through the whole path."""
     arrivals, dead = parse(records, spec)
+    arrivals, conflicts = ledger.split_conflicts(arrivals)
     arrivals, shed = split_shed(arrivals, records)
     valid, breaches = apply_contract(arrivals, spec, limits)
     derived = _isolate(valid, deriver.derive, deriver.name)
-    return check_outputs(derived, [*shed, *breaches], dead, records, valid, limits)
+    return check_outputs(derived, [*conflicts, *shed, *breaches], dead, records, valid, limits)
 
 
 def process_call_record(record: ConsumedRecord, fold: Fold, spec: ModalitySpec, limits: ContractLimits) -> Outcome:
@@ -107,10 +102,22 @@ def process_call_record(record: ConsumedRecord, fold: Fold, spec: ModalitySpec, 
 
 
 def process_call_records(
-    records: Sequence[ConsumedRecord], fold: Fold, spec: ModalitySpec, limits: ContractLimits
+    records: Sequence[ConsumedRecord],
+    fold: Fold,
+    spec: ModalitySpec,
+    limits: ContractLimits,
+    ledger: IdentityLedger | None = None,
 ) -> Iterator[Outcome]:
-    """Run the records of a call one by one, as :func:`process_call_record`; the gate checks all of them at once."""
+    """Run the records of a call one by one, as :func:`process_call_record`; the gate checks all of them at once.
+
+    ``ledger``: None where the caller has separated conflicts already.
+    """
     parsed = [parse([record], spec) for record in records]
+    conflicts: dict[Position, list[Quarantined]] = {}
+    if ledger is not None:
+        for number, (arrivals, dead) in enumerate(parsed):
+            accepted, conflicts[records[number].position] = ledger.split_conflicts(arrivals)
+            parsed[number] = (accepted, dead)
     breaches = _quarantine_breaches([arrival for arrivals, _ in parsed for arrival in arrivals], spec, limits)
 
     def step(batch: Sequence[Arrival[Event]]) -> DerivedBatch:
@@ -121,6 +128,7 @@ def process_call_records(
         quarantined = [breaches[index]] if arrivals and index in breaches else []
         valid = [] if quarantined else arrivals
         index += len(arrivals)
+        quarantined += conflicts.get(record.position, [])
         yield check_outputs(_isolate(valid, step, "call"), quarantined, dead, [record], valid, limits)
 
 
@@ -137,32 +145,6 @@ def parse(records: Sequence[ConsumedRecord], spec: ModalitySpec) -> tuple[list[A
         except Rejected as error:
             dead.append(dead_letter(record, str(error)))
     return arrivals, dead
-
-
-def split_shed(
-    arrivals: Sequence[Arrival[Event]], records: Sequence[ConsumedRecord]
-) -> tuple[list[Arrival[Event]], list[Quarantined]]:
-    """Separate the events that the gateway shed: they are quarantined with their reasons and cost no model call."""
-    reasons = {record.position: record.shed_reasons for record in records if record.shed_reasons}
-    rest = [arrival for arrival in arrivals if arrival.position not in reasons]
-    shed = [
-        quarantine(arrival, contract=SHED, reasons=reasons[arrival.position])
-        for arrival in arrivals
-        if arrival.position in reasons
-    ]
-    return rest, shed
-
-
-def parse_shed_header(headers: Any) -> tuple[str, ...]:
-    """The reasons for which a record was shed, from its Kafka headers; empty when it was not.
-
-    An unknown code, written by a foreign client, is not repeated.
-    """
-    header = dict(headers or ()).get(SHED)
-    if header is None:
-        return ()
-    codes = (header if isinstance(header, bytes) else str(header).encode()).split(b",")
-    return tuple(dict.fromkeys(SHED_REASONS.get(code, SHED_REASONS[b""]) for code in codes))
 
 
 def dead_letter(record: ConsumedRecord, reason: str) -> DeadLetter:
@@ -247,6 +229,7 @@ def check_outputs(
         artifacts=tuple(_stamp(a, taken_at) for a in derived.artifacts if not _has_source(a, sources)),
         quarantined=(*quarantined, *derived.quarantined, *leaks),
         dead_letters=tuple(dead),
+        traces={record.position: trace for record in records if (trace := trace_context(record.headers))},
     )
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from mmplatform.artifacts import Artifact, Quarantined, artifact_id
+from mmplatform.artifacts import Artifact, artifact_id
 from mmplatform.events import encode, utc_now
+from mmplatform.refusals import Quarantined
 
 MAX_RECORD_BYTES: Final = 900_000
 """Below the limit of every topic of the platform, with room for key and headers."""
@@ -22,11 +23,12 @@ def encode_or_quarantine(artifact: Artifact) -> tuple[Artifact | Quarantined, by
 
 def quarantine_too_large(artifact: Artifact, size: int, limit: str) -> Quarantined:
     """The quarantine row of an artifact that no broker accepts: to send it would be retried for ever."""
-    event_id = artifact.provenance.event_ids[-1]
     return Quarantined(
-        quarantine_id=artifact_id("quarantined", event_id, 1),
+        quarantine_id=artifact_id("quarantined", artifact.event_uids[-1], 1),
         modality=artifact.modality,
-        event_id=event_id,
+        tenant=artifact.tenant,
+        source=artifact.source,
+        event_id=artifact.provenance.event_ids[-1],
         conversation_id=artifact.conversation_id,
         subject_id=artifact.subject_id,
         event_time=artifact.stamps.event_time,
@@ -34,4 +36,5 @@ def quarantine_too_large(artifact: Artifact, size: int, limit: str) -> Quarantin
         contract=artifact.kind,
         reasons=(f"the {artifact.kind} is {size} bytes, over {limit}",),
         position=artifact.provenance.position,
+        derivation=artifact.provenance.derivation,
     )

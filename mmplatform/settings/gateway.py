@@ -8,6 +8,11 @@ from pydantic import BaseModel, Field
 class GatewaySettings(BaseModel):
     """The gateway."""
 
+    tenant: str = Field(
+        default="default",
+        pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$",
+        description="Tenant of everything that this gateway accepts and finds.",
+    )
     gateway_host: str = Field(default="127.0.0.1", description="Address on which the gateway listens.")
     gateway_port: int = Field(
         default=8080, ge=0, le=65535, description="Port of the gateway; a free one is taken when it is in use."

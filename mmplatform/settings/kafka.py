@@ -22,6 +22,22 @@ class KafkaSettings(BaseModel):
     kafka_ca_file: str = Field(default="", description="CA certificates (PEM) that signed the brokers' certificates.")
     kafka_certificate_file: str = Field(default="", description="Client certificate (PEM) for mutual TLS.")
     kafka_key_file: str = Field(default="", description="Client key (PEM) for mutual TLS.")
+    log_generation: int = Field(
+        default=0,
+        ge=0,
+        le=2**31,
+        description=(
+            "Generation of the replay log. Raise it by one when the log begins again (another Kafka, a lost disk) or "
+            "after the topic partitions were raised: what comes from then on is newer, whatever its offsets."
+        ),
+    )
+    pseudonym_key: SecretStr = Field(
+        default=SecretStr(""),
+        description=(
+            "Key of the subjects' pseudonyms in record headers, the same for all processes; empty: a random one in "
+            "`pseudonym.key` in the data directory."
+        ),
+    )
     topic_prefix: str = Field(default="", description="Put before every topic name, to share one Kafka.")
     topic_partitions: int = Field(
         default=4, ge=1, le=1000, description="Topic partitions of each interactions topic, when created."

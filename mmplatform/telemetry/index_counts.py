@@ -31,18 +31,18 @@ class BucketCounts:
         self._watermarks: dict[str, datetime] = {}
         self._lock = threading.Lock()
 
-    def record_upsert(self, subject_id: str, event_time: datetime, gap_s: float) -> None:
+    def record_upsert(self, subject_key: str, event_time: datetime, gap_s: float) -> None:
         """Count a passage that was written to the index."""
-        bucket = bucket_name(subject_id)
+        bucket = bucket_name(subject_key)
         with self._lock:
             self._upserted[bucket] += 1
             self._gaps.setdefault(bucket, deque(maxlen=self._max_gaps)).append((time.monotonic(), gap_s))
             self._watermarks[bucket] = max(self._watermarks.get(bucket, event_time), event_time)
 
-    def record_delete(self, subject_id: str) -> None:
+    def record_delete(self, subject_key: str) -> None:
         """Count a passage that was retracted."""
         with self._lock:
-            self._deleted[bucket_name(subject_id)] += 1
+            self._deleted[bucket_name(subject_key)] += 1
 
     def as_json(self) -> Mapping[str, Mapping[str, Any]]:
         """Counts of each bucket that changed, in the JSON form of the status page."""

@@ -31,8 +31,8 @@ class IndexedPassage:
 def check_events_accounted(
     events: Sequence[Row],
     *,
-    derived_event_ids: Iterable[Sequence[str]],
-    quarantined_ids: Collection[str],
+    derived_uids: Iterable[Sequence[str]],
+    quarantined_uids: Collection[str],
     consumed_offsets: Mapping[tuple[str, int], int],
     settled_before: datetime,
 ) -> CheckResult:
@@ -40,20 +40,20 @@ def check_events_accounted(
 
     Args:
         events: raw rows, with their positions on the log.
-        derived_event_ids: for each artifact, the ids of the events that it was derived from.
-        quarantined_ids: ids of quarantined events.
+        derived_uids: for each artifact, the identities of the events that it was derived from.
+        quarantined_uids: identities of quarantined events.
         consumed_offsets: the deriver's next offset, by topic and topic partition.
         settled_before: events that were ingested later are still under way.
     """
-    derived = {event_id for ids in derived_event_ids for event_id in ids}
+    derived = {uid for uids in derived_uids for uid in uids}
     outcomes: Counter[str] = Counter()
     missing, waiting = [], []
     for event in events:
-        event_id = str(event["event_id"])
+        event_id, uid = str(event["event_id"]), event["event_uid"]
         consumed = event["log_offset"] < consumed_offsets.get((event["topic"], event["topic_partition"]), 0)
-        if event_id in derived:
+        if uid in derived:
             outcomes["an artifact"] += 1
-        elif event_id in quarantined_ids:
+        elif uid in quarantined_uids:
             outcomes["set aside"] += 1
         elif event["kind"] == "call_end":
             outcomes[CALL_END_REASON] += 1

@@ -12,7 +12,7 @@ from quality.rows import Row
 
 
 def check_contract(
-    table: str, rows: Sequence[Row], limits: ContractLimits, quarantined_ids: Collection[str] = ()
+    table: str, rows: Sequence[Row], limits: ContractLimits, quarantined_uids: Collection[str] = ()
 ) -> CheckResult:
     """Fails when a row breaks the contract, except for events that the gate has quarantined.
 
@@ -22,7 +22,7 @@ def check_contract(
     if not rows:
         return CheckResult(passed=True, description="no rows in this hour", metadata={"rows": 0})
     violations = find_violations(table, rows, limits)
-    quarantined = {number for number in violations if rows[number].get("event_id") in quarantined_ids}
+    quarantined = {number for number in violations if rows[number].get("event_uid") in quarantined_uids}
     broken = [number for number in violations if number not in quarantined]
     metadata: dict[str, RawMetadataValue] = {
         "rows": len(rows),

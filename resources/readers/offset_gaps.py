@@ -7,6 +7,7 @@ from typing import Final
 
 from mmplatform.errors import Rejected
 from mmplatform.events import decode_event
+from mmplatform.land.lakehouse.row_codec import raw_id
 from mmplatform.modalities import ModalitySpec
 from quality.checks.offset_gaps import (
     DEAD_LETTER_REASON,
@@ -41,16 +42,16 @@ def explain_offset_gaps(
     }
     since = {number: min(offsets) for number, offsets in gaps.items()}
     until = {number: max(offsets) + 1 for number, offsets in gaps.items()}
-    event_ids: dict[tuple[int, int], str] = {}
+    raw_ids: dict[tuple[int, int], str] = {}
     for entry in log.read(topic, since, until):
         position = (entry.position.topic_partition, entry.position.offset)
         if position not in missing:
             continue
         try:
-            event_ids[position] = decode_event(entry.value).event_id
+            raw_ids[position] = raw_id(decode_event(entry.value))
         except Rejected:
             reasons[position] = DEAD_LETTER_REASON
-    landed = reader.existing_ids(spec.raw_table, sorted(set(event_ids.values())))
+    landed = reader.existing_ids(spec.raw_table, "raw_id", sorted(set(raw_ids.values())))
     return reasons | {
-        position: DUPLICATE_REASON if event_id in landed else LOST_REASON for position, event_id in event_ids.items()
+        position: DUPLICATE_REASON if row_id in landed else LOST_REASON for position, row_id in raw_ids.items()
     }

@@ -9,12 +9,12 @@ from datetime import timedelta
 import numpy as np
 import pytest
 
-from mmplatform.artifacts import CallLocator
 from mmplatform.buckets import BUCKET_NAMES, bucket_name, collection_name
 from mmplatform.errors import Misconfigured, Rejected, Unavailable
 from mmplatform.land.index import chroma_client
 from mmplatform.land.index.chroma_collections import SYNC_THRESHOLD
 from mmplatform.land.index.store import ChromaIndex
+from mmplatform.locators import CallLocator
 from mmplatform.settings import load
 from tests.doubles.memory_index import MemoryIndex
 from tests.land.records import EMBEDDER, NOON, passage, unit_vector

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final
 
-from mmplatform.artifacts import Quarantined, Utterance, artifact_id
+from mmplatform.artifacts import Utterance, artifact_id
 from mmplatform.derive.chat import ChatDeriver
 from mmplatform.derive.passages import quarantine
 from mmplatform.events import utc_now
@@ -19,6 +19,7 @@ from mmplatform.land.lakehouse.store import Lakehouse
 from mmplatform.memo import MemoryMemo
 from mmplatform.modalities import ARTIFACTS_TOPIC, QUARANTINE_TOPIC
 from mmplatform.pipeline.factories import open_embedder, open_redactor
+from mmplatform.refusals import Quarantined
 from mmplatform.settings import Settings, load
 from tests.browser.opened import dagster_ui
 from tests.builders import arrival, chat, chunk, position, stamps

@@ -15,7 +15,7 @@ from mmplatform.land.lakehouse.store import Lakehouse
 from mmplatform.lineage.backends import open_backend
 from mmplatform.lineage.emitter import LineageEmitter
 from mmplatform.lineage.landings import StreamLineage
-from mmplatform.pipeline.process import ConsumedRecord
+from mmplatform.pipeline.consumed_record import ConsumedRecord
 from mmplatform.settings import load
 from mmplatform.telemetry.status_server import WorkerStatus
 from tests.builders import arrival, chat, message, passage, position

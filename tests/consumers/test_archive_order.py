@@ -9,7 +9,7 @@ from mmplatform.events import encode, utc_now
 from mmplatform.kafka.reader import Watermarks
 from mmplatform.land.lakehouse.snapshot_offsets import CommitResult
 from mmplatform.modalities import ARTIFACTS_TOPIC, QUARANTINE_TOPIC
-from mmplatform.pipeline.process import ConsumedRecord
+from mmplatform.pipeline.consumed_record import ConsumedRecord
 from mmplatform.settings import load
 from tests.builders import chat, message, position
 

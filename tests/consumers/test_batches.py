@@ -5,15 +5,17 @@ from datetime import timedelta
 import pytest
 from quixstreams.sinks.base import SinkBackpressureError
 
-from mmplatform.artifacts import DeadLetter, Retraction
+from mmplatform.artifacts import Retraction
+from mmplatform.consumers.batch_sink import BatchSink
 from mmplatform.consumers.indexer import decode_records, latest_per_id, record_freshness, refused_dead_letters, upsert
 from mmplatform.consumers.publish import outgoing_records
-from mmplatform.consumers.quix_app import BatchSink
 from mmplatform.derive.passages import quarantine
 from mmplatform.errors import Busy, Permanent, Rejected, Unavailable
 from mmplatform.events import encode
-from mmplatform.pipeline.process import ConsumedRecord, Outcome
+from mmplatform.pipeline.consumed_record import ConsumedRecord
+from mmplatform.pipeline.process import Outcome
 from mmplatform.pipeline.record_size import MAX_RECORD_BYTES
+from mmplatform.refusals import DeadLetter
 from mmplatform.settings import load
 from mmplatform.telemetry.freshness import FreshnessTracker
 from mmplatform.telemetry.status_server import WorkerStatus

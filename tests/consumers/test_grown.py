@@ -8,7 +8,8 @@ import pytest
 from confluent_kafka import Producer
 from confluent_kafka.admin import NewPartitions
 
-from mmplatform.consumers.quix_app import BatchSink, check_partition_count, open_app, open_topic
+from mmplatform.consumers.batch_sink import BatchSink
+from mmplatform.consumers.quix_app import check_partition_count, open_app, open_topic
 from mmplatform.errors import Unavailable
 from mmplatform.events import encode
 from mmplatform.kafka.connection import COMMON_CLIENT_CONFIG, admin_client, client_config

@@ -8,7 +8,6 @@ import uuid
 import pytest
 from confluent_kafka.admin import NewTopic
 
-from mmplatform.artifacts import DeadLetter
 from mmplatform.consumers.publish import outgoing_records, publish
 from mmplatform.derive.passages import quarantine
 from mmplatform.errors import Misconfigured
@@ -17,8 +16,10 @@ from mmplatform.kafka.producer import LogProducer
 from mmplatform.kafka.reader import ReplayLog
 from mmplatform.kafka.topics import ensure_topics, topic_name
 from mmplatform.modalities import CHAT
-from mmplatform.pipeline.process import ConsumedRecord, Outcome, parse
+from mmplatform.pipeline.consumed_record import ConsumedRecord
+from mmplatform.pipeline.process import Outcome, parse
 from mmplatform.pipeline.record_size import MAX_RECORD_BYTES
+from mmplatform.refusals import DeadLetter
 from mmplatform.settings import load
 from tests.builders import NOW, arrival, chat, message, position
 from tests.servers.broker import any_broker

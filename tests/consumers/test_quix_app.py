@@ -9,7 +9,8 @@ import uuid
 import pytest
 from quixstreams import Application
 
-from mmplatform.consumers.quix_app import BatchSink, open_app, open_topic
+from mmplatform.consumers.batch_sink import BatchSink
+from mmplatform.consumers.quix_app import open_app, open_topic
 from mmplatform.errors import Misconfigured
 from mmplatform.kafka.connection import admin_client
 from mmplatform.kafka.topics import ensure_topics, topic_name

@@ -8,7 +8,8 @@ import uuid
 import pytest
 from confluent_kafka import Consumer
 
-from mmplatform.consumers.quix_app import BatchSink, open_app, open_topic
+from mmplatform.consumers.batch_sink import BatchSink
+from mmplatform.consumers.quix_app import open_app, open_topic
 from mmplatform.errors import Busy
 from mmplatform.events import encode
 from mmplatform.kafka.connection import client_config

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from mmplatform.artifacts import Box
+from mmplatform.locators import Box
 from mmplatform.ports import RecognisedLine
 
 

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from mmplatform.artifacts import ArtifactBase, DeadLetter, Retraction, decode_artifact
+from mmplatform.artifacts import ArtifactBase, Retraction, decode_artifact
 from mmplatform.cli.dead_letters import _exclusive, _select
 from mmplatform.errors import Unavailable
 from mmplatform.events import Position, encode, utc_now
@@ -17,6 +17,7 @@ from mmplatform.kafka.producer import LogProducer
 from mmplatform.kafka.reader import ReplayLog
 from mmplatform.kafka.topics import ensure_topics, topic_name
 from mmplatform.modalities import ARTIFACTS_TOPIC, CHAT, DEAD_LETTERS_TOPIC, QUARANTINE_TOPIC
+from mmplatform.refusals import DeadLetter
 from mmplatform.settings import load
 from tests.builders import chat, message, position
 from tests.servers.broker import any_broker

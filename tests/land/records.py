@@ -7,18 +7,9 @@ from datetime import UTC, datetime, timedelta
 
 import numpy as np
 
-from mmplatform.artifacts import (
-    ChatLocator,
-    Message,
-    Passage,
-    PiiCount,
-    Provenance,
-    Retraction,
-    Stamps,
-    artifact_id,
-    pack_vector,
-)
+from mmplatform.artifacts import Message, Passage, PiiCount, Provenance, Retraction, Stamps, artifact_id, pack_vector
 from mmplatform.events import ChatMessage, Position
+from mmplatform.locators import ChatLocator
 
 NOON = datetime(2026, 3, 5, 12, 0, tzinfo=UTC)
 EMBEDDER = "minilm@1"

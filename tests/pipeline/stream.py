@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from mmplatform.artifacts import decode_artifact
 from mmplatform.consumers.archiver import append_rows, group_by_table, next_offsets
-from mmplatform.consumers.indexer import latest_per_id, upsert
-from mmplatform.consumers.publish import outgoing_records
+from mmplatform.consumers.indexer import newest_per_id, upsert
 from mmplatform.derive.call.deriver import CallDeriver
 from mmplatform.events import MODALITY_BY_KIND, Position, encode, utc_now
+from mmplatform.kafka.headers import Pseudonyms
 from mmplatform.modalities import ARTIFACTS_TOPIC, CALL, MODALITIES, QUARANTINE_TOPIC
-from mmplatform.pipeline.process import ConsumedRecord, process, process_call_record
+from mmplatform.pipeline.consumed_record import ConsumedRecord
+from mmplatform.pipeline.identity_ledger import IdentityLedger
+from mmplatform.pipeline.process import process, process_call_record
+from mmplatform.pipeline.publish import outgoing_records
 from mmplatform.pipeline.reprocess.rederive import InMemoryCallFold
 from quality.contracts import ContractLimits
+
+PSEUDONYMS = Pseudonyms(b"key of the tests")
 
 
 class Stream:
@@ -21,12 +26,17 @@ class Stream:
         self.lakehouse, self.index = lakehouse, index
         self.ends: dict[str, int] = {}
         self.folds: dict[str, InMemoryCallFold] = {}
+        self.ledger = IdentityLedger()
 
-    def records(self, topic, values):
+    def records(self, topic, values, headers=None):
         first = self.ends.get(topic, 0)
         self.ends[topic] = first + len(values)
         places = (Position(topic=topic, topic_partition=0, offset=first + n) for n in range(len(values)))
-        return [ConsumedRecord(place, value, utc_now()) for place, value in zip(places, values, strict=True)]
+        now = utc_now()
+        return [
+            ConsumedRecord(place, value, now, headers=head, logged_at=now)
+            for place, value, head in zip(places, values, headers or [{}] * len(values), strict=True)
+        ]
 
     def send(self, events, deriver):
         """Events all the way into both stores; returns the records of the artifacts topic, to be read again."""
@@ -35,15 +45,32 @@ class Stream:
         if isinstance(deriver, CallDeriver):
             outcomes = [self._step(record, event, deriver) for record, event in zip(raw, events, strict=True)]
         else:
-            outcomes = [process([record], deriver, spec, ContractLimits()) for record in raw]
-        out = [each for outcome in outcomes for each in outgoing_records(outcome)]
-        artifacts = self.records(ARTIFACTS_TOPIC, [each.value for each in out if each.topic == ARTIFACTS_TOPIC])
-        quarantined = self.records(QUARANTINE_TOPIC, [each.value for each in out if each.topic == QUARANTINE_TOPIC])
-        self.archive([*raw, *artifacts, *quarantined])
-        passages, gone = latest_per_id([decode_artifact(record.value) for record in artifacts])
-        upsert(self.index, passages)
-        self.index.delete([each.artifact_id for each in gone])
+            outcomes = [process([record], deriver, spec, ContractLimits(), self.ledger) for record in raw]
+        self.archive(raw)
+        return [record for outcome in outcomes for record in self.publish(outcome)]
+
+    def publish(self, outcome):
+        """An outcome onto the log and into both stores; returns its records on the artifacts topic."""
+        out = list(outgoing_records(outcome, PSEUDONYMS))
+        artifacts, quarantined = (
+            self.records(
+                topic,
+                [each.value for each in out if each.topic == topic],
+                [each.headers for each in out if each.topic == topic],
+            )
+            for topic in (ARTIFACTS_TOPIC, QUARANTINE_TOPIC)
+        )
+        self.archive([*artifacts, *quarantined])
+        self.write_index(artifacts)
         return artifacts
+
+    def write_index(self, records):
+        passages, gone = newest_per_id([decode_artifact(record.value, record.headers) for record in records])
+        self.index.retract(gone, utc_now())
+        upsert(self.index, passages)
+
+    def wait_indexed(self):
+        return True
 
     def _step(self, record, event, deriver):
         fold = self.folds.setdefault(event.conversation_id, InMemoryCallFold(deriver))
@@ -51,7 +78,7 @@ class Stream:
 
     def archive(self, records):
         batch = group_by_table(records)
-        for table, before in batch.retracted.items():
-            self.lakehouse.delete_before(table, before)
+        for table, versions in batch.retracted.items():
+            self.lakehouse.delete_through(table, versions)
         for table, rows in batch.rows.items():
             append_rows(self.lakehouse, table, rows, next_offsets(records), lambda _, reason: AssertionError(reason))

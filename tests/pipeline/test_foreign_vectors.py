@@ -11,9 +11,9 @@ from mmplatform.errors import Rejected
 from mmplatform.events import encode, utc_now
 from mmplatform.land.index.embedder_registry import EmbedderRegistry, Space
 from mmplatform.memo import MemoryMemo
+from mmplatform.pipeline.consumed_record import ConsumedRecord
 from mmplatform.pipeline.embedder_swap.dual_write import DualWriteIndex
 from mmplatform.pipeline.factories import resolve_space, vector_length
-from mmplatform.pipeline.process import ConsumedRecord
 from mmplatform.settings import load
 from tests.land.records import passage, position
 

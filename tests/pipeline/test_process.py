@@ -9,14 +9,9 @@ from mmplatform.derive.passages import DerivedBatch, quarantine
 from mmplatform.errors import Busy, Permanent, Rejected, Unavailable
 from mmplatform.events import encode
 from mmplatform.modalities import CALL, CHAT
-from mmplatform.pipeline.process import (
-    SHED_REASONS,
-    ConsumedRecord,
-    parse_shed_header,
-    process,
-    process_call_record,
-    process_call_records,
-)
+from mmplatform.pipeline.consumed_record import ConsumedRecord
+from mmplatform.pipeline.process import process, process_call_record, process_call_records
+from mmplatform.pipeline.shedding import SHED_REASONS, parse_shed_header
 from quality.contracts import ContractLimits
 from tests.builders import NOW, call_end, chat, chunk, message, passage, position, screenshot
 

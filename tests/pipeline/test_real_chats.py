@@ -9,8 +9,9 @@ import pytest
 from mmplatform.events import encode
 from mmplatform.memo import MemoryMemo
 from mmplatform.modalities import CHAT
+from mmplatform.pipeline.consumed_record import ConsumedRecord
 from mmplatform.pipeline.factories import chat_deriver
-from mmplatform.pipeline.process import ConsumedRecord, process
+from mmplatform.pipeline.process import process
 from mmplatform.settings import load
 from quality.card_numbers import passes_luhn
 from quality.contracts import ContractLimits

@@ -4,7 +4,7 @@ import httpx
 import pytest
 from quixstreams.sinks.base import SinkBackpressureError
 
-from mmplatform.consumers.quix_app import BatchSink
+from mmplatform.consumers.batch_sink import BatchSink
 from mmplatform.errors import Unavailable
 from mmplatform.settings import load
 from mmplatform.telemetry.readiness import ASSIGNMENT, BROKER, INITIAL_BLOCKERS, LOOP, MODELS, STORE, Readiness

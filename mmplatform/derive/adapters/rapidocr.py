@@ -11,10 +11,10 @@ from typing import Any, Final
 
 import numpy as np
 
-from mmplatform.artifacts import Box
 from mmplatform.derive.layout.reading_order import reading_order
 from mmplatform.derive.layout.surfaces import find_overlay, find_surfaces, lines_in
 from mmplatform.errors import Misconfigured
+from mmplatform.locators import Box
 from mmplatform.ports import RecognisedLine, RgbImage
 
 _MAX_SIDE: Final = 2560

@@ -76,7 +76,7 @@ class CallDeriver:
         built = self._utterance_builder.build(reassembly.windows, reassembly.state.channels, arrival)
         passages, not_embedded = self._passages(built.utterances)
         failed = (*built.failed, *not_embedded)
-        withheld = {utterance_id(event.conversation_id, origin) for origin, _ in not_embedded}
+        withheld = {utterance_id(event.conversation_key, origin) for origin, _ in not_embedded}
         derived = DerivedBatch(
             (
                 *reassembly.gap_artifacts,

@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from mmplatform.artifacts import Provenance, Quarantined, Retraction, Stamps, Utterance, artifact_id
+from mmplatform.artifacts import Provenance, Retraction, Stamps, Utterance, artifact_id
 from mmplatform.derive.call.segmenter import UtteranceOrigin, utterance_id
 from mmplatform.derive.call.state import AudioGap, ChunkRef
 from mmplatform.derive.passages import quarantine
 from mmplatform.events import Arrival, BlobRef, CallChunk, CallEnd, Position, utc_now
+from mmplatform.refusals import Quarantined
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,8 +28,10 @@ class GapMarkers:
             event_time = following.event_time - timedelta(seconds=max(following.end_s - gap.end_s, 0.0))
             ingested_at, event_id = following.ingested_at, following.event_id
         return Utterance(
-            artifact_id=_gap_id(event.conversation_id, gap),
+            artifact_id=_gap_id(event.conversation_key, gap),
             modality="call",
+            tenant=event.tenant,
+            source=event.source,
             conversation_id=event.conversation_id,
             subject_id=event.subject_id,
             stamps=Stamps(event_time=event_time, ingested_at=ingested_at, derived_at=utc_now()),
@@ -45,11 +48,13 @@ class GapMarkers:
 
     def failed_window(self, origin: UtteranceOrigin) -> Utterance:
         """Build a gap for a window on which a model failed, under the utterance's id: a better model replaces it."""
-        call_id = self.arrival.event.conversation_id
+        event = self.arrival.event
         return Utterance(
-            artifact_id=utterance_id(call_id, origin),
+            artifact_id=utterance_id(event.conversation_key, origin),
             modality="call",
-            conversation_id=call_id,
+            tenant=event.tenant,
+            source=event.source,
+            conversation_id=event.conversation_id,
             subject_id=origin.subject_id,
             stamps=Stamps(
                 event_time=origin.event_time - timedelta(seconds=max(origin.chunks_end_s - origin.end_s, 0.0)),
@@ -57,7 +62,7 @@ class GapMarkers:
                 derived_at=utc_now(),
             ),
             provenance=self._provenance(origin.event_ids, origin.blobs),
-            call_id=call_id,
+            call_id=event.conversation_id,
             channel=origin.channel,
             speaker=origin.speaker,
             start_s=origin.start_s,
@@ -69,12 +74,12 @@ class GapMarkers:
 
     def gap_retraction(self, gap: AudioGap) -> Retraction:
         """Retract the marker of a gap whose audio came after all, at least in part."""
-        gap_id = _gap_id(self.arrival.event.conversation_id, gap)
+        gap_id = _gap_id(self.arrival.event.conversation_key, gap)
         return self._retraction(gap_id, self.arrival.event.subject_id, "the missing audio came after all")
 
     def passage_retraction(self, origin: UtteranceOrigin) -> Retraction:
         """Retract the passage of an utterance that cannot be embedded: its text may contain what is redacted now."""
-        passage_id = artifact_id("passage", utterance_id(self.arrival.event.conversation_id, origin), 0)
+        passage_id = artifact_id("passage", utterance_id(self.arrival.event.conversation_key, origin), 0)
         return self._retraction(passage_id, origin.subject_id, "a model failed on what it is made of")
 
     def quarantined_chunk(self, chunk: ChunkRef, contract: str, reason: str) -> Quarantined:
@@ -97,6 +102,8 @@ class GapMarkers:
         return Retraction(
             artifact_id=retracted_id,
             modality="call",
+            tenant=event.tenant,
+            source=event.source,
             conversation_id=event.conversation_id,
             subject_id=subject_id,
             stamps=Stamps(event_time=event.event_time, ingested_at=event.ingested_at, derived_at=utc_now()),
@@ -116,6 +123,6 @@ class GapMarkers:
         )
 
 
-def _gap_id(call_id: str, gap: AudioGap) -> str:
+def _gap_id(conversation_key: str, gap: AudioGap) -> str:
     # From its chunks and its start: a gap that shrinks when a chunk comes gets another id, so none replaces another.
-    return artifact_id("utterance", f"{call_id}/gap/{gap.first}-{gap.last}", round(gap.start_s * 1000))
+    return artifact_id("utterance", f"{conversation_key}/gap/{gap.first}-{gap.last}", round(gap.start_s * 1000))

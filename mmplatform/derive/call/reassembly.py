@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from mmplatform.artifacts import Artifact, Quarantined
+from mmplatform.artifacts import Artifact
 from mmplatform.derive.call.dedup import ChunkDeduplicator, audio_fingerprint
 from mmplatform.derive.call.gap_markers import GapMarkers
 from mmplatform.derive.call.segmenter import Channels, Run, SegmentedRun, Segmenter, SpeechWindow
@@ -25,6 +25,7 @@ from mmplatform.derive.call.state import (
 )
 from mmplatform.errors import Rejected
 from mmplatform.events import CallEnd
+from mmplatform.refusals import Quarantined
 
 MAX_TIMELINE_JUMP_S: Final = 0.25
 """Between two chunks in order. A longer pause of the source begins a new stretch; a longer step back is a

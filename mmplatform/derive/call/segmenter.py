@@ -134,9 +134,9 @@ class Segmenter:
         return chunk, ""
 
 
-def utterance_id(call_id: str, origin: UtteranceOrigin) -> str:
+def utterance_id(conversation_key: str, origin: UtteranceOrigin) -> str:
     """Compute the id from the window's start, not the first word's: a better model then replaces the utterance."""
-    return artifact_id("utterance", f"{call_id}/{origin.channel}", round(origin.start_s * 1000))
+    return artifact_id("utterance", f"{conversation_key}/{origin.channel}", round(origin.start_s * 1000))
 
 
 def _chunks_within(run: Sequence[ChunkRef], start_s: float, end_s: float) -> Run:

@@ -14,7 +14,7 @@ from typing import Final
 
 import numpy as np
 
-from mmplatform.artifacts import CallLocator, Provenance, Stamps, Utterance, Word, count_pii_kinds
+from mmplatform.artifacts import Provenance, Stamps, Utterance, Word, count_pii_kinds
 from mmplatform.derive.call.redaction import (
     MAX_CONTEXT_PAUSE_S,
     MAX_CONTEXT_UTTERANCES,
@@ -29,6 +29,7 @@ from mmplatform.derive.call.state import ChannelState, RecentUtterance
 from mmplatform.derive.call.transcription import CachedTranscriber, Transcription
 from mmplatform.errors import Busy, Permanent, Rejected, Unavailable
 from mmplatform.events import Arrival, CallChunk, CallEnd, utc_now
+from mmplatform.locators import CallLocator
 from mmplatform.ports import Memo, Redactor, SpokenWord, Transcriber
 
 REDACTED_WORD: Final = "[REDACTED]"
@@ -206,14 +207,16 @@ class UtteranceBuilder:
         self, window: _TranscribedWindow, text: RedactedText, arrival: Arrival[CallChunk] | Arrival[CallEnd]
     ) -> Utterance:
         origin, transcription = window.origin, window.transcription
-        call_id = arrival.event.conversation_id
+        event = arrival.event
         probabilities = [word.probability for word in transcription.words]
         start_s, end_s = window.extent
         cost = window.recent or transcription
         return Utterance(
-            artifact_id=utterance_id(call_id, origin),
+            artifact_id=utterance_id(event.conversation_key, origin),
             modality="call",
-            conversation_id=call_id,
+            tenant=event.tenant,
+            source=event.source,
+            conversation_id=event.conversation_id,
             subject_id=origin.subject_id,
             stamps=Stamps(
                 # The moment at which the utterance ended: its last chunk's end, less the audio after it in that chunk.
@@ -232,7 +235,7 @@ class UtteranceBuilder:
                 seconds=cost.seconds,
                 memo_hit=cost.memo_hit,
             ),
-            call_id=call_id,
+            call_id=event.conversation_id,
             channel=origin.channel,
             speaker=origin.speaker,
             start_s=start_s,

@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from mmplatform.artifacts import Box
 from mmplatform.derive.layout.reading_order import group_rows
 from mmplatform.derive.layout.surfaces import (
     Surface,
@@ -21,6 +20,7 @@ from mmplatform.derive.layout.surfaces import (
     font_size,
     lines_in,
 )
+from mmplatform.locators import Box
 from mmplatform.ports import RecognisedLine, RgbImage
 
 _ERROR: Final = re.compile(

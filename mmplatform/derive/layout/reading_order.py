@@ -17,7 +17,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from mmplatform.artifacts import Box
+from mmplatform.locators import Box
 from mmplatform.ports import RecognisedLine
 
 _MIN_TABLE_SHARE: Final = 0.6

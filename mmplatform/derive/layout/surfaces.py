@@ -13,8 +13,8 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from mmplatform.artifacts import Box
 from mmplatform.derive.layout.reading_order import contains_centre
+from mmplatform.locators import Box
 from mmplatform.ports import RecognisedLine, RgbImage
 
 _COLOUR_TOLERANCE: Final = 6

@@ -14,17 +14,7 @@ from typing import Final, Protocol, runtime_checkable
 import orjson
 import structlog
 
-from mmplatform.artifacts import (
-    Box,
-    Caption,
-    ImageLocator,
-    OcrLine,
-    Provenance,
-    Quarantined,
-    Stamps,
-    artifact_id,
-    count_pii_kinds,
-)
+from mmplatform.artifacts import Caption, OcrLine, Provenance, Stamps, artifact_id, count_pii_kinds
 from mmplatform.derive.layout.captioner import LayoutCaptioner
 from mmplatform.derive.layout.reading_order import bounding_box, group_blocks
 from mmplatform.derive.memo_batch import memoised_batch
@@ -33,7 +23,9 @@ from mmplatform.derive.screenshot.ocr_cache import OcrCache, OcrResult, Unreadab
 from mmplatform.derive.screenshot.redaction import RedactedLines, redact_screens
 from mmplatform.errors import Rejected
 from mmplatform.events import Arrival, Event, Screenshot, utc_now
+from mmplatform.locators import Box, ImageLocator
 from mmplatform.ports import Blobs, Captioner, Embedder, Memo, OcrEngine, RecognisedLine, Redactor, RgbImage
+from mmplatform.refusals import Quarantined
 
 _log = structlog.get_logger(__name__)
 _FIRST_CAPTION_SPACE: Final = "screenshot/first-caption@1"
@@ -213,6 +205,8 @@ class ScreenshotDeriver:
         return Caption(
             artifact_id=own_id,
             modality="screenshot",
+            tenant=event.tenant,
+            source=event.source,
             conversation_id=event.conversation_id,
             subject_id=event.subject_id,
             stamps=Stamps(event_time=event.event_time, ingested_at=event.ingested_at, derived_at=utc_now()),
@@ -245,7 +239,7 @@ def _quarantine_unreadable(arrival: Arrival[Screenshot], refused: Mapping[str, U
 
 
 def _caption_id(event: Screenshot) -> str:
-    return artifact_id("caption", event.event_id, 0)
+    return artifact_id("caption", event.uid, 0)
 
 
 def _drafts(caption: Caption, arrival: Arrival[Screenshot]) -> list[PassageDraft]:

@@ -13,11 +13,11 @@ from typing import Final
 
 import orjson
 
-from mmplatform.artifacts import Box
 from mmplatform.derive.media.image import decode
 from mmplatform.derive.memo_batch import memoised_batch
 from mmplatform.errors import Rejected
 from mmplatform.events import BlobRef
+from mmplatform.locators import Box
 from mmplatform.ports import Blobs, Memo, OcrEngine, RecognisedLine, RgbImage
 
 _MAX_CACHED_PIXELS: Final = 50_000_000

@@ -1,8 +1,9 @@
 """Hot vector index: passages in Chroma, one collection per bucket of subjects and per embedder.
 
 The indexer upserts and deletes, search queries, reports count. A query about one subject touches one collection, an
-erasure rebuilds one, and a new embedder gets collections of its own. Upserts are by ``artifact_id``: landing twice
-leaves one row. After ``upsert`` returns, its rows are on the server's disk and a search has found them.
+erasure rebuilds one, and a new embedder gets collections of its own. Of two writes of one ``artifact_id`` the higher
+version stays, whichever comes last. After ``upsert`` returns, its rows are on the server's disk and a search has found
+them.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from mmplatform.buckets import (
 )
 from mmplatform.events import Modality
 from mmplatform.land.index.chroma_client import chroma_errors
-from mmplatform.land.index.chroma_collections import PAGE_ROWS, ChromaCollections, tune
+from mmplatform.land.index.chroma_collections import PAGE_ROWS, ChromaCollections, delete_present, tune
 from mmplatform.land.index.exact_fallback import ann_search, search_with_exact_fallback
 from mmplatform.land.index.row_codec import (
     Hit,
@@ -38,6 +39,9 @@ from mmplatform.land.index.row_codec import (
     row_to_stamps,
     where_filter,
 )
+from mmplatform.land.index.tombstones import Tombstones
+from mmplatform.settings import Settings
+from mmplatform.versions import NO_VERSION
 
 if TYPE_CHECKING:
     from chromadb.api.models.Collection import Collection
@@ -54,22 +58,54 @@ class ChromaIndex(ChromaCollections):
         """Create the collections of an embedder (``name@version``), so that no first passage has to wait."""
         for bucket in BUCKET_NAMES:
             metadata = {"embedder": embedder, "bucket": bucket}
-            self._with_collection(collection_name(embedder, bucket), "create a collection", tune, metadata)
+            self.with_collection(collection_name(embedder, bucket), "create a collection", tune, metadata)
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__(settings)
+        self.tombstones = Tombstones(self)
 
     def upsert(self, passages: Sequence[Passage], indexed_at: datetime) -> None:
-        """Make the passages findable. Of several with the same id the last one counts.
+        """Make the passages findable, but those of which the index has a version or a retraction that is as high.
 
         Raises:
             Rejected: a vector has another number of dimensions than its collection.
         """
         groups: dict[tuple[str, str], dict[str, Passage]] = {}
         for passage in passages:
-            group = groups.setdefault((passage.embedder, bucket_name(passage.subject_id)), {})
-            group.pop(passage.artifact_id, None)
-            group[passage.artifact_id] = passage
+            group = groups.setdefault((passage.embedder, bucket_name(passage.subject_key)), {})
+            known = group.get(passage.artifact_id)
+            if known is None or passage.version >= known.version:
+                group[passage.artifact_id] = passage
+        retracted = self.tombstones.versions()
         for (embedder, bucket), group in groups.items():
-            rows = [IndexRow(r.artifact_id, r.text, passage_metadata(r, indexed_at), r.vector) for r in group.values()]
+            stored = self.versions(embedder, bucket, list(group))
+            rows = [
+                IndexRow(row_id, row.text, passage_metadata(row, indexed_at), row.vector)
+                for row_id, row in group.items()
+                if row.version.sortable > max(stored.get(row_id, NO_VERSION), retracted.get(row_id, NO_VERSION))
+            ]
             self.upsert_rows(embedder, bucket, rows)
+
+    def restamp(self, passages: Sequence[Passage], indexed_at: datetime) -> None:
+        """Correct the time at which passages became findable: the index took longer than the stamp tells."""
+        groups: dict[tuple[str, str], list[str]] = {}
+        for passage in passages:
+            groups.setdefault((passage.embedder, bucket_name(passage.subject_key)), []).append(passage.artifact_id)
+        for (embedder, bucket), ids in groups.items():
+            stamps = [{"indexed_at": indexed_at.isoformat()}] * len(ids)
+            update = methodcaller("update", ids=ids, metadatas=stamps)
+            self.with_collection(collection_name(embedder, bucket), "correct stamps", update)
+
+    def versions(self, embedder: str, bucket: str, ids: Sequence[str]) -> dict[str, str]:
+        """Sortable versions of the rows that one collection has, by id."""
+        query = methodcaller("get", ids=list(ids), include=["metadatas"])
+        found = self.with_collection(collection_name(embedder, bucket), "read versions", query) if ids else None
+        if found is None:
+            return {}
+        return {
+            row_id: str(metadata.get("version", NO_VERSION))
+            for row_id, metadata in zip(found["ids"], found["metadatas"], strict=True)
+        }
 
     def upsert_rows(self, embedder: str, bucket: str, rows: Sequence[IndexRow]) -> None:
         """Upsert rows of one collection, unchanged. Raises as :meth:`upsert`."""
@@ -93,20 +129,20 @@ class ChromaIndex(ChromaCollections):
 
         metadata = {"embedder": embedder, "bucket": bucket}
         name, action = collection_name(embedder, bucket), f"upsert {len(rows)} passages"
-        self._with_collection(name, action, write, metadata)
+        self.with_collection(name, action, write, metadata)
         for _ in range(_MAX_VERIFICATIONS):
-            missing = self._with_collection(name, "verify that passages are findable", partial(find_missing, rows=rows))
+            missing = self.with_collection(name, "verify that passages are findable", partial(find_missing, rows=rows))
             if not missing:
                 return
             _log.warning("passages not findable after the upsert: upserted again", collection=name, passages=missing)
             rows = [row for row in rows if row.artifact_id in missing]
-            self._with_collection(name, action, write, metadata)
+            self.with_collection(name, action, write, metadata)
         _log.error("passages still not findable", collection=name, passages=[row.artifact_id for row in rows])
 
     def get(self, embedder: str, bucket: str, ids: Sequence[str]) -> dict[str, tuple[str, Mapping[str, Any]]]:
         """Text and metadata by id, for the ids that one collection has."""
         query = methodcaller("get", ids=list(ids), include=["documents", "metadatas"])
-        found = self._with_collection(collection_name(embedder, bucket), "get passages", query) if ids else None
+        found = self.with_collection(collection_name(embedder, bucket), "get passages", query) if ids else None
         if found is None:
             return {}
         rows = zip(found["ids"], found["documents"], found["metadatas"], strict=True)
@@ -134,30 +170,26 @@ class ChromaIndex(ChromaCollections):
         self,
         ids: Sequence[str],
         *,
-        subject_id: str | None = None,
         bucket: str | None = None,
         embedder: str | None = None,
+        through: Mapping[str, str] | None = None,
     ) -> None:
         """Delete passages, of every embedder or of one; does nothing for unknown ids.
 
-        ``subject_id`` or ``bucket`` saves 15 of 16 calls. The text is no longer findable from then on, but its vector
-        stays in the server's files until the bucket is rebuilt.
+        ``bucket`` saves 15 of 16 calls. ``through``: the highest sortable version to delete, by id; all without it. The
+        text is no longer findable from then on, but its vector stays in the server's files until the bucket is rebuilt.
         """
-        if not ids:
-            return
-        bucket = bucket if subject_id is None else bucket_name(subject_id)
-        for name in self._collections_for(embedder, bucket):
+        for name in self._collections_for(embedder, bucket) if ids else ():
             for start in range(0, len(ids), PAGE_ROWS):
-                self._with_collection(
-                    name, "delete passages", partial(_delete_present, ids=ids[start : start + PAGE_ROWS])
-                )
+                delete = partial(delete_present, ids=ids[start : start + PAGE_ROWS], through=through)
+                self.with_collection(name, "delete passages", delete)
 
     def search(
         self,
         vector: Vector,
         *,
         embedder: str,
-        subject_id: str | None = None,
+        subject: str | None = None,
         modalities: Sequence[Modality] = (),
         since: datetime | None = None,
         until: datetime | None = None,
@@ -168,36 +200,36 @@ class ChromaIndex(ChromaCollections):
         Args:
             vector: the query's embedding, shape ``(dimensions,)``.
             embedder: ``name@version`` that made it; only its collections are searched.
-            subject_id: passages of this subject only (one collection); ``None`` searches all 16 buckets.
+            subject: key of the subject whose passages alone are searched; ``None`` searches all 16 buckets.
             modalities: empty means all.
             since: the earliest event time, inclusive.
             until: the latest event time, exclusive.
             k: the maximum of hits.
         """
-        where = where_filter(subject_id, modalities, since, until)
-        wanted = {collection_name(embedder, bucket) for bucket in _buckets_for(subject_id)}
+        where = where_filter(subject, modalities, since, until)
+        wanted = {collection_name(embedder, bucket) for bucket in _buckets_for(subject)}
         names = (
             wanted
-            if subject_id is not None
+            if subject is not None
             else wanted.intersection(self._collection_names(prefix=collection_prefix(embedder)))
         )
 
-        search_one = ann_search if subject_id is None else search_with_exact_fallback
+        search_one = ann_search if subject is None else search_with_exact_fallback
         query = partial(search_one, vector=np.asarray(vector, dtype=np.float32), k=k, where=where)
-        found = (self._with_collection(name, "search", query) for name in sorted(names))
+        found = (self.with_collection(name, "search", query) for name in sorted(names))
         hits = [row_to_hit(*row) for rows in found for row in rows or ()]
         return sorted(hits, key=lambda hit: (-hit.score, hit.passage_id))[:k]
 
     def ids(
-        self, *, subject_id: str | None = None, bucket: str | None = None, embedder: str | None = None
+        self, *, subject: str | None = None, bucket: str | None = None, embedder: str | None = None
     ) -> Iterator[str]:
         """Passage ids, page by page; an id that two embedders indexed comes twice unless ``embedder`` is given.
 
         Pages are read one after the other: rows that land meanwhile may or may not be included.
         """
-        if subject_id is not None:
-            bucket = bucket_name(subject_id)
-        where = where_filter(subject_id, (), None, None)
+        if subject is not None:
+            bucket = bucket_name(subject)
+        where = where_filter(subject, (), None, None)
         for page in self._pages(self._collections_for(embedder, bucket), where, []):
             yield from page["ids"]
 
@@ -221,7 +253,7 @@ class ChromaIndex(ChromaCollections):
             offset = 0
             while True:
                 get = methodcaller("get", where=where, limit=PAGE_ROWS, offset=offset, include=include)
-                page = self._with_collection(name, "list passages", get)
+                page = self.with_collection(name, "list passages", get)
                 if page is None:
                     break
                 yield page
@@ -238,7 +270,7 @@ class ChromaIndex(ChromaCollections):
         """The number of findable passages."""
         prefix = "" if embedder is None else collection_prefix(embedder)
         names = self._collection_names(prefix=prefix, suffix="" if bucket is None else f"-{bucket}")
-        counts = (self._with_collection(name, "count", methodcaller("count")) for name in names)
+        counts = (self.with_collection(name, "count", methodcaller("count")) for name in names)
         return sum(int(count or 0) for count in counts)
 
 
@@ -258,12 +290,5 @@ def find_missing(collection: Collection, rows: Sequence[IndexRow]) -> set[str]:
     return missing
 
 
-def _delete_present(collection: Collection, ids: Sequence[str]) -> None:
-    """Delete the rows that exist. A delete of missing rows is a write of 0.1 s or more, the check costs 3 ms."""
-    present = collection.get(ids=list(ids), include=[])["ids"]
-    if present:
-        collection.delete(ids=present)
-
-
-def _buckets_for(subject_id: str | None) -> tuple[str, ...]:
-    return BUCKET_NAMES if subject_id is None else (bucket_name(subject_id),)
+def _buckets_for(subject: str | None) -> tuple[str, ...]:
+    return BUCKET_NAMES if subject is None else (bucket_name(subject),)

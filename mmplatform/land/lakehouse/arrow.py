@@ -7,6 +7,8 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from mmplatform.errors import Rejected
+from mmplatform.land.lakehouse.schemas import VERSION_COLUMN
+from mmplatform.versions import NO_VERSION
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -27,10 +29,17 @@ def rows_to_arrow(target: Table, rows: Sequence[Mapping[str, Any]]) -> pa.Table:
         ) from None
 
 
-def matching_ids(target: Table, row_filter: Any, column: str) -> list[str]:
-    """Ids of the matching rows: a delete without matches makes pyiceberg warn and write a snapshot."""
-    found = target.scan(row_filter=row_filter, selected_fields=(column,)).to_arrow()
-    return [str(row_id) for row_id in found.column(column).to_pylist()]
+def matching_versions(target: Table, row_filter: Any, column: str) -> dict[str, str]:
+    """Sortable versions of the matching rows by id, the highest where there are several.
+
+    Asked before a delete: one without matches makes pyiceberg warn and write a snapshot.
+    """
+    fields = [column, *({VERSION_COLUMN} & {field.name for field in target.schema().fields})]
+    versions: dict[str, str] = {}
+    for row in target.scan(row_filter=row_filter, selected_fields=tuple(fields)).to_arrow().to_pylist():
+        version = row.get(VERSION_COLUMN) or NO_VERSION
+        versions[row[column]] = max(versions.get(row[column], version), version)
+    return versions
 
 
 def hour_filter(hour: datetime) -> Any:
@@ -41,8 +50,8 @@ def hour_filter(hour: datetime) -> Any:
     return And(GreaterThanOrEqual("event_time", hour.isoformat()), LessThan("event_time", end.isoformat()))
 
 
-def latest_row_per_id(rows: pa.Table, column: str) -> pa.Table:
-    """One row for each id, the one with the highest offset; the order of the rows stays."""
+def newest_row_per_id(rows: pa.Table, column: str, order: str) -> pa.Table:
+    """One row for each id, the one that is highest in the column ``order``; the order of the rows stays."""
     import polars as pl
     import pyarrow.compute as pc
 
@@ -50,11 +59,18 @@ def latest_row_per_id(rows: pa.Table, column: str) -> pa.Table:
     if pc.count_distinct(rows.column(column)).as_py() == rows.num_rows:
         return rows
     positions = (
-        pl.DataFrame(rows.select([column, "log_offset"]))
+        pl.DataFrame(rows.select([column, order]))
         .with_row_index("position")
-        .sort("log_offset", descending=True, nulls_last=True, maintain_order=True)
+        .sort(order, descending=True, nulls_last=True, maintain_order=True)
         .unique(column, keep="first")
         .get_column("position")
         .sort()
     )
     return rows.take(positions.to_arrow())
+
+
+def without_released(rows: pa.Table) -> pa.Table:
+    """Rows of the quarantine but those that only say that an event is no longer in it."""
+    import pyarrow.compute as pc
+
+    return rows.filter(pc.field("kind") != "released")

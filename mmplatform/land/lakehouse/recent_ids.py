@@ -18,22 +18,30 @@ MAX_REMEMBERED_IDS: Final = 200_000
 
 
 class RecentIds:
-    """Versions of recent rows by table and id; thread-safe."""
+    """Sortable versions of recent rows by table and id; thread-safe."""
 
     def __init__(self, max_ids: int = MAX_REMEMBERED_IDS) -> None:
         self._max_ids = max_ids
-        self._versions: dict[str, OrderedDict[str, bytes]] = {}
+        self._versions: dict[str, OrderedDict[str, str]] = {}
         self._seen_snapshots: dict[str, int | None] = {}
         self._lock = threading.Lock()
 
     def new_rows(self, target: Table, table: str, rows: Iterable[PositionedRow]) -> list[PositionedRow]:
-        """Rows that are not in the table, as far as remembered; of several with one id in the batch the last one."""
+        """Rows that are newer than the table's, as far as remembered; of several with one id the newest one."""
         column = SPECS[table].id_column
         recent = self.load(target, table)
-        latest = {row[column]: (position, row) for position, row in rows}
-        return [placed for row_id, placed in latest.items() if recent.get(row_id) != row_version(placed[1])]
+        newest: dict[str, PositionedRow] = {}
+        for placed in rows:
+            known = newest.get(placed[1][column])
+            if known is None or row_version(placed[1]) > row_version(known[1]):
+                newest[placed[1][column]] = placed
+        return [
+            placed
+            for row_id, placed in newest.items()
+            if row_id not in recent or row_version(placed[1]) > recent[row_id]
+        ]
 
-    def load(self, target: Table, table: str) -> OrderedDict[str, bytes]:
+    def load(self, target: Table, table: str) -> OrderedDict[str, str]:
         """The table's remembered versions, read from its newest hours where the memory is empty or stale."""
         with self._lock:
             # After a replacement by a reprocessing run in another process the memory is stale.
@@ -42,13 +50,18 @@ class RecentIds:
             self._seen_snapshots[table] = target.metadata.current_snapshot_id
             return self._versions[table]
 
-    def add(self, table: str, versions: Mapping[str, bytes]) -> None:
+    def add(self, table: str, versions: Mapping[str, str]) -> None:
         """Remember appended rows; the oldest ids beyond the limit are dropped."""
         with self._lock:
             recent = self._versions[table]
             recent.update(versions)
             while len(recent) > self._max_ids:
                 recent.popitem(last=False)
+
+    def drop(self, table: str) -> None:
+        """Read a table's versions again at the next use."""
+        with self._lock:
+            self._versions.pop(table, None)
 
     def forget(self, table: str, ids: Iterable[str]) -> None:
         """Forget retracted ids: they may be derived again."""

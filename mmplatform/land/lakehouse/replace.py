@@ -3,14 +3,14 @@
 One commit deletes the old rows and appends the new ones. A row is changed only if it still is as the caller read it.
 Rows that the stream landed, replaced or retracted meanwhile stay as they are, and are returned as overtaken.
 
-1. Load the table, and read which of the rows exist now, with their positions on the log.
-2. Leave out those that are not as they were read.
+1. Load the table, and read which of the rows exist now, with their versions.
+2. Leave out those that are not as they were read, and those whose version is not higher.
 3. Delete and append in one transaction. Iceberg refuses it when another writer added rows of this hour since: retry.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
@@ -18,14 +18,16 @@ from typing import TYPE_CHECKING, Any, Final
 import structlog
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_random
 
-from mmplatform.land.lakehouse.arrow import hour_filter, rows_to_arrow
+from mmplatform.land.lakehouse.arrow import hour_filter, matching_versions, rows_to_arrow
 from mmplatform.land.lakehouse.schemas import SPECS
 from mmplatform.land.lakehouse.snapshot_offsets import (
     REPLACED_PROPERTY,
     offsets_to_summary,
     read_offsets,
     renewals_to_summary,
+    row_version,
 )
+from mmplatform.versions import NO_VERSION
 
 if TYPE_CHECKING:
     from pyiceberg.table import Table
@@ -43,13 +45,13 @@ class Replacement:
         hour: its start, aware of UTC; only rows with event times in it are changed.
         rows: the rows to write, with or without an existing one of the same id.
         deleted_ids: ids of rows to delete.
-        read_offsets: ``log_offset`` of each existing row when the caller read it, by id; without new rows.
+        read_versions: sortable version of each existing row when the caller read it, by id; without new rows.
     """
 
     hour: datetime
     rows: Sequence[Mapping[str, Any]]
     deleted_ids: Sequence[str]
-    read_offsets: Mapping[str, int]
+    read_versions: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,12 +101,18 @@ def _try_replace(target: Table, column: str, replacement: Replacement) -> Replac
     # 1.
     wanted = {str(row[column]): row for row in replacement.rows}
     ids = {*wanted, *replacement.deleted_ids}
-    offsets = _highest_offsets(target, column, ids, replacement.hour)
+    row_filter = And(hour_filter(replacement.hour), In(column, list(ids)))
+    versions = matching_versions(target, row_filter, column)
     # 2.
-    overtaken = frozenset(row_id for row_id in ids if offsets.get(row_id) != replacement.read_offsets.get(row_id))
+    overtaken = frozenset(
+        row_id
+        for row_id in ids
+        if versions.get(row_id) != replacement.read_versions.get(row_id)
+        or (row_id in wanted and row_version(wanted[row_id]) <= versions.get(row_id, NO_VERSION))
+    )
     rows = {row_id: row for row_id, row in wanted.items() if row_id not in overtaken}
     deleted = frozenset(replacement.deleted_ids) - overtaken
-    outgoing = [row_id for row_id in (*rows, *deleted) if row_id in offsets]
+    outgoing = [row_id for row_id in (*rows, *deleted) if row_id in versions]
     if not rows and not outgoing:
         return ReplaceResult(overtaken=overtaken)
     # 3.
@@ -122,15 +130,3 @@ def _try_replace(target: Table, column: str, replacement: Replacement) -> Replac
             commit.append(data, snapshot_properties=summary)
     snapshot = target.current_snapshot()
     return ReplaceResult(frozenset(rows), deleted, overtaken, snapshot.snapshot_id if snapshot is not None else None)
-
-
-def _highest_offsets(target: Table, column: str, ids: Iterable[str], hour: datetime) -> dict[str, int]:
-    """Log offsets of the existing rows by id, the highest where there are several."""
-    from pyiceberg.expressions import And, In
-
-    row_filter = And(hour_filter(hour), In(column, list(ids)))
-    found = target.scan(row_filter=row_filter, selected_fields=(column, "log_offset")).to_arrow()
-    offsets: dict[str, int] = {}
-    for row in found.to_pylist():
-        offsets[row[column]] = max(offsets.get(row[column], row["log_offset"]), row["log_offset"])
-    return offsets

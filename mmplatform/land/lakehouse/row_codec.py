@@ -2,48 +2,54 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 import numpy as np
-import orjson
 
 from mmplatform.artifacts import (
+    VECTOR_HEADER,
     Artifact,
-    Caption,
-    Message,
+    ArtifactBase,
     Passage,
-    Quarantined,
     Retraction,
-    Utterance,
     decode_artifact,
     pack_vector,
 )
-from mmplatform.events import MODALITY_BY_KIND, Event, Position, Record, decode_event
+from mmplatform.events import MODALITY_BY_KIND, Event, EventBase, Position, decode_event
+from mmplatform.identity import stable_id
 from mmplatform.land.lakehouse.schemas import SPECS
 from mmplatform.modalities import MODALITIES, QUARANTINE_TABLE, TABLE_BY_ARTIFACT_KIND
+from mmplatform.refusals import Quarantined, QuarantineRecord, Released
 
 Row = dict[str, Any]
 
 
 def record_to_row(
-    record: Event | Message | Utterance | Caption | Passage | Quarantined, position: Position
+    record: Event | Artifact | QuarantineRecord, position: Position, logged_at: datetime | None = None
 ) -> tuple[str, Row]:
     """The table of a record and its row.
 
     Args:
         record: the record of the log.
         position: of the record. The position in an artifact's provenance is that of its event.
+        logged_at: when the broker appended the record.
     """
-    if isinstance(record, Quarantined):
-        return QUARANTINE_TABLE, _row(
-            QUARANTINE_TABLE, {**vars(record), "reasons": list(record.reasons)}, record, position
-        )
-    if isinstance(record, Message | Utterance | Caption | Passage):
-        return TABLE_BY_ARTIFACT_KIND[record.kind], _artifact_row(record, position)
+    if isinstance(record, Quarantined | Released):
+        flat = {**vars(record), "reasons": list(getattr(record, "reasons", ())), "event_uid": record.event_uid}
+        return QUARANTINE_TABLE, _row(QUARANTINE_TABLE, _versioned(flat, record), record, (position, logged_at))
+    if isinstance(record, ArtifactBase):
+        return TABLE_BY_ARTIFACT_KIND[record.kind], _artifact_row(record, (position, logged_at))
     table = MODALITIES[MODALITY_BY_KIND[record.kind]].raw_table
     blob = getattr(record, "blob", None)
     flat = {f"blob_{name}": value for name, value in vars(blob).items()} if blob is not None else {}
-    return table, _row(table, {**vars(record), **flat}, record, position)
+    flat |= {"raw_id": raw_id(record), "event_uid": record.uid}
+    return table, _row(table, {**vars(record), **flat}, record, (position, logged_at))
+
+
+def raw_id(event: Event) -> str:
+    """Id of an event's row in its raw table: its identity and its content."""
+    return stable_id("raw", event.uid, event.digest)
 
 
 def retraction_tables(retraction: Retraction) -> tuple[str, ...]:
@@ -58,15 +64,12 @@ def row_to_event(row: Row) -> Event:
 
 def row_to_artifact(row: Row) -> Artifact:
     """The artifact of a derived table's row, unchanged."""
-    record = row["record"]
-    if row.get("vector") is not None:
-        fields = orjson.loads(record)
-        fields["vector_f32"] = pack_vector(np.asarray(row["vector"], dtype=np.float32))
-        record = orjson.dumps(fields)
-    return decode_artifact(record)
+    vector = row.get("vector")
+    packed = pack_vector(np.asarray(vector, dtype=np.float32)) if vector is not None else b""
+    return decode_artifact(row["record"], {VECTOR_HEADER: packed})
 
 
-def _artifact_row(record: Message | Utterance | Caption | Passage, position: Position) -> Row:
+def _artifact_row(record: ArtifactBase, place: tuple[Position, datetime | None]) -> Row:
     table = TABLE_BY_ARTIFACT_KIND[record.kind]
     provenance = record.provenance
     flat = {
@@ -76,18 +79,28 @@ def _artifact_row(record: Message | Utterance | Caption | Passage, position: Pos
         "seconds": provenance.seconds,
         "memo_hit": provenance.memo_hit,
         "event_ids": list(provenance.event_ids),
+        "event_uids": list(record.event_uids),
     }
     if isinstance(record, Passage):
         flat["vector"] = record.vector.tolist()
-    return _row(table, flat, record, position)
+    return _row(table, _versioned(flat, record), record, place)
 
 
-def _row(table: str, flat: Row, record: Record, position: Position) -> Row:
+def _versioned(flat: Row, record: ArtifactBase | QuarantineRecord) -> Row:
+    return flat | {"version": record.version.sortable}
+
+
+def _row(
+    table: str, flat: Row, record: EventBase | ArtifactBase | QuarantineRecord, place: tuple[Position, datetime | None]
+) -> Row:
+    position, logged_at = place
     flat |= {
+        "subject_key": record.subject_key,
+        "log_generation": position.generation,
+        "logged_at": logged_at,
         "topic": position.topic,
         "topic_partition": position.topic_partition,
         "log_offset": position.offset,
-        # The vector has a column of its own; twice would double the largest table.
-        "record": record.model_dump_json(exclude={"vector_f32"} if isinstance(record, Passage) else None),
+        "record": record.model_dump_json(),
     }
     return {name: flat.get(name) for name, _ in SPECS[table].columns}

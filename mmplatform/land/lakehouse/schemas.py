@@ -20,8 +20,22 @@ _FIRST_PARTITION_FIELD_ID: Final = 1000
 
 Columns = tuple[tuple[str, str], ...]
 
-_IDENTITY_COLUMNS: Final[Columns] = (("conversation_id", "string"), ("subject_id", "string"))
-_POSITION_COLUMNS: Final[Columns] = (("topic", "string"), ("topic_partition", "long"), ("log_offset", "long"))
+_IDENTITY_COLUMNS: Final[Columns] = (
+    ("tenant", "string"),
+    ("source", "string"),
+    ("conversation_id", "string"),
+    ("subject_id", "string"),
+    ("subject_key", "string"),
+)
+_POSITION_COLUMNS: Final[Columns] = (
+    ("topic", "string"),
+    ("topic_partition", "long"),
+    ("log_offset", "long"),
+    ("log_generation", "long"),
+    ("logged_at", "timestamptz"),
+)
+VERSION_COLUMN: Final = "version"
+_VERSION: Final = (VERSION_COLUMN, "string")
 _BLOB_COLUMNS: Final[Columns] = (
     ("blob_key", "string"),
     ("blob_sha256", "string"),
@@ -29,18 +43,21 @@ _BLOB_COLUMNS: Final[Columns] = (
     ("blob_media_type", "string"),
 )
 _EVENT_COLUMNS: Final[Columns] = (
+    # Of two events with one identity and another content both are kept: one of them is a conflict.
+    ("raw_id", "string"),
+    ("event_uid", "string"),
     ("event_id", "string"),
     *_IDENTITY_COLUMNS,
     ("event_time", "timestamptz"),
     ("ingested_at", "timestamptz"),
     ("kind", "string"),
-    ("source", "string"),
     ("schema_version", "long"),
     *_POSITION_COLUMNS,
     ("record", "string"),
 )
 _ARTIFACT_COLUMNS: Final[Columns] = (
     ("artifact_id", "string"),
+    _VERSION,
     *_IDENTITY_COLUMNS,
     ("event_time", "timestamptz"),
     ("ingested_at", "timestamptz"),
@@ -48,6 +65,7 @@ _ARTIFACT_COLUMNS: Final[Columns] = (
     ("derived_at", "timestamptz"),
     ("modality", "string"),
     ("event_ids", "list<string>"),
+    ("event_uids", "list<string>"),
     ("deriver", "string"),
     ("deriver_version", "string"),
     ("model", "string"),
@@ -62,11 +80,20 @@ _ARTIFACT_COLUMNS: Final[Columns] = (
 
 @dataclass(frozen=True, slots=True)
 class TableSpec:
-    """One table; ``id_column`` identifies a row."""
+    """One table; ``id_column`` identifies a row.
+
+    Of several rows with one id the one with the highest version counts; rows of raw tables have no version and differ in
+    nothing but their position.
+    """
 
     name: str
     id_column: str
     columns: Columns
+
+    @property
+    def versioned(self) -> bool:
+        """True when its rows have versions."""
+        return _VERSION in self.columns
 
     def schema(self) -> Schema:
         """The Iceberg schema, with field ids by column position."""
@@ -109,16 +136,16 @@ class TableSpec:
         return PartitionSpec(
             PartitionField(ids["event_time"], _FIRST_PARTITION_FIELD_ID, HourTransform(), "event_hour"),
             PartitionField(
-                ids["subject_id"], _FIRST_PARTITION_FIELD_ID + 1, BucketTransform(BUCKET_COUNT), "subject_bucket"
+                ids["subject_key"], _FIRST_PARTITION_FIELD_ID + 1, BucketTransform(BUCKET_COUNT), "subject_bucket"
             ),
         )
 
 
 _SPECS: Final = (
-    TableSpec("raw_chats", "event_id", (*_EVENT_COLUMNS, ("role", "string"), ("text", "string"))),
+    TableSpec("raw_chats", "raw_id", (*_EVENT_COLUMNS, ("role", "string"), ("text", "string"))),
     TableSpec(
         "raw_calls",
-        "event_id",
+        "raw_id",
         (
             *_EVENT_COLUMNS,
             ("chunk_index", "long"),
@@ -130,7 +157,7 @@ _SPECS: Final = (
             *_BLOB_COLUMNS,
         ),
     ),
-    TableSpec("raw_screenshots", "event_id", (*_EVENT_COLUMNS, ("width", "long"), ("height", "long"), *_BLOB_COLUMNS)),
+    TableSpec("raw_screenshots", "raw_id", (*_EVENT_COLUMNS, ("width", "long"), ("height", "long"), *_BLOB_COLUMNS)),
     TableSpec("messages", "artifact_id", (*_ARTIFACT_COLUMNS, ("role", "string"), ("text", "string"))),
     TableSpec(
         "transcripts",
@@ -175,16 +202,20 @@ _SPECS: Final = (
             ("vector", "list<float>"),
         ),
     ),
+    TableSpec("retractions", "artifact_id", (*_ARTIFACT_COLUMNS, ("reason", "string"))),
     TableSpec(
         "quarantine",
         "quarantine_id",
         (
             ("quarantine_id", "string"),
+            _VERSION,
+            ("event_uid", "string"),
             *_IDENTITY_COLUMNS,
             ("event_time", "timestamptz"),
             ("quarantined_at", "timestamptz"),
             ("modality", "string"),
             ("event_id", "string"),
+            ("kind", "string"),
             ("contract", "string"),
             ("reasons", "list<string>"),
             ("schema_version", "long"),

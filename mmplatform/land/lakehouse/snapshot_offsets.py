@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections import Counter, OrderedDict
 from collections.abc import Iterable, Iterator, Mapping
@@ -12,6 +11,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from mmplatform.events import Position
 from mmplatform.land.lakehouse.hour_partition import hour_number, hour_start
+from mmplatform.land.lakehouse.schemas import VERSION_COLUMN
+from mmplatform.versions import NO_VERSION
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -28,7 +29,6 @@ REPLACED_PROPERTY: Final = "mmplatform.replaced"
 RENEWED_PROPERTY: Final = "mmplatform.renewed"
 """In the summary of an append: the number of rows that replaced one with the same id, by hour number since 1970."""
 
-_VERSION_COLUMNS: Final = ("deriver_version", "model_version", "text")
 _MERGED_SNAPSHOTS: Final = 32
 """Snapshots that are merged: writers of one table overtake each other by at most as many commits as they retry."""
 
@@ -132,26 +132,19 @@ def replaced_since(table: Table, snapshot_id: int | None) -> bool:
     return False
 
 
-def row_version(row: Mapping[str, Any]) -> bytes:
-    """Distinguishes rows with one id: by deriver version, model version and text; an event has one version only.
-
-    A changed text alone counts: when the next utterance reveals the other half of a card number, the first half is
-    derived again with more of it redacted, and must replace the earlier row.
-    """
-    if _VERSION_COLUMNS[0] not in row:
-        return b""
-    values = "\x1f".join(str(row.get(column) or "") for column in _VERSION_COLUMNS)
-    return hashlib.blake2b(values.encode("utf-8", "surrogatepass"), digest_size=8).digest()
+def row_version(row: Mapping[str, Any]) -> str:
+    """The sortable version of a row; the lowest one for rows of raw tables, which never change."""
+    return row.get(VERSION_COLUMN) or NO_VERSION
 
 
-def newest_versions(table: Table, column: str, limit: int) -> OrderedDict[str, bytes]:
+def newest_versions(table: Table, column: str, limit: int) -> OrderedDict[str, str]:
     """The versions of the newest rows by id, oldest first; only the files of their hours are read."""
     if table.current_snapshot() is None:
         return OrderedDict()
     from pyiceberg.expressions import GreaterThanOrEqual
 
     names = {field.name for field in table.schema().fields}
-    versions = _VERSION_COLUMNS if _VERSION_COLUMNS[0] in names else ()
+    versions = (VERSION_COLUMN,) if VERSION_COLUMN in names else ()
     recent = GreaterThanOrEqual("event_time", _oldest_needed_hour(table, limit).isoformat())
     rows = table.scan(row_filter=recent, selected_fields=(column, "event_time", "log_offset", *versions)).to_arrow()
     ordered = rows.sort_by([("event_time", "ascending"), ("log_offset", "ascending")]).select([column, *versions])

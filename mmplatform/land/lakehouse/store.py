@@ -4,10 +4,9 @@ The archiver appends, Dagster's assets and reports scan. Exactly one row for eac
 
 1. Offsets in the snapshot's summary: records that the table holds, by their position on the log, are not appended
    again. That covers a crash between the table's commit and the consumer's.
-2. A memory of recent ids: an upstream replay brings the same artifact at a new offset; it is skipped. An artifact of
-   another deriver or model version, or with another text, is not the same, and replaces: the commit that appends the
-   new row deletes the old one. The memory is filled from the newest hours.
-3. ``scan`` returns one row of each id, the latest on the log: the fallback when the memory was too short.
+2. A memory of recent versions, filled from the newest hours: a row whose version is not higher than the stored one, or
+   than that of its retraction, is skipped. A higher one replaces: the commit that appends the new row deletes the old.
+3. ``scan`` returns one row of each id, the one with the highest version: the fallback when the memory was too short.
 """
 
 from __future__ import annotations
@@ -20,13 +19,19 @@ from typing import TYPE_CHECKING, Any, Final
 import structlog
 
 from mmplatform.errors import Rejected
-from mmplatform.land.lakehouse.arrow import hour_filter, latest_row_per_id, matching_ids, rows_to_arrow
+from mmplatform.land.lakehouse.arrow import (
+    hour_filter,
+    matching_versions,
+    newest_row_per_id,
+    rows_to_arrow,
+    without_released,
+)
 from mmplatform.land.lakehouse.catalog import catalog_errors, open_catalog
 from mmplatform.land.lakehouse.maintenance.snapshot_expiry import ExpiryResult, expire_snapshots
 from mmplatform.land.lakehouse.recent_ids import MAX_REMEMBERED_IDS, RecentIds
 from mmplatform.land.lakehouse.replace import Replacement, ReplaceResult, replace_rows
 from mmplatform.land.lakehouse.restore import restore_rows
-from mmplatform.land.lakehouse.schemas import SPECS
+from mmplatform.land.lakehouse.schemas import SPECS, VERSION_COLUMN
 from mmplatform.land.lakehouse.snapshot_offsets import (
     CommitResult,
     Offsets,
@@ -40,7 +45,9 @@ from mmplatform.land.lakehouse.snapshot_offsets import (
     rows_beyond,
 )
 from mmplatform.land.lakehouse.table_locks import TableLocks
+from mmplatform.modalities import MODALITIES, PASSAGES_TABLE, QUARANTINE_TABLE, RETRACTIONS_TABLE
 from mmplatform.settings import Settings
+from mmplatform.versions import NO_VERSION
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -48,6 +55,8 @@ if TYPE_CHECKING:
     from pyiceberg.table import Table
 
 _log = structlog.get_logger(__name__)
+
+RETRACTABLE_TABLES: Final = frozenset({PASSAGES_TABLE, *(spec.derived_table for spec in MODALITIES.values())})
 
 _TABLE_PROPERTIES: Final = {
     # Each commit writes a metadata file; without this they would be retained for ever.
@@ -142,27 +151,44 @@ class Lakehouse:
             target = self._catalog.load_table((self._namespace, table))
             landed = read_offsets(target)
             new_rows = self._recent_ids.new_rows(target, table, rows_beyond(rows, landed.get(source, {})))
+            new_rows = self._without_retracted(table, new_rows)
             if not new_rows:
                 return CommitResult()
-            data = rows_to_arrow(target, [row for _, row in new_rows])
             landed[source] = merge_offsets(landed.get(source, {}), offsets)
-            self._commit(target, table, data, offsets_to_summary(landed))
+            appended = self._commit(target, table, [row for _, row in new_rows], offsets_to_summary(landed))
         self._recent_ids.add(table, {row[SPECS[table].id_column]: row_version(row) for _, row in new_rows})
-        return commit_result(target, len(new_rows))
+        return commit_result(target, appended) if appended else CommitResult()
 
-    def _commit(self, target: Table, table: str, data: pa.Table, summary: dict[str, str]) -> None:
-        """Append; the same commit deletes existing rows of these ids."""
+    def _without_retracted(self, table: str, rows: Sequence[PositionedRow]) -> list[PositionedRow]:
+        """Leave out rows whose retraction has the same version or a higher one, as far as remembered."""
+        if not rows or table not in RETRACTABLE_TABLES:
+            return list(rows)
+        retracted = self._recent_ids.load(self.table(RETRACTIONS_TABLE), RETRACTIONS_TABLE)
+        column = SPECS[table].id_column
+        return [placed for placed in rows if row_version(placed[1]) > retracted.get(placed[1][column], NO_VERSION)]
+
+    def _commit(self, target: Table, table: str, rows: Sequence[Mapping[str, Any]], summary: dict[str, str]) -> int:
+        """Append; the same commit deletes existing rows of these ids. Returns the number of appended rows."""
         from pyiceberg.expressions import In
 
         column = SPECS[table].id_column
         recent = self._recent_ids.load(target, table)
-        replaced = [row_id for row_id in data.column(column).to_pylist() if row_id in recent]
+        replaced = [row[column] for row in rows if row[column] in recent]
         with target.transaction() as commit:
-            present = matching_ids(target, In(column, replaced), column) if replaced else []
-            if present:
-                summary = summary | renewals_to_summary(data, column, present)
-                commit.delete(In(column, replaced), snapshot_properties=summary)
+            # Another writer may have been here since the memory was filled.
+            present = matching_versions(target, In(column, replaced), column) if replaced else {}
+            rows = [
+                row for row in rows if row_version(row) > present.get(row[column], NO_VERSION) or not row_version(row)
+            ]
+            if not rows:
+                return 0
+            data = rows_to_arrow(target, rows)
+            older = [row[column] for row in rows if row[column] in present]
+            if older:
+                summary = summary | renewals_to_summary(data, column, older)
+                commit.delete(In(column, older), snapshot_properties=summary)
             commit.append(data, snapshot_properties=summary)
+        return len(rows)
 
     def unfit_rows(self, table: str, rows: Sequence[PositionedRow]) -> list[PositionedRow]:
         """The rows that :meth:`append` would reject, found one by one."""
@@ -186,23 +212,24 @@ class Lakehouse:
         """The next offset to land in a table, by topic and topic partition."""
         return read_offsets(self.table(table)).get(source, {})
 
-    def delete_before(self, table: str, before: Mapping[str, int]) -> None:
-        """Delete rows by id (a retraction): those that lie on the log before the offset given with their id.
+    def delete_through(self, table: str, versions: Mapping[str, str]) -> None:
+        """Delete rows by id (a retraction): those up to the sortable version given with their id.
 
         A replayed retraction must not delete an artifact that was derived again after it. Unknown ids are ignored.
         """
-        from pyiceberg.expressions import And, BooleanExpression, EqualTo, LessThan, Or
+        from pyiceberg.expressions import And, BooleanExpression, EqualTo, LessThanOrEqual, Or
 
-        if not before:
+        if not versions:
             return
         column = SPECS[table].id_column
         conditions: list[BooleanExpression] = [
-            And(EqualTo(column, row_id), LessThan("log_offset", offset)) for row_id, offset in before.items()
+            And(EqualTo(column, row_id), LessThanOrEqual(VERSION_COLUMN, version))
+            for row_id, version in versions.items()
         ]
         row_filter = Or(*conditions) if len(conditions) > 1 else conditions[0]
         with catalog_errors(f"delete rows of {table}"), self._locks.lock(table):
             target = self._catalog.load_table((self._namespace, table))
-            present = matching_ids(target, row_filter, column)
+            present = matching_versions(target, row_filter, column)
             if present:
                 target.delete(row_filter, snapshot_properties=offsets_to_summary(read_offsets(target)))
         self._recent_ids.forget(table, present)
@@ -219,7 +246,11 @@ class Lakehouse:
     def restore(self, table: str, rows: Sequence[PositionedRow]) -> int:
         """Append missing old rows; returns their number. Raises Rejected (see ``restore_rows``)."""
         with catalog_errors(f"restore rows of {table}"), self._locks.lock(table):
-            return restore_rows(self._catalog.load_table((self._namespace, table)), SPECS[table].id_column, rows)
+            missing = self._without_retracted(table, rows)
+            restored = restore_rows(self._catalog.load_table((self._namespace, table)), SPECS[table].id_column, missing)
+        if table == RETRACTIONS_TABLE:  # they were not there when the memory was filled
+            self._recent_ids.drop(table)
+        return restored
 
     def scan(
         self,
@@ -232,7 +263,7 @@ class Lakehouse:
         conversations: Sequence[str] | None = None,
         columns: Sequence[str] | None = None,
     ) -> pa.Table:
-        """Rows, one for each id, the latest on the log where there are several.
+        """Rows, one for each id, the one with the highest version where there are several.
 
         Args:
             table: its name.
@@ -261,11 +292,14 @@ class Lakehouse:
         scan_options: dict[str, Any] = (
             {"row_filter": And(*conditions) if len(conditions) > 1 else conditions[0]} if conditions else {}
         )
-        needed = tuple(dict.fromkeys((*wanted, spec.id_column, "log_offset")))
+        order = VERSION_COLUMN if spec.versioned else "log_offset"
+        released = ("kind",) if table == QUARANTINE_TABLE else ()
+        needed = tuple(dict.fromkeys((*wanted, spec.id_column, order, *released)))
         with catalog_errors(f"read {table}"):
             found = (
                 self._catalog.load_table((self._namespace, table))
                 .scan(selected_fields=needed, **scan_options)
                 .to_arrow()
             )
-        return latest_row_per_id(found, spec.id_column).select(wanted)
+        found = newest_row_per_id(found, spec.id_column, order)
+        return (without_released(found) if released else found).select(wanted)

@@ -24,7 +24,7 @@ from typing import Protocol
 
 import structlog
 
-from mmplatform.artifacts import Passage, pack_vector
+from mmplatform.artifacts import Passage, Retraction, pack_vector
 from mmplatform.buckets import bucket_name
 from mmplatform.derive.passages import embed
 from mmplatform.errors import Rejected, Unavailable
@@ -36,10 +36,20 @@ _log = structlog.get_logger(__name__)
 
 
 class DualWriteTarget(Protocol):
-    """The index below: one collection for each space and bucket."""
+    """The index below: one collection for each space and bucket.
+
+    Attributes:
+        tombstones: versions of retractions, which every upsert respects.
+    """
+
+    @property
+    def tombstones(self) -> RetractionStore: ...
 
     def upsert(self, passages: Sequence[Passage], indexed_at: datetime) -> None:
         """Make findable. Raises Rejected, Unavailable."""
+
+    def restamp(self, passages: Sequence[Passage], indexed_at: datetime) -> None:
+        """Correct ``indexed_at``. Raises Unavailable."""
 
     def get(self, embedder: str, bucket: str, ids: Sequence[str]) -> Mapping[str, object]:
         """The rows of one space that exist, by id. Raises Unavailable."""
@@ -48,11 +58,21 @@ class DualWriteTarget(Protocol):
         self,
         ids: Sequence[str],
         *,
-        subject_id: str | None = None,
         bucket: str | None = None,
         embedder: str | None = None,
+        through: Mapping[str, str] | None = None,
     ) -> None:
         """Delete. Raises Unavailable."""
+
+
+class RetractionStore(Protocol):
+    """Stores versions of retractions."""
+
+    def add(self, retractions: Sequence[Retraction], now: datetime) -> None:
+        """Store. Raises Unavailable."""
+
+    def forget(self) -> None:
+        """Read them again at the next use."""
 
 
 class RevisionLog(Protocol):
@@ -136,16 +156,37 @@ class DualWriteIndex:
                 if expected not in {None, length}:
                     raise Rejected(f"a vector of {length} parts, where {space.name} makes {expected}")
 
-    def delete(self, ids: Sequence[str], *, subject_id: str | None = None) -> None:
+    def restamp(self, passages: Sequence[Passage], indexed_at: datetime) -> None:
+        """Correct ``indexed_at`` in the passages' own space. Raises Unavailable."""
+        self._index.restamp(passages, indexed_at)
+
+    def forget_retractions(self) -> None:
+        """Read the stored retractions again at the next write: topic partitions have come from another writer."""
+        self._index.tombstones.forget()
+
+    def retract(self, retractions: Sequence[Retraction], now: datetime) -> None:
         """Delete passages from every space, the serving one first, as :meth:`upsert` writes. Raises Unavailable.
 
-        A copy from the serving space that runs meanwhile either misses the row, or has its copy deleted afterwards.
+        The tombstones are stored first: after a crash the deletion is repeated, and no older passage comes back. A copy
+        from the serving space that runs meanwhile either misses the row, or has its copy deleted afterwards.
         """
+        if not retractions:
+            return
+        self._index.tombstones.add(retractions, now)
+        buckets: dict[str, dict[str, str]] = {}
+        for retraction in sorted(retractions, key=lambda retraction: retraction.version):
+            versions = buckets.setdefault(bucket_name(retraction.subject_key), {})
+            versions[retraction.artifact_id] = retraction.version.sortable
+        for bucket, versions in buckets.items():
+            self._delete(versions, bucket)
+
+    def _delete(self, versions: Mapping[str, str], bucket: str) -> None:
+        ids = list(versions)
         revision = self.latest_revision()
         while True:
             if revision is not None and revision.secondary is not None:
-                self._index.delete(ids, subject_id=subject_id, embedder=revision.serving.name)
-            self._index.delete(ids, subject_id=subject_id)
+                self._index.delete(ids, bucket=bucket, embedder=revision.serving.name, through=versions)
+            self._index.delete(ids, bucket=bucket, through=versions)
             newer = self.latest_revision()
             if (newer and newer.revision) == (revision and revision.revision):
                 return
@@ -195,7 +236,7 @@ class DualWriteIndex:
         """Ids of the rows that the serving space does not have, by bucket."""
         buckets: dict[str, list[str]] = {}
         for row in rows:
-            buckets.setdefault(bucket_name(row.subject_id), []).append(row.artifact_id)
+            buckets.setdefault(bucket_name(row.subject_key), []).append(row.artifact_id)
         missing = {}
         for bucket, ids in buckets.items():
             present = self._index.get(revision.serving.name, bucket, ids)

@@ -7,19 +7,22 @@ position of the event's copy on the log.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from mmplatform.artifacts import Passage, Quarantined
+from mmplatform.artifacts import Passage
 from mmplatform.errors import Rejected
+from mmplatform.identity import conversation_key, event_uid
 from mmplatform.land.index.row_codec import passage_metadata
 from mmplatform.land.lakehouse.row_codec import row_to_artifact
 from mmplatform.pipeline.reprocess.rederive import Rederived, TableArtifact
+from mmplatform.refusals import Quarantined
+from mmplatform.versions import NO_VERSION
 
-_STAMPS: Final = ("taken_at", "derived_at")
-_COST: Final = ("seconds", "memo_hit", "position")
-_INDEXED: Final = ("derived_at", "indexed_at")
+_STAMPS: Final = ("taken_at", "derived_at", "logged_at")
+_COST: Final = ("seconds", "memo_hit", "position", "derivation")
+_INDEXED: Final = ("derived_at", "logged_at", "indexed_at", "seconds", "memo_hit", "version")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,14 +31,16 @@ class StoredRow:
 
     Attributes:
         content: the compared part; ``None`` for a record that is no longer readable.
-        events: ids of its source events.
-        conversation_id: of these events.
+        events: identities of its source events.
+        conversation: key of their conversation.
+        version: sortable version of the record.
         row: all columns.
     """
 
     content: Any
     events: frozenset[str]
-    conversation_id: str
+    conversation: str
+    version: str
     row: Mapping[str, Any]
 
 
@@ -83,17 +88,16 @@ class EventScope:
     def covers_artifact(self, stored: StoredRow) -> bool:
         """True when all of its events were rederived with all their bytes: a valid artifact would be derived again."""
         all_rederived = stored.events <= self.rederived.events.keys() and not stored.events & self.rederived.lost
-        return all_rederived and stored.conversation_id not in self.untouched
+        return all_rederived and stored.conversation not in self.untouched
 
     def covers_quarantined(self, stored: StoredRow) -> bool:
         """True when the quarantined record is the one that was read, not another one with the same event id."""
         position = stored.content["position"] if stored.content else None
         [event_id] = stored.events
-        read_position = self.rederived.events.get(event_id)
+        read_positions = self.rederived.events.get(event_id, frozenset())
         return (
-            read_position is not None
-            and position == read_position.model_dump()
-            and stored.conversation_id not in self.untouched
+            any(position == read_position.model_dump() for read_position in read_positions)
+            and stored.conversation not in self.untouched
         )
 
 
@@ -101,13 +105,14 @@ def artifact_content(artifact: TableArtifact) -> dict[str, Any]:
     """The compared part of an artifact."""
     content = artifact.model_dump()
     content["stamps"] = {name: value for name, value in content["stamps"].items() if name not in _STAMPS}
+    content.pop("source_seconds", None)
     content["provenance"] = {name: value for name, value in content["provenance"].items() if name not in _COST}
     return content
 
 
 def quarantine_content(row: Quarantined) -> dict[str, Any]:
     """The compared part of a quarantine row."""
-    return {name: value for name, value in row.model_dump().items() if name != "quarantined_at"}
+    return {name: value for name, value in row.model_dump().items() if name not in {"quarantined_at", "derivation"}}
 
 
 def indexed_content(passage: Passage, embedder: str) -> dict[str, Any]:
@@ -123,7 +128,7 @@ def stored_artifact(row: Mapping[str, Any]) -> StoredRow:
         content = None if artifact.kind == "retraction" else artifact_content(artifact)
     except (Rejected, ValueError):
         content = None
-    return StoredRow(content, frozenset(row["event_ids"] or ()), row["conversation_id"], row)
+    return _stored_row(content, row["event_ids"] or (), row)
 
 
 def stored_quarantined(row: Mapping[str, Any]) -> StoredRow:
@@ -133,13 +138,18 @@ def stored_quarantined(row: Mapping[str, Any]) -> StoredRow:
         content = quarantine_content(Quarantined.model_validate_json(row["record"]))
     except ValueError:  # pydantic's too
         content = None
-    return StoredRow(content, frozenset((row["event_id"],)), row["conversation_id"], row)
+    return _stored_row(content, (row["event_id"],), row)
 
 
 def stored_indexed(text: str, metadata: Mapping[str, Any]) -> StoredRow:
     """A passage of the index."""
-    events = frozenset(json.loads(metadata["event_ids"]))
-    return StoredRow(_compared_metadata(metadata, text), events, metadata["conversation_id"], metadata)
+    return _stored_row(_compared_metadata(metadata, text), json.loads(metadata["event_ids"]), metadata)
+
+
+def _stored_row(content: Any, event_ids: Iterable[str], row: Mapping[str, Any]) -> StoredRow:
+    owner = (row["tenant"], row["source"], row["conversation_id"])
+    uids = frozenset(event_uid(*owner, event_id) for event_id in event_ids)
+    return StoredRow(content, uids, conversation_key(*owner), row.get("version") or NO_VERSION, row)
 
 
 def _compared_metadata(metadata: Mapping[str, Any], text: str) -> dict[str, Any]:

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from mmplatform.artifacts import Passage, Quarantined
+from mmplatform.artifacts import Passage, Retraction
 from mmplatform.events import Position
+from mmplatform.land.index.embedder_registry import EmbedderRevision
 from mmplatform.land.lakehouse.hour_partition import HOUR
 from mmplatform.land.lakehouse.replace import Replacement, ReplaceResult
 from mmplatform.land.lakehouse.row_codec import record_to_row
 from mmplatform.land.lakehouse.store import Lakehouse
 from mmplatform.modalities import CALL, PASSAGES_TABLE, QUARANTINE_TABLE
-from mmplatform.pipeline.embedder_swap.dual_write import DualWriteIndex
 from mmplatform.pipeline.reprocess.diff import (
     Difference,
     EventScope,
@@ -25,9 +25,12 @@ from mmplatform.pipeline.reprocess.diff import (
     quarantine_content,
 )
 from mmplatform.pipeline.reprocess.rederive import Rederived, TableArtifact
+from mmplatform.pipeline.reprocess.run_stamp import RunStamp
+from mmplatform.refusals import Quarantined, Released
+from mmplatform.versions import NO_VERSION
 
-NO_LOG_POSITION: Final = {"topic": None, "topic_partition": None, "log_offset": -1}
-"""Position of a row that the stream never landed: every record of its id on the log counts as later."""
+NO_LOG_POSITION: Final = {"topic": None, "topic_partition": None, "log_offset": -1, "log_generation": 0}
+"""Position of a row that the stream never landed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +63,8 @@ class StoredHour:
     index: Mapping[tuple[str, str], StoredRow]
 
     def conversations(self, *tables: str) -> frozenset[str]:
-        """Conversations that have rows in these tables."""
-        return frozenset(row.conversation_id for table in tables for row in self.tables[table].values())
+        """Keys of the conversations that have rows in these tables."""
+        return frozenset(row.conversation for table in tables for row in self.tables[table].values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,14 +81,14 @@ class RederivedHour:
         cls, rederived: Rederived, hour: datetime, stored_conversations: frozenset[str]
     ) -> RederivedHour:
         """Restrict to the hour; calls with lost audio stay untouched, for each window around the hole would differ."""
-        lost = [row for row in rederived.quarantined.values() if row.event_id in rederived.lost]
-        calls = {row.conversation_id for row in lost if row.modality == CALL.modality}
+        lost = [row for row in rederived.quarantined.values() if row.event_uid in rederived.lost]
+        calls = {row.conversation_key for row in lost if row.modality == CALL.modality}
         untouched = frozenset(calls & stored_conversations)
         return cls(
             artifacts={
                 row_id: artifact
                 for row_id, artifact in rederived.artifacts.items()
-                if _within(hour, artifact.stamps.event_time) and artifact.conversation_id not in untouched
+                if _within(hour, artifact.stamps.event_time) and artifact.conversation_key not in untouched
             },
             quarantined={row_id: row for row_id, row in rederived.quarantined.items() if _within(hour, row.event_time)},
             scope=EventScope(rederived, untouched),
@@ -100,40 +103,54 @@ class RederivedHour:
         }
 
 
-def replace_differing(
-    lakehouse: Lakehouse, hour: datetime, table: str, stored: StoredHour, rederived: RederivedHour
-) -> tuple[TableChanges, frozenset[str]]:
-    """Replace the differing rows of one table; returns the changes, and the ids that the stream overtook."""
+@dataclass(frozen=True, slots=True)
+class TableDelta:
+    """What a run changes in one table.
+
+    Attributes:
+        records: added and replaced records by id, with the run's version.
+        retracted: records that retract the vanished ones.
+    """
+
+    table: str
+    difference: Difference
+    records: Mapping[str, TableArtifact | Quarantined]
+    retracted: tuple[Retraction | Released, ...]
+
+
+def table_delta(table: str, stored: StoredHour, rederived: RederivedHour, stamp: RunStamp) -> TableDelta:
+    """Compare one table with what was rederived."""
     stored_rows = stored.tables[table]
+    derived: Mapping[str, TableArtifact | Quarantined]
     if table == QUARANTINE_TABLE:
+        derived = rederived.quarantined
         contents = {row_id: quarantine_content(row) for row_id, row in rederived.quarantined.items()}
         difference = compare(stored_rows, contents, rederived.scope.covers_quarantined)
-        result = _replace(lakehouse, table, hour, stored_rows, rederived.quarantined, difference)
     else:
-        artifacts = rederived.artifacts_for(table)
+        derived = artifacts = rederived.artifacts_for(table)
         contents = {row_id: artifact_content(artifact) for row_id, artifact in artifacts.items()}
         difference = compare(stored_rows, contents, rederived.scope.covers_artifact)
-        result = _replace(lakehouse, table, hour, stored_rows, artifacts, difference)
-    return _table_changes(difference, result), result.overtaken
+    changed = (*difference.added, *difference.replaced)
+    versions = {row_id: row.version for row_id, row in stored_rows.items()}
+    records = {row_id: stamp.restamp(derived[row_id], versions.get(row_id, NO_VERSION)) for row_id in changed}
+    retract = stamp.release if table == QUARANTINE_TABLE else stamp.retract
+    retracted = tuple(retract(row_id, stored_rows[row_id]) for row_id in difference.vanished)
+    return TableDelta(table, difference, records, retracted)
 
 
-def _replace(
-    lakehouse: Lakehouse,
-    table: str,
-    hour: datetime,
-    stored: Mapping[str, StoredRow],
-    derived: Mapping[str, TableArtifact] | Mapping[str, Quarantined],
-    difference: Difference,
-) -> ReplaceResult:
-    rows = [_row(derived[row_id], stored.get(row_id)) for row_id in (*difference.added, *difference.replaced)]
-    read_offsets = {
-        row_id: int(stored[row_id].row["log_offset"]) for row_id in (*difference.replaced, *difference.vanished)
-    }
-    return lakehouse.replace(table, Replacement(hour, rows, difference.vanished, read_offsets))
+def replace_table(
+    lakehouse: Lakehouse, hour: datetime, delta: TableDelta, stored: Mapping[str, StoredRow]
+) -> TableChanges:
+    """Replace the differing rows of one table in one commit."""
+    rows = [_row(record, stored.get(row_id)) for row_id, record in delta.records.items()]
+    difference = delta.difference
+    read_versions = {row_id: stored[row_id].version for row_id in (*difference.replaced, *difference.vanished)}
+    result = lakehouse.replace(delta.table, Replacement(hour, rows, difference.vanished, read_versions))
+    return _table_changes(difference, result)
 
 
 def _row(record: TableArtifact | Quarantined, stored: StoredRow | None) -> dict[str, Any]:
-    """The row with the position of the stored one, so that a later retraction or replay still counts."""
+    """The row with the position of the stored one: the run's own copy on the log has the same version, and is skipped."""
     _, row = record_to_row(record, Position(topic="", topic_partition=0, offset=0))
     return row | {name: stored.row[name] if stored else value for name, value in NO_LOG_POSITION.items()}
 
@@ -149,38 +166,27 @@ def _table_changes(difference: Difference, result: ReplaceResult) -> TableChange
     )
 
 
-def match_index(
-    index: DualWriteIndex,
+def index_delta(
+    spaces: EmbedderRevision | None,
     stored: Mapping[tuple[str, str], StoredRow],
     rederived: RederivedHour,
-    overtaken: frozenset[str],
-    now: datetime,
-) -> tuple[int, int]:
-    """Upsert passages that differ, delete vanished ones; ids that the stream overtook are left to its indexer.
-
-    Every space that holds all passages is compared; a passage that differs in one is written to each active space.
-    """
-    revision = index.latest_revision()
-    passages = [passage for passage in rederived.artifacts.values() if isinstance(passage, Passage)]
-    changed_passages = [
-        passage
-        for passage in passages
-        if passage.artifact_id not in overtaken
-        and any(_differs(stored, passage, space) for space in (revision.complete if revision else (passage.embedder,)))
-    ]
-    ids = {passage.artifact_id for passage in passages} | overtaken
-    vanished = sorted(
-        {
-            artifact_id
-            for (_, artifact_id), row in stored.items()
-            if artifact_id not in ids and rederived.scope.covers_artifact(row)
-        }
-    )
-    if changed_passages:
-        index.upsert(changed_passages, now)
-    if vanished:
-        index.delete(vanished)
-    return len(changed_passages), len(vanished)
+    stamp: RunStamp,
+) -> tuple[dict[str, Passage], dict[str, Retraction]]:
+    """Passages that differ in a space that holds all of them, and retractions of indexed passages that vanished; by id."""
+    passages = {row_id: each for row_id, each in rederived.artifacts.items() if isinstance(each, Passage)}
+    changed: dict[str, Passage] = {}
+    for row_id, passage in passages.items():
+        names = spaces.complete if spaces else (passage.embedder,)
+        if any(_differs(stored, passage, name) for name in names):
+            versions = [stored[name, row_id].version for name in names if (name, row_id) in stored]
+            changed[row_id] = stamp.restamp(passage, max(versions, default=NO_VERSION))
+    vanished: dict[str, Retraction] = {}
+    for (_, row_id), row in stored.items():
+        if row_id not in passages and rederived.scope.covers_artifact(row):
+            retraction = stamp.retract(row_id, row)
+            if row_id not in vanished or retraction.version > vanished[row_id].version:
+                vanished[row_id] = retraction
+    return changed, vanished
 
 
 def _differs(stored: Mapping[tuple[str, str], StoredRow], passage: Passage, space: str) -> bool:

@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Final
 
 from mmplatform.derive.call.deriver import CallDeriver
 from mmplatform.errors import Misconfigured
 from mmplatform.events import Modality
+from mmplatform.kafka.producer import LogProducer
+from mmplatform.kafka.reader import ReplayLog
 from mmplatform.land.blobs.open import open_blobs
-from mmplatform.land.index.embedder_registry import EmbedderRegistry
 from mmplatform.land.index.store import ChromaIndex
 from mmplatform.land.lakehouse.store import Lakehouse
 from mmplatform.modalities import ModalitySpec
 from mmplatform.pipeline import factories
-from mmplatform.pipeline.embedder_swap.dual_write import DualWriteIndex
 from mmplatform.pipeline.process import BatchDeriver, contract_limits
+from mmplatform.pipeline.reprocess.change_log import ChangeLog, ReplayChangeLog
 from mmplatform.pipeline.reprocess.hour_lock import hour_locks_dir
 from mmplatform.ports import Blobs, Memo
 from mmplatform.settings import Settings
@@ -46,14 +46,14 @@ class ReprocessInputs:
 
     Attributes:
         index: for reads.
-        dual_write_index: for writes.
+        change_log: takes the changes, for whoever reads the log, and for the indexer.
         batch: the maximum of events in one micro-batch.
         locks_dir: the folder with the locks of the hours; ``None``: none is taken.
     """
 
     lakehouse: Lakehouse
     index: ChromaIndex
-    dual_write_index: DualWriteIndex
+    change_log: ChangeLog
     blobs: Blobs
     deriver: BatchDeriver | CallDeriver
     limits: ContractLimits
@@ -85,22 +85,17 @@ def open_inputs(settings: Settings, spec: ModalitySpec) -> Iterator[ReprocessInp
     """
     memo, blobs = factories.open_memo(settings), open_blobs(settings)
     index = ChromaIndex.open(settings)
-    with closing(memo), closing(index):
+    with closing(memo), closing(index), ExitStack() as closing_parts:
         deriver = _deriver(settings, spec, memo, blobs)
         lakehouse = Lakehouse.open(settings)
         lakehouse.ensure_tables()
         batch = _TEXT_BATCH if spec.cost_class == "text" else _IMAGE_BATCH
-        dual_write_index = DualWriteIndex(
-            index,
-            EmbedderRegistry(index),
-            partial(factories.open_space_embedder, settings),
-            lambda: memo,
-            partial(factories.vector_length, settings),
-        )
+        producer = closing_parts.enter_context(closing(LogProducer(settings)))
+        change_log = ReplayChangeLog(settings, producer, ReplayLog(settings))
         yield ReprocessInputs(
             lakehouse,
             index,
-            dual_write_index,
+            change_log,
             blobs,
             deriver,
             contract_limits(settings),

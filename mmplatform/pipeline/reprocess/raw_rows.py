@@ -20,10 +20,12 @@ from typing import Any
 
 from mmplatform.errors import Rejected
 from mmplatform.events import CallEnd
+from mmplatform.identity import conversation_of_key
 from mmplatform.land.lakehouse.hour_partition import HOUR
 from mmplatform.land.lakehouse.row_codec import row_to_event
 from mmplatform.land.lakehouse.store import Lakehouse
 from mmplatform.modalities import CALL, ModalitySpec
+from mmplatform.pipeline.reprocess.rederive import row_conversation
 
 Row = dict[str, Any]
 
@@ -35,7 +37,7 @@ def read_raw_rows(lakehouse: Lakehouse, spec: ModalitySpec, hour: datetime, stor
         lakehouse: the tables.
         spec: the modality.
         hour: its start, aware of UTC.
-        stored_calls: calls that have derived rows in the hour, whatever hour their events are of.
+        stored_calls: keys of calls that have derived rows in the hour, whatever hour their events are of.
 
     Raises:
         Unavailable: the catalog or its store does not answer.
@@ -46,30 +48,39 @@ def read_raw_rows(lakehouse: Lakehouse, spec: ModalitySpec, hour: datetime, stor
     rows_by_call: dict[str, list[Row]] = defaultdict(list, {call_id: [] for call_id in stored_calls})
     for neighbour in (hour - HOUR, hour, hour + HOUR):
         for row in lakehouse.scan(spec.raw_table, hour=neighbour).to_pylist():
-            rows_by_call[row["conversation_id"]].append(row)
+            rows_by_call[row_conversation(row)].append(row)
     # 2.
-    found = {row["event_id"]: row for rows in rows_by_call.values() for row in rows}
+    found = {row["raw_id"]: row for rows in rows_by_call.values() for row in rows}
     open_calls = {call_id: rows for call_id, rows in rows_by_call.items() if not _is_complete(rows)}
     # 3.
     started = sorted(call_id for call_id, rows in open_calls.items() if _has_start(rows))
     if started:
         since = hour + 2 * HOUR
-        later = lakehouse.scan(spec.raw_table, conversations=started, since=since)
-        found |= {row["event_id"]: row for row in later.to_pylist()}
+        later = lakehouse.scan(spec.raw_table, conversations=_conversation_ids(started), since=since)
+        found |= _rows_of(later.to_pylist(), started)
     # 4.
     others = sorted(open_calls.keys() - set(started) | _incomplete_calls(found.values(), started))
     if others:
-        everywhere = lakehouse.scan(spec.raw_table, conversations=others)
-        found |= {row["event_id"]: row for row in everywhere.to_pylist()}
+        everywhere = lakehouse.scan(spec.raw_table, conversations=_conversation_ids(others))
+        found |= _rows_of(everywhere.to_pylist(), others)
     return list(found.values())
+
+
+def _rows_of(rows: Iterable[Row], calls: Sequence[str]) -> dict[str, Row]:
+    """Rows of these calls by id: another source may name a call alike."""
+    return {row["raw_id"]: row for row in rows if row_conversation(row) in calls}
+
+
+def _conversation_ids(calls: Iterable[str]) -> list[str]:
+    return sorted({conversation_of_key(call) for call in calls})
 
 
 def _incomplete_calls(found: Iterable[Row], calls: Iterable[str]) -> set[str]:
     """Calls that have a hole, or whose end declares more chunks than are found."""
     rows: dict[str, list[Row]] = {call: [] for call in calls}
     for row in found:
-        if row["conversation_id"] in rows:
-            rows[row["conversation_id"]].append(row)
+        if row_conversation(row) in rows:
+            rows[row_conversation(row)].append(row)
     return {
         call
         for call, call_rows in rows.items()

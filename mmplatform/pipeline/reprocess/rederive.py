@@ -5,22 +5,27 @@ Pure but for the models, the memo and the blobs, like the path itself. Nothing i
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
-from mmplatform.artifacts import Caption, Message, Passage, Quarantined, Retraction, Utterance, artifact_id
+from mmplatform.artifacts import Caption, Message, Passage, Retraction, Utterance, artifact_id
 from mmplatform.derive.call.deriver import CallDeriver
 from mmplatform.derive.call.state import CallState
 from mmplatform.derive.passages import DerivedBatch
 from mmplatform.errors import Rejected
 from mmplatform.events import Arrival, Position, utc_now
+from mmplatform.identity import conversation_key
 from mmplatform.land.lakehouse.row_codec import row_to_event
 from mmplatform.modalities import CALL, ModalitySpec
-from mmplatform.pipeline.process import BatchDeriver, ConsumedRecord, Outcome, process, process_call_records
+from mmplatform.pipeline.consumed_record import ConsumedRecord
+from mmplatform.pipeline.identity_ledger import IdentityLedger
+from mmplatform.pipeline.process import BatchDeriver, Outcome, process, process_call_records
 from mmplatform.pipeline.record_size import encode_or_quarantine
 from mmplatform.ports import Blobs
+from mmplatform.refusals import Quarantined
 from quality.contracts import ContractLimits
 
 Row = Mapping[str, Any]
@@ -36,13 +41,13 @@ class Rederived:
     Attributes:
         artifacts: the latest version of each, by id; without retracted ones.
         quarantined: by id.
-        events: every event that was read, with its position on the log.
-        lost: events whose bytes are missing or damaged, or whose raw record is not readable.
+        events: identity of every event that was read, with its positions on the log.
+        lost: identities of events whose bytes are missing or damaged, or whose raw record is not readable.
     """
 
     artifacts: Mapping[str, TableArtifact]
     quarantined: Mapping[str, Quarantined]
-    events: Mapping[str, Position]
+    events: Mapping[str, frozenset[Position]]
     lost: frozenset[str]
 
 
@@ -55,6 +60,7 @@ def rederive(
     batch: int,
     blobs: Blobs,
     progress: RederiveProgressCallback,
+    conflicts: Mapping[Position, Quarantined] | None = None,
 ) -> Rederived:
     """Run rows of a raw table through ``process`` or, of a call, ``process_call_records``.
 
@@ -66,16 +72,18 @@ def rederive(
         batch: the maximum of events in one micro-batch.
         blobs: for the check which bytes are really lost.
         progress: called now and again.
+        conflicts: rows of events whose identity came before with other content, as the stream decided.
 
     Raises:
         Unavailable: the memo or the blobs do not answer.
         Permanent: a model cannot be used at all.
     """
-    ordered = sorted(rows, key=lambda row: (row["conversation_id"], *_log_order(row)))
+    ordered = sorted(rows, key=lambda row: (row_conversation(row), *_log_order(row)))
+    ledger = IdentityLedger(max_records=max(len(rows), 1), known_conflicts=conflicts)
     outcomes = (
-        _derive_calls(ordered, deriver, limits, progress)
+        _derive_calls(ordered, deriver, limits, ledger, progress)
         if isinstance(deriver, CallDeriver)
-        else _derive_batches(sorted(rows, key=_log_order), deriver, spec, limits, batch, progress)
+        else _derive_batches(sorted(rows, key=_log_order), deriver, spec, limits, (batch, ledger), progress)
     )
     artifacts: dict[str, TableArtifact] = {}
     quarantined: dict[str, Quarantined] = {}
@@ -88,13 +96,21 @@ def rederive(
         }
         for artifact in outcome.artifacts:
             _apply(artifact, artifacts, quarantined)
-        quarantined |= {row.quarantine_id: row for row in outcome.quarantined}
+        quarantined |= {row.quarantine_id: row for row in outcome.quarantined if isinstance(row, Quarantined)}
+    positions: dict[str, set[Position]] = defaultdict(set)
+    for row in rows:
+        positions[row["event_uid"]].add(_position(row))
     return Rederived(
         artifacts,
         quarantined | unreadable,
-        {row["event_id"]: _position(row) for row in rows},
-        _lost_events(quarantined, rows, blobs) | {row.event_id for row in unreadable.values()},
+        {uid: frozenset(places) for uid, places in positions.items()},
+        _lost_events(quarantined, rows, blobs) | {row.event_uid for row in unreadable.values()},
     )
+
+
+def row_conversation(row: Row) -> str:
+    """Key of a row's conversation."""
+    return conversation_key(row["tenant"], row["source"], row["conversation_id"])
 
 
 def _apply(
@@ -115,24 +131,29 @@ def _derive_batches(
     deriver: BatchDeriver,
     spec: ModalitySpec,
     limits: ContractLimits,
-    batch: int,
+    batch_and_ledger: tuple[int, IdentityLedger],
     progress: RederiveProgressCallback,
 ) -> Iterable[Outcome]:
+    batch, ledger = batch_and_ledger
     for start in range(0, len(rows), batch):
         chunk = rows[start : start + batch]
-        yield process([_to_record(row) for row in chunk], deriver, spec, limits)
+        yield process([_to_record(row) for row in chunk], deriver, spec, limits, ledger)
         progress(start + len(chunk), len(rows))
 
 
 def _derive_calls(
-    rows: Sequence[Row], deriver: CallDeriver, limits: ContractLimits, progress: RederiveProgressCallback
+    rows: Sequence[Row],
+    deriver: CallDeriver,
+    limits: ContractLimits,
+    ledger: IdentityLedger,
+    progress: RederiveProgressCallback,
 ) -> Iterable[Outcome]:
     """Derive each call from its first event on, in log order."""
     done = 0
-    for _, call_rows in groupby(rows, key=lambda row: row["conversation_id"]):
+    for _, call_rows in groupby(rows, key=row_conversation):
         # The gate takes as long for one chunk as for a whole call: in one pass its cost is negligible.
         for outcome in process_call_records(
-            [_to_record(row) for row in call_rows], InMemoryCallFold(deriver), CALL, limits
+            [_to_record(row) for row in call_rows], InMemoryCallFold(deriver), CALL, limits, ledger
         ):
             yield outcome
             done += 1
@@ -155,8 +176,10 @@ class InMemoryCallFold:
 def _quarantine_unreadable(row: Row, spec: ModalitySpec) -> Quarantined:
     """Quarantine row of a raw record that was damaged after it landed; on the log it would be a dead letter."""
     return Quarantined(
-        quarantine_id=artifact_id("quarantined", row["event_id"], 0),
+        quarantine_id=artifact_id("quarantined", row["event_uid"], 0),
         modality=spec.modality,
+        tenant=row["tenant"],
+        source=row["source"],
         event_id=row["event_id"],
         conversation_id=row["conversation_id"],
         subject_id=row["subject_id"],
@@ -170,8 +193,10 @@ def _quarantine_unreadable(row: Row, spec: ModalitySpec) -> Quarantined:
 
 def _lost_events(quarantined: Mapping[str, Quarantined], rows: Sequence[Row], blobs: Blobs) -> frozenset[str]:
     """Events quarantined for their bytes whose bytes are lost, not merely no audio or image."""
-    suspects = {row.event_id for row in quarantined.values() if row.contract == "blob"}
-    return frozenset(row["event_id"] for row in rows if row["event_id"] in suspects and not _blob_is_intact(row, blobs))
+    suspects = {row.event_uid for row in quarantined.values() if row.contract == "blob"}
+    return frozenset(
+        row["event_uid"] for row in rows if row["event_uid"] in suspects and not _blob_is_intact(row, blobs)
+    )
 
 
 def _blob_is_intact(row: Row, blobs: Blobs) -> bool:
@@ -190,8 +215,13 @@ def _to_record(row: Row) -> ConsumedRecord:
 
 
 def _position(row: Row) -> Position:
-    return Position(topic=row["topic"], topic_partition=row["topic_partition"], offset=row["log_offset"])
+    return Position(
+        topic=row["topic"],
+        topic_partition=row["topic_partition"],
+        offset=row["log_offset"],
+        generation=row["log_generation"],
+    )
 
 
-def _log_order(row: Row) -> tuple[str, int, int]:
-    return row["topic"], row["topic_partition"], row["log_offset"]
+def _log_order(row: Row) -> tuple[str, int, int, int]:
+    return row["topic"], row["log_generation"], row["topic_partition"], row["log_offset"]

@@ -8,16 +8,17 @@ Runs lock their hour, on one machine: a second run waits (``hour_lock``).
 1. Read the stored rows of the hour, so that an unavailable store ends the run before anything is changed.
 2. Read the raw rows of the hour: for a call all of its rows, since a word may begin in the hour before.
 3. Derive. Until here nothing is written: a run that stops now leaves no trace but the memo.
-4. Replace what differs, one commit for each table, in parallel.
-5. Once the modality's table and the passages are committed, match the index: upsert what differs, delete what
-   vanished. The next run completes one that ended within 4. and 5.: it compares each table and the index separately.
+4. Publish what differs to the log, with the run's version: changed records, and retractions of vanished ones. Who reads
+   the log alone ends in the same state as the stores. The indexer applies it to the index, as its only writer.
+5. Replace what differs in the tables, one commit for each, in parallel. The archiver finds the same versions there, and
+   completes a run that ended before; then wait for the indexer.
 
-Why rows keep their position on the log, and what the stream lands meanwhile: docs/adr/0006-reprocess-in-place.md.
+What the stream lands meanwhile has a higher version, or is the same: docs/adr/0006-reprocess-in-place.md.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -25,17 +26,31 @@ from typing import Any, Final
 
 import structlog
 
+from mmplatform.artifacts import Artifact, Passage, Retraction
 from mmplatform.errors import Rejected
-from mmplatform.events import utc_now
+from mmplatform.events import Position, utc_now
+from mmplatform.land.index.embedder_registry import EmbedderRegistry
 from mmplatform.land.lakehouse.hour_partition import HOUR
 from mmplatform.land.lakehouse.schemas import SPECS
 from mmplatform.modalities import MODALITIES, PASSAGES_TABLE, QUARANTINE_TABLE, ModalitySpec
+from mmplatform.pipeline.identity_ledger import IDENTITY
+from mmplatform.pipeline.process import Outcome
 from mmplatform.pipeline.reprocess.diff import StoredRow, stored_artifact, stored_indexed, stored_quarantined
-from mmplatform.pipeline.reprocess.hour import RederivedHour, StoredHour, TableChanges, match_index, replace_differing
+from mmplatform.pipeline.reprocess.hour import (
+    RederivedHour,
+    StoredHour,
+    TableChanges,
+    TableDelta,
+    index_delta,
+    replace_table,
+    table_delta,
+)
 from mmplatform.pipeline.reprocess.hour_lock import lock_hour
 from mmplatform.pipeline.reprocess.inputs import ReprocessInputs
 from mmplatform.pipeline.reprocess.raw_rows import read_raw_rows
 from mmplatform.pipeline.reprocess.rederive import RederiveProgressCallback, rederive
+from mmplatform.pipeline.reprocess.run_stamp import RunStamp
+from mmplatform.refusals import Quarantined, QuarantineRecord, Released, decode_quarantine_record
 
 _log = structlog.get_logger(__name__)
 HOUR_FORMAT: Final = "%Y-%m-%d-%H:%M"
@@ -49,8 +64,9 @@ class ReprocessSummary:
     Attributes:
         read: events that were derived again; for a call including those before and after the hour.
         tables: changes by table.
-        upserted: passages that were written to the index.
-        deleted: passages that were deleted from it.
+        upserted: passages that were published for the index.
+        deleted: passages that were retracted from it.
+        indexed: the indexer has applied them.
         quarantined: events of the hour that are quarantined.
         lost: events of the hour whose bytes are missing or damaged; their earlier artifacts stay.
     """
@@ -61,6 +77,7 @@ class ReprocessSummary:
     tables: Mapping[str, TableChanges] = field(default_factory=dict)
     upserted: int = 0
     deleted: int = 0
+    indexed: bool = True
     quarantined: int = 0
     lost: tuple[str, ...] = ()
 
@@ -141,49 +158,74 @@ def _reprocess(
     rows = read_raw_rows(inputs.lakehouse, spec, hour, stored.conversations(*stored.tables))
     # 3.
     rederived = rederive(
-        rows, inputs.deriver, spec, inputs.limits, batch=inputs.batch, blobs=inputs.blobs, progress=progress
+        rows,
+        inputs.deriver,
+        spec,
+        inputs.limits,
+        batch=inputs.batch,
+        blobs=inputs.blobs,
+        progress=progress,
+        conflicts=_known_conflicts(stored),
     )
     rederived_hour = RederivedHour.from_rederived(rederived, hour, stored.conversations(table))
-    # 4. and 5.
-    tables, upserted, deleted = _replace_hour(inputs, spec, hour, stored, rederived_hour, clock())
+    # 4.
+    stamp = RunStamp(spec, clock())
+    deltas = [table_delta(name, stored, rederived_hour, stamp) for name in stored.tables]
+    indexed, vanished = index_delta(EmbedderRegistry(inputs.index).latest(), stored.index, rederived_hour, stamp)
+    outcome = _changes_for_log(deltas, indexed, vanished)
+    if outcome != Outcome():
+        inputs.change_log.publish(outcome)
+    # 5.
+    tables = _replace_tables(inputs, hour, stored, deltas)
+    passages = sum(isinstance(artifact, Passage) for artifact in outcome.artifacts)
     return ReprocessSummary(
         table=table,
         hour=hour,
         read=len(rows),
         tables=tables,
-        upserted=upserted,
-        deleted=deleted,
+        upserted=passages,
+        deleted=len(vanished),
+        indexed=inputs.change_log.wait_indexed() if outcome != Outcome() else True,
         quarantined=len(rederived_hour.quarantined),
         lost=rederived_hour.lost,
     )
 
 
-def _replace_hour(
-    inputs: ReprocessInputs,
-    spec: ModalitySpec,
-    hour: datetime,
-    stored: StoredHour,
-    rederived: RederivedHour,
-    now: datetime,
-) -> tuple[dict[str, TableChanges], int, int]:
-    """Changes by table, upserted and deleted passages. In parallel: a commit waits for the catalog, not for Chroma."""
+def _known_conflicts(stored: StoredHour) -> dict[Position, Quarantined]:
+    """Quarantine rows of identity conflicts, by position: the event that came before may lie in another hour."""
+    rows = (
+        decode_quarantine_record(row.row["record"])
+        for row in stored.tables[QUARANTINE_TABLE].values()
+        if row.row["contract"] == IDENTITY and row.content is not None
+    )
+    return {row.position: row for row in rows if isinstance(row, Quarantined)}
 
-    def replace(table: str) -> tuple[TableChanges, frozenset[str]]:
-        return replace_differing(inputs.lakehouse, hour, table, stored, rederived)
 
-    with ThreadPoolExecutor(1, thread_name_prefix="tables") as executor:
-        modality_changes, quarantine_changes = (
-            executor.submit(replace, table) for table in (spec.derived_table, QUARANTINE_TABLE)
-        )
-        passages, overtaken = replace(PASSAGES_TABLE)
-        changed, _ = modality_changes.result()  # a passage's source is committed before a search can find the passage
-        upserted, deleted = match_index(inputs.dual_write_index, stored.index, rederived, overtaken, now)
-        tables = {
-            spec.derived_table: changed,
-            PASSAGES_TABLE: passages,
-            QUARANTINE_TABLE: quarantine_changes.result()[0],
+def _changes_for_log(
+    deltas: Sequence[TableDelta], indexed: Mapping[str, Passage], vanished: Mapping[str, Retraction]
+) -> Outcome:
+    """All changes of a run. A record of a table has the same content as the index's, and the higher version counts."""
+    artifacts: dict[str, Artifact] = {**indexed, **vanished}
+    quarantined: list[QuarantineRecord] = []
+    for delta in deltas:
+        for record in (*delta.records.values(), *delta.retracted):
+            if isinstance(record, Quarantined | Released):
+                quarantined.append(record)
+            elif record.artifact_id not in artifacts or record.version >= artifacts[record.artifact_id].version:
+                artifacts[record.artifact_id] = record
+    return Outcome(tuple(artifacts.values()), tuple(quarantined))
+
+
+def _replace_tables(
+    inputs: ReprocessInputs, hour: datetime, stored: StoredHour, deltas: Sequence[TableDelta]
+) -> dict[str, TableChanges]:
+    """Changes by table. In parallel: a commit waits for the catalog."""
+    with ThreadPoolExecutor(len(deltas), thread_name_prefix="tables") as executor:
+        replacing = {
+            delta.table: executor.submit(replace_table, inputs.lakehouse, hour, delta, stored.tables[delta.table])
+            for delta in deltas
         }
-    return tables, upserted, deleted
+        return {table: future.result() for table, future in replacing.items()}
 
 
 def _read_hour(inputs: ReprocessInputs, spec: ModalitySpec, hour: datetime) -> StoredHour:

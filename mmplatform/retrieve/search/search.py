@@ -13,10 +13,12 @@ from typing import Final, Protocol
 
 from pydantic import AwareDatetime, Field
 
-from mmplatform.artifacts import CallLocator, ChatLocator, Locator, Vector
+from mmplatform.artifacts import Vector
 from mmplatform.derive.passages import space_name
 from mmplatform.events import Identifier, Modality, Record, utc_now
+from mmplatform.identity import DEFAULT_TENANT, subject_key
 from mmplatform.land.index.row_codec import Hit
+from mmplatform.locators import CallLocator, ChatLocator, Locator
 from mmplatform.ports import Embedder
 
 MAX_CACHED_QUESTIONS: Final = 1024
@@ -41,6 +43,8 @@ class CitedPassage(Record):
     text: str
     score: float = Field(description="cosine similarity, 1 is the same direction")
     modality: Modality
+    tenant: str
+    event_source: str = Field(description="the system that sent its event")
     subject_id: str
     conversation_id: str
     source: str = Field(description="the source in words: call second, image box, chat message")
@@ -50,8 +54,11 @@ class CitedPassage(Record):
     event_time: datetime
     ingested_at: datetime = Field(description="when the gateway accepted it")
     derived_at: datetime = Field(description="when the models had derived it")
-    indexed_at: datetime = Field(description="just before it was written to the index")
-    gap_s: float = Field(description="indexed_at - event_time; the index acknowledged it a little later")
+    logged_at: datetime = Field(description="when it was on the replay log")
+    indexed_at: datetime = Field(description="when the index had acknowledged it, half a second early at most")
+    seconds: float = Field(description="compute that it has cost, from its event to its vector")
+    memo_hit: bool = Field(description="its vector was known, so that no model ran for it")
+    gap_s: float = Field(description="indexed_at - event_time")
     age_s: float = Field(description="now - event_time")
 
 
@@ -71,7 +78,7 @@ class SearchableIndex(Protocol):
         vector: Vector,
         *,
         embedder: str,
-        subject_id: str | None = None,
+        subject: str | None = None,
         modalities: Sequence[Modality] = (),
         since: datetime | None = None,
         until: datetime | None = None,
@@ -86,8 +93,11 @@ class Searcher:
     Thread-safe when index and embedder are.
     """
 
-    def __init__(self, index: SearchableIndex, serving_embedder: Callable[[], Embedder]) -> None:
+    def __init__(
+        self, index: SearchableIndex, serving_embedder: Callable[[], Embedder], *, tenant: str = DEFAULT_TENANT
+    ) -> None:
         self._index = index
+        self._tenant = tenant
         self._serving_embedder = serving_embedder
         self._cached: tuple[Embedder, Callable[[str], Vector]] | None = None
 
@@ -103,7 +113,7 @@ class Searcher:
         embedder = self._serving_embedder()
         hits = self._index.search(
             self._cached_embed(embedder)(query.query),
-            subject_id=query.subject_id,
+            subject=subject_key(self._tenant, query.subject_id) if query.subject_id is not None else None,
             modalities=query.modalities,
             since=query.since,
             until=query.until,
@@ -137,6 +147,8 @@ def _cite(hit: Hit, now: datetime) -> CitedPassage:
         text=hit.text,
         score=round(hit.score, 4),
         modality=hit.modality,
+        tenant=hit.tenant,
+        event_source=hit.source,
         subject_id=hit.subject_id,
         conversation_id=hit.conversation_id,
         source=format_locator(hit.locator),
@@ -146,7 +158,10 @@ def _cite(hit: Hit, now: datetime) -> CitedPassage:
         event_time=hit.event_time,
         ingested_at=hit.ingested_at,
         derived_at=hit.derived_at,
+        logged_at=hit.logged_at,
         indexed_at=hit.indexed_at,
+        seconds=round(hit.seconds, 6),
+        memo_hit=hit.memo_hit,
         gap_s=round((hit.indexed_at - hit.event_time).total_seconds(), 3),
         age_s=round((now - hit.event_time).total_seconds(), 3),
     )

@@ -15,7 +15,8 @@ from mmplatform.derive.call.redaction import (
 )
 from mmplatform.events import Position, encode
 from mmplatform.modalities import CALL
-from mmplatform.pipeline.process import ConsumedRecord, process_call_record
+from mmplatform.pipeline.consumed_record import ConsumedRecord
+from mmplatform.pipeline.process import process_call_record
 from quality.contracts import ContractLimits
 from tests.builders import NOW, call_end
 from tests.derive.call.simulated_calls import (

@@ -3,10 +3,10 @@ import random
 import numpy as np
 import pytest
 
-from mmplatform.artifacts import Box
 from mmplatform.derive.layout.captioner import LayoutCaptioner
 from mmplatform.derive.layout.reading_order import group_blocks, reading_order
 from mmplatform.derive.layout.surfaces import find_buttons, find_overlay, find_surfaces, font_size
+from mmplatform.locators import Box
 from mmplatform.ports import RecognisedLine
 from tests.derive.screens import Canvas, error_dialog, shop_page
 

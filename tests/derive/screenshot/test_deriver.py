@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
-from mmplatform.artifacts import Box, Caption, Passage, decode_artifact
+from mmplatform.artifacts import Caption, Passage, decode_artifact
 from mmplatform.derive.adapters.rapidocr import RapidReader
 from mmplatform.derive.adapters.transformers_captioner import NoCaption
 from mmplatform.derive.layout.captioner import LayoutCaptioner
@@ -18,6 +18,7 @@ from mmplatform.derive.screenshot.deriver import ScreenshotDeriver
 from mmplatform.derive.screenshot.redaction import redact_screens
 from mmplatform.errors import Rejected, TooLarge, Unavailable
 from mmplatform.events import Arrival, BlobRef, Position, Screenshot, encode
+from mmplatform.locators import Box
 from mmplatform.memo import MemoryMemo
 from mmplatform.ports import RecognisedLine, Redacted
 from tests.derive.screens import Canvas, error_dialog, shop_page

@@ -6,9 +6,9 @@ from datetime import timedelta
 
 import pytest
 
-from mmplatform.artifacts import Box, CallLocator, ChatLocator, ImageLocator
 from mmplatform.errors import Unavailable
 from mmplatform.events import utc_now
+from mmplatform.locators import Box, CallLocator, ChatLocator, ImageLocator
 from mmplatform.retrieve.search.search import Searcher, SearchQuery, format_locator
 from tests.builders import blob
 from tests.doubles.embedder import SeededEmbedder

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 
 import structlog
 
-from mmplatform.artifacts import Artifact, Quarantined
+from mmplatform.artifacts import Artifact
 from mmplatform.errors import Misconfigured, TooLarge
-from mmplatform.events import encode
+from mmplatform.events import Position, encode
+from mmplatform.kafka.headers import Pseudonyms, open_pseudonyms, output_headers
 from mmplatform.kafka.producer import LogProducer, LogRecord
 from mmplatform.kafka.topics import MAX_MESSAGE_BYTES, topic_name
 from mmplatform.modalities import ARTIFACTS_TOPIC, DEAD_LETTERS_TOPIC, QUARANTINE_TOPIC
 from mmplatform.pipeline.process import Outcome
 from mmplatform.pipeline.record_size import encode_or_quarantine, quarantine_too_large
+from mmplatform.refusals import Quarantined
 from mmplatform.settings import Settings
 
 _log = structlog.get_logger(__name__)
@@ -27,15 +29,25 @@ class OutgoingRecord:
     topic: str
     key: str
     value: bytes
+    headers: Mapping[str, bytes] = field(default_factory=dict)
 
 
-def outgoing_records(outcome: Outcome) -> Iterator[OutgoingRecord]:
+Write = Callable[[Iterable[OutgoingRecord]], None]
+EncodeOutcome = Callable[[Outcome], Iterator[OutgoingRecord]]
+
+
+def outgoing_records(outcome: Outcome, pseudonyms: Pseudonyms) -> Iterator[OutgoingRecord]:
     """Records of an outcome, keyed by conversation, so that a passage and its retraction stay in order."""
     for record, value in map(encode_or_quarantine, outcome.artifacts):
-        topic = QUARANTINE_TOPIC if isinstance(record, Quarantined) else ARTIFACTS_TOPIC
-        yield OutgoingRecord(topic, record.conversation_id, value)
+        if isinstance(record, Quarantined):
+            topic, position = QUARANTINE_TOPIC, record.position
+        else:
+            topic, position = ARTIFACTS_TOPIC, record.provenance.position
+        headers = output_headers(record, pseudonyms, outcome.traces.get(position, b""))
+        yield OutgoingRecord(topic, record.conversation_key, value, headers)
     for row in outcome.quarantined:
-        yield OutgoingRecord(QUARANTINE_TOPIC, row.conversation_id, encode(row))
+        headers = output_headers(row, pseudonyms, outcome.traces.get(row.position, b""))
+        yield OutgoingRecord(QUARANTINE_TOPIC, row.conversation_key, encode(row), headers)
     for letter in outcome.dead_letters:
         position = letter.position
         yield OutgoingRecord(
@@ -51,30 +63,40 @@ def publish(outcome: Outcome, producer: LogProducer, settings: Settings) -> None
         Misconfigured: a topic is missing, or refuses even a quarantine row.
     """
 
+    pseudonyms = open_pseudonyms(settings)
+
+    def encode_outcome(outcome: Outcome) -> Iterator[OutgoingRecord]:
+        return outgoing_records(outcome, pseudonyms)
+
     def write(records: Iterable[OutgoingRecord]) -> None:
-        producer.send_all(LogRecord(topic_name(settings, record.topic), record.key, record.value) for record in records)
+        producer.send_all(
+            LogRecord(topic_name(settings, record.topic), record.key, record.value, headers=record.headers)
+            for record in records
+        )
 
     try:
-        write(outgoing_records(outcome))
+        write(encode_outcome(outcome))
     except TooLarge:
         # Below our limit and above the broker's. Some may be on the log already; their ids make the repeat idempotent.
         for artifact in outcome.artifacts:
-            _write_or_quarantine(artifact, write)
-        _write_small(outgoing_records(Outcome((), outcome.quarantined, outcome.dead_letters)), write)
+            _write_or_quarantine(artifact, outcome.traces, write, encode_outcome)
+        _write_small(encode_outcome(replace(outcome, artifacts=())), write)
 
 
-def _write_or_quarantine(artifact: Artifact, write: Callable[[Iterable[OutgoingRecord]], None]) -> None:
+def _write_or_quarantine(
+    artifact: Artifact, traces: Mapping[Position, bytes], write: Write, encode_outcome: EncodeOutcome
+) -> None:
     try:
-        write(outgoing_records(Outcome((artifact,))))
+        write(encode_outcome(Outcome((artifact,), traces=traces)))
     except TooLarge:
         row = quarantine_too_large(
             artifact, len(encode(artifact)), "what the broker takes (max.message.bytes of its topic)"
         )
         _log.warning("larger than the broker takes: quarantined", kind=artifact.kind, event_id=row.event_id)
-        _write_small(outgoing_records(Outcome(quarantined=(row,))), write)
+        _write_small(encode_outcome(Outcome(quarantined=(row,), traces=traces)), write)
 
 
-def _write_small(records: Iterable[OutgoingRecord], write: Callable[[Iterable[OutgoingRecord]], None]) -> None:
+def _write_small(records: Iterable[OutgoingRecord], write: Write) -> None:
     try:
         write(records)
     except TooLarge:

@@ -1,0 +1,118 @@
+"""Record headers: what a reader needs to route a record without opening its value.
+
+====================  ======================================================================================
+``schema_version``    major version of the value
+``kind``              its kind
+``tenant``            whose it is
+``subject``           keyed pseudonym of the person it is about; not reversible without the key
+``event``             identity of the event (events only)
+``digest``            digest of its content (events only)
+``traceparent``       W3C trace context of the request that brought the event, where the source sent one
+``vector``            vector of a passage, little-endian float32
+``shed``              why nothing is derived from an event
+====================  ======================================================================================
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import os
+import tempfile
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Final
+
+from mmplatform.artifacts import VECTOR_HEADER, ArtifactBase, Passage
+from mmplatform.errors import Misconfigured
+from mmplatform.events import EventBase
+from mmplatform.refusals import QuarantineBase
+from mmplatform.settings import Settings
+
+EVENT_HEADER: Final = "event"
+DIGEST_HEADER: Final = "digest"
+TRACE_HEADER: Final = "traceparent"
+_KEY_FILE: Final = "pseudonym.key"
+_KEY_BYTES: Final = 32
+_PSEUDONYM_HEX: Final = 32
+
+
+class Pseudonyms:
+    """Keyed pseudonyms of subjects: HMAC-SHA256 of the subject's key, 32 hex digits."""
+
+    def __init__(self, key: bytes) -> None:
+        self._key = key
+
+    def of_subject(self, subject_key: str) -> str:
+        """The pseudonym of a subject."""
+        return hmac.new(self._key, subject_key.encode(), hashlib.sha256).hexdigest()[:_PSEUDONYM_HEX]
+
+
+def open_pseudonyms(settings: Settings) -> Pseudonyms:
+    """Pseudonyms by the key of the settings, or by that of the data directory, which is made at the first use.
+
+    Raises:
+        Misconfigured: the key's file cannot be read or written.
+    """
+    key = settings.pseudonym_key.get_secret_value()
+    return Pseudonyms(key.encode() if key else _key_of_folder(settings.data_dir))
+
+
+@lru_cache(maxsize=8)
+def _key_of_folder(folder: Path) -> bytes:
+    path = folder / _KEY_FILE
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if not path.exists():
+            _create_key(path)
+        return path.read_bytes()
+    except OSError as error:
+        raise Misconfigured(f"the key of pseudonyms {path} cannot be read: {error.strerror}") from error
+
+
+def _create_key(path: Path) -> None:
+    """Write a new key in one step; the first of several processes wins."""
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".pseudonym-")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(os.urandom(_KEY_BYTES))
+        try:
+            os.link(name, path)
+        except FileExistsError:
+            return
+    finally:
+        Path(name).unlink()
+
+
+def event_headers(event: EventBase, pseudonyms: Pseudonyms, traceparent: bytes = b"") -> dict[str, bytes]:
+    """Headers of an event's record."""
+    return _headers(event, pseudonyms, traceparent) | {
+        EVENT_HEADER: event.uid.encode(),
+        DIGEST_HEADER: event.digest.encode(),
+    }
+
+
+def output_headers(
+    record: ArtifactBase | QuarantineBase, pseudonyms: Pseudonyms, traceparent: bytes = b""
+) -> dict[str, bytes]:
+    """Headers of an artifact's record, or of a quarantine row's."""
+    vector = {VECTOR_HEADER: record.vector_f32} if isinstance(record, Passage) else {}
+    return _headers(record, pseudonyms, traceparent) | vector
+
+
+def trace_context(headers: Mapping[str, bytes]) -> bytes:
+    """The trace context of a record; empty without one."""
+    return headers.get(TRACE_HEADER, b"")
+
+
+def _headers(
+    record: EventBase | ArtifactBase | QuarantineBase, pseudonyms: Pseudonyms, traceparent: bytes
+) -> dict[str, bytes]:
+    trace = {TRACE_HEADER: traceparent} if traceparent else {}
+    return {
+        "schema_version": str(record.schema_version).encode(),
+        "kind": record.kind.encode(),
+        "tenant": record.tenant.encode(),
+        "subject": pseudonyms.of_subject(record.subject_key).encode(),
+    } | trace
