@@ -17,6 +17,7 @@ from mmplatform.events import decode_event
 from mmplatform.gateway.app import GatewayParts, create_app
 from mmplatform.ingest.backpressure import open_gates
 from mmplatform.ingest.dependencies import IngestDeps
+from mmplatform.kafka.headers import Pseudonyms
 from mmplatform.kafka.topics import required_topics
 from mmplatform.land.blobs.file_store import FileBlobs
 from mmplatform.modalities import MODALITIES
@@ -58,6 +59,7 @@ def memory_parts(tmp_path, **settings):
         budget=BodyBudget(loaded.max_inflight_body_bytes),
         probe_audio=audio.probe,
         probe_image=image.probe,
+        pseudonyms=Pseudonyms(b"key of the tests"),
     )
     return GatewayParts(deps, log, create_topics=lambda: None, close=log.close), log
 
