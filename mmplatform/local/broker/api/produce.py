@@ -32,7 +32,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 @dataclass(frozen=True, slots=True)
 class _Appended:
-    """Where a batch got to; it is on disk when everything below `end_offset` is."""
+    """Position of an appended batch; it is on disk when everything below `end_offset` is."""
 
     log: PartitionLog
     base_offset: int
