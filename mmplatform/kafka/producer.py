@@ -1,8 +1,9 @@
 """Producer of the replay log: idempotent, acknowledged by all replicas, usable from asyncio and from plain code.
 
 ``send`` queues a record in librdkafka and returns a future; the producer's own thread serves the acknowledgements. A
-future with a result is a record that the broker has on disk. The record's timestamp is the ingestion time, never the
-event time: retention and replay by time use it.
+future with a result is a record that the broker has on disk. The producer sends the ingestion time as the record's
+timestamp. The platform's topics have LogAppendTime, so the broker replaces it by the time of the append: retention and
+replay by time use that one.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ _log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class LogRecord:
-    """A record to write; ``topic`` is the name on the broker, ``timestamp`` defaults to now."""
+    """A record to write; ``topic`` is the name on the broker, ``timestamp`` (now by default) is for CreateTime only."""
 
     topic: str
     key: str | bytes | None

@@ -2,7 +2,11 @@
 
 Callers: backpressure and the live table (lag), freshness receipts (watermarks), reprocessing, dead letters and tests
 (records). The reader never commits an offset or joins a group, so it cannot disturb a worker. Topics are given by
-their names on the broker (``topics.topic_name``).
+by their names on the broker (``topics.topic_name``).
+
+A record's time is the broker's time of its append (LogAppendTime, see ``topics``): it rises with the offset in a topic
+partition, and an age by it includes the difference between this machine's clock and the broker's. Records from before a
+topic had LogAppendTime have their writers' times, and may be out of order.
 """
 
 from __future__ import annotations
@@ -94,13 +98,13 @@ class ReplayLog:
         }
 
     def oldest_pending_at(self, group: str, topic: str) -> datetime | None:
-        """Timestamp of the group's oldest pending record; None: no record is pending."""
+        """Append time of the group's oldest pending record; None: no record is pending."""
         progress = self.progress(group, [topic])[topic]
         firsts = {number: (start, start + 1) for number, (start, high) in progress.items() if start < high}
         return min((entry.timestamp for entry in self._read_ranges(topic, firsts)), default=None)
 
     def newest_record_at(self, topic: str) -> datetime | None:
-        """Timestamp of the newest record; None: the topic is empty."""
+        """Append time of the newest record; None: the topic is empty."""
         watermarks = self.watermarks([topic])[topic]
         lasts = {number: (high - 1, high) for number, (low, high) in watermarks.items() if low < high}
         return max((entry.timestamp for entry in self._read_ranges(topic, lasts)), default=None)
@@ -118,8 +122,8 @@ class ReplayLog:
     def read(self, topic: str, since: ReadBound = None, until: ReadBound = None) -> Iterator[LogEntry]:
         """Records from ``since`` (inclusive) up to ``until`` (exclusive); in order within each topic partition.
 
-        A time means: from, or up to, the first record at or after it. ``until=None`` is the end when reading starts;
-        topic partitions that an offset mapping does not name are left out.
+        A time means: from, or up to, the first record that was appended at or after it. ``until=None`` is the end when
+        reading starts; topic partitions that an offset mapping does not name are left out.
         """
         watermarks = self.watermarks([topic])[topic]
         starts = self._resolve_bound(topic, since, {number: low for number, (low, _) in watermarks.items()})

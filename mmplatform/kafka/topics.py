@@ -1,8 +1,12 @@
-"""Topics of the platform: their names, and their creation with the retention that replay needs.
+"""Topics of the platform: their names, and their creation with the retention and the times that replay needs.
 
 Retention goes by *record timestamp*, and a broker's default is days: a topic created with defaults loses old events.
 So every topic is created with an explicit ``retention.ms`` and ``cleanup.policy``, and with the record size that all
 writers keep to.
+
+A record's timestamp is the broker's time of the append (``message.timestamp.type=LogAppendTime``). Within a topic
+partition it has one clock, so it rises with the offset. With the writers' times one wrong clock of a gateway or of a
+foreign client would decide on offsets by time, on the age of the lag and on retention.
 """
 
 from __future__ import annotations
@@ -11,8 +15,16 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 
+import structlog
 from confluent_kafka import KafkaError, KafkaException
-from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType
+from confluent_kafka.admin import (
+    AdminClient,
+    AlterConfigOpType,
+    ConfigEntry,
+    ConfigResource,
+    NewTopic,
+    ResourceType,
+)
 
 from mmplatform.errors import Unavailable
 from mmplatform.events import Modality
@@ -27,6 +39,11 @@ LINEAGE_RETENTION_MS: Final = 7 * 86_400_000
 
 MAX_MESSAGE_BYTES: Final = 1_048_588
 """Minimum ``max.message.bytes`` of every topic: Kafka's default, explicit since a broker may have another."""
+
+TIMESTAMP_TYPE: Final = "message.timestamp.type"
+LOG_APPEND_TIME: Final = "LogAppendTime"
+
+_log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,16 +62,19 @@ class TopicSpec:
             "retention.bytes": "-1",
             "cleanup.policy": "delete",
             "max.message.bytes": str(MAX_MESSAGE_BYTES),
+            TIMESTAMP_TYPE: LOG_APPEND_TIME,
         }
 
 
 @dataclass(frozen=True, slots=True)
 class TopicsReport:
-    """Result of :func:`ensure_topics`. ``mismatches`` are sentences for the operator: nothing was changed."""
+    """Result of :func:`ensure_topics`. ``mismatches`` are sentences for the operator: these were left unchanged."""
 
     created: tuple[str, ...]
     existing: tuple[str, ...]
     mismatches: tuple[str, ...]
+    altered: tuple[str, ...] = ()
+    """The existing topics that got LogAppendTime."""
 
 
 def topic_name(settings: Settings, name: str) -> str:
@@ -83,7 +103,12 @@ def required_topics(settings: Settings) -> list[TopicSpec]:
 
 
 def ensure_topics(settings: Settings, client: AdminClient | None = None, *, timeout_s: float = 30.0) -> TopicsReport:
-    """Create missing topics; leave existing ones unchanged and report their differences from the required state.
+    """Create missing topics; give existing ones LogAppendTime, and report their other differences.
+
+    Why this one setting is altered, and no other: only later records change, no record is lost earlier, since an append
+    is never before the ingestion, and every version of the platform reads both types. The stack of an earlier version
+    would need Kafka's own tools for it, which an installation with pip lacks. The topic of the lineage events may
+    belong to others, so it is only reported.
 
     Safe to call from several processes at once.
 
@@ -99,10 +124,11 @@ def ensure_topics(settings: Settings, client: AdminClient | None = None, *, time
             client, [s for s in specs if s.name not in found], settings.topic_replication_factor, timeout_s
         )
         existing = [spec for spec in specs if spec.name not in created]
+        altered = _ensure_append_time(client, [s for s in existing if s.name != lineage_topic(settings)], timeout_s)
         mismatches = _mismatches(client, existing, timeout_s)
     except KafkaException as error:
         raise platform_error(error, "preparing the topics") from error
-    return TopicsReport(tuple(created), tuple(spec.name for spec in existing), tuple(mismatches))
+    return TopicsReport(tuple(created), tuple(spec.name for spec in existing), tuple(mismatches), tuple(altered))
 
 
 def count_topic_partitions(settings: Settings, names: Iterable[str], *, timeout_s: float = 30.0) -> int:
@@ -144,15 +170,45 @@ def _create(client: AdminClient, specs: list[TopicSpec], replicas: int, timeout_
     return created
 
 
+def _describe(client: AdminClient, specs: list[TopicSpec], timeout_s: float) -> dict[str, dict[str, Any]]:
+    resources = [ConfigResource(ResourceType.TOPIC, spec.name) for spec in specs]
+    answers = client.describe_configs(resources, request_timeout=timeout_s)
+    return {resource.name: answer.result() for resource, answer in answers.items()}
+
+
+def _ensure_append_time(client: AdminClient, specs: list[TopicSpec], timeout_s: float) -> list[str]:
+    """Names of the topics that were altered; a refusal leaves a mismatch."""
+    if not specs:
+        return []
+    configs = _describe(client, specs, timeout_s)
+    entry = ConfigEntry(TIMESTAMP_TYPE, LOG_APPEND_TIME, incremental_operation=AlterConfigOpType.SET)
+    resources = [
+        ConfigResource(ResourceType.TOPIC, spec.name, incremental_configs=[entry])
+        for spec in specs
+        if _timestamp_type(configs[spec.name]) != LOG_APPEND_TIME
+    ]
+    if not resources:
+        return []
+    altered = []
+    for resource, future in client.incremental_alter_configs(resources, request_timeout=timeout_s).items():
+        try:
+            future.result()
+        except KafkaException as error:
+            _log.warning("topic not altered", topic=resource.name, setting=TIMESTAMP_TYPE, reason=error.args[0].name())
+        else:
+            _log.info("topic altered", topic=resource.name, setting=TIMESTAMP_TYPE, value=LOG_APPEND_TIME)
+            altered.append(resource.name)
+    return altered
+
+
 def _mismatches(client: AdminClient, specs: list[TopicSpec], timeout_s: float) -> list[str]:
     if not specs:
         return []
     metadata = client.list_topics(timeout=timeout_s).topics
-    resources = {spec.name: ConfigResource(ResourceType.TOPIC, spec.name) for spec in specs}
-    answers = client.describe_configs(list(resources.values()), request_timeout=timeout_s)
+    configs = _describe(client, specs, timeout_s)
     mismatches: list[str] = []
     for spec in specs:
-        config = answers[resources[spec.name]].result()
+        config = configs[spec.name]
         topic_partitions = len(metadata[spec.name].partitions) if spec.name in metadata else spec.topic_partitions
         mismatches += _differences(spec, topic_partitions, config)
     return mismatches
@@ -188,7 +244,18 @@ def _differences(spec: TopicSpec, topic_partitions: int, config: dict[str, Any])
             f"{spec.name} has cleanup.policy={policy}: compaction keeps only the last event of a conversation; "
             "alter the topic's cleanup.policy to delete"
         )
+    if _timestamp_type(config) != LOG_APPEND_TIME:
+        found.append(
+            f"{spec.name} has {TIMESTAMP_TYPE}={_timestamp_type(config)} instead of {LOG_APPEND_TIME}: the clocks of "
+            "writers decide on offsets by time and on retention; run `kafka-configs --alter --entity-type topics "
+            f"--entity-name {spec.name} --add-config {TIMESTAMP_TYPE}={LOG_APPEND_TIME}`"
+        )
     return found
+
+
+def _timestamp_type(config: dict[str, Any]) -> str:
+    """The type in force; a compatible broker that does not list the setting has nothing to alter."""
+    return str(config[TIMESTAMP_TYPE].value) if TIMESTAMP_TYPE in config else LOG_APPEND_TIME
 
 
 def _number(config: dict[str, Any], name: str) -> int:

@@ -185,6 +185,20 @@ def test_keys_values_headers_and_timestamps_come_back_as_they_were_sent(kafka):
     assert [message.timestamp() for message in read] == [(1, EVENT_MS + at) for at in range(4)]
 
 
+def test_times_are_the_brokers_on_a_topic_of_append_times(kafka):
+    topic = kafka.topic(config={"message.timestamp.type": "LogAppendTime"})
+    producer = kafka.producer()
+    for at in (0, 10**9, -(10**9)):
+        producer.produce(topic, value=b"v", timestamp=EVENT_MS + at)
+        assert producer.flush(20) == 0
+    stamps = [message.timestamp() for message in kafka.read(topic, count=3)]
+    assert {kind for kind, _ in stamps} == {2}
+    assert stamps == sorted(stamps)
+    assert abs(stamps[0][1] / 1000 - time.time()) < 60
+    assert offset_at(kafka, topic, stamps[0][1]) == 0
+    assert offset_at(kafka, topic, EVENT_MS + 2 * 10**9) == 0
+
+
 def test_the_records_of_a_key_keep_their_order(kafka):
     topic = kafka.topic(4)
     producer = kafka.producer(linger_ms=1)

@@ -11,6 +11,7 @@ from confluent_kafka.admin import NewTopic
 
 from mmplatform.errors import Misconfigured, Permanent, Rejected, Unavailable
 from mmplatform.events import utc_now
+from mmplatform.kafka import partitions
 from mmplatform.kafka.connection import admin_client, client_config
 from mmplatform.kafka.partitions import increase_partitions, parse_partition_count, topic_states
 from mmplatform.kafka.producer import LogProducer, LogRecord
@@ -36,11 +37,20 @@ def settings(address):
     return settings
 
 
-def write(settings, modality, *ages_s):
+@pytest.fixture
+def wait(monkeypatch):
+    """Lets time pass: the broker's times of the records are as old as that then."""
+
+    def pass_by(seconds):
+        monkeypatch.setattr(partitions, "utc_now", lambda: utc_now() + timedelta(seconds=seconds))
+
+    return pass_by
+
+
+def write(settings, modality, count=1):
     topic = topic_name(settings, MODALITIES[modality].topic)
     producer = LogProducer(settings)
-    records = [LogRecord(topic, f"k{n}", b"v", utc_now() - timedelta(seconds=age)) for n, age in enumerate(ages_s)]
-    producer.send_all(records)
+    producer.send_all(LogRecord(topic, f"k{number}", b"v") for number in range(count))
     producer.close()
 
 
@@ -74,7 +84,7 @@ def test_the_count_is_never_lowered(settings):
 
 
 def test_with_lag_the_count_is_not_increased(settings):
-    write(settings, "chat", 100.0, 100.0)
+    write(settings, "chat", 2)
     with pytest.raises(Unavailable, match=r"2 events of .* are not derived yet"):
         increase(settings, "chat", 8)
     assert counts(settings)["chat"] == 4
@@ -83,13 +93,14 @@ def test_with_lag_the_count_is_not_increased(settings):
 
 
 @pytest.mark.parametrize("longer_s", [-4.0, 110.0], ids=["within the silence", "within the longest piece"])
-def test_while_a_call_may_be_open_the_count_is_not_increased(settings, longer_s):
-    write(settings, "call", 3600.0, settings.call_idle_timeout_s + longer_s)
+def test_while_a_call_may_be_open_the_count_is_not_increased(settings, wait, longer_s):
+    write(settings, "call", 2)
+    wait(settings.call_idle_timeout_s + longer_s)
     commit_all(settings, "call")
     with pytest.raises(Unavailable, match="a call may be open"):
         increase(settings, "call", 8)
     quiet = settings.model_copy(update={"call_idle_timeout_s": 0.0})
-    write(settings, "screenshot", 0.0)
+    write(settings, "screenshot")
     commit_all(settings, "screenshot")
     assert increase(settings, "screenshot", 8) == 4, "a screenshot has no state"
     assert counts(quiet)["call"] == 4
@@ -102,7 +113,7 @@ def test_events_between_the_check_and_the_increase_are_reported(settings):
         def lag(self, group, topics):
             found = super().lag(group, topics)
             if topics == [topic_name(settings, "interactions.chat")]:
-                write(settings, "chat", 0.0)
+                write(settings, "chat")
             return found
 
     with pytest.raises(Permanent, match="has 8 topic partitions now, but 1 events arrived"):
@@ -110,13 +121,27 @@ def test_events_between_the_check_and_the_increase_are_reported(settings):
     assert counts(settings)["chat"] == 8
 
 
-def test_the_changelog_of_call_state_grows_with_the_topic(settings):
+def test_a_wrong_clock_of_a_source_neither_hides_an_open_call_nor_forges_one(settings, wait):
+    topic = topic_name(settings, MODALITIES["call"].topic)
+    producer = LogProducer(settings)
+    jumps = [timedelta(hours=hours) for hours in (-5, 5)]
+    producer.send_all(LogRecord(topic, "k", b"v", utc_now() + jump) for jump in jumps)
+    producer.close()
+    commit_all(settings, "call")
+    with pytest.raises(Unavailable, match="a call may be open"):
+        increase(settings, "call", 8)
+    wait(3600.0)
+    assert increase(settings, "call", 8) == 4
+
+
+def test_the_changelog_of_call_state_grows_with_the_topic(settings, wait):
     topic, group = topic_name(settings, "interactions.call"), deriver_group(settings, "call")
     changelog, other = f"changelog__{group}--{topic}--default", f"changelog__{group}--{topic}"
     client = admin_client(settings)
     for future in client.create_topics([NewTopic(changelog, 4, 1), NewTopic(other, 4, 1)]).values():
         future.result()
-    write(settings, "call", 3600.0)
+    write(settings, "call")
+    wait(3600.0)
     commit_all(settings, "call")
     assert increase(settings, "call", 7) == 4
     topics = client.list_topics(timeout=10).topics

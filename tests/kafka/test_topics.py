@@ -1,13 +1,19 @@
 from __future__ import annotations
 
 import uuid
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
+from datetime import timedelta
 
 import pytest
+from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import ConfigResource, NewTopic, ResourceType
 
 from mmplatform.errors import Unavailable
+from mmplatform.events import utc_now
 from mmplatform.kafka.connection import admin_client
+from mmplatform.kafka.producer import LogProducer
+from mmplatform.kafka.reader import ReplayLog
 from mmplatform.kafka.topics import deriver_group, ensure_topics, required_topics, topic_name
 from mmplatform.settings import load
 from tests.servers.broker import any_broker
@@ -56,6 +62,7 @@ def test_every_topic_is_created_with_explicit_retention(settings):
         config = topic_config(settings, spec.name)
         assert (config["retention.ms"], config["cleanup.policy"]) == ("-1", "delete")
         assert config["max.message.bytes"] == "1048588"
+        assert config["message.timestamp.type"] == "LogAppendTime"
         assert len(metadata[spec.name].partitions) == spec.topic_partitions
     assert len(metadata[topic_name(settings, "interactions.chat")].partitions) == 3
 
@@ -64,7 +71,7 @@ def test_every_topic_is_created_with_explicit_retention(settings):
 def test_a_second_run_changes_nothing(settings):
     ensure_topics(settings)
     report = ensure_topics(settings)
-    assert report.created == ()
+    assert (report.created, report.altered) == ((), ())
     assert set(report.existing) == {topic_name(settings, name) for name in ALL}
     assert report.mismatches == ()
 
@@ -101,6 +108,75 @@ def test_a_mismatch_is_reported_and_left_unchanged(settings):
     assert f"{chat} has max.message.bytes=5000 instead of 1048588" in mismatches
     assert len(report.mismatches) == 4
     assert topic_config(settings, chat)["retention.ms"] == "60000"
+
+
+def create_as_an_earlier_version(settings, *names):
+    """Topics without a timestamp type: they have the broker's default, CreateTime."""
+    client = admin_client(settings)  # futures fail when their client is collected
+    config = {"retention.ms": "-1", "retention.bytes": "-1", "segment.bytes": "123456"}
+    new = [NewTopic(name, num_partitions=3, replication_factor=1, config=config) for name in names]
+    for future in client.create_topics(new).values():
+        future.result()
+
+
+@pytest.mark.broker
+def test_a_topic_of_an_earlier_version_gets_append_time_for_later_records_only(settings):
+    chat = topic_name(settings, "interactions.chat")
+    create_as_an_earlier_version(settings, chat)
+    hour_ago, hour_ahead = utc_now() - timedelta(hours=1), utc_now() + timedelta(hours=1)
+    with closing(LogProducer(settings)) as producer:
+        producer.send(chat, "k", b"earlier", timestamp=hour_ago).result(10)
+        report = ensure_topics(settings)
+        assert (report.altered, report.mismatches) == ((chat,), ())
+        assert topic_config(settings, chat)["segment.bytes"] == "123456", "nothing else is altered"
+        sent_at = utc_now()
+        for timestamp in (hour_ahead, hour_ago):
+            producer.send(chat, "k", b"later", timestamp=timestamp).result(10)
+    log = ReplayLog(settings)
+    earlier, *later = [entry.timestamp for entry in log.read(chat)]
+    assert abs(earlier - hour_ago) < timedelta(milliseconds=2)
+    assert later == sorted(later)
+    assert all(abs(at - sent_at) < timedelta(minutes=1) for at in later)
+    assert [entry.value for entry in log.read(chat, later[0])] == [b"later"] * 2
+    assert log.newest_record_at(chat) == later[1]
+    assert log.oldest_pending_at("nobody", chat) == earlier
+    assert ensure_topics(settings).altered == ()
+
+
+class RefusingAdmin:
+    """An admin client that may not alter a topic."""
+
+    def __init__(self, client):
+        self._client = client
+
+    def __getattr__(self, name):
+        return getattr(self._client, name)
+
+    def incremental_alter_configs(self, resources, **_):
+        refused = Future()
+        refused.set_exception(KafkaException(KafkaError(KafkaError.TOPIC_AUTHORIZATION_FAILED)))
+        return dict.fromkeys(resources, refused)
+
+
+@pytest.mark.broker
+def test_a_topic_that_may_not_be_altered_is_reported_with_the_cure(settings):
+    chat = topic_name(settings, "interactions.chat")
+    create_as_an_earlier_version(settings, chat)
+    report = ensure_topics(settings, RefusingAdmin(admin_client(settings)))
+    assert report.altered == ()
+    (mismatch,) = report.mismatches
+    assert f"{chat} has message.timestamp.type=CreateTime instead of LogAppendTime" in mismatch
+    assert f"kafka-configs --alter --entity-type topics --entity-name {chat} --add-config" in mismatch
+
+
+@pytest.mark.broker
+def test_the_topic_of_lineage_events_may_belong_to_others_and_is_only_reported(settings):
+    settings = settings.model_copy(update={"openlineage_url": "kafka:lineage"})
+    create_as_an_earlier_version(settings, topic_name(settings, "lineage"))
+    report = ensure_topics(settings)
+    assert report.altered == ()
+    (mismatch,) = report.mismatches
+    assert "lineage has message.timestamp.type=CreateTime" in mismatch
 
 
 @pytest.mark.broker

@@ -9,6 +9,7 @@ import dagster as dg
 import pytest
 from confluent_kafka import Consumer, TopicPartition
 
+import resources.stack
 from definitions import defs
 from mmplatform.errors import Unavailable
 from mmplatform.events import utc_now
@@ -122,13 +123,14 @@ def test_the_diagnosis_names_the_slowest_stage_on_the_table(stack):
     assert seen["waiting"].value["derive-chat"] == {"lag": 0, "oldest_s": 0.0}
 
 
-def test_records_without_a_consumer_are_a_stalled_watermark(stack, broker):
+def test_records_without_a_consumer_are_a_stalled_watermark(stack, broker, monkeypatch):
     settings = load(kafka_bootstrap_servers=broker)
     producer = LogProducer(settings)
     topic = f"{settings.topic_prefix}interactions.chat"
-    for age in (100, 90, 80):
-        producer.send(topic, "c", b"{}", timestamp=utc_now() - timedelta(seconds=age)).result(20)
+    for _ in range(3):
+        producer.send(topic, "c", b"{}").result(20)
     producer.close()
+    monkeypatch.setattr(resources.stack, "utc_now", lambda: utc_now() + timedelta(seconds=100))
     group = f"{settings.topic_prefix}derive-chat"
     consumer = Consumer({"bootstrap.servers": broker, "group.id": group})
     consumer.commit(offsets=[TopicPartition(topic, 0, 1)], asynchronous=False)

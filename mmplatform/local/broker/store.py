@@ -31,7 +31,7 @@ create table if not exists deleted_topics (id text primary key, name text not nu
 create table if not exists partitions (
     topic_id text not null, partition integer not null, log_start integer not null default 0,
     segment integer not null default 0, position integer not null default 0, producers text not null default '[]',
-    cleaned integer not null default 0,
+    cleaned integer not null default 0, append_time integer not null default -1,
     primary key (topic_id, partition));
 create table if not exists offsets (
     group_id text not null, topic text not null, partition integer not null, offset integer not null,
@@ -44,6 +44,7 @@ create table if not exists members (
     client_host text not null, session_timeout real not null, rebalance_timeout real not null,
     protocols blob not null, assignment blob not null, primary key (group_id, member_id));
 """
+_LATER_PARTITION_COLUMNS = {"append_time": "integer not null default -1"}
 
 
 class Store:
@@ -54,6 +55,7 @@ class Store:
         self._database.execute("pragma journal_mode=wal")
         self._database.execute("pragma synchronous=full")
         self._database.executescript(_SCHEMA)
+        self._add_missing_columns()
         self._queue: queue.SimpleQueue[tuple[Sequence[Statement], asyncio.Future[None]] | None] = queue.SimpleQueue()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread = threading.Thread(target=self._run, name="store", daemon=True)
@@ -83,6 +85,13 @@ class Store:
         done.add_done_callback(_retrieve)  # awaiting it is optional
         self._queue.put((tuple(statements), done))
         return done
+
+    def _add_missing_columns(self) -> None:
+        """Bring a file of an earlier version up to the schema."""
+        existing = {str(row[0]) for row in self._database.execute("select name from pragma_table_info('partitions')")}
+        for name, kind in _LATER_PARTITION_COLUMNS.items():
+            if name not in existing:
+                self._database.execute(f"alter table partitions add column {name} {kind}")
 
     def close(self) -> None:
         """Apply what is waiting, then close the file."""

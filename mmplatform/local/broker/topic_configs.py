@@ -13,6 +13,8 @@ from typing import Final
 
 MAX_LONG: Final = 2**63 - 1
 MAX_INT: Final = 2**31 - 1
+CREATE_TIME: Final = "CreateTime"
+LOG_APPEND_TIME: Final = "LogAppendTime"
 
 
 class ConfigType(IntEnum):
@@ -67,6 +69,11 @@ def _policy(value: str) -> None:
     policies = {part.strip() for part in value.split(",")}
     if not policies <= {"delete", "compact"}:
         raise ValueError("must be delete, compact, or both")
+
+
+def _timestamp_type(value: str) -> None:
+    if value not in {CREATE_TIME, LOG_APPEND_TIME}:
+        raise ValueError(f"must be {CREATE_TIME} or {LOG_APPEND_TIME}")
 
 
 def _only(allowed: str, reason: str) -> Callable[[str], None]:
@@ -124,7 +131,14 @@ _KEYS: Final = (
     ConfigKey("preallocate", ConfigType.BOOLEAN, "false", _boolean, "Accepted for compatibility."),
     ConfigKey("unclean.leader.election.enable", ConfigType.BOOLEAN, "false", _boolean, "Accepted; there is one node."),
     _fixed("compression.type", ConfigType.STRING, "producer", "batches are kept as the producer made them"),
-    _fixed("message.timestamp.type", ConfigType.STRING, "CreateTime", "timestamps are the producer's"),
+    ConfigKey(
+        "message.timestamp.type",
+        ConfigType.STRING,
+        CREATE_TIME,
+        _timestamp_type,
+        "CreateTime: the producer's timestamps. LogAppendTime: the broker's clock at the append, which never falls "
+        "within a partition. A change is for later batches.",
+    ),
     _long("message.timestamp.before.max.ms", MAX_LONG, 0, "Accepted for compatibility; any timestamp is taken."),
     _long("message.timestamp.after.max.ms", MAX_LONG, 0, "Accepted for compatibility; any timestamp is taken."),
     _fixed("min.insync.replicas", ConfigType.INT, "1", _SINGLE_NODE),
@@ -158,6 +172,7 @@ class TopicConfig:
     """The settings of one topic: overrides over Kafka's defaults. Values are validated before they get here."""
 
     __slots__ = (
+        "appends_with_time",
         "compacts",
         "delete_retention_ms",
         "deletes",
@@ -190,6 +205,7 @@ class TopicConfig:
         self.min_compaction_lag_ms = int(self.value("min.compaction.lag.ms"))
         self.max_compaction_lag_ms = int(self.value("max.compaction.lag.ms"))
         self.delete_retention_ms = int(self.value("delete.retention.ms"))
+        self.appends_with_time = self.value("message.timestamp.type") == LOG_APPEND_TIME
 
     def value(self, name: str) -> str:
         """The value in force for a known config name."""

@@ -15,6 +15,7 @@ from mmplatform.land.blobs.open import open_blobs
 from mmplatform.land.lakehouse.row_codec import record_to_row
 from quality.checks.offset_gaps import DEAD_LETTER_REASON, DUPLICATE_REASON
 from quality.checks.result import CheckResult
+from resources import stack
 from resources.lakehouse import LakehouseResource
 from resources.readers.hours import open_hour_reader
 from tests.assets.checks.check_runs import HOUR, check, metadata
@@ -35,12 +36,13 @@ def test_a_watermark_that_is_behind_without_a_backlog_passes(stores):
     assert check("messages", "watermark").description == "up to its source"
 
 
-def test_a_watermark_with_a_stalled_backlog_fails(stores):
+def test_a_watermark_with_a_stalled_backlog_fails(stores, monkeypatch):
     stores.land(chat(1))
     producer = LogProducer(stores.settings)
     topic = f"{stores.settings.topic_prefix}interactions.chat"
-    producer.send(topic, "c", b"{}", timestamp=utc_now() - timedelta(seconds=100)).result(20)
+    producer.send(topic, "c", b"{}").result(20)
     producer.close()
+    monkeypatch.setattr(stack, "utc_now", lambda: utc_now() + timedelta(seconds=100))
     found = check("messages", "watermark")
     assert not found.passed
     assert "1 wait" in found.description

@@ -130,6 +130,7 @@ def _broker_settings(node: Node) -> dict[str, tuple[ConfigType, str]]:
         "log.retention.bytes": (ConfigType.LONG, KEYS["retention.bytes"].default),
         "log.segment.bytes": (ConfigType.INT, KEYS["segment.bytes"].default),
         "log.cleanup.policy": (ConfigType.LIST, KEYS["cleanup.policy"].default),
+        "log.message.timestamp.type": (ConfigType.STRING, KEYS["message.timestamp.type"].default),
         "message.max.bytes": (ConfigType.INT, KEYS["max.message.bytes"].default),
         "socket.request.max.bytes": (ConfigType.INT, str(MAX_FRAME_BYTES)),
         "offsets.retention.minutes": (ConfigType.INT, "-1"),

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, cast
 
 from kio.schema.errors import ErrorCode
 from kio.schema.produce.v9.request import PartitionProduceData, ProduceRequest
@@ -13,15 +16,28 @@ from kio.static.primitive import i32, i64
 
 from mmplatform.local.broker.api.call import NO_THROTTLE, Call
 from mmplatform.local.broker.errors import StorageFailedError
-from mmplatform.local.broker.log.batch import BatchHeader, CorruptBatchError, check
+from mmplatform.local.broker.log.batch import NO_APPEND_TIME, BatchHeader, CorruptBatchError, check
 from mmplatform.local.broker.log.partition import PartitionLog
 from mmplatform.local.broker.log.producers import SequenceError
 from mmplatform.local.broker.log.records import inflate, walk
 from mmplatform.local.broker.node import Node
 
+if TYPE_CHECKING:
+    from kio.static.primitive import TZAware
+
 _ALL = -1
 _ACKS = frozenset({0, 1, _ALL})
-_Appended = tuple[PartitionLog, int, int]  # log, first offset, offset that must be on disk
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class _Appended:
+    """Position of an appended batch; it is on disk when everything below `end_offset` is."""
+
+    log: PartitionLog
+    base_offset: int
+    end_offset: int
+    append_time: int
 
 
 class _RefusedError(Exception):
@@ -42,7 +58,7 @@ async def produce(node: Node, _call: Call, request: ProduceRequest) -> ProduceRe
     ]
     if request.acks == _ALL:
         waiting: list[Awaitable[None]] = [
-            log.durable(needed) for _, outcomes in appended for log, _, needed in _logs(outcomes)
+            placed.log.durable(placed.end_offset) for _, outcomes in appended for placed in _placed(outcomes)
         ]
         if len(waiting) == 1:
             await _quietly(waiting[0])
@@ -63,7 +79,7 @@ async def produce(node: Node, _call: Call, request: ProduceRequest) -> ProduceRe
     return ProduceResponse(responses=responses, throttle_time=NO_THROTTLE)
 
 
-def _logs(outcomes: list[_Appended | _RefusedError]) -> list[_Appended]:
+def _placed(outcomes: list[_Appended | _RefusedError]) -> list[_Appended]:
     return [outcome for outcome in outcomes if not isinstance(outcome, _RefusedError)]
 
 
@@ -88,7 +104,7 @@ def _append(
         header = _checked(log, batch)
         repeat = log.producers.check(header)
         if repeat is not None:
-            return log, repeat.base_offset, repeat.last_offset + 1
+            return _Appended(log, repeat.base_offset, repeat.last_offset + 1, repeat.append_time)
         placed = log.append(batch, header)
     except _RefusedError as refusal:
         return refusal
@@ -97,7 +113,7 @@ def _append(
     except StorageFailedError as error:
         return _RefusedError(ErrorCode.kafka_storage_error, str(error))
     node.flusher.request(log)
-    return log, placed.base_offset, placed.next_offset
+    return _Appended(log, placed.base_offset, placed.next_offset, placed.append_time)
 
 
 def _checked(log: PartitionLog, batch: bytes) -> BatchHeader:
@@ -120,16 +136,24 @@ def _checked(log: PartitionLog, batch: bytes) -> BatchHeader:
 def _answer(index: i32, outcome: _Appended | _RefusedError, *, durable: bool) -> PartitionProduceResponse:
     if isinstance(outcome, _RefusedError):
         return _refused(index, outcome)
-    log, base_offset, needed = outcome
-    if durable and log.high_watermark < needed:
+    if durable and outcome.log.high_watermark < outcome.end_offset:
         return _refused(index, _RefusedError(ErrorCode.kafka_storage_error, "the disk refused the flush"))
     return PartitionProduceResponse(
         index=index,
         error_code=ErrorCode.none,
-        base_offset=i64(base_offset),
-        log_start_offset=i64(log.log_start),
+        base_offset=i64(outcome.base_offset),
+        log_append_time=_time(outcome.append_time),
+        log_start_offset=i64(outcome.log.log_start),
         record_errors=(),
     )
+
+
+def _time(append_time: int) -> TZAware | None:
+    """The append time for kio, which writes None as -1: the records have their producer's times."""
+    if append_time == NO_APPEND_TIME:
+        return None
+    # Cast, since kio's own constructor cuts to whole seconds; its writer is exact to the millisecond.
+    return cast("TZAware", _EPOCH + timedelta(milliseconds=append_time))
 
 
 def _refused(index: i32, refusal: _RefusedError) -> PartitionProduceResponse:

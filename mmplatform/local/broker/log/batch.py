@@ -1,7 +1,8 @@
 """The header of a RecordBatch v2: the only byte layout implemented in this package.
 
 A broker stores batches verbatim, so it reads the 61-byte header and rewrites two fields that the checksum does
-not cover (base offset, leader epoch). Everything else on the wire is read and written by kio.
+not cover (base offset, leader epoch). With the broker's append time it rewrites two more and the checksum; the records
+stay as they are. Everything else on the wire is read and written by kio.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ _CODEC_MASK = 0b111
 _LOG_APPEND_TIME = 1 << 3
 _TRANSACTIONAL = 1 << 4
 _CONTROL = 1 << 5
+NO_APPEND_TIME = -1
 
 
 class CorruptBatchError(ValueError):
@@ -33,7 +35,10 @@ class CorruptBatchError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class BatchHeader:
-    """The fields of one batch header; offsets are absolute, timestamps are milliseconds since the epoch."""
+    """The fields of one batch header; offsets are absolute, timestamps are milliseconds since the epoch.
+
+    `crc` is as read: a header that was changed is packed with a checksum of its own.
+    """
 
     base_offset: int
     length: int
@@ -65,6 +70,11 @@ class BatchHeader:
         return self.base_offset + self.last_offset_delta + 1
 
     @property
+    def is_whole(self) -> bool:
+        """True if compaction took no record out of the batch: there is one at every offset."""
+        return self.record_count == self.last_offset_delta + 1
+
+    @property
     def codec(self) -> int:
         """The number of the compression codec; 0 is none."""
         return self.attributes & _CODEC_MASK
@@ -83,6 +93,11 @@ class BatchHeader:
     def has_log_append_time(self) -> bool:
         """True if all records have the broker's append time."""
         return bool(self.attributes & _LOG_APPEND_TIME)
+
+    @property
+    def append_time(self) -> int:
+        """The append time (ms) of all records; NO_APPEND_TIME where they have their producer's times."""
+        return self.max_timestamp if self.has_log_append_time else NO_APPEND_TIME
 
     def with_base_offset(self, base_offset: int) -> BatchHeader:
         """Return the header with `base_offset`."""
@@ -116,10 +131,29 @@ def check(batch: bytes) -> BatchHeader:
     return header
 
 
-def stamped(batch: bytes, base_offset: int) -> tuple[bytes, memoryview]:
-    """`batch` with its base offset and leader epoch set, as two buffers so that the body is not copied."""
-    (length,) = struct.unpack_from(">i", batch, 8)
-    return _STAMP.pack(base_offset, length, LEADER_EPOCH), memoryview(batch)[_STAMP.size :]
+def stamped(
+    batch: bytes, header: BatchHeader, base_offset: int, append_time: int
+) -> tuple[BatchHeader, tuple[bytes, memoryview]]:
+    """Header and bytes of `batch` as it is stored: two buffers, so that the body is not copied.
+
+    `append_time` becomes the time of all records; with NO_APPEND_TIME each has its producer's, also in a batch that
+    claims an append time: only a broker gives one. Both are Kafka's rules.
+    """
+    if append_time == NO_APPEND_TIME and not header.has_log_append_time:
+        return header.with_base_offset(base_offset), (
+            _STAMP.pack(base_offset, header.length, LEADER_EPOCH),
+            memoryview(batch)[_STAMP.size :],
+        )
+    has_time = append_time != NO_APPEND_TIME
+    placed = replace(
+        header,
+        base_offset=base_offset,
+        leader_epoch=LEADER_EPOCH,
+        attributes=header.attributes & ~_LOG_APPEND_TIME | (_LOG_APPEND_TIME if has_time else 0),
+        max_timestamp=append_time if has_time else header.max_timestamp,
+    )
+    body = memoryview(batch)[HEADER_SIZE:]
+    return placed, (_packed(placed, body), body)
 
 
 def rebuilt(header: BatchHeader, body: bytes, record_count: int, max_timestamp: int) -> bytes:
@@ -132,23 +166,27 @@ def rebuilt(header: BatchHeader, body: bytes, record_count: int, max_timestamp: 
         max_timestamp=max_timestamp,
         record_count=record_count,
     )
+    return _packed(new, body) + body
+
+
+def _packed(header: BatchHeader, body: bytes | memoryview) -> bytes:
+    """The bytes of `header`, with the checksum of itself and `body`."""
     packed = bytearray(
         _LAYOUT.pack(
-            new.base_offset,
-            new.length,
-            new.leader_epoch,
-            new.magic,
+            header.base_offset,
+            header.length,
+            header.leader_epoch,
+            header.magic,
             0,
-            new.attributes,
-            new.last_offset_delta,
-            new.base_timestamp,
-            new.max_timestamp,
-            new.producer_id,
-            new.producer_epoch,
-            new.base_sequence,
-            new.record_count,
+            header.attributes,
+            header.last_offset_delta,
+            header.base_timestamp,
+            header.max_timestamp,
+            header.producer_id,
+            header.producer_epoch,
+            header.base_sequence,
+            header.record_count,
         )
     )
-    packed += body
-    struct.pack_into(">I", packed, _CRC_OFFSET, crc32c(memoryview(packed)[_CRC_START:]))
+    struct.pack_into(">I", packed, _CRC_OFFSET, crc32c(body, crc32c(memoryview(packed)[_CRC_START:])))
     return bytes(packed)

@@ -18,10 +18,11 @@ from mmplatform.local.broker.log.recovery import open_partition
 from mmplatform.local.broker.store import Store
 from mmplatform.local.broker.topic_configs import TopicConfig
 
-_SAVE = """insert into partitions (topic_id, partition, log_start, segment, position, producers)
-    values (?, ?, ?, ?, ?, ?) on conflict (topic_id, partition) do update set
+_SAVE = """insert into partitions (topic_id, partition, log_start, segment, position, producers, append_time)
+    values (?, ?, ?, ?, ?, ?, ?) on conflict (topic_id, partition) do update set
     log_start = excluded.log_start, segment = excluded.segment, position = excluded.position,
-    producers = excluded.producers"""
+    producers = excluded.producers, append_time = excluded.append_time"""
+_CHECKPOINTS = "select topic_id, partition, log_start, segment, position, producers, append_time from partitions"
 
 
 _NAME = re.compile(r"[a-zA-Z0-9._-]{1,249}")
@@ -74,12 +75,11 @@ class TopicCatalog:
             self._add(topic)
 
     def _checkpoints(self) -> dict[tuple[str, int], Checkpoint]:
-        rows = self._store.read("select topic_id, partition, log_start, segment, position, producers from partitions")
         return {
             (str(topic_id), int(str(number))): Checkpoint(
-                int(str(start)), int(str(base)), int(str(position)), str(producers)
+                int(str(start)), int(str(base)), int(str(position)), str(producers), int(str(append_time))
             )
-            for topic_id, number, start, base, position, producers in rows
+            for topic_id, number, start, base, position, producers, append_time in self._store.read(_CHECKPOINTS)
         }
 
     # --- reading -------------------------------------------------------------------------------------------------
@@ -200,6 +200,7 @@ class TopicCatalog:
             checkpoint.segment,
             checkpoint.position,
             checkpoint.producers,
+            checkpoint.append_time,
         )
         return self._store.write([(_SAVE, row)])
 

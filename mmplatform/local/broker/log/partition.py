@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mmplatform.local.broker.errors import StorageFailedError
-from mmplatform.local.broker.log.batch import BatchHeader, CorruptBatchError, read_header, stamped
+from mmplatform.local.broker.log.batch import NO_APPEND_TIME, BatchHeader, CorruptBatchError, read_header, stamped
 from mmplatform.local.broker.log.producers import Producers
 from mmplatform.local.broker.log.records import inflate, walk
 from mmplatform.local.broker.log.segment import NO_TIMESTAMP, LogSegment
@@ -35,12 +35,16 @@ class OffsetOutOfRangeError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """Position in a segment up to which a partition is valid and durable, and its producers at that point."""
+    """Position in a segment up to which a partition is valid and durable, and its state at that point.
+
+    That is its producers and the newest append time, which no later batch may undercut.
+    """
 
     log_start: int = 0
     segment: int = 0
     position: int = 0
     producers: str = "[]"
+    append_time: int = NO_APPEND_TIME
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +58,20 @@ class FlushTarget:
 class PartitionLog:
     """The segments of one partition, oldest first; the last one is written."""
 
-    def __init__(self, directory: Path, config: TopicConfig, segments: list[LogSegment], producers: Producers) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        config: TopicConfig,
+        segments: list[LogSegment],
+        producers: Producers,
+        *,
+        append_time: int = NO_APPEND_TIME,
+    ) -> None:
         self.directory = directory
         self.config = config
         self.segments = segments
         self.producers = producers
+        self.append_time = append_time
         self.log_start = segments[0].base_offset
         self.end_offset = segments[-1].next_offset
         self.high_watermark = self.end_offset
@@ -83,21 +96,23 @@ class PartitionLog:
     # --- writing -------------------------------------------------------------------------------------------------
 
     def append(self, batch: bytes, header: BatchHeader) -> BatchHeader:
-        """Append one checked batch; returns its header with the offset it got.
+        """Append one checked batch; returns its header with the offset and, where the topic wants it, the time it got.
 
         It is readable and acknowledged only after the next flush. Raises StorageFailedError.
         """
         if self.failed or self.closed:
             raise StorageFailedError(str(self.directory))
         now = now_ms()
-        placed = header.with_base_offset(self.end_offset)
+        append_time = max(now, self.append_time) if self.config.appends_with_time else NO_APPEND_TIME
+        placed, parts = stamped(batch, header, self.end_offset, append_time)
         try:
             if self._is_full(header.size, now):
                 self.roll(now)
-            self.active.append(stamped(batch, placed.base_offset), placed)
+            self.active.append(parts, placed)
         except OSError as error:
             raise StorageFailedError(f"{self.directory}: {error}") from error
         self.end_offset = placed.next_offset
+        self.append_time = max(self.append_time, append_time)
         self.unsaved_bytes += placed.size
         self.producers.record(placed, now)
         self._add_unsynced(self.active)
@@ -190,7 +205,7 @@ class PartitionLog:
         segment.save_index()
         self.unsaved_bytes = 0
         producers = self.producers.snapshot(now, self.high_watermark)
-        return Checkpoint(self.log_start, segment.base_offset, segment.durable_size, producers)
+        return Checkpoint(self.log_start, segment.base_offset, segment.durable_size, producers, self.append_time)
 
     def close(self) -> None:
         """Close the files and wake waiting producers and consumers."""
@@ -237,6 +252,8 @@ class PartitionLog:
             for position, header in segment.batches_from_time(timestamp):
                 if header.last_offset < self.log_start:
                     continue
+                if header.has_log_append_time and header.is_whole:
+                    return max(header.base_offset, self.log_start), header.max_timestamp  # one time for all records
                 try:
                     for record in walk(header, inflate(header, segment.read(position, header.size))):
                         if record.timestamp >= timestamp and record.offset >= self.log_start:

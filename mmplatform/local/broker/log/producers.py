@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from kio.schema.errors import ErrorCode
 
-from mmplatform.local.broker.log.batch import BatchHeader
+from mmplatform.local.broker.log.batch import NO_APPEND_TIME, BatchHeader
 
 _MAX_BATCHES = 5
 _SEQUENCES = 2**31
@@ -30,12 +30,13 @@ class SequenceError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class AppendedBatch:
-    """One appended batch: first and last sequence number, first and last offset."""
+    """One appended batch: first and last sequence number, first and last offset, and its append time if it has one."""
 
     first_sequence: int
     last_sequence: int
     base_offset: int
     last_offset: int
+    append_time: int = NO_APPEND_TIME
 
 
 @dataclass(slots=True)
@@ -92,7 +93,13 @@ class Producers:
             producer = self._by_id[header.producer_id] = _Producer(header.producer_epoch, now_ms)
         producer.seen_ms = now_ms
         producer.batches.append(
-            AppendedBatch(header.base_sequence, _last_sequence(header), header.base_offset, header.last_offset)
+            AppendedBatch(
+                header.base_sequence,
+                _last_sequence(header),
+                header.base_offset,
+                header.last_offset,
+                header.append_time,
+            )
         )
 
     @property
@@ -110,11 +117,7 @@ class Producers:
                 pid,
                 producer.epoch,
                 producer.seen_ms,
-                [
-                    [b.first_sequence, b.last_sequence, b.base_offset, b.last_offset]
-                    for b in producer.batches
-                    if b.last_offset < below_offset
-                ],
+                [_row(batch) for batch in producer.batches if batch.last_offset < below_offset],
             ]
             for pid, producer in self._by_id.items()
         ]
@@ -128,6 +131,11 @@ class Producers:
             producer = producers._by_id[pid] = _Producer(epoch, seen_ms)
             producer.batches.extend(AppendedBatch(*batch) for batch in batches)
         return producers
+
+
+def _row(batch: AppendedBatch) -> list[int]:
+    row = [batch.first_sequence, batch.last_sequence, batch.base_offset, batch.last_offset]
+    return row if batch.append_time == NO_APPEND_TIME else [*row, batch.append_time]
 
 
 def _last_sequence(header: BatchHeader) -> int:

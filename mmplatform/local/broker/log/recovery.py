@@ -32,11 +32,14 @@ def open_partition(directory: Path, config: TopicConfig, checkpoint: Checkpoint)
         leftover.unlink()
     segments = _list(directory)
     producers = Producers.restore(checkpoint.producers)
+    append_time = checkpoint.append_time
     for index, segment in enumerate(segments):
         if segment.base_offset < checkpoint.segment and segment is not segments[-1]:
             continue
         start = checkpoint.position if segment.base_offset == checkpoint.segment else 0
-        if not _recover(segment, start, producers):
+        is_complete = _recover(segment, start, producers)
+        append_time = max(append_time, segment.append_time)
+        if not is_complete:
             for later in segments[index + 1 :]:
                 later.remove()
             del segments[index + 1 :]
@@ -49,7 +52,7 @@ def open_partition(directory: Path, config: TopicConfig, checkpoint: Checkpoint)
         segments.append(LogSegment.create(directory, max(checkpoint.log_start, checkpoint.segment), now_ms()))
     if segments[-1].base_offset >= checkpoint.segment:
         sync_directory(directory)
-    log = PartitionLog(directory, config, segments, producers)
+    log = PartitionLog(directory, config, segments, producers, append_time=append_time)
     log.log_start = min(max(log.log_start, checkpoint.log_start), log.end_offset)
     return log
 

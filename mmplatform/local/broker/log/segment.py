@@ -8,7 +8,14 @@ from pathlib import Path
 
 import structlog
 
-from mmplatform.local.broker.log.batch import HEADER_SIZE, BatchHeader, CorruptBatchError, checksum_matches, read_header
+from mmplatform.local.broker.log.batch import (
+    HEADER_SIZE,
+    NO_APPEND_TIME,
+    BatchHeader,
+    CorruptBatchError,
+    checksum_matches,
+    read_header,
+)
 from mmplatform.local.broker.log.index import SparseIndex
 
 _log = structlog.get_logger(__name__)
@@ -21,12 +28,14 @@ NO_TIMESTAMP = -1
 class LogSegment:
     """The batches from `base_offset` up to the next segment; only the last segment of a log is written.
 
-    `size` counts the bytes appended, `durable_size` those known to be on disk: readers stop there.
+    `size` counts the bytes appended, `durable_size` those known to be on disk: readers stop there. `append_time` is the
+    newest append time (ms) among the batches noted since the segment was opened.
     """
 
     __slots__ = (
         "_fd",
         "_index",
+        "append_time",
         "base_offset",
         "created_ms",
         "directory_synced",
@@ -45,6 +54,7 @@ class LogSegment:
         self.durable_size = size
         self.created_ms = created_ms
         self.max_timestamp = NO_TIMESTAMP
+        self.append_time = NO_APPEND_TIME
         self.directory_synced = True
         self._index: SparseIndex | None = None
         self._fd = -1
@@ -138,6 +148,7 @@ class LogSegment:
             self._index = SparseIndex()
         self._index.add(header.base_offset, position, self.max_timestamp)
         self.max_timestamp = max(self.max_timestamp, header.max_timestamp)
+        self.append_time = max(self.append_time, header.append_time)
         self.next_offset = header.next_offset
 
     # --- reading -------------------------------------------------------------------------------------------------
