@@ -84,11 +84,11 @@ def process(
     deriver: BatchDeriver,
     spec: ModalitySpec,
     limits: ContractLimits,
-    ledger: IdentityLedger,
+    ledger: IdentityLedger | None = None,
 ) -> Outcome:
-    """Run one micro-batch of a modality through the whole path."""
+    """Run one micro-batch of a modality through the whole path; without ``ledger`` each batch stands for itself."""
     arrivals, dead = parse(records, spec)
-    arrivals, conflicts = ledger.split_conflicts(arrivals)
+    arrivals, conflicts = (ledger or IdentityLedger()).split_conflicts(arrivals)
     arrivals, shed = split_shed(arrivals, records)
     valid, breaches = apply_contract(arrivals, spec, limits)
     derived = _isolate(valid, deriver.derive, deriver.name)

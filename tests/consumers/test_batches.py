@@ -7,13 +7,14 @@ from quixstreams.sinks.base import SinkBackpressureError
 
 from mmplatform.artifacts import Retraction
 from mmplatform.consumers.batch_sink import BatchSink
-from mmplatform.consumers.indexer import decode_records, latest_per_id, record_freshness, refused_dead_letters, upsert
-from mmplatform.consumers.publish import outgoing_records
+from mmplatform.consumers.indexer import decode_records, newest_per_id, record_freshness, refused_dead_letters, upsert
 from mmplatform.derive.passages import quarantine
 from mmplatform.errors import Busy, Permanent, Rejected, Unavailable
 from mmplatform.events import encode
+from mmplatform.kafka.headers import Pseudonyms
 from mmplatform.pipeline.consumed_record import ConsumedRecord
 from mmplatform.pipeline.process import Outcome
+from mmplatform.pipeline.publish import outgoing_records
 from mmplatform.pipeline.record_size import MAX_RECORD_BYTES
 from mmplatform.refusals import DeadLetter
 from mmplatform.settings import load
@@ -21,6 +22,7 @@ from mmplatform.telemetry.freshness import FreshnessTracker
 from mmplatform.telemetry.status_server import WorkerStatus
 from tests.builders import NOW, arrival, chat, message, passage, position
 
+PSEUDONYMS = Pseudonyms(b"key of the tests")
 SETTINGS = load(topic_prefix="team-")
 
 
@@ -88,9 +90,9 @@ def test_the_latest_record_of_an_id_wins():
     first = passage(message(chat(0), position()))
     again = first.model_copy(update={"text": "better"})
     other = passage(message(chat(1), position()))
-    assert latest_per_id([first, again]) == ([again], [])
-    assert latest_per_id([first, retraction(first)]) == ([], [retraction(first)])
-    assert latest_per_id([retraction(first), again, other]) == ([again, other], [])
+    assert newest_per_id([first, again]) == ([again], [])
+    assert newest_per_id([first, retraction(first)]) == ([], [retraction(first)])
+    assert newest_per_id([retraction(first), again, other]) == ([again, other], [])
 
 
 class Picky:
@@ -118,7 +120,7 @@ def test_a_passage_that_the_index_refuses_is_named_and_its_neighbours_land():
 
 
 def test_messages_are_not_indexed():
-    assert latest_per_id([message(chat(0), position())]) == ([], [])
+    assert newest_per_id([message(chat(0), position())]) == ([], [])
 
 
 def test_artifacts_that_do_not_parse_are_dead_letters():
@@ -134,7 +136,7 @@ def test_every_part_of_an_outcome_goes_to_its_topic_under_its_conversation():
     letter = DeadLetter(position=position(9), reason="r", size=0, value_sha256="0" * 64, dead_at=NOW)
     quarantined = quarantine(arrival(chat(1)), contract="raw_chats", reasons=("no",))
     outcome = Outcome(artifacts=(source,), quarantined=(quarantined,), dead_letters=(letter,))
-    assert [(out.topic, out.key) for out in outgoing_records(outcome)] == [
+    assert [(out.topic, out.key) for out in outgoing_records(outcome, PSEUDONYMS)] == [
         ("artifacts", "conv-1"),
         ("quarantine", "conv-1"),
         ("dead-letters", "interactions.chat/0/9"),
@@ -144,7 +146,7 @@ def test_every_part_of_an_outcome_goes_to_its_topic_under_its_conversation():
 def test_an_artifact_that_no_broker_takes_is_set_aside_and_its_neighbours_go_on():
     large = message(chat(0), position(), text="x" * (MAX_RECORD_BYTES + 1))
     small = message(chat(1), position(1))
-    found = list(outgoing_records(Outcome(artifacts=(large, small))))
+    found = list(outgoing_records(Outcome(artifacts=(large, small)), PSEUDONYMS))
     assert [out.topic for out in found] == ["quarantine", "artifacts"]
     assert all(len(out.value) < MAX_RECORD_BYTES for out in found)
     assert b"over the 900000 that fit" in found[0].value

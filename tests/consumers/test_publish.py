@@ -8,16 +8,17 @@ import uuid
 import pytest
 from confluent_kafka.admin import NewTopic
 
-from mmplatform.consumers.publish import outgoing_records, publish
 from mmplatform.derive.passages import quarantine
 from mmplatform.errors import Misconfigured
 from mmplatform.kafka.connection import admin_client
+from mmplatform.kafka.headers import Pseudonyms
 from mmplatform.kafka.producer import LogProducer
 from mmplatform.kafka.reader import ReplayLog
 from mmplatform.kafka.topics import ensure_topics, topic_name
 from mmplatform.modalities import CHAT
 from mmplatform.pipeline.consumed_record import ConsumedRecord
 from mmplatform.pipeline.process import Outcome, parse
+from mmplatform.pipeline.publish import outgoing_records, publish
 from mmplatform.pipeline.record_size import MAX_RECORD_BYTES
 from mmplatform.refusals import DeadLetter
 from mmplatform.settings import load
@@ -102,6 +103,6 @@ def test_the_largest_record_that_a_log_holds_becomes_a_dead_letter_that_it_holds
     records = [ConsumedRecord(position(n), value, NOW) for n, value in enumerate(values)]
     _, dead = parse(records, CHAT)
     outcome = Outcome(dead_letters=tuple(dead))
-    assert all(len(out.value) < 5_000 < MAX_RECORD_BYTES for out in outgoing_records(outcome))
+    assert all(len(out.value) < 5_000 < MAX_RECORD_BYTES for out in outgoing_records(outcome, Pseudonyms(b"key")))
     publish(outcome, producer, settings)
     assert [letter["position"]["offset"] for letter in on_log(settings, "dead-letters")] == list(range(len(values)))

@@ -12,17 +12,16 @@ from pathlib import Path
 
 from mmplatform.derive.chat import ChatDeriver
 from mmplatform.derive.passages import DerivedBatch
-from mmplatform.land.index.embedder_registry import EmbedderRegistry
 from mmplatform.land.index.store import ChromaIndex
 from mmplatform.land.lakehouse.store import Lakehouse
 from mmplatform.memo import MemoryMemo
-from mmplatform.pipeline.factories import open_dual_write_index
 from mmplatform.pipeline.reprocess.inputs import ReprocessInputs
 from mmplatform.pipeline.reprocess.reprocess import reprocess
 from mmplatform.ports import Redacted
 from mmplatform.settings import load
 from quality.contracts import ContractLimits
 from tests.doubles.embedder import SeededEmbedder
+from tests.pipeline.stream import Published
 
 POINTS = ("derived", "messages", "tables", "upserting", "writing")
 THERE = "there"
@@ -53,9 +52,8 @@ def chats(kind=ChatDeriver):
 
 def parts_of(settings, deriver) -> ReprocessInputs:
     lakehouse, index = Lakehouse.open(settings), ChromaIndex.open(settings)
-    dual_write_index = open_dual_write_index(settings, index, EmbedderRegistry(index))
     return ReprocessInputs(
-        lakehouse, index, dual_write_index, None, deriver, ContractLimits(), 64, settings.data_dir / "run" / "reprocess"
+        lakehouse, index, Published(), None, deriver, ContractLimits(), 64, settings.data_dir / "run" / "reprocess"
     )
 
 

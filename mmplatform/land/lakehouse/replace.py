@@ -4,7 +4,8 @@ One commit deletes the old rows and appends the new ones. A row is changed only 
 Rows that the stream landed, replaced or retracted meanwhile stay as they are, and are returned as overtaken.
 
 1. Load the table, and read which of the rows exist now, with their versions.
-2. Leave out those that are not as they were read, and those whose version is not higher.
+2. Leave out those that are not as they were read, and those whose version is not higher. Where the archiver was faster
+   with the run's own records, which are on the log too, nothing is left to do.
 3. Delete and append in one transaction. Iceberg refuses it when another writer added rows of this hour since: retry.
 """
 
@@ -104,17 +105,20 @@ def _try_replace(target: Table, column: str, replacement: Replacement) -> Replac
     row_filter = And(hour_filter(replacement.hour), In(column, list(ids)))
     versions = matching_versions(target, row_filter, column)
     # 2.
+    settled = {row_id for row_id, row in wanted.items() if row_version(row) == versions.get(row_id)}
+    settled |= {row_id for row_id in replacement.deleted_ids if row_id not in versions}
     overtaken = frozenset(
         row_id
-        for row_id in ids
+        for row_id in ids - settled
         if versions.get(row_id) != replacement.read_versions.get(row_id)
         or (row_id in wanted and row_version(wanted[row_id]) <= versions.get(row_id, NO_VERSION))
     )
-    rows = {row_id: row for row_id, row in wanted.items() if row_id not in overtaken}
-    deleted = frozenset(replacement.deleted_ids) - overtaken
+    done = frozenset(wanted) & settled, frozenset(replacement.deleted_ids) & settled
+    rows = {row_id: row for row_id, row in wanted.items() if row_id not in overtaken | settled}
+    deleted = frozenset(replacement.deleted_ids) - overtaken - settled
     outgoing = [row_id for row_id in (*rows, *deleted) if row_id in versions]
     if not rows and not outgoing:
-        return ReplaceResult(overtaken=overtaken)
+        return ReplaceResult(*done, overtaken)
     # 3.
     data = rows_to_arrow(target, list(rows.values()))
     # Without it an older summary would be the newest one with the landed offsets.
@@ -129,4 +133,6 @@ def _try_replace(target: Table, column: str, replacement: Replacement) -> Replac
         if rows:
             commit.append(data, snapshot_properties=summary)
     snapshot = target.current_snapshot()
-    return ReplaceResult(frozenset(rows), deleted, overtaken, snapshot.snapshot_id if snapshot is not None else None)
+    return ReplaceResult(
+        frozenset(rows) | done[0], deleted | done[1], overtaken, snapshot.snapshot_id if snapshot is not None else None
+    )

@@ -105,7 +105,7 @@ class World:
             reason="test",
         )
         self.stream.archive(self.stream.records("artifacts", [gone.model_dump_json().encode()]))
-        self.dual_write_index.delete([gone.artifact_id], subject_id=gone.subject_id)
+        self.dual_write_index.retract([retraction(gone)], NOW)
 
     def rows(self):
         return self.lakehouse.scan("passages").to_pylist()
@@ -396,7 +396,7 @@ def test_an_hour_that_is_reprocessed_is_repaired_in_both(world):
     world.send(6)
     world.swapping.build(world.new)
     deriver = ChatDeriver(world.models[world.old.name], world.redactor, world.memo)
-    parts = ReprocessInputs(world.lakehouse, world.index, world.dual_write_index, None, deriver, ContractLimits(), 64)
+    parts = ReprocessInputs(world.lakehouse, world.index, world.stream, None, deriver, ContractLimits(), 64)
     run = partial(reprocess, "messages", NOW, parts, clock=lambda: NOW + timedelta(hours=1))
     assert run().changed is False
     one, other = world.table()[:2]

@@ -126,7 +126,7 @@ def test_a_last_chunk_with_a_far_earlier_time_is_found_by_the_declared_number(la
 def test_a_call_that_has_only_derived_rows_in_the_hour_is_read_too(lakehouse):
     earlier = call("earlier", -200, -199, end=-198, chunks=2)
     land(lakehouse, *earlier)
-    assert found(lakehouse, held=["earlier"]) == ids(earlier)
+    assert found(lakehouse, held=["default//earlier"]) == ids(earlier)
 
 
 def test_a_quiet_hour_reads_nothing_more(lakehouse):

@@ -80,12 +80,12 @@ class World:
     def __init__(self, lakehouse, index, dual_write_index, embedder, redactor):
         self.lakehouse, self.index, self.dual_write_index, self.memo = lakehouse, index, dual_write_index, MemoryMemo()
         self.models = (embedder, redactor, self.memo)
-        self.stream = Stream(lakehouse, index)
+        self.stream = Stream(lakehouse, dual_write_index)
 
     def run(self, kind=ChatDeriver, *, lakehouse=None, **how):
         deriver = kind(*self.models)
         parts = ReprocessInputs(
-            lakehouse or self.lakehouse, self.index, self.dual_write_index, None, deriver, ContractLimits(), 64
+            lakehouse or self.lakehouse, self.index, self.stream, None, deriver, ContractLimits(), 64
         )
         return reprocess("messages", NOW, parts, **how)
 
@@ -215,7 +215,7 @@ def test_what_the_stream_lands_meanwhile_survives(streamed):
     parts = ReprocessInputs(
         Lakehouse(streamed.lakehouse._catalog, streamed.lakehouse._namespace),
         streamed.index,
-        streamed.dual_write_index,
+        streamed.stream,
         None,
         Meanwhile(Other(*streamed.models), land),
         ContractLimits(),
