@@ -8,11 +8,12 @@ import pytest
 from mmplatform.derive.passages import quarantine
 from mmplatform.errors import Misconfigured, Unavailable
 from mmplatform.land.lakehouse.recent_ids import RecentIds
-from mmplatform.land.lakehouse.row_codec import record_to_row, row_to_artifact, row_to_event
+from mmplatform.land.lakehouse.row_codec import raw_id, record_to_row, row_to_artifact, row_to_event
 from mmplatform.land.lakehouse.schemas import SPECS
 from mmplatform.land.lakehouse.store import Lakehouse, rows_beyond
-from mmplatform.modalities import TABLES
+from mmplatform.modalities import RETRACTIONS_TABLE, TABLES
 from mmplatform.settings import load
+from mmplatform.versions import Version
 from tests.builders import NOW, arrival, call_end, chat, chunk, message, passage, position, screenshot
 
 GROUP = "archive"
@@ -32,11 +33,12 @@ def append(lakehouse, records, first: int = 0, *, until: int | None = None) -> i
 
 
 def ids(lakehouse, table="raw_chats", **filters) -> list[str]:
-    return sorted(lakehouse.scan(table, **filters).column(SPECS[table].id_column).to_pylist())
+    column = "event_id" if table.startswith("raw_") else SPECS[table].id_column
+    return sorted(lakehouse.scan(table, **filters).column(column).to_pylist())
 
 
 def test_every_table_has_a_schema():
-    assert tuple(SPECS) == TABLES
+    assert {*SPECS} == {*TABLES, RETRACTIONS_TABLE}
 
 
 def test_what_was_appended_is_scanned(lakehouse):
@@ -70,18 +72,51 @@ def test_an_upstream_replay_doubles_nothing_whichever_process_lands_it(settings,
 
 
 def test_an_id_twice_in_a_batch_lands_once(lakehouse):
-    assert append(lakehouse, [chat(0, text="first"), chat(0, text="second")]) == 1
-    assert lakehouse.scan("raw_chats").column("text").to_pylist() == ["second"]
+    assert append(lakehouse, [chat(0), chat(0)]) == 1
+    made = message(chat(0), position(3)), message(chat(0), position(7), "later"), message(chat(0), position(5), "late")
+    assert append(lakehouse, made, first=10) == 1
+    assert lakehouse.scan("messages").column("text").to_pylist() == ["later"]
+
+
+def test_two_contents_under_one_identity_are_both_kept_as_they_came(lakehouse):
+    """Which of them is the conflict is the log's to say: the deriver names it."""
+    assert append(lakehouse, [chat(0, text="first"), chat(0, text="second")]) == 2
+    assert ids(lakehouse) == ["chat-0", "chat-0"]
+    assert len(set(lakehouse.scan("raw_chats").column("event_uid").to_pylist())) == 1
+
+
+@pytest.mark.parametrize("other", [{"conversation_id": "conv-2"}, {"source": "crm"}, {"tenant": "second"}])
+def test_one_event_id_in_two_conversations_is_two_events(lakehouse, other):
+    """Naive sources number per conversation: the second event was dropped, and its message replaced the first."""
+    alice, bob = chat(1, text="alice's"), chat(1, text="bob's", subject_id="bob", **other)
+    assert append(lakehouse, [alice, bob]) == 2
+    assert append(lakehouse, [message(alice, position(0)), message(bob, position(1))]) == 2
+    assert sorted(lakehouse.scan("messages").column("text").to_pylist()) == ["alice's", "bob's"]
 
 
 def test_a_scan_keeps_the_latest_of_an_id_when_the_memory_was_too_short(settings, lakehouse):
-    append(lakehouse, [chat(0, text="old")])
+    append(lakehouse, [message(chat(0), position(1), "old")])
     forgetful = Lakehouse.open(settings)
     forgetful._recent_ids = RecentIds(0)
-    forgetful._recent_ids._versions["raw_chats"] = OrderedDict()
-    append(forgetful, [chat(0, text="new")], first=50)
-    assert lakehouse.table("raw_chats").scan().to_arrow().num_rows == 2
-    assert lakehouse.scan("raw_chats").column("text").to_pylist() == ["new"]
+    forgetful._recent_ids._versions["messages"] = OrderedDict()
+    append(forgetful, [message(chat(0), position(2), "new")], first=50)
+    assert lakehouse.table("messages").scan().to_arrow().num_rows == 2
+    assert lakehouse.scan("messages").column("text").to_pylist() == ["new"]
+
+
+def test_a_lower_version_that_comes_later_changes_nothing(settings, lakehouse):
+    """A deriver that was paused publishes the old text behind the newer one."""
+    append(lakehouse, [message(chat(0), position(7), "newer")])
+    for writer in (lakehouse, Lakehouse.open(settings)):
+        assert append(writer, [message(chat(0), position(3), "old")], first=90) == 0
+    assert lakehouse.scan("messages").column("text").to_pylist() == ["newer"]
+
+
+def test_a_later_generation_of_the_log_wins_with_a_smaller_offset(lakehouse):
+    append(lakehouse, [message(chat(0), position(700), "before")])
+    begun_again = position(2).model_copy(update={"generation": 1})
+    assert append(lakehouse, [message(chat(0), begun_again, "after")], first=900) == 1
+    assert lakehouse.scan("messages").column("text").to_pylist() == ["after"]
 
 
 def test_filters(lakehouse):
@@ -89,7 +124,7 @@ def test_filters(lakehouse):
     assert ids(lakehouse, subject_id="cust-2") == ["chat-1"]
     assert ids(lakehouse, hour=NOW) == ["chat-0", "chat-1"]
     assert ids(lakehouse, hour=NOW + timedelta(hours=1), subject_id="cust-1") == ["chat-2"]
-    assert ids(lakehouse, ids=["chat-1", "nothing"]) == ["chat-1"]
+    assert ids(lakehouse, ids=[raw_id(chat(1, subject_id="cust-2")), "nothing"]) == ["chat-1"]
     assert lakehouse.scan("raw_chats", columns=["text"]).column_names == ["text"]
 
 
@@ -97,7 +132,8 @@ def test_a_retracted_row_is_gone_and_the_offsets_stay(lakehouse):
     made = [message(chat(n), position(n)) for n in range(2)]
     append(lakehouse, made)
     before = lakehouse.landed_offsets("messages", GROUP)
-    lakehouse.delete_before("messages", {made[0].artifact_id: 9, "f" * 32: 9})
+    retraction = Version(offset=9).sortable
+    lakehouse.delete_through("messages", {made[0].artifact_id: retraction, "f" * 32: retraction})
     assert ids(lakehouse, "messages") == [made[1].artifact_id]
     assert lakehouse.landed_offsets("messages", GROUP) == before
 
