@@ -21,7 +21,7 @@ from typing import Annotated, Any, Final, Literal
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import AfterValidator, Field, TypeAdapter
+from pydantic import AfterValidator, BeforeValidator, Field, TypeAdapter
 from pydantic_core import PydanticCustomError
 
 from mmplatform.events import (
@@ -176,7 +176,11 @@ class Caption(ArtifactBase):
     image_sha256: Sha256
     width: NonNegativeInt64
     height: NonNegativeInt64
-    duplicate_of: ArtifactId | None = Field(default=None, description="the first caption of the same bytes")
+    content_id: ArtifactId | None = Field(
+        default=None, description="the same for every screenshot of one subject with the same bytes"
+    )
+    # Of records from before `content_id`: read, ignored, never written.
+    duplicate_of: Annotated[None, BeforeValidator(lambda _: None)] = Field(default=None, exclude=True, repr=False)
     pii: tuple[PiiCount, ...] = ()
 
 
@@ -282,11 +286,7 @@ def unpack_vector(packed: str) -> Vector:
 
 
 def decode_artifact(value: bytes | str | None) -> Artifact:
-    """Parse an artifact from the log.
-
-    Raises:
-        Rejected: the value is no JSON, of an unknown kind or version, or a field is wrong.
-    """
+    """Parse an artifact from the log. Raises ``Rejected``: no JSON, an unknown kind or version, or a wrong field."""
     return parse(_ARTIFACT, value, "an artifact")
 
 
