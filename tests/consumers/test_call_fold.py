@@ -93,7 +93,8 @@ def earlier(state):
 
 UNREADABLE = {
     "another release's": earlier,
-    "of a release to come": lambda state: state | {"schema_version": 3, "mood": "good"},
+    "of a release to come": lambda state: state | {"schema_version": 4, "mood": "good"},
+    "the last release's": lambda state: state | {"schema_version": 2},
     "without its channels": lambda state: state | {"channels": "?"},
 }
 

@@ -10,6 +10,7 @@ from typing import Any, Final, Literal
 
 from pydantic import AwareDatetime, BaseModel, Field, ValidationError
 
+from mmplatform.derive.call.origin import UtteranceOrigin
 from mmplatform.derive.call.redaction import Span
 from mmplatform.derive.call.vad import QUIET_LINE_DBFS
 from mmplatform.events import BlobRef, CallChunk, CallEnd, Position, Record, safe_validation_message
@@ -97,8 +98,11 @@ class RecentUtterance(Record):
     """Recent utterance of a channel: the next one is redacted together with it.
 
     Attributes:
-        key: memo key of its unredacted transcription.
-        origin: memo key of its origin.
+        key: memo key of its unredacted transcription: a hash of its samples, and the language that it was given.
+        transcriber: name and version of the model that transcribed it.
+        chars: length of the transcription.
+        origin: everything of it but its words; without ``chunks`` when these are spilled.
+        spilled_chunks: blob with the origin's chunks, when they are many.
         spans: redacted spans, in characters of the transcription.
         start_s: start of its first word.
         end_s: end of its last word.
@@ -107,12 +111,20 @@ class RecentUtterance(Record):
     """
 
     key: str
-    origin: str
+    transcriber: str
+    chars: int
+    origin: UtteranceOrigin
+    spilled_chunks: BlobRef | None = None
     spans: tuple[Span, ...]
     start_s: float
     end_s: float
     seconds: float
     memo_hit: bool
+
+    @property
+    def language(self) -> str | None:
+        """Language in which it was transcribed; None: the model detected it."""
+        return self.key.partition(" ")[2] or None
 
 
 class ChannelState(Record):
@@ -150,7 +162,7 @@ class AcceptedChunks(Record):
 
     Attributes:
         open: pages in the state, the last used first.
-        kept: number and memo key of each spilled page.
+        kept: number and SHA-256 of each spilled page, a blob.
     """
 
     open: tuple[FingerprintPage, ...] = ()
@@ -175,7 +187,7 @@ class CallState(Record):
         torn_s: start of speech that was lost with an unreadable state; the next event marks it as a gap.
     """
 
-    schema_version: Literal[2] = 2
+    schema_version: Literal[3] = 3
     next_index: int = Field(default=0, ge=0)
     heard_s: float = Field(default=0.0, ge=0, allow_inf_nan=False)
     chunk_s: float = Field(default=0.0, ge=0, allow_inf_nan=False)
