@@ -116,3 +116,18 @@ def test_a_memo_of_before_is_replaced_and_its_words_leave_the_file(path, crashed
         assert memo.get_many("redact/x@1", [key]) == {key: b"answer"}
     old.close()
     assert path.stat().st_size < 50_000
+
+
+def test_a_memo_that_is_deleted_under_a_running_process_goes_on(path):
+    """The process goes on with the files that it has open; the next one creates new files beside them."""
+    with closing(SqliteMemo(path)) as memo:
+        memo.put_many("d@1", {"a": b"1"})
+        for file in path.parent.iterdir():
+            file.unlink()
+        assert memo.get_many("d@1", ["a"]) == {"a": b"1"}
+        for number in range(200):
+            memo.put_many("d@1", {f"b{number}": b"2" * 20_000})
+        with closing(SqliteMemo(path)) as fresh:
+            assert fresh.get_many("d@1", ["a", "b1"]) == {}
+            fresh.put_many("d@1", {"a": b"again"})
+            assert (fresh.get_many("d@1", ["a"]), memo.get_many("d@1", ["a"])) == ({"a": b"again"}, {"a": b"1"})

@@ -33,8 +33,8 @@ from mmplatform.ports import Blobs
 PLATFORM_ERRORS: Final = (Unavailable, Busy, Permanent)
 """Errors that do not depend on a window."""
 
-MAX_CHUNKS_BYTES: Final = 4096
-"""Pointers to an utterance's chunks, as JSON, that lie in the state: of about 30 chunks."""
+MAX_CHUNKS_BYTES: Final = 1024
+"""Pointers to an utterance's chunks, as JSON, that lie in the state: of about 8 chunks."""
 
 _CHUNKS: Final = TypeAdapter(tuple[OriginChunk, ...])
 _log = structlog.get_logger(__name__)

@@ -15,6 +15,7 @@ from mmplatform.derive.call.redaction import Span
 from mmplatform.derive.call.vad import QUIET_LINE_DBFS
 from mmplatform.events import BlobRef, CallChunk, CallEnd, Position, Record, safe_validation_message
 
+_MEMO_STATE_VERSION: Final = 2
 MAX_GAPS: Final = 200
 """Gaps whose chunks may still come, however many chunks each has; of a source with more gaps, the last ones."""
 
@@ -224,10 +225,10 @@ def restore_state(stored: Any, event: CallChunk | CallEnd) -> tuple[CallState, s
     A state that does not validate was stored by another release, or is damaged. Refusing it would lose the rest of the
     call, and restarting at chunk 0 would mark derived audio as missing. So the call resumes after its accepted chunks,
     or at this event when not even those can be read. Open speech is marked as a gap, and waiting chunks are missing
-    until they come again. Nothing is migrated: a state is needed only as long as its call lasts.
+    until they come again. Only version 2 is migrated: it goes on without what it had in the memo.
     """
     try:
-        return CallState.model_validate(stored), ""
+        return CallState.model_validate(_without_memo_keys(stored)), ""
     except ValidationError as error:
         errors = safe_validation_message(error)
     fields: dict[str, Any] = stored if isinstance(stored, dict) else {}
@@ -239,6 +240,21 @@ def restore_state(stored: Any, event: CallChunk | CallEnd) -> tuple[CallState, s
         resume = _resume_at(event)
     torn_s = min(max(_open_since_s(fields), 0.0), resume.heard_s)
     return CallState(**vars(resume), torn_s=torn_s), errors
+
+
+def _without_memo_keys(stored: Any) -> Any:
+    """Drop what a state of version 2 had in the memo: its recent utterances and its spilled pages."""
+    if not isinstance(stored, dict) or stored.get("schema_version") != _MEMO_STATE_VERSION:
+        return stored
+    channels, accepted = stored.get("channels"), stored.get("taken")
+    if not isinstance(channels, list) or not all(isinstance(channel, dict) for channel in channels):
+        return stored
+    return {
+        **stored,
+        "schema_version": 3,
+        "channels": [{**channel, "recent": []} for channel in channels],
+        "taken": {**accepted, "kept": []} if isinstance(accepted, dict) else accepted,
+    }
 
 
 def _resume_at(event: CallChunk | CallEnd) -> _ResumePoint:
