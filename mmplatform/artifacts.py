@@ -197,7 +197,7 @@ class Caption(ArtifactBase):
     image_sha256: Sha256
     width: NonNegativeInt64
     height: NonNegativeInt64
-    duplicate_of: ArtifactId | None = Field(default=None, description="the first caption of the same bytes")
+    content_id: ArtifactId = Field(description="the same for every screenshot of one subject with the same bytes")
     pii: tuple[PiiCount, ...] = ()
 
 

@@ -20,6 +20,7 @@ from mmplatform.errors import Misconfigured, PlatformError, Unavailable
 from mmplatform.events import Modality
 from mmplatform.modalities import ARCHIVE_GROUP, ARTIFACTS_TOPIC, INDEX_GROUP, MODALITIES
 from mmplatform.settings import Settings, load
+from mmplatform.settings.private_files import restrict_data_dir, use_private_umask
 from mmplatform.telemetry.logs import configure_logging, safe_error_fields
 from mmplatform.telemetry.standby import wait_in_standby
 
@@ -46,9 +47,11 @@ def main(arguments: list[str] | None = None) -> int:
     if len(names) != 1 or names[0] not in WORKERS:
         sys.stderr.write(f"usage: python -m mmplatform.worker NAME, with NAME one of {', '.join(WORKERS)}\n")
         return 2
+    use_private_umask()
     try:
         settings = load()
         configure_logging(settings, worker=names[0])
+        restrict_data_dir(settings.data_dir)
         WORKERS[names[0]](settings)
     except PlatformError as error:
         _log.error("worker stops", error=type(error).__name__, reason=str(error))

@@ -90,7 +90,7 @@ _CAPTIONS: Final[ColumnSources] = {
     "text": _masked("blob_sha256"),
     "width": _transformed("blob_sha256"),
     "height": _transformed("blob_sha256"),
-    "duplicate_of": _transformed("blob_sha256", "event_id"),
+    "content_id": _transformed("subject_key", "blob_sha256"),
     "record": _masked("record", "blob_sha256"),
 }
 _PASSAGES: Final[ColumnSources] = {

@@ -15,6 +15,7 @@ from mmplatform.local.launch import dagster_location, run_stack
 from mmplatform.local.services.services import StackOptions, parse_derivers
 from mmplatform.local.status.views import NoView
 from mmplatform.settings import load
+from mmplatform.settings.private_files import use_private_umask
 
 
 def main() -> None:
@@ -23,6 +24,7 @@ def main() -> None:
     parser.add_argument("--derivers", default="", help="processes per modality, for example chat=1,call=2")
     parser.add_argument("--no-dagster", action="store_true", help="start neither the Dagster UI nor its daemon")
     arguments = parser.parse_args()
+    use_private_umask()
     try:
         dagster, cwd = ((), None) if arguments.no_dagster else dagster_location(Path.cwd())
         run_stack(load(), StackOptions(parse_derivers(arguments.derivers), dagster, cwd), NoView())

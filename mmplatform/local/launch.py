@@ -31,6 +31,7 @@ from mmplatform.local.supervisor import processes
 from mmplatform.local.supervisor.restart_policy import RestartPolicy
 from mmplatform.local.supervisor.supervisor import Supervisor
 from mmplatform.settings import Settings
+from mmplatform.settings.private_files import restrict_data_dir
 
 OPEN_FILES_TARGET: Final = 65_536
 _POLL_S: Final = 0.2
@@ -52,6 +53,7 @@ def run_stack(
         Misconfigured: the settings need a Dagster package that is not installed.
     """
     data_dir = settings.data_dir.absolute()
+    restrict_data_dir(data_dir)
     lock = run_file.StackLock(data_dir)
     lock.acquire()
     try:

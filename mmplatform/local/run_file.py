@@ -163,7 +163,7 @@ def _present(address: str, server: str, settings: Settings) -> str:
 def is_locked(data_dir: Path) -> bool:
     """Check whether a supervisor runs on this data directory.
 
-    By a shared lock on a descriptor for reading, so that a user without write access can ask for the status.
+    By a shared lock on a descriptor for reading, so that asking for the status needs no right to write.
     """
     try:
         descriptor = os.open(run_dir(data_dir) / "stack.lock", os.O_RDONLY)
@@ -206,7 +206,7 @@ class StackLock:
         path = run_dir(self._data_dir) / "stack.lock"
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
         except OSError as error:
             raise Permanent(
                 f"cannot write {path.parent}: {error.strerror}; set MMPLATFORM_DATA_DIR to a writable directory"

@@ -50,17 +50,12 @@ def _speech(rows: Sequence[Row]) -> Profile:
     return figures
 
 
-def _images(rows: Sequence[Row]) -> Profile:
-    duplicates = sum(row["duplicate_of"] is not None for row in rows)
-    return {"duplicate_ratio": round(duplicates / len(rows), 4)}
-
-
 _PROFILES: Final[dict[str, Callable[[Sequence[Row]], Profile]]] = {
     "raw_chats": _duplicates("text"),
     "raw_calls": _duplicates("blob_sha256"),
     "raw_screenshots": _duplicates("blob_sha256"),
     "messages": _duplicates("text"),
     "transcripts": _speech,
-    "captions": _images,
+    "captions": _duplicates("content_id"),
     "passages": _duplicates("text"),
 }

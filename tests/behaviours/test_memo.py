@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import time
+from contextlib import closing
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -110,18 +111,21 @@ start = float(sys.argv[2])
 for number in range(20):
     while time.time() < start + number * 0.1:
         pass
-    SqliteMemo(Path(sys.argv[1]) / f"{number}.sqlite").put_many("d@1", {"a": b"1"})
+    SqliteMemo(Path(sys.argv[1]) / f"{number}.sqlite").put_many("d@1", {sys.argv[3]: b"1"})
 print("done")
 """
 
 
-def test_processes_that_create_the_file_at_once_do_not_meet_a_lock(tmp_path):
+def test_processes_that_create_the_files_at_once_meet_no_lock_and_share_one_key(tmp_path):
     start = str(time.time() + 2)
     openers = [
-        subprocess.Popen([sys.executable, "-c", OPENER, tmp_path, start], stdout=subprocess.PIPE, text=True)
-        for _ in range(4)
+        subprocess.Popen([sys.executable, "-c", OPENER, tmp_path, start, who], stdout=subprocess.PIPE, text=True)
+        for who in "abcd"
     ]
     assert [opener.communicate(timeout=120)[0].strip() for opener in openers] == ["done"] * 4
+    for number in range(20):
+        with closing(SqliteMemo(tmp_path / f"{number}.sqlite")) as memo:
+            assert set(memo.get_many("d@1", list("abcd"))) == set("abcd")
 
 
 def test_a_damaged_file_is_an_error_with_the_fix(tmp_path):

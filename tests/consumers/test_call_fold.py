@@ -93,7 +93,7 @@ def earlier(state):
 
 UNREADABLE = {
     "another release's": earlier,
-    "of a release to come": lambda state: state | {"schema_version": 3, "mood": "good"},
+    "of a release to come": lambda state: state | {"schema_version": 4, "mood": "good"},
     "without its channels": lambda state: state | {"channels": "?"},
 }
 
@@ -119,6 +119,21 @@ def test_a_call_whose_state_does_not_read_goes_on_behind_what_was_taken_in(what)
     # The burst from 6.3 s on was open, and is marked; without the channels nobody knows since when something was.
     assert (before[-1][2] <= start <= 6.3) if what != "without its channels" else start == 8.0
     assert CallState.model_validate(stream.state.get("call")).complete
+
+
+def test_a_call_whose_state_had_keys_of_the_memo_goes_on_in_the_middle_of_a_word():
+    world = SimulatedCall()
+    wanted, _, _ = world.fold([*world.events, LAST])
+    stream = Stream(world)
+    stream.apply(*world.events[:8])
+    state = stream.state.get("call")
+    recent = {"key": "0" * 64, "origin": "1" * 64, "spans": [], "start_s": 0.5, "end_s": 1.8}
+    channels = [channel | {"recent": [recent | {"seconds": 0.1, "memo_hit": False}]} for channel in state["channels"]]
+    taken = state["taken"] | {"kept": [[7, "0123456789abcdef"]]}
+    stream.state.set("call", state | {"schema_version": 2, "channels": channels, "taken": taken})
+    stream.apply(*world.events[8:], LAST)
+    assert spoken(stream.artifacts) == spoken(wanted)
+    assert (gaps(stream.artifacts), stream.refused) == ([], [])
 
 
 @pytest.mark.parametrize("damaged", [[], "state", {"next_index": -1}, {"next_index": "x", "heard_s": float("nan")}])

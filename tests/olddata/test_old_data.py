@@ -122,10 +122,10 @@ class OldData:
         columns = ("artifact_id", "channel", "start_s", "end_s", "text", "status", "model", "memo_hit")
         return sorted(self.rows("transcripts", *columns, conversation_id=call), key=lambda row: row["start_s"])
 
-    def memo(self) -> frozenset[str]:
+    def memo(self, query: str = "select distinct space from entries") -> frozenset[str]:
         """What the memo's answers are kept under: ``who/model@version``."""
         with closing(sqlite3.connect(self.data_dir / "memo" / "memo.sqlite")) as memo:
-            return frozenset(name for (name,) in memo.execute("select distinct deriver from memo"))
+            return frozenset(name for (name,) in memo.execute(query))
 
     def ask(self, query: str) -> dict[str, Any]:
         answer = httpx.post(f"{self.dagster_url}/graphql", json={"query": query}, timeout=120)
@@ -157,7 +157,7 @@ class OldData:
 @pytest.fixture(scope="module")
 def old(tmp_path_factory) -> Iterator[OldData]:
     found = unpacked(tmp_path_factory.mktemp("old"))
-    found.memo_before = found.memo()
+    found.memo_before = found.memo("select distinct deriver from memo")
     leave_a_run_file(found)
     forget_what_the_archiver_committed(found)
     forget_a_state(found, EARLY)
@@ -304,26 +304,21 @@ def _does_not_overlap(rows: list[dict[str, Any]]) -> None:
         assert all(one["end_s"] <= other["start_s"] + 0.01 for one, other in itertools.pairwise(own))
 
 
-def test_what_was_derived_once_is_not_derived_again(old):
-    """The same words and the same image from another person: the memo's answers were understood.
-
-    A newer model has no answers in it yet; then only that no answer of the same model is kept under another name.
-    """
+def test_the_memo_of_before_is_replaced_and_no_model_has_another_name_in_the_new_one(old):
+    """The same words and the same image from another person: they are derived once more, then known."""
     text = next(row["text"] for row in old.rows("raw_chats", "text", subject_id=MIRA))
     old.say("v0-again", text)
     said = {"event_id": "v0-again-shot", "conversation_id": LATER, "subject_id": LATER}
     old.post("/v1/events/screenshot", old.later("screenshot.png"), "image/png", **said)
-    columns = ("artifact_id", "memo_hit", "seconds")
-    made = {table: _rows_of(old, table, columns) for table in ("messages", "captions", "passages")}
+    for table in ("messages", "captions", "passages"):
+        _rows_of(old, table, ("artifact_id",))
     news = old.memo() - old.memo_before
     assert not {_model(name) for name in news} & {_model(name) for name in old.memo_before}
-    if not news:
-        assert {(row["memo_hit"], row["seconds"]) for rows in made.values() for row in rows} == {(True, 0.0)}
-    [again] = old.rows("captions", "duplicate_of", subject_id=LATER)
-    firsts = old.rows("captions", "artifact_id", "duplicate_of", subject_id=DANA)
-    [first] = [row["artifact_id"] for row in firsts if row["duplicate_of"] is None]
-    assert {row["duplicate_of"] for row in firsts} == {None, first}
-    assert again["duplicate_of"] == first
+    memo = old.data_dir / "memo"
+    assert not any(text.encode() in file.read_bytes() for file in memo.iterdir())
+    [again] = old.rows("captions", "content_id", subject_id=LATER)
+    assert again["content_id"]
+    assert {row["content_id"] for row in old.rows("captions", "content_id", subject_id=DANA)} == {None}
 
 
 def _rows_of(old: OldData, table: str, columns: tuple[str, ...]) -> list[dict[str, Any]]:
@@ -362,7 +357,7 @@ def test_the_tables_go_on_saying_how_far_the_log_is_in_them(old):
 
 
 def test_an_hour_that_was_derived_before_is_derived_again_to_the_same_rows(old):
-    if old.memo() != old.memo_before:
+    if not old.memo() <= old.memo_before:
         pytest.skip("a model is newer: it may well say something else")
     for table, hour in (("messages", 9), ("captions", 11)):
         told = old.cli("reprocess", table, f"2025-11-03-{hour:02}:00")
@@ -371,6 +366,8 @@ def test_an_hour_that_was_derived_before_is_derived_again_to_the_same_rows(old):
         }
         assert int(lines[table][0]) > 0
         assert int(lines["passages"][0]) > 0
+        if table == "captions":  # its rows have the id of their content from now on, and the same passages
+            del lines[table]
         assert {each for figures in lines.values() for each in figures[1:]} == {"0"}, told
 
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 
+from mmplatform.derive.call.origin import UtteranceOrigin
 from mmplatform.derive.call.state import ChunkRef
 from mmplatform.derive.media.audio import SAMPLE_RATE, Samples, decode
+from mmplatform.events import BlobRef
 from mmplatform.ports import Audio, Blobs
 
 MAX_CACHED_BYTES: Final = 64 * 2**20
@@ -44,13 +46,16 @@ class CallAudioCache:
             Unavailable: the blob store does not answer.
         """
         if chunk.lost:
-            return DecodedChunk(np.zeros((1, round(chunk.duration_s * SAMPLE_RATE)), dtype=np.float32), mixed=False)
+            return DecodedChunk(_silence(round(chunk.duration_s * SAMPLE_RATE)), mixed=False)
+        return self._decode(chunk.blob)
+
+    def _decode(self, blob: BlobRef) -> DecodedChunk:
         # The same bytes under another media type are other audio.
-        key = f"{chunk.blob.sha256} {chunk.blob.media_type}"
+        key = f"{blob.sha256} {blob.media_type}"
         if key in self._cache:
             self._cache.move_to_end(key)
             return self._cache[key]
-        decoded = _silence_dual_mono(decode(self._blobs.get(chunk.blob), chunk.blob.media_type))
+        decoded = _silence_dual_mono(decode(self._blobs.get(blob), blob.media_type))
         self._cache[key] = decoded
         self._size += decoded.samples.nbytes
         while self._size > self._max_bytes and len(self._cache) > 1:
@@ -65,15 +70,44 @@ class CallAudioCache:
         small hole is silence. A chunk without the channel is silent on it.
         """
         first = round(from_s * SAMPLE_RATE)
-        joined = np.zeros(max(round(run[-1].end_s * SAMPLE_RATE) - first, 0), dtype=np.float32)
-        for chunk in run:
-            samples = self.decode(chunk).samples
-            offset = round(chunk.start_s * SAMPLE_RATE) - first
-            if channel >= samples.shape[0] or offset >= joined.size:
-                continue
-            part = samples[channel, max(-offset, 0) : joined.size - offset]
-            joined[max(offset, 0) : max(offset, 0) + part.size] = part
-        return joined
+        size = max(round(run[-1].end_s * SAMPLE_RATE) - first, 0)
+        return _join(((chunk_start(chunk.start_s), self.decode(chunk).samples) for chunk in run), channel, first, size)
+
+    def cut(self, origin: UtteranceOrigin) -> Audio:
+        """Cut an utterance's window out of its chunks again: the very samples that were transcribed.
+
+        Raises:
+            Rejected, Unavailable: as :meth:`decode`.
+        """
+        placed = (
+            (
+                chunk.first_sample,
+                _silence(chunk.lost_samples) if chunk.lost_samples else self._decode(chunk.blob).samples,
+            )
+            for chunk in origin.chunks
+        )
+        return _join(placed, origin.channel, origin.first_sample, origin.samples)
+
+
+def chunk_start(start_s: float) -> int:
+    """Convert a chunk's declared start to samples."""
+    return round(start_s * SAMPLE_RATE)
+
+
+def _join(placed: Iterable[tuple[int, Samples]], channel: int, first: int, size: int) -> Audio:
+    """Join one channel of chunks, each at its start, into ``size`` samples from ``first`` on; later ones overwrite."""
+    joined = np.zeros(size, dtype=np.float32)
+    for start, samples in placed:
+        offset = start - first
+        if channel >= samples.shape[0] or offset >= size:
+            continue
+        part = samples[channel, max(-offset, 0) : size - offset]
+        joined[max(offset, 0) : max(offset, 0) + part.size] = part
+    return joined
+
+
+def _silence(samples: int) -> Samples:
+    return np.zeros((1, samples), dtype=np.float32)
 
 
 def _silence_dual_mono(samples: Samples) -> DecodedChunk:

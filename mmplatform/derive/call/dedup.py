@@ -3,31 +3,38 @@
 A source that repeats itself sends the same audio under a chunk's index: a duplicate. One that restarts its numbering
 under the same call sends other audio, which must not be dropped as a duplicate. So a fingerprint of each accepted
 chunk's audio is stored, in pages. At most two pages lie in the call's state: the current one, and the one in which a
-late source fills a gap. The others are spilled into the memo under their content's hash, so that an hour of 1 s chunks
-costs the state 2 kB, and 0.4 kB when the call is over. A page that the memo lost makes its chunks unknown, and the
-reason of their quarantine says so.
+late source fills a gap. The others are spilled into the blob store, so that an hour of 1 s chunks costs the state 3 kB,
+and 1.2 kB when the call is over. A page whose blob is missing makes its chunks unknown, and the reason of their
+quarantine says so.
 """
 
 from __future__ import annotations
 
-import hashlib
 from typing import Final
 
+import structlog
+
+from mmplatform.derive.call.origin import stored_blob
 from mmplatform.derive.call.state import AcceptedChunks, ChunkRef, FingerprintPage
-from mmplatform.ports import Memo
+from mmplatform.errors import Rejected
+from mmplatform.ports import Blobs
 
 PAGE_CHUNKS: Final = 256
 """Chunks in a page."""
 
-MAX_SPILLED_PAGES: Final = 4096
-"""Pages whose memo key is stored: a million chunks, of a longer call the last ones."""
+MAX_SPILLED_PAGES: Final = 1024
+"""Pages whose pointer is stored: 72 hours of 1 s chunks in 75 kB, of a longer call the last ones."""
 
 _MAX_OPEN_PAGES: Final = 2
 _FINGERPRINT_CHARS: Final = 6
 """Hex digits of the audio's SHA-256: one in 16 million other chunks passes for a duplicate."""
 
-_MEMO_SPACE: Final = "call-chunks@1"
 _NO_FINGERPRINT: Final = "." * _FINGERPRINT_CHARS
+_PAGE_CHARS: Final = PAGE_CHUNKS * _FINGERPRINT_CHARS
+"""A page is spilled at its full length, so that its hash alone is its pointer."""
+
+_MEDIA_TYPE: Final = "text/plain"
+_log = structlog.get_logger(__name__)
 
 
 def audio_fingerprint(chunk: ChunkRef) -> str:
@@ -36,10 +43,10 @@ def audio_fingerprint(chunk: ChunkRef) -> str:
 
 
 class ChunkDeduplicator:
-    """Reads and writes the pages of one call at a time. Raises ``Unavailable`` when the memo does not answer."""
+    """Reads and writes the pages of one call at a time. Raises ``Unavailable`` when the blobs do not answer."""
 
-    def __init__(self, memo: Memo) -> None:
-        self._memo = memo
+    def __init__(self, blobs: Blobs) -> None:
+        self._blobs = blobs
 
     def find(self, accepted: AcceptedChunks, index: int) -> str | None:
         """Find the fingerprint of an accepted chunk; None when it was not accepted, or its page is lost."""
@@ -58,23 +65,31 @@ class ChunkDeduplicator:
         return self.spill(AcceptedChunks(open=(page, *other_pages), kept=spilled), max_open=_MAX_OPEN_PAGES)
 
     def spill(self, accepted: AcceptedChunks, *, max_open: int = 0) -> AcceptedChunks:
-        """Write full pages, and all but the ``max_open`` last used ones, into the memo."""
+        """Write full pages, and all but the ``max_open`` last used ones, into the blob store."""
         open_pages = tuple(page for page in accepted.open if not _is_full(page))[:max_open]
         to_spill = {page.number: page.marks for page in accepted.open if page not in open_pages}
         if not to_spill:
             return accepted
-        keys = {number: hashlib.sha256(marks.encode()).hexdigest()[:16] for number, marks in to_spill.items()}
-        self._memo.put_many(_MEMO_SPACE, {key: to_spill[number].encode() for number, key in keys.items()})
-        spilled = tuple(sorted((dict(accepted.kept) | keys).items()))[-MAX_SPILLED_PAGES:]
+        pointers = {
+            number: self._blobs.put(marks.ljust(_PAGE_CHARS, ".").encode(), media_type=_MEDIA_TYPE).sha256
+            for number, marks in to_spill.items()
+        }
+        spilled = tuple(sorted((dict(accepted.kept) | pointers).items()))[-MAX_SPILLED_PAGES:]
         return AcceptedChunks(open=open_pages, kept=spilled)
 
     def _fingerprints(self, accepted: AcceptedChunks, number: int) -> str:
         for page in accepted.open:
             if page.number == number:
                 return page.marks
-        key = dict(accepted.kept).get(number)
-        return self._memo.get_many(_MEMO_SPACE, [key]).get(key, b"").decode() if key else ""
+        sha256 = dict(accepted.kept).get(number)
+        if sha256 is None:
+            return ""
+        try:
+            return self._blobs.get(stored_blob(sha256, _PAGE_CHARS, _MEDIA_TYPE)).decode()
+        except Rejected as error:
+            _log.warning("a page of accepted chunks is missing", page=number, reason=str(error))
+            return ""
 
 
 def _is_full(page: FingerprintPage) -> bool:
-    return len(page.marks) == PAGE_CHUNKS * _FINGERPRINT_CHARS and "." not in page.marks
+    return len(page.marks) == _PAGE_CHARS and "." not in page.marks

@@ -9,8 +9,8 @@
 
 A window on which a model fails is quarantined and marked as a gap, and the call goes on.
 
-Pure but for the models, the memo and the blobs: the same events give the same artifacts, whether the state stayed in
-memory or came back from a store. Reprocessing folds over all events of the call with the same class.
+Pure but for the models and the blobs: the same events give the same artifacts, whether the state stayed in memory or
+came back from a store, and whatever the memo has. Reprocessing folds over all events of the call with the same class.
 """
 
 from __future__ import annotations
@@ -22,12 +22,14 @@ import structlog
 
 from mmplatform.artifacts import Passage, Utterance
 from mmplatform.derive.call.audio_cache import CallAudioCache
+from mmplatform.derive.call.context import PLATFORM_ERRORS
 from mmplatform.derive.call.dedup import ChunkDeduplicator
 from mmplatform.derive.call.gap_markers import GapMarkers
+from mmplatform.derive.call.origin import UtteranceOrigin, utterance_id
 from mmplatform.derive.call.reassembly import CallReassembly, ReassemblyDeps
-from mmplatform.derive.call.segmenter import Segmenter, UtteranceOrigin, utterance_id
+from mmplatform.derive.call.segmenter import Segmenter
 from mmplatform.derive.call.state import CallState, ChunkRef
-from mmplatform.derive.call.utterances import PLATFORM_ERRORS, UtteranceBuilder, call_locator, failure_reason
+from mmplatform.derive.call.utterances import UtteranceBuilder, call_locator, failure_reason
 from mmplatform.derive.passages import DerivedBatch, PassageDraft, make_passages
 from mmplatform.events import Arrival, CallChunk, CallEnd
 from mmplatform.ports import Blobs, Embedder, Memo, Redactor, Transcriber
@@ -51,8 +53,11 @@ class CallDeriver:
         *,
         gap_timeout_s: float,
     ) -> None:
-        self._deps = ReassemblyDeps(Segmenter(CallAudioCache(blobs)), ChunkDeduplicator(memo), gap_timeout_s)
-        self._utterance_builder = UtteranceBuilder(transcriber, redactor, memo, deriver=(self.name, self.version))
+        audio = CallAudioCache(blobs)
+        self._deps = ReassemblyDeps(Segmenter(audio), ChunkDeduplicator(blobs), gap_timeout_s)
+        self._utterance_builder = UtteranceBuilder(
+            transcriber, redactor, memo, blobs, audio, deriver=(self.name, self.version)
+        )
         self._embedder = embedder
         self._memo = memo
 

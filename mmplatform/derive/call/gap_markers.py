@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from mmplatform.artifacts import Provenance, Retraction, Stamps, Utterance, artifact_id
-from mmplatform.derive.call.segmenter import UtteranceOrigin, utterance_id
+from mmplatform.derive.call.origin import UtteranceOrigin, utterance_id
 from mmplatform.derive.call.state import AudioGap, ChunkRef
 from mmplatform.derive.passages import quarantine
 from mmplatform.events import Arrival, BlobRef, CallChunk, CallEnd, Position, utc_now

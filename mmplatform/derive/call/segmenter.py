@@ -5,15 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pydantic import AwareDatetime
-
-from mmplatform.artifacts import artifact_id
-from mmplatform.derive.call.audio_cache import CallAudioCache
+from mmplatform.derive.call.audio_cache import CallAudioCache, chunk_start
+from mmplatform.derive.call.origin import OriginChunk, UtteranceOrigin
 from mmplatform.derive.call.state import ChannelState, ChunkRef
 from mmplatform.derive.call.vad import find_speech
 from mmplatform.derive.media.audio import SAMPLE_RATE
 from mmplatform.errors import Rejected
-from mmplatform.events import BlobRef, Position, Record
 from mmplatform.ports import Audio
 
 Run = tuple[ChunkRef, ...]
@@ -22,56 +19,43 @@ Channels = tuple[ChannelState, ...]
 
 @dataclass(frozen=True, slots=True)
 class SpeechWindow:
-    """Window of speech on one channel, with the chunks that contain it; seconds from the start of the call."""
-
-    channel: int
-    start_s: float
-    end_s: float
-    audio: Audio
-    chunks: Run
-    mixed: bool
-
-
-class UtteranceOrigin(Record):
-    """Everything of an utterance but its words; with the memo's transcription it restores the utterance.
+    """Window of speech on one channel; seconds and samples from the start of the call.
 
     Attributes:
-        start_s: start of its window, which includes a padding of silence.
-        end_s: end of its window.
-        chunks_end_s: end of its last chunk, which also gives ``event_time``, ``ingested_at`` and ``position``.
+        chunks: chunks that contain it, by their declared times.
+        origin_chunks: these, and any other whose samples reach into it.
+        mixed: its channel has all voices.
     """
 
     channel: int
-    speaker: str
-    subject_id: str
     start_s: float
     end_s: float
-    chunks_end_s: float
-    event_time: AwareDatetime
-    ingested_at: AwareDatetime
-    position: Position
-    event_ids: tuple[str, ...]
-    blobs: tuple[BlobRef, ...]
+    first_sample: int
+    audio: Audio
+    chunks: Run
+    origin_chunks: tuple[OriginChunk, ...]
+    mixed: bool
 
-    @classmethod
-    def from_window(cls, window: SpeechWindow) -> UtteranceOrigin:
-        """Build the origin of a window's words."""
-        last = window.chunks[-1]
-        # The source names the speaker of each channel; a mix of all voices has no single speaker.
-        named = not window.mixed and window.channel < len(last.speakers)
-        return cls(
-            channel=window.channel,
-            speaker=last.speakers[window.channel] if named else f"channel-{window.channel}",
-            subject_id=last.subject_id,
-            start_s=window.start_s,
-            end_s=window.end_s,
-            chunks_end_s=last.end_s,
-            event_time=last.event_time,
-            ingested_at=last.ingested_at,
-            position=last.position,
-            event_ids=tuple(chunk.event_id for chunk in window.chunks),
-            blobs=tuple(chunk.blob for chunk in window.chunks),
-        )
+
+def origin_from_window(window: SpeechWindow) -> UtteranceOrigin:
+    """Build the origin of a window's words."""
+    last = window.chunks[-1]
+    # The source names the speaker of each channel; a mix of all voices has no single speaker.
+    named = not window.mixed and window.channel < len(last.speakers)
+    return UtteranceOrigin(
+        channel=window.channel,
+        speaker=last.speakers[window.channel] if named else f"channel-{window.channel}",
+        subject_id=last.subject_id,
+        start_s=window.start_s,
+        end_s=window.end_s,
+        first_sample=window.first_sample,
+        samples=window.audio.size,
+        chunks_end_s=last.end_s,
+        event_time=last.event_time,
+        ingested_at=last.ingested_at,
+        position=last.position,
+        chunks=window.origin_chunks,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +100,10 @@ class Segmenter:
                 start_s, end_s = channel.keep_s + start / SAMPLE_RATE, channel.keep_s + end / SAMPLE_RATE
                 chunks = _chunks_within(run, start_s, end_s)
                 mixed = any(self._audio.decode(chunk).mixed for chunk in chunks)
-                windows.append(SpeechWindow(number, start_s, end_s, audio[start:end], chunks, mixed))
+                first = round(channel.keep_s * SAMPLE_RATE) + start
+                cut = audio[start:end]
+                origin_chunks = self._origin_chunks(run, chunks, first, first + cut.size)
+                windows.append(SpeechWindow(number, start_s, end_s, first, cut, chunks, origin_chunks, mixed))
             keep_s = channel.keep_s + speech.keep_from / SAMPLE_RATE
             open_channels.append(channel.model_copy(update={"keep_s": keep_s, "noise_dbfs": speech.noise_dbfs}))
         needed_s = min((channel.keep_s for channel in open_channels), default=0.0)
@@ -125,6 +112,23 @@ class Segmenter:
         lost_chunks = tuple((chunk, reason) for chunk, reason in checked if reason)
         return SegmentedRun(tuple(windows), open_run, tuple(open_channels), lost_chunks)
 
+    def _origin_chunks(self, run: Run, cited: Run, first: int, end: int) -> tuple[OriginChunk, ...]:
+        """Select all chunks whose samples may be in a window, so that it can be cut again from them alone."""
+        found = []
+        for chunk in run:
+            start, samples = chunk_start(chunk.start_s), self._audio.decode(chunk).samples.shape[1]
+            if chunk in cited or (start < end and start + samples > first):
+                found.append(
+                    OriginChunk.from_blob(
+                        chunk.event_id,
+                        chunk.blob,
+                        first_sample=start,
+                        lost_samples=samples if chunk.lost else 0,
+                        cited=chunk in cited,
+                    )
+                )
+        return tuple(found)
+
     def _check_audio(self, chunk: ChunkRef) -> tuple[ChunkRef, str]:
         """Mark a chunk as lost whose audio was erased since it was appended: it is silence from now on."""
         try:
@@ -132,11 +136,6 @@ class Segmenter:
         except Rejected as error:
             return chunk.model_copy(update={"lost": True}), str(error)
         return chunk, ""
-
-
-def utterance_id(conversation_key: str, origin: UtteranceOrigin) -> str:
-    """Compute the id from the window's start, not the first word's: a better model then replaces the utterance."""
-    return artifact_id("utterance", f"{conversation_key}/{origin.channel}", round(origin.start_s * 1000))
 
 
 def _chunks_within(run: Sequence[ChunkRef], start_s: float, end_s: float) -> Run:

@@ -10,10 +10,12 @@ from typing import Any, Final, Literal
 
 from pydantic import AwareDatetime, BaseModel, Field, ValidationError
 
+from mmplatform.derive.call.origin import UtteranceOrigin
 from mmplatform.derive.call.redaction import Span
 from mmplatform.derive.call.vad import QUIET_LINE_DBFS
 from mmplatform.events import BlobRef, CallChunk, CallEnd, Position, Record, safe_validation_message
 
+_MEMO_STATE_VERSION: Final = 2
 MAX_GAPS: Final = 200
 """Gaps whose chunks may still come, however many chunks each has; of a source with more gaps, the last ones."""
 
@@ -97,8 +99,11 @@ class RecentUtterance(Record):
     """Recent utterance of a channel: the next one is redacted together with it.
 
     Attributes:
-        key: memo key of its unredacted transcription.
-        origin: memo key of its origin.
+        key: memo key of its unredacted transcription: a hash of its samples, and the language that it was given.
+        transcriber: name and version of the model that transcribed it.
+        chars: length of the transcription.
+        origin: everything of it but its words; without ``chunks`` when these are spilled.
+        spilled_chunks: blob with the origin's chunks, when they are many.
         spans: redacted spans, in characters of the transcription.
         start_s: start of its first word.
         end_s: end of its last word.
@@ -107,12 +112,20 @@ class RecentUtterance(Record):
     """
 
     key: str
-    origin: str
+    transcriber: str
+    chars: int
+    origin: UtteranceOrigin
+    spilled_chunks: BlobRef | None = None
     spans: tuple[Span, ...]
     start_s: float
     end_s: float
     seconds: float
     memo_hit: bool
+
+    @property
+    def language(self) -> str | None:
+        """Language in which it was transcribed; None: the model detected it."""
+        return self.key.partition(" ")[2] or None
 
 
 class ChannelState(Record):
@@ -150,7 +163,7 @@ class AcceptedChunks(Record):
 
     Attributes:
         open: pages in the state, the last used first.
-        kept: number and memo key of each spilled page.
+        kept: number and SHA-256 of each spilled page, a blob.
     """
 
     open: tuple[FingerprintPage, ...] = ()
@@ -175,7 +188,7 @@ class CallState(Record):
         torn_s: start of speech that was lost with an unreadable state; the next event marks it as a gap.
     """
 
-    schema_version: Literal[2] = 2
+    schema_version: Literal[3] = 3
     next_index: int = Field(default=0, ge=0)
     heard_s: float = Field(default=0.0, ge=0, allow_inf_nan=False)
     chunk_s: float = Field(default=0.0, ge=0, allow_inf_nan=False)
@@ -212,10 +225,10 @@ def restore_state(stored: Any, event: CallChunk | CallEnd) -> tuple[CallState, s
     A state that does not validate was stored by another release, or is damaged. Refusing it would lose the rest of the
     call, and restarting at chunk 0 would mark derived audio as missing. So the call resumes after its accepted chunks,
     or at this event when not even those can be read. Open speech is marked as a gap, and waiting chunks are missing
-    until they come again. Nothing is migrated: a state is needed only as long as its call lasts.
+    until they come again. Only version 2 is migrated: it goes on without what it had in the memo.
     """
     try:
-        return CallState.model_validate(stored), ""
+        return CallState.model_validate(_without_memo_keys(stored)), ""
     except ValidationError as error:
         errors = safe_validation_message(error)
     fields: dict[str, Any] = stored if isinstance(stored, dict) else {}
@@ -227,6 +240,21 @@ def restore_state(stored: Any, event: CallChunk | CallEnd) -> tuple[CallState, s
         resume = _resume_at(event)
     torn_s = min(max(_open_since_s(fields), 0.0), resume.heard_s)
     return CallState(**vars(resume), torn_s=torn_s), errors
+
+
+def _without_memo_keys(stored: Any) -> Any:
+    """Drop what a state of version 2 had in the memo: its recent utterances and its spilled pages."""
+    if not isinstance(stored, dict) or stored.get("schema_version") != _MEMO_STATE_VERSION:
+        return stored
+    channels, accepted = stored.get("channels"), stored.get("taken")
+    if not isinstance(channels, list) or not all(isinstance(channel, dict) for channel in channels):
+        return stored
+    return {
+        **stored,
+        "schema_version": 3,
+        "channels": [{**channel, "recent": []} for channel in channels],
+        "taken": {**accepted, "kept": []} if isinstance(accepted, dict) else accepted,
+    }
 
 
 def _resume_at(event: CallChunk | CallEnd) -> _ResumePoint:

@@ -42,30 +42,46 @@ class Transcription:
 
 
 class CachedTranscriber:
-    """Transcriber with a memo. Raises the model's errors, and ``Unavailable`` when the memo does not answer."""
+    """Transcriber with a memo. Raises the model's errors, and ``Unavailable`` when the memo does not answer.
+
+    Attributes:
+        space: the memo's space: name and version of the model.
+    """
 
     def __init__(self, transcriber: Transcriber, memo: Memo) -> None:
         self._transcriber = transcriber
         self._memo = memo
-        self._space = f"asr/{transcriber.name}@{transcriber.version}"
+        self.space = f"asr/{transcriber.name}@{transcriber.version}"
+
+    def key(self, audio: Audio, language: str | None) -> str:
+        """Compute the key of a window's transcription."""
+        return _key(_to_pcm(audio), language)
 
     def transcribe(self, audio: Audio, language: str | None) -> Transcription:
         """Transcribe a window; ``language`` None: the model detects it."""
-        # As 16-bit samples: the key must not depend on the last bits of a resampler, and the model gets the same audio.
-        pcm = np.round(audio * _FULL_SCALE).astype("<i2")
-        key = hashlib.sha256(pcm.tobytes()).hexdigest() + f" {language or ''}".rstrip()
+        pcm = _to_pcm(audio)
+        key = _key(pcm, language)
 
         def compute(missing: dict[str, npt.NDArray[np.int16]]) -> dict[str, tuple[Segment, ...]]:
             samples = missing[key].astype(np.float32) / np.float32(_FULL_SCALE)
             return {key: tuple(self._transcriber.transcribe(samples, language=language))}
 
-        batch = memoised_batch(self._memo, self._space, {key: pcm}, compute, pack=orjson.dumps, unpack=_unpack)
+        batch = memoised_batch(self._memo, self.space, {key: pcm}, compute, pack=orjson.dumps, unpack=_unpack)
         return Transcription(key, batch.outputs[key], batch.seconds, memo_hit=key not in batch.computed)
 
     def cached(self, keys: Sequence[str]) -> dict[str, Transcription]:
         """Read earlier transcriptions; a key that the memo lost is left out."""
-        found = self._memo.get_many(self._space, keys)
+        found = self._memo.get_many(self.space, keys)
         return {key: Transcription(key, _unpack(key, packed), 0.0, memo_hit=True) for key, packed in found.items()}
+
+
+def _to_pcm(audio: Audio) -> npt.NDArray[np.int16]:
+    """Round to 16 bits: the key must not depend on the last bits of a resampler, and the model gets the same audio."""
+    return np.round(audio * _FULL_SCALE).astype("<i2")
+
+
+def _key(pcm: npt.NDArray[np.int16], language: str | None) -> str:
+    return hashlib.sha256(pcm.tobytes()).hexdigest() + f" {language or ''}".rstrip()
 
 
 def _unpack(_: str, packed: bytes) -> tuple[Segment, ...]:

@@ -6,7 +6,6 @@ does not answer, a wrong setting) stops the event.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -15,32 +14,23 @@ from typing import Final
 import numpy as np
 
 from mmplatform.artifacts import Provenance, Stamps, Utterance, Word, count_pii_kinds
-from mmplatform.derive.call.redaction import (
-    MAX_CONTEXT_PAUSE_S,
-    MAX_CONTEXT_UTTERANCES,
-    RedactedText,
-    Span,
-    SpokenText,
-    overlaps_any,
-    redact_with_context,
-)
-from mmplatform.derive.call.segmenter import SpeechWindow, UtteranceOrigin, utterance_id
-from mmplatform.derive.call.state import ChannelState, RecentUtterance
+from mmplatform.derive.call.audio_cache import CallAudioCache
+from mmplatform.derive.call.context import PLATFORM_ERRORS, TranscribedWindow, UtteranceContext
+from mmplatform.derive.call.origin import UtteranceOrigin, utterance_id
+from mmplatform.derive.call.redaction import RedactedText, Span, overlaps_any, redact_with_context
+from mmplatform.derive.call.segmenter import SpeechWindow, origin_from_window
+from mmplatform.derive.call.state import ChannelState
 from mmplatform.derive.call.transcription import CachedTranscriber, Transcription
-from mmplatform.errors import Busy, Permanent, Rejected, Unavailable
+from mmplatform.errors import Rejected
 from mmplatform.events import Arrival, CallChunk, CallEnd, utc_now
 from mmplatform.locators import CallLocator
-from mmplatform.ports import Memo, Redactor, SpokenWord, Transcriber
+from mmplatform.ports import Blobs, Memo, Redactor, SpokenWord, Transcriber
 
 REDACTED_WORD: Final = "[REDACTED]"
 MIN_LANGUAGE_WINDOW_S: Final = 3.0
 """A shorter window may be detected as any language ("okay"): it is transcribed in the language of the longer ones."""
 
-PLATFORM_ERRORS: Final = (Unavailable, Busy, Permanent)
-"""Errors that do not depend on a window."""
-
 _MAJORITY: Final = 2 / 3
-_ORIGIN_SPACE: Final = "utterance-origin@1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,38 +42,23 @@ class BuiltUtterances:
     channels: tuple[ChannelState, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class _TranscribedWindow:
-    """Words of one window; ``recent``: its entry in the call's state, None for a new window."""
-
-    origin: UtteranceOrigin
-    transcription: Transcription
-    recent: RecentUtterance | None = None
-
-    @property
-    def extent(self) -> tuple[float, float]:
-        """From the first word to the last: the padding is silence, and freshness counts from the last word."""
-        window, words = self.origin, self.transcription.words
-        start_s = min(window.start_s + max(words[0].start_s, 0.0), window.end_s)
-        return start_s, max(start_s, min(window.start_s + words[-1].end_s, window.end_s))
-
-    @property
-    def published_spans(self) -> tuple[Span, ...] | None:
-        return self.recent.spans if self.recent is not None else None
-
-    @property
-    def spoken_text(self) -> SpokenText:
-        return SpokenText(self.transcription.text, *self.extent, self.published_spans)
-
-
 class UtteranceBuilder:
     """Transcribes and redacts windows; one instance serves many calls."""
 
-    def __init__(self, transcriber: Transcriber, redactor: Redactor, memo: Memo, *, deriver: tuple[str, str]) -> None:
+    def __init__(
+        self,
+        transcriber: Transcriber,
+        redactor: Redactor,
+        memo: Memo,
+        blobs: Blobs,
+        audio: CallAudioCache,
+        *,
+        deriver: tuple[str, str],
+    ) -> None:
         self._transcriber = transcriber
         self._cached_transcriber = CachedTranscriber(transcriber, memo)
+        self._context = UtteranceContext(self._cached_transcriber, audio, blobs)
         self._redactor = redactor
-        self._memo = memo
         self._deriver = deriver
 
     def build(
@@ -95,7 +70,7 @@ class UtteranceBuilder:
         """Build an utterance for each window with words; the windows of a channel in time order.
 
         Raises:
-            Unavailable: the memo does not answer.
+            Unavailable: the memo or the blob store does not answer.
             Permanent: a model cannot be used at all.
         """
         updated = list(channels)
@@ -108,7 +83,7 @@ class UtteranceBuilder:
             failed += not_transcribed
             if not transcribed:
                 continue
-            redacted, not_redacted = self._redact(self._context(updated[number], transcribed), transcribed)
+            redacted, not_redacted = self._redact(self._context.read(updated[number], transcribed), transcribed)
             failed += not_redacted
             changed = [
                 (window, text)
@@ -116,17 +91,17 @@ class UtteranceBuilder:
                 if window.recent is None or window.recent.spans != text.spans
             ]
             utterances += [(self._utterance(window, text, arrival), window.origin) for window, text in changed]
-            updated[number] = self._with_recent(updated[number], changed)
+            updated[number] = self._context.add(updated[number], changed)
         return BuiltUtterances(tuple(utterances), tuple(failed), tuple(updated))
 
     def _transcribe(
         self, windows: Sequence[SpeechWindow], channel: ChannelState
-    ) -> tuple[list[_TranscribedWindow], ChannelState, list[tuple[UtteranceOrigin, str]]]:
+    ) -> tuple[list[TranscribedWindow], ChannelState, list[tuple[UtteranceOrigin, str]]]:
         """Transcribe windows; return those with words, and those on which the model failed."""
-        transcribed: list[_TranscribedWindow] = []
+        transcribed: list[TranscribedWindow] = []
         failed: list[tuple[UtteranceOrigin, str]] = []
         for window in windows:
-            origin = UtteranceOrigin.from_window(window)
+            origin = origin_from_window(window)
             try:
                 transcription = self._cached_transcriber.transcribe(window.audio, _language(channel, window))
             except PLATFORM_ERRORS:
@@ -136,29 +111,12 @@ class UtteranceBuilder:
                 continue
             channel = _with_language(channel, window, transcription)
             if transcription.text:
-                transcribed.append(_TranscribedWindow(origin, transcription))
+                transcribed.append(TranscribedWindow(origin, transcription))
         return transcribed, channel, failed
 
-    def _context(self, channel: ChannelState, new_windows: Sequence[_TranscribedWindow]) -> list[_TranscribedWindow]:
-        """Read the recent utterances shortly before (or after, when audio is late), without those the memo lost."""
-        starts, ends = zip(*(window.extent for window in new_windows), strict=True)
-        if not any(
-            recent.start_s - max(ends) <= MAX_CONTEXT_PAUSE_S >= min(starts) - recent.end_s for recent in channel.recent
-        ):
-            return []
-        transcriptions = self._cached_transcriber.cached([recent.key for recent in channel.recent])
-        origins = self._memo.get_many(_ORIGIN_SPACE, [recent.origin for recent in channel.recent])
-        return [
-            _TranscribedWindow(
-                UtteranceOrigin.model_validate_json(origins[recent.origin]), transcriptions[recent.key], recent
-            )
-            for recent in channel.recent
-            if recent.key in transcriptions and recent.origin in origins
-        ]
-
     def _redact(
-        self, context: Sequence[_TranscribedWindow], new_windows: Sequence[_TranscribedWindow]
-    ) -> tuple[list[tuple[_TranscribedWindow, RedactedText]], list[tuple[UtteranceOrigin, str]]]:
+        self, context: Sequence[TranscribedWindow], new_windows: Sequence[TranscribedWindow]
+    ) -> tuple[list[tuple[TranscribedWindow, RedactedText]], list[tuple[UtteranceOrigin, str]]]:
         """Redact all in one batch; when that fails, again without each window on which it fails."""
         try:
             return self._redact_in_order([*context, *new_windows]), []
@@ -167,7 +125,7 @@ class UtteranceBuilder:
         except Exception as error:  # noqa: BLE001 - as above
             if len(new_windows) == 1:
                 return [], [(new_windows[0].origin, failure_reason(self._redactor.name, error))]
-        readable: list[_TranscribedWindow] = []
+        readable: list[TranscribedWindow] = []
         failed: list[tuple[UtteranceOrigin, str]] = []
         for window in new_windows:
             _, not_redacted = self._redact([*context, *readable], [window])
@@ -175,36 +133,13 @@ class UtteranceBuilder:
             readable += [] if not_redacted else [window]
         return self._redact_in_order([*context, *readable]), failed
 
-    def _redact_in_order(self, windows: Sequence[_TranscribedWindow]) -> list[tuple[_TranscribedWindow, RedactedText]]:
+    def _redact_in_order(self, windows: Sequence[TranscribedWindow]) -> list[tuple[TranscribedWindow, RedactedText]]:
         ordered = sorted(windows, key=lambda window: window.extent)
         texts = redact_with_context([window.spoken_text for window in ordered], self._redactor)
         return list(zip(ordered, texts, strict=True))
 
-    def _with_recent(
-        self, channel: ChannelState, changed: Sequence[tuple[_TranscribedWindow, RedactedText]]
-    ) -> ChannelState:
-        """Store the origins in the memo, and the pointers to them in the channel's state."""
-        packed = [(window, text, window.origin.model_dump_json().encode()) for window, text in changed]
-        origins = {hashlib.sha256(origin).hexdigest(): origin for _, _, origin in packed}
-        self._memo.put_many(_ORIGIN_SPACE, origins)
-        recent = {utterance.origin: utterance for utterance in channel.recent}
-        for key, (window, text, _) in zip(origins, packed, strict=True):
-            start_s, end_s = window.extent
-            cost = window.recent or window.transcription
-            recent[key] = RecentUtterance(
-                key=window.transcription.key,
-                origin=key,
-                spans=text.spans,
-                start_s=start_s,
-                end_s=end_s,
-                seconds=cost.seconds,
-                memo_hit=cost.memo_hit,
-            )
-        ordered = sorted(recent.values(), key=lambda utterance: (utterance.start_s, utterance.end_s))
-        return channel.model_copy(update={"recent": tuple(ordered[-(MAX_CONTEXT_UTTERANCES - 1) :])})
-
     def _utterance(
-        self, window: _TranscribedWindow, text: RedactedText, arrival: Arrival[CallChunk] | Arrival[CallEnd]
+        self, window: TranscribedWindow, text: RedactedText, arrival: Arrival[CallChunk] | Arrival[CallEnd]
     ) -> Utterance:
         origin, transcription = window.origin, window.transcription
         event = arrival.event

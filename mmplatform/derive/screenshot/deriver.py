@@ -23,12 +23,12 @@ from mmplatform.derive.screenshot.ocr_cache import OcrCache, OcrResult, Unreadab
 from mmplatform.derive.screenshot.redaction import RedactedLines, redact_screens
 from mmplatform.errors import Rejected
 from mmplatform.events import Arrival, Event, Screenshot, utc_now
+from mmplatform.identity import stable_id
 from mmplatform.locators import Box, ImageLocator
 from mmplatform.ports import Blobs, Captioner, Embedder, Memo, OcrEngine, RecognisedLine, Redactor, RgbImage
 from mmplatform.refusals import Quarantined
 
 _log = structlog.get_logger(__name__)
-_FIRST_CAPTION_SPACE: Final = "screenshot/first-caption@1"
 _MIN_LETTERS: Final = 3
 """Letters and digits of a passage: a shorter block is an icon's label or a speck; it stays in the caption's lines."""
 
@@ -62,7 +62,7 @@ class _DerivedImage:
 
 
 class ScreenshotDeriver:
-    """Reads, redacts, captions and embeds. Pure but for the models, the memo and the blobs."""
+    """Reads, redacts, captions and embeds. Pure but for the models and the blobs."""
 
     name = "screenshot"
     version = "1"
@@ -105,14 +105,13 @@ class ScreenshotDeriver:
         quarantined = tuple(
             _quarantine_unreadable(arrival, refused) for arrival in arrivals if arrival.event.blob.sha256 in refused
         )
-        firsts = self._first_captions(good)
         seen: set[str] = set()
         captions: list[Caption] = []
         for arrival in good:
             sha256 = arrival.event.blob.sha256
             repeated = sha256 in seen
             image = _DerivedImage(screens[sha256], redacted[sha256], caption_texts[sha256], repeated=repeated)
-            captions.append(self._build_caption(arrival, image, first=firsts[sha256]))
+            captions.append(self._build_caption(arrival, image))
             seen.add(sha256)
         # 5. All passages embedded in one batch.
         drafts = [draft for caption, arrival in zip(captions, good, strict=True) for draft in _drafts(caption, arrival)]
@@ -185,25 +184,12 @@ class ScreenshotDeriver:
                 fallback=self._fallback.name,
             )
 
-    def _first_captions(self, arrivals: Sequence[Arrival[Screenshot]]) -> Mapping[str, str]:
-        """Find the artifact_id of the first caption of each image, by sha256.
-
-        The memo's entry never changes, so that a replayed event is the first again.
-        """
-        candidates: dict[str, bytes] = {}
-        for arrival in arrivals:
-            candidates.setdefault(arrival.event.blob.sha256, _caption_id(arrival.event).encode())
-        self._memo.put_many(_FIRST_CAPTION_SPACE, candidates)
-        firsts = self._memo.get_many(_FIRST_CAPTION_SPACE, list(candidates))
-        return {sha256: firsts.get(sha256, candidate).decode() for sha256, candidate in candidates.items()}
-
-    def _build_caption(self, arrival: Arrival[Screenshot], image: _DerivedImage, *, first: str) -> Caption:
+    def _build_caption(self, arrival: Arrival[Screenshot], image: _DerivedImage) -> Caption:
         screen, redacted, text = image.screen, image.redacted, image.caption
         event = arrival.event
-        own_id = _caption_id(event)
         models = [(self._reader.name, self._reader.version), (text.captioner, text.version)]
         return Caption(
-            artifact_id=own_id,
+            artifact_id=artifact_id("caption", event.uid, 0),
             modality="screenshot",
             tenant=event.tenant,
             source=event.source,
@@ -227,7 +213,7 @@ class ScreenshotDeriver:
             image_sha256=event.blob.sha256,
             width=screen.width,
             height=screen.height,
-            duplicate_of=first if first != own_id else None,
+            content_id=content_id(event.subject_key, event.blob.sha256),
             pii=count_pii_kinds([*redacted.entities, *text.entities]),
         )
 
@@ -238,8 +224,9 @@ def _quarantine_unreadable(arrival: Arrival[Screenshot], refused: Mapping[str, U
     return quarantine(event, contract=error.contract, reasons=[str(error)])
 
 
-def _caption_id(event: Screenshot) -> str:
-    return artifact_id("caption", event.uid, 0)
+def content_id(subject: str, image_sha256: str) -> str:
+    """Compute the id of an image's bytes within one subject; it says nothing about another subject's images."""
+    return stable_id("content", subject, image_sha256)
 
 
 def _drafts(caption: Caption, arrival: Arrival[Screenshot]) -> list[PassageDraft]:

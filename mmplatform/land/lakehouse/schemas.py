@@ -186,7 +186,7 @@ _SPECS: Final = (
             ("image_sha256", "string"),
             ("width", "long"),
             ("height", "long"),
-            ("duplicate_of", "string"),
+            ("content_id", "string"),
         ),
     ),
     TableSpec(

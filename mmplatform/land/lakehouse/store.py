@@ -101,7 +101,7 @@ class Lakehouse:
         return cls(open_catalog(settings, glue), settings.iceberg_namespace, locks_dir=locks_dir)
 
     def ensure_tables(self) -> None:
-        """Create missing tables, and add columns that newer schemas have at their end."""
+        """Create missing tables, and add columns that newer schemas have; those that only older ones had stay."""
         from pyiceberg.exceptions import NamespaceAlreadyExistsError, TableAlreadyExistsError
 
         with catalog_errors("create the tables"):
@@ -119,7 +119,7 @@ class Lakehouse:
                     )
                 except TableAlreadyExistsError:
                     table = self.table(spec.name)
-                if {field.name for field in table.schema().fields} < {name for name, _ in spec.columns}:
+                if not {name for name, _ in spec.columns} <= {field.name for field in table.schema().fields}:
                     with table.update_schema() as update:
                         update.union_by_name(spec.schema())
 

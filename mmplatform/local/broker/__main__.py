@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import gc
+import os
 import sys
 from pathlib import Path
 
@@ -42,6 +43,7 @@ def _arguments() -> argparse.Namespace:
 def main() -> int:
     """Run one broker; the exit code is 0 after a clean end, 2 when it could not start."""
     arguments = _arguments()
+    os.umask(0o077)  # started alone, too, its log segments are private
     # Imports create thousands of message classes, none of which is garbage: the collector never scans them.
     gc.disable()
     from mmplatform.local.broker.logs import configure

@@ -32,6 +32,7 @@ from mmplatform.local.services import dagster_home, port_leases
 from mmplatform.local.services.services import CHROMA_PORT, HOST, KAFKA_PORT
 from mmplatform.local.status.worker_status import ProcessMeter
 from mmplatform.settings import Settings
+from mmplatform.settings.private_files import loose_mode
 
 _MIN_DISK_BYTES: Final = 2_000_000_000
 _GOOD_DISK_BYTES: Final = 10_000_000_000
@@ -105,6 +106,9 @@ def _data_dir(settings: Settings) -> list[Finding]:
     except OSError as error:
         fix = "allow this user to write there (chown, chmod), or set MMPLATFORM_DATA_DIR to a writable directory"
         return [Finding("data directory", "failed", f"{data_dir}: {error.strerror}", fix)]
+    if mode := loose_mode(data_dir):
+        fix = f"chmod 700 {data_dir}; no action needed for a volume that only these processes mount"
+        return [Finding("data directory", "warning", f"{data_dir}: other users may read it (mode {mode:04o})", fix)]
     run = run_file.read_running(data_dir)
     return [Finding("data directory", "ok", f"{data_dir}" + (f", in use by pid {run.pid}" if run else ""))]
 

@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 
 from mmplatform.errors import Misconfigured, PlatformError
 from mmplatform.settings import Settings, load
+from mmplatform.settings.private_files import restrict_data_dir, use_private_umask
 
 GENERATED_HEADER: Final = (
     "# Written by `mmplatform up` at each start. Take this line away, and what you change here stays."
@@ -162,8 +163,10 @@ def _nested(given: Any, *path: str) -> Any:
 
 def main() -> int:
     """Write the file; the exit code is 1, with one line on standard error, when it cannot be written."""
+    use_private_umask()
     try:
         settings = load()
+        restrict_data_dir(settings.data_dir)
         prepare(settings.data_dir.absolute() / "dagster", settings)
     except (PlatformError, OSError) as error:
         sys.stderr.write(f"{type(error).__name__}: {error}\n")

@@ -13,7 +13,6 @@ from mmplatform.artifacts import Retraction, Utterance
 from mmplatform.derive.call.dedup import PAGE_CHUNKS
 from mmplatform.derive.call.state import MAX_GAPS, CallState
 from mmplatform.events import Arrival, Position
-from mmplatform.memo import MemoryMemo
 from tests.builders import NOW, call_end, chunk
 from tests.derive.call.simulated_calls import (
     CHUNK_S,
@@ -111,12 +110,13 @@ def test_while_a_chunk_waits_its_repetition_is_a_duplicate_and_other_audio_is_qu
     assert [chunk.event_id for chunk in state.waiting] == ["call-1:2"]
 
 
-def test_when_the_memo_was_lost_an_old_repetition_is_quarantined_as_unknown():
+def test_when_a_page_of_fingerprints_was_lost_an_old_repetition_is_quarantined_as_unknown():
     call = SimulatedCall()
     many = [silent(call, n) for n in range(2 * PAGE_CHUNKS + 20)]
     _, quarantined, state = call.fold(many)
     assert quarantined == []
-    call.memo = MemoryMemo()
+    for _, sha256 in state.taken.kept:
+        del call.blobs.data[sha256]
     _, quarantined, _ = fold_on(call, state, [many[3], many[-3]])
     assert rejections(quarantined) == [("call-1:3", "raw_calls", "whether chunk 3 came before is not known any more")]
 

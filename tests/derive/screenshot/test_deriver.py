@@ -14,7 +14,7 @@ from mmplatform.artifacts import Caption, Passage, decode_artifact
 from mmplatform.derive.adapters.rapidocr import RapidReader
 from mmplatform.derive.adapters.transformers_captioner import NoCaption
 from mmplatform.derive.layout.captioner import LayoutCaptioner
-from mmplatform.derive.screenshot.deriver import ScreenshotDeriver
+from mmplatform.derive.screenshot.deriver import ScreenshotDeriver, content_id
 from mmplatform.derive.screenshot.redaction import redact_screens
 from mmplatform.errors import Rejected, TooLarge, Unavailable
 from mmplatform.events import Arrival, BlobRef, Position, Screenshot, encode
@@ -215,7 +215,7 @@ def test_a_screenshot_becomes_a_caption_and_cited_passages(bench):
     assert caption.text.startswith("Error dialog titled 'Payment failed'")
     assert (caption.width, caption.height) == (1000, 640)
     assert caption.image_sha256 == arrival.event.blob.sha256
-    assert caption.duplicate_of is None
+    assert caption.content_id == content_id(arrival.event.subject_key, caption.image_sha256)
     assert caption.provenance.blobs == (arrival.event.blob,)
     assert caption.provenance.position == arrival.position
     assert caption.provenance.model == "scripted+ocr-layout"
@@ -286,13 +286,12 @@ def test_a_micro_batch_is_redacted_in_one_call_and_embedded_in_one(bench):
     assert len(bench.embedder.calls) == 1
 
 
-def test_the_same_bytes_are_read_once_and_later_ones_name_the_first(bench):
+def test_the_same_bytes_are_read_once_and_have_one_content_id(bench):
     first, second, third = (bench.share(error_dialog(), event_id) for event_id in ("e1", "e2", "e3"))
     one, two = captions(bench.deriver.derive([first, second]))
     (three,) = captions(bench.deriver.derive([third]))
     assert bench.reader.reads == 1
-    assert one.duplicate_of is None
-    assert two.duplicate_of == three.duplicate_of == one.artifact_id
+    assert one.content_id == two.content_id == three.content_id
     assert one.text == two.text == three.text
     assert len({one.artifact_id, two.artifact_id, three.artifact_id}) == 3
     assert not one.provenance.memo_hit
@@ -301,12 +300,14 @@ def test_the_same_bytes_are_read_once_and_later_ones_name_the_first(bench):
     assert two.provenance.seconds == three.provenance.seconds == 0.0
 
 
-def test_a_replayed_event_is_no_duplicate_of_itself(bench):
-    first, second = (bench.share(error_dialog(), event_id) for event_id in ("e1", "e2"))
-    before = [(c.artifact_id, c.duplicate_of) for c in captions(bench.deriver.derive([first, second]))]
-    again = [(c.artifact_id, c.duplicate_of) for c in captions(bench.deriver.derive([second, first, first]))]
-    assert again == [before[1], before[0], before[0]]
-    assert before[0][1] is None
+def test_the_same_image_of_two_subjects_has_two_content_ids(bench):
+    first, second, other = (
+        bench.share(screen, f"e{n}") for n, screen in enumerate([error_dialog()] * 2 + [shop_page()])
+    )
+    elsewhere = Arrival(second.event.model_copy(update={"subject_id": "another-subject"}), second.position)
+    one, two, three = captions(bench.deriver.derive([first, elsewhere, other]))
+    assert one.image_sha256 == two.image_sha256
+    assert len({one.content_id, two.content_id, three.content_id}) == 3
 
 
 def test_a_replay_gives_the_same_words_boxes_and_vectors(bench):
@@ -367,14 +368,14 @@ def test_an_image_over_the_limit_is_quarantined():
     assert issubclass(TooLarge, Rejected)
 
 
-def test_one_bad_image_shared_twice_is_quarantined_twice_and_is_never_the_first(bench):
+def test_one_bad_image_shared_twice_is_quarantined_twice_and_read_once_it_is_back(bench):
     good = bench.share(shop_page(), "e1")
     data = bench.blobs.held.pop(good.event.blob.sha256)
     derived = bench.deriver.derive([good, bench.event(good.event.blob, "e2")])
     assert [q.event_id for q in derived.quarantined] == ["e1", "e2"]
     bench.blobs.held[good.event.blob.sha256] = data
     (caption,) = captions(bench.deriver.derive([bench.event(good.event.blob, "e3")]))
-    assert caption.duplicate_of is None
+    assert caption.image_sha256 == good.event.blob.sha256
 
 
 def test_a_blob_store_that_does_not_answer_is_no_fault_of_the_event(bench):

@@ -187,6 +187,14 @@ def test_preparing_twice_changes_nothing(lakehouse):
     assert ids(lakehouse) == ["chat-0"]
 
 
+def test_a_table_of_before_gets_a_column_in_whose_place_it_has_another(lakehouse):
+    with lakehouse.table("captions").update_schema() as update:
+        update.rename_column("content_id", "duplicate_of")
+    lakehouse.ensure_tables()
+    ids_by_name = {field.name: field.field_id for field in lakehouse.table("captions").schema().fields}
+    assert ids_by_name["content_id"] > max(ids_by_name["duplicate_of"], ids_by_name["height"])
+
+
 def test_landed_rows_are_known_by_their_position():
     rows = [(position(n), {}) for n in range(3)]
     assert rows_beyond(rows, {("interactions.chat", 0): 2}) == rows[2:]

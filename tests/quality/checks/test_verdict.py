@@ -220,7 +220,9 @@ def test_silence_is_the_audio_without_speech():
 
 def test_duplicates_are_counted():
     assert profile_rows("messages", [row(1), row(2), row(3, text="x"), row(4, text="y")]) == {"duplicate_ratio": 0.25}
-    assert profile_rows("captions", [{"duplicate_of": None}, {"duplicate_of": "a"}]) == {"duplicate_ratio": 0.5}
+    assert profile_rows("captions", [{"content_id": "a"}, {"content_id": "a"}]) == {"duplicate_ratio": 0.5}
+    of_before = [{"content_id": None}, {"content_id": None}, {"content_id": "a"}]
+    assert profile_rows("captions", of_before) == {"duplicate_ratio": 0.0}, "rows without the id say nothing"
     assert profile_rows("messages", []) == {}
 
 
