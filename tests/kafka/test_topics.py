@@ -112,6 +112,22 @@ def test_finite_retention_applies_to_the_replay_log_only(settings):
     assert len([m for m in ensure_topics(settings).mismatches if "retention.ms=86400000" in m]) == 4
 
 
+@pytest.mark.broker
+@pytest.mark.parametrize("actual", ["-1", "2592000000"])
+def test_a_retention_that_is_longer_than_required_is_reported_with_its_cure(settings, actual):
+    """The operator lowered the setting and believes the old records deleted."""
+    chat = topic_name(settings, "interactions.chat")
+    existing = NewTopic(chat, num_partitions=3, replication_factor=1, config={"retention.ms": actual})
+    client = admin_client(settings)
+    for future in client.create_topics([existing]).values():
+        future.result()
+    week = settings.model_copy(update={"log_retention_ms": 604_800_000})
+    [mismatch] = ensure_topics(week).mismatches
+    assert mismatch.startswith(f"{chat} has retention.ms={actual} instead of 604800000: older records, personal data")
+    assert mismatch.endswith("alter the topic's retention.ms to 604800000")
+    assert topic_config(settings, chat)["retention.ms"] == actual
+
+
 def test_a_missing_broker_is_unavailable():
     with pytest.raises(Unavailable, match="MMPLATFORM_KAFKA_BOOTSTRAP_SERVERS"):
         ensure_topics(load(kafka_bootstrap_servers=f"127.0.0.1:{free_ports(1)[0]}"), timeout_s=0.5)
