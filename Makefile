@@ -78,7 +78,7 @@ check: $(VENV)/.dev  ## Lint, types, layers, names and prose
 	$(BIN)/python -m pytest tests/test_structure.py tests/test_names.py tests/test_prose.py
 
 bench: $(VENV)/.dev models  ## Print the figures of docs/benchmarks (about 35 minutes)
-	$(BIN)/python -m benchmarks.log
+	$(BIN)/python -m benchmarks.replay_log
 	$(BIN)/python -m benchmarks.efficiency
 	$(BIN)/mmplatform models pull minilm-fp32
 	$(BIN)/python -m benchmarks.embedders
