@@ -4,7 +4,7 @@ import uuid
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from confluent_kafka.admin import ConfigResource, NewTopic, ResourceType
+from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource, NewTopic, ResourceType
 
 from mmplatform.errors import Unavailable
 from mmplatform.kafka.connection import admin_client
@@ -126,6 +126,10 @@ def test_a_retention_that_is_longer_than_required_is_reported_with_its_cure(sett
     assert mismatch.startswith(f"{chat} has retention.ms={actual} instead of 604800000: older records, personal data")
     assert mismatch.endswith("alter the topic's retention.ms to 604800000")
     assert topic_config(settings, chat)["retention.ms"] == actual
+    entry = ConfigEntry("retention.ms", "604800000", incremental_operation=AlterConfigOpType.SET)
+    cure = ConfigResource(ResourceType.TOPIC, chat, incremental_configs=[entry])
+    client.incremental_alter_configs([cure])[cure].result()
+    assert ensure_topics(week).mismatches == ()
 
 
 def test_a_missing_broker_is_unavailable():
