@@ -32,7 +32,7 @@ models: $(VENV)/.local  ## Pull the pinned models (once; about 230 MB)
 
 ##@ Test
 
-test: $(VENV)/.dev models  ## Set up and run all tests (about 17 minutes on two cores)
+test: $(VENV)/.dev models  ## Set up and run the tests, without `caption` and `system` (about 17 minutes on two cores)
 	$(BIN)/mmplatform models pull whisper-tiny minilm-fp32
 	$(TRACED) $(BIN)/python $(PYTEST) -n 2 --max-worker-restart 2 --dist loadscope --no-loadscope-reorder -m "not caption and not system" $(ARGS) 2> >(tee .test-stderr >&2); \
 	code=$$?; if grep -q 'Fatal Python error' .test-stderr; then echo "a test process was killed; its first lines:"; \
@@ -78,7 +78,7 @@ check: $(VENV)/.dev  ## Lint, types, layers, names and prose
 	$(BIN)/python -m pytest tests/test_structure.py tests/test_names.py tests/test_prose.py
 
 bench: $(VENV)/.dev models  ## Print the figures of docs/benchmarks (about 35 minutes)
-	$(BIN)/python -m benchmarks.log
+	$(BIN)/python -m benchmarks.replay_log
 	$(BIN)/python -m benchmarks.efficiency
 	$(BIN)/mmplatform models pull minilm-fp32
 	$(BIN)/python -m benchmarks.embedders

@@ -206,5 +206,5 @@ def _until(check: Callable[[], bool]) -> None:
     deadline = time.monotonic() + PATIENCE_S
     while not check():
         if time.monotonic() > deadline:
-            raise SystemExit("the archiver or the indexer is not done in time: nothing was measured")
+            raise SystemExit("the archiver or the indexer did not finish in time: nothing was measured")
         time.sleep(0.5)

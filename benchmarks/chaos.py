@@ -71,7 +71,7 @@ def count(plan: Sequence[Fault]) -> str:
 
 def table(verdicts: Mapping[Modality, Verdict]) -> str:
     """One line for each modality."""
-    names = ("acknowledged", "set aside", "lost", "doubled", "never sent", "stale", "out of order")
+    names = ("acknowledged", "quarantined", "lost", "duplicated", "never sent", "stale", "out of order")
     lines = ["| |" + "|".join(f" {name} " for name in names) + "|", "|---|" + "---:|" * len(names)]
     for modality, verdict in verdicts.items():
         sets = (verdict.named, verdict.lost, verdict.doubled, verdict.unasked, verdict.stale, verdict.misplaced)
@@ -83,7 +83,7 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=100, help="SIGKILLs; one of each other kind for ten of them")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--long", type=float, default=10.0, help="seconds for which what lasts lasts")
+    parser.add_argument("--long", type=float, default=10.0, help="duration of a fault that lasts, in seconds")
     parser.add_argument("--data", type=Path, help="an empty folder for the stack; else one in the temporary directory")
     parser.add_argument("--plan", action="store_true", help="print the plan only")
     return parser.parse_args()

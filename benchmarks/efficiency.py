@@ -247,7 +247,7 @@ def _alive(child: subprocess.Popen[bytes], deadline: float) -> None:
     if child.poll() is not None:
         raise SystemExit(f"{child.args!r} ended with {child.returncode}: nothing was measured")
     if time.monotonic() > deadline:
-        raise SystemExit(f"{child.args!r} is not done in time: nothing was measured")
+        raise SystemExit(f"{child.args!r} did not finish in time: nothing was measured")
 
 
 @contextmanager

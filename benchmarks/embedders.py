@@ -68,7 +68,7 @@ def main() -> None:
                 before = time.process_time()
                 embedder.embed(texts)
                 spent[name].append(1000 * (time.process_time() - before) / len(texts))
-    print("| graph | cosine to the exact one, mean | least | ms of processor a text | least to most |")
+    print("| graph | cosine to the exact one, mean | minimum | ms of CPU a text | minimum to maximum |")
     print("|---|---|---|---|---|")
     for name, found in vectors.items():
         alike, took = (found * vectors["exact"]).sum(axis=1), spent[name]

@@ -163,7 +163,7 @@ def _print(name: str, rates: Rates, found: Outcome) -> None:
                 f"{modality:<11}{measure:<9}{q.count:>9}{q.p50:>8.2f}{q.p95:>8.2f}{q.p99:>8.2f}{q.max:>8.2f}   "
                 f"{stage_text}"
             )
-    print(f"acknowledged and not retrievable: {found.lost}; retrievable, but never got by the reader: {found.unseen}")
+    print(f"acknowledged and not retrievable: {found.lost}; retrievable, but missed by the reader: {found.unseen}")
     print(f"posts that failed: {found.failed_posts}; searches that failed: {found.failed_reads}")
     print(f"memory of the whole stack, supervisor and all, at its peak: {found.memory_bytes / 2**30:.2f} GiB")
     print("cpu seconds:", ", ".join(f"{service} {seconds:.1f}" for service, seconds in found.cpu_seconds.items()))

@@ -68,10 +68,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, default=2, help="of one write")
     parser.add_argument("--writes", type=int, default=400)
-    parser.add_argument("--there", type=int, default=1000, help="rows that are there before")
+    parser.add_argument("--there", type=int, default=1000, help="rows in the index before")
     arguments = parser.parse_args()
     print(f"machine: {describe()}")
-    print("| rows before the graph is written | a passage's layout | ms of processor for a write |\n|---|---|---|")
+    print("| rows before the graph is written | a passage's layout | ms of CPU for a write |\n|---|---|---|")
     for sync_rows, folded in (
         (_CHROMAS_OWN, False),
         (SYNC_THRESHOLD, False),

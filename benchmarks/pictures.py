@@ -70,14 +70,14 @@ def surge(
     figure, (rates, lag, gap) = plt.subplots(3, 1, figsize=(7, 6), dpi=80, sharex=True)
     seconds = np.arange(len(figures["due"]))
     rates.plot(seconds, figures["due"], color="0.6", label="due at the sources")
-    rates.plot(seconds, figures["accepted"], color=COLOURS["chat"], label="taken by the gateway")
+    rates.plot(seconds, figures["accepted"], color=COLOURS["chat"], label="accepted by the gateway")
     rates.set(ylabel="chats a second")
     sampled_s, lags, throttled = (np.array(column, dtype=float) for column in zip(*figures["samples"], strict=True))
     lag.plot(sampled_s, lags, color=COLOURS["chat"])
     for threshold, name in zip(thresholds, ("high water", "low water"), strict=True):
         lag.axhline(threshold, color="0.3", linestyle=":", linewidth=1)
         lag.annotate(name, (0, threshold), fontsize=7, va="bottom")
-    lag.set(ylabel="chats behind")
+    lag.set(ylabel="lag, chats")
     for name, style in (("gap_p50", "-"), ("gap_max", "--")):
         values = np.array([np.nan if value is None else value for value in figures[name]])
         gap.plot(seconds, np.maximum(values, 0.05), style, color=COLOURS["call"], label=name.removeprefix("gap_"))
@@ -87,7 +87,7 @@ def surge(
         for edge in between:
             axes.axvline(edge, color="0.8", linewidth=1)
         axes.fill_between(
-            sampled_s, 0, 1, where=throttled > 0, transform=axes.get_xaxis_transform(), color="0.9", label="slowed"
+            sampled_s, 0, 1, where=throttled > 0, transform=axes.get_xaxis_transform(), color="0.9", label="throttled"
         )
         axes.grid(visible=True, alpha=0.25)
     rates.legend(fontsize=7, loc="upper right")

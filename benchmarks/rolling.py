@@ -126,10 +126,8 @@ def main() -> None:
         finally:
             stop_stack(Path(folder), force=False, timeout_s=90)
     for name, seconds in paused.items():
-        print(f"{name:<20} nobody worked in its place for {seconds:.2f} s")
-    print(
-        f"longest time in which no chat was taken: {max_pause(seen.accepted):.2f} s ({seen.failed_posts} posts failed)"
-    )
+        print(f"{name:<20} without a running process for {seconds:.2f} s")
+    print(f"longest time without an accepted chat: {max_pause(seen.accepted):.2f} s ({seen.failed_posts} posts failed)")
     print(f"longest time without an answered search: {max_pause(seen.searched):.2f} s ({seen.failed_searches} failed)")
     if (gap := Quantiles.from_seconds(gaps.values())) is not None:
         print(f"gap of {gap.count} chats: p50 {gap.p50:.2f}, p95 {gap.p95:.2f}, p99 {gap.p99:.2f}, max {gap.max:.2f} s")

@@ -25,8 +25,8 @@ from typing import Any, Final, NamedTuple
 import dagster as dg
 
 from assets import all_specs
-from benchmarks.log import broker
 from benchmarks.machine import describe
+from benchmarks.replay_log import broker
 from definitions import defs
 from mmplatform.buckets import BUCKET_NAMES, collection_name
 from mmplatform.errors import Unavailable

@@ -211,9 +211,8 @@ def _print(surge: Surge, outcome: Outcome) -> None:
         )
     over = [sample for sample in outcome.samples if sample.over]
     max_lag = max((sample.lag for sample in outcome.samples), default=0.0)
-    print(
-        f"most behind: {max_lag:.0f} events; slowed for {len(over) / 2:.0f} s, {outcome.slowed} answers of 429 obeyed"
-    )
+    throttled = f"throttled for {len(over) / 2:.0f} s, {outcome.slowed} answers of 429 obeyed"
+    print(f"maximum lag: {max_lag:.0f} events; {throttled}")
     print(f"acknowledged {len(outcome.accepted)}, shed {len(outcome.shed)}, given up by a source {outcome.failed}")
     print(f"acknowledged and lost: {len(outcome.lost)}")
     print(f"recovered {outcome.recovered_s(surge.ends_s):.0f} s after the surge")
@@ -250,13 +249,13 @@ def _per_second(moments: Iterable[float], seconds: int) -> list[int]:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--chats", type=float, default=20, help="a second, before and behind the surge")
-    parser.add_argument("--times", type=float, default=10, help="how many times as many within it")
+    parser.add_argument("--chats", type=float, default=20, help="a second, before and after the surge")
+    parser.add_argument("--times", type=float, default=10, help="factor of the rate during the surge")
     parser.add_argument("--seconds", type=float, default=60, help="of the surge")
     parser.add_argument("--before", type=float, default=20, help="seconds of calm")
-    parser.add_argument("--after", type=float, default=120, help="seconds behind it")
+    parser.add_argument("--after", type=float, default=120, help="seconds after the surge")
     parser.add_argument("--policy", choices=["buffer", "throttle", "shed"], default="throttle")
-    parser.add_argument("--high-water", type=int, default=2000, help="chats behind; low water is half of it")
+    parser.add_argument("--high-water", type=int, default=2000, help="lag in chats; low water is half of it")
     parser.add_argument("--derivers", type=int, default=1, help="of chats")
     parser.add_argument("--seed", type=int, default=int(time.time()))
     parser.add_argument("--out", type=Path, help="folder for surge.json and surge.png")

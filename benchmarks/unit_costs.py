@@ -108,7 +108,7 @@ class Stack:
             time.sleep(2.1)
             quiet = quiet + 1 if not any(self._status(name)["lag"] for name in names) else 0
             if time.monotonic() > deadline:
-                raise SystemExit("the stack is not done in time: nothing was measured")
+                raise SystemExit("the stack did not finish in time: nothing was measured")
 
     def _status(self, name: str) -> dict[str, Any]:
         answer: dict[str, Any] = httpx.get(f"{self.run.services[name].metrics_url}/status", trust_env=False).json()

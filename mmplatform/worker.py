@@ -87,6 +87,7 @@ def _deriver_runner(modality: Modality) -> Callable[[Settings], None]:
     def run(settings: Settings) -> None:
         from mmplatform.consumers.deriver import batch_app, call_app
         from mmplatform.consumers.idle_calls import watch_idle_calls
+        from mmplatform.derive.call.deriver import CallDeriver
         from mmplatform.kafka.producer import LogProducer
         from mmplatform.land.blobs.open import open_blobs
         from mmplatform.pipeline import factories
@@ -97,16 +98,11 @@ def _deriver_runner(modality: Modality) -> Callable[[Settings], None]:
         memo, blobs = factories.open_memo(settings), open_blobs(settings)
         producer = LogProducer(settings)
         warm_up(spec, contract_limits(settings))
-        if modality == "call":
-            calls = factories.call_deriver(settings, memo, blobs)
-            app = _retry_until_available(status, "the log", lambda: call_app(settings, calls, producer, status))
+        deriver = factories.open_deriver(settings, modality, memo, blobs)
+        if isinstance(deriver, CallDeriver):
+            app = _retry_until_available(status, "the log", lambda: call_app(settings, deriver, producer, status))
             watch_idle_calls(settings, producer)
         else:
-            deriver = (
-                factories.chat_deriver(settings, memo)
-                if modality == "chat"
-                else factories.screenshot_deriver(settings, memo, blobs)
-            )
             app = _retry_until_available(
                 status, "the log", lambda: batch_app(settings, spec, deriver, producer, status)
             )

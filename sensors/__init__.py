@@ -1,4 +1,7 @@
-"""The sensors: they report landings, runs and check outcomes; a file is named as the sensor that it holds.
+"""The sensors: they report landings, runs and check outcomes.
+
+A file is named as the sensor that it holds, and its pure half begins with the same name. The others are shared
+(``cursors``, ``ticks``, ``state_changes``) or hold a job (``diagnose_freshness``).
 
 Neither the stream nor a run waits for them.
 """

@@ -1,7 +1,7 @@
 """From the index worker's counts to landings: the buckets that changed since the last report. Pure.
 
 A worker's counts start at zero, and its start time identifies it: a new worker's first counts are all new. Changes
-by others (a reprocessing run, an erasure) show in the number of passages in the bucket.
+by others (a reprocessing run, a delete by hand) show in the number of passages in the bucket.
 """
 
 from __future__ import annotations

@@ -147,7 +147,7 @@ def test_a_server_that_does_not_come_back_has_nothing(tmp_path, monkeypatch):
     assert reader(tmp_path)(0) == []
 
 
-def test_the_ledger_tells_lost_from_doubled_from_stale_from_not_gone():
+def test_the_ledger_counts_lost_duplicated_stale_and_undeleted_chats():
     wanted = {"a": 1, "b": 2, "c": 1, "d": 1}
     there = [("a", 1), ("b", 1), ("d", 1), ("d", 1), ("e", 1)]
     assert Ledger.from_rows(wanted, there) == Ledger(lost=1, doubled=1, stale=1, undead=1)

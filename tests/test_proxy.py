@@ -9,7 +9,7 @@ import pytest
 from mmplatform.client.client import AsyncGatewayClient, GatewayClient
 from mmplatform.errors import Unavailable
 from mmplatform.proxy import loopback_mounts
-from mmplatform.terminal.running import request
+from mmplatform.terminal.stack_client import request
 from tests.servers.proxy import answering
 
 POSITION = {"topic": "t", "topic_partition": 0, "offset": 0}

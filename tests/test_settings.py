@@ -36,7 +36,7 @@ def test_auto_is_the_language_that_is_detected(monkeypatch):
     assert load().asr_language == "de"
 
 
-def test_a_wrong_value_is_told_with_the_name_of_its_variable(monkeypatch):
+def test_a_wrong_value_is_reported_with_the_name_of_its_variable(monkeypatch):
     monkeypatch.setenv("MMPLATFORM_GATEWAY_PORT", "eighty")
     with pytest.raises(Misconfigured, match="MMPLATFORM_GATEWAY_PORT") as raised:
         load()

@@ -1,7 +1,8 @@
-"""The asset checks; a file is named as the check that it holds. They read and change nothing.
+"""The asset checks; a file is named as the check that it holds, but for what they share: ``factory`` and ``hours``.
 
-The stream lands rows whether checks pass or not. Only in a run that reprocesses an hour does a broken contract block
-the assets downstream. Resources read, :mod:`quality` decides, and the checks here join the two.
+They read and change nothing. The stream lands rows whether checks pass or not. Only in a run that reprocesses an hour
+does a broken contract block the assets downstream. Resources read, :mod:`quality` decides, and the checks here join the
+two.
 """
 
 from __future__ import annotations

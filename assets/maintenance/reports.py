@@ -25,6 +25,11 @@ from resources.readers.hours import HourReader, open_hour_reader
 
 _STAMPS: Final = ("modality", "event_time", "derived_at")
 _MAPPING: Final = dg.TimeWindowPartitionMapping()
+_UNIT_METADATA: Final[dict[str, str]] = {
+    "chat": "seconds_per_1000_chats",
+    "call": "seconds_per_audio_hour",
+    "screenshot": "seconds_per_screenshot",
+}
 _DERIVED_TABLES: Final = (*(spec.derived_table for spec in MODALITIES.values()), PASSAGES_TABLE)
 
 
@@ -118,11 +123,10 @@ def _cost_metadata(
     day_costs: costs.DayCosts, stored: dict[str, costs.StoredSize], price: float | None
 ) -> dict[str, Any]:
     metadata: dict[str, Any] = {f"{modality}_seconds": day_costs.seconds(modality) for modality in MODALITIES}
-    names = {"chat": "seconds_per_1000_chats", "call": "seconds_per_audio_hour", "screenshot": "seconds_per_screenshot"}
     for modality, seconds in day_costs.per_unit().items():
-        metadata[names[modality]] = seconds
+        metadata[_UNIT_METADATA[modality]] = seconds
         if price is not None:
-            metadata[names[modality].replace("seconds", "cost")] = seconds / 3600 * price
+            metadata[_UNIT_METADATA[modality].replace("seconds", "cost")] = seconds / 3600 * price
     metadata["table_bytes"] = sum(stored[table].size for table in TABLES)
     metadata["table_rows"] = sum(stored[table].rows for table in TABLES)
     metadata["blob_bytes_of_day"] = stored["blobs of the day"].day_size

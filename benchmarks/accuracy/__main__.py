@@ -4,7 +4,7 @@
 
 Speech: the words of live calls (chunks of a second through the call deriver) against what is said, beside the same
 model with the whole recording at once; joined and telephone: all recordings in one call. Silence, noise, music: the
-words of calls in which nobody says any. OCR: the words that were read by eye on real screenshots. Screens and pages:
+words in calls without speech. OCR: the words that were read by eye on real screenshots. Screens and pages:
 screenshots asked for by their captions, help pages by their titles.
 
 The data come out of public packages and are kept beside the models (:mod:`benchmarks.accuracy.corpora`). Ends with 1
@@ -61,9 +61,9 @@ def hearing(models: speech.Hearing) -> Iterator[Row]:
         pair = speech.compare(models, speech.read(recording.path), recording.text)
         by_source.setdefault(recording.source, []).append(pair)
     for source, pairs in sorted(by_source.items()):
-        yield _heard(f"hears: {source}", pairs, judged=False)
+        yield _heard(f"speech: {source}", pairs, judged=False)
     pairs = [pair for pairs_of_source in by_source.values() for pair in pairs_of_source]
-    yield _heard(f"hears: all {len(recordings)}, each a call of its own", pairs)
+    yield _heard(f"speech: all {len(recordings)}, each a call of its own", pairs)
 
 
 def hearing_one(models: speech.Hearing, line: Callable[[Audio], Audio], what: str) -> Iterator[Row]:
@@ -71,7 +71,7 @@ def hearing_one(models: speech.Hearing, line: Callable[[Audio], Audio], what: st
     recordings = corpora.speech()
     joined = speech.in_one([speech.read(recording.path) for recording in recordings], SEED)
     pair = speech.compare(models, line(joined), speech.texts_of(recordings))
-    yield _heard(f"hears: all in one call of {joined.size / SAMPLE_RATE:.0f} s{what}", [pair])
+    yield _heard(f"speech: all in one call of {joined.size / SAMPLE_RATE:.0f} s{what}", [pair])
 
 
 def _heard(what: str, pairs: list[tuple[Errors, Errors]], *, judged: bool = True) -> Row:
@@ -83,13 +83,15 @@ def _heard(what: str, pairs: list[tuple[Errors, Errors]], *, judged: bool = True
     return Row(what, f"{live.said} words", figures, aim, live.rate - total.rate <= MAX_POINTS if judged else None)
 
 
-def nobody(models: speech.Hearing, make: Callable[[float, int], Audio], minutes: float, seed: int) -> Iterator[Row]:
-    """Words that nobody said."""
+def invented_words(
+    models: speech.Hearing, make: Callable[[float, int], Audio], minutes: float, seed: int
+) -> Iterator[Row]:
+    """Words in the transcript of audio without speech."""
     transcripts = models.live(make(minutes * 60, seed))
     for utterance in transcripts:
         print(f"invented in {make.__name__} at {utterance.start_s:.1f} s: {utterance.text!r}", flush=True)
     words = sum(len(utterance.text.split()) for utterance in transcripts)
-    yield Row(f"invents in {make.__name__}", f"{minutes:g} minutes", f"{words} words", "0", words == 0)
+    yield Row(f"invented in {make.__name__}", f"{minutes:g} minutes", f"{words} words", "0", words == 0)
 
 
 def reading(settings: Settings) -> Iterator[Row]:
@@ -97,7 +99,7 @@ def reading(settings: Settings) -> Iterator[Row]:
     found = finding.ocr_recall(corpora.screens(), settings)
     read, expected = (sum(pair[side] for pair in found.values()) for side in (0, 1))
     worst, (worst_read, worst_there) = min(found.items(), key=lambda item: item[1][0] / item[1][1])
-    figures = f"recall {read / expected:.3f} (least {worst_read / worst_there:.3f}: {worst})"
+    figures = f"recall {read / expected:.3f} (minimum {worst_read / worst_there:.3f}: {worst})"
     yield Row("reads on screenshots", f"{expected} words on {len(found)}", figures)
 
 
@@ -126,9 +128,9 @@ def _parts(settings: Settings, minutes: float, screens: int, seed: int) -> dict[
         "speech": lambda: hearing(models()),
         "joined": lambda: hearing_one(models(), lambda audio: audio, ""),
         "telephone": lambda: hearing_one(models(), speech.telephone, ", over a telephone"),
-        "silence": lambda: nobody(models(), sounds.silence, minutes, seed),
-        "noise": lambda: nobody(models(), sounds.noise, minutes, seed),
-        "music": lambda: nobody(models(), sounds.music, minutes, seed),
+        "silence": lambda: invented_words(models(), sounds.silence, minutes, seed),
+        "noise": lambda: invented_words(models(), sounds.noise, minutes, seed),
+        "music": lambda: invented_words(models(), sounds.music, minutes, seed),
         "ocr": lambda: reading(settings),
         "pages": lambda: finding_pages(settings),
         "screens": lambda: finding_screens(settings, screens),
@@ -157,7 +159,7 @@ def main() -> None:
             rows += parts[name]()
         except corpora.Absent as absent:
             print(f"{name}: {absent}", file=sys.stderr)
-            rows.append(Row(name, "", "its data are not here", "", reached=False))
+            rows.append(Row(name, "", "its data is not on this machine", "", reached=False))
         print(f"{name}: {time.monotonic() - started:.0f} s", flush=True)
     print("\n| what | of | figures | aim |\n|---|---|---|---|")
     print("\n".join(map(str, rows)))

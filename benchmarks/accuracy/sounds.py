@@ -1,4 +1,4 @@
-"""Sounds in which nobody says anything: silence, noise and music, made from a seed, as long as one likes."""
+"""Sounds without speech: silence, noise and music, made from a seed, of any length."""
 
 from __future__ import annotations
 

@@ -3,8 +3,8 @@
     mmplatform up --detach --no-dagster
     python -m benchmarks.fuzz --inputs 100000 --seed 1
 
-Exit code 1 when the sums are not exact, a worker was started anew, or something that was sent is repeated in an answer,
-a reason or a log. Sends to a stack that nobody needs: what is accepted stays in its index and tables.
+Exit code 1 when the sums are not exact, a worker was restarted, or something that was sent is quoted in an answer,
+a reason or a log. Sends to a stack that is thrown away afterwards: what is accepted stays in its index and tables.
 """
 
 from __future__ import annotations
@@ -57,9 +57,9 @@ def fuzz(settings: Settings, run: run_file.StackRun, count: int, seed: int) -> t
     ledger = account(addressed, sent, serving)
     wrong = ledger.wrong
     if _restarts(settings) != before:
-        wrong.append(f"workers were started anew: {before} became {_restarts(settings)}")
+        wrong.append(f"workers were restarted: {before} became {_restarts(settings)}")
     if sent.quoted:
-        wrong.append(f"answers repeat what was sent, by route and status: {dict(sent.quoted)}")
+        wrong.append(f"answers quote what was sent, by route and status: {dict(sent.quoted)}")
     return ledger, [*wrong, *_quoting(addressed)]
 
 
@@ -71,10 +71,10 @@ def _restarts(settings: Settings) -> dict[str, int]:
 def _quoting(settings: Settings) -> list[str]:
     """Logs and dead letters that repeat personal data."""
     logs: list[Path] = sorted((settings.data_dir / "logs").glob("*.log"))
-    found = [f"{path.name} repeats what was sent" for path in logs if _has_planted(path.read_text(errors="replace"))]
+    found = [f"{path.name} quotes what was sent" for path in logs if _has_planted(path.read_text(errors="replace"))]
     letters = ReplayLog(settings).read(topic_name(settings, DEAD_LETTERS_TOPIC))
     if any(_has_planted(entry.value.decode(errors="replace")) for entry in letters if entry.value.startswith(b"{")):
-        found.append("a dead letter repeats what was sent")
+        found.append("a dead letter quotes what was sent")
     return found
 
 
@@ -99,7 +99,7 @@ def main() -> None:
     print(f"seed {arguments.seed}: {took:.0f} s, {arguments.inputs / took:.0f} inputs a second")
     if wrong:
         raise SystemExit("\n".join(wrong))
-    print("all accounted for, no worker started anew, nothing of it repeated")
+    print("all accounted for, no worker restarted, none of it quoted")
 
 
 if __name__ == "__main__":

@@ -20,8 +20,8 @@ from benchmarks.machine import cpu_seconds, resident_bytes
 from benchmarks.peers.outcome import Ledger, Outcome, texts
 from benchmarks.reader import Seen, read
 from mmplatform.artifacts import artifact_id
+from mmplatform.client import ChatBody
 from mmplatform.client.client import GatewayClient
-from mmplatform.ingest.schemas import ChatBody
 from mmplatform.land.index.store import ChromaIndex
 from mmplatform.local import launch, run_file
 from mmplatform.settings import Settings, load

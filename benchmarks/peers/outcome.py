@@ -83,4 +83,4 @@ class Ledger:
         )
 
     def __str__(self) -> str:
-        return f"{self.lost} lost, {self.doubled} doubled, {self.stale} stale, {self.undead} not gone"
+        return f"{self.lost} lost, {self.doubled} duplicated, {self.stale} stale, {self.undead} not deleted"

@@ -47,7 +47,7 @@ def ingest(
 
     from mmplatform.sources.files.discovery import UploadDefaults, plan_upload
     from mmplatform.sources.files.upload import CallPlayback
-    from mmplatform.terminal.running import gateway_url
+    from mmplatform.terminal.stack_client import gateway_url
 
     console = Console()
     planned = plan_upload(paths)

@@ -24,7 +24,7 @@ def search(
 ) -> None:
     """Find passages, each with its source, its event time and its age."""
     from mmplatform.terminal.answers import print_hits
-    from mmplatform.terminal.running import gateway_url, request
+    from mmplatform.terminal.stack_client import gateway_url, request
 
     body: dict[str, Any] = {"query": question, "k": k, "modalities": modality or []}
     body |= {"subject_id": subject} if subject else {}
@@ -42,7 +42,7 @@ def freshness(
 ) -> None:
     """Show the freshness gap of each modality, in total and by stage, over the last 15 minutes."""
     from mmplatform.terminal.answers import print_freshness
-    from mmplatform.terminal.running import request, shed_by_modality, status_url
+    from mmplatform.terminal.stack_client import request, shed_by_modality, status_url
 
     page = request("GET", status_url("index"))
     found: dict[str, dict[str, Any]] = page["freshness"]

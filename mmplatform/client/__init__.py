@@ -1,5 +1,6 @@
 """Client SDK of a source: typed, synchronous or asyncio, with safe retries."""
 
 from mmplatform.client.client import AsyncGatewayClient, GatewayClient
+from mmplatform.ingest.schemas import Accepted, ChatBody
 
-__all__ = ["AsyncGatewayClient", "GatewayClient"]
+__all__ = ["Accepted", "AsyncGatewayClient", "ChatBody", "GatewayClient"]

@@ -24,7 +24,7 @@ from mmplatform.local.models import download_models, required_models
 from mmplatform.settings import Settings
 from mmplatform.telemetry.freshness import Quantiles
 from mmplatform.terminal.answers import format_seconds, print_freshness, print_hit, shorten
-from mmplatform.terminal.running import open_client, request, status_url
+from mmplatform.terminal.stack_client import open_client, request, status_url
 
 CATCH_UP_TIMEOUT_S: Final = 240.0
 START_TIMEOUT_S: Final = 60.0

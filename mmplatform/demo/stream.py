@@ -8,11 +8,11 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Final
 
+from mmplatform.client import ChatBody
 from mmplatform.client.client import GatewayClient
 from mmplatform.demo.case import Case, DemoMessage, DemoScreenshot
 from mmplatform.derive.media.audio import split
 from mmplatform.events import utc_now
-from mmplatform.ingest.schemas import ChatBody
 
 SOURCE: Final = "demo"
 CHUNK_S: Final = 1.0

@@ -14,6 +14,7 @@ from typing import Any, Final, Self
 
 from mmplatform.errors import PlatformError
 from mmplatform.events import utc_now
+from mmplatform.modalities import MODALITIES
 
 POLL_S: Final = 0.15
 MAX_HITS: Final = 100
@@ -52,7 +53,7 @@ class SearchWatch:
     def _loop(self) -> None:
         while not self._stop.is_set():
             started = time.monotonic()
-            for modality in ("chat", "call", "screenshot"):
+            for modality in MODALITIES:
                 try:
                     answer = self._search(
                         {"query": "payment", "subject_id": self._subject_id, "modalities": [modality], "k": MAX_HITS}

@@ -23,8 +23,8 @@ from mmplatform import __version__
 from mmplatform.errors import PlatformError
 from mmplatform.events import BlobRef
 from mmplatform.gateway.health import HealthProbe
+from mmplatform.gateway.listener import listen
 from mmplatform.gateway.server import DRAINING_REASON, LISTENER, GatewayServer
-from mmplatform.gateway.sockets import listen
 from mmplatform.ingest.backpressure import LagReader, open_gates, watch_lag
 from mmplatform.ingest.dependencies import IngestDeps
 from mmplatform.ingest.endpoints import ingest_router

@@ -2,7 +2,8 @@
 
 Retention goes by *record timestamp*, and a broker's default is days: a topic created with defaults loses old events.
 So every topic is created with an explicit ``retention.ms`` and ``cleanup.policy``, and with the record size that all
-writers keep to.
+writers keep to. Of an existing topic only the kind of its timestamps is altered: another difference, also a longer
+retention, is reported.
 
 A record's timestamp is the broker's time of the append (``message.timestamp.type=LogAppendTime``). Within a topic
 partition it has one clock, so it rises with the offset. With the writers' times one wrong clock of a gateway or of a
@@ -215,17 +216,26 @@ def _mismatches(client: AdminClient, specs: list[TopicSpec], timeout_s: float) -
 
 
 def _differences(spec: TopicSpec, topic_partitions: int, config: dict[str, Any]) -> list[str]:
-    """Differences as sentences; more topic partitions or longer retention than required are no mismatch."""
+    """Differences as sentences; more topic partitions than required are no mismatch.
+
+    Longer retention than required is one: the records are about people, and an operator believes them deleted.
+    """
     found = []
     if topic_partitions < spec.topic_partitions:
         found.append(
             f"{spec.name} has {topic_partitions} topic partitions instead of {spec.topic_partitions}: fewer workers "
             "can share it; adding some moves conversations to other topic partitions, so do it while nothing is pending"
         )
-    if _is_less(_number(config, "retention.ms"), spec.retention_ms):
+    retention_ms = _number(config, "retention.ms")
+    if _is_less(retention_ms, spec.retention_ms):
         found.append(
-            f"{spec.name} has retention.ms={_number(config, 'retention.ms')} instead of {spec.retention_ms}: "
+            f"{spec.name} has retention.ms={retention_ms} instead of {spec.retention_ms}: "
             "older records are lost to replay; alter the topic's retention.ms"
+        )
+    elif _is_less(spec.retention_ms, retention_ms):
+        found.append(
+            f"{spec.name} has retention.ms={retention_ms} instead of {spec.retention_ms}: older records, personal data "
+            f"among them, stay on the log; alter the topic's retention.ms to {spec.retention_ms}"
         )
     if _is_less(_number(config, "retention.bytes"), INFINITE_RETENTION):
         found.append(

@@ -5,21 +5,24 @@ The stream's workers and reprocessing runs both use them, so they cannot differ 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
+from typing import Final
 
 from mmplatform.derive.adapters.model_files import configured_width, is_hub_name, locate_model, weights_fingerprint
 from mmplatform.derive.call.deriver import CallDeriver
 from mmplatform.derive.chat import ChatDeriver
 from mmplatform.derive.screenshot.deriver import ScreenshotDeriver
 from mmplatform.errors import Misconfigured
+from mmplatform.events import Modality
 from mmplatform.land.index.embedder_registry import EmbedderRegistry, Space
 from mmplatform.land.index.store import ChromaIndex
 from mmplatform.memo import SqliteMemo
 from mmplatform.pipeline.embedder_swap.dual_write import DualWriteIndex
 from mmplatform.pipeline.embedder_swap.swap import EmbedderSwap
+from mmplatform.pipeline.process import BatchDeriver
 from mmplatform.ports import Blobs, Captioner, Embedder, Memo, OcrEngine, Redactor, Transcriber
 from mmplatform.settings import Settings
 
@@ -176,6 +179,24 @@ def call_deriver(settings: Settings, memo: Memo, blobs: Blobs) -> CallDeriver:
         blobs,
         gap_timeout_s=settings.call_gap_timeout_s,
     )
+
+
+DERIVER_FACTORIES: Final[dict[Modality, Callable[[Settings, Memo, Blobs], BatchDeriver | CallDeriver]]] = {
+    "chat": lambda settings, memo, _: chat_deriver(settings, memo),
+    "call": call_deriver,
+    "screenshot": screenshot_deriver,
+}
+"""The one dispatch by modality, of the stream's workers and of reprocessing runs."""
+
+
+def open_deriver(settings: Settings, modality: Modality, memo: Memo, blobs: Blobs) -> BatchDeriver | CallDeriver:
+    """The deriver of a modality with its models.
+
+    Raises:
+        Misconfigured: a model is missing.
+        KeyError: the modality has no deriver.
+    """
+    return DERIVER_FACTORIES[modality](settings, memo, blobs)
 
 
 @contextmanager

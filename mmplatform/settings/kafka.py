@@ -48,7 +48,8 @@ class KafkaSettings(BaseModel):
     log_retention_ms: int = Field(
         default=-1,
         ge=-1,
-        description="Retention of the replay log by record time; -1 keeps all (an old event would vanish at once).",
+        description="Retention of interactions and artifacts by record time, when created; -1 keeps all (an old event "
+        "would vanish at once). An existing topic keeps its own; a difference is logged.",
     )
     kafka_max_poll_interval_s: float = Field(
         default=600.0,

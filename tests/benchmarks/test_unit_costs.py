@@ -17,7 +17,7 @@ def a_round(commits, rows, *, chat=0.01):
     )  # fmt: skip
 
 
-def test_a_commit_and_a_row_are_told_apart():
+def test_a_commit_and_a_row_are_distinguished():
     amounts = [(1, 100), (2, 100), (1, 10_000), (3, 400)]
     seconds = [commits * 0.1 + rows * 0.0002 for commits, rows in amounts]
     assert fitted(amounts, seconds) == pytest.approx((0.1, 0.0002))

@@ -62,7 +62,7 @@ def test_all_refusals_are_written_to_the_file_that_is_named(tmp_path, folder):
     assert "10 more refusals" in " ".join(done.stdout.split())
 
 
-def test_a_file_for_refusals_that_cannot_be_written_is_told_before_anything_is_sent(tmp_path, folder):
+def test_a_file_for_refusals_that_cannot_be_written_is_reported_before_anything_is_sent(tmp_path, folder):
     with listening(tmp_path) as (url, log):
         for wrong in (tmp_path / "nowhere" / "x", folder / "chat.jsonl"):
             done = ingest(folder, "--subject", "s1", "--url", url, "--refusals", wrong)
@@ -82,7 +82,7 @@ def test_a_name_that_is_no_utf8_does_not_end_the_summary(tmp_path, folder):
     assert len((tmp_path / "told").read_text().splitlines()) == 1
 
 
-def test_no_gateway_is_told_and_exits_one(folder):
+def test_no_gateway_is_reported_and_exits_one(folder):
     done = ingest(folder, "--subject", "s1", "--url", "http://127.0.0.1:9", "--at", "2026-03-01T12:00:00")
     assert done.returncode == 1
     assert "does not answer" in " ".join(done.stderr.split())

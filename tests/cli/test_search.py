@@ -135,7 +135,7 @@ def test_the_running_stacks_gateway_is_asked_when_none_is_named(stack):
     assert texts("x", "--url", f"{stack.gateway}/", "--subject", "zoe") == ["passage number 3"]
 
 
-def test_nothing_found_is_told(gateway):
+def test_nothing_found_is_reported(gateway):
     assert invoke("search", "x", "--subject", "nobody", "--url", gateway).output == "nothing found\n"
 
 
@@ -154,13 +154,13 @@ def test_an_index_that_is_away_is_named(index, gateway):
     assert "events" not in str(error)
 
 
-def test_no_gateway_is_told_with_the_verb_that_looks_further():
+def test_no_gateway_is_reported_with_the_verb_that_looks_further():
     error = failure("search", "x", "--url", "http://127.0.0.1:9")
     assert isinstance(error, Unavailable)
     assert "mmplatform status" in str(error)
 
 
-def test_what_is_no_gateway_and_what_is_no_address_are_told():
+def test_what_is_no_gateway_and_what_is_no_address_are_reported():
     with answering(b"<html>", kind="text/html") as other:
         assert isinstance(failure("search", "x", "--url", other.url), Misconfigured)
     assert isinstance(failure("search", "x", "--url", "localhost:8080"), Misconfigured)
@@ -216,7 +216,7 @@ def test_status_shows_the_very_same_figures_under_the_services(status):
 
 
 @pytest.mark.usefixtures("stack")
-def test_after_a_restart_an_empty_window_is_told_as_young():
+def test_after_a_restart_an_empty_window_is_reported_as_young():
     output = " ".join(invoke("freshness").output.split())
     assert "since this indexer started, at " in output
     assert "15 minutes" not in output

@@ -6,10 +6,10 @@ import json
 import httpx
 import pytest
 
+from mmplatform.client import ChatBody
 from mmplatform.client import client as client_module
 from mmplatform.client.client import AsyncGatewayClient, GatewayClient
 from mmplatform.errors import Busy, Conflict, Permanent, Rejected, TooLarge, Unavailable, UnsupportedMedia
-from mmplatform.ingest.schemas import ChatBody
 from tests.ingest.gateways import memory_gateway, picture, wav
 
 POSITION = {"topic": "t", "topic_partition": 0, "offset": 0}

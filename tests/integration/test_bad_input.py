@@ -1,7 +1,7 @@
 """Everything that arrives wrong, through both doors, against the running stack: each ends where the table says.
 
 All rows are sent first, then looked at: a stack is waited for once. Behind them a good message of every topic partition
-goes all the way, and no worker was started anew.
+goes all the way, and no worker was restarted.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 from confluent_kafka import KafkaError, KafkaException
-from confluent_kafka.admin import ConfigResource, NewTopic, ResourceType
+from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource, NewTopic, ResourceType
 
 from mmplatform.errors import Unavailable
 from mmplatform.events import utc_now
@@ -186,6 +186,26 @@ def test_finite_retention_applies_to_the_replay_log_only(settings):
     assert topic_config(finite, topic_name(finite, "interactions.call"))["retention.ms"] == "86400000"
     assert topic_config(finite, topic_name(finite, "dead-letters"))["retention.ms"] == "-1"
     assert len([m for m in ensure_topics(settings).mismatches if "retention.ms=86400000" in m]) == 4
+
+
+@pytest.mark.broker
+@pytest.mark.parametrize("actual", ["-1", "2592000000"])
+def test_a_retention_that_is_longer_than_required_is_reported_with_its_cure(settings, actual):
+    """The operator lowered the setting and believes the old records deleted."""
+    chat = topic_name(settings, "interactions.chat")
+    existing = NewTopic(chat, num_partitions=3, replication_factor=1, config={"retention.ms": actual})
+    client = admin_client(settings)
+    for future in client.create_topics([existing]).values():
+        future.result()
+    week = settings.model_copy(update={"log_retention_ms": 604_800_000})
+    [mismatch] = ensure_topics(week).mismatches
+    assert mismatch.startswith(f"{chat} has retention.ms={actual} instead of 604800000: older records, personal data")
+    assert mismatch.endswith("alter the topic's retention.ms to 604800000")
+    assert topic_config(settings, chat)["retention.ms"] == actual
+    entry = ConfigEntry("retention.ms", "604800000", incremental_operation=AlterConfigOpType.SET)
+    cure = ConfigResource(ResourceType.TOPIC, chat, incremental_configs=[entry])
+    client.incremental_alter_configs([cure])[cure].result()
+    assert ensure_topics(week).mismatches == ()
 
 
 def test_a_missing_broker_is_unavailable():

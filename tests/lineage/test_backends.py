@@ -40,7 +40,7 @@ def test_a_file_that_cannot_be_written_may_be_later(tmp_path):
         backend.send(an_event())
 
 
-def test_a_folder_that_cannot_be_made_is_told_at_the_start(tmp_path):
+def test_a_folder_that_cannot_be_made_is_reported_at_the_start(tmp_path):
     (tmp_path / "taken").write_text("")
     with pytest.raises(Misconfigured, match="MMPLATFORM_OPENLINEAGE_URL"):
         opened(f"file:{tmp_path}/taken/events.jsonl")
@@ -108,7 +108,7 @@ def test_a_server_that_hangs_is_unavailable(collector, monkeypatch):
 
 
 @pytest.mark.parametrize("where", ["http://", "https://host:port"])
-def test_an_address_that_is_none_is_told_at_the_start(where):
+def test_an_address_that_is_none_is_reported_at_the_start(where):
     with pytest.raises(Misconfigured, match="MMPLATFORM_OPENLINEAGE_URL"):
         open_backend(load().model_copy(update={"openlineage_url": where}), client_config)
 
@@ -145,6 +145,6 @@ def test_a_broker_that_is_away_is_unavailable(monkeypatch):
     assert time.monotonic() - started < 60
 
 
-def test_half_a_login_is_told_at_the_start():
+def test_half_a_login_is_reported_at_the_start():
     with pytest.raises(Misconfigured, match="SASL"):
         opened("kafka", kafka_bootstrap_servers="x:1", kafka_security_protocol="SASL_SSL")

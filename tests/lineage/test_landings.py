@@ -155,7 +155,7 @@ def test_a_landing_that_fails_says_why_and_the_error_goes_on(recorded):
     assert fail["run"]["facets"]["errorMessage"]["message"] == "Unavailable: lakehouse: cannot append"
 
 
-def test_an_error_of_somebody_elses_is_told_without_what_it_quotes(recorded):
+def test_an_error_of_somebody_elses_is_reported_without_what_it_quotes(recorded):
     table, row = placed(chat(1))
     with pytest.raises(ValueError, match="secret"), recorded.lineage.landing(table, [row]):
         raise ValueError("a secret text")

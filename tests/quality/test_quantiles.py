@@ -9,6 +9,7 @@ from quality.quantiles import quantile, quantiles
 def test_a_quantile_lies_between_its_neighbours():
     assert quantile([1.0, 2.0, 4.0], 0.5) == 2.0
     assert quantile([4.0, 1.0], 0.25) == 1.75
+    assert [quantile([3.0, 1.0, 2.0], share) for share in (0, 0.5, 0.75, 1)] == [1.0, 2.0, 2.5, 3.0]
     assert quantiles([3.0], (0.5, 0.99)) == (3.0, 3.0)
 
 

@@ -57,7 +57,7 @@ def logged(code, form="console"):
         """,
     ],
 )
-def test_an_unforeseen_error_is_told_by_type_and_place_and_never_by_its_message(code, form):
+def test_an_unforeseen_error_is_reported_by_type_and_place_and_never_by_its_message(code, form):
     text = logged(code, form)
     assert SECRET not in text
     assert "it stumbled" in text

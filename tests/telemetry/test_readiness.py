@@ -27,7 +27,7 @@ def test_a_worker_is_not_ready_before_anybody_has_looked_and_says_everything_tha
     assert ready.reasons() == {}
 
 
-def test_an_obstacle_is_told_with_its_newest_words_and_since_it_began():
+def test_an_obstacle_is_reported_with_its_newest_words_and_since_it_began():
     clock = Clock()
     ready = Readiness({}, clock=clock)
     ready.block(STORE, "unavailable: first")
@@ -62,7 +62,7 @@ def test_a_store_that_is_away_makes_the_worker_unready_until_the_next_micro_batc
     assert ready.reasons() == {}
 
 
-def test_a_loop_that_hangs_is_told_and_one_that_has_not_begun_or_rests_is_not():
+def test_a_loop_that_hangs_is_reported_and_one_that_has_not_begun_or_rests_is_not():
     clock = Clock()
     ready = Readiness({}, clock=clock)
     clock.now = 1000.0

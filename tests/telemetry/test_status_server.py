@@ -104,7 +104,7 @@ def test_what_was_shed_is_counted_in_the_status_and_in_the_metrics():
     assert 'mmplatform_outcomes_total{outcome="shed",worker="derive-chat"} 2.0' in page
 
 
-def test_the_page_listens_where_it_is_told():
+def test_the_page_listens_at_the_configured_address():
     status = WorkerStatus("index")
     server = serve_status(status, 0, "0.0.0.0")
     try:
@@ -114,7 +114,7 @@ def test_the_page_listens_where_it_is_told():
         server.server_close()
 
 
-def test_an_address_that_cannot_be_listened_on_is_told_with_its_variable():
+def test_an_address_that_cannot_be_listened_on_is_reported_with_its_variable():
     with pytest.raises(Misconfigured, match="MMPLATFORM_METRICS_HOST"):
         serve_status(WorkerStatus("index"), 0, "203.0.113.7")
     with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(Unavailable, match="MMPLATFORM_METRICS_PORT"):

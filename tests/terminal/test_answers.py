@@ -57,7 +57,7 @@ def test_a_day_is_said_only_when_it_is_not_today():
     assert format_time(utc_now()).count("-") == 0
 
 
-def test_no_hits_are_told_and_several_are_counted():
+def test_no_hits_are_reported_and_several_are_counted():
     assert printed(print_hits, {"hits": [], "took_ms": 3.0}) == "nothing found\n"
     assert printed(print_hits, {"hits": [hit(), hit()], "took_ms": 3.4}).endswith("2 passages in 3 ms\n")
 

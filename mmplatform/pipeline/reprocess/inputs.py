@@ -21,7 +21,7 @@ from mmplatform.pipeline import factories
 from mmplatform.pipeline.process import BatchDeriver, contract_limits
 from mmplatform.pipeline.reprocess.change_log import ChangeLog, ReplayChangeLog
 from mmplatform.pipeline.reprocess.hour_lock import hour_locks_dir
-from mmplatform.ports import Blobs, Memo
+from mmplatform.ports import Blobs
 from mmplatform.settings import Settings
 from quality.contracts import ContractLimits
 
@@ -86,7 +86,7 @@ def open_inputs(settings: Settings, spec: ModalitySpec) -> Iterator[ReprocessInp
     memo, blobs = factories.open_memo(settings), open_blobs(settings)
     index = ChromaIndex.open(settings)
     with closing(memo), closing(index), ExitStack() as closing_parts:
-        deriver = _deriver(settings, spec, memo, blobs)
+        deriver = factories.open_deriver(settings, spec.modality, memo, blobs)
         lakehouse = Lakehouse.open(settings)
         lakehouse.ensure_tables()
         batch = _TEXT_BATCH if spec.cost_class == "text" else _IMAGE_BATCH
@@ -102,11 +102,3 @@ def open_inputs(settings: Settings, spec: ModalitySpec) -> Iterator[ReprocessInp
             batch,
             hour_locks_dir(settings),
         )
-
-
-def _deriver(settings: Settings, spec: ModalitySpec, memo: Memo, blobs: Blobs) -> BatchDeriver | CallDeriver:
-    if spec.modality == "call":
-        return factories.call_deriver(settings, memo, blobs)
-    if spec.modality == "chat":
-        return factories.chat_deriver(settings, memo)
-    return factories.screenshot_deriver(settings, memo, blobs)

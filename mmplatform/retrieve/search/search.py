@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from functools import lru_cache, partial
-from typing import Final, Protocol
+from typing import Final, Protocol, assert_never
 
 from pydantic import AwareDatetime, Field
 
@@ -18,7 +18,8 @@ from mmplatform.derive.passages import space_name
 from mmplatform.events import Identifier, Modality, Record, utc_now
 from mmplatform.identity import DEFAULT_TENANT, subject_key
 from mmplatform.land.index.row_codec import Hit
-from mmplatform.locators import CallLocator, ChatLocator, Locator
+from mmplatform.locators import CallLocator, ChatLocator, ImageLocator, Locator
+from mmplatform.modalities import MODALITIES
 from mmplatform.ports import Embedder
 
 MAX_CACHED_QUESTIONS: Final = 1024
@@ -30,7 +31,7 @@ class SearchQuery(Record):
 
     query: str = Field(min_length=1, max_length=2_000)
     subject_id: Identifier | None = Field(default=None, description="only passages about this person")
-    modalities: tuple[Modality, ...] = Field(default=(), max_length=3, description="empty: all")
+    modalities: tuple[Modality, ...] = Field(default=(), max_length=len(MODALITIES), description="empty: all")
     since: AwareDatetime | None = Field(default=None, description="event time from here on")
     until: AwareDatetime | None = Field(default=None, description="event time before this")
     k: int = Field(default=10, ge=1, le=100)
@@ -173,8 +174,10 @@ def format_locator(locator: Locator) -> str:
         return f"chat message {locator.event_id} ({locator.role})"
     if isinstance(locator, CallLocator):
         return f"call {locator.call_id} {_clock(locator.start_s)}-{_clock(locator.end_s)} ({locator.speaker})"
-    box = locator.box
-    return f"screenshot {locator.event_id} at ({box.x0:.0f},{box.y0:.0f})-({box.x1:.0f},{box.y1:.0f})"
+    if isinstance(locator, ImageLocator):
+        box = locator.box
+        return f"screenshot {locator.event_id} at ({box.x0:.0f},{box.y0:.0f})-({box.x1:.0f},{box.y1:.0f})"
+    assert_never(locator)
 
 
 def _clock(seconds: float) -> str:

@@ -94,7 +94,7 @@ def test_vectors_of_another_embedder_are_not_compared(index, search):
     assert numbers(search("x")) == [2]
 
 
-def test_an_index_that_is_away_is_told(index, search):
+def test_an_index_that_is_away_is_reported(index, search):
     index.down = True
     with pytest.raises(Unavailable):
         search("x")

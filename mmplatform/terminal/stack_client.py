@@ -1,4 +1,4 @@
-"""Addresses of the running platform, and HTTP requests to it with errors that name the fix."""
+"""HTTP client of the running stack: its addresses, and requests to it with errors that name the fix."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """What the log costs: the embedded broker by itself, and one more hop through it.
 
-    python -m benchmarks.log [--records 200000] [--singles 2000]
+    python -m benchmarks.replay_log [--records 200000] [--singles 2000]
 
 Broker: a fresh one, four topic partitions, acks=all (on disk), through confluent-kafka in this process. Hop: a record
 is produced, a Quix application with our settings reads it and publishes it in a micro-batch, and this process gets it;
