@@ -265,7 +265,15 @@ def parse(adapter: TypeAdapter[R], value: bytes | str | None, what: str) -> R:
     try:
         return adapter.validate_json(value or b"")
     except ValidationError as error:
+        if _is_of_another_release(error):
+            raise Rejected(f"{what} of an unknown kind or version: upgrade the workers, then redrive it") from None
         raise Rejected(f"not {what}: {safe_validation_message(error)}") from None
+
+
+def _is_of_another_release(error: ValidationError) -> bool:
+    """True for a kind or a major version that this release does not know."""
+    found = error.errors(include_input=False, include_url=False, include_context=False)
+    return any(e["type"] == "union_tag_invalid" or e["loc"][-1:] == ("schema_version",) for e in found)
 
 
 def decode_event(value: bytes | str | None) -> Event:

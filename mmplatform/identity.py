@@ -12,7 +12,8 @@ from typing import Annotated, Final
 from pydantic import Field
 
 DEFAULT_TENANT: Final = "default"
-TenantId = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
+TENANT_PATTERN: Final = "[a-z0-9][a-z0-9_-]{0,62}"
+TenantId = Annotated[str, Field(pattern=rf"^{TENANT_PATTERN}$")]
 """Part of paths, headers and keys: small letters, digits, hyphens and underscores."""
 
 SourceName = Annotated[str, Field(max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")]

@@ -9,6 +9,7 @@ from mmplatform.cli import dead_letters as _dead_letters  # noqa: F401
 from mmplatform.cli import demo as _demo  # noqa: F401
 from mmplatform.cli import embedder as _embedder  # noqa: F401
 from mmplatform.cli import ingest as _ingest  # noqa: F401
+from mmplatform.cli import migrate as _migrate  # noqa: F401
 from mmplatform.cli import models as _models  # noqa: F401
 from mmplatform.cli import rebuild as _rebuild  # noqa: F401
 from mmplatform.cli import reprocess as _reprocess  # noqa: F401

@@ -28,7 +28,7 @@ def rebuild_index() -> None:
     from mmplatform.settings import load
 
     settings = with_kafka_address(with_chroma_address(load()))
-    with closing(ChromaIndex.open(settings)) as chroma, _progress_display() as show:
+    with closing(ChromaIndex.open(settings)) as chroma, progress_display() as show:
         work = IndexRebuild(settings, Lakehouse.open(settings), chroma, ReplayLog(settings))
         done = work.run(lambda written, total: show("passages", written, total))
         findable = chroma.count()
@@ -50,7 +50,7 @@ def rebuild_lakehouse() -> None:
     from mmplatform.settings import load
 
     settings = with_kafka_address(load())
-    with _progress_display() as show:
+    with progress_display() as show:
         done = rebuild_from_log(settings, Lakehouse.open(settings), ReplayLog(settings), show)
     typer.echo(f"{done.read} records read from the log, {done.rows} rows landed")
     if done.expired:
@@ -58,7 +58,7 @@ def rebuild_lakehouse() -> None:
 
 
 @contextmanager
-def _progress_display() -> Iterator[Callable[[str, int, int], None]]:
+def progress_display() -> Iterator[Callable[[str, int, int], None]]:
     """Progress bars on standard error."""
     from rich.console import Console
     from rich.progress import Progress as Display

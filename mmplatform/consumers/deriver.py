@@ -47,6 +47,10 @@ from mmplatform.telemetry.status_server import WorkerStatus
 
 _log = structlog.get_logger(__name__)
 _STATE_KEY: Final = "call"
+CALL_COMMIT_INTERVAL_S: Final = 1.0
+"""A checkpoint writes the state of each call once, however many chunks it had. Artifacts do not wait for it: they are
+produced when they are derived."""
+
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -90,7 +94,7 @@ def call_app(
         settings,
         group=CALL.group,
         topics=(CALL.topic,),
-        commit_interval_s=settings.derive_commit_interval_s,
+        commit_interval_s=max(settings.derive_commit_interval_s, CALL_COMMIT_INTERVAL_S),
         commit_every=settings.derive_max_batch_size,
         readiness=status.readiness,
     )
@@ -204,7 +208,7 @@ class StoredCallFold:
         key: Any,
         timestamp: int,
         headers: Any,
-        state: State[str, Any],  # noqa: ARG002 - Quix's contract
+        state: State[str, Any],
     ) -> list[OutgoingRecord]:
         """Apply one record; the list is empty in the middle of an utterance."""
         started = time.perf_counter()

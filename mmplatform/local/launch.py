@@ -23,6 +23,7 @@ from typing import Final
 
 from mmplatform.errors import Permanent, Unavailable
 from mmplatform.local import log_files, run_file
+from mmplatform.local.data_format import check_data_format
 from mmplatform.local.services import dagster_home
 from mmplatform.local.services.port_leases import PortLeases
 from mmplatform.local.services.services import Stack, StackOptions, plan_stack
@@ -48,7 +49,8 @@ def run_stack(
     """Run the stack in this process until a signal ends it. ``stack`` replaces the planned services.
 
     Raises:
-        Permanent: another supervisor runs this data directory, or it cannot be written, or no process started.
+        Permanent: another supervisor runs this data directory, it is of another format or cannot be written, or no
+            process started.
         Unavailable: no free port.
         Misconfigured: the settings need a Dagster package that is not installed.
     """
@@ -57,6 +59,7 @@ def run_stack(
     lock = run_file.StackLock(data_dir)
     lock.acquire()
     try:
+        check_data_format(data_dir)
         processes.kill_leftovers(data_dir)
         raise_file_limit()
         with PortLeases() as leases:

@@ -62,7 +62,6 @@ def publish(outcome: Outcome, producer: LogProducer, settings: Settings) -> None
         Unavailable: the broker does not acknowledge.
         Misconfigured: a topic is missing, or refuses even a quarantine row.
     """
-
     pseudonyms = open_pseudonyms(settings)
 
     def encode_outcome(outcome: Outcome) -> Iterator[OutgoingRecord]:

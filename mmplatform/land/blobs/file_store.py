@@ -1,7 +1,7 @@
 """Blob store in files: content-addressed, written once, verified at every read (the other half of the claim check).
 
-The gateway puts, the derivers and ``trace`` get, erasure and tiering delete. A blob's key is ``ab/abcdef…`` (two hex
-digits, then the whole SHA-256) in every store, so that bytes can be moved between stores without changing an event.
+The gateway puts, the derivers get. A blob's key is ``tenant/ab/abcdef…`` (two hex digits, then the whole SHA-256) in
+every store, so that bytes can be moved between stores without changing an event.
 
 Guarantees of ``put``, in this order: the bytes are on disk before their name exists, and the name is on disk before
 ``put`` returns. So a reader sees all of a blob or none of it, whichever process dies in between.
@@ -20,6 +20,7 @@ from pathlib import Path
 
 from mmplatform.errors import Misconfigured, Rejected, Unavailable
 from mmplatform.events import BlobRef
+from mmplatform.identity import DEFAULT_TENANT
 from mmplatform.land.blobs.addressing import blob_key, blob_ref, verify_content
 
 _INCOMING_DIR = ".incoming"
@@ -28,10 +29,11 @@ _CONFIGURATION_ERRNOS = frozenset({errno.EACCES, errno.EPERM, errno.EROFS, errno
 
 
 class FileBlobs:
-    """Blobs as files under one folder; any number of processes may put and get at once."""
+    """Blobs as files under one folder; any number of processes may put and get at once. ``tenant``: of what is put."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, tenant: str = DEFAULT_TENANT) -> None:
         self._root = root
+        self._tenant = tenant
 
     def put(self, data: bytes, *, media_type: str) -> BlobRef:
         """Store and return the pointer; durable on return. A present blob is not written again, a damaged one is.
@@ -40,7 +42,7 @@ class FileBlobs:
             Unavailable: the disk is full or failing.
             Misconfigured: the folder cannot be written.
         """
-        ref = blob_ref(data, media_type)
+        ref = blob_ref(data, media_type, self._tenant)
         path = self._path(ref)
         with _file_errors(path):
             if not self._is_intact(path, ref):
@@ -96,7 +98,7 @@ class FileBlobs:
         return deleted
 
     def _path(self, ref: BlobRef) -> Path:
-        return self._root / blob_key(ref.sha256)  # never ``ref.key``: a forged key must not walk the file system
+        return self._root / blob_key(ref)
 
     @staticmethod
     def _is_intact(path: Path, ref: BlobRef) -> bool:

@@ -17,7 +17,7 @@ def open_blobs(settings: Settings) -> Blobs:
         Misconfigured: ``MMPLATFORM_BLOB_STORE_URL`` is no ``s3://bucket/prefix``.
     """
     if not settings.blob_store_url:
-        files = FileBlobs(settings.blobs_dir)
+        files = FileBlobs(settings.blobs_dir, settings.tenant)
         files.delete_partial_files()
         return files
     from mmplatform.land.blobs.s3_store import S3Blobs
@@ -30,6 +30,7 @@ def open_blobs(settings: Settings) -> Blobs:
         region=settings.s3_region,
         access_key=settings.s3_access_key,
         secret_key=settings.s3_secret_key.get_secret_value(),
+        tenant=settings.tenant,
     )
 
 

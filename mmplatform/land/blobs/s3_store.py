@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from mmplatform.errors import Misconfigured, PlatformError, Rejected, Unavailable
 from mmplatform.events import BlobRef
+from mmplatform.identity import DEFAULT_TENANT
 from mmplatform.land.blobs.addressing import blob_key, blob_ref, verify_content
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ class S3Blobs:
         region: str = "us-east-1",
         access_key: str = "",
         secret_key: str = "",
+        tenant: str = DEFAULT_TENANT,
         max_attempts: int = 5,
         connect_timeout_s: float = 5.0,
         read_timeout_s: float = 30.0,
@@ -63,6 +65,7 @@ class S3Blobs:
         self._client: S3Client
         self._bucket = bucket
         self._prefix = prefix.strip("/")
+        self._tenant = tenant
         if client is not None:
             self._client = client
             return
@@ -93,7 +96,7 @@ class S3Blobs:
             Unavailable: the store does not answer, or asks to retry later.
             Misconfigured: the bucket, the address or the credentials are wrong.
         """
-        ref = blob_ref(data, media_type)
+        ref = blob_ref(data, media_type, self._tenant)
         with self._errors(f"put {ref.sha256}"):
             if self._stored_size(ref) != ref.size:
                 digest = hashlib.md5(data, usedforsecurity=False).digest()
@@ -133,7 +136,7 @@ class S3Blobs:
             self._client.delete_object(Bucket=self._bucket, Key=self._key(ref))
 
     def _key(self, ref: BlobRef) -> str:
-        return f"{self._prefix}/{blob_key(ref.sha256)}".lstrip("/")
+        return f"{self._prefix}/{blob_key(ref)}".lstrip("/")
 
     def _stored_size(self, ref: BlobRef) -> int | None:
         from botocore.exceptions import ClientError

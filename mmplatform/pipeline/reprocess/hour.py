@@ -150,7 +150,7 @@ def replace_table(
 
 
 def _row(record: TableArtifact | Quarantined, stored: StoredRow | None) -> dict[str, Any]:
-    """The row with the position of the stored one: the run's own copy on the log has the same version, and is skipped."""
+    """The row with the position of the stored one; the run's copy on the log has the same version, and is skipped."""
     _, row = record_to_row(record, Position(topic="", topic_partition=0, offset=0))
     return row | {name: stored.row[name] if stored else value for name, value in NO_LOG_POSITION.items()}
 
@@ -172,7 +172,7 @@ def index_delta(
     rederived: RederivedHour,
     stamp: RunStamp,
 ) -> tuple[dict[str, Passage], dict[str, Retraction]]:
-    """Passages that differ in a space that holds all of them, and retractions of indexed passages that vanished; by id."""
+    """Passages that differ in a space that holds all of them, and retractions of those that vanished; by id."""
     passages = {row_id: each for row_id, each in rederived.artifacts.items() if isinstance(each, Passage)}
     changed: dict[str, Passage] = {}
     for row_id, passage in passages.items():
