@@ -27,9 +27,9 @@ def list_letters(as_json: Annotated[bool, typer.Option("--json", help="For progr
     from rich.console import Console
     from rich.table import Table
 
-    _, store = _open()
-    letters_found = store.read_all()
-    standing = store.statuses(letters_found)
+    with _open() as (_, store):
+        letters_found = store.read_all()
+        standing = store.statuses(letters_found)
     if as_json:
         typer.echo(json.dumps([_fields(letter, standing) for letter in letters_found], indent=2))
         return
@@ -52,8 +52,7 @@ def redrive(
     from mmplatform.kafka.dead_letters import RedriveStatus, format_position
     from mmplatform.kafka.producer import LogProducer
 
-    settings, store = _open()
-    with _exclusive(settings), closing(LogProducer(settings)) as producer:
+    with _open() as (settings, store), _exclusive(settings), closing(LogProducer(settings)) as producer:
         found = {format_position(letter.position): letter for letter in store.read_all()}
         chosen = _select(found, places or [], everything=everything)
         if everything:
@@ -107,11 +106,14 @@ def _fields(letter: DeadLetter, standing: Mapping[str, RedriveStatus]) -> dict[s
     }
 
 
-def _open() -> tuple[Settings, DeadLetters]:
+@contextmanager
+def _open() -> Iterator[tuple[Settings, DeadLetters]]:
+    """The settings and the dead letters of the running stack, closed at the end of the block."""
     from mmplatform.kafka.dead_letters import DeadLetters
     from mmplatform.kafka.reader import ReplayLog
     from mmplatform.local.run_file import with_kafka_address
     from mmplatform.settings import load
 
     settings = with_kafka_address(load())
-    return settings, DeadLetters(settings, ReplayLog(settings))
+    with ReplayLog(settings) as log:
+        yield settings, DeadLetters(settings, log)

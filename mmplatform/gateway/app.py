@@ -68,7 +68,7 @@ class GatewayLogReader(LagReader, Protocol):
 
 @dataclass(frozen=True, slots=True)
 class GatewayParts:
-    """Parts of the gateway: ``create_topics`` creates missing topics, ``close`` flushes the log; both block.
+    """Parts of the gateway: ``create_topics`` creates missing topics, ``close`` flushes and closes the log; both block.
 
     ``readiness`` is updated for the worker's own page, which the gateway does not serve.
     """
@@ -97,11 +97,18 @@ def open_parts(settings: Settings, readiness: Readiness | None = None) -> Gatewa
         probe_audio=audio.probe,
         probe_image=image.probe,
     )
+
+    def close() -> None:
+        try:
+            producer.close()
+        finally:
+            log_reader.close()
+
     return GatewayParts(
         deps,
         log_reader,
         create_topics=lambda: ensure_topics(settings),
-        close=producer.close,
+        close=close,
         readiness=readiness or Readiness({}),
     )
 
@@ -149,6 +156,7 @@ def serve(
     Raises:
         Unavailable: the port is in use, or the address is not one of this machine.
         Misconfigured: a setting of the broker or the blob store is wrong.
+        Permanent: this user may not listen on the port.
     """
     listener = listen(settings.gateway_host, settings.gateway_port, reuse_port=settings.gateway_reuse_port)
     with listener:
