@@ -46,11 +46,11 @@ def test_no_setting_is_documented_that_does_not_exist():
 
 
 def verbs(command, path=()):
-    """Every verb, nested ones with their parent's name before them, and the command behind it."""
+    """Every verb that is not hidden, nested ones with their parent's name before them, and the command behind it."""
     for name, found in command.commands.items():
         if hasattr(found, "commands"):
             yield from verbs(found, (*path, name))
-        else:
+        elif not found.hidden:
             yield " ".join((*path, name)), found
 
 
@@ -63,7 +63,7 @@ def test_every_verb_and_option_is_documented(verb):
     section = next((each for each in sections if each.startswith(f"`mmplatform {verb}`")), None)
     assert section, f"docs/reference/cli.md has no section for mmplatform {verb}"
     for parameter in VERBS[verb].params:
-        if parameter.param_type_name == "option" and parameter.name != "help":
+        if parameter.param_type_name == "option" and parameter.name != "help" and not parameter.hidden:
             assert f"`{parameter.opts[0]}" in section, (
                 f"docs/reference/cli.md: mmplatform {verb} has an option {parameter.opts[0]}"
             )
