@@ -13,6 +13,7 @@ from mmplatform.cli.main import app
 from mmplatform.cli.schemas import schema_text, schemas
 from mmplatform.modalities import ARTIFACTS_TOPIC, DEAD_LETTERS_TOPIC, MODALITIES, QUARANTINE_TOPIC, TABLES
 from mmplatform.settings.environment import Settings, secret_text
+from mmplatform.settings.renamed import RENAMED
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -181,3 +182,9 @@ def test_the_page_on_bad_input_names_every_row_of_the_table():
     assert [row.name for row in ROWS if named.count(row.name) != 1] == []
     sections = {"input", "end", "refused", "quarantined", "dead letter", "found, or kept", "unread"}
     assert {name for name in named if not name.startswith("---")} - {row.name for row in ROWS} <= sections
+
+
+def test_the_changelog_names_no_setting_that_was_renamed():
+    named = set(re.findall(r"MMPLATFORM_([A-Z0-9_]+)", (ROOT / "CHANGELOG.md").read_text()))
+    assert named <= {name.upper() for name in SETTINGS}
+    assert not named & {name.upper() for name in RENAMED}
