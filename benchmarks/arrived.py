@@ -19,9 +19,9 @@ from quality.slas import MODALITY_SLAS
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """What the gateway said of the chats, ``at`` seconds after the start."""
+    """What the gateway said of the chats, ``elapsed_s`` after the start."""
 
-    at: float
+    elapsed_s: float
     lag: float
     oldest_s: float
     over: bool

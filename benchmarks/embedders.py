@@ -71,9 +71,9 @@ def main() -> None:
     print("| graph | cosine to the exact one, mean | least | ms of processor a text | least to most |")
     print("|---|---|---|---|---|")
     for name, found in vectors.items():
-        alike, took = (found * vectors["exact"]).sum(axis=1), spent[name]
-        spread = f"{min(took):.2f} to {max(took):.2f}"
-        print(f"| {name} | {alike.mean():.4f} | {alike.min():.4f} | {median(took):.2f} | {spread} |")
+        alike, elapsed_ms = (found * vectors["exact"]).sum(axis=1), spent[name]
+        spread = f"{min(elapsed_ms):.2f} to {max(elapsed_ms):.2f}"
+        print(f"| {name} | {alike.mean():.4f} | {alike.min():.4f} | {median(elapsed_ms):.2f} | {spread} |")
 
 
 if __name__ == "__main__":

@@ -42,8 +42,8 @@ def rows_of(first: int, count: int, *, folded: bool) -> dict[str, Any]:
         return found | {"metadatas": fields, "documents": texts}
     return found | {
         "metadatas": [
-            {name: each[name] for name in _FILTERED} | {"rest": json.dumps({**each, "text": text})}
-            for each, text in zip(fields, texts, strict=True)
+            {name: row[name] for name in _FILTERED} | {"rest": json.dumps({**row, "text": text})}
+            for row, text in zip(fields, texts, strict=True)
         ]
     }
 
@@ -78,8 +78,8 @@ def main() -> None:
         (SYNC_THRESHOLD // 5, False),
         (SYNC_THRESHOLD, True),
     ):
-        took = milliseconds(sync_rows, arguments.rows, arguments.writes, arguments.there, folded=folded)
-        print(f"| {sync_rows} | {'folded' if folded else 'fields'} | {took:.1f} |", flush=True)
+        elapsed_ms = milliseconds(sync_rows, arguments.rows, arguments.writes, arguments.there, folded=folded)
+        print(f"| {sync_rows} | {'folded' if folded else 'fields'} | {elapsed_ms:.1f} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -41,7 +41,7 @@ class Slope:
     """MB an hour, with half the width of the 95% interval; the least and most MB."""
 
     per_hour: float
-    give_or_take: float
+    error: float
     lower: float
     upper: float
 
@@ -65,9 +65,9 @@ class Slope:
     @property
     def summary(self) -> str:
         """In words."""
-        flat = abs(self.per_hour) <= max(self.give_or_take, _NEGLIGIBLE)
+        flat = abs(self.per_hour) <= max(self.error, _NEGLIGIBLE)
         verdict = "flat" if flat else "grows" if self.per_hour > 0 else "shrinks"
-        return f"{self.per_hour:+.1f} ± {self.give_or_take:.1f} | {self.lower:.0f} to {self.upper:.0f} | {verdict}"
+        return f"{self.per_hour:+.1f} ± {self.error:.1f} | {self.lower:.0f} to {self.upper:.0f} | {verdict}"
 
 
 class Watch(threading.Thread):

@@ -103,8 +103,10 @@ def measure(run: run_file.StackRun, rate: float, seconds: float, number: int, id
     def settled() -> None:
         """Before the searches for each chat begin, which are no part of a chat's price."""
         drain(run)
-        took = time.monotonic() - began
-        cost.update({name: spent - before[name] - took * idle[name] for name, spent in cpu_by_service(run).items()})
+        elapsed_s = time.monotonic() - began
+        cost.update(
+            {name: spent - before[name] - elapsed_s * idle[name] for name, spent in cpu_by_service(run).items()}
+        )
 
     outcome = run_surge(run.gateway, surge, seed=100 + number, sent=settled)
     return Steady(rate, surge, outcome, cost)

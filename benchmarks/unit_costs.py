@@ -52,7 +52,7 @@ COMMIT_S: Final = 3.0
 class Moment:
     """What had been used and stored at one time. ``snapshots``: each commit's rows and bytes, by its id."""
 
-    at: float
+    monotonic_s: float
     cpu: dict[str, float]
     log_bytes: int
     blob_bytes: int
@@ -92,7 +92,7 @@ class Stack:
                 added = (int(properties.get("added-records", 0)), int(properties.get("added-files-size", 0)))
                 snapshots[snapshot.snapshot_id] = added
         return Moment(
-            at=time.monotonic(),
+            monotonic_s=time.monotonic(),
             cpu=cpu_by_service(self.run),
             log_bytes=size_of(self.settings.data_dir / "broker"),
             blob_bytes=size_of(self.settings.blobs_dir),
@@ -125,7 +125,7 @@ class Stack:
         asyncio.run(send(self.run.gateway, modality, UNITS[modality], number))
         self.drained()
         after = self.measure_now()
-        units, seconds = UNITS[modality], after.at - before.at
+        units, seconds = UNITS[modality], after.monotonic_s - before.monotonic_s
         cpu = {
             name: max(after.cpu[name] - before.cpu[name] - self.idle.get(name, 0.0) * seconds, 0.0)
             for name in after.cpu
@@ -260,7 +260,9 @@ def measure(stack: Stack, rounds: dict[str, int], report: Callable[[dict[str, li
     time.sleep(IDLE_S)
     second = stack.measure_now()
     # What looking takes is in it; it is in each round too.
-    stack.idle = {name: (second.cpu[name] - first.cpu[name]) / (second.at - first.at) for name in second.cpu}
+    stack.idle = {
+        name: (second.cpu[name] - first.cpu[name]) / (second.monotonic_s - first.monotonic_s) for name in second.cpu
+    }
     found: dict[str, list[Round]] = {}
     for modality, count in rounds.items():
         for number in range(1, count + 1):

@@ -80,10 +80,12 @@ def _heard(what: str, pairs: list[tuple[Errors, Errors]], *, judged: bool = True
     parts = f"{live.wrong} wrong, {live.missed} missed, {live.invented} invented"
     figures = f"live {live.rate:.1f} %, whole {total.rate:.1f} % (live: {parts})"
     aim = f"at most {MAX_POINTS:g} points more" if judged else ""
-    return Row(what, f"{live.said} words", figures, aim, live.rate - total.rate <= MAX_POINTS if judged else None)
+    return Row(what, f"{live.words} words", figures, aim, live.rate - total.rate <= MAX_POINTS if judged else None)
 
 
-def nobody(models: speech.Hearing, make: Callable[[float, int], Audio], minutes: float, seed: int) -> Iterator[Row]:
+def invented_words(
+    models: speech.Hearing, make: Callable[[float, int], Audio], minutes: float, seed: int
+) -> Iterator[Row]:
     """Words that nobody said."""
     transcripts = models.live(make(minutes * 60, seed))
     for utterance in transcripts:
@@ -96,8 +98,8 @@ def reading(settings: Settings) -> Iterator[Row]:
     """Words of OCR."""
     found = finding.ocr_recall(corpora.screens(), settings)
     read, expected = (sum(pair[side] for pair in found.values()) for side in (0, 1))
-    worst, (worst_read, worst_there) = min(found.items(), key=lambda item: item[1][0] / item[1][1])
-    figures = f"recall {read / expected:.3f} (least {worst_read / worst_there:.3f}: {worst})"
+    worst, (worst_read, worst_expected) = min(found.items(), key=lambda item: item[1][0] / item[1][1])
+    figures = f"recall {read / expected:.3f} (least {worst_read / worst_expected:.3f}: {worst})"
     yield Row("reads on screenshots", f"{expected} words on {len(found)}", figures)
 
 
@@ -126,9 +128,9 @@ def _parts(settings: Settings, minutes: float, screens: int, seed: int) -> dict[
         "speech": lambda: hearing(models()),
         "joined": lambda: hearing_one(models(), lambda audio: audio, ""),
         "telephone": lambda: hearing_one(models(), speech.telephone, ", over a telephone"),
-        "silence": lambda: nobody(models(), sounds.silence, minutes, seed),
-        "noise": lambda: nobody(models(), sounds.noise, minutes, seed),
-        "music": lambda: nobody(models(), sounds.music, minutes, seed),
+        "silence": lambda: invented_words(models(), sounds.silence, minutes, seed),
+        "noise": lambda: invented_words(models(), sounds.noise, minutes, seed),
+        "music": lambda: invented_words(models(), sounds.music, minutes, seed),
         "ocr": lambda: reading(settings),
         "pages": lambda: finding_pages(settings),
         "screens": lambda: finding_screens(settings, screens),

@@ -14,7 +14,7 @@ _WORD = re.compile(r"[^\W_]+")
 class Errors:
     """Words that were said, and how many of them were heard wrong, not at all, or never said."""
 
-    said: int
+    words: int
     wrong: int
     missed: int
     invented: int
@@ -22,11 +22,11 @@ class Errors:
     @property
     def rate(self) -> float:
         """Word error rate in percent; of nothing said, that of what was invented."""
-        return 100 * (self.wrong + self.missed + self.invented) / max(self.said, 1)
+        return 100 * (self.wrong + self.missed + self.invented) / max(self.words, 1)
 
     def __add__(self, other: Errors) -> Errors:
         return Errors(
-            self.said + other.said,
+            self.words + other.words,
             self.wrong + other.wrong,
             self.missed + other.missed,
             self.invented + other.invented,

@@ -238,10 +238,10 @@ def _changes(running: Contest, chats: int, seed: int) -> str:
     begun = time.time()
     running.send(edited, texts(share, seed + 7), version=2)
     running.send(deleted, [""] * share, deleted=True)
-    took = running.wait_for(edited, 2) - begun
+    elapsed_s = running.wait_for(edited, 2) - begun
     time.sleep(2.0)  # a deletion is not told to the reader: its last look shows it
     wanted = dict(running.wanted)
-    return f"{took:.1f} s; {Ledger.from_rows(wanted, running.close())}"
+    return f"{elapsed_s:.1f} s; {Ledger.from_rows(wanted, running.close())}"
 
 
 def _killed(peer: Peer, chats: int, seed: int) -> str:
@@ -253,6 +253,6 @@ def _killed(peer: Peer, chats: int, seed: int) -> str:
         running.reset_reader()
         begun = time.time()
         running.start()
-        took = running.wait_for(numbers) - begun
+        elapsed_s = running.wait_for(numbers) - begun
         wanted = dict(running.wanted)
-        return f"whole again after {took:.1f} s; {Ledger.from_rows(wanted, running.close())}"
+        return f"whole again after {elapsed_s:.1f} s; {Ledger.from_rows(wanted, running.close())}"

@@ -130,7 +130,7 @@ def status(as_json: Annotated[bool, typer.Option("--json", help="For programs.")
             else ""
         )
         raise Unavailable(f"no stack runs on {data_dir}{hint}: start it with `mmplatform up`")
-    snapshot = overview.take_snapshot(run)
+    snapshot = overview.collect_snapshot(run)
     if as_json:
         typer.echo(json.dumps(overview.snapshot_to_json(run, snapshot), indent=2))
     else:

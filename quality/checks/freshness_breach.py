@@ -73,5 +73,5 @@ def slowest_stage(reading: FreshnessReading) -> str:
         return max(stalled, key=lambda stage: stage.backlog.waiting_s).name
     if not reading.shares:
         return "unknown: the index worker has measured nothing"
-    largest = max(reading.shares, key=lambda name: reading.shares[name])
-    return {LOG_STAGE: f"derive-{reading.modality} (events wait on the log for it)"}.get(largest, largest)
+    slowest = max(reading.shares, key=lambda name: reading.shares[name])
+    return {LOG_STAGE: f"derive-{reading.modality} (events wait on the log for it)"}.get(slowest, slowest)

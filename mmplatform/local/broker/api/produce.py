@@ -89,7 +89,7 @@ def _append(
         repeat = log.producers.check(header)
         if repeat is not None:
             return log, repeat.base_offset, repeat.last_offset + 1
-        placed = log.append(batch, header)
+        appended = log.append(batch, header)
     except _RefusedError as refusal:
         return refusal
     except SequenceError as error:
@@ -97,7 +97,7 @@ def _append(
     except StorageFailedError as error:
         return _RefusedError(ErrorCode.kafka_storage_error, str(error))
     node.flusher.request(log)
-    return log, placed.base_offset, placed.next_offset
+    return log, appended.base_offset, appended.next_offset
 
 
 def _checked(log: PartitionLog, batch: bytes) -> BatchHeader:
