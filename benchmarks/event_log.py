@@ -1,4 +1,4 @@
-"""What a day of the stream costs in Dagster's own database, in rows and bytes, before and after pruning.
+"""Measures what a day of the stream costs in Dagster's own database, in rows and bytes, before and after pruning.
 
     python -m benchmarks.event_log [--ticks 60]
 
@@ -84,7 +84,7 @@ def tick(instance: dg.DagsterInstance, data_dir: Path, cursor: str | None) -> st
 
 
 def rows_and_bytes(instance: dg.DagsterInstance) -> dict[str, tuple[int, int]]:
-    """Of each of SQLite's files that grow."""
+    """Bytes of each of SQLite's files that grow."""
     storage = instance.event_log_storage
     assert isinstance(storage, SqliteEventLogStorage)
     shrink(instance)  # moves what lies in the logs beside the files over; nothing is free to be given back yet

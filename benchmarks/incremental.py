@@ -64,7 +64,7 @@ class Counting:
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What something took."""
+    """The cost of one step."""
 
     seconds: float
     embedded: int

@@ -1,4 +1,4 @@
-"""What a write to the index costs its server, by how many rows may lie in its log, and by how a passage is laid out.
+"""Measures what a write to the index costs its server, by the rows in its log, and by the layout of a passage.
 
     python -m benchmarks.index_writes [--rows 2] [--writes 400] [--there 1000]
 
@@ -49,7 +49,7 @@ def rows_of(first: int, count: int, *, folded: bool) -> dict[str, Any]:
 
 
 def milliseconds(sync_rows: int, rows: int, writes: int, existing: int, *, folded: bool) -> float:
-    """Of the server's processor for one write."""
+    """Milliseconds of the server's processor for one write."""
     with tempfile.TemporaryDirectory() as folder, chroma_server(Path(folder)) as (settings, server):
         collection = connect(settings).create_collection(
             "writes",

@@ -1,4 +1,4 @@
-"""What the log costs: the embedded broker by itself, and one more hop through it.
+"""Measures what the log costs: the embedded broker by itself, and one more hop through it.
 
     python -m benchmarks.log [--records 200000] [--singles 2000]
 

@@ -1,4 +1,4 @@
-"""What a tick of each sensor takes, with a history of hourly partitions behind it.
+"""Measures what a tick of each sensor takes, with a history of hourly partitions behind it.
 
     python -m benchmarks.sensors [--hours 1000] [--passages 100000] [--ticks 30] [--only late_data]
 
@@ -66,7 +66,7 @@ ROWS: Final = 50
 """In each commit of a live tick: the archiver's 15 s at 3 events a second."""
 
 DIMENSIONS: Final = 8
-"""Of the vectors: no sensor reads one."""
+"""Dimension of the vectors: no sensor reads one."""
 
 _PAGE: Final = 2_000
 _EMPTY: Final[dict[str, Any]] = {"long": 0, "double": 0.0, "boolean": False, "list<string>": [], "list<float>": [1.0]}

@@ -1,4 +1,4 @@
-"""Whether memory stays flat: the running stack under a steady load, and the slope of each process's memory.
+"""Measures whether memory stays flat: the running stack under a steady load, and the slope of each process's memory.
 
     mmplatform up --detach --no-dagster
     python -m benchmarks.soak [--minutes 60] [--chats 5] [--screenshot-every 20] [--calls 1]
@@ -33,7 +33,7 @@ _BLOCKS: Final = 12
 _NEGLIGIBLE: Final = 2.0
 """MB an hour: less than 50 MB a day is not called growth, however surely it is measured."""
 _STUDENT: Final = 2.23
-"""Of the 95% interval with as many degrees of freedom as twelve blocks leave."""
+"""Student's factor of the 95% interval with as many degrees of freedom as twelve blocks leave."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ class Slope:
 
     @classmethod
     def from_samples(cls, samples: Sequence[tuple[float, float]]) -> Slope | None:
-        """Of ``(seconds, bytes)``; None of too few.
+        """Fit the slope to ``(seconds, bytes)``; None for too few.
 
         Samples a few seconds apart are no independent witnesses of a trend, so the line goes through the means of
         twelve stretches of time.

@@ -58,7 +58,7 @@ class Surge:
 
     @property
     def ends_s(self) -> float:
-        """When the surge is over."""
+        """Time at which the surge is over."""
         return self.before_s + self.seconds
 
     def subject(self, source: int) -> str:

@@ -1,4 +1,4 @@
-"""What one chat, one minute of a call and one screenshot cost each process, in one run of the whole stack.
+"""Measures what one chat, one minute of a call and one screenshot cost each process, in one run of the whole stack.
 
     python -m benchmarks.unit_costs [--rounds 12] [--out docs/benchmarks/unit-costs.json]
 
@@ -39,7 +39,7 @@ from mmplatform.modalities import TABLES
 from mmplatform.settings import Settings, load
 
 UNITS: Final = {"chat": 60, "call": 1, "screenshot": 2}
-"""Of one round: a second of processor or so, so that what is idle weighs little. A call's unit is a minute."""
+"""Units of one round: a second of processor or so, so that what is idle weighs little. A call's unit is a minute."""
 
 AT_ONCE: Final = 10
 IDLE_S: Final = 15.0
@@ -50,7 +50,7 @@ COMMIT_S: Final = 3.0
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """What had been used and stored at one time. ``snapshots``: each commit's rows and bytes, by its id."""
+    """Resources used and stored by one time. ``snapshots``: each commit's rows and bytes, by its id."""
 
     monotonic_s: float
     cpu: dict[str, float]
@@ -76,7 +76,7 @@ class Round:
 
 @dataclass(slots=True)
 class Stack:
-    """The running stack, and how it is looked at."""
+    """The running stack, and its measurements."""
 
     run: run_file.StackRun
     settings: Settings
@@ -206,7 +206,7 @@ def quantiles(values: list[float]) -> dict[str, float]:
 
 
 def summary(rounds: dict[str, list[Round]]) -> dict[str, Any]:
-    """What is written down of the rounds."""
+    """The record of the rounds."""
     units = {
         modality: {
             "rounds": len(found),

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.source_tree import MODULES, ROOT, relative
+from tests.source_tree import BENCHMARKS, MODULES, ROOT, relative
 
 MAX_SENTENCE_WORDS = 30
 PAGES = [ROOT / name for name in (
@@ -84,14 +84,14 @@ def docstrings(path: Path) -> list[tuple[int, str]]:
     return [(line, text) for line, text in found if text]
 
 
-@pytest.mark.parametrize("path", MODULES, ids=relative)
+@pytest.mark.parametrize("path", [*MODULES, *BENCHMARKS], ids=relative)
 def test_a_docstring_begins_with_a_noun_or_a_verb(path: Path) -> None:
     """Not with a relative clause: "Decides whether …", never "Whether …"."""
     openings = [(line, re.match(r"[A-Za-z]*", text)[0].lower(), text) for line, text in docstrings(path)]
     assert [f"{line}: {text.splitlines()[0]}" for line, first, text in openings if first in RELATIVE_OPENINGS] == []
 
 
-@pytest.mark.parametrize("path", MODULES, ids=relative)
+@pytest.mark.parametrize("path", [*MODULES, *BENCHMARKS], ids=relative)
 def test_docstrings_use_the_words_of_the_field(path: Path) -> None:
     assert [f"{line}: {found[0]}" for line, text in docstrings(path) if (found := DIALECT.search(text))] == []
 

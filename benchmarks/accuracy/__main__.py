@@ -1,4 +1,4 @@
-"""How well the product hears, reads and finds: one table, on real data.
+"""Measures how well the product hears, reads and finds: one table, on real data.
 
     python -m benchmarks.accuracy [--minutes 10] [--screens 200] [--seed N] [--only PARTS]
 

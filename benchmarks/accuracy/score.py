@@ -37,7 +37,7 @@ NONE = Errors(0, 0, 0, 0)
 
 
 def word_errors(reference: str, heard: str) -> Errors:
-    """Of two normalised texts, by the alignment with the fewest errors."""
+    """Count the errors between two normalised texts, by the alignment with the fewest errors."""
     import jiwer
 
     if not reference.split():
@@ -52,7 +52,7 @@ def words(text: str) -> list[str]:
 
 
 def word_recall(expected: str, read: str) -> tuple[int, int]:
-    """How many of the words that are there were read, each as often as it is there, and how many there are."""
+    """Count the expected words that were read, each as often as it occurs, and all expected words."""
     wanted, got = Counter(words(expected)), Counter(words(read))
     return sum((wanted & got).values()), sum(wanted.values())
 

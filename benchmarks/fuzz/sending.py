@@ -26,7 +26,7 @@ _WAITING: Final = 10_000
 
 @dataclass(slots=True)
 class Sent:
-    """What the doors said.
+    """The answers to the inputs.
 
     Attributes:
         sent: inputs by route.
