@@ -164,4 +164,4 @@ def test_an_old_verb_or_option_is_refused_with_its_new_name_and_hidden(words, ne
     assert f"is now {new} " in str(refused).replace("`", "")
     listing = invoke("--help" if len(words) == 1 else words[0], *(["--help"] if len(words) > 1 else [])).output
     assert new.split()[-1] in listing
-    assert not re.search(rf"\b{re.escape(words[min(len(words) - 1, 1)])}[\s│]", listing)
+    assert not re.search(rf"(?<![\w-]){re.escape(words[min(len(words) - 1, 1)])}[\s│]", listing)
