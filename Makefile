@@ -12,7 +12,7 @@ ARGS ?=
 PYTEST := -m pytest
 TRACED :=
 # Whose words codespell checks.
-PROSE := mmplatform assets sensors resources quality definitions.py docs README.md CONTRIBUTING.md SECURITY.md
+PROSE := mmplatform assets sensors resources quality definitions.py docs README.md CONTRIBUTING.md SECURITY.md CHANGELOG.md examples/README.md
 # Old names, and lists of the words that customers use.
 NO_PROSE := docs/explanation/renames.md,mmplatform/derive/pii/vocabulary.py
 
@@ -69,13 +69,13 @@ fuzz: $(VENV)/.dev models  ## Send 100,000 bad and good inputs to a stack of its
 
 ##@ Check and measure
 
-check: $(VENV)/.dev  ## Lint, types, layers, names and prose
+check: $(VENV)/.dev  ## Lint, types, layers, docs, names and prose
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/codespell -D - -D tests/dialect.txt -S $(NO_PROSE) $(PROSE)
-	$(BIN)/python -m pytest tests/test_structure.py tests/test_names.py tests/test_prose.py
+	$(BIN)/python -m pytest @tests/house_rules.txt
 
 bench: $(VENV)/.dev models  ## Print the figures of docs/benchmarks (about 35 minutes)
 	$(BIN)/python -m benchmarks.replay_log

@@ -1,6 +1,7 @@
 """Dagster's composition root: the only file that workspace.yaml names.
 
-Nothing is opened on import: resources open their stores when a sensor or an asset uses them.
+Nothing is opened on import: resources open their stores when a sensor or an asset uses them. The settings are read, so
+that a wrong or renamed one stops the location and not each tick.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from assets import all_assets
 from assets.checks import all_checks
 from assets.maintenance import maintenance_assets, maintenance_schedules
 from assets.swap_embedder import swap_embedder
+from mmplatform.settings import load
 from resources.alerts import AlertsResource
 from resources.aws import glue, s3
 from resources.blobs import BlobsResource
@@ -22,6 +24,8 @@ from resources.reprocessing import ReprocessingResource
 from resources.stack import IndexResource, ReplayLogResource, StackResource
 from sensors import all_sensors
 from sensors.diagnose_freshness import diagnose_freshness
+
+load()
 
 # Named as resources and passed to others: the UI shows both, and which resource uses which.
 _GLUE, _MODELS, _S3 = glue(), ModelsResource(), s3()

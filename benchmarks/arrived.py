@@ -1,4 +1,4 @@
-"""What became of the chats of a surge or a steady load: acknowledged, shed, lost, and how long each took."""
+"""The outcome of the chats of a surge or a steady load: acknowledged, shed, lost, and how long each took."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from quality.slas import MODALITY_SLAS
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """What the gateway said of the chats, ``at`` seconds after the start."""
+    """The gateway's figures of the chats, ``elapsed_s`` after the start."""
 
-    at: float
+    elapsed_s: float
     lag: float
     oldest_s: float
     over: bool
@@ -103,6 +103,6 @@ def poll(gateway: str, subjects: Sequence[str], outcome: Outcome, give_up: float
 
 
 def _shares(hit: Mapping[str, Any]) -> tuple[float, ...]:
-    """Where a gap went, in seconds: until the gateway accepted it, until it was derived, until the index was asked."""
+    """The parts of a gap, in seconds: until the gateway accepted it, until it was derived, until the index had it."""
     stamps = [datetime.fromisoformat(hit[name]) for name in ("event_time", "ingested_at", "derived_at", "indexed_at")]
     return tuple((after - before).total_seconds() for before, after in pairwise(stamps))

@@ -1,4 +1,4 @@
-"""What the archiver pays for a commit and a row, and the indexer for a passage, when there is enough to do.
+"""Measures what the archiver pays for a commit and a row, and the indexer for a passage, when there is enough to do.
 
 Each works backlogs off: a process of its own on a broker of its own, so that no model is in the way. In small batches a
 row seems to cost what is the commit's, fifty times as much, and a passage what is the upsert's. The archiver's rows are
@@ -189,7 +189,7 @@ def _commits(settings: Settings) -> int:
 
 
 def _counted(settings: Settings, outcome: str) -> int:
-    """How many the worker says it has done since it started."""
+    """Number that the worker reports since it started."""
     pattern = rf'^mmplatform_outcomes_total\{{[^}}]*outcome="{outcome}"[^}}]*\}} (\S+)$'
     found = re.search(pattern, _page(settings, "metrics"), re.MULTILINE)
     return int(float(found[1])) if found else 0

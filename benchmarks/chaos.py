@@ -65,7 +65,7 @@ def run(folder: Path, plan: Sequence[Fault], pace: Pace = PACE) -> tuple[Mapping
 
 
 def count(plan: Sequence[Fault]) -> str:
-    """How many of each kind."""
+    """Number of each kind."""
     return ", ".join(f"{number} {kind}" for kind, number in Counter(fault.kind for fault in plan).most_common())
 
 

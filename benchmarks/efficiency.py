@@ -1,4 +1,4 @@
-"""What the pipeline keeps of the bare models' speed, for each modality, in one run.
+"""Measures what the pipeline keeps of the bare models' speed, for each modality, in one run.
 
     python -m benchmarks.efficiency [--chats 1500] [--screenshots 12] [--calls 1]
 
@@ -164,7 +164,7 @@ def record_calls(modality: Modality, events: Sequence[Event], settings: Settings
 
 
 def replayed_seconds(calls: Calls) -> dict[str, float]:
-    """What these calls take with nothing around them; by what was called."""
+    """Seconds of these calls with nothing around them, by what was called."""
     spent: dict[str, float] = {}
     for method, args, kwargs in calls:
         started = time.perf_counter()

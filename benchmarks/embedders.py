@@ -1,4 +1,4 @@
-"""How like the exact embedder its quantised graphs are, and what a text costs each: why the one is built that is.
+"""Compares quantised graphs with the exact embedder, and the cost of a text: the reason for the one that is built.
 
     python -m benchmarks.embedders [--rounds 5]
 
@@ -48,7 +48,7 @@ def embedders(home: Path) -> Iterator[dict[str, OnnxEmbedder]]:
 
 
 def _variant_dir(folder: Path, home: Path) -> Path:
-    """Where a graph is to lie that has the words of a pulled one."""
+    """Folder of a graph that has the words of a pulled one."""
     shutil.copytree(home, folder, ignore=shutil.ignore_patterns("*.onnx"))
     return folder / "model.onnx"
 
@@ -71,9 +71,9 @@ def main() -> None:
     print("| graph | cosine to the exact one, mean | minimum | ms of CPU a text | minimum to maximum |")
     print("|---|---|---|---|---|")
     for name, found in vectors.items():
-        alike, took = (found * vectors["exact"]).sum(axis=1), spent[name]
-        spread = f"{min(took):.2f} to {max(took):.2f}"
-        print(f"| {name} | {alike.mean():.4f} | {alike.min():.4f} | {median(took):.2f} | {spread} |")
+        alike, elapsed_ms = (found * vectors["exact"]).sum(axis=1), spent[name]
+        spread = f"{min(elapsed_ms):.2f} to {max(elapsed_ms):.2f}"
+        print(f"| {name} | {alike.mean():.4f} | {alike.min():.4f} | {median(elapsed_ms):.2f} | {spread} |")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What a day of the stream costs in Dagster's own database, in rows and bytes, before and after pruning.
+"""Measures what a day of the stream costs in Dagster's own database, in rows and bytes, before and after pruning.
 
     python -m benchmarks.event_log [--ticks 60]
 
@@ -84,7 +84,7 @@ def tick(instance: dg.DagsterInstance, data_dir: Path, cursor: str | None) -> st
 
 
 def rows_and_bytes(instance: dg.DagsterInstance) -> dict[str, tuple[int, int]]:
-    """Of each of SQLite's files that grow."""
+    """Bytes of each of SQLite's files that grow."""
     storage = instance.event_log_storage
     assert isinstance(storage, SqliteEventLogStorage)
     shrink(instance)  # moves what lies in the logs beside the files over; nothing is free to be given back yet
@@ -108,13 +108,13 @@ def measure(folder: Path, ticks: int) -> None:
     lakehouse.ensure_tables()
     with dg.DagsterInstance.from_config(str(folder)) as instance:
         land(lakehouse, 0)
-        cursor, took = tick(instance, folder, None), []
+        cursor, elapsed_s = tick(instance, folder, None), []
         before = rows_and_bytes(instance)
         for number in range(1, ticks + 1):
             land(lakehouse, number * 1000)
             began = time.perf_counter()
             cursor = tick(instance, folder, cursor)
-            took.append(time.perf_counter() - began)
+            elapsed_s.append(time.perf_counter() - began)
         after = rows_and_bytes(instance)
         print(f"{ticks} ticks measured, a day is {A_DAY}: times {A_DAY / ticks:.1f}\n")
         print("| what | rows of the sample | bytes of the sample | rows a day | MB a day |\n|---|---|---|---|---|")
@@ -125,8 +125,9 @@ def measure(folder: Path, ticks: int) -> None:
             total += day
             print(f"| {name} | {more} | {bytes_more} | {more * A_DAY // ticks} | {day:.1f} |")
         print(f"| together | | | | {total:.1f} |\n")
-        took.sort()
-        print(f"a tick of landings with what it stores: p50 {took[len(took) // 2]:.2f} s, max {took[-1]:.2f} s")
+        elapsed_s.sort()
+        p50_s, max_s = elapsed_s[len(elapsed_s) // 2], elapsed_s[-1]
+        print(f"a tick of landings with what it stores: p50 {p50_s:.2f} s, max {max_s:.2f} s")
         _pruned(instance, utc_now() + timedelta(seconds=1))
 
 

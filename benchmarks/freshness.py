@@ -42,7 +42,7 @@ READER_S = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What one load led to; gaps in seconds, by modality."""
+    """The result of one load; gaps in seconds, by modality."""
 
     active: dict[str, list[float]]
     passive: dict[str, list[float]]

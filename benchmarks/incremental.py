@@ -64,7 +64,7 @@ class Counting:
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What something took."""
+    """The cost of one step."""
 
     seconds: float
     embedded: int
@@ -93,9 +93,9 @@ class Side:
         before = self._embedder.texts, self._redactor.texts, self._written()
         started = time.perf_counter()
         yield
-        took = time.perf_counter() - started
+        elapsed_s = time.perf_counter() - started
         written = (self._written() - before[2]) / 2**20
-        costs.append(Cost(took, self._embedder.texts - before[0], self._redactor.texts - before[1], written))
+        costs.append(Cost(elapsed_s, self._embedder.texts - before[0], self._redactor.texts - before[1], written))
 
     def put(self, chats: Sequence[ChatMessage], memo: Memo) -> None:
         """Derive and write."""

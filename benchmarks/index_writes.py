@@ -1,4 +1,4 @@
-"""What a write to the index costs its server, by how many rows may lie in its log, and by how a passage is laid out.
+"""Measures what a write to the index costs its server, by the rows in its log, and by the layout of a passage.
 
     python -m benchmarks.index_writes [--rows 2] [--writes 400] [--there 1000]
 
@@ -42,14 +42,14 @@ def rows_of(first: int, count: int, *, folded: bool) -> dict[str, Any]:
         return found | {"metadatas": fields, "documents": texts}
     return found | {
         "metadatas": [
-            {name: each[name] for name in _FILTERED} | {"rest": json.dumps({**each, "text": text})}
-            for each, text in zip(fields, texts, strict=True)
+            {name: row[name] for name in _FILTERED} | {"rest": json.dumps({**row, "text": text})}
+            for row, text in zip(fields, texts, strict=True)
         ]
     }
 
 
 def milliseconds(sync_rows: int, rows: int, writes: int, existing: int, *, folded: bool) -> float:
-    """Of the server's processor for one write."""
+    """Milliseconds of the server's processor for one write."""
     with tempfile.TemporaryDirectory() as folder, chroma_server(Path(folder)) as (settings, server):
         collection = connect(settings).create_collection(
             "writes",
@@ -78,8 +78,8 @@ def main() -> None:
         (SYNC_THRESHOLD // 5, False),
         (SYNC_THRESHOLD, True),
     ):
-        took = milliseconds(sync_rows, arguments.rows, arguments.writes, arguments.there, folded=folded)
-        print(f"| {sync_rows} | {'folded' if folded else 'fields'} | {took:.1f} |", flush=True)
+        elapsed_ms = milliseconds(sync_rows, arguments.rows, arguments.writes, arguments.there, folded=folded)
+        print(f"| {sync_rows} | {'folded' if folded else 'fields'} | {elapsed_ms:.1f} |", flush=True)
 
 
 if __name__ == "__main__":

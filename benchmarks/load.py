@@ -31,7 +31,7 @@ CHUNK_S: Final = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Rates:
-    """What arrives: chats a second (Poisson), seconds between screenshots (Poisson), calls at once (live)."""
+    """The load that arrives: chats a second (Poisson), seconds between screenshots (Poisson), calls at once (live)."""
 
     chats_per_s: float
     screenshot_every_s: float
@@ -47,7 +47,7 @@ class Rates:
 
 @dataclass(slots=True)
 class Sent:
-    """What the gateway acknowledged, and what it did not."""
+    """Events that the gateway acknowledged, and those that it did not."""
 
     acknowledged: dict[str, list[str]] = field(default_factory=lambda: {"chat": [], "screenshot": [], "call": []})
     failed: int = 0

@@ -1,4 +1,4 @@
-"""What the figures were taken on: printed beside every result."""
+"""The machine of the figures: printed beside every result."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def resident_bytes(pids: Iterable[int]) -> int:
 
 
 def cpu_seconds(pid: int) -> float:
-    """What a process has used of the processor so far."""
+    """Processor time that a process has used so far."""
     try:
         times = psutil.Process(pid).cpu_times()
     except psutil.NoSuchProcess:

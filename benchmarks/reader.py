@@ -37,8 +37,8 @@ def read(
 ) -> None:
     """Poll each modality in turn, note when each passage is first got; ``started`` is set when polling begins.
 
-    A passage that comes later than :data:`LOOK_BACK_S` behind its event is not seen, since longer is dearer; with
-    ``last_look_s`` there is a last look so far back, whose finds count as having come at the end.
+    A passage that comes later than :data:`LOOKBACK_S` after its event is not seen, because a longer stretch costs more.
+    With ``last_poll_s`` one last poll reaches so far back, and its finds count as having come at the end.
 
     Chats are asked for at each turn, the others, whose gaps are in seconds, seldom: the machine is what is measured.
     """

@@ -1,4 +1,4 @@
-"""What the log costs: the embedded broker by itself, and one more hop through it.
+"""Measures what the log costs: the embedded broker by itself, and one more hop through it.
 
     python -m benchmarks.replay_log [--records 200000] [--singles 2000]
 
@@ -56,10 +56,10 @@ def broker(folder: Path) -> Iterator[tuple[Settings, psutil.Process, float]]:
                 if child.poll() is not None:
                     raise SystemExit((folder / "broker.log").read_text())
                 time.sleep(0.005)
-            took = time.perf_counter() - began
+            elapsed_s = time.perf_counter() - began
             settings = load(data_dir=folder, kafka_bootstrap_servers=f"127.0.0.1:{port_file.read_text()}")
             ensure_topics(settings)
-            yield settings, psutil.Process(child.pid), took
+            yield settings, psutil.Process(child.pid), elapsed_s
         finally:
             child.terminate()
             child.wait(20)
@@ -157,13 +157,13 @@ def main() -> None:
     parser.add_argument("--singles", type=int, default=2000)
     arguments = parser.parse_args()
     print(f"machine: {describe()}")
-    with tempfile.TemporaryDirectory() as folder, broker(Path(folder)) as (settings, process, took):
-        print(f"broker answers after {took:.2f} s")
+    with tempfile.TemporaryDirectory() as folder, broker(Path(folder)) as (settings, process, elapsed_s):
+        print(f"broker answers after {elapsed_s:.2f} s")
         _report("a single record acknowledged", acknowledgements(settings, arguments.singles))
         produced, consumed = throughput(settings, arguments.records)
         print(f"{arguments.records} records of 1 KB: {produced:,.0f}/s in, {consumed:,.0f}/s out")
         print(f"broker's memory {resident_bytes([process.pid]) / 2**20:.0f} MiB")
-    with tempfile.TemporaryDirectory() as folder, broker(Path(folder)) as (settings, process, took):
+    with tempfile.TemporaryDirectory() as folder, broker(Path(folder)) as (settings, process, elapsed_s):
         own = settings.derive_commit_interval_s
         _report(f"one hop, commit every {own:g} s", hop(settings, own, arguments.singles))
         _report("one hop, commit every 5 s (Quix's default)", hop(settings, 5.0, arguments.singles // 2))

@@ -1,4 +1,4 @@
-"""What reprocessing an hour keeps of the bare models' speed, for each modality, in one run.
+"""Measures what reprocessing an hour keeps of the bare models' speed, for each modality, in one run.
 
     python -m benchmarks.reprocess [--chats 1500] [--screenshots 12] [--calls 1] [--rounds 3]
 

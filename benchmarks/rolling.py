@@ -1,4 +1,4 @@
-"""What sources and searchers see of a rolling restart: the longest time in which nothing was taken, found or fresh.
+"""Measures what clients see of a rolling restart: the longest time in which nothing was taken, found or fresh.
 
     python -m benchmarks.rolling [--derivers chat=2] [--rate 20]
 

@@ -1,4 +1,4 @@
-"""What a tick of each sensor takes, with a history of hourly partitions behind it.
+"""Measures what a tick of each sensor takes, with a history of hourly partitions behind it.
 
     python -m benchmarks.sensors [--hours 1000] [--passages 100000] [--ticks 30] [--only late_data]
 
@@ -66,7 +66,7 @@ ROWS: Final = 50
 """In each commit of a live tick: the archiver's 15 s at 3 events a second."""
 
 DIMENSIONS: Final = 8
-"""Of the vectors: no sensor reads one."""
+"""Dimension of the vectors: no sensor reads one."""
 
 _PAGE: Final = 2_000
 _EMPTY: Final[dict[str, Any]] = {"long": 0, "double": 0.0, "boolean": False, "list<string>": [], "list<float>": [1.0]}
@@ -82,11 +82,11 @@ def row(spec: TableSpec, number: int, event_time: datetime) -> dict[str, Any]:
 
 def land(lakehouse: Lakehouse, table: str, first: int, times: Sequence[datetime]) -> None:
     """One commit."""
-    placed = [
+    rows = [
         (Position(topic=table, topic_partition=0, offset=first + n), row(SPECS[table], first + n, event_time))
         for n, event_time in enumerate(times)
     ]
-    lakehouse.append(table, placed, offsets={(table, 0): first + len(times)}, source=ARCHIVE_GROUP)
+    lakehouse.append(table, rows, offsets={(table, 0): first + len(times)}, source=ARCHIVE_GROUP)
 
 
 class Index:
@@ -184,7 +184,7 @@ class Tick(NamedTuple):
     """Seconds of the evaluation alone, which Dagster ends after 60 s, and with the storing of so many events."""
 
     evaluated: float
-    whole: float
+    stored: float
     events: int
 
 
@@ -260,9 +260,9 @@ def _live(ticks: Ticks, lakehouse: Lakehouse, index: Index, arguments: argparse.
             land(lakehouse, table, arguments.hours + number * ROWS, [utc_now()] * ROWS)
         index.add(ROWS)
         for name in arguments.only:
-            took = ticks.tick(name)
+            elapsed_s = ticks.tick(name)
             if number:
-                found[name].append(took)
+                found[name].append(elapsed_s)
     return found
 
 

@@ -1,4 +1,4 @@
-"""How much of each process a load needs, and what is full first: arithmetic on measured unit costs, nothing is run.
+"""Computes how much of each process a load needs, and what is full first: arithmetic on measured unit costs.
 
     python -m benchmarks.sizing [--costs docs/benchmarks/unit-costs.json] [--scenario "1,000 calls at once"]
 
@@ -19,11 +19,11 @@ from typing import Any, Final
 
 COSTS: Final = Path(__file__).parents[1] / "docs" / "benchmarks" / "unit-costs.json"
 BUSY: Final = 0.6
-"""Of its time: what comes in bursts needs the rest, or it waits."""
+"""Share of its time: what comes in bursts needs the rest, or it waits."""
 
 DAY_S: Final = 86_400.0
 VECTOR_BYTES: Final = 384 * 4
-"""Of the default embedder. What HNSW keeps beside each is about as much again."""
+"""Bytes of a vector of the default embedder. What HNSW keeps beside each is about as much again."""
 
 OVERHEAD: Final = 2.0
 COMMIT_S: Final = 15.0
@@ -33,15 +33,15 @@ STORE_WAIT_S: Final = 0.4
 """Assumed, not measured: what a commit waits for S3 and the catalog, eight requests of 50 ms one after the other."""
 
 OWN_TABLES: Final = 2
-"""Of a modality, each committed to once in an interval: its raw rows and its artifacts. Passages are everybody's."""
+"""Tables of a modality, each committed to once in an interval: raw rows and artifacts. Passages are common to all."""
 
 SHARED: Final = ("gateway", "broker")
-"""What each modality uses some of; the broker stands for your Kafka."""
+"""Processes of which each modality uses some; the broker stands for your Kafka."""
 
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """What arrives: units a second of each modality (a call's unit is a minute of it), for how much of a day."""
+    """The load: units a second of each modality (a call's unit is a minute of it), for how much of a day."""
 
     name: str
     rates: Mapping[str, float]
@@ -50,7 +50,7 @@ class Scenario:
 
 @dataclass(frozen=True, slots=True)
 class Need:
-    """What one kind of process needs: cores of work, and processes with the room that `BUSY` leaves."""
+    """Needs of one kind of process: cores of work, and processes with the room that `BUSY` leaves."""
 
     cores: float
     processes: int
@@ -59,7 +59,7 @@ class Need:
 
 @dataclass(frozen=True, slots=True)
 class Sized:
-    """What a scenario needs. ``full``: the share of the one process there is, for what there is one of."""
+    """Needs of a scenario. ``full``: the share of the one process there is, for what there is one of."""
 
     scenario: Scenario
     needs: Mapping[str, Need]
@@ -73,7 +73,7 @@ class Sized:
 
     @property
     def cores(self) -> float:
-        """Of work, all together, the broker left out: it is yours."""
+        """Cores of work, all together, the broker left out: it is yours."""
         return sum(need.cores for name, need in self.needs.items() if name != "broker")
 
     @property
@@ -88,7 +88,7 @@ class Sized:
 
     @property
     def bottleneck(self) -> tuple[str, float]:
-        """What is full first as the load grows, and how full it is with this one."""
+        """The part that is full first as the load grows, and how full it is with this one."""
         return max(self.full.items(), key=lambda item: item[1])
 
 
@@ -102,13 +102,13 @@ SCENARIOS: Final = (
 
 
 def archiver_share(costs: Mapping[str, Any], rows_a_s: float, commits_a_s: float) -> float:
-    """How much of one archiver's time goes into commits, their waiting for the store, and rows."""
+    """Share of one archiver's time that goes into commits, their waiting for the store, and rows."""
     archive = costs["archive"]
     return float(commits_a_s * (archive["commit_cpu_s"] + STORE_WAIT_S) + rows_a_s * archive["row_cpu_s"])
 
 
 def size(costs: Mapping[str, Any], scenario: Scenario, *, commit_s: float = COMMIT_S) -> Sized:
-    """What a scenario needs."""
+    """Compute the needs of a scenario."""
     units = costs["units"]
     rates = {modality: rate for modality, rate in scenario.rates.items() if rate > 0}
     commits_a_s = (1 + OWN_TABLES * len(rates)) / commit_s

@@ -1,4 +1,4 @@
-"""Whether memory stays flat: the running stack under a steady load, and the slope of each process's memory.
+"""Measures whether memory stays flat: the running stack under a steady load, and the slope of each process's memory.
 
     mmplatform up --detach --no-dagster
     python -m benchmarks.soak [--minutes 60] [--chats 5] [--screenshot-every 20] [--calls 1]
@@ -33,7 +33,7 @@ _BLOCKS: Final = 12
 _NEGLIGIBLE: Final = 2.0
 """MB an hour: less than 50 MB a day is not called growth, however surely it is measured."""
 _STUDENT: Final = 2.23
-"""Of the 95% interval with as many degrees of freedom as twelve blocks leave."""
+"""Student's factor of the 95% interval with as many degrees of freedom as twelve blocks leave."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,13 +41,13 @@ class Slope:
     """MB an hour, with half the width of the 95% interval; the least and most MB."""
 
     per_hour: float
-    give_or_take: float
+    error: float
     lower: float
     upper: float
 
     @classmethod
     def from_samples(cls, samples: Sequence[tuple[float, float]]) -> Slope | None:
-        """Of ``(seconds, bytes)``; None of too few.
+        """Fit the slope to ``(seconds, bytes)``; None for too few.
 
         Samples a few seconds apart are no independent witnesses of a trend, so the line goes through the means of
         twelve stretches of time.
@@ -65,9 +65,9 @@ class Slope:
     @property
     def summary(self) -> str:
         """In words."""
-        flat = abs(self.per_hour) <= max(self.give_or_take, _NEGLIGIBLE)
+        flat = abs(self.per_hour) <= max(self.error, _NEGLIGIBLE)
         verdict = "flat" if flat else "grows" if self.per_hour > 0 else "shrinks"
-        return f"{self.per_hour:+.1f} ± {self.give_or_take:.1f} | {self.lower:.0f} to {self.upper:.0f} | {verdict}"
+        return f"{self.per_hour:+.1f} ± {self.error:.1f} | {self.lower:.0f} to {self.upper:.0f} | {verdict}"
 
 
 class Watch(threading.Thread):

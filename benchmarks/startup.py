@@ -1,4 +1,4 @@
-"""How long a worker takes from its start until it is ready, with the models on the disk and in the page cache.
+"""Measures how long a worker takes from its start until it is ready, with the models on the disk and in the page cache.
 
     python -m benchmarks.startup [--times 10] [--workers derive-chat,derive-call,derive-screenshot,index,archive]
 
@@ -30,7 +30,7 @@ PATIENCE_S = 180.0
 
 
 def seconds_until_ready(worker: str, settings: Settings) -> float:
-    """Of one start."""
+    """Seconds of one start."""
     settings = settings.model_copy(update={"metrics_port": any_free_port()})
     started = time.monotonic()
     with running([sys.executable, "-m", "mmplatform.worker", worker], settings) as child:

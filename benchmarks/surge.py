@@ -58,7 +58,7 @@ class Surge:
 
     @property
     def ends_s(self) -> float:
-        """When the surge is over."""
+        """Time at which the surge is over."""
         return self.before_s + self.seconds
 
     def subject(self, source: int) -> str:
@@ -234,7 +234,7 @@ def _write(arguments: argparse.Namespace, surge: Surge, outcome: Outcome) -> Non
         "accepted": _per_second(outcome.accepted.values(), seconds),
         "gap_p50": [round(float(np.median(gaps)), 2) if gaps else None for gaps in by_second],
         "gap_max": [round(max(gaps), 2) if gaps else None for gaps in by_second],
-        "samples": [[round(s.at, 1), s.lag, s.over] for s in outcome.samples if 0 <= s.at <= seconds],
+        "samples": [[round(s.elapsed_s, 1), s.lag, s.over] for s in outcome.samples if 0 <= s.elapsed_s <= seconds],
     }
     (out / "surge.json").write_text(json.dumps(figures) + "\n")
     thresholds = (arguments.high_water, arguments.high_water // 2)

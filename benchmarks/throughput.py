@@ -1,4 +1,4 @@
-"""How many chats a second the whole stack takes for good: steady rates, and whether the gap stays what it was.
+"""Measures how many chats a second the whole stack sustains: steady rates, and whether the gap stays what it was.
 
     python -m benchmarks.throughput [--rates 50,100,150,200] [--seconds 45] [--derivers 1]
 
@@ -42,7 +42,7 @@ _HEAD: Final = """\
 
 @dataclass(frozen=True, slots=True)
 class Steady:
-    """What one rate led to, and the processor that each process took for it."""
+    """The result of one rate, and the processor that each process took for it."""
 
     rate: float
     surge: Surge
@@ -51,7 +51,7 @@ class Steady:
 
     @property
     def rise_s(self) -> float | None:
-        """Of the straight line through the gaps, from the first fifth on, in a minute; None of too few."""
+        """Slope of the straight line through the gaps, from the first fifth on, in a minute; None of too few."""
         due = self.outcome.due
         points = [(due[event], gap) for event, gap in self.outcome.gaps.items() if event in due]
         warm = np.array([point for point in points if point[0] > _WARM * self.surge.seconds])
@@ -68,12 +68,12 @@ class Steady:
         return f"{self.rise_s:+.2f}: {'flat' if self.rise_s < _FLAT_S else '**grows**'}"
 
     def _shares(self) -> list[Quantiles]:
-        """Of the wait in the source, on the log and in the deriver, and on the log until the index is asked."""
+        """Quantiles of the wait in the source, on the log and in the deriver, and on the log until the index has it."""
         shares = [self.outcome.shares[event] for event in self.outcome.due if event in self.outcome.shares]
         return [found for share in zip(*shares, strict=True) if (found := Quantiles.from_seconds(share)) is not None]
 
     def row(self) -> str:
-        """Of the table."""
+        """Row of the table."""
         count = max(1, len(self.outcome.accepted))
         gap = Quantiles.from_seconds(
             self.outcome.gaps[event] for event in self.outcome.due if event in self.outcome.gaps
@@ -88,7 +88,7 @@ class Steady:
 
 
 def idle_cores(run: run_file.StackRun) -> dict[str, float]:
-    """What each process takes when nothing comes, in cores."""
+    """Cores that each process uses when nothing comes."""
     before = cpu_by_service(run)
     time.sleep(_IDLE_S)
     return {name: (spent - before[name]) / _IDLE_S for name, spent in cpu_by_service(run).items()}
@@ -103,8 +103,10 @@ def measure(run: run_file.StackRun, rate: float, seconds: float, number: int, id
     def settled() -> None:
         """Before the searches for each chat begin, which are no part of a chat's price."""
         drain(run)
-        took = time.monotonic() - began
-        cost.update({name: spent - before[name] - took * idle[name] for name, spent in cpu_by_service(run).items()})
+        elapsed_s = time.monotonic() - began
+        cost.update(
+            {name: spent - before[name] - elapsed_s * idle[name] for name, spent in cpu_by_service(run).items()}
+        )
 
     outcome = run_surge(run.gateway, surge, seed=100 + number, sent=settled)
     return Steady(rate, surge, outcome, cost)

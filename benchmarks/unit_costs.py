@@ -1,4 +1,4 @@
-"""What one chat, one minute of a call and one screenshot cost each process, in one run of the whole stack.
+"""Measures what one chat, one minute of a call and one screenshot cost each process, in one run of the whole stack.
 
     python -m benchmarks.unit_costs [--rounds 12] [--out docs/benchmarks/unit-costs.json]
 
@@ -39,7 +39,7 @@ from mmplatform.modalities import TABLES
 from mmplatform.settings import Settings, load
 
 UNITS: Final = {"chat": 60, "call": 1, "screenshot": 2}
-"""Of one round: a second of processor or so, so that what is idle weighs little. A call's unit is a minute."""
+"""Units of one round: a second of processor or so, so that what is idle weighs little. A call's unit is a minute."""
 
 AT_ONCE: Final = 10
 IDLE_S: Final = 15.0
@@ -50,9 +50,9 @@ COMMIT_S: Final = 3.0
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """What had been used and stored at one time. ``snapshots``: each commit's rows and bytes, by its id."""
+    """Resources used and stored by one time. ``snapshots``: each commit's rows and bytes, by its id."""
 
-    at: float
+    monotonic_s: float
     cpu: dict[str, float]
     log_bytes: int
     blob_bytes: int
@@ -76,7 +76,7 @@ class Round:
 
 @dataclass(slots=True)
 class Stack:
-    """The running stack, and how it is looked at."""
+    """The running stack, and its measurements."""
 
     run: run_file.StackRun
     settings: Settings
@@ -92,7 +92,7 @@ class Stack:
                 added = (int(properties.get("added-records", 0)), int(properties.get("added-files-size", 0)))
                 snapshots[snapshot.snapshot_id] = added
         return Moment(
-            at=time.monotonic(),
+            monotonic_s=time.monotonic(),
             cpu=cpu_by_service(self.run),
             log_bytes=size_of(self.settings.data_dir / "broker"),
             blob_bytes=size_of(self.settings.blobs_dir),
@@ -125,7 +125,7 @@ class Stack:
         asyncio.run(send(self.run.gateway, modality, UNITS[modality], number))
         self.drained()
         after = self.measure_now()
-        units, seconds = UNITS[modality], after.at - before.at
+        units, seconds = UNITS[modality], after.monotonic_s - before.monotonic_s
         cpu = {
             name: max(after.cpu[name] - before.cpu[name] - self.idle.get(name, 0.0) * seconds, 0.0)
             for name in after.cpu
@@ -206,7 +206,7 @@ def quantiles(values: list[float]) -> dict[str, float]:
 
 
 def summary(rounds: dict[str, list[Round]]) -> dict[str, Any]:
-    """What is written down of the rounds."""
+    """The record of the rounds."""
     units = {
         modality: {
             "rounds": len(found),
@@ -260,7 +260,9 @@ def measure(stack: Stack, rounds: dict[str, int], report: Callable[[dict[str, li
     time.sleep(IDLE_S)
     second = stack.measure_now()
     # What looking takes is in it; it is in each round too.
-    stack.idle = {name: (second.cpu[name] - first.cpu[name]) / (second.at - first.at) for name in second.cpu}
+    stack.idle = {
+        name: (second.cpu[name] - first.cpu[name]) / (second.monotonic_s - first.monotonic_s) for name in second.cpu
+    }
     found: dict[str, list[Round]] = {}
     for modality, count in rounds.items():
         for number in range(1, count + 1):

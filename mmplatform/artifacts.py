@@ -50,8 +50,8 @@ from mmplatform.locators import Box, Locator, RoleName, Seconds
 from mmplatform.versions import Version
 
 VECTOR_HEADER: Final = "vector"
-"""Record header with a passage's vector, little-endian float32: as bytes it is a quarter smaller than as base64, and the
-value stays readable text."""
+"""Record header with a passage's vector, little-endian float32: as bytes it is a quarter smaller than as base64, and
+the value stays readable text."""
 
 _MAX_VECTOR_BYTES: Final = 4 * 65_536
 _FLOAT32: Final = 4

@@ -58,8 +58,8 @@ class PruneResult:
         events: rows of asset events without a run.
         event_bytes: their length; a row's indexes take about as much again.
         checks: old evaluations of checks.
-        kept_runs: old runs that stay for the newest event of an asset or check.
-        asset_events_known: false for a storage whose asset events cannot be pruned.
+        retained_runs: old runs that stay for the newest event of an asset or check.
+        prunes_asset_events: false for a storage whose asset events cannot be pruned.
     """
 
     runs: int = 0

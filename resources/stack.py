@@ -64,14 +64,16 @@ class RunningStackResource(ConfiguredResource):
 class ReplayLogResource(RunningStackResource):
     """The replay log: backlog, lag and committed offsets of consumer groups."""
 
-    def log(self) -> ReplayLog:
-        """The read side of the replay log. Raises ``Unavailable``, ``Misconfigured``."""
+    @contextmanager
+    def log(self) -> Iterator[ReplayLog]:
+        """The read side of the replay log, closed behind the block. Raises ``Unavailable``, ``Misconfigured``."""
         from mmplatform.kafka.reader import ReplayLog
 
         settings = self.settings()
         if not settings.kafka_bootstrap_servers:
             raise Unavailable(_unreachable("the replay log", "kafka_bootstrap_servers", settings))
-        return ReplayLog(settings, timeout_s=ANSWER_S)
+        with ReplayLog(settings, timeout_s=ANSWER_S) as log:
+            yield log
 
     def backlog(
         self,
@@ -91,32 +93,35 @@ class ReplayLogResource(RunningStackResource):
             Unavailable: the broker does not answer, or too slowly.
             Misconfigured: a setting is wrong, or a topic does not exist.
         """
-        prefix, log = self.settings().topic_prefix, self.log()
+        prefix = self.settings().topic_prefix
         deadline = clock() + within_s
         backlogs: dict[Subscription, Backlog] = {}
-        for subscription in subscriptions:
-            if clock() >= deadline:
-                raise Unavailable(f"the broker is too slow: after {within_s:.0f} s not all topics were read")
-            backlogs[subscription] = _backlog(log, subscription, prefix, utc_now())
+        with self.log() as log:
+            for subscription in subscriptions:
+                if clock() >= deadline:
+                    raise Unavailable(f"the broker is too slow: after {within_s:.0f} s not all topics were read")
+                backlogs[subscription] = _backlog(log, subscription, prefix, utc_now())
         return backlogs
 
     def lag(self, subscriptions: Iterable[Subscription]) -> dict[Subscription, int]:
         """The lag of each subscription in records; reads no record. Raises ``Unavailable``, ``Misconfigured``."""
-        prefix, log = self.settings().topic_prefix, self.log()
+        prefix = self.settings().topic_prefix
         topics: dict[str, list[str]] = {}
         for subscription in dict.fromkeys(subscriptions):
             topics.setdefault(subscription.group, []).append(subscription.topic)
         lags: dict[Subscription, int] = {}
-        for group, names in topics.items():
-            group_lag = log.lag(f"{prefix}{group}", [f"{prefix}{name}" for name in names])
-            lags |= {Subscription(group, name): sum(group_lag[f"{prefix}{name}"].values()) for name in names}
+        with self.log() as log:
+            for group, names in topics.items():
+                group_lag = log.lag(f"{prefix}{group}", [f"{prefix}{name}" for name in names])
+                lags |= {Subscription(group, name): sum(group_lag[f"{prefix}{name}"].values()) for name in names}
         return lags
 
     def committed_offsets(self, subscription: Subscription) -> dict[tuple[str, int], int]:
         """The next offset in each topic partition. Raises ``Unavailable``, ``Misconfigured``."""
-        prefix, log = self.settings().topic_prefix, self.log()
+        prefix = self.settings().topic_prefix
         topic = f"{prefix}{subscription.topic}"
-        progress = log.progress(f"{prefix}{subscription.group}", [topic])[topic]
+        with self.log() as log:
+            progress = log.progress(f"{prefix}{subscription.group}", [topic])[topic]
         return {(subscription.topic, number): position.next_offset for number, position in progress.items()}
 
 

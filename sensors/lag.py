@@ -62,7 +62,9 @@ def _read(stack: StackResource, passed_before: Mapping[str, bool]) -> dict[str, 
     settings = stack.settings()
     lags = stack.lag(subscriptions.values())
     return {
-        modality: check_lag(lags[subscription], lag_thresholds(settings, modality), was_low=passed_before.get(modality))
+        modality: check_lag(
+            lags[subscription], lag_thresholds(settings, modality), passed_before=passed_before.get(modality)
+        )
         for modality, subscription in subscriptions.items()
     }
 

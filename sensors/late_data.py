@@ -14,7 +14,7 @@ import dagster as dg
 
 from assets.checks.hours import SETTLE_S
 from assets.partitions import hour_key
-from mmplatform.errors import PlatformError
+from mmplatform.errors import Misconfigured, PlatformError
 from mmplatform.events import utc_now
 from mmplatform.land.lakehouse.hour_partition import HOUR
 from mmplatform.modalities import CALL, MODALITIES, ModalitySpec
@@ -65,6 +65,8 @@ def late_data_sensor(
     try:
         checked, requests = _plan_runs(lakehouse, stack, settled, now) if settled else ([], [])
         cursor = cursor.without(checked)
+    except Misconfigured:
+        raise
     except PlatformError as error:  # late rows are reported all the same, and the hours go on waiting
         failure = f"late hours cannot be checked: {type(error).__name__}: {error}"
         context.log.warning(failure)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final, Literal
 import dagster as dg
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from mmplatform.errors import Permanent, Rejected, Unavailable
+from mmplatform.errors import Misconfigured, Permanent, Rejected, Unavailable
 from resources.lineage import LineageResource
 from sensors.ticks import INTERVAL_S
 
@@ -78,6 +78,8 @@ def lineage_sensor(context: dg.SensorEvaluationContext, lineage: LineageResource
         if not changes:
             return dg.SensorResult(skip_reason="no run started or ended since the last tick")
         backend = lineage.open()
+    except Misconfigured:
+        raise
     except Permanent as error:
         return dg.SensorResult(skip_reason=f"lineage cannot be sent: {error}")
     try:

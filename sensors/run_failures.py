@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dagster as dg
 
-from mmplatform.errors import PlatformError
+from mmplatform.errors import Misconfigured, PlatformError
 from resources.alerts import Alert, AlertsResource, try_send
 from sensors.lineage_events import error_type
 from sensors.ticks import INTERVAL_S
@@ -25,6 +25,8 @@ def run_failures_sensor(context: dg.RunFailureSensorContext, alerts: AlertsResou
         if not alerts.is_configured():
             return dg.SkipReason("MMPLATFORM_ALERT_WEBHOOK_URL is empty: no alert is sent")
         failure = try_send(alerts, build_alert(context, alerts))
+    except Misconfigured:
+        raise
     except PlatformError as error:
         failure = f"{type(error).__name__}: {error}"
     return dg.SkipReason(f"alert not sent: {failure}") if failure else None

@@ -9,8 +9,7 @@ import dagster as dg
 
 from assets.checks.factory import to_evaluation
 from mmplatform.errors import PlatformError
-from quality.checks.freshness_breach import changed_results
-from quality.checks.result import CheckResult
+from quality.checks.result import CheckResult, changed_results
 from sensors.cursors import StateCursor
 from sensors.ticks import skip_unreadable
 

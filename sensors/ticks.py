@@ -6,11 +6,17 @@ from typing import Final
 
 import dagster as dg
 
-from mmplatform.errors import PlatformError
+from mmplatform.errors import Misconfigured, PlatformError
 
 INTERVAL_S: Final = 30
 
 
 def skip_unreadable(reason: str, error: PlatformError) -> dg.SensorResult:
-    """Skips the tick and leaves the cursor as it is: an unreadable store never passes for an empty one."""
+    """Skips the tick and leaves the cursor as it is: an unreadable store never passes for an empty one.
+
+    Raises:
+        Misconfigured: the error itself is one, and waiting does not fix it: the tick fails, where an operator sees it.
+    """
+    if isinstance(error, Misconfigured):
+        raise error
     return dg.SensorResult(skip_reason=f"{reason}: {type(error).__name__}: {error}")

@@ -8,6 +8,8 @@ ROOT = Path(__file__).parents[1]
 PACKAGES = ("mmplatform", "assets", "sensors", "resources", "quality")
 MODULES = [ROOT / "definitions.py", *(path for package in PACKAGES for path in sorted((ROOT / package).rglob("*.py")))]
 
+BENCHMARKS = sorted((ROOT / "benchmarks").rglob("*.py"))
+
 
 def relative(path: Path) -> str:
     """The path from the repository's root, as a test's id."""

@@ -1,5 +1,8 @@
 """Dagster's definitions: every asset, its lineage, its stage and its policy, written out."""
 
+import os
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -157,3 +160,19 @@ def test_the_page_on_dagster_names_every_check_and_sensor():
     rows = {line.split("|")[1].strip(" `") for line in page.splitlines() if line.startswith("| `")}
     checks = {key.name for key in defs.resolve_asset_graph().asset_check_keys}
     assert rows == checks | {sensor.name for sensor in defs.sensors}
+
+
+@pytest.mark.parametrize("variable", ["MMPLATFORM_KAFKA", "mmplatform_kafka", "MMPLATFORM_CHAT"])
+def test_the_location_does_not_load_over_a_setting_that_is_refused(variable):
+    """Otherwise each tick would skip, and Dagster would look well."""
+    loaded = subprocess.run(
+        [sys.executable, "-c", "import definitions"],
+        cwd=Path(__file__).parents[1],
+        env={**os.environ, variable: "x"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert loaded.returncode == 1
+    assert "Misconfigured: " in loaded.stderr
+    assert variable.upper() in loaded.stderr

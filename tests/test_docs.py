@@ -13,6 +13,7 @@ from mmplatform.cli.main import app
 from mmplatform.cli.schemas import schema_text, schemas
 from mmplatform.modalities import ARTIFACTS_TOPIC, DEAD_LETTERS_TOPIC, MODALITIES, QUARANTINE_TOPIC, TABLES
 from mmplatform.settings.environment import Settings, secret_text
+from mmplatform.settings.renamed import RENAMED
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -46,11 +47,11 @@ def test_no_setting_is_documented_that_does_not_exist():
 
 
 def verbs(command, path=()):
-    """Every verb, nested ones with their parent's name before them, and the command behind it."""
+    """Every verb that is not hidden, nested ones with their parent's name before them, and the command behind it."""
     for name, found in command.commands.items():
         if hasattr(found, "commands"):
             yield from verbs(found, (*path, name))
-        else:
+        elif not found.hidden:
             yield " ".join((*path, name)), found
 
 
@@ -63,7 +64,7 @@ def test_every_verb_and_option_is_documented(verb):
     section = next((each for each in sections if each.startswith(f"`mmplatform {verb}`")), None)
     assert section, f"docs/reference/cli.md has no section for mmplatform {verb}"
     for parameter in VERBS[verb].params:
-        if parameter.param_type_name == "option" and parameter.name != "help":
+        if parameter.param_type_name == "option" and parameter.name != "help" and not parameter.hidden:
             assert f"`{parameter.opts[0]}" in section, (
                 f"docs/reference/cli.md: mmplatform {verb} has an option {parameter.opts[0]}"
             )
@@ -181,3 +182,9 @@ def test_the_page_on_bad_input_names_every_row_of_the_table():
     assert [row.name for row in ROWS if named.count(row.name) != 1] == []
     sections = {"input", "end", "refused", "quarantined", "dead letter", "found, or kept", "unread"}
     assert {name for name in named if not name.startswith("---")} - {row.name for row in ROWS} <= sections
+
+
+def test_the_changelog_names_no_setting_that_was_renamed():
+    named = set(re.findall(r"MMPLATFORM_([A-Z0-9_]+)", (ROOT / "CHANGELOG.md").read_text()))
+    assert named <= {name.upper() for name in SETTINGS}
+    assert not named & {name.upper() for name in RENAMED}

@@ -22,7 +22,7 @@ def hour(mb_an_hour, breathing_mb, seed=1):
 @pytest.mark.parametrize("leak", [40.0, -40.0])
 def test_a_leak_is_measured(leak):
     slope = Slope.from_samples(hour(leak, 5))
-    assert slope.per_hour == pytest.approx(leak, abs=slope.give_or_take + 1)
+    assert slope.per_hour == pytest.approx(leak, abs=slope.error + 1)
     assert ("grows" if leak > 0 else "shrinks") in slope.summary
 
 

@@ -1,4 +1,4 @@
-"""How well the product hears, reads and finds: one table, on real data.
+"""Measures how well the product hears, reads and finds: one table, on real data.
 
     python -m benchmarks.accuracy [--minutes 10] [--screens 200] [--seed N] [--only PARTS]
 
@@ -80,7 +80,7 @@ def _heard(what: str, pairs: list[tuple[Errors, Errors]], *, judged: bool = True
     parts = f"{live.wrong} wrong, {live.missed} missed, {live.invented} invented"
     figures = f"live {live.rate:.1f} %, whole {total.rate:.1f} % (live: {parts})"
     aim = f"at most {MAX_POINTS:g} points more" if judged else ""
-    return Row(what, f"{live.said} words", figures, aim, live.rate - total.rate <= MAX_POINTS if judged else None)
+    return Row(what, f"{live.words} words", figures, aim, live.rate - total.rate <= MAX_POINTS if judged else None)
 
 
 def invented_words(
@@ -98,8 +98,8 @@ def reading(settings: Settings) -> Iterator[Row]:
     """Words of OCR."""
     found = finding.ocr_recall(corpora.screens(), settings)
     read, expected = (sum(pair[side] for pair in found.values()) for side in (0, 1))
-    worst, (worst_read, worst_there) = min(found.items(), key=lambda item: item[1][0] / item[1][1])
-    figures = f"recall {read / expected:.3f} (minimum {worst_read / worst_there:.3f}: {worst})"
+    worst, (worst_read, worst_expected) = min(found.items(), key=lambda item: item[1][0] / item[1][1])
+    figures = f"recall {read / expected:.3f} (minimum {worst_read / worst_expected:.3f}: {worst})"
     yield Row("reads on screenshots", f"{expected} words on {len(found)}", figures)
 
 

@@ -1,4 +1,4 @@
-"""What OCR reads of real screenshots, and whether screenshots and help pages are found by what people call them.
+"""Measures what OCR reads on screenshots, and whether screenshots and help pages are found by what people call them.
 
 Through the product's derivers, the redactor among them; searched exactly, so that it is the passages which are measured
 and not an index's approximation.
@@ -30,7 +30,7 @@ _Event = TypeVar("_Event", ChatMessage, Screenshot)
 _BATCH: Final = 16
 _TYPES: Final = {".png": "image/png", ".jpg": "image/jpeg"}
 READ: Final = Path(__file__).with_name("screens_read.json")
-"""What stands on some of the screenshots, written down by eye; signs that are no letters or digits do not count."""
+"""Words on some of the screenshots, written down by eye; signs that are no letters or digits do not count."""
 
 
 def ocr_recall(screens: Sequence[Screen], settings: Settings) -> dict[str, tuple[int, int]]:
@@ -68,7 +68,7 @@ def page_ranks(pages: Sequence[Page], settings: Settings, embedder: Embedder) ->
 
 
 def _ranks(queries: Sequence[tuple[str, str]], passages: Sequence[Passage], embedder: Embedder) -> list[int | None]:
-    """What was asked, and the conversation that answers it: passages by likeness, each conversation by its best."""
+    """A question, and the conversation that answers it: passages by likeness, each conversation by its best."""
     vectors = np.stack([passage.vector for passage in passages])
     likeness = embedder.embed([text for text, _ in queries]) @ vectors.T
     names = [passage.conversation_id for passage in passages]

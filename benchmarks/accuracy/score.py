@@ -14,7 +14,7 @@ _WORD = re.compile(r"[^\W_]+")
 class Errors:
     """Words that were said, and how many of them were heard wrong, not at all, or never said."""
 
-    said: int
+    words: int
     wrong: int
     missed: int
     invented: int
@@ -22,11 +22,11 @@ class Errors:
     @property
     def rate(self) -> float:
         """Word error rate in percent; of nothing said, that of what was invented."""
-        return 100 * (self.wrong + self.missed + self.invented) / max(self.said, 1)
+        return 100 * (self.wrong + self.missed + self.invented) / max(self.words, 1)
 
     def __add__(self, other: Errors) -> Errors:
         return Errors(
-            self.said + other.said,
+            self.words + other.words,
             self.wrong + other.wrong,
             self.missed + other.missed,
             self.invented + other.invented,
@@ -37,7 +37,7 @@ NONE = Errors(0, 0, 0, 0)
 
 
 def word_errors(reference: str, heard: str) -> Errors:
-    """Of two normalised texts, by the alignment with the fewest errors."""
+    """Count the errors between two normalised texts, by the alignment with the fewest errors."""
     import jiwer
 
     if not reference.split():
@@ -52,7 +52,7 @@ def words(text: str) -> list[str]:
 
 
 def word_recall(expected: str, read: str) -> tuple[int, int]:
-    """How many of the words that are there were read, each as often as it is there, and how many there are."""
+    """Count the expected words that were read, each as often as it occurs, and all expected words."""
     wanted, got = Counter(words(expected)), Counter(words(read))
     return sum((wanted & got).values()), sum(wanted.values())
 

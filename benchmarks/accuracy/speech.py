@@ -1,4 +1,4 @@
-"""What a live call's utterances say, against what is said, and against the same model on the whole recording.
+"""Compares a live call's utterances with the spoken words, and against the same model on the whole recording.
 
 The product's own path: chunks of a second through the call deriver, windows, words, what is published last under each
 utterance's id. Only the redactor is left out, because a name that was hidden would count as a word that was missed.
@@ -110,7 +110,7 @@ def read(path: Path) -> Audio:
 
 
 def telephone(audio: Audio) -> Audio:
-    """What comes out of a telephone: 8 kHz, µ-law of 8 bits."""
+    """The sound of a telephone: 8 kHz, µ-law of 8 bits."""
     spectrum = np.fft.rfft(audio)
     spectrum[np.fft.rfftfreq(audio.size, 1 / SAMPLE_RATE) > _TELEPHONE_HZ] = 0
     heard = np.fft.irfft(spectrum, audio.size)
@@ -136,7 +136,7 @@ def compare(hearing: Hearing, audio: Audio, text: str) -> tuple[Errors, Errors]:
 
 
 def texts_of(recordings: Sequence[Speech]) -> str:
-    """What is said in all of them, one after the other."""
+    """The spoken words of all of them, one after the other."""
     return " ".join(recording.text for recording in recordings)
 
 

@@ -1,4 +1,4 @@
-"""What the one who breaks things tells the processes of the stack: small files in one folder, read again and again."""
+"""Orders to the processes of the stack in a fault run: small files in one folder, read again and again."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Board:
         (self.folder / f"hold-{service}").unlink(missing_ok=True)
 
     def is_paused(self, service: str) -> bool:
-        """Whether the service may not start."""
+        """True when the service may not start."""
         return (self.folder / f"hold-{service}").exists()
 
     def set(self, what: str, number: float) -> None:
@@ -43,7 +43,7 @@ class Board:
 
 
 class Dial:
-    """One number of the board, looked at ten times a second at most."""
+    """One number of the board, read ten times a second at most."""
 
     def __init__(self, board: Board, what: str) -> None:
         self._board = board

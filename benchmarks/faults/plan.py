@@ -1,4 +1,4 @@
-"""What is broken, in which order: chosen by a seed, so that a run can be made again."""
+"""The faults and their order: chosen by a seed, so that a run can be made again."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ from mmplatform.settings import Settings, load
 WORKERS: Final = (*(spec.group for spec in MODALITIES.values()), "index", "archive")
 SERVICES: Final = ("broker", "chroma", "gateway", *WORKERS)
 ROOT: Final = Path(__file__).parents[2]
-"""Where this package is found by those that are started."""
+"""Folder in which started processes find this package."""
 
 START_S: Final = 240.0
 MAX_HITS: Final = 100
@@ -61,7 +61,7 @@ class Guest:
     health: str
 
     def is_settled(self) -> bool:
-        """Whether it is ready, or ended by itself."""
+        """True when it is ready, or ended by itself."""
         if self.process.poll() is not None:
             return True
         try:
@@ -86,7 +86,7 @@ class Broken:
     board: Board
 
     def now(self) -> run_file.StackRun:
-        """What the run file says of its processes."""
+        """The run file's entries of its processes."""
         run = run_file.read_running(self.settings.data_dir)
         if run is None:
             raise RuntimeError("the supervisor is gone")
@@ -100,7 +100,7 @@ class Broken:
 
     @cached_property
     def lakehouse(self) -> Lakehouse:
-        """What the archiver fills, opened to read."""
+        """The archiver's lakehouse, opened to read."""
         return Lakehouse.open(self.addressed)
 
     def client(self) -> GatewayClient:
@@ -140,7 +140,7 @@ class Broken:
         until(lambda: self.is_ready(service), 300, f"{service} is ready")
 
     def is_ready(self, service: str) -> bool:
-        """Whether the supervisor has it up."""
+        """True when the supervisor has it up."""
         return self.now().services[service].state == "ready"
 
     def join(self, worker: str, instance: str) -> Guest:
@@ -172,7 +172,7 @@ class Broken:
         return {hit["passage_id"]: hit for hit in hits}
 
     def lag(self, service: str) -> int | None:
-        """How far a worker is behind; ``None`` while it does not say."""
+        """A worker's lag; ``None`` while it reports none."""
         try:
             answer = httpx.get(f"{self.now().services[service].metrics_url}/status", timeout=10, trust_env=False)
         except httpx.TransportError:

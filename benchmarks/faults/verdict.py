@@ -1,4 +1,4 @@
-"""What was acknowledged against what is there: as sets, both ways, for each modality."""
+"""Compares what was acknowledged with what is stored: as sets, both ways, for each modality."""
 
 from __future__ import annotations
 
@@ -56,14 +56,14 @@ class Verdict:
 
     @property
     def faults(self) -> dict[str, list[str]]:
-        """What should be empty and is not."""
+        """The sets that should be empty and are not."""
         wrong = {name: getattr(self, name) for name in ("lost", "doubled", "unasked", "stale", "misplaced")}
         return {name: sorted(found) for name, found in wrong.items() if found}
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What was there at one look.
+    """Everything that was found at one check.
 
     Attributes:
         log: topic → position → (conversation, event), in order within a topic partition.
@@ -79,7 +79,7 @@ class Found:
 
 
 def compare(stack: Broken, ledger: Ledger, *, exact: bool = True, within_s: float = 240.0) -> dict[Modality, Verdict]:
-    """Wait until no worker is behind, then compare; what differs is looked at again until ``within_s`` is over.
+    """Wait until no worker is behind, then compare; what differs is checked again until ``within_s`` is over.
 
     A passage that a killed indexer had in hand comes once more, and a call whose end was never sent is over when
     nothing came for a while. ``exact`` is False where a post whose answer was lost may have landed.
@@ -145,7 +145,7 @@ def _once(ids: Iterable[str], verdict: Verdict) -> set[str]:
 
 
 def _named(found: Found) -> set[str]:
-    """Events that were set aside, each with its reason."""
+    """Events that were quarantined, each with its reason."""
     quarantined = {row["event_id"] for row in found.tables["quarantine"]}
     # One of an artifact has no event; whatever event it was made from is then missing in the search.
     log = found.log
@@ -180,7 +180,7 @@ def misplaced(sent: Mapping[str, list[str]], on_log: Iterable[tuple[str, str]]) 
 
 
 def _unheard(rows: Sequence[Row], ledger: Ledger) -> Iterator[str]:
-    """What was said in the acknowledged part of a call and is in no transcript; and what is marked as lost."""
+    """Words of the acknowledged part of a call that are in no transcript, and those marked as lost."""
     for call in {call for call, _ in ledger.chunks.values()}:
         mine = [row for row in rows if row["subject_id"] == call]
         yield from (row["artifact_id"] for row in mine if row["status"] != "final")

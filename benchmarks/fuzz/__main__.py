@@ -33,7 +33,7 @@ from mmplatform.settings import Settings, load
 ROUND: Final = 5_000
 """Inputs between two waits, so that the log does not run ahead of who reads it."""
 
-MAX_BEHIND: Final = ROUND // 2
+MAX_LAG: Final = ROUND // 2
 """Records that somebody may be behind meanwhile: the archiver's commit, every 15 s, is waited for once, at the end."""
 
 SETTLE_S: Final = 900.0
@@ -52,7 +52,7 @@ def fuzz(settings: Settings, run: run_file.StackRun, count: int, seed: int) -> t
     sent = Sent()
     while some := list(islice(drawn, ROUND)):
         sent.add(send(some, run.gateway, addressed, PLANTED))
-        settle(addressed, SETTLE_S, max_lag=MAX_BEHIND)
+        settle(addressed, SETTLE_S, max_lag=MAX_LAG)
     settle(addressed, SETTLE_S)
     ledger = account(addressed, sent, serving)
     wrong = ledger.wrong
@@ -95,8 +95,8 @@ def main() -> None:
     started = time.monotonic()
     ledger, wrong = fuzz(settings, run, arguments.inputs, arguments.seed)
     print(ledger.table())
-    took = time.monotonic() - started
-    print(f"seed {arguments.seed}: {took:.0f} s, {arguments.inputs / took:.0f} inputs a second")
+    elapsed_s = time.monotonic() - started
+    print(f"seed {arguments.seed}: {elapsed_s:.0f} s, {arguments.inputs / elapsed_s:.0f} inputs a second")
     if wrong:
         raise SystemExit("\n".join(wrong))
     print("all accounted for, no worker restarted, none of it quoted")

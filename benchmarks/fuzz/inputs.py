@@ -1,4 +1,4 @@
-"""What is sent: from one seed the same inputs, each with its route, sound or damaged."""
+"""The inputs: from one seed the same inputs, each with its route, sound or damaged."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Input:
 
     @property
     def topic(self) -> str:
-        """Of a record; empty for a request."""
+        """Topic of a record; empty for a request."""
         return self.route.removeprefix("log:") if self.route.startswith("log:") else ""
 
 

@@ -1,4 +1,4 @@
-"""Where every input ended, by what lies on the log and in the stores once nobody is behind; the sums must be exact."""
+"""Accounts for every input, by what lies on the log and in the stores once nobody is behind; the sums must be exact."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ _PAGE: Final = 500
 
 @dataclass(frozen=True, slots=True)
 class Ledger:
-    """How many inputs of each route ended where; :attr:`wrong` is empty when the sums are exact."""
+    """Number of inputs of each route by their end; :attr:`wrong` is empty when the sums are exact."""
 
     sent: Mapping[str, int]
     ended: Mapping[tuple[str, str], int]
@@ -130,7 +130,7 @@ ReportKey = tuple[str, str]
 
 
 def is_repeat(entry: LogEntry, reported: AbstractSet[ReportKey]) -> bool:
-    """Whether a record is an event that another one was already: damage gives several the same odd id.
+    """Check whether a record is an event that another one was already: damage gives several the same odd id.
 
     Of two in one micro-batch one message is made, which has the place of the later one.
     """

@@ -26,7 +26,7 @@ _WAITING: Final = 10_000
 
 @dataclass(slots=True)
 class Sent:
-    """What the doors said.
+    """The answers to the inputs.
 
     Attributes:
         sent: inputs by route.
@@ -77,7 +77,7 @@ def send(inputs: Iterable[Input], gateway: str, settings: Settings, secrets: Ite
 
 
 def _write(foreign: Any, item: Input, done: Sent) -> None:
-    def placed(error: Any, message: Any) -> None:
+    def on_delivery(error: Any, message: Any) -> None:
         if error is not None:
             raise SystemExit(f"the broker refused a record: {error}")
         where = Position(topic=item.topic, topic_partition=message.partition(), offset=message.offset())
@@ -85,7 +85,7 @@ def _write(foreign: Any, item: Input, done: Sent) -> None:
 
     while len(foreign) > _WAITING:
         foreign.poll(0.1)
-    foreign.produce(item.topic, value=item.body, key=item.key, timestamp=item.millis or 0, on_delivery=placed)
+    foreign.produce(item.topic, value=item.body, key=item.key, timestamp=item.millis or 0, on_delivery=on_delivery)
     foreign.poll(0)
 
 

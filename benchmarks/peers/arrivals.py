@@ -20,12 +20,12 @@ _IDLE_S = 0.02
 
 
 def log_of(folder: Path) -> Path:
-    """Where the changes of a run lie."""
+    """File of the changes of a run."""
     return folder / "arrivals.jsonl"
 
 
 def files_of(folder: Path) -> Path:
-    """Where the same changes lie as files, one for each chat, for a peer that reads folders; else it is not there."""
+    """Folder of the same changes as files, one for each chat, for a peer that reads folders; else it is missing."""
     return folder / "chats"
 
 
@@ -73,12 +73,12 @@ def follow(
 
 
 def offset_file(folder: Path) -> Path:
-    """Where a loop keeps its place."""
+    """File in which a loop stores its position."""
     return folder / "place"
 
 
 def commit_offset(folder: Path, offset: int) -> None:
-    """What is before this place is in the index."""
+    """Store the position; the changes before it are in the index."""
     new = folder / "place.new"
     new.write_text(str(offset))
     new.replace(offset_file(folder))

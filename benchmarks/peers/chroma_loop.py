@@ -68,7 +68,7 @@ def index(folder: Path, model: Path) -> None:
 
 
 def reader(folder: Path) -> Callable[[int], list[Row]]:
-    """What a process of its own finds, from a number on."""
+    """Rows that a process of its own finds, from a number on."""
     opened: list[Any] = []
 
     def rows(since: int) -> list[Row]:

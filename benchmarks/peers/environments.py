@@ -16,7 +16,7 @@ _MODEL: Final = ("onnxruntime==1.31.0", "tokenizers==0.23.3", "numpy==2.4.6")
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """What to install, which module drives it, and the settings that it is used with, in words.
+    """Packages to install, the module that drives them, and the settings that it is used with, in words.
 
     ``files``: it reads a folder with a file for each chat.
     """

@@ -49,7 +49,7 @@ def index(folder: Path, model: Path) -> None:
 
 
 def reader(folder: Path) -> Callable[[int], list[Row]]:
-    """What a process of its own finds, from a number on."""
+    """Rows that a process of its own finds, from a number on."""
     import lancedb
 
     opened: list[Any] = []

@@ -64,7 +64,7 @@ class Contest:
                 daemon.kill()
 
     def close(self) -> list[tuple[str, int]]:
-        """What the reader finds in the end, as id and version; then nothing runs any more."""
+        """Rows that the reader finds in the end, as id and version; then nothing runs any more."""
         (self.folder / "stop").touch()
         present_file = self.folder / "there.json"
         try:
@@ -96,12 +96,12 @@ class Contest:
                 self.wanted[change["id"]] = version
 
     def seen(self) -> dict[tuple[int, int], float]:
-        """When the reader first got each number and version."""
+        """Times at which the reader first got each number and version."""
         lines = (self.folder / "seen.jsonl").read_text().splitlines() if (self.folder / "seen.jsonl").exists() else []
         return {(n, version): moment for n, version, moment in map(json.loads, lines)}
 
     def reset_reader(self) -> None:
-        """What the reader got before now does not count any more."""
+        """Forget the rows that the reader got before now."""
         (self.folder / "forget").touch()
 
     def wait_for(self, numbers: list[int], version: int = 1) -> float:
@@ -118,12 +118,12 @@ class Contest:
 
     @property
     def cpu_seconds(self) -> float:
-        """Of the indexer and all that it started."""
+        """Processor time of the indexer and all that it started."""
         return sum(cpu_seconds(process.pid) for process in self._family())
 
     @property
     def memory_mb(self) -> float:
-        """Of the indexer and all that it started."""
+        """Memory of the indexer and all that it started."""
         return sum(process.memory_full_info().pss for process in self._family()) / 2**20
 
     def _family(self) -> list[psutil.Process]:
@@ -238,10 +238,10 @@ def _changes(running: Contest, chats: int, seed: int) -> str:
     begun = time.time()
     running.send(edited, texts(share, seed + 7), version=2)
     running.send(deleted, [""] * share, deleted=True)
-    took = running.wait_for(edited, 2) - begun
+    elapsed_s = running.wait_for(edited, 2) - begun
     time.sleep(2.0)  # a deletion is not told to the reader: its last look shows it
     wanted = dict(running.wanted)
-    return f"{took:.1f} s; {Ledger.from_rows(wanted, running.close())}"
+    return f"{elapsed_s:.1f} s; {Ledger.from_rows(wanted, running.close())}"
 
 
 def _killed(peer: Peer, chats: int, seed: int) -> str:
@@ -253,6 +253,6 @@ def _killed(peer: Peer, chats: int, seed: int) -> str:
         running.reset_reader()
         begun = time.time()
         running.start()
-        took = running.wait_for(numbers) - begun
+        elapsed_s = running.wait_for(numbers) - begun
         wanted = dict(running.wanted)
-        return f"whole again after {took:.1f} s; {Ledger.from_rows(wanted, running.close())}"
+        return f"whole again after {elapsed_s:.1f} s; {Ledger.from_rows(wanted, running.close())}"

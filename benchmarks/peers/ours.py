@@ -119,9 +119,11 @@ def _killed(settings: Settings, run: run_file.StackRun, chats: int, seed: int) -
                 os.kill(state.pid, signal.SIGKILL)
         begun = time.time()
         _until(lambda: index.count() >= chats)
-        took = time.time() - begun
+        elapsed_s = time.time() - begun
         wanted = {artifact_id("passage", artifact_id("message", name, 0), 0): 1 for name in names}
-        return f"whole again after {took:.1f} s; {Ledger.from_rows(wanted, [(row_id, 1) for row_id in index.ids()])}"
+        return (
+            f"whole again after {elapsed_s:.1f} s; {Ledger.from_rows(wanted, [(row_id, 1) for row_id in index.ids()])}"
+        )
 
 
 def _send(run: run_file.StackRun, sent_texts: list[str], kind: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""What is measured of each contestant, and how it is told."""
+"""Measurements of each contestant, and their report."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def texts(count: int, seed: int) -> list[str]:
 
 @dataclass(frozen=True, slots=True)
 class Ledger:
-    """What was acknowledged against what is there."""
+    """Compares what was acknowledged with what is stored."""
 
     lost: int
     doubled: int

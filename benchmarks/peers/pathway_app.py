@@ -23,7 +23,7 @@ PATIENCE_S = 60.0
 
 
 def port_of(folder: Path) -> Path:
-    """Where the indexer says on which port its server is, or is about to be."""
+    """File in which the indexer writes the port of its server."""
     return folder / "port"
 
 
@@ -41,7 +41,7 @@ def index(folder: Path, model: Path) -> None:
 
 
 def reader(folder: Path) -> Callable[[int], list[Row]]:
-    """What a process of its own gets from the server, from a number on."""
+    """Rows that a process of its own gets from the server, from a number on."""
 
     def rows(since: int) -> list[Row]:
         body = json.dumps({"k": ALL, "metadata_filter": f"n >= `{since}`"}).encode()

@@ -19,7 +19,7 @@ _SIZE = 384
 
 
 class Chat(pw.Schema):  # type: ignore[misc]
-    """What is indexed; a later row with the same name takes the place of an earlier one."""
+    """Rows to index; a later row with the same name replaces an earlier one."""
 
     name: str = pw.column_definition(primary_key=True)
     text: str

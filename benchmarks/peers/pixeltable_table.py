@@ -35,7 +35,7 @@ def index(folder: Path, model: Path) -> None:
 
 
 def reader(folder: Path) -> Callable[[int], list[Row]]:
-    """What a process of its own finds, from a number on."""
+    """Rows that a process of its own finds, from a number on."""
 
     def rows(since: int) -> list[Row]:
         if not offset_file(folder).exists():

@@ -27,9 +27,9 @@ def list_letters(as_json: Annotated[bool, typer.Option("--json", help="For progr
     from rich.console import Console
     from rich.table import Table
 
-    _, store = _open()
-    letters_found = store.read_all()
-    standing = store.statuses(letters_found)
+    with _open() as (_, store):
+        letters_found = store.read_all()
+        standing = store.statuses(letters_found)
     if as_json:
         typer.echo(json.dumps([_fields(letter, standing) for letter in letters_found], indent=2))
         return
@@ -45,17 +45,18 @@ def list_letters(as_json: Annotated[bool, typer.Option("--json", help="For progr
 
 @letters.command("redrive")
 def redrive(
-    places: Annotated[list[str] | None, typer.Argument(help="Places, as shown by `list`.")] = None,
+    positions: Annotated[
+        list[str] | None, typer.Argument(metavar="[PLACES]...", help="Places, as shown by `list`.")
+    ] = None,
     everything: Annotated[bool, typer.Option("--all", help="All that can be redriven and were not yet.")] = False,
 ) -> None:
     """Write records to their topics again, each once; exit code 1 when one could not be written."""
     from mmplatform.kafka.dead_letters import RedriveStatus, format_position
     from mmplatform.kafka.producer import LogProducer
 
-    settings, store = _open()
-    with _exclusive(settings), closing(LogProducer(settings)) as producer:
+    with _open() as (settings, store), _exclusive(settings), closing(LogProducer(settings)) as producer:
         found = {format_position(letter.position): letter for letter in store.read_all()}
-        chosen = _select(found, places or [], everything=everything)
+        chosen = _select(found, positions or [], everything=everything)
         if everything:
             standing = store.statuses(chosen)
             passed = {RedriveStatus.YES, RedriveStatus.NEVER}
@@ -86,32 +87,35 @@ def _exclusive(settings: Settings) -> Iterator[None]:
         yield
 
 
-def _select(by_position: dict[str, DeadLetter], places: Sequence[str], *, everything: bool) -> list[DeadLetter]:
-    if everything == bool(places):
+def _select(by_position: dict[str, DeadLetter], positions: Sequence[str], *, everything: bool) -> list[DeadLetter]:
+    if everything == bool(positions):
         raise Rejected("name the places that `mmplatform dead-letters list` shows, or --all")
-    if unknown := [place for place in places if place not in by_position]:
+    if unknown := [position for position in positions if position not in by_position]:
         raise Rejected(f"no dead letter is about {', '.join(unknown)}: see `mmplatform dead-letters list`")
-    return [by_position[place] for place in dict.fromkeys(places)] if places else list(by_position.values())
+    return [by_position[position] for position in dict.fromkeys(positions)] if positions else list(by_position.values())
 
 
 def _fields(letter: DeadLetter, standing: Mapping[str, RedriveStatus]) -> dict[str, object]:
     from mmplatform.kafka.dead_letters import format_position
 
-    place = format_position(letter.position)
+    position = format_position(letter.position)
     return {
-        "place": place,
+        "place": position,
         "since": letter.dead_at.isoformat(timespec="seconds"),
         "bytes": letter.size,
         "reason": letter.reason,
-        "redriven": standing[place].value,
+        "redriven": standing[position].value,
     }
 
 
-def _open() -> tuple[Settings, DeadLetters]:
+@contextmanager
+def _open() -> Iterator[tuple[Settings, DeadLetters]]:
+    """The settings and the dead letters of the running stack, closed at the end of the block."""
     from mmplatform.kafka.dead_letters import DeadLetters
     from mmplatform.kafka.reader import ReplayLog
     from mmplatform.local.run_file import with_kafka_address
     from mmplatform.settings import load
 
     settings = with_kafka_address(load())
-    return settings, DeadLetters(settings, ReplayLog(settings))
+    with ReplayLog(settings) as log:
+        yield settings, DeadLetters(settings, log)

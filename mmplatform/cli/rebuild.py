@@ -28,8 +28,8 @@ def rebuild_index() -> None:
     from mmplatform.settings import load
 
     settings = with_kafka_address(with_chroma_address(load()))
-    with closing(ChromaIndex.open(settings)) as chroma, progress_display() as show:
-        work = IndexRebuild(settings, Lakehouse.open(settings), chroma, ReplayLog(settings))
+    with closing(ChromaIndex.open(settings)) as chroma, ReplayLog(settings) as log, progress_display() as show:
+        work = IndexRebuild(settings, Lakehouse.open(settings), chroma, log)
         done = work.run(lambda written, total: show("passages", written, total))
         findable = chroma.count()
     typer.echo(f"{done.passages} passages from the lakehouse, {done.from_log} records from the log since")
@@ -50,8 +50,8 @@ def rebuild_lakehouse() -> None:
     from mmplatform.settings import load
 
     settings = with_kafka_address(load())
-    with progress_display() as show:
-        done = rebuild_from_log(settings, Lakehouse.open(settings), ReplayLog(settings), show)
+    with ReplayLog(settings) as log, progress_display() as show:
+        done = rebuild_from_log(settings, Lakehouse.open(settings), log, show)
     typer.echo(f"{done.read} records read from the log, {done.rows} rows landed")
     if done.expired:
         typer.echo(f"{done.expired} records have expired from the log and cannot be rebuilt")

@@ -1,4 +1,4 @@
-"""Verbs for the local stack: ``up``, ``down``, ``start``, ``restart``, ``status``, ``logs``, ``doctor``."""
+"""Verbs for the local stack: ``up``, ``down``, ``start-failed``, ``restart``, ``status``, ``logs``, ``doctor``."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from mmplatform.cli.app import app
+from mmplatform.cli.renamed import refuse_old_option
 from mmplatform.errors import Misconfigured, Unavailable
 from mmplatform.settings import load
 
@@ -76,6 +77,9 @@ def _detach(derivers: str, dagster: bool) -> None:
 def down(
     now: Annotated[bool, typer.Option("--now", help="Do not wait for workers to finish their micro-batch.")] = False,
     timeout: Annotated[float, typer.Option(help="Seconds to wait for the stop.")] = 90.0,
+    _patience: Annotated[
+        str | None, typer.Option("--patience", hidden=True, callback=refuse_old_option("--timeout"))
+    ] = None,
 ) -> None:
     """Stop the local stack and wait until it has stopped."""
     from mmplatform.local.launch import stop_stack
@@ -85,8 +89,8 @@ def down(
     typer.echo(f"no stack runs on {data_dir}" if pid is None else f"stopped (pid {pid})")
 
 
-@app.command()
-def start() -> None:
+@app.command("start-failed")
+def start_failed() -> None:
     """Start the services again that were given up after repeated deaths."""
     from mmplatform.local.launch import retry_failed_services
 
@@ -126,7 +130,7 @@ def status(as_json: Annotated[bool, typer.Option("--json", help="For programs.")
             else ""
         )
         raise Unavailable(f"no stack runs on {data_dir}{hint}: start it with `mmplatform up`")
-    snapshot = overview.take_snapshot(run)
+    snapshot = overview.collect_snapshot(run)
     if as_json:
         typer.echo(json.dumps(overview.snapshot_to_json(run, snapshot), indent=2))
     else:

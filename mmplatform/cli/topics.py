@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from mmplatform.cli.app import app
+from mmplatform.cli.renamed import refuse_old_option
 
 
 @app.command()
@@ -16,6 +17,9 @@ def topics(
     partitions: Annotated[
         str, typer.Option("--partitions", help="Give a modality more topic partitions, for example `chat=16`.")
     ] = "",
+    _raise: Annotated[
+        str | None, typer.Option("--raise", hidden=True, callback=refuse_old_option("--partitions"))
+    ] = None,
 ) -> None:
     """Show the topics of events, or increase the topic partitions of one; they never decrease."""
     from mmplatform.kafka.connection import admin_client
@@ -26,18 +30,19 @@ def topics(
 
     wanted = parse_partition_count(partitions) if partitions else None
     settings = with_kafka_address(load())
-    log = ReplayLog(settings)
-    if wanted is not None:
-        modality, number = wanted
-        before = increase_partitions(settings, modality, number, log, admin_client(settings))
-        if before == number:
-            typer.echo(f"{modality} has {number} topic partitions already")
-        else:
-            typer.echo(
-                f"{modality}: {before} → {number} topic partitions. Before sources go on: `mmplatform restart`, so "
-                "that every gateway and deriver knows them"
-            )
+    with ReplayLog(settings) as log:
+        if wanted is not None:
+            modality, number = wanted
+            before = increase_partitions(settings, modality, number, log, admin_client(settings))
+            if before == number:
+                typer.echo(f"{modality} has {number} topic partitions already")
+            else:
+                typer.echo(
+                    f"{modality}: {before} → {number} topic partitions. Before sources go on: `mmplatform restart`, so "
+                    "that every gateway and deriver knows them"
+                )
+        states = topic_states(settings, log)
     table = Table("modality", "topic", "topic partitions", "records", "lag", box=None, pad_edge=False)
-    for state in topic_states(settings, log):
+    for state in states:
         table.add_row(state.modality, state.topic, str(state.topic_partitions), str(state.records), str(state.lag))
     Console().print(table)

@@ -205,7 +205,7 @@ class StoredCallFold:
     def __call__(
         self,
         value: Any,
-        key: Any,
+        key: Any,  # noqa: ARG002 - Quix's contract
         timestamp: int,
         headers: Any,
         state: State[str, Any],

@@ -1,7 +1,7 @@
 """Rebuilds a lost index from the lakehouse: the rows of ``passages`` have their vectors, so no model runs.
 
-1. Store the tombstones of recent retractions, then write every passage of the lakehouse, hour by hour, with its archived
-   vector.
+1. Store the tombstones of recent retractions, then write every passage of the lakehouse, hour by hour, with its
+   archived vector.
 2. Apply passages and retractions from the log from the archiver's committed offsets on.
 3. The indexer runs meanwhile, and step 1 may have written between its check and its write. So read the newer records of
    the log for the ids that were written here, until there are none. As everywhere the higher version stays.

@@ -1,8 +1,8 @@
 """Rebuilds a lost lakehouse from the log: reads the records that the archiver had landed, and lands what is missing.
 
 The stream goes on meanwhile. Records up to the archiver's committed offsets at the start are landed here, later ones by
-the archiver. Of two versions of one row the higher one stays, and a retraction is a version, so the order of the two does
-not matter. The rebuild can be run again: it continues, and changes nothing where nothing is missing.
+the archiver. Of two versions of one row the higher one stays, and a retraction is a version, so the order of the two
+does not matter. The rebuild can be run again: it continues, and changes nothing where nothing is missing.
 
 Changes of reprocessing runs are on the log as well, so that nothing has to be run again.
 """

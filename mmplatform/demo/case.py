@@ -46,13 +46,13 @@ class DemoScreenshot:
 
 @dataclass(frozen=True, slots=True)
 class DemoCall:
-    """The call of the case; ``ask_at_s`` is the second at which the first question is asked."""
+    """The call of the case; ``question_at_s`` is the second at which the first question is asked."""
 
     call_id: str
     subject_id: str
     path: Path
     speakers: tuple[str, ...]
-    ask_at_s: float
+    question_at_s: float
 
 
 @dataclass(frozen=True, slots=True)

@@ -87,14 +87,14 @@ class DemoRun:
         """Ask the first question during the call. Passages that are not retrievable yet are missing."""
         try:
             hits = _find_hits(case.questions[0], case, search)
-            took = time.monotonic() - self._started_at
+            answered_s = time.monotonic() - self._started_at
         except PlatformError as error:  # the call goes on, and its questions are asked again at the end
             self._console.print(f"asked {second:.0f} s into the call: {error}", style="yellow", markup=False)
             return
         self._console.rule(f"asked {second:.0f} s into the call, which goes on: [bold]{case.questions[0].text}[/bold]")
         for hit in hits:
             print_hit(hit, self._console)
-        self._console.print(f"first answer {took:.0f} s after the demo began", style="dim", highlight=False)
+        self._console.print(f"first answer {answered_s:.0f} s after the demo began", style="dim", highlight=False)
 
     def wait(self) -> None:
         """Wait for Ctrl-C, if the demo started the stack."""
@@ -224,8 +224,8 @@ def _print_gaps(gaps: Mapping[str, list[float]], console: Console) -> None:
 
 def _find_hits(question: DemoQuestion, case: Case, search: Search) -> list[dict[str, Any]]:
     """The best passages of each modality."""
-    asked = {"query": question.text, "subject_id": case.subject_id, "k": HITS_PER_MODALITY}
-    return [hit for modality in MODALITIES for hit in search(asked | {"modalities": [modality]})["hits"]]
+    query = {"query": question.text, "subject_id": case.subject_id, "k": HITS_PER_MODALITY}
+    return [hit for modality in MODALITIES for hit in search(query | {"modalities": [modality]})["hits"]]
 
 
 def _print_answer(question: DemoQuestion, case: Case, search: Search, console: Console) -> bool:

@@ -24,7 +24,7 @@ class CaseStream:
     """Sends one case. Retries are idempotent: the client repeats the same event ids."""
 
     def __init__(self, gateway: str, case: Case, speed: float, *, live: Callable[[float], None] | None = None) -> None:
-        """``live`` is called once, on a thread of its own, at ``ask_at_s`` of the call, with the second reached."""
+        """``live`` is called once, on a thread of its own, at ``question_at_s`` of the call, with that second."""
         self._case = case
         self._live = live
         self._speed = speed
@@ -68,7 +68,7 @@ class CaseStream:
         call = self._case.call
         started = time.monotonic()
         chunks = 0
-        asking: threading.Thread | None = None
+        live_thread: threading.Thread | None = None
         for index, start_s, wav in split(call.path, CHUNK_S):
             due = started + (start_s + CHUNK_S) / self._speed
             time.sleep(max(0.0, due - time.monotonic()))
@@ -84,13 +84,13 @@ class CaseStream:
                 source=SOURCE,
             )
             chunks += 1
-            if self._live is not None and asking is None and start_s >= call.ask_at_s:
-                asking = threading.Thread(target=self._live, args=(start_s + CHUNK_S,), name="live")
-                asking.start()
+            if self._live is not None and live_thread is None and start_s >= call.question_at_s:
+                live_thread = threading.Thread(target=self._live, args=(start_s + CHUNK_S,), name="live")
+                live_thread.start()
         self._client.end_call(call.call_id, subject_id=call.subject_id, chunks=chunks, source=SOURCE)
         self._sent["seconds of a call"] += round(chunks * CHUNK_S)
-        if asking is not None:
-            asking.join()
+        if live_thread is not None:
+            live_thread.join()
 
     def _body(self, line: DemoMessage) -> ChatBody:
         return ChatBody.model_validate(

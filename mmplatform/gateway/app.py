@@ -69,7 +69,7 @@ class GatewayLogReader(LagReader, Protocol):
 
 @dataclass(frozen=True, slots=True)
 class GatewayParts:
-    """Parts of the gateway: ``create_topics`` creates missing topics, ``close`` flushes the log; both block.
+    """Parts of the gateway: ``create_topics`` creates missing topics, ``close`` flushes and closes the log; both block.
 
     ``readiness`` is updated for the worker's own page, which the gateway does not serve.
     """
@@ -99,11 +99,18 @@ def open_parts(settings: Settings, readiness: Readiness | None = None) -> Gatewa
         probe_image=image.probe,
         pseudonyms=open_pseudonyms(settings),
     )
+
+    def close() -> None:
+        try:
+            producer.close()
+        finally:
+            log_reader.close()
+
     return GatewayParts(
         deps,
         log_reader,
         create_topics=lambda: ensure_topics(settings),
-        close=producer.close,
+        close=close,
         readiness=readiness or Readiness({}),
     )
 
@@ -151,6 +158,7 @@ def serve(
     Raises:
         Unavailable: the port is in use, or the address is not one of this machine.
         Misconfigured: a setting of the broker or the blob store is wrong.
+        Permanent: this user may not listen on the port.
     """
     listener = listen(settings.gateway_host, settings.gateway_port, reuse_port=settings.gateway_reuse_port)
     with listener:

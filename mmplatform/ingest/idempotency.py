@@ -26,7 +26,7 @@ class _CachedEvent:
 
     digest: bytes
     write: asyncio.Task[Position] | None
-    position: tuple[str, int, int] = ("", 0, 0)
+    position: tuple[str, int, int, int] = ("", 0, 0, 0)
 
 
 class IdempotencyCache:
@@ -66,8 +66,8 @@ class IdempotencyCache:
             self._events.move_to_end(uid)
             if cached.write is not None:
                 return await asyncio.shield(cached.write), True
-            topic, number, offset = cached.position
-            return Position(topic=topic, topic_partition=number, offset=offset), True
+            topic, number, offset, generation = cached.position
+            return Position(topic=topic, topic_partition=number, offset=offset, generation=generation), True
         task = asyncio.ensure_future(_run(write))
         self._events[uid] = _CachedEvent(digest, task)
         task.add_done_callback(lambda finished: self._on_written(uid, finished))
@@ -84,8 +84,8 @@ class IdempotencyCache:
         if task.cancelled() or task.exception() is not None:
             self._events.pop(uid, None)
         elif (cached := self._events.get(uid)) is not None and cached.write is task:
-            written = task.result()
-            cached.position, cached.write = (written.topic, written.topic_partition, written.offset), None
+            done = task.result()
+            cached.position, cached.write = (done.topic, done.topic_partition, done.offset, done.generation), None
         while len(self._events) > self._capacity:
             oldest_id, oldest = next(iter(self._events.items()))
             if oldest.write is not None:

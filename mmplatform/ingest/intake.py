@@ -152,8 +152,8 @@ class Intake:
                 )
             )
         self._deps.gates[pending.modality].record_accepted()  # here: the event stays if its caller is cancelled
-        # A position names the platform's topic, without the prefix of this Kafka.
-        return written.model_copy(update={"topic": spec.topic})
+        # A position names the platform's topic, without the prefix of this Kafka, and the log's generation.
+        return written.model_copy(update={"topic": spec.topic, "generation": self._deps.settings.log_generation})
 
 
 def pending_chat(deps: IngestDeps, body: ChatBody, event_id: str) -> PendingEvent:

@@ -16,7 +16,7 @@ import time
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, Self
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 from confluent_kafka.admin import OffsetSpec
@@ -59,19 +59,43 @@ class LogEntry(NamedTuple):
     raw_key: bytes | None = None
 
 
+class _GroupConsumer(NamedTuple):
+    """The consumer of a queried group. The lock: librdkafka's handle must not be destroyed under a running query."""
+
+    consumer: Any
+    lock: threading.Lock
+
+
 class ReplayLog:
-    """Reads the log. Thread-safe; holds one admin client, and one consumer for each queried group.
+    """Reads the log. Thread-safe; holds one admin client, and one consumer for each queried group until it is closed.
 
     Every method raises Unavailable when the broker does not answer within ``timeout_s``, Misconfigured when a topic
-    does not exist or may not be read.
+    does not exist or may not be read. A context manager that closes itself at its end.
     """
 
     def __init__(self, settings: Settings, *, timeout_s: float = 10.0) -> None:
         self._settings = settings
         self._timeout_s = timeout_s
         self._admin = admin_client(settings)  # stored: futures fail when their client is collected
-        self._group_consumers: dict[str, Any] = {}
+        self._group_consumers: dict[str, _GroupConsumer] = {}
         self._consumers_lock = threading.Lock()
+        self._closed = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the consumers, each after the query that is under way in another thread; calling it again is fine."""
+        with self._consumers_lock:
+            self._closed = True
+            consumers = list(self._group_consumers.values())
+            self._group_consumers.clear()
+        for queried in consumers:
+            with queried.lock:
+                queried.consumer.close()
 
     def lag(self, group: str, topics: Iterable[str]) -> dict[str, dict[int, int]]:
         """Records behind, by topic and topic partition, for a group that reads from the earliest record.
@@ -169,7 +193,11 @@ class ReplayLog:
         request = [TopicPartition(topic, number) for topic, number in topic_partitions]
         action = f"asking for the offsets of group {group}"
         try:
-            committed = self._group_consumer(group).committed(request, timeout=self._timeout_s)
+            queried = self._group_consumer(group)
+            with queried.lock:
+                committed = queried.consumer.committed(request, timeout=self._timeout_s)
+        except RuntimeError as error:  # closed between the look-up and the query
+            raise Unavailable(f"{action}: this reader is closed") from error
         except KafkaException as error:
             raise platform_error(error, action) from error
         for failed in (offset for offset in committed if offset.error is not None):
@@ -177,7 +205,7 @@ class ReplayLog:
         # A negative offset means: no commit.
         return {(offset.topic, offset.partition): offset.offset for offset in committed if offset.offset >= 0}
 
-    def _group_consumer(self, group: str) -> Any:
+    def _group_consumer(self, group: str) -> _GroupConsumer:
         """Consumer with the group's id that never subscribes: it is no member, so it triggers no rebalance.
 
         Why not the admin client's ``list_consumer_group_offsets``: librdkafka 2.12 dereferences the group of a client
@@ -185,8 +213,10 @@ class ReplayLog:
         ended every process that queried it.
         """
         with self._consumers_lock:
+            if self._closed:
+                raise Unavailable(f"asking for the offsets of group {group}: this reader is closed")
             if group not in self._group_consumers:
-                self._group_consumers[group] = self._create_consumer(group)
+                self._group_consumers[group] = _GroupConsumer(self._create_consumer(group), threading.Lock())
             return self._group_consumers[group]
 
     def _resolve_bound(self, topic: str, bound: ReadBound, default: dict[int, int]) -> dict[int, int]:

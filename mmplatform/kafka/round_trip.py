@@ -42,8 +42,8 @@ def round_trip(settings: Settings, name: str) -> tuple[datetime, datetime, datet
         sent_at = utc_now()
         position = producer.send(topic, None, value, timestamp=backdated).result(timeout=_TIMEOUT_S * 2)
     number, offset = position.topic_partition, position.offset
-    log = ReplayLog(settings, timeout_s=_TIMEOUT_S)
-    entry = next(log.read(topic, {number: offset}, {number: offset + 1}), None)
+    with ReplayLog(settings, timeout_s=_TIMEOUT_S) as log:
+        entry = next(log.read(topic, {number: offset}, {number: offset + 1}), None)
     read_at = utc_now()
     if entry is None or entry.value != value:
         raise Unavailable(f"a record was acknowledged at {topic}[{number}] offset {offset}, but is missing there")

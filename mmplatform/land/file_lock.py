@@ -5,6 +5,7 @@ The operating system releases it when its process ends, ``kill -9`` included: no
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +16,11 @@ from filelock import FileLock, Timeout
 from mmplatform.errors import Unavailable
 
 _POLL_S: Final = 0.05
+_VARIABLE: Final = "MMPLATFORM_DATA_DIR"
+
+
+_DENIED: Final = {errno.EACCES, errno.EPERM, errno.EROFS}
+_WITHOUT_LOCKS: Final = {errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP}
 
 
 class LockTimeout(Exception):
@@ -44,12 +50,27 @@ def file_lock(path: Path, *, on_wait: Callable[[], None] = lambda: None, timeout
     except Timeout:
         raise LockTimeout from None
     except OSError as error:
-        reason = error.strerror or error
-        raise Unavailable(f"cannot lock {path}: {reason}; fix the rights on the data directory") from error
+        raise lock_error(path, error, _VARIABLE) from error
     try:
         yield
     finally:
         lock.release()
+
+
+def lock_error(path: Path, error: OSError, variable: str) -> Unavailable:
+    """The platform's error for a lock file that cannot be opened or locked, with the remedy where one is certain.
+
+    Args:
+        path: the lock file.
+        error: the failure of the system call.
+        variable: the variable that names the directory of the file.
+    """
+    remedy = ""
+    if error.errno in _DENIED:
+        remedy = f"; fix the rights on {path.parent}"
+    elif error.errno in _WITHOUT_LOCKS:
+        remedy = f"; this file system has no locks: move {variable} to one that has"
+    return Unavailable(f"cannot lock {path}: {error.strerror or error}{remedy}")
 
 
 def _acquire(lock: FileLock, on_wait: Callable[[], None], timeout_s: float) -> None:

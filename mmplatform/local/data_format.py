@@ -21,8 +21,9 @@ def check_data_format(data_dir: Path) -> None:
     if not marker.exists():
         if (data_dir / "broker").exists():
             raise Permanent(
-                f"{data_dir} was written by an older release, whose records have format 1. Start this release on another "
-                f"directory (MMPLATFORM_DATA_DIR), then take the old log over: mmplatform migrate --from {data_dir}"
+                f"{data_dir} was written by an older release, whose records have format 1. Start this release on "
+                f"another directory (MMPLATFORM_DATA_DIR), then take the old log over: "
+                f"mmplatform migrate --from {data_dir}"
             )
         marker.write_text(f"{SCHEMA_VERSION}\n", encoding="utf-8")
         return

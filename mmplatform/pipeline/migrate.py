@@ -1,7 +1,7 @@
-"""Replays an older log into this stack: its events are made into today's, with their bytes, and derived anew (Kappa).
+"""Replays an older log into this stack: its events are made into today's, with their bytes, and derived again (Kappa).
 
-Nothing but events and bytes is taken over: tables, index, memo and call states follow from them. The old log stays as it
-is. The replay can be run again: an event that is here already is a repetition.
+Nothing but events and bytes is taken over: tables, index, memo and call states follow from them. The old log stays as
+it is. The replay can be run again: an event that is here already is a repetition.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """THE path of one micro-batch: parse → separate conflicts → apply contract → derive → check outputs.
 
-Pure but for the model calls. No record is silently dropped. Each ends in exactly one of: artifacts, quarantine (it parsed, but broke a contract or
-its deriver), dead letters (it could not be parsed), or the state of a call whose speech has not ended yet.
+Pure but for the model calls. No record is silently dropped. Each ends in exactly one of: artifacts, quarantine (it
+parsed, but broke a contract or its deriver), dead letters (it could not be parsed), or the state of a call whose speech
+has not ended yet.
 
 ``Unavailable``, ``Busy`` and ``Permanent`` pass through: they are about the platform, not about the record, and the
 caller retries or stops. Anything else that a deriver raises is about one record: the batch is split until that record

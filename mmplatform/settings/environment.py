@@ -9,12 +9,12 @@ An empty variable is an unset one: `MMPLATFORM_DATA_DIR=` would otherwise be the
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from pydantic import BaseModel, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from mmplatform.errors import Misconfigured
 from mmplatform.settings.backpressure import BackpressureSettings
@@ -106,11 +106,12 @@ def load(**overrides: object) -> Settings:
     """Read the environment.
 
     Raises:
-        Misconfigured: a variable has a wrong value, or an old name; the message names it.
+        Misconfigured: a variable has a wrong value, an old name, or the name of a group; the message names it.
     """
     if unknown := overrides.keys() - Settings.model_fields.keys():
         raise TypeError(f"no such settings: {', '.join(sorted(unknown))}")
     refuse_renamed(os.environ, PREFIX)
+    _refuse_groups(os.environ)
     try:
         return Settings(**overrides)  # type: ignore[arg-type]
     except ValidationError as error:
@@ -119,3 +120,19 @@ def load(**overrides: object) -> Settings:
             for e in error.errors(include_input=False, include_url=False)
         )
         raise Misconfigured(f"wrong settings: {wrong} (see docs/reference/configuration.md)") from None
+    except SettingsError as error:
+        raise Misconfigured(f"wrong settings: {error} (see docs/reference/configuration.md)") from None
+
+
+def _refuse_groups(environment: Mapping[str, str]) -> None:
+    """Refuse the name of a nested model: pydantic-settings would read it as JSON, a second spelling of its fields.
+
+    Raises:
+        Misconfigured: names the variable, and the variables to set instead.
+    """
+    given = {name.upper() for name, value in environment.items() if value}
+    for name, field in Settings.model_fields.items():
+        group, variable = field.annotation, f"{PREFIX}{name.upper()}"
+        if variable in given and isinstance(group, type) and issubclass(group, BaseModel):
+            fields = ", ".join(f"{variable}_{inner.upper()}" for inner in group.model_fields)
+            raise Misconfigured(f"{variable} is no setting: set {fields} (see docs/reference/configuration.md)")

@@ -8,7 +8,7 @@ from typing import Annotated, Final
 from pydantic import AfterValidator, BaseModel, Field
 
 DETECT_LANGUAGE: Final = "auto"
-"""How the environment says that the language is to be detected; in the settings it is empty."""
+"""Value of the variable that asks for detection of the language; in the settings it is empty."""
 
 
 def _detected_when_auto(language: str) -> str:

@@ -52,12 +52,18 @@ RENAMED: Final[Mapping[str, str]] = {
 
 
 def refuse_renamed(environment: Mapping[str, str], prefix: str) -> None:
-    """Refuse an environment that still sets an old variable. An empty variable is an unset one.
+    """Refuse an environment that still sets an old variable, in whatever case. An empty variable is an unset one.
 
     Raises:
         Misconfigured: names each old variable beside its new one.
     """
-    old = [name for name in RENAMED if environment.get(f"{prefix}{name.upper()}")]
+    given = {name.upper() for name, value in environment.items() if value}
+    old = [name for name in RENAMED if f"{prefix}{name.upper()}" in given]
     if old:
-        pairs = ", ".join(f"{prefix}{name.upper()} is now {prefix}{RENAMED[name].upper()}" for name in old)
-        raise Misconfigured(f"renamed settings: {pairs} (see docs/reference/configuration.md)")
+        pairs = ", ".join(_advice(name, prefix) for name in old)
+        raise Misconfigured(f"renamed settings: {pairs} (see docs/explanation/renames.md)")
+
+
+def _advice(name: str, prefix: str) -> str:
+    advice = f"{prefix}{name.upper()} is now {prefix}{RENAMED[name].upper()}"
+    return f"{advice}, and its value `slow` is now `throttle`" if name.endswith("_policy") else advice

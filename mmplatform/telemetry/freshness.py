@@ -79,8 +79,8 @@ class Freshness:
 
 def freshness_gap(stamps: Stamps, indexed_at: datetime) -> FreshnessGap:
     """Split a gap into its stages. The time of a missing stamp counts for the stage after it."""
-    taken = stamps.taken_at or stamps.ingested_at
-    moments = (stamps.event_time, stamps.ingested_at, taken, stamps.derived_at, indexed_at)
+    consumed_at = stamps.taken_at or stamps.ingested_at
+    moments = (stamps.event_time, stamps.ingested_at, consumed_at, stamps.derived_at, indexed_at)
     pairs = itertools.pairwise(moments)
     ingest, log, derive, index = ((after - before).total_seconds() for before, after in pairs)
     return FreshnessGap((indexed_at - stamps.event_time).total_seconds(), (ingest, log, derive, index))

@@ -73,16 +73,5 @@ def slowest_stage(reading: FreshnessReading) -> str:
         return max(stalled, key=lambda stage: stage.backlog.waiting_s).name
     if not reading.shares:
         return "unknown: the index worker has measured nothing"
-    largest = max(reading.shares, key=lambda name: reading.shares[name])
-    return {LOG_STAGE: f"derive-{reading.modality} (events wait on the log for it)"}.get(largest, largest)
-
-
-def changed_results(
-    results: Mapping[str, CheckResult], passed_before: Mapping[str, bool]
-) -> tuple[dict[str, CheckResult], dict[str, bool]]:
-    """The results that differ from the last reported outcome, and all outcomes after them.
-
-    The first result of a name counts as a change.
-    """
-    changed = {name: result for name, result in results.items() if passed_before.get(name) != result.passed}
-    return changed, {**passed_before, **{name: result.passed for name, result in results.items()}}
+    slowest = max(reading.shares, key=lambda name: reading.shares[name])
+    return {LOG_STAGE: f"derive-{reading.modality} (events wait on the log for it)"}.get(slowest, slowest)

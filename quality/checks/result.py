@@ -25,3 +25,14 @@ class CheckResult:
 def first_ids(ids: Iterable[str]) -> list[str]:
     """The first ids in sorted order, so that two runs name the same."""
     return sorted(ids)[:MAX_NAMED_IDS]
+
+
+def changed_results(
+    results: Mapping[str, CheckResult], passed_before: Mapping[str, bool]
+) -> tuple[dict[str, CheckResult], dict[str, bool]]:
+    """The results that differ from the last reported outcome, and all outcomes after them.
+
+    The first result of a name counts as a change.
+    """
+    changed = {name: result for name, result in results.items() if passed_before.get(name) != result.passed}
+    return changed, {**passed_before, **{name: result.passed for name, result in results.items()}}

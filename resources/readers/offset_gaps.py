@@ -33,24 +33,24 @@ def explain_offset_gaps(
         Misconfigured: a setting is wrong, or the topic does not exist.
     """
     topic = f"{stack.settings().topic_prefix}{spec.topic}"
-    log = stack.log()
-    lows = {number: watermarks.low for number, watermarks in log.watermarks([topic])[topic].items()}
     missing = {(number, offset) for number, offsets in gaps.items() for offset in offsets}
-    reasons = {
-        (number, offset): EXPIRED_REASON if offset < lows.get(number, 0) else NO_RECORD_REASON
-        for number, offset in missing
-    }
     since = {number: min(offsets) for number, offsets in gaps.items()}
     until = {number: max(offsets) + 1 for number, offsets in gaps.items()}
     raw_ids: dict[tuple[int, int], str] = {}
-    for entry in log.read(topic, since, until):
-        position = (entry.position.topic_partition, entry.position.offset)
-        if position not in missing:
-            continue
-        try:
-            raw_ids[position] = raw_id(decode_event(entry.value))
-        except Rejected:
-            reasons[position] = DEAD_LETTER_REASON
+    with stack.log() as log:
+        lows = {number: watermarks.low for number, watermarks in log.watermarks([topic])[topic].items()}
+        reasons = {
+            (number, offset): EXPIRED_REASON if offset < lows.get(number, 0) else NO_RECORD_REASON
+            for number, offset in missing
+        }
+        for entry in log.read(topic, since, until):
+            position = (entry.position.topic_partition, entry.position.offset)
+            if position not in missing:
+                continue
+            try:
+                raw_ids[position] = raw_id(decode_event(entry.value))
+            except Rejected:
+                reasons[position] = DEAD_LETTER_REASON
     landed = reader.existing_ids(spec.raw_table, "raw_id", sorted(set(raw_ids.values())))
     return reasons | {
         position: DUPLICATE_REASON if row_id in landed else LOST_REASON for position, row_id in raw_ids.items()

@@ -100,7 +100,7 @@ def test_up_in_the_background_ends_with_who_is_down_when_the_broker_is_hopeless(
         result = invoke("up", "--detach", "--no-dagster", "--derivers", "chat=1,call=0,screenshot=0")
         assert isinstance(result.exception, Unavailable)
         assert "given up: broker; blocked by that: gateway, derive-chat, index, archive" in str(result.exception)
-        assert "Then `mmplatform start`." in result.output
+        assert "Then `mmplatform start-failed`." in result.output
         assert invoke("status").exit_code == 1
     finally:
         assert invoke("down").exit_code == 0
@@ -111,7 +111,7 @@ def test_up_refuses_a_wrong_count_of_derivers():
 
 
 def test_retry_without_a_stack_says_how_to_start_one():
-    assert isinstance(invoke("start").exception, Unavailable)
+    assert isinstance(invoke("start-failed").exception, Unavailable)
 
 
 def test_logs_of_all_are_named_and_of_one_are_plain(data):
@@ -147,3 +147,21 @@ def test_doctor_is_content_when_all_is_there(monkeypatch, tmp_path):
     result = invoke("doctor")
     assert result.exit_code == 0, result.output
     assert "failed" not in result.output
+
+
+@pytest.mark.parametrize(
+    ("words", "new"),
+    [
+        (["retry"], "mmplatform start-failed"),
+        (["start"], "mmplatform start-failed"),
+        (["down", "--patience", "9"], "--timeout"),
+        (["topics", "--raise", "chat=8"], "--partitions"),
+    ],
+)
+def test_an_old_verb_or_option_is_refused_with_its_new_name_and_hidden(words, new):
+    refused = invoke(*words).exception
+    assert isinstance(refused, Misconfigured)
+    assert f"is now {new} " in str(refused).replace("`", "")
+    listing = invoke("--help" if len(words) == 1 else words[0], *(["--help"] if len(words) > 1 else [])).output
+    assert new.split()[-1] in listing
+    assert not re.search(rf"(?<![\w-]){re.escape(words[min(len(words) - 1, 1)])}[\s│]", listing)

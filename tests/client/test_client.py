@@ -12,7 +12,7 @@ from mmplatform.client.client import AsyncGatewayClient, GatewayClient
 from mmplatform.errors import Busy, Conflict, Permanent, Rejected, TooLarge, Unavailable, UnsupportedMedia
 from tests.ingest.gateways import memory_gateway, picture, wav
 
-POSITION = {"topic": "t", "topic_partition": 0, "offset": 0}
+POSITION = {"topic": "t", "topic_partition": 0, "offset": 0, "generation": 0}
 ACCEPTED = {"event_id": "e1", "position": POSITION, "duplicate": False, "shed": False}
 CHAT = {"conversation_id": "c", "subject_id": "s", "role": "customer", "text": "hello"}
 

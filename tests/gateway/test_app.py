@@ -13,7 +13,7 @@ import pytest
 from fastapi import APIRouter
 
 from mmplatform.errors import Misconfigured, Unavailable
-from mmplatform.gateway.app import INITIAL_OBSTACLES, GatewayParts, ReadinessChecker, create_app, serve
+from mmplatform.gateway.app import INITIAL_OBSTACLES, GatewayParts, ReadinessChecker, create_app, open_parts, serve
 from mmplatform.kafka.reader import ReplayLog
 from mmplatform.settings import load
 from mmplatform.telemetry.readiness import Readiness
@@ -205,6 +205,21 @@ async def test_its_tasks_survive_unexpected_errors_and_the_log_is_still_closed(t
         await until(ready_status(http, 200))
     assert len(prepared) == 2
     assert closed == [1]
+
+
+def test_the_real_parts_close_the_producer_and_the_reader(tmp_path, monkeypatch):
+    closed = []
+
+    def fail(_):
+        closed.append("producer")
+        raise RuntimeError
+
+    monkeypatch.setattr("mmplatform.gateway.app.LogProducer.close", fail)
+    monkeypatch.setattr("mmplatform.gateway.app.ReplayLog.close", lambda _: closed.append("reader"))
+    parts = open_parts(load(data_dir=tmp_path, kafka_bootstrap_servers="127.0.0.1:1"))
+    with pytest.raises(RuntimeError):
+        parts.close()
+    assert closed == ["producer", "reader"]
 
 
 async def test_a_hanging_blob_store_is_reported_soon_and_occupies_one_thread(tmp_path, monkeypatch):

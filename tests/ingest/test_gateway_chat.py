@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mmplatform.errors import Unavailable
+from mmplatform.events import decode_event
 from mmplatform.ingest.schemas import MAX_BATCH
 from tests.ingest.gateways import SECRET, assert_problem, chat_body, memory_gateway
 
@@ -41,8 +42,8 @@ async def test_a_message_is_on_the_log_when_it_is_answered(gateway):
         "shed": False,
     }
     [event] = gateway.events()
-    assert entry.key == "c1"
-    assert entry.headers == {"event_id": b"e1", "kind": b"chat_message"}
+    assert entry.key == "default/crm/c1"
+    assert (event.uid, event.tenant, event.conversation_key) == (entry.headers["event"].decode(), "default", entry.key)
     assert event.event_time == datetime(2026, 3, 1, 10, tzinfo=UTC)
     assert event.event_time.tzinfo == UTC
     assert before <= event.ingested_at <= datetime.now(UTC)
@@ -95,14 +96,52 @@ async def test_a_repeated_message_with_another_time_is_a_duplicate(gateway):
     assert [event.event_time.second for event in gateway.events()] == [0]
 
 
-@pytest.mark.parametrize(
-    "change", [{"text": "other"}, {"subject_id": "s2"}, {"conversation_id": "c2"}, {"role": "bot"}]
-)
+@pytest.mark.parametrize("change", [{"text": "other"}, {"subject_id": "s2"}, {"role": "bot"}])
 async def test_other_content_under_a_known_id_is_a_conflict(gateway, change):
     await post(gateway, chat_body())
     assert_problem(await post(gateway, chat_body(**change)), 409)
     assert_problem(await post(gateway, [chat_body(event_id="e9"), chat_body(**change)]), 409)
     assert len(gateway.events()) == 1
+
+
+@pytest.mark.parametrize("change", [{"conversation_id": "c2"}, {"source": "crm"}])
+async def test_one_event_id_in_two_conversations_or_of_two_sources_is_two_events(gateway, change):
+    bodies = [chat_body(), chat_body(text="another one", **change)]
+    answers = [(await post(gateway, body)).json() for body in bodies]
+    assert [answer["duplicate"] for answer in answers] == [False, False]
+    assert {event.text for event in gateway.events()} == {"hello", "another one"}
+    assert len({event.uid for event in gateway.events()}) == 2
+    again = (await post(gateway, bodies)).json()
+    assert again == [answer | {"duplicate": True} for answer in answers]
+    assert_problem(await post(gateway, chat_body(text="a third one", **change)), 409)
+    assert len(gateway.events()) == 2
+
+
+async def test_one_event_id_in_200_conversations_at_once_is_200_events_on_the_log(gateway):
+    bodies = [
+        chat_body(conversation_id=f"c{n // 2}", source=("crm", "chat")[n % 2], text=f"number {n}") for n in range(200)
+    ]
+    answers = await asyncio.gather(*(post(gateway, body) for body in bodies))
+    assert [answer.status_code for answer in answers] == [202] * 200
+    assert not any(answer.json()["duplicate"] for answer in answers)
+    assert {event.event_id for event in gateway.events()} == {"e1"}
+    assert sorted(event.text for event in gateway.events()) == sorted(body["text"] for body in bodies)
+    assert len({event.uid for event in gateway.events()}) == 200
+
+
+async def test_a_list_with_one_id_in_two_conversations_contradicts_nothing(gateway):
+    answer = await post(gateway, [chat_body(), chat_body(conversation_id="c2", text="another one")])
+    assert answer.status_code == 202
+    assert [row["duplicate"] for row in answer.json()] == [False, False]
+
+
+async def test_the_tenant_and_the_generation_of_the_settings_are_in_the_event_and_in_the_answer(tmp_path):
+    async with memory_gateway(tmp_path, tenant="acme", log_generation=3) as gateway:
+        first = (await post(gateway, chat_body(source="crm"))).json()
+        assert first["position"]["generation"] == 3
+        assert (await post(gateway, chat_body(source="crm"))).json() == first | {"duplicate": True}
+        [entry], [event] = gateway.log.read("interactions.chat"), gateway.events()
+        assert (entry.key, entry.headers["tenant"], event.tenant) == ("acme/crm/c1", b"acme", "acme")
 
 
 async def test_a_list_may_repeat_itself_but_not_contradict_itself(gateway):
@@ -189,8 +228,12 @@ async def test_a_shed_event_is_stored_with_a_header_and_answered_as_shed(tmp_pat
         assert not (await post(gateway, chat_body(event_id="e3"))).json()["shed"]
         end = await gateway.http.post("/v1/calls/c1/end", json={"subject_id": "s1"})
         assert not end.json()["shed"], "without its end the call would stay open"
-        shed_headers = {e.headers["event_id"]: e.headers.get("shed") for e in gateway.log.read("interactions.chat")}
-        assert shed_headers == {b"e1": None, b"e2": b"lag", b"e3": None}
+        entries = gateway.log.read("interactions.chat")
+        assert {decode_event(entry.value).event_id: entry.headers.get("shed") for entry in entries} == {
+            "e1": None,
+            "e2": b"lag",
+            "e3": None,
+        }
         page = (await gateway.http.get("/metrics")).text
         assert 'mmplatform_gateway_shed_total{modality="chat"} 1.0' in page
         assert 'mmplatform_gateway_high_water_reached_total{modality="chat"} 1.0' in page

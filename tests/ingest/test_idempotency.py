@@ -86,9 +86,9 @@ async def test_other_content_conflicts_even_while_the_first_write_is_in_progress
     await asyncio.sleep(0)
     with pytest.raises(Conflict, match="a"):
         await cache.write_once("a", uid("a"), b"2", writes)
-    assert writes.started == 1
     writes.go.set()
     await first
+    assert writes.started == 1
 
 
 async def test_draining_waits_for_writes_of_disconnected_callers():

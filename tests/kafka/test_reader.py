@@ -94,6 +94,21 @@ def test_reading_a_groups_lag_joins_no_group(tmp_path):
         assert list(described.members) == []
 
 
+def test_a_closed_reader_has_closed_its_consumers_and_answers_no_more(tmp_path):
+    [port] = free_ports(1)
+    settings = load(kafka_bootstrap_servers=f"127.0.0.1:{port}")
+    with broker_process(tmp_path, port):
+        create_and_commit(settings)
+        with ReplayLog(settings) as log:
+            log.lag(GROUP, [TOPIC])
+            [queried] = log._group_consumers.values()
+        with pytest.raises(RuntimeError, match="closed"):
+            queried.consumer.assignment()
+        with pytest.raises(Unavailable, match="this reader is closed"):
+            log.lag(GROUP, [TOPIC])
+        log.close()
+
+
 def test_the_lag_of_a_missing_broker_is_unavailable():
     [port] = free_ports(1)
     log = ReplayLog(load(kafka_bootstrap_servers=f"127.0.0.1:{port}"), timeout_s=0.5)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import signal
 import subprocess
 import sys
@@ -12,6 +14,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from mmplatform.errors import Unavailable
+from mmplatform.land import file_lock as module
 from mmplatform.land.file_lock import LockTimeout, file_lock
 from mmplatform.land.lakehouse.table_locks import TableLocks
 from mmplatform.pipeline.reprocess.hour_lock import lock_hour
@@ -95,3 +98,36 @@ def test_an_hour_is_waited_for_until_the_timeout_and_the_lock_is_named(tmp_path)
         lock_hour(tmp_path, "messages", NOW, timeout_s=0.2),
     ):
         pytest.fail("locked by two")
+
+
+@pytest.mark.parametrize(
+    ("code", "remedy"),
+    [
+        (errno.EACCES, "fix the rights on "),
+        (errno.EPERM, "fix the rights on "),
+        (errno.EROFS, "fix the rights on "),
+        (errno.ENOSYS, "this file system has no locks: move MMPLATFORM_DATA_DIR"),
+        (errno.ENOLCK, "this file system has no locks: move MMPLATFORM_DATA_DIR"),
+        (errno.EOPNOTSUPP, "this file system has no locks: move MMPLATFORM_DATA_DIR"),
+        (errno.ENOSPC, ""),
+        (errno.EISDIR, ""),
+    ],
+)
+def test_a_file_that_cannot_be_locked_is_named_with_the_remedy_of_its_error(tmp_path, monkeypatch, code, remedy):
+    def fail(*_args, **_kwargs):
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(module, "_acquire", fail)
+    path = tmp_path / "t.lock"
+    with pytest.raises(Unavailable) as raised, file_lock(path):
+        pytest.fail("locked")
+    said = f"cannot lock {path}: {os.strerror(code)}"
+    assert str(raised.value).startswith(f"{said}; {remedy}" if remedy else said)
+    assert remedy or str(raised.value) == said
+
+
+def test_a_directory_in_the_place_of_a_lock_is_no_question_of_rights(tmp_path):
+    (tmp_path / "t.lock").mkdir()
+    with pytest.raises(Unavailable, match="directory") as raised, file_lock(tmp_path / "t.lock"):
+        pytest.fail("locked")
+    assert "rights" not in str(raised.value)

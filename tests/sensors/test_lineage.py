@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import dagster as dg
 import pytest
 
+from mmplatform.errors import Misconfigured
 from resources.lineage import LineageResource
 from sensors import lineage as sensor
 from sensors.lineage import LineageCursor, lineage_sensor
@@ -136,7 +137,8 @@ def test_a_run_that_was_deleted_meanwhile_is_passed_over(instance, collector):
 
 def test_a_wrong_setting_is_named(instance, monkeypatch):
     monkeypatch.setenv("MMPLATFORM_OPENLINEAGE_URL", "ftp://somewhere")
-    assert "MMPLATFORM_OPENLINEAGE_URL" in tick(instance)[0]
+    with pytest.raises(Misconfigured, match="MMPLATFORM_OPENLINEAGE_URL"):
+        tick(instance)
 
 
 def test_an_unreadable_cursor_starts_again():

@@ -1,7 +1,7 @@
 """Tombstones of the index: versions of retracted passages, so that a late write with a lower version stays out.
 
-They lie in a collection of their own with a vector of one part, beside the passages and not among them: no search has to
-skip them. A writer reads all of them once, when it begins to read topic partitions, and adds its own.
+They lie in a collection of their own with a vector of one part, beside the passages and not among them: no search has
+to skip them. A writer reads all of them once, when it begins to read topic partitions, and adds its own.
 """
 
 from __future__ import annotations

@@ -82,8 +82,8 @@ _ARTIFACT_COLUMNS: Final[Columns] = (
 class TableSpec:
     """One table; ``id_column`` identifies a row.
 
-    Of several rows with one id the one with the highest version counts; rows of raw tables have no version and differ in
-    nothing but their position.
+    Of several rows with one id the one with the highest version counts; rows of raw tables have no version and differ
+    in nothing but their position.
     """
 
     name: str

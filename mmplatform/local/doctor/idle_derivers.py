@@ -24,9 +24,10 @@ def count_derivers(services: Iterable[str]) -> dict[Modality, int]:
 
 def count_derivers_and_partitions(settings: Settings, run: StackRun) -> dict[Modality, tuple[int, int]]:
     """Count derivers and topic partitions of each modality of a running stack; empty when its log does not answer."""
+    addressed = settings.model_copy(update={"kafka_bootstrap_servers": run.kafka})
     try:
-        log = ReplayLog(settings.model_copy(update={"kafka_bootstrap_servers": run.kafka}), timeout_s=3.0)
-        topic_partitions = {stand.modality: stand.topic_partitions for stand in topic_states(settings, log)}
+        with ReplayLog(addressed, timeout_s=3.0) as log:
+            topic_partitions = {state.modality: state.topic_partitions for state in topic_states(settings, log)}
     except PlatformError:
         return {}
     return {modality: (count, topic_partitions[modality]) for modality, count in count_derivers(run.services).items()}

@@ -17,6 +17,7 @@ from typing import Final, Self
 from filelock import FileLock, Timeout
 
 from mmplatform.errors import Unavailable
+from mmplatform.land.file_lock import lock_error
 
 _MAX_TRIES: Final = 300
 _LAST_PORT: Final = 65535
@@ -67,7 +68,7 @@ class PortLeases:
         """Lease a port: ``preferred``, else the next free one above it; 0 means any.
 
         Raises:
-            Unavailable: no port is free.
+            Unavailable: no port is free, or the file of a lease cannot be locked.
         """
         if preferred:
             # Upwards and not at random: the system uses random ports (32768 and up) for outgoing connections.
@@ -91,12 +92,15 @@ class PortLeases:
     def _try_lease(self, port: int, host: str) -> bool:
         if port in self._leased or not is_free(port, host):
             return False
-        self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        # No soft lock: it would outlive a kill -9.
-        lock = FileLock(self._directory / str(port), mode=0o600, blocking=False, fallback_to_soft=False)
+        path = self._directory / str(port)
         try:
+            self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            # No soft lock: it would outlive a kill -9.
+            lock = FileLock(path, mode=0o600, blocking=False, fallback_to_soft=False)
             lock.acquire()
-        except (Timeout, OSError):
+        except Timeout:
             return False
+        except OSError as error:
+            raise lock_error(path, error, "TMPDIR") from error
         self._leased[port] = lock
         return True

@@ -15,7 +15,7 @@ from mmplatform.local.status.worker_status import ProcessMeter, ProcessUsage, Wo
 _CPU_WINDOW_S: Final = 0.3
 
 
-def take_snapshot(run: StackRun) -> StackSnapshot:
+def collect_snapshot(run: StackRun) -> StackSnapshot:
     """Query every worker and measure every process."""
     statuses = asyncio.run(query_ready_workers(run))
     usage = _measure(run)

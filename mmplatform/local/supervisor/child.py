@@ -123,7 +123,7 @@ class Child:
             failed = [child.service.name for child in missing if child.state in {"crash-loop", "blocked"}]
             message = f"waits for {', '.join(failed or [child.service.name for child in missing])}"
             if failed:
-                message += ", given up: fix it, then `mmplatform start`"
+                message += ", given up: fix it, then `mmplatform start-failed`"
             if message != noted:
                 noted = message
                 self.problem = message if failed else ""

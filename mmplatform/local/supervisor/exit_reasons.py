@@ -39,4 +39,4 @@ def suggest_fix(name: str, log_lines: Sequence[str]) -> str:
     text = "\n".join(log_lines)
     fix = next((remedy for pattern, remedy in _HINTS if re.search(pattern, text)), "")
     instruction = fix or f"Read `mmplatform logs {name}` and fix the cause."
-    return f"{instruction} Then `mmplatform start`."
+    return f"{instruction} Then `mmplatform start-failed`."

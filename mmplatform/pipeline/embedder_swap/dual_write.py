@@ -36,14 +36,11 @@ _log = structlog.get_logger(__name__)
 
 
 class DualWriteTarget(Protocol):
-    """The index below: one collection for each space and bucket.
-
-    Attributes:
-        tombstones: versions of retractions, which every upsert respects.
-    """
+    """The index below: one collection for each space and bucket."""
 
     @property
-    def tombstones(self) -> RetractionStore: ...
+    def tombstones(self) -> RetractionStore:
+        """Versions of retractions, which every upsert respects."""
 
     def upsert(self, passages: Sequence[Passage], indexed_at: datetime) -> None:
         """Make findable. Raises Rejected, Unavailable."""

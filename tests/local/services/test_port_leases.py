@@ -69,3 +69,10 @@ def test_the_error_without_a_free_port_names_the_address(leases, monkeypatch):
     monkeypatch.setattr(port_leases, "is_free", lambda _port, _host: False)
     with pytest.raises(Unavailable, match=r"no free port on 127\.0\.0\.1 near 8080"):
         leases.lease(8080)
+
+
+def test_a_lease_that_cannot_be_locked_is_named_and_no_other_port_is_picked(leases, tmp_path):
+    port = any_free_port()
+    (tmp_path / str(port)).mkdir()
+    with pytest.raises(Unavailable, match=f"cannot lock {tmp_path / str(port)}: "):
+        leases.lease(port)

@@ -24,4 +24,4 @@ def test_an_exit_status_is_described(code, text):
 def test_every_exit_comes_with_a_fix(last_line, fix):
     found = suggest_fix("derive-chat", ["Traceback", last_line])
     assert fix.lower() in found.lower()
-    assert found.endswith("Then `mmplatform start`.")
+    assert found.endswith("Then `mmplatform start-failed`.")

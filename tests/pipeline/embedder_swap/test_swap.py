@@ -105,7 +105,7 @@ class World:
             reason="test",
         )
         self.stream.archive(self.stream.records("artifacts", [gone.model_dump_json().encode()]))
-        self.dual_write_index.retract([retraction(gone)], NOW)
+        self.dual_write_index.retract([gone], NOW)
 
     def rows(self):
         return self.lakehouse.scan("passages").to_pylist()

@@ -57,7 +57,9 @@ def call(lakehouse, index):
 def run(lakehouse, index, deriver, blobs, table="transcripts", hour=NOW + HOUR):
     dual_write_index = DualWriteIndex(index, EmbedderRegistry(index), None, None)
     return reprocess(
-        table, hour, ReprocessInputs(lakehouse, index, Stream(lakehouse, dual_write_index), blobs, deriver, ContractLimits(), 8)
+        table,
+        hour,
+        ReprocessInputs(lakehouse, index, Stream(lakehouse, dual_write_index), blobs, deriver, ContractLimits(), 8),
     )
 
 

@@ -6,10 +6,10 @@ from quality.checks.backlog import STALLED_S, Backlog
 from quality.checks.freshness_breach import (
     FreshnessReading,
     StageBacklog,
-    changed_results,
     check_freshness_breach,
     slowest_stage,
 )
+from quality.checks.result import changed_results
 from quality.slas import MODALITY_SLAS
 
 SHARES = {"ingest": 0.1, "log": 0.2, "derive": 0.9, "index": 0.3}

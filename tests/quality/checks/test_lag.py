@@ -9,7 +9,7 @@ def test_the_lag_fails_from_the_high_mark_until_the_low_one():
     marks, outcomes = LagThresholds(high=10, low=4), []
     low = None
     for lag in (0, 9, 10, 9, 5, 4, 9, 10):
-        low = check_lag(lag, marks, was_low=low).passed
+        low = check_lag(lag, marks, passed_before=low).passed
         outcomes.append(low)
     assert outcomes == [True, True, False, False, False, True, True, False]
 

@@ -105,7 +105,7 @@ def _append(
         repeat = log.producers.check(header)
         if repeat is not None:
             return _Appended(log, repeat.base_offset, repeat.last_offset + 1, repeat.append_time)
-        placed = log.append(batch, header)
+        appended = log.append(batch, header)
     except _RefusedError as refusal:
         return refusal
     except SequenceError as error:
@@ -113,7 +113,7 @@ def _append(
     except StorageFailedError as error:
         return _RefusedError(ErrorCode.kafka_storage_error, str(error))
     node.flusher.request(log)
-    return _Appended(log, placed.base_offset, placed.next_offset, placed.append_time)
+    return _Appended(log, appended.base_offset, appended.next_offset, appended.append_time)
 
 
 def _checked(log: PartitionLog, batch: bytes) -> BatchHeader:

@@ -72,7 +72,7 @@ def _start_by_time(log: PartitionLog) -> int:
     horizon = now_ms() - log.config.retention_ms
     start = log.log_start
     for segment in log.segments:
-        newest = segment.largest_timestamp()
+        newest = segment.read_max_timestamp()
         # A segment that compaction emptied has no age and goes with those around it.
         if segment.size and (newest == NO_TIMESTAMP or newest >= horizon or segment.durable_size < segment.size):
             break

@@ -93,7 +93,7 @@ def _plan(log: PartitionLog, cleaned: int) -> _Plan | None:
     config, now = log.config, now_ms()
     closed: list[LogSegment] = []
     for segment in log.segments[:-1]:
-        too_young = now - segment.largest_timestamp() < config.min_compaction_lag_ms
+        too_young = now - segment.read_max_timestamp() < config.min_compaction_lag_ms
         if segment.durable_size < segment.size or (too_young and segment.next_offset > cleaned):
             break
         closed.append(segment)
@@ -101,7 +101,7 @@ def _plan(log: PartitionLog, cleaned: int) -> _Plan | None:
     if not dirty:
         return None
     ratio = sum(segment.size for segment in dirty) / sum(segment.size for segment in closed)
-    overdue = now - dirty[0].largest_timestamp() > config.max_compaction_lag_ms
+    overdue = now - dirty[0].read_max_timestamp() > config.max_compaction_lag_ms
     if ratio < config.min_cleanable_ratio and not overdue:
         return None
     return _Plan(tuple(closed), cleaned, closed[-1].next_offset, now - config.delete_retention_ms)

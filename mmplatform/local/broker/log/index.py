@@ -25,13 +25,13 @@ class SparseIndex:
         self._before = array("q")
         self._saved = 0
 
-    def add(self, offset: int, position: int, largest_timestamp_before: int) -> None:
+    def add(self, offset: int, position: int, max_timestamp_before: int) -> None:
         """Add a batch when it is far enough behind the last entry."""
         if self._positions and position - self._positions[-1] < INTERVAL_BYTES:
             return
         self._offsets.append(offset)
         self._positions.append(position)
-        self._before.append(largest_timestamp_before)
+        self._before.append(max_timestamp_before)
 
     def position_for(self, offset: int) -> int:
         """Return the position to search from for `offset`."""

@@ -104,19 +104,19 @@ class PartitionLog:
             raise StorageFailedError(str(self.directory))
         now = now_ms()
         append_time = max(now, self.append_time) if self.config.appends_with_time else NO_APPEND_TIME
-        placed, parts = stamped(batch, header, self.end_offset, append_time)
+        appended, parts = stamped(batch, header, self.end_offset, append_time)
         try:
             if self._is_full(header.size, now):
                 self.roll(now)
-            self.active.append(parts, placed)
+            self.active.append(parts, appended)
         except OSError as error:
             raise StorageFailedError(f"{self.directory}: {error}") from error
-        self.end_offset = placed.next_offset
+        self.end_offset = appended.next_offset
         self.append_time = max(self.append_time, append_time)
-        self.unsaved_bytes += placed.size
-        self.producers.record(placed, now)
+        self.unsaved_bytes += appended.size
+        self.producers.record(appended, now)
         self._add_unsynced(self.active)
-        return placed
+        return appended
 
     def roll(self, now: int) -> None:
         """Close the active segment and start the next; an empty active segment stays."""
@@ -247,7 +247,7 @@ class PartitionLog:
         offset and largest timestamp are taken.
         """
         for segment in self._from(self.log_start):
-            if segment.largest_timestamp() < timestamp:
+            if segment.read_max_timestamp() < timestamp:
                 continue
             for position, header in segment.batches_from_time(timestamp):
                 if header.last_offset < self.log_start:
@@ -264,8 +264,8 @@ class PartitionLog:
 
     def find_latest_time(self) -> tuple[int, int] | None:
         """(offset, timestamp) of the record with the largest timestamp; the first one, if several share it."""
-        largest = max((segment.largest_timestamp() for segment in self.segments), default=NO_TIMESTAMP)
-        return None if largest == NO_TIMESTAMP else self.find_time(largest)
+        latest = max((segment.read_max_timestamp() for segment in self.segments), default=NO_TIMESTAMP)
+        return None if latest == NO_TIMESTAMP else self.find_time(latest)
 
     # --- cutting -------------------------------------------------------------------------------------------------
 

@@ -205,7 +205,7 @@ class LogSegment:
         start = self._loaded().position_before_time(timestamp)
         return ((position, header) for position, header in self.batches(start) if header.max_timestamp >= timestamp)
 
-    def largest_timestamp(self) -> int:
+    def read_max_timestamp(self) -> int:
         """The largest record timestamp (ms), or NO_TIMESTAMP for an empty segment."""
         self._loaded()
         return self.max_timestamp
