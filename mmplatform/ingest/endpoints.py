@@ -40,7 +40,7 @@ from mmplatform.ingest.schemas import (
 from mmplatform.web.bodies import parse_fields, parse_query, read_json, read_upload
 
 _MAX_SMALL_BODY_BYTES: Final = 65_536
-_TRACEPARENT: Final = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
+_TRACEPARENT: Final = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 _MIN_CHAT_BODY_LIMIT: Final = 8_000_000
 _MAX_ESCAPED_CHAR_BYTES: Final = 12
 """A surrogate pair, escaped."""
