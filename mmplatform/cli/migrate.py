@@ -45,6 +45,8 @@ def migrate(
         work.run(prefix, show)
     done = work.result
     typer.echo(f"{done.written} events replayed, {done.blobs} blobs copied; the stack derives them now")
+    if done.no_events:
+        typer.echo(f"{done.no_events} records are no events: they are dead letters of the old log, and stay there")
     for reason, count in sorted(done.refused.items()):
         typer.echo(f"{count} not taken over: {reason}", err=True)
     if done.refused:

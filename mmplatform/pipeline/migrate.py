@@ -37,11 +37,13 @@ class MigrationResult:
     Attributes:
         written: events that are on the new log now.
         blobs: blobs that were copied.
-        refused: records that could not be taken over, by the reason.
+        no_events: records that no release could parse: they were dead letters of the old log.
+        refused: events that could not be taken over, by the reason.
     """
 
     written: int = 0
     blobs: int = 0
+    no_events: int = 0
     refused: Counter[str] = field(default_factory=Counter)
 
 
@@ -109,7 +111,12 @@ class Migration:
     def _records(self, entries: list[LogEntry], topic: str) -> Iterator[LogRecord]:
         for entry in entries:
             try:
-                event = self._with_bytes(upcast_event(entry.value, self._settings.tenant))
+                event = upcast_event(entry.value, self._settings.tenant)
+            except Rejected:
+                self.result.no_events += 1
+                continue
+            try:
+                event = self._with_bytes(event)
             except Rejected as error:
                 self.result.refused[str(error)] += 1
                 continue
