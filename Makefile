@@ -75,6 +75,7 @@ check: $(VENV)/.dev  ## Lint, types, layers, docs, names and prose
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/codespell -D - -D tests/dialect.txt -S $(NO_PROSE) $(PROSE)
+	$(BIN)/python -m tools.schema_compatibility
 	$(BIN)/python -m pytest @tests/house_rules.txt
 
 bench: $(VENV)/.dev models  ## Print the figures of docs/benchmarks (about 35 minutes)

@@ -1,6 +1,6 @@
 """Measures how well the product hears, reads and finds: one table, on real data.
 
-    python -m benchmarks.accuracy [--minutes 10] [--screens 200] [--seed N] [--only PARTS]
+    python -m benchmarks.accuracy [--minutes 10] [--screens 200] [--seed N] [--only PARTS] [--vad silero]
 
 Speech: the words of live calls (chunks of a second through the call deriver) against what is said, beside the same
 model with the whole recording at once; joined and telephone: all recordings in one call. Silence, noise, music: the
@@ -26,6 +26,7 @@ from operator import add
 import structlog
 
 from benchmarks.accuracy import corpora, finding, sounds, speech
+from benchmarks.accuracy.detectors import SILERO, WEBRTC, detector
 from benchmarks.accuracy.score import NONE, Errors, recall_at
 from benchmarks.machine import describe
 from mmplatform.derive.media.audio import SAMPLE_RATE
@@ -143,6 +144,8 @@ def main() -> None:
     parser.add_argument("--screens", type=int, default=200, help="how many of the screenshots, drawn from a seed")
     parser.add_argument("--seed", type=int, default=SEED, help="of silence, noise and music")
     parser.add_argument("--only", default=",".join(PARTS), help="some of these, in any order")
+    parser.add_argument("--vad", choices=(WEBRTC, SILERO), default=WEBRTC, help="detector of speech in calls")
+    parser.add_argument("--vad-threshold", type=float, default=0.5, help="of silero: probability of speech, 0 to 1")
     arguments = parser.parse_args()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
     settings = load()
@@ -156,7 +159,8 @@ def main() -> None:
     for name in [name for name in PARTS if name in wanted]:
         started = time.monotonic()
         try:
-            rows += parts[name]()
+            with detector(arguments.vad, arguments.vad_threshold):
+                rows += parts[name]()
         except corpora.Absent as absent:
             print(f"{name}: {absent}", file=sys.stderr)
             rows.append(Row(name, "", "its data is not on this machine", "", reached=False))
