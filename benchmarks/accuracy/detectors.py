@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
@@ -37,7 +37,10 @@ def detector(name: str, threshold: float) -> Iterator[None]:
             setattr(vad, each, before[each])
 
 
-def _silero(threshold: float):  # noqa: ANN202 - the type of the function that it replaces
+VoicedFrames = Callable[[Audio, float, vad.VadConfig], tuple[list[bool], list[float]]]
+
+
+def _silero(threshold: float) -> VoicedFrames:
     from faster_whisper.vad import get_vad_model
 
     model = get_vad_model()
