@@ -25,6 +25,7 @@ _DESCRIPTIONS = {
     "record": "the whole record as JSON, from which the row can be rebuilt",
     "event_id": "the source's id, unique in its conversation",
     "artifact_id": "follows from the events and their order: a rederived artifact has the same",
+    "quarantine_id": "follows from the event and what refused it: the same refusal has the same",
     "quarantined_at": "when it was quarantined",
     "reasons": "the rules that it broke; never its text",
     "conversation_id": "the chat, call or case it belongs to",

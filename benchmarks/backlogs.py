@@ -22,6 +22,8 @@ from benchmarks.efficiency import running
 from benchmarks.machine import cpu_seconds
 from mmplatform.artifacts import Passage, Provenance, Stamps, artifact_id, pack_vector
 from mmplatform.events import BlobRef, CallChunk, Position, encode, utc_now
+from mmplatform.identity import DEFAULT_TENANT, event_uid
+from mmplatform.kafka.headers import open_pseudonyms, output_headers
 from mmplatform.kafka.producer import LogProducer, LogRecord
 from mmplatform.kafka.topics import ensure_topics
 from mmplatform.land.lakehouse.store import Lakehouse
@@ -106,7 +108,13 @@ def index_costs(folder: Path) -> dict[str, float]:
 def _indexed(settings: Settings, first: int, passages: int) -> None:
     producer = LogProducer(settings)
     passages_forged = forged(first, passages, resolve_space(settings).name)
-    producer.send_all(LogRecord(ARTIFACTS_TOPIC, passage.subject_id, encode(passage)) for passage in passages_forged)
+    pseudonyms = open_pseudonyms(settings)
+    producer.send_all(
+        LogRecord(
+            ARTIFACTS_TOPIC, passage.conversation_key, encode(passage), headers=output_headers(passage, pseudonyms)
+        )
+        for passage in passages_forged
+    )
     producer.close()
     _until(lambda: _counted(settings, "passages") >= first + passages)
 
@@ -118,8 +126,9 @@ def forged(first: int, passages: int, embedder: str) -> Iterator[Passage]:
     for number in range(first, first + passages):
         vector = chance.normal(size=DIMENSIONS).astype(np.float32)
         subject, event = f"customer-{number % PEOPLE}", f"event-{number}"
+        source_id = artifact_id("message", event_uid(DEFAULT_TENANT, "", f"conversation-{subject}", event), 0)
         yield Passage(
-            artifact_id=artifact_id("passage", event, 0),
+            artifact_id=artifact_id("passage", source_id, 0),
             conversation_id=f"conversation-{subject}",
             subject_id=subject,
             modality="chat",
@@ -131,7 +140,7 @@ def forged(first: int, passages: int, embedder: str) -> Iterator[Passage]:
                 seconds=0.01,
             ),
             stamps=Stamps(event_time=now, ingested_at=now, taken_at=now, derived_at=now),
-            source_artifact_id=artifact_id("message", event, 0),
+            source_artifact_id=source_id,
             source_kind="message",
             ordinal=0,
             text=f"My payment failed again at checkout, the page of the bank spins and nothing comes back ({number})",
@@ -155,19 +164,19 @@ def fitted(amounts: Sequence[tuple[float, float]], seconds: Sequence[float]) -> 
 def _worked_off(pid: int, settings: Settings, first: int, rows: int, *, idle: float) -> Backlog:
     commits_before, began, used = _commits(settings), time.monotonic(), cpu_seconds(pid)
     producer = LogProducer(settings)
-    producer.send_all(LogRecord(CALL.topic, key, value) for key, value in _pieces(first, rows))
+    producer.send_all(LogRecord(CALL.topic, piece.conversation_key, encode(piece)) for piece in _pieces(first, rows))
     producer.close()
     _until(lambda: _counted(settings, "rows") >= first + rows)
     seconds = time.monotonic() - began
     return Backlog(rows, _commits(settings) - commits_before, cpu_seconds(pid) - used - idle * seconds)
 
 
-def _pieces(first: int, rows: int) -> Iterator[tuple[str, bytes]]:
+def _pieces(first: int, rows: int) -> Iterator[CallChunk]:
     now = utc_now()
     blob = BlobRef(key="calls/piece.wav", sha256="0" * 64, size=32_044, media_type="audio/wav")
     for number in range(first, first + rows):
         call = f"call-{number % PEOPLE}"
-        piece = CallChunk(
+        yield CallChunk(
             event_id=f"{call}:{number}",
             conversation_id=call,
             subject_id=f"customer-{number % PEOPLE}",
@@ -181,7 +190,6 @@ def _pieces(first: int, rows: int) -> Iterator[tuple[str, bytes]]:
             speakers=("agent", "customer"),
             blob=blob,
         )
-        yield call, encode(piece)
 
 
 def _commits(settings: Settings) -> int:

@@ -208,15 +208,15 @@ def pipeline_seconds(modality: Modality, events: Sequence[Event], settings: Sett
         _wait_until_ready(child, settings.metrics_port)
         first = utc_now()
         producer = LogProducer(settings)
-        producer.send_all(LogRecord(topic, event.conversation_id, encode(event)) for event in events)
+        producer.send_all(LogRecord(topic, event.conversation_key, encode(event)) for event in events)
         producer.close()
         _wait_until_quiet(child, log, topic, f"derive-{modality}")
         # Only artifacts of these events: an earlier run of another modality may lie before them.
-        ids = {event.event_id for event in events}
+        uids = {event.uid for event in events}
         records = [
             (artifact, entry.timestamp)
             for entry in log.read(ARTIFACTS_TOPIC)
-            if ids & set((artifact := decode_artifact(entry.value)).provenance.event_ids)
+            if uids & set((artifact := decode_artifact(entry.value, entry.headers)).event_uids)
         ]
     # Quix gives a produced record its source's timestamp: there the artifact's own stamp is the later one.
     last = max(max(moment, artifact.stamps.derived_at) for artifact, moment in records)

@@ -146,7 +146,7 @@ def chat(number: int, text: str) -> ChatMessage:
 
 def passage_of(message: ChatMessage) -> str:
     """These chats are short: each is one passage."""
-    return artifact_id("passage", artifact_id("message", message.event_id, 0), 0)
+    return artifact_id("passage", artifact_id("message", message.uid, 0), 0)
 
 
 def main() -> None:

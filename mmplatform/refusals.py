@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, TypeAdapter
 
@@ -84,6 +84,11 @@ _QUARANTINE_RECORD: TypeAdapter[QuarantineRecord] = TypeAdapter(
 def decode_quarantine_record(value: bytes | str | None) -> QuarantineRecord:
     """Parse a record of the quarantine topic. Raises Rejected."""
     return parse(_QUARANTINE_RECORD, value, "a quarantine row")
+
+
+def quarantine_schema() -> dict[str, Any]:
+    """The JSON Schema of every record of the quarantine topic."""
+    return _QUARANTINE_RECORD.json_schema()
 
 
 class DeadLetter(LogRecordBase):

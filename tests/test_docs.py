@@ -92,13 +92,15 @@ def test_published_schemas_are_those_of_the_records(name):
 def test_published_schemas_judge_as_the_records_do():
     jsonschema = pytest.importorskip("jsonschema")
     good = {
-        "schema_version": 1, "kind": "chat_message", "event_id": "e", "conversation_id": "c", "subject_id": "s",
+        "schema_version": 2, "kind": "chat_message", "event_id": "e", "conversation_id": "c", "subject_id": "s",
         "event_time": "2026-03-01T09:00:00Z", "ingested_at": "2026-03-01T09:00:00Z", "role": "customer", "text": "hi",
     }  # fmt: skip
     validator = jsonschema.Draft202012Validator(json.loads((DOCS / "schemas" / "events.json").read_text()))
     assert validator.is_valid(good)
     assert not validator.is_valid(good | {"role": "nobody"})
-    assert not validator.is_valid(good | {"surprise": 1})
+    assert not validator.is_valid(good | {"schema_version": 1})
+    assert not validator.is_valid(good | {"tenant": "No Tenant"})
+    assert validator.is_valid(good | {"surprise": 1}), "a reader keeps the fields of a later release"
 
 
 def anchors(page):

@@ -8,11 +8,12 @@ import pytest
 
 from assets import derived, raw
 from assets.maintenance import reports
-from mmplatform.artifacts import Artifact, CallLocator, ChatLocator, ImageLocator, Locator, Passage, Retraction
+from mmplatform.artifacts import Artifact, Passage
 from mmplatform.events import MODALITY_BY_KIND, Event, Modality
 from mmplatform.land.lakehouse.schemas import SPECS
 from mmplatform.lineage.columns import COLUMN_SOURCES, COLUMNS_WITHOUT_SOURCE
 from mmplatform.local.services.services import StackOptions
+from mmplatform.locators import CallLocator, ChatLocator, ImageLocator, Locator
 from mmplatform.modalities import MODALITIES, TABLE_BY_ARTIFACT_KIND
 from mmplatform.pipeline.factories import DERIVER_FACTORIES, open_deriver
 from mmplatform.pipeline.reprocess.inputs import MODEL_SETTINGS
@@ -69,9 +70,9 @@ def test_the_derived_table_of_each_modality_has_column_lineage_from_its_raw_tabl
 def test_each_kind_of_event_and_of_artifact_has_its_modality_and_its_table():
     events = {event.model_fields["kind"].default for event in get_args(Event)}
     assert events == set(MODALITY_BY_KIND) == {kind for spec in MODALITIES.values() for kind in spec.event_kinds}
-    artifacts = {kind.model_fields["kind"].default for kind in get_args(Artifact) if kind is not Retraction}
+    artifacts = {kind.model_fields["kind"].default for kind in get_args(Artifact)}
     assert artifacts == set(TABLE_BY_ARTIFACT_KIND)
-    assert set(get_args(Passage.model_fields["source_kind"].annotation)) == artifacts - {"passage"}
+    assert set(get_args(Passage.model_fields["source_kind"].annotation)) == artifacts - {"passage", "retraction"}
 
 
 def test_each_modality_has_a_locator():

@@ -41,7 +41,7 @@ CLAUSES = WHOLE | {"there"}
 """Words that are no noun, when they are the whole of a name."""
 
 ALLOWED = {
-    ("mmplatform/artifacts.py", "at"): "the discriminator of locators, on the wire and on disk",
+    ("mmplatform/locators.py", "at"): "the discriminator of locators, on the wire and on disk",
     ("mmplatform/artifacts.py", "taken_at"): "a field of the records, on the wire and on disk",
     ("mmplatform/cli/ingest.py", "at"): "the option --at",
     ("mmplatform/local/broker/server.py", "connection_made"): "asyncio's",
@@ -52,10 +52,6 @@ ALLOWED = {
 """Names that must stay, each with its reason."""
 
 PENDING = {
-    ("mmplatform/consumers/archiver.py", "placed"),
-    ("mmplatform/consumers/rebuild_index.py", "place"),
-    ("mmplatform/consumers/rebuild_lakehouse.py", "place"),
-    ("mmplatform/consumers/rebuild_lakehouse.py", "placed"),
     ("mmplatform/derive/call/dedup.py", "marks"),
     ("mmplatform/derive/call/reassembly.py", "_mark_gap"),
     ("mmplatform/derive/call/state.py", "kept"),
@@ -66,10 +62,7 @@ PENDING = {
     ("mmplatform/ingest/backpressure_policy.py", "is_behind"),
     ("mmplatform/ingest/backpressure_policy.py", "was_behind"),
     ("mmplatform/land/lakehouse/maintenance/compaction.py", "asked"),
-    ("mmplatform/land/lakehouse/recent_ids.py", "placed"),
-    ("mmplatform/land/lakehouse/restore.py", "placed"),
-    ("mmplatform/land/lakehouse/schemas.py", "place"),
-    ("mmplatform/land/lakehouse/store.py", "placed"),
+    ("mmplatform/pipeline/consumed_record.py", "taken_at"),
     ("mmplatform/pipeline/process.py", "taken_at"),
 }
 """Names that are not renamed yet: their rooms change at this moment. A renamed one must leave this list."""

@@ -26,15 +26,15 @@ def detector(name: str, threshold: float) -> Iterator[None]:
         yield
         return
     names = ("FRAME_S", "_FRAME_SAMPLES", "_voiced_frames")
-    before = {each: getattr(vad, each) for each in names}
+    before = {name_in_module: getattr(vad, name_in_module) for name_in_module in names}
     after = {"FRAME_S": _SILERO_FRAME_S, "_FRAME_SAMPLES": _SILERO_SAMPLES, "_voiced_frames": _silero(threshold)}
-    for each in names:
-        setattr(vad, each, after[each])
+    for name_in_module in names:
+        setattr(vad, name_in_module, after[name_in_module])
     try:
         yield
     finally:
-        for each in names:
-            setattr(vad, each, before[each])
+        for name_in_module in names:
+            setattr(vad, name_in_module, before[name_in_module])
 
 
 VoicedFrames = Callable[[Audio, float, vad.VadConfig], tuple[list[bool], list[float]]]

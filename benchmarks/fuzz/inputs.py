@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import io
 import json
@@ -17,7 +16,8 @@ import numpy as np
 from PIL import Image
 
 from benchmarks.fuzz.damage import Damage
-from mmplatform.artifacts import artifact_id
+from mmplatform.artifacts import VECTOR_HEADER, artifact_id, pack_vector
+from mmplatform.identity import DEFAULT_TENANT, conversation_key, event_uid
 from mmplatform.modalities import ARTIFACTS_TOPIC, CALL, CHAT, QUARANTINE_TOPIC, SCREENSHOT
 
 SOUND: Final = 0.2
@@ -39,6 +39,7 @@ class Input:
         media_type: of a request.
         params: of a request.
         key: of a record.
+        headers: of a record.
         millis: the Kafka timestamp of a record; None is the present.
     """
 
@@ -48,6 +49,7 @@ class Input:
     params: dict[str, str] = field(default_factory=dict)
     key: str | None = None
     millis: int | None = None
+    headers: dict[str, bytes] = field(default_factory=dict)
 
     @property
     def topic(self) -> str:
@@ -69,7 +71,7 @@ class Inputs:
             (6, lambda: self._record(CHAT.topic, self._chat())),
             (3, lambda: self._record(CALL.topic, self._call())),
             (3, lambda: self._record(SCREENSHOT.topic, self._screenshot())),
-            (5, lambda: self._record(ARTIFACTS_TOPIC, self._passage())),
+            (5, lambda: self._record(ARTIFACTS_TOPIC, self._passage(), self._vector())),
             (2, lambda: self._record(QUARANTINE_TOPIC, self._quarantined())),
         )  # fmt: skip
 
@@ -130,12 +132,15 @@ class Inputs:
             )
         return chosen
 
-    def _record(self, topic: str, fields: dict[str, Any]) -> Input:
+    def _record(self, topic: str, fields: dict[str, Any], headers: dict[str, bytes] | None = None) -> Input:
         body = _encoded(fields) if self._sound() else self._damage.record(fields)
         if self._chance.random() < 0.05:
             body = self._damage.noise()
-        key = None if self._chance.random() < 0.05 else str(fields["conversation_id"])
-        return Input(f"log:{topic}", body, key=key, millis=self._chance.choice(_KAFKA_TIMES))
+        key = None
+        if self._chance.random() >= 0.05:
+            key = conversation_key(DEFAULT_TENANT, "", str(fields["conversation_id"]))
+        millis = self._chance.choice(_KAFKA_TIMES)
+        return Input(f"log:{topic}", body, key=key, millis=millis, headers=headers or {})
 
     def _event(self, kind: str) -> dict[str, Any]:
         now = _NOW + timedelta(milliseconds=self._number)
@@ -164,10 +169,8 @@ class Inputs:
 
     def _passage(self) -> dict[str, Any]:
         ids, now = self._ids(), _NOW.isoformat()
-        parts = self._dimensions if self._chance.random() < 0.8 else self._chance.choice((1, 3, self._dimensions + 1))
-        vector = np.zeros(parts, dtype="<f4")
-        vector[self._chance.randrange(parts)] = self._chance.choice((1.0, 1.0, 1.0, 0.0, np.nan))
-        passage_id = artifact_id("passage", ids["event_id"], 0)
+        uid = event_uid(DEFAULT_TENANT, "", ids["conversation_id"], ids["event_id"])
+        passage_id = artifact_id("passage", uid, 0)
         return {
             "kind": "passage", "artifact_id": passage_id, "modality": "chat", "source_artifact_id": passage_id,
             "source_kind": "message",
@@ -177,8 +180,18 @@ class Inputs:
                            "deriver_version": "1", "seconds": 0},
             "text": f"forged {self._number}", "embedder": self._embedder,
             "locator": {"at": "chat", "event_id": ids["event_id"], "role": "customer", "start": 0, "end": 6},
-            "vector_f32": base64.b64encode(vector.tobytes()).decode(),
         }  # fmt: skip
+
+    def _vector(self) -> dict[str, bytes]:
+        """The header of a passage: of the space, of another number of parts, not finite, damaged, or missing."""
+        parts = self._dimensions if self._chance.random() < 0.8 else self._chance.choice((1, 3, self._dimensions + 1))
+        vector = np.zeros(parts, dtype=np.float32)
+        vector[self._chance.randrange(parts)] = self._chance.choice((1.0, 1.0, 1.0, 0.0, np.nan))
+        packed = pack_vector(vector)
+        way = self._chance.random()
+        if way < 0.05:
+            return {}
+        return {VECTOR_HEADER: self._damage.file(packed) if way < 0.1 else packed}
 
     def _quarantined(self) -> dict[str, Any]:
         now = _NOW.isoformat()

@@ -126,7 +126,7 @@ def _quarantined(settings: Settings, log: ReplayLog, inputs: Mapping[Position, I
 
 
 ReportKey = tuple[str, str]
-"""The topic and the id of an event of which something was derived."""
+"""The topic and the identity of an event of which something was derived."""
 
 
 def is_repeat(entry: LogEntry, reported: AbstractSet[ReportKey]) -> bool:
@@ -135,7 +135,7 @@ def is_repeat(entry: LogEntry, reported: AbstractSet[ReportKey]) -> bool:
     Of two in one micro-batch one message is made, which has the place of the later one.
     """
     try:
-        return (entry.position.topic, decode_event(entry.value).event_id) in reported
+        return (entry.position.topic, decode_event(entry.value).uid) in reported
     except Rejected:
         return False
 
@@ -157,10 +157,10 @@ def _accepted(
     found: set[Position | None] = set()
     reported: set[ReportKey] = set()
     for entry in log.read(topic_name(settings, ARTIFACTS_TOPIC)):
-        artifact = None if entry.position in inputs else _artifact(entry.value)
+        artifact = None if entry.position in inputs else _artifact(entry.value, entry.headers)
         if isinstance(artifact, Message | Caption):
             found.add(artifact.provenance.position)
-            reported |= {(artifact.provenance.position.topic, event) for event in artifact.provenance.event_ids}
+            reported |= {(artifact.provenance.position.topic, uid) for uid in artifact.event_uids}
     # What a call's events come to is in its state: that they were taken in is that nobody is behind.
     found |= {position for position in inputs if position.topic == CALL.topic}
     found |= _indexed(
@@ -172,9 +172,9 @@ def _accepted(
     return found, reported
 
 
-def _artifact(value: bytes) -> Artifact | None:
+def _artifact(value: bytes, headers: Mapping[str, bytes]) -> Artifact | None:
     try:
-        return decode_artifact(value)
+        return decode_artifact(value, headers)
     except Rejected:
         return None
 
@@ -184,9 +184,9 @@ def _indexed(settings: Settings, inputs: Mapping[Position, Input], serving: str)
     found: set[Position] = set()
     positions_by_bucket: dict[str, dict[str, list[Position]]] = {}
     for position, item in inputs.items():
-        artifact = _artifact(item.body)
+        artifact = _artifact(item.body, item.headers)
         if isinstance(artifact, Passage):
-            positions_by_bucket.setdefault(bucket_name(artifact.subject_id), {}).setdefault(
+            positions_by_bucket.setdefault(bucket_name(artifact.subject_key), {}).setdefault(
                 artifact.artifact_id, []
             ).append(position)
         elif artifact is not None:

@@ -85,7 +85,14 @@ def _write(foreign: Any, item: Input, done: Sent) -> None:
 
     while len(foreign) > _WAITING:
         foreign.poll(0.1)
-    foreign.produce(item.topic, value=item.body, key=item.key, timestamp=item.millis or 0, on_delivery=on_delivery)
+    foreign.produce(
+        item.topic,
+        value=item.body,
+        key=item.key,
+        timestamp=item.millis or 0,
+        headers=dict(item.headers),
+        on_delivery=on_delivery,
+    )
     foreign.poll(0)
 
 

@@ -22,6 +22,7 @@ from benchmarks.reader import Seen, read
 from mmplatform.artifacts import artifact_id
 from mmplatform.client import ChatBody
 from mmplatform.client.client import GatewayClient
+from mmplatform.identity import DEFAULT_TENANT, event_uid
 from mmplatform.land.index.store import ChromaIndex
 from mmplatform.local import launch, run_file
 from mmplatform.settings import Settings, load
@@ -110,7 +111,7 @@ def _drain(run: run_file.StackRun) -> None:
 
 def _killed(settings: Settings, run: run_file.StackRun, chats: int, seed: int) -> str:
     with closing(ChromaIndex.open(settings)) as index:
-        names = _send(run, texts(chats, seed), "chat")
+        sent = _send(run, texts(chats, seed), "chat")
         _until(lambda: index.count() >= 0.6 * chats)
         now = run_file.read_running(settings.data_dir.absolute())
         assert now is not None
@@ -120,13 +121,14 @@ def _killed(settings: Settings, run: run_file.StackRun, chats: int, seed: int) -
         begun = time.time()
         _until(lambda: index.count() >= chats)
         elapsed_s = time.time() - begun
-        wanted = {artifact_id("passage", artifact_id("message", name, 0), 0): 1 for name in names}
+        wanted = {artifact_id("passage", artifact_id("message", uid, 0), 0): 1 for uid in sent}
         return (
             f"whole again after {elapsed_s:.1f} s; {Ledger.from_rows(wanted, [(row_id, 1) for row_id in index.ids()])}"
         )
 
 
 def _send(run: run_file.StackRun, sent_texts: list[str], kind: str) -> list[str]:
+    """Send the texts as chats; returns the events' identities."""
     names = [f"{kind}-{n}" for n in range(len(sent_texts))]
     with GatewayClient(run.gateway, max_attempts=50) as client:
         for first in range(0, len(sent_texts), _AT_ONCE):
@@ -145,7 +147,7 @@ def _send(run: run_file.StackRun, sent_texts: list[str], kind: str) -> list[str]
                     )
                 ]
             )
-    return names
+    return [event_uid(DEFAULT_TENANT, "", f"conversation-{n % 50}", name) for n, name in enumerate(names)]
 
 
 def _until(done: Callable[[], bool]) -> None:

@@ -30,12 +30,12 @@ def schemas() -> dict[str, dict[str, Any]]:
     from mmplatform.artifacts import artifact_schema
     from mmplatform.events import event_schema
     from mmplatform.lineage.offsets import LogOffsets
-    from mmplatform.refusals import DeadLetter, Quarantined
+    from mmplatform.refusals import DeadLetter, quarantine_schema
 
     titled = {
         "events": ("Event on an interactions topic", event_schema()),
         "artifacts": ("Artifact on the artifacts topic", artifact_schema()),
-        "quarantined": ("Record on the quarantine topic", Quarantined.model_json_schema()),
+        "quarantined": ("Record on the quarantine topic", quarantine_schema()),
         "dead_letters": ("Record on the dead-letters topic", DeadLetter.model_json_schema()),
         "lineage_offsets": ("Facet mmplatform_logOffsets of an OpenLineage input", LogOffsets.model_json_schema()),
     }

@@ -185,7 +185,7 @@ def _append_fitting(
     except Rejected as error:
         unfit = {position for position, _ in lakehouse.unfit_rows(table, rows)}
         reject(sorted(unfit, key=lambda position: position.offset), str(error))
-    fitting = [placed for placed in rows if placed[0] not in unfit]
+    fitting = [positioned for positioned in rows if positioned[0] not in unfit]
     return lakehouse.land(table, fitting, offsets=offsets, source=ARCHIVE_GROUP)
 
 
@@ -248,10 +248,10 @@ def group_by_table(records: Sequence[ConsumedRecord]) -> BatchByTable:
         except ValueError as error:  # an invalid vector
             letters.append(dead_letter(record, f"{found.kind} that cannot become a row ({type(error).__name__})"))
             continue
-        known = rows[table].get(row[SPECS[table].id_column])
-        if known is None or row_version(row) > row_version(known[1]):
+        present = rows[table].get(row[SPECS[table].id_column])
+        if present is None or row_version(row) > row_version(present[1]):
             rows[table][row[SPECS[table].id_column]] = (record.position, row)
-    landing = {table: _without_retracted(table, placed, retracted[table]) for table, placed in rows.items()}
+    landing = {table: _without_retracted(table, positioned, retracted[table]) for table, positioned in rows.items()}
     return BatchByTable(landing, dict(retracted), unparsed, letters)
 
 
@@ -260,12 +260,12 @@ def _keep_highest(versions: dict[str, str], row_id: str, version: str) -> None:
 
 
 def _without_retracted(
-    table: str, placed: Mapping[str, PositionedRow], retracted: Mapping[str, str]
+    table: str, positioned: Mapping[str, PositionedRow], retracted: Mapping[str, str]
 ) -> list[PositionedRow]:
     """Leave out the rows that a retraction of the same batch deletes."""
     if table == RETRACTIONS_TABLE:
-        return list(placed.values())
-    return [row for row_id, row in placed.items() if row_id not in retracted or row_version(row[1]) > retracted[row_id]]
+        return list(positioned.values())
+    return [row for row_id, row in positioned.items() if row_id not in retracted or row_version(row[1]) > retracted[row_id]]
 
 
 def next_offsets(records: Sequence[ConsumedRecord]) -> Mapping[tuple[str, int], int]:

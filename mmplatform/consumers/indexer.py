@@ -150,8 +150,8 @@ def newest_per_id(artifacts: Sequence[Artifact]) -> tuple[list[Passage], list[Re
     newest: dict[str, Passage | Retraction] = {}
     for artifact in artifacts:
         if isinstance(artifact, Passage | Retraction):
-            known = newest.get(artifact.artifact_id)
-            if known is None or _precedence(artifact) > _precedence(known):
+            newest_so_far = newest.get(artifact.artifact_id)
+            if newest_so_far is None or _precedence(artifact) > _precedence(newest_so_far):
                 newest[artifact.artifact_id] = artifact
     passages = [artifact for artifact in newest.values() if isinstance(artifact, Passage)]
     return passages, [artifact for artifact in newest.values() if isinstance(artifact, Retraction)]

@@ -19,21 +19,23 @@ def fill_ledger(ledger: IdentityLedger, log: ReplayLog, settings: Settings, posi
     Raises:
         Unavailable: the log does not answer; nothing was recorded for the topic partition that was being read.
     """
-    for (topic, number), first in ledger.missing_partitions(positions).items():
-        start = max(first.offset - MAX_RECORDS, 0)
-        earlier = list(log.read(topic_name(settings, topic), {number: start}, {number: first.offset}))
-        ledger.open_partition(topic, number)
-        for entry in earlier:
-            _record(ledger, entry, first)
+    for first in ledger.missing_partitions(positions):
+        number, start = first.topic_partition, max(first.offset - MAX_RECORDS, 0)
+        entries = log.read(topic_name(settings, first.topic), {number: start}, {number: first.offset})
+        # Read to the end before the first is recorded, and without the values, which may have a megabyte each.
+        earlier = [(entry.position.offset, *identity) for entry in entries if (identity := _identity(entry))]
+        ledger.open_partition(first)
+        for offset, uid, digest in earlier:
+            ledger.record(uid, digest, first.model_copy(update={"offset": offset}))
 
 
-def _record(ledger: IdentityLedger, entry: LogEntry, first: Position) -> None:
-    position = first.model_copy(update={"offset": entry.position.offset})
+def _identity(entry: LogEntry) -> tuple[str, str] | None:
+    """Identity and digest of an event; None for a record that is none."""
     uid, digest = (entry.headers.get(name, b"").decode(errors="replace") for name in (EVENT_HEADER, DIGEST_HEADER))
-    if not (uid and digest):  # a foreign client's, without our headers
-        try:
-            event = decode_event(entry.value)
-        except Rejected:
-            return
-        uid, digest = event.uid, event.digest
-    ledger.record(uid, digest, position)
+    if uid and digest:
+        return uid, digest
+    try:  # a foreign client's, without our headers
+        event = decode_event(entry.value)
+    except Rejected:
+        return None
+    return event.uid, event.digest

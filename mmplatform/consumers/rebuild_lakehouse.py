@@ -64,7 +64,7 @@ def rebuild_from_log(
     names = {topic: topic_name(settings, topic) for topic in TOPICS}
     watermarks = log.watermarks(names.values())
     ends = {
-        name: {number: place.next_offset for number, place in partitions.items()}
+        name: {number: partition.next_offset for number, partition in partitions.items()}
         for name, partitions in log.progress(group, names.values()).items()
     }
     result = LakehouseRebuildResult(
@@ -98,7 +98,7 @@ def _land(lakehouse: Lakehouse, batch: BatchByTable) -> int:
     """Land a batch as the archiver does, without rows that exist already; returns the number of landed rows."""
     for table, versions in batch.retracted.items():
         lakehouse.delete_through(table, versions)
-    return sum(_restore(lakehouse, table, placed) for table, placed in batch.rows.items())
+    return sum(_restore(lakehouse, table, positioned) for table, positioned in batch.rows.items())
 
 
 def _restore(lakehouse: Lakehouse, table: str, rows: Sequence[PositionedRow]) -> int:
@@ -108,4 +108,4 @@ def _restore(lakehouse: Lakehouse, table: str, rows: Sequence[PositionedRow]) ->
         unfit = {position for position, _ in lakehouse.unfit_rows(table, rows)}
         # The archiver wrote their dead letters the first time.
         _log.warning("rows that do not fit are left out", table=table, rows=len(unfit), reason=str(error))
-    return lakehouse.restore(table, [placed for placed in rows if placed[0] not in unfit])
+    return lakehouse.restore(table, [positioned for positioned in rows if positioned[0] not in unfit])

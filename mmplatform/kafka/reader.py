@@ -1,12 +1,10 @@
 """Reader of the replay log: lag and progress of consumer groups, watermarks, and records by offset or time.
 
-Callers: backpressure and the live table (lag), freshness receipts (watermarks), reprocessing, dead letters and tests
-(records). The reader never commits an offset or joins a group, so it cannot disturb a worker. Topics are given by
-by their names on the broker (``topics.topic_name``).
+The reader never commits an offset or joins a group, so it cannot disturb a worker. Topics are given by their names on
+the broker (``topics.topic_name``).
 
 A record's time is the broker's time of its append (LogAppendTime, see ``topics``): it rises with the offset in a topic
-partition, and an age by it includes the difference between this machine's clock and the broker's. Records from before a
-topic had LogAppendTime have their writers' times, and may be out of order.
+partition, and an age by it includes the difference between this machine's clock and the broker's.
 """
 
 from __future__ import annotations

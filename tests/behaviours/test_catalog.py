@@ -18,6 +18,7 @@ from mmplatform.land.lakehouse.store import Lakehouse
 from mmplatform.modalities import TABLES
 from mmplatform.settings import load
 from tests.builders import chat, message, passage, position
+from tests.land.records import retraction
 from tests.servers.s3 import TABLE_BUCKET
 
 GROUP = "archive"
@@ -102,25 +103,35 @@ def test_vectors_come_back_to_the_bit(lakehouse):
 def test_a_retraction_takes_its_row_and_no_other(lakehouse):
     made = [message(chat(n), position(n)) for n in range(3)]
     land(lakehouse, made)
-    lakehouse.delete_before("messages", {made[1].artifact_id: 2})
+    lakehouse.delete_through("messages", {made[1].artifact_id: made[1].version.sortable})
     assert {row["artifact_id"] for row in lakehouse.scan("messages").to_pylist()} == {
         made[0].artifact_id,
         made[2].artifact_id,
     }
 
 
-def test_a_row_with_another_text_replaces_the_one_that_landed(settings, lakehouse):
-    made = message(chat(0), position())
-    land(lakehouse, [made])
-    hidden = made.model_copy(update={"text": "call [PHONE]"})
-    assert land(Lakehouse.open(settings), [hidden], first=5) == 1
+def test_a_row_with_a_higher_version_replaces_the_one_that_landed_and_a_lower_one_does_not(settings, lakehouse):
+    made = [message(chat(0), position(n), text) for n, text in enumerate(("call 555", "call [PHONE]"))]
+    land(lakehouse, made[:1])
+    assert land(Lakehouse.open(settings), made[1:], first=5) == 1
+    for writer in (lakehouse, Lakehouse.open(settings)):
+        assert land(writer, [made[0]], first=9) == 0
     assert lakehouse.table("messages").scan().to_arrow().column("text").to_pylist() == ["call [PHONE]"]
 
 
+def test_a_retraction_of_another_writer_keeps_late_rows_out(settings, lakehouse):
+    other = Lakehouse.open(settings)
+    made = [message(chat(0), position(n), f"text {n}") for n in range(4)]
+    land(other, made[:1])
+    lakehouse.delete_through("messages", {made[0].artifact_id: made[2].version.sortable})
+    assert land(lakehouse, [retraction(made[2])], first=2) == 1
+    assert [land(other, [late], first=10 + n) for n, late in enumerate(made)] == [0, 0, 0, 1]
+    assert lakehouse.table("messages").scan().to_arrow().column("text").to_pylist() == ["text 3"]
+
+
 def test_old_snapshots_go_and_no_row_goes_with_them(lakehouse):
-    made = message(chat(0), position())
     for n in range(4):
-        land(lakehouse, [made.model_copy(update={"text": f"text {n}"}), chat(n)], first=2 * n)
+        land(lakehouse, [message(chat(0), position(n), f"text {n}"), chat(n)], first=2 * n)
     table = lakehouse.table("messages")
     found = expire_snapshots(table, utc_now() + timedelta(days=1), min_snapshots=1)
     assert found.snapshots == 6  # three replacements are two snapshots each

@@ -4,24 +4,31 @@ from __future__ import annotations
 
 import socket
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import timedelta
+from itertools import permutations
 
 import numpy as np
 import pytest
+from chromadb.errors import NotFoundError
 
 from mmplatform.buckets import BUCKET_NAMES, bucket_name, collection_name
 from mmplatform.errors import Misconfigured, Rejected, Unavailable
 from mmplatform.land.index import chroma_client
 from mmplatform.land.index.chroma_collections import SYNC_THRESHOLD
 from mmplatform.land.index.store import ChromaIndex
+from mmplatform.land.index.tombstones import COLLECTION as TOMBSTONES
+from mmplatform.land.index.tombstones import RETENTION
 from mmplatform.locators import CallLocator
 from mmplatform.settings import load
-from tests.doubles.memory_index import MemoryIndex
-from tests.land.records import EMBEDDER, NOON, passage, unit_vector
+from mmplatform.versions import Version
+from tests.doubles.memory_index import MemoryIndex, MemoryServer
+from tests.land.records import EMBEDDER, NOON, passage, retraction, unit_vector
 from tests.servers.chroma import running_chroma
 from tests.servers.process import free_ports
 
 LATER = NOON + timedelta(seconds=3)
+ANN = bucket_name("default/ann")
 
 
 @pytest.fixture
@@ -39,13 +46,22 @@ def connect_to():
 
 
 @pytest.fixture(params=["chroma", "memory"])
-def index(request, connect_to):
+def new_client(request, connect_to):
+    """Open one more client of the same empty server: another process, or this one after a restart."""
     if request.param == "memory":
-        return MemoryIndex()
-    found = connect_to(request.getfixturevalue("chroma_server"))
-    for name in found._collection_names():
-        found.client().delete_collection(name)
-    return found
+        server = MemoryServer()
+        return lambda: MemoryIndex(server)
+    address = request.getfixturevalue("chroma_server")
+    first = connect_to(address)
+    for name in (*first._collection_names(), TOMBSTONES):
+        with suppress(NotFoundError):
+            first.client().delete_collection(name)
+    return lambda: connect_to(address)
+
+
+@pytest.fixture
+def index(new_client):
+    return new_client()
 
 
 def search(index, text, **options):
@@ -55,7 +71,7 @@ def search(index, text, **options):
 def test_a_landed_passage_is_found_at_once_and_cites_its_source(index):
     landed = passage(1, text="the payment failed")
     index.upsert([landed], LATER)
-    (hit,) = search(index, "the payment failed", subject_id="ann")
+    (hit,) = search(index, "the payment failed", subject="default/ann")
     assert hit.passage_id == landed.artifact_id
     assert hit.text == "the payment failed"
     assert hit.score == pytest.approx(1.0, abs=1e-5)
@@ -79,13 +95,150 @@ def test_the_other_locators_come_back_too(index):
     assert search(index, "x")[0].locator == call
 
 
-def test_landing_twice_leaves_one_and_the_last_one_counts(index):
-    index.upsert([passage(1, text="draft")], NOON)
-    index.upsert([passage(1, text="older in the batch"), passage(2), passage(1, text="final")], LATER)
+def test_of_two_versions_the_higher_one_counts_in_one_batch_too(index):
+    index.upsert([said(1, 2, "draft")], NOON)
+    index.upsert([said(1, 3, "older in the batch"), passage(2), said(1, 4, "final"), said(1, 3, "late")], LATER)
     assert index.count() == 2
     assert sorted(index.ids()) == sorted(passage(n).artifact_id for n in (1, 2))
     assert search(index, "final")[0].text == "final"
     assert "draft" not in {hit.text for hit in search(index, "draft")}
+
+
+def test_a_lower_or_equal_version_that_comes_later_changes_nothing(new_client):
+    new_client().upsert([said(1, 5, "newer")], NOON)
+    for writer in (new_client(), new_client()):
+        writer.upsert([said(1, 3, "lower"), said(1, 5, "the same version, another text")], LATER)
+        assert [(hit.text, hit.indexed_at) for hit in search(writer, "newer")] == [("newer", NOON)]
+
+
+@pytest.mark.parametrize("part", Version._fields)
+def test_each_part_of_a_version_counts_before_those_after_it(index, part):
+    place = Version._fields.index(part)
+    low, high = Version(*[0] * place, 9, *[99] * (3 - place)), Version(*[0] * place, 10)
+    index.upsert([passage(1, text="high", version=high)], NOON)
+    index.upsert([passage(1, text="low", version=low)], LATER)
+    assert _texts(search(index, "x")) == {"high"}
+
+
+def test_in_whatever_order_and_however_often_versions_come_the_highest_stays(new_client):
+    written = [said(1, n, f"text {n}") for n in (1, 2, 3)]
+    for order in permutations(written):
+        new_client().delete([written[0].artifact_id])
+        for row in (*order, *order):
+            new_client().upsert([row], LATER)
+        assert _texts(search(new_client(), "x")) == {"text 3"}
+
+
+def said(number, version, text="", **change):
+    return passage(number, text=text, version=Version(offset=version), **change)
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+def test_a_retraction_that_comes_before_its_passage_keeps_it_out(new_client, restarted):
+    writer = new_client()
+    writer.tombstones.add([retraction(said(1, 5))], NOON)
+    writer = new_client() if restarted else writer
+    writer.upsert([said(1, 4, "lower"), said(2, 1, "another")], LATER)
+    writer.upsert([said(1, 5, "of the same version")], LATER)
+    assert _texts(search(writer, "x")) == {"another"}
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+def test_a_passage_with_a_higher_version_than_its_retraction_is_found_again(new_client, restarted):
+    writer = new_client()
+    writer.upsert([said(1, 4, "wrong")], NOON)
+    writer.tombstones.add([retraction(said(1, 5))], NOON)
+    writer.delete([said(1, 5).artifact_id], bucket=ANN, through={said(1, 5).artifact_id: Version(offset=5).sortable})
+    assert search(writer, "x", subject="default/ann") == []
+    writer = new_client() if restarted else writer
+    writer.upsert([said(1, 6, "said again")], LATER)
+    assert _texts(search(writer, "x", subject="default/ann")) == {"said again"}
+    writer.upsert([said(1, 5, "late")], LATER)
+    assert _texts(search(writer, "said again", subject="default/ann")) == {"said again"}
+
+
+def test_a_retraction_keeps_a_passage_out_of_every_embedders_collections(index):
+    index.tombstones.add([retraction(said(1, 5))], NOON)
+    index.upsert([said(1, 5), said(1, 5, embedder="minilm@2"), said(1, 6, embedder="new@3")], LATER)
+    assert (index.count(), index.count(embedder="new@3")) == (1, 1)
+
+
+def test_a_deletion_spares_rows_above_the_version_that_it_names(index):
+    index.upsert([said(1, 5), said(1, 4, embedder="minilm@2"), said(2, 5), said(3, 6)], LATER)
+    through = {said(n, 0).artifact_id: Version(offset=5).sortable for n in (1, 2, 3)}
+    index.delete([said(3, 0).artifact_id, said(2, 0).artifact_id], bucket=ANN, embedder=EMBEDDER, through=through)
+    assert sorted(index.ids()) == sorted([said(1, 0).artifact_id] * 2 + [said(3, 0).artifact_id])
+    index.delete([said(1, 0).artifact_id], through=through | {said(1, 0).artifact_id: Version(offset=4).sortable})
+    assert sorted(index.ids()) == sorted([said(1, 0).artifact_id, said(3, 0).artifact_id])
+    assert index.count(embedder="minilm@2") == 0
+
+
+def test_a_lower_retraction_changes_nothing_whoever_knows_of_the_higher_one(new_client):
+    first, second = new_client(), new_client()
+    assert dict(second.tombstones.versions()) == {}
+    first.tombstones.add([retraction(said(1, 7))], NOON)
+    second.tombstones.add([retraction(said(1, 5)), retraction(said(2, 5)), retraction(said(2, 3))], LATER)
+    expected = {said(1, 0).artifact_id: Version(offset=7).sortable, said(2, 0).artifact_id: Version(offset=5).sortable}
+    assert dict(second.tombstones.versions()) == expected, "it has read what it did not overwrite"
+    first.tombstones.forget()
+    assert dict(first.tombstones.versions()) == dict(new_client().tombstones.versions()) == expected
+
+
+def test_another_writers_retraction_counts_once_the_own_memory_is_forgotten(new_client):
+    first, second = new_client(), new_client()
+    first.upsert([said(2, 1)], NOON)
+    second.tombstones.add([retraction(said(1, 5))], NOON)
+    first.tombstones.forget()
+    first.upsert([said(1, 5)], LATER)
+    assert list(first.ids()) == [said(2, 1).artifact_id]
+
+
+def test_retractions_are_dropped_after_their_retention_and_not_before(new_client):
+    index = new_client()
+    index.tombstones.add([retraction(said(1, 5))], NOON)
+    index.tombstones.add([retraction(said(2, 5))], NOON + timedelta(hours=1))
+    index.tombstones.prune(NOON + RETENTION)
+    assert len(index.tombstones.versions()) == 2
+    index.tombstones.prune(NOON + RETENTION + timedelta(minutes=1))
+    assert set(index.tombstones.versions()) == set(new_client().tombstones.versions()) == {said(2, 5).artifact_id}
+
+
+def test_retractions_are_no_passages(index):
+    index.tombstones.add([retraction(said(1, 5))], NOON)
+    assert (index.count(), list(index.ids()), search(index, "x")) == (0, [], [])
+
+
+def test_a_stamp_is_corrected_for_the_version_that_was_written_and_no_other(index):
+    index.upsert([said(1, 5), said(2, 5)], NOON)
+    index.restamp([said(1, 4), said(2, 5), said(3, 5)], LATER)
+    stamps = {hit.passage_id: hit.indexed_at for hit in search(index, "x")}
+    assert stamps == {said(1, 5).artifact_id: NOON, said(2, 5).artifact_id: LATER}
+    hit = next(hit for hit in search(index, "x") if hit.passage_id == said(2, 5).artifact_id)
+    assert (hit.text, hit.event_ids, hit.locator) == ("passage number 2", ("event-2",), said(2, 5).locator)
+
+
+def test_versions_are_read_back(index):
+    index.upsert([said(1, 5), said(2, 7, embedder="minilm@2")], LATER)
+    ids = [said(n, 0).artifact_id for n in (1, 2, 3)]
+    assert index.versions(EMBEDDER, ANN, ids) == {ids[0]: Version(offset=5).sortable}
+    assert index.versions("minilm@2", ANN, ids) == {ids[1]: Version(offset=7).sortable}
+    assert index.versions(EMBEDDER, ANN, []) == index.versions("none@1", ANN, ids) == {}
+
+
+def test_two_tenants_with_one_subject_id_never_see_each_others_passages(index):
+    """With names whose buckets are the same, so that the filter alone parts them."""
+    tenant = next(f"t{n}" for n in range(1000) if bucket_name(f"t{n}/ann") == ANN)
+    elsewhere = next(f"t{n}" for n in range(1000) if bucket_name(f"t{n}/ann") != ANN)
+    tenants = {"default": 1, tenant: 2, elsewhere: 3}
+    index.upsert([passage(number, tenant=name) for name, number in tenants.items()], LATER)
+    for name, number in tenants.items():
+        hits = search(index, f"passage number {number % 3 + 1}", subject=f"{name}/ann")
+        assert [(hit.tenant, hit.subject_id, hit.text) for hit in hits] == [(name, "ann", f"passage number {number}")]
+        assert list(index.ids(subject=f"{name}/ann")) == [passage(number).artifact_id]
+    assert search(index, "x", subject="ann") == []
+    assert search(index, "x", subject=f"{tenant}/an") == []
+    index.delete([passage(1).artifact_id, passage(3).artifact_id], bucket=ANN)
+    assert set(index.ids()) == {passage(2).artifact_id, passage(3).artifact_id}
 
 
 def test_the_nearest_come_first_and_no_more_than_asked(index):
@@ -100,13 +253,14 @@ def test_the_nearest_come_first_and_no_more_than_asked(index):
 
 
 def test_a_person_sees_only_their_own_passages(index):
-    neighbour = next(f"p{n}" for n in range(1000) if bucket_name(f"p{n}") == bucket_name("ann"))
-    index.upsert([passage(1, subject="ann"), passage(2, subject=neighbour), passage(3, subject="zoe")], LATER)
-    assert {hit.subject_id for hit in search(index, "x", subject_id="ann")} == {"ann"}
-    assert {hit.subject_id for hit in search(index, "x")} == {"ann", neighbour, "zoe"}
-    assert list(index.ids(subject_id=neighbour)) == [passage(2).artifact_id]
-    assert passage(3).artifact_id not in set(index.ids(bucket=bucket_name("ann")))
-    assert len(list(index.ids(bucket=bucket_name("ann")))) == 2
+    neighbour = next(f"p{n}" for n in range(1000) if bucket_name(f"default/p{n}") == ANN)
+    far = next(f"p{n}" for n in range(1000) if bucket_name(f"default/p{n}") != ANN)
+    index.upsert([passage(1, subject="ann"), passage(2, subject=neighbour), passage(3, subject=far)], LATER)
+    assert {hit.subject_id for hit in search(index, "x", subject="default/ann")} == {"ann"}
+    assert {hit.subject_id for hit in search(index, "x")} == {"ann", neighbour, far}
+    assert list(index.ids(subject=f"default/{neighbour}")) == [passage(2).artifact_id]
+    assert passage(3).artifact_id not in set(index.ids(bucket=ANN))
+    assert len(list(index.ids(bucket=ANN))) == 2
 
 
 def test_modality_and_time_filters_hold(index):
@@ -121,7 +275,7 @@ def test_modality_and_time_filters_hold(index):
     assert _texts(search(index, "x", modalities=["call", "screenshot"])) == {"passage number 2", "passage number 3"}
     assert _texts(search(index, "x", since=NOON + timedelta(minutes=1))) == {"passage number 2", "passage number 3"}
     assert _texts(search(index, "x", until=NOON + timedelta(minutes=1))) == {"passage number 1"}
-    assert _texts(search(index, "x", subject_id="ann", modalities=["chat"], since=NOON, until=LATER)) == {
+    assert _texts(search(index, "x", subject="default/ann", modalities=["chat"], since=NOON, until=LATER)) == {
         "passage number 1"
     }
     assert _texts(search(index, "x", until=NOON + timedelta(minutes=2, microseconds=1))) == {
@@ -150,23 +304,23 @@ def test_a_deleted_passage_is_not_found_and_deleting_again_does_nothing(index):
     gone = [passage(n).artifact_id for n in (0, 1)]
     index.delete(gone)
     index.delete([*gone, "f" * 32])
-    index.delete([passage(2).artifact_id], subject_id="s2")
+    index.delete([passage(2).artifact_id], bucket=bucket_name("default/s2"))
     index.delete([])
     assert set(index.ids()) == {passage(n).artifact_id for n in (3, 4, 5)}
-    assert not search(index, "x", subject_id="s0")
+    assert not search(index, "x", subject="default/s0")
 
 
 def test_a_deletion_takes_the_passage_from_every_embedder(index):
     index.upsert([passage(1), passage(1, embedder="minilm@2")], LATER)
-    index.delete([passage(1).artifact_id], subject_id="ann")
+    index.delete([passage(1).artifact_id], bucket=ANN)
     assert index.count() == 0
 
 
 def test_an_empty_index_answers(index):
     assert search(index, "x") == []
-    assert search(index, "x", subject_id="ann") == []
+    assert search(index, "x", subject="default/ann") == []
     assert list(index.ids()) == []
-    assert list(index.ids(subject_id="ann")) == []
+    assert list(index.ids(subject="default/ann")) == []
     assert index.count() == 0
     index.upsert([], LATER)
 
@@ -174,7 +328,7 @@ def test_an_empty_index_answers(index):
 def test_ids_come_over_several_pages(index):
     rows = [passage(n) for n in range(1203)]
     index.upsert(rows, LATER)
-    assert set(index.ids(subject_id="ann")) == {row.artifact_id for row in rows}
+    assert set(index.ids(subject="default/ann")) == {row.artifact_id for row in rows}
     assert index.count() == len(rows)
 
 
@@ -188,11 +342,11 @@ def test_a_rebuilt_collection_is_found_again(chroma_server, connect_to):
     index = connect_to(chroma_server)
     index.upsert([passage(1, subject="rebuilt")], LATER)
     other = connect_to(chroma_server)
-    for name in other._collection_names(suffix=f"-{bucket_name('rebuilt')}"):
+    for name in other._collection_names(suffix=f"-{bucket_name('default/rebuilt')}"):
         other.client().delete_collection(name)
-    assert search(index, "x", subject_id="rebuilt") == []
+    assert search(index, "x", subject="default/rebuilt") == []
     index.upsert([passage(2, subject="rebuilt")], LATER)
-    assert _texts(search(index, "x", subject_id="rebuilt")) == {"passage number 2"}
+    assert _texts(search(index, "x", subject="default/rebuilt")) == {"passage number 2"}
 
 
 def test_a_collection_that_an_older_release_made_is_tuned_at_the_start(chroma_server, connect_to):
@@ -219,7 +373,7 @@ def test_the_index_outlives_a_restart_of_its_server_and_says_when_it_is_away(tmp
             call()
     with running_chroma(tmp_path, port):
         index.upsert([passage(2)], LATER)
-        assert _texts(search(index, "x", subject_id="ann")) == {"passage number 1", "passage number 2"}
+        assert _texts(search(index, "x", subject="default/ann")) == {"passage number 1", "passage number 2"}
 
 
 def test_a_server_that_never_answers_is_unavailable(monkeypatch, chroma_server, connect_to):

@@ -17,10 +17,11 @@ EVENT = chat(1)
 @pytest.mark.parametrize(
     ("value", "told", "again"),
     [
-        (encode(EVENT), (CHAT.topic, EVENT.event_id), True),
+        (encode(EVENT), (CHAT.topic, EVENT.uid), True),
         (encode(EVENT), (CHAT.topic, "another"), False),
-        (encode(EVENT), (SCREENSHOT.topic, EVENT.event_id), False),
-        (b"no event", (CHAT.topic, EVENT.event_id), False),
+        (encode(EVENT), (SCREENSHOT.topic, EVENT.uid), False),
+        (encode(EVENT), (CHAT.topic, chat(1, conversation_id="conv-2").uid), False),
+        (b"no event", (CHAT.topic, EVENT.uid), False),
     ],
 )
 def test_a_record_is_the_same_event_once_more(value, told, again):

@@ -5,13 +5,31 @@ from __future__ import annotations
 from confluent_kafka import Consumer, TopicPartition
 
 from mmplatform.consumers.rebuild_lakehouse import rebuild_from_log
-from mmplatform.events import Position, encode
+from mmplatform.events import EventBase, Position, encode
 from mmplatform.kafka.connection import client_config
+from mmplatform.kafka.headers import Pseudonyms, event_headers, output_headers
 from mmplatform.kafka.producer import LogProducer
 from mmplatform.kafka.reader import ReplayLog
 from mmplatform.kafka.topics import ensure_topics, topic_name
 from mmplatform.land.lakehouse.store import Lakehouse
 from mmplatform.modalities import ARCHIVE_GROUP, CHAT
+
+PSEUDONYMS = Pseudonyms(b"key of the tests")
+
+
+def _headers(record):
+    if isinstance(record, EventBase):
+        return event_headers(record, PSEUDONYMS)
+    return output_headers(record, PSEUDONYMS)
+
+
+def completed_by(artifact, offset: int, derivation: int = 0):
+    """The artifact in the version of another event, or of a reprocessing run."""
+    origin = artifact.provenance
+    place = origin.position.model_copy(update={"offset": offset})
+    return artifact.model_copy(
+        update={"provenance": origin.model_copy(update={"position": place, "derivation": derivation})}
+    )
 
 
 class World:
@@ -28,7 +46,10 @@ class World:
         producer = LogProducer(self.settings)
         try:
             name = topic_name(self.settings, topic)
-            return [producer.send(name, "one-key", encode(record)).result(30) for record in records]
+            return [
+                producer.send(name, record.conversation_key, encode(record), headers=_headers(record)).result(30)
+                for record in records
+            ]
         finally:
             producer.close()
 

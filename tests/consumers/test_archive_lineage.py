@@ -11,6 +11,7 @@ from mmplatform.derive.passages import quarantine
 from mmplatform.errors import Unavailable
 from mmplatform.events import encode, utc_now
 from mmplatform.kafka.connection import client_config
+from mmplatform.kafka.headers import Pseudonyms, output_headers
 from mmplatform.land.lakehouse.store import Lakehouse
 from mmplatform.lineage.backends import open_backend
 from mmplatform.lineage.emitter import LineageEmitter
@@ -24,6 +25,8 @@ from tests.lineage.events import COLUMNS
 from tests.lineage.spec import check
 from tests.servers.process import free_ports
 from tests.waiting import eventually
+
+PSEUDONYMS = Pseudonyms(b"key of the tests")
 
 
 @pytest.fixture
@@ -50,7 +53,8 @@ class Archive:
     def feed(self, *records, topic="artifacts"):
         batch = []
         for record in records:
-            batch.append(ConsumedRecord(position(self._offset, topic), encode(record), utc_now()))
+            headers = output_headers(record, PSEUDONYMS) if topic == "artifacts" else {}
+            batch.append(ConsumedRecord(position(self._offset, topic), encode(record), utc_now(), headers=headers))
             self._offset += 1
         self.land(batch)
 
@@ -109,7 +113,7 @@ def test_a_replaced_row_is_told_as_the_one_row_that_was_written(archive, collect
     archived = archive(collector.address)
     event = chat(1)
     archived.feed(message(event, position(0)))
-    archived.feed(message(event, position(0), text="said otherwise"))
+    archived.feed(message(event, position(1), text="said otherwise"))
     archived.emitter.close(30)
     last = collector.of_job("archive.messages", "COMPLETE")[-1]
     assert last["outputs"][0]["outputFacets"]["outputStatistics"]["rowCount"] == 1

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from itertools import permutations
+
 import pytest
 
 from mmplatform.artifacts import ArtifactBase, Retraction
@@ -14,8 +16,10 @@ from mmplatform.settings import load
 from tests.builders import chat, message, position
 
 DERIVED = message(chat(0), position())
+AGAIN = message(chat(0), position(1))
 RETRACTED = Retraction(
-    **{name: getattr(DERIVED, name) for name in ArtifactBase.model_fields if name != "schema_version"}, reason="test"
+    **{name: getattr(DERIVED, name) for name in ArtifactBase.model_fields if name not in {"kind", "schema_version"}},
+    reason="test",
 )
 
 
@@ -29,16 +33,20 @@ def batch(*artifacts):
     )
 
 
-def test_what_was_taken_back_last_goes():
-    found = batch(DERIVED, RETRACTED)
-    assert found.retracted["messages"] == {DERIVED.artifact_id: 1}
+@pytest.mark.parametrize("order", list(permutations((DERIVED, RETRACTED, DERIVED))))
+def test_a_retraction_wins_a_tie_wherever_it_comes_in_a_batch(order):
+    found = batch(*order)
+    assert found.retracted["messages"] == {DERIVED.artifact_id: DERIVED.version.sortable}
     assert found.rows["messages"] == []
+    assert len(found.rows["retractions"]) == 1
 
 
-def test_what_was_taken_back_and_made_again_in_one_batch_stays():
-    found = batch(DERIVED, RETRACTED, DERIVED)
-    assert found.retracted["messages"] == {DERIVED.artifact_id: 1}
-    assert [position_.offset for position_, _ in found.rows["messages"]] == [2]
+@pytest.mark.parametrize("order", list(permutations((DERIVED, RETRACTED, AGAIN))))
+def test_what_a_later_event_made_again_stays_wherever_it_comes_in_a_batch(order):
+    found = batch(*order)
+    assert found.retracted["messages"] == {DERIVED.artifact_id: DERIVED.version.sortable}
+    [(place, row)] = found.rows["messages"]
+    assert (place.offset, row["version"]) == (order.index(AGAIN), AGAIN.version.sortable)
 
 
 def consumed(topic, *values):

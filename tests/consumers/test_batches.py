@@ -11,7 +11,7 @@ from mmplatform.consumers.indexer import decode_records, newest_per_id, record_f
 from mmplatform.derive.passages import quarantine
 from mmplatform.errors import Busy, Permanent, Rejected, Unavailable
 from mmplatform.events import encode
-from mmplatform.kafka.headers import Pseudonyms
+from mmplatform.kafka.headers import Pseudonyms, output_headers
 from mmplatform.pipeline.consumed_record import ConsumedRecord
 from mmplatform.pipeline.process import Outcome
 from mmplatform.pipeline.publish import outgoing_records
@@ -86,12 +86,27 @@ def retraction(artifact) -> Retraction:
     )
 
 
-def test_the_latest_record_of_an_id_wins():
+def derived_by_a_run(artifact, derivation):
+    origin = artifact.provenance.model_copy(update={"derivation": derivation})
+    return artifact.model_copy(update={"provenance": origin, "text": "made anew"})
+
+
+def test_the_highest_version_of_an_id_wins_in_whatever_order_and_a_retraction_wins_a_tie():
     first = passage(message(chat(0), position()))
-    again = first.model_copy(update={"text": "better"})
+    again = passage(message(chat(0), position(1)), text="better")
+    run = derived_by_a_run(first, 1_785_578_400_000)
     other = passage(message(chat(1), position()))
-    assert newest_per_id([first, again]) == ([again], [])
-    assert newest_per_id([first, retraction(first)]) == ([], [retraction(first)])
+    for batch, newest in (
+        ([first, again], again),
+        ([first, run], run),
+        ([run, again], again),
+        ([first, retraction(first)], retraction(first)),
+        ([run, retraction(first)], run),
+        ([retraction(run), run, first], retraction(run)),
+    ):
+        for order in (batch, batch[::-1]):
+            passages, retractions = newest_per_id(order)
+            assert [*passages, *retractions] == [newest]
     assert newest_per_id([retraction(first), again, other]) == ([again, other], [])
 
 
@@ -110,7 +125,10 @@ class Picky:
 
 def test_a_passage_that_the_index_refuses_is_named_and_its_neighbours_land():
     batch = [passage(message(chat(n), position(n)), text="refuse" if n == 3 else "fine") for n in range(7)]
-    records = [ConsumedRecord(position(n), encode(each), NOW) for n, each in enumerate(batch)]
+    records = [
+        ConsumedRecord(position(n), encode(each), NOW, headers=output_headers(each, PSEUDONYMS))
+        for n, each in enumerate(batch)
+    ]
     index = Picky()
     landed, refused = upsert(index, batch)
     assert sorted(index.stored) == sorted(each.artifact_id for each in landed)
@@ -137,8 +155,8 @@ def test_every_part_of_an_outcome_goes_to_its_topic_under_its_conversation():
     quarantined = quarantine(arrival(chat(1)), contract="raw_chats", reasons=("no",))
     outcome = Outcome(artifacts=(source,), quarantined=(quarantined,), dead_letters=(letter,))
     assert [(out.topic, out.key) for out in outgoing_records(outcome, PSEUDONYMS)] == [
-        ("artifacts", "conv-1"),
-        ("quarantine", "conv-1"),
+        ("artifacts", "default//conv-1"),
+        ("quarantine", "default//conv-1"),
         ("dead-letters", "interactions.chat/0/9"),
     ]
 

@@ -75,7 +75,7 @@ def heard(settings, index, instance):
     own = settings.model_copy(update={"worker_instance_id": instance})
     deriver, producer = Counts(), Away(own)
     producer.send(CALL.topic, None, encode(chunk(index))).result(10)
-    producer.send(CALL.topic, "call-1", encode(chunk(index))).result(10)
+    producer.send(CALL.topic, chunk(index).conversation_key, encode(chunk(index))).result(10)
     call_app(own, deriver, producer, WorkerStatus("derive-call")).run(timeout=3)
     producer.close()
     return deriver.states
@@ -89,7 +89,7 @@ def test_what_a_foreign_client_wrote_onto_the_changelog_is_named_and_the_state_i
         assert heard(settings, 0, 0) == [None]
         foreign = Producer(client_config(settings))
         for value, headers in FOREIGN.values():
-            foreign.produce(CHANGELOG, key=b"call-1|call", value=value, headers=headers, partition=0)
+            foreign.produce(CHANGELOG, key=b"default//call-1|call", value=value, headers=headers, partition=0)
         assert foreign.flush(10) == 0
         [state] = heard(settings, 1, 1)
         assert state is not None
@@ -100,7 +100,7 @@ def test_what_a_foreign_client_wrote_onto_the_changelog_is_named_and_the_state_i
     assert all("changelog record" in reason for reason in reasons)
     keyless = [letter["reason"] for letter in letters if letter["position"]["topic"] == CALL.topic]
     assert len(keyless) == 2, "named though the broker was away for a moment"
-    assert all("key is not its conversation_id" in reason for reason in keyless)
+    assert all("key is not that of its conversation" in reason for reason in keyless)
     assert SECRET.decode() not in str(letters)
 
 
@@ -114,7 +114,7 @@ def test_whatever_the_record_is_it_is_ours_or_named(value, headers):
         assert value is None or json.loads(value) is not None
 
 
-def record(value=b"{}", headers=None, key=b"call-1|call"):
+def record(value=b"{}", headers=None, key=b"default//call-1|call"):
     all_headers = QUIX_HEADERS | {OFFSETS: b'{"interactions.call": 4}'} | (headers or {})
     return SimpleNamespace(key=lambda: key, value=lambda: value, headers=lambda: list(all_headers.items()))
 

@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
-
 import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from mmplatform.buckets import bucket_name
 from mmplatform.cli.main import app
 from mmplatform.consumers import rebuild_index
 from mmplatform.consumers.rebuild_index import IndexRebuild
 from mmplatform.errors import Unavailable
 from mmplatform.events import utc_now
 from mmplatform.kafka.reader import ReplayLog
+from mmplatform.land.index.embedder_registry import EmbedderRegistry
 from mmplatform.land.index.store import ChromaIndex
-from mmplatform.land.lakehouse.replace import Replacement
 from mmplatform.land.lakehouse.row_codec import record_to_row
 from mmplatform.modalities import ARCHIVE_GROUP, ARTIFACTS_TOPIC
-from mmplatform.pipeline.factories import resolve_space
+from mmplatform.pipeline.factories import open_dual_write_index, resolve_space
 from mmplatform.pipeline.reprocess.hour_lock import hour_locks_dir, lock_hour
 from mmplatform.settings import load
-from tests.consumers.lost_store import World
+from tests.consumers.lost_store import World, completed_by
 from tests.land.records import NOON, passage, retraction
 from tests.servers.broker import any_broker
 from tests.servers.chroma import running_chroma
@@ -57,13 +56,13 @@ def test_an_empty_index_has_again_what_is_in_the_table_and_what_is_only_on_the_l
         """The stream goes on: one that is written already is taken back, and the indexer takes it out."""
         if not deleted:
             deleted.append(world.write(ARTIFACTS_TOPIC, retraction(passage(3)))[0])
-            index.delete([passage(3).artifact_id])
+            indexer_of(world, index).retract([retraction(passage(3))], utc_now())
 
     deleted = []
     done = IndexRebuild(world.settings, world.lakehouse, index, world.log).run(as_it_goes)
     assert set(index.ids()) == {passage(1).artifact_id, passage(4).artifact_id}
     assert (done.passages, done.embedded, done.refused) == (3, 0, 0)
-    (hit,) = index.search(passage(1).vector, embedder=passage(1).embedder, subject_id=passage(1).subject_id, k=1)
+    (hit,) = index.search(passage(1).vector, embedder=passage(1).embedder, subject=passage(1).subject_key, k=1)
     assert hit.passage_id == passage(1).artifact_id
     assert hit.score == pytest.approx(1.0, abs=1e-3)
 
@@ -80,37 +79,28 @@ def test_run_again_it_changes_nothing(world, index):
         assert list(index.ids()) == [passage(1).artifact_id]
 
 
-def test_beside_a_reprocessing_run_each_has_an_hour_to_itself_and_what_the_run_made_stays(world, index):
-    (position,) = world.write(ARTIFACTS_TOPIC, passage(1, text="as it was"))
-    row = record_to_row(passage(1, text="as it was"), position)[1]
-    world.lakehouse.append("passages", [(position, row)], offsets={}, source=ARCHIVE_GROUP)
+def test_beside_a_reprocessing_run_no_hour_is_locked_and_what_the_run_made_stays(world, index):
+    old = passage(1, text="as it was")
+    (position,) = world.write(ARTIFACTS_TOPIC, old)
+    rows = [(position, record_to_row(old, position)[1])]
+    world.lakehouse.append("passages", rows, offsets={}, source=ARCHIVE_GROUP)
     world.archived(position)
-    folder = hour_locks_dir(world.settings)
-    assert folder == world.settings.data_dir / "run" / "reprocess"
-    made = passage(1, text="made anew")
-
-    def run():
-        """Table first, then the index, as a reprocessing run does."""
-        new = record_to_row(made, position)[1]
-        world.lakehouse.replace("passages", Replacement(NOON, [new], [], {made.artifact_id: position.offset}))
-        index.upsert([made], utc_now())
-
-    def refused(_done, _total):
-        for table in ("messages", "transcripts", "captions"):
-            with pytest.raises(Unavailable), lock_hour(folder, table, NOON, timeout_s=0):
-                pass
-        embedded.append(True)
-
-    embedded = []
-    rebuilding = IndexRebuild(world.settings, world.lakehouse, index, world.log)
-    with ThreadPoolExecutor(1) as executor:
-        with lock_hour(folder, "messages", NOON):
-            rebuilt = executor.submit(rebuilding.run, refused)
-            run()
-        assert rebuilt.result(60).passages == 1
-    assert embedded
-    (hit,) = index.search(made.vector, embedder=made.embedder, subject_id=made.subject_id, k=1)
+    made = completed_by(passage(1, text="made anew"), 1, derivation=1_785_578_400_000)
+    world.write(ARTIFACTS_TOPIC, made)  # on the log already, and the indexer behind
+    with lock_hour(hour_locks_dir(world.settings), "messages", NOON):
+        rebuilt = IndexRebuild(world.settings, world.lakehouse, index, world.log).run()
+    assert (rebuilt.passages, rebuilt.from_log) == (1, 1)
+    (hit,) = index.search(made.vector, embedder=made.embedder, subject=made.subject_key, k=1)
     assert hit.text == "made anew"
+    index.upsert([old], utc_now())  # a late writer
+    assert {text for text, _ in index.get(old.embedder, bucket_name(old.subject_key), [old.artifact_id]).values()} == {
+        "made anew"
+    }
+
+
+def indexer_of(world, index):
+    """What the indexer writes through."""
+    return open_dual_write_index(world.settings, index, EmbedderRegistry(index))
 
 
 def test_a_stream_that_is_quicker_than_every_round_is_no_success(world, index, monkeypatch):

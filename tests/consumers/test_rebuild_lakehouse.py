@@ -12,7 +12,7 @@ from mmplatform.land.lakehouse.row_codec import record_to_row
 from mmplatform.land.lakehouse.store import Lakehouse
 from mmplatform.modalities import ARCHIVE_GROUP, ARTIFACTS_TOPIC, CHAT
 from mmplatform.settings import load
-from tests.consumers.lost_store import World
+from tests.consumers.lost_store import World, completed_by
 from tests.land.records import chat, message, passage, retraction
 from tests.servers.broker import any_broker
 
@@ -48,7 +48,7 @@ def test_what_the_archiver_had_committed_lands_and_what_is_still_its_own_does_no
 
 
 def test_a_retraction_and_a_later_word_hold_as_they_held_the_first_time(world):
-    first, retracted, latest = message(1), message(2), message(1, text="the later word")
+    first, retracted, latest = message(1), message(2), completed_by(message(1, text="the later word"), 7)
     positions = world.write(
         ARTIFACTS_TOPIC, first, retracted, passage(2), retraction(retracted), retraction(passage(2)), latest, passage(3)
     )
@@ -58,14 +58,16 @@ def test_a_retraction_and_a_later_word_hold_as_they_held_the_first_time(world):
     assert set(world.rows("passages")) == {passage(3).artifact_id}
 
 
-def test_what_is_there_of_a_later_place_or_of_a_reprocessing_run_is_left_alone(world):
+def test_what_is_there_of_a_later_event_or_of_a_reprocessing_run_is_left_alone(world):
     old, again = message(1), message(2)
     positions = world.write(ARTIFACTS_TOPIC, old, again, retraction(again))
     world.archived(positions[-1])
     later = Position(topic=ARTIFACTS_TOPIC, topic_partition=0, offset=positions[-1].offset + 5)
+    newer = completed_by(message(1, text="newer"), 7)
+    anew = completed_by(message(2, text="made anew"), 2, derivation=1)
     rows = [
-        (later, record_to_row(message(1, text="newer"), later)[1]),
-        (later, record_to_row(message(2, text="made anew"), later)[1] | {"topic": "", "log_offset": -1}),
+        (later, record_to_row(newer, later)[1]),
+        (later, record_to_row(anew, later)[1] | {"topic": None, "log_offset": -1}),
     ]
     world.lakehouse.append("messages", rows, offsets={}, source=ARCHIVE_GROUP)
     world.rebuild()
@@ -79,8 +81,11 @@ def test_what_the_archiver_took_out_before_it_was_there_is_not_left_behind(world
     archiver = Lakehouse.open(world.settings)
 
     def archiver_retracts():
-        (position,) = world.write(ARTIFACTS_TOPIC, retraction(message(1)))
-        archiver.delete_before("messages", {message(1).artifact_id: position.offset})
+        taken_back = retraction(message(1))
+        (position,) = world.write(ARTIFACTS_TOPIC, taken_back)
+        archiver.delete_through("messages", {taken_back.artifact_id: taken_back.version.sortable})
+        rows = [(position, record_to_row(taken_back, position)[1])]
+        archiver.append("retractions", rows, offsets={}, source=ARCHIVE_GROUP)
 
     world.rebuild(archiver_retracts)
     assert set(world.rows("messages")) == {message(2).artifact_id}
@@ -93,20 +98,20 @@ def test_what_the_archiver_lands_meanwhile_is_not_replaced_by_what_was_before(wo
     archiver = Lakehouse.open(world.settings)
 
     def archiver_lands():
-        (later,) = world.write(ARTIFACTS_TOPIC, message(1, text="newer"))
-        archiver.append(
-            "messages", [(later, record_to_row(message(1, text="newer"), later)[1])], offsets={}, source="archive"
-        )
+        newer = completed_by(message(1, text="newer"), 7)
+        (later,) = world.write(ARTIFACTS_TOPIC, newer)
+        archiver.append("messages", [(later, record_to_row(newer, later)[1])], offsets={}, source=ARCHIVE_GROUP)
 
     world.rebuild(archiver_lands)
     assert world.rows("messages") == {message(1).artifact_id: "newer"}
 
 
-def test_what_is_retracted_many_records_on_is_never_landed(world, monkeypatch):
+def test_what_is_retracted_many_records_on_is_not_left_behind(world, monkeypatch):
     monkeypatch.setattr(rebuild_lakehouse, "_BATCH_SIZE", 1)
     positions = world.write(ARTIFACTS_TOPIC, message(1), message(2), retraction(message(1)))
     world.archived(positions[-1])
-    assert world.rebuild().rows == 1
+    assert world.rebuild().rows == 3, "the first message until its retraction came, and the retraction itself"
+    assert set(world.rows("messages")) == {message(2).artifact_id}
     before = world.lakehouse.table("messages").current_snapshot().snapshot_id
     assert world.rebuild().rows == 0
     assert world.lakehouse.table("messages").current_snapshot().snapshot_id == before

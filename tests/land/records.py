@@ -9,7 +9,9 @@ import numpy as np
 
 from mmplatform.artifacts import Message, Passage, PiiCount, Provenance, Retraction, Stamps, artifact_id, pack_vector
 from mmplatform.events import ChatMessage, Position
+from mmplatform.identity import DEFAULT_TENANT
 from mmplatform.locators import ChatLocator
+from mmplatform.versions import Version
 
 NOON = datetime(2026, 3, 5, 12, 0, tzinfo=UTC)
 EMBEDDER = "minilm@1"
@@ -32,13 +34,17 @@ def position(offset: int, *, topic: str = "artifacts", topic_partition: int = 0)
     return Position(topic=topic, topic_partition=topic_partition, offset=offset)
 
 
-def provenance(number: int) -> Provenance:
+def provenance(number: int, version: Version | None = None) -> Provenance:
+    version = version or Version(offset=number)
+    place = position(version.offset, topic="interactions.chat").model_copy(update={"generation": version.generation})
     return Provenance(
         event_ids=(f"event-{number}",),
-        position=position(number, topic="interactions.chat"),
+        position=place,
         deriver="text",
         deriver_version="1",
         seconds=0.25,
+        revision=version.revision,
+        derivation=version.derivation,
     )
 
 
@@ -46,14 +52,23 @@ def stamps(at: datetime = NOON) -> Stamps:
     return Stamps(event_time=at, ingested_at=at + timedelta(milliseconds=40), derived_at=at + timedelta(seconds=1))
 
 
-def message(number: int, *, subject: str = "ann", at: datetime = NOON, text: str = "") -> Message:
+def message(
+    number: int,
+    *,
+    subject: str = "ann",
+    at: datetime = NOON,
+    text: str = "",
+    tenant: str = DEFAULT_TENANT,
+    version: Version | None = None,
+) -> Message:
     return Message(
         artifact_id=artifact_id("message", f"event-{number}", 0),
         modality="chat",
+        tenant=tenant,
         conversation_id=f"conversation-{subject}",
         subject_id=subject,
         stamps=stamps(at),
-        provenance=provenance(number),
+        provenance=provenance(number, version),
         role="customer",
         text=text or f"message number {number}",
         pii=(PiiCount(entity="PHONE_NUMBER", count=2),),
@@ -75,16 +90,19 @@ def passage(
     modality: str = "chat",
     embedder: str = EMBEDDER,
     vector: np.ndarray | None = None,
+    tenant: str = DEFAULT_TENANT,
+    version: Version | None = None,
 ) -> Passage:
-    source = message(number, subject=subject, at=at)
+    source = message(number, subject=subject, at=at, tenant=tenant, version=version)
     text = text or f"passage number {number}"
     return Passage(
         artifact_id=artifact_id("passage", source.artifact_id, 0),
         modality=modality,
+        tenant=tenant,
         conversation_id=source.conversation_id,
         subject_id=subject,
         stamps=stamps(at),
-        provenance=provenance(number),
+        provenance=source.provenance,
         source_artifact_id=source.artifact_id,
         source_kind="message",
         ordinal=0,
@@ -96,9 +114,11 @@ def passage(
 
 
 def retraction(of: Message | Passage, reason: str = "redrawn") -> Retraction:
+    """Retracts what the artifact is up to its version."""
     return Retraction(
         artifact_id=of.artifact_id,
         modality=of.modality,
+        tenant=of.tenant,
         conversation_id=of.conversation_id,
         subject_id=of.subject_id,
         stamps=of.stamps,

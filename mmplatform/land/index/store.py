@@ -73,8 +73,8 @@ class ChromaIndex(ChromaCollections):
         groups: dict[tuple[str, str], dict[str, Passage]] = {}
         for passage in passages:
             group = groups.setdefault((passage.embedder, bucket_name(passage.subject_key)), {})
-            known = group.get(passage.artifact_id)
-            if known is None or passage.version >= known.version:
+            first = group.get(passage.artifact_id)
+            if first is None or passage.version >= first.version:
                 group[passage.artifact_id] = passage
         retracted = self.tombstones.versions()
         for (embedder, bucket), group in groups.items():
@@ -87,14 +87,21 @@ class ChromaIndex(ChromaCollections):
             self.upsert_rows(embedder, bucket, rows)
 
     def restamp(self, passages: Sequence[Passage], indexed_at: datetime) -> None:
-        """Correct the time at which passages became findable: the index took longer than the stamp tells."""
-        groups: dict[tuple[str, str], list[str]] = {}
+        """Correct the time at which passages became findable: the index took longer than the stamp tells.
+
+        Rows of another version are left: another writer wrote them, or they were there before.
+        """
+        groups: dict[tuple[str, str], dict[str, str]] = {}
         for passage in passages:
-            groups.setdefault((passage.embedder, bucket_name(passage.subject_key)), []).append(passage.artifact_id)
-        for (embedder, bucket), ids in groups.items():
-            stamps = [{"indexed_at": indexed_at.isoformat()}] * len(ids)
-            update = methodcaller("update", ids=ids, metadatas=stamps)
-            self.with_collection(collection_name(embedder, bucket), "correct stamps", update)
+            group = groups.setdefault((passage.embedder, bucket_name(passage.subject_key)), {})
+            group[passage.artifact_id] = passage.version.sortable
+        for (embedder, bucket), versions in groups.items():
+            stored = self.versions(embedder, bucket, list(versions))
+            ids = [row_id for row_id, version in versions.items() if stored.get(row_id) == version]
+            if ids:
+                stamps = [{"indexed_at": indexed_at.isoformat()}] * len(ids)
+                name, update = collection_name(embedder, bucket), methodcaller("update", ids=ids, metadatas=stamps)
+                self.with_collection(name, "correct stamps", update)
 
     def versions(self, embedder: str, bucket: str, ids: Sequence[str]) -> dict[str, str]:
         """Sortable versions of the rows that one collection has, by id."""
@@ -268,8 +275,7 @@ class ChromaIndex(ChromaCollections):
 
     def count(self, *, embedder: str | None = None, bucket: str | None = None) -> int:
         """The number of findable passages."""
-        prefix = "" if embedder is None else collection_prefix(embedder)
-        names = self._collection_names(prefix=prefix, suffix="" if bucket is None else f"-{bucket}")
+        names = self._collections_for(embedder, bucket)
         counts = (self.with_collection(name, "count", methodcaller("count")) for name in names)
         return sum(int(count or 0) for count in counts)
 

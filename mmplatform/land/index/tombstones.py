@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 from operator import methodcaller
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 import numpy as np
 
@@ -20,11 +20,14 @@ from mmplatform.versions import NO_VERSION
 
 if TYPE_CHECKING:
     from chromadb.api.models.Collection import Collection
+    from chromadb.api.types import Where
 
+T = TypeVar("T")
 COLLECTION: Final = "retracted-passages"
 RETENTION: Final = timedelta(days=7)
 """A writer that was paused for longer is restarted by its supervisor long before."""
 
+PRUNE_INTERVAL: Final = timedelta(hours=1)
 _PART: Final = np.ones((1, 1), dtype=np.float32)
 
 
@@ -34,6 +37,7 @@ class Tombstones:
     def __init__(self, collections: ChromaCollections) -> None:
         self._collections = collections
         self._versions: dict[str, str] | None = None
+        self._pruned_at: datetime | None = None
 
     def forget(self) -> None:
         """Read them again at the next use: another writer may have added some."""
@@ -47,24 +51,27 @@ class Tombstones:
 
     def add(self, retractions: Sequence[Retraction], now: datetime) -> None:
         """Store the retractions that are newer than the stored ones, and drop those that are too old to matter."""
-        known = self.versions()
+        stored = self.versions()
         newer = {
             retraction.artifact_id: retraction.version.sortable
             for retraction in sorted(retractions, key=lambda retraction: retraction.version)
-            if retraction.version.sortable > known.get(retraction.artifact_id, NO_VERSION)
+            if retraction.version.sortable > stored.get(retraction.artifact_id, NO_VERSION)
         }
         if newer:
-            self._write("store retractions", partial(_upsert, versions=newer, now=now))
-            self._versions = {**known, **newer}
+            # Another writer may have stored a higher one since they were read: it is not overwritten.
+            stored = self._write("store retractions", partial(_upsert_newer, versions=newer, now=now)) or {}
+            self._versions = {**stored, **newer, **stored}
+        if self._pruned_at is None or now - self._pruned_at >= PRUNE_INTERVAL:
+            self.prune(now)
+            self._pruned_at = now
 
     def prune(self, now: datetime) -> None:
         """Drop the tombstones that are older than :data:`RETENTION`."""
-        old = {"retracted_at": {"$lt": (now - RETENTION).timestamp()}}
-        self._write("drop old retractions", methodcaller("delete", where=old))
-        self.forget()
+        if self._write("drop old retractions", partial(_delete_older, moment=now - RETENTION)):
+            self.forget()
 
-    def _write(self, action: str, call: Callable[[Collection], object]) -> None:
-        self._collections.with_collection(COLLECTION, action, call, {"holds": "retractions"})
+    def _write(self, action: str, call: Callable[[Collection], T]) -> T | None:
+        return self._collections.with_collection(COLLECTION, action, call, {"holds": "retractions"})
 
     def _read(self) -> Iterable[tuple[str, str]]:
         offset = 0
@@ -80,9 +87,24 @@ class Tombstones:
             offset += PAGE_ROWS
 
 
-def _upsert(collection: Collection, versions: Mapping[str, str], now: datetime) -> None:
-    collection.upsert(
-        ids=list(versions),
-        embeddings=np.repeat(_PART, len(versions), axis=0),
-        metadatas=[{"version": version, "retracted_at": now.timestamp()} for version in versions.values()],
-    )
+def _upsert_newer(collection: Collection, versions: Mapping[str, str], now: datetime) -> dict[str, str]:
+    """Store the versions that are higher than the stored ones; returns the stored ones that are not lower."""
+    found = collection.get(ids=list(versions), include=["metadatas"])
+    stored = {row_id: str(row["version"]) for row_id, row in zip(found["ids"], found["metadatas"] or (), strict=True)}
+    newer = {row_id: version for row_id, version in versions.items() if version > stored.get(row_id, NO_VERSION)}
+    if newer:
+        collection.upsert(
+            ids=list(newer),
+            embeddings=np.repeat(_PART, len(newer), axis=0),
+            metadatas=[{"version": version, "retracted_at": now.timestamp()} for version in newer.values()],
+        )
+    return {row_id: version for row_id, version in stored.items() if row_id not in newer}
+
+
+def _delete_older(collection: Collection, moment: datetime) -> bool:
+    """Delete the tombstones from before a moment; False where there are none: such a delete is a slow write."""
+    old: Where = {"retracted_at": {"$lt": moment.timestamp()}}
+    if not collection.get(where=old, limit=1, include=[])["ids"]:
+        return False
+    collection.delete(where=old)
+    return True

@@ -50,6 +50,44 @@ def hour_filter(hour: datetime) -> Any:
     return And(GreaterThanOrEqual("event_time", hour.isoformat()), LessThan("event_time", end.isoformat()))
 
 
+def scan_filter(
+    id_column: str,
+    hour: datetime | None,
+    since: datetime | None,
+    subject_id: str | None,
+    ids: Sequence[str] | None,
+    conversations: Sequence[str] | None,
+) -> dict[str, Any]:
+    """The filter of a scan, as its keyword argument; empty for all rows."""
+    from pyiceberg.expressions import And, EqualTo, GreaterThanOrEqual, In
+
+    conditions: list[Any] = []
+    if hour is not None:
+        conditions.append(hour_filter(hour))
+    if since is not None:
+        conditions.append(GreaterThanOrEqual("event_time", since.isoformat()))
+    if subject_id is not None:
+        conditions.append(EqualTo("subject_id", subject_id))
+    if ids is not None:
+        conditions.append(In(id_column, list(ids)))
+    if conversations is not None:
+        conditions.append(In("conversation_id", list(conversations)))
+    if not conditions:
+        return {}
+    return {"row_filter": And(*conditions) if len(conditions) > 1 else conditions[0]}
+
+
+def through_filter(column: str, versions: Mapping[str, str]) -> Any:
+    """The filter for rows by id, up to the sortable version given with it; a row without version is below every one."""
+    from pyiceberg.expressions import And, EqualTo, IsNull, LessThanOrEqual, Or
+
+    conditions = [
+        And(EqualTo(column, row_id), Or(IsNull(VERSION_COLUMN), LessThanOrEqual(VERSION_COLUMN, version)))
+        for row_id, version in versions.items()
+    ]
+    return Or(*conditions) if len(conditions) > 1 else conditions[0]
+
+
 def newest_row_per_id(rows: pa.Table, column: str, order: str) -> pa.Table:
     """One row for each id, the one that is highest in the column ``order``; the order of the rows stays."""
     import polars as pl

@@ -8,7 +8,14 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Final
 
 from mmplatform.land.lakehouse.schemas import SPECS
-from mmplatform.land.lakehouse.snapshot_offsets import PositionedRow, newest_versions, replaced_since, row_version
+from mmplatform.land.lakehouse.snapshot_offsets import (
+    PositionedRow,
+    newest_versions,
+    replaced_since,
+    row_version,
+    versions_added_since,
+)
+from mmplatform.versions import NO_VERSION
 
 if TYPE_CHECKING:
     from pyiceberg.table import Table
@@ -24,6 +31,7 @@ class RecentIds:
         self._max_ids = max_ids
         self._versions: dict[str, OrderedDict[str, str]] = {}
         self._seen_snapshots: dict[str, int | None] = {}
+        self._complete_until: dict[str, int | None] = {}
         self._lock = threading.Lock()
 
     def new_rows(self, target: Table, table: str, rows: Iterable[PositionedRow]) -> list[PositionedRow]:
@@ -31,14 +39,14 @@ class RecentIds:
         column = SPECS[table].id_column
         recent = self.load(target, table)
         newest: dict[str, PositionedRow] = {}
-        for placed in rows:
-            known = newest.get(placed[1][column])
-            if known is None or row_version(placed[1]) > row_version(known[1]):
-                newest[placed[1][column]] = placed
+        for positioned in rows:
+            present = newest.get(positioned[1][column])
+            if present is None or row_version(positioned[1]) > row_version(present[1]):
+                newest[positioned[1][column]] = positioned
         return [
-            placed
-            for row_id, placed in newest.items()
-            if row_id not in recent or row_version(placed[1]) > recent[row_id]
+            positioned
+            for row_id, positioned in newest.items()
+            if row_id not in recent or row_version(positioned[1]) > recent[row_id]
         ]
 
     def load(self, target: Table, table: str) -> OrderedDict[str, str]:
@@ -50,18 +58,30 @@ class RecentIds:
             self._seen_snapshots[table] = target.metadata.current_snapshot_id
             return self._versions[table]
 
+    def load_all(self, target: Table, table: str) -> OrderedDict[str, str]:
+        """The same, with the rows that other writers added since the last call."""
+        with self._lock:
+            added = None
+            if table in self._complete_until:
+                added = versions_added_since(target, SPECS[table].id_column, self._complete_until[table])
+            if added is None:
+                self._versions[table] = newest_versions(target, SPECS[table].id_column, self._max_ids)
+            else:
+                self._remember(table, added)
+            self._complete_until[table] = self._seen_snapshots[table] = target.metadata.current_snapshot_id
+            return self._versions[table]
+
     def add(self, table: str, versions: Mapping[str, str]) -> None:
         """Remember appended rows; the oldest ids beyond the limit are dropped."""
         with self._lock:
-            recent = self._versions[table]
-            recent.update(versions)
-            while len(recent) > self._max_ids:
-                recent.popitem(last=False)
+            self._remember(table, versions)
 
-    def drop(self, table: str) -> None:
-        """Read a table's versions again at the next use."""
-        with self._lock:
-            self._versions.pop(table, None)
+    def _remember(self, table: str, versions: Mapping[str, str]) -> None:
+        recent = self._versions.setdefault(table, OrderedDict())
+        for row_id, version in versions.items():
+            recent[row_id] = max(recent.get(row_id, NO_VERSION), version)
+        while len(recent) > self._max_ids:
+            recent.popitem(last=False)
 
     def forget(self, table: str, ids: Iterable[str]) -> None:
         """Forget retracted ids: they may be derived again."""

@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 import structlog
@@ -28,6 +29,7 @@ from mmplatform.land.lakehouse.snapshot_offsets import (
     renewals_to_summary,
     row_version,
 )
+from mmplatform.modalities import QUARANTINE_TABLE
 from mmplatform.versions import NO_VERSION
 
 if TYPE_CHECKING:
@@ -72,8 +74,19 @@ class ReplaceResult:
     snapshot_id: int | None = None
 
 
-def replace_rows(load: Callable[[], Table], name: str, replacement: Replacement) -> ReplaceResult:
+def replace_rows(
+    load: Callable[[], Table],
+    name: str,
+    replacement: Replacement,
+    retracted: Callable[[], Mapping[str, str]] = lambda: MappingProxyType({}),
+) -> ReplaceResult:
     """Carry out a replacement; retried for a minute while others write the same hour.
+
+    Args:
+        load: loads the current state of the table.
+        name: of the table.
+        replacement: the changes.
+        retracted: reads the versions of the retractions; a row needs a higher one.
 
     Raises:
         Rejected: a value does not fit its column; nothing was changed.
@@ -93,17 +106,21 @@ def replace_rows(load: Callable[[], Table], name: str, replacement: Replacement)
         ),
         reraise=True,
     )
-    return retrying(lambda: _try_replace(load(), SPECS[name].id_column, replacement))
+    return retrying(lambda: _try_replace(load(), SPECS[name].id_column, replacement, retracted()))
 
 
-def _try_replace(target: Table, column: str, replacement: Replacement) -> ReplaceResult:
-    from pyiceberg.expressions import And, In
+def _try_replace(target: Table, column: str, replacement: Replacement, retracted: Mapping[str, str]) -> ReplaceResult:
+    from pyiceberg.expressions import And, In, NotEqualTo
 
     # 1.
     wanted = {str(row[column]): row for row in replacement.rows}
     ids = {*wanted, *replacement.deleted_ids}
     row_filter = And(hour_filter(replacement.hour), In(column, list(ids)))
-    versions = matching_versions(target, row_filter, column)
+    stored = versions = matching_versions(target, row_filter, column)
+    if versions and column == SPECS[QUARANTINE_TABLE].id_column:
+        # The caller has not read rows that only say that an event is no longer quarantined.
+        versions = matching_versions(target, And(row_filter, NotEqualTo("kind", "released")), column)
+    floors = {row_id: max(stored.get(row_id, NO_VERSION), retracted.get(row_id, NO_VERSION)) for row_id in wanted}
     # 2.
     settled = {row_id for row_id, row in wanted.items() if row_version(row) == versions.get(row_id)}
     settled |= {row_id for row_id in replacement.deleted_ids if row_id not in versions}
@@ -111,12 +128,12 @@ def _try_replace(target: Table, column: str, replacement: Replacement) -> Replac
         row_id
         for row_id in ids - settled
         if versions.get(row_id) != replacement.read_versions.get(row_id)
-        or (row_id in wanted and row_version(wanted[row_id]) <= versions.get(row_id, NO_VERSION))
+        or (row_id in wanted and row_version(wanted[row_id]) <= floors[row_id])
     )
     done = frozenset(wanted) & settled, frozenset(replacement.deleted_ids) & settled
     rows = {row_id: row for row_id, row in wanted.items() if row_id not in overtaken | settled}
     deleted = frozenset(replacement.deleted_ids) - overtaken - settled
-    outgoing = [row_id for row_id in (*rows, *deleted) if row_id in versions]
+    outgoing = [row_id for row_id in (*rows, *deleted) if row_id in stored]
     if not rows and not outgoing:
         return ReplaceResult(*done, overtaken)
     # 3.

@@ -32,8 +32,8 @@ def restore_rows(target: Table, column: str, rows: Sequence[PositionedRow]) -> i
 
     newest: dict[str, dict[str, Any]] = {}
     for _, row in rows:
-        known = newest.get(row[column])
-        if known is None or row_version(row) > row_version(known):
+        present = newest.get(row[column])
+        if present is None or row_version(row) > row_version(present):
             newest[row[column]] = row
     if not newest:
         return 0

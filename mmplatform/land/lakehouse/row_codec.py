@@ -69,7 +69,7 @@ def row_to_artifact(row: Row) -> Artifact:
     return decode_artifact(row["record"], {VECTOR_HEADER: packed})
 
 
-def _artifact_row(record: ArtifactBase, place: tuple[Position, datetime | None]) -> Row:
+def _artifact_row(record: ArtifactBase, location: tuple[Position, datetime | None]) -> Row:
     table = TABLE_BY_ARTIFACT_KIND[record.kind]
     provenance = record.provenance
     flat = {
@@ -83,7 +83,7 @@ def _artifact_row(record: ArtifactBase, place: tuple[Position, datetime | None])
     }
     if isinstance(record, Passage):
         flat["vector"] = record.vector.tolist()
-    return _row(table, _versioned(flat, record), record, place)
+    return _row(table, _versioned(flat, record), record, location)
 
 
 def _versioned(flat: Row, record: ArtifactBase | QuarantineRecord) -> Row:
@@ -91,9 +91,9 @@ def _versioned(flat: Row, record: ArtifactBase | QuarantineRecord) -> Row:
 
 
 def _row(
-    table: str, flat: Row, record: EventBase | ArtifactBase | QuarantineRecord, place: tuple[Position, datetime | None]
+    table: str, flat: Row, record: EventBase | ArtifactBase | QuarantineRecord, location: tuple[Position, datetime | None]
 ) -> Row:
-    position, logged_at = place
+    position, logged_at = location
     flat |= {
         "subject_key": record.subject_key,
         "log_generation": position.generation,

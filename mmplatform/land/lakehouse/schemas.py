@@ -117,14 +117,14 @@ class TableSpec:
             "timestamptz": TimestamptzType(),
         }
         fields = []
-        for place, (name, kind) in enumerate(self.columns, start=1):
+        for column_number, (name, kind) in enumerate(self.columns, start=1):
             elements = {"list<string>": StringType(), "list<float>": FloatType()}
             found = (
-                ListType(element_id=500 + place, element=elements[kind], element_required=False)
+                ListType(element_id=500 + column_number, element=elements[kind], element_required=False)
                 if kind in elements
                 else simple[kind]
             )
-            fields.append(NestedField(field_id=place, name=name, field_type=found, required=False))
+            fields.append(NestedField(field_id=column_number, name=name, field_type=found, required=False))
         return Schema(*fields)
 
     def partitioning(self) -> PartitionSpec:
@@ -132,7 +132,7 @@ class TableSpec:
         from pyiceberg.partitioning import PartitionField, PartitionSpec
         from pyiceberg.transforms import BucketTransform, HourTransform
 
-        ids = {name: place for place, (name, _) in enumerate(self.columns, start=1)}
+        ids = {name: column_number for column_number, (name, _) in enumerate(self.columns, start=1)}
         return PartitionSpec(
             PartitionField(ids["event_time"], _FIRST_PARTITION_FIELD_ID, HourTransform(), "event_hour"),
             PartitionField(

@@ -71,6 +71,13 @@ def rows_beyond(rows: Iterable[PositionedRow], landed: Offsets) -> list[Position
     ]
 
 
+def without_retracted(rows: Iterable[PositionedRow], column: str, retracted: Mapping[str, str]) -> list[PositionedRow]:
+    """Leave out the rows whose retraction has the same version or a higher one."""
+    if not retracted:
+        return list(rows)
+    return [positioned for positioned in rows if row_version(positioned[1]) > retracted.get(positioned[1][column], NO_VERSION)]
+
+
 def read_offsets(table: Table) -> dict[str, dict[tuple[str, int], int]]:
     """The landed offsets by source: the highest of the newest snapshots that have them.
 
@@ -123,13 +130,13 @@ def renewals_from_snapshot(snapshot: Snapshot) -> dict[int, int]:
 
 
 def replaced_since(table: Table, snapshot_id: int | None) -> bool:
-    """True when rows were replaced after a snapshot; reads only the snapshots that came after it."""
+    """True when rows were replaced after a snapshot, or when that one has expired; reads only those after it."""
     for snapshot in _newest_first(table):
         if snapshot.snapshot_id == snapshot_id:
             return False
         if snapshot.summary is not None and REPLACED_PROPERTY in snapshot.summary.additional_properties:
             return True
-    return False
+    return snapshot_id is not None
 
 
 def row_version(row: Mapping[str, Any]) -> str:
@@ -148,8 +155,40 @@ def newest_versions(table: Table, column: str, limit: int) -> OrderedDict[str, s
     recent = GreaterThanOrEqual("event_time", _oldest_needed_hour(table, limit).isoformat())
     rows = table.scan(row_filter=recent, selected_fields=(column, "event_time", "log_offset", *versions)).to_arrow()
     ordered = rows.sort_by([("event_time", "ascending"), ("log_offset", "ascending")]).select([column, *versions])
-    newest = ordered.slice(max(0, ordered.num_rows - limit)).to_pylist()
-    return OrderedDict((str(row[column]), row_version(row)) for row in newest)
+    newest: OrderedDict[str, str] = OrderedDict()
+    # An id may have several rows, of which one came late with a lower version.
+    for row in ordered.slice(max(0, ordered.num_rows - limit)).to_pylist():
+        newest[row[column]] = max(newest.get(row[column], NO_VERSION), row_version(row))
+    return newest
+
+
+def versions_added_since(table: Table, column: str, snapshot_id: int | None) -> dict[str, str] | None:
+    """The versions of the rows that were added after a snapshot, by id, whoever added them; only their files are read.
+
+    ``None`` when that snapshot is none of the table's, or has expired.
+    """
+    from pyiceberg.expressions import AlwaysTrue
+    from pyiceberg.io.pyarrow import ArrowScan
+    from pyiceberg.table import FileScanTask
+
+    later: set[int] = set()
+    for snapshot in _newest_first(table):
+        if snapshot.snapshot_id == snapshot_id:
+            break
+        later.add(snapshot.snapshot_id)
+    else:
+        return None
+    current = table.current_snapshot()
+    if current is None or not later:
+        return {}
+    manifests = [manifest for manifest in current.manifests(table.io) if manifest.added_snapshot_id in later]
+    entries = [entry for manifest in manifests for entry in manifest.fetch_manifest_entry(table.io)]
+    tasks = [FileScanTask(entry.data_file) for entry in entries if entry.snapshot_id in later]
+    fields = table.scan(selected_fields=(column, VERSION_COLUMN)).projection()
+    versions: dict[str, str] = {}
+    for row in ArrowScan(table.metadata, table.io, fields, AlwaysTrue()).to_table(tasks).to_pylist():
+        versions[row[column]] = max(versions.get(row[column], NO_VERSION), row_version(row))
+    return versions
 
 
 def _oldest_needed_hour(table: Table, limit: int) -> datetime:

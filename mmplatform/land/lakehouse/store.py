@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -20,10 +21,11 @@ import structlog
 
 from mmplatform.errors import Rejected
 from mmplatform.land.lakehouse.arrow import (
-    hour_filter,
     matching_versions,
     newest_row_per_id,
     rows_to_arrow,
+    scan_filter,
+    through_filter,
     without_released,
 )
 from mmplatform.land.lakehouse.catalog import catalog_errors, open_catalog
@@ -43,6 +45,7 @@ from mmplatform.land.lakehouse.snapshot_offsets import (
     renewals_to_summary,
     row_version,
     rows_beyond,
+    without_retracted,
 )
 from mmplatform.land.lakehouse.table_locks import TableLocks
 from mmplatform.modalities import MODALITIES, PASSAGES_TABLE, QUARANTINE_TABLE, RETRACTIONS_TABLE
@@ -151,21 +154,29 @@ class Lakehouse:
             target = self._catalog.load_table((self._namespace, table))
             landed = read_offsets(target)
             new_rows = self._recent_ids.new_rows(target, table, rows_beyond(rows, landed.get(source, {})))
-            new_rows = self._without_retracted(table, new_rows)
+            new_rows = without_retracted(new_rows, SPECS[table].id_column, self._retracted(table) if new_rows else {})
             if not new_rows:
                 return CommitResult()
             landed[source] = merge_offsets(landed.get(source, {}), offsets)
             appended = self._commit(target, table, [row for _, row in new_rows], offsets_to_summary(landed))
-        self._recent_ids.add(table, {row[SPECS[table].id_column]: row_version(row) for _, row in new_rows})
+        written = {row[SPECS[table].id_column]: row_version(row) for _, row in new_rows}
+        self._recent_ids.add(table, written)
+        self._delete_retracted(table, written)
         return commit_result(target, appended) if appended else CommitResult()
 
-    def _without_retracted(self, table: str, rows: Sequence[PositionedRow]) -> list[PositionedRow]:
-        """Leave out rows whose retraction has the same version or a higher one, as far as remembered."""
-        if not rows or table not in RETRACTABLE_TABLES:
-            return list(rows)
-        retracted = self._recent_ids.load(self.table(RETRACTIONS_TABLE), RETRACTIONS_TABLE)
-        column = SPECS[table].id_column
-        return [placed for placed in rows if row_version(placed[1]) > retracted.get(placed[1][column], NO_VERSION)]
+    def _retracted(self, table: str) -> Mapping[str, str]:
+        """Versions of the retractions by artifact id, as far as remembered; none for tables without."""
+        if table not in RETRACTABLE_TABLES:
+            return {}
+        return self._recent_ids.load_all(self.table(RETRACTIONS_TABLE), RETRACTIONS_TABLE)
+
+    def _delete_retracted(self, table: str, written: Mapping[str, str]) -> None:
+        """Delete written rows whose retraction landed between the check and the commit; a lock leaves no such gap."""
+        if written and not self._locks.exclusive:
+            retracted = self._retracted(table)
+            self.delete_through(
+                table, {key: retracted[key] for key, version in written.items() if version <= retracted.get(key, "")}
+            )
 
     def _commit(self, target: Table, table: str, rows: Sequence[Mapping[str, Any]], summary: dict[str, str]) -> int:
         """Append; the same commit deletes existing rows of these ids. Returns the number of appended rows."""
@@ -194,11 +205,11 @@ class Lakehouse:
         """The rows that :meth:`append` would reject, found one by one."""
         target = self.table(table)
         found = []
-        for placed in rows:
+        for positioned in rows:
             try:
-                rows_to_arrow(target, [placed[1]])
+                rows_to_arrow(target, [positioned[1]])
             except Rejected:
-                found.append(placed)
+                found.append(positioned)
         return found
 
     def expire_snapshots(self, now: datetime) -> ExpiryResult:
@@ -217,16 +228,10 @@ class Lakehouse:
 
         A replayed retraction must not delete an artifact that was derived again after it. Unknown ids are ignored.
         """
-        from pyiceberg.expressions import And, BooleanExpression, EqualTo, LessThanOrEqual, Or
-
         if not versions:
             return
         column = SPECS[table].id_column
-        conditions: list[BooleanExpression] = [
-            And(EqualTo(column, row_id), LessThanOrEqual(VERSION_COLUMN, version))
-            for row_id, version in versions.items()
-        ]
-        row_filter = Or(*conditions) if len(conditions) > 1 else conditions[0]
+        row_filter = through_filter(column, versions)
         with catalog_errors(f"delete rows of {table}"), self._locks.lock(table):
             target = self._catalog.load_table((self._namespace, table))
             present = matching_versions(target, row_filter, column)
@@ -241,15 +246,20 @@ class Lakehouse:
             Rejected: a value does not fit its column; nothing was changed.
         """
         with catalog_errors(f"replace rows of {table}"), self._locks.lock(table):
-            return replace_rows(lambda: self._catalog.load_table((self._namespace, table)), table, replacement)
+            load = partial(self._catalog.load_table, (self._namespace, table))
+            result = replace_rows(load, table, replacement, partial(self._retracted, table))
+        versions = {str(row[SPECS[table].id_column]): row_version(row) for row in replacement.rows}
+        self._delete_retracted(table, {row_id: versions[row_id] for row_id in result.written})
+        return result
 
     def restore(self, table: str, rows: Sequence[PositionedRow]) -> int:
         """Append missing old rows; returns their number. Raises Rejected (see ``restore_rows``)."""
+        column = SPECS[table].id_column
         with catalog_errors(f"restore rows of {table}"), self._locks.lock(table):
-            missing = self._without_retracted(table, rows)
-            restored = restore_rows(self._catalog.load_table((self._namespace, table)), SPECS[table].id_column, missing)
-        if table == RETRACTIONS_TABLE:  # they were not there when the memory was filled
-            self._recent_ids.drop(table)
+            wanted = without_retracted(rows, column, self._retracted(table))
+            restored = restore_rows(self._catalog.load_table((self._namespace, table)), column, wanted)
+        if restored:
+            self._delete_retracted(table, {row[column]: row_version(row) for _, row in wanted})
         return restored
 
     def scan(
@@ -274,24 +284,9 @@ class Lakehouse:
             conversations: rows of these conversations only.
             columns: these columns only; all by default.
         """
-        from pyiceberg.expressions import And, EqualTo, GreaterThanOrEqual, In
-
         spec = SPECS[table]
         wanted = [name for name, _ in spec.columns] if columns is None else list(columns)
-        conditions: list[Any] = []
-        if hour is not None:
-            conditions.append(hour_filter(hour))
-        if since is not None:
-            conditions.append(GreaterThanOrEqual("event_time", since.isoformat()))
-        if subject_id is not None:
-            conditions.append(EqualTo("subject_id", subject_id))
-        if ids is not None:
-            conditions.append(In(spec.id_column, list(ids)))
-        if conversations is not None:
-            conditions.append(In("conversation_id", list(conversations)))
-        scan_options: dict[str, Any] = (
-            {"row_filter": And(*conditions) if len(conditions) > 1 else conditions[0]} if conditions else {}
-        )
+        scan_options = scan_filter(spec.id_column, hour, since, subject_id, ids, conversations)
         order = VERSION_COLUMN if spec.versioned else "log_offset"
         released = ("kind",) if table == QUARANTINE_TABLE else ()
         needed = tuple(dict.fromkeys((*wanted, spec.id_column, order, *released)))

@@ -28,6 +28,11 @@ class TableLocks:
         self._timeout_s = timeout_s
         self._timed_out: set[str] = set()
 
+    @property
+    def exclusive(self) -> bool:
+        """False when tables are written without their locks."""
+        return self._folder is not None and not self._timed_out
+
     @contextmanager
     def lock(self, table: str) -> Iterator[None]:
         """Hold the table's lock until the end of the block; after a timeout the block runs without it.

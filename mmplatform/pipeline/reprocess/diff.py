@@ -1,7 +1,7 @@
 """Diff between stored and rederived rows: which are added, replaced, vanished. Pure.
 
 Two rows are equal when they differ in processing details only: times of consumption and derivation, cost, and the
-position of the event's copy on the log.
+position of the event's copy on the log, since a repetition of the event has another one.
 """
 
 from __future__ import annotations
@@ -16,12 +16,14 @@ from mmplatform.errors import Rejected
 from mmplatform.identity import conversation_key, event_uid
 from mmplatform.land.index.row_codec import passage_metadata
 from mmplatform.land.lakehouse.row_codec import row_to_artifact
+from mmplatform.pipeline.identity_ledger import IDENTITY
 from mmplatform.pipeline.reprocess.rederive import Rederived, TableArtifact
 from mmplatform.refusals import Quarantined
 from mmplatform.versions import NO_VERSION
 
 _STAMPS: Final = ("taken_at", "derived_at", "logged_at")
 _COST: Final = ("seconds", "memo_hit", "position", "derivation")
+_QUARANTINING: Final = ("quarantined_at", "position", "derivation")
 _INDEXED: Final = ("derived_at", "logged_at", "indexed_at", "seconds", "memo_hit", "version")
 
 
@@ -87,18 +89,13 @@ class EventScope:
 
     def covers_artifact(self, stored: StoredRow) -> bool:
         """True when all of its events were rederived with all their bytes: a valid artifact would be derived again."""
-        all_rederived = stored.events <= self.rederived.events.keys() and not stored.events & self.rederived.lost
+        all_rederived = stored.events <= self.rederived.events and not stored.events & self.rederived.lost
         return all_rederived and stored.conversation not in self.untouched
 
     def covers_quarantined(self, stored: StoredRow) -> bool:
-        """True when the quarantined record is the one that was read, not another one with the same event id."""
-        position = stored.content["position"] if stored.content else None
-        [event_id] = stored.events
-        read_positions = self.rederived.events.get(event_id, frozenset())
-        return (
-            any(position == read_position.model_dump() for read_position in read_positions)
-            and stored.conversation not in self.untouched
-        )
+        """True when its event was rederived. A conflict is about another content than the one that was accepted."""
+        read = stored.row["contract"] != IDENTITY and stored.events <= self.rederived.events
+        return read and stored.conversation not in self.untouched
 
 
 def artifact_content(artifact: TableArtifact) -> dict[str, Any]:
@@ -112,7 +109,7 @@ def artifact_content(artifact: TableArtifact) -> dict[str, Any]:
 
 def quarantine_content(row: Quarantined) -> dict[str, Any]:
     """The compared part of a quarantine row."""
-    return {name: value for name, value in row.model_dump().items() if name not in {"quarantined_at", "derivation"}}
+    return {name: value for name, value in row.model_dump().items() if name not in _QUARANTINING}
 
 
 def indexed_content(passage: Passage, embedder: str) -> dict[str, Any]:

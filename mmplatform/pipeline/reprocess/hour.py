@@ -105,7 +105,7 @@ class RederivedHour:
 
 @dataclass(frozen=True, slots=True)
 class TableDelta:
-    """What a run changes in one table.
+    """Changes of a run to one table, before they are committed.
 
     Attributes:
         records: added and replaced records by id, with the run's version.
@@ -173,7 +173,7 @@ def index_delta(
     stamp: RunStamp,
 ) -> tuple[dict[str, Passage], dict[str, Retraction]]:
     """Passages that differ in a space that holds all of them, and retractions of those that vanished; by id."""
-    passages = {row_id: each for row_id, each in rederived.artifacts.items() if isinstance(each, Passage)}
+    passages = {row_id: item for row_id, item in rederived.artifacts.items() if isinstance(item, Passage)}
     changed: dict[str, Passage] = {}
     for row_id, passage in passages.items():
         names = spaces.complete if spaces else (passage.embedder,)

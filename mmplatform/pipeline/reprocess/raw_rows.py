@@ -21,10 +21,12 @@ from typing import Any
 from mmplatform.errors import Rejected
 from mmplatform.events import CallEnd
 from mmplatform.identity import conversation_of_key
+from mmplatform.land.lakehouse.catalog import catalog_errors
 from mmplatform.land.lakehouse.hour_partition import HOUR
 from mmplatform.land.lakehouse.row_codec import row_to_event
 from mmplatform.land.lakehouse.store import Lakehouse
 from mmplatform.modalities import CALL, ModalitySpec
+from mmplatform.pipeline.identity_ledger import MAX_RECORDS
 from mmplatform.pipeline.reprocess.rederive import row_conversation
 
 Row = dict[str, Any]
@@ -64,6 +66,31 @@ def read_raw_rows(lakehouse: Lakehouse, spec: ModalitySpec, hour: datetime, stor
         everywhere = lakehouse.scan(spec.raw_table, conversations=_conversation_ids(others))
         found |= _rows_of(everywhere.to_pylist(), others)
     return list(found.values())
+
+
+def read_other_contents(lakehouse: Lakehouse, spec: ModalitySpec, rows: Sequence[Row]) -> list[Row]:
+    """Rows of other hours with the identity of one of these and another content, for the identity ledger.
+
+    The archiver appends in the order of the log, so that the offsets leave out nearly all files.
+    """
+    from pyiceberg.expressions import And, GreaterThanOrEqual, LessThan
+
+    if not rows:
+        return []
+    offsets = [row["log_offset"] for row in rows]
+    nearby = And(
+        GreaterThanOrEqual("log_offset", max(min(offsets) - MAX_RECORDS, 0)), LessThan("log_offset", max(offsets))
+    )
+    with catalog_errors(f"read {spec.raw_table}"):
+        table = lakehouse.table(spec.raw_table)
+        found = table.scan(row_filter=nearby, selected_fields=("raw_id", "event_uid", "log_offset")).to_arrow()
+    identities, ids = {row["event_uid"] for row in rows}, {row["raw_id"] for row in rows}
+    others = {
+        str(raw_id)
+        for raw_id, uid in zip(found["raw_id"].to_pylist(), found["event_uid"].to_pylist(), strict=True)
+        if uid in identities and raw_id not in ids
+    }
+    return list(lakehouse.scan(spec.raw_table, ids=sorted(others)).to_pylist()) if others else []
 
 
 def _rows_of(rows: Iterable[Row], calls: Sequence[str]) -> dict[str, Row]:

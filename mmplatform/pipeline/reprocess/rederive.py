@@ -5,7 +5,6 @@ Pure but for the models, the memo and the blobs, like the path itself. Nothing i
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -41,13 +40,13 @@ class Rederived:
     Attributes:
         artifacts: the latest version of each, by id; without retracted ones.
         quarantined: by id.
-        events: identity of every event that was read, with its positions on the log.
+        events: identities of the events that were read.
         lost: identities of events whose bytes are missing or damaged, or whose raw record is not readable.
     """
 
     artifacts: Mapping[str, TableArtifact]
     quarantined: Mapping[str, Quarantined]
-    events: Mapping[str, frozenset[Position]]
+    events: frozenset[str]
     lost: frozenset[str]
 
 
@@ -60,7 +59,7 @@ def rederive(
     batch: int,
     blobs: Blobs,
     progress: RederiveProgressCallback,
-    conflicts: Mapping[Position, Quarantined] | None = None,
+    ledger: IdentityLedger | None = None,
 ) -> Rederived:
     """Run rows of a raw table through ``process`` or, of a call, ``process_call_records``.
 
@@ -72,14 +71,14 @@ def rederive(
         batch: the maximum of events in one micro-batch.
         blobs: for the check which bytes are really lost.
         progress: called now and again.
-        conflicts: rows of events whose identity came before with other content, as the stream decided.
+        ledger: with the events before these rows, and the conflicts that the stream found.
 
     Raises:
         Unavailable: the memo or the blobs do not answer.
         Permanent: a model cannot be used at all.
     """
     ordered = sorted(rows, key=lambda row: (row_conversation(row), *_log_order(row)))
-    ledger = IdentityLedger(max_records=max(len(rows), 1), known_conflicts=conflicts)
+    ledger = ledger or IdentityLedger()
     outcomes = (
         _derive_calls(ordered, deriver, limits, ledger, progress)
         if isinstance(deriver, CallDeriver)
@@ -88,7 +87,7 @@ def rederive(
     artifacts: dict[str, TableArtifact] = {}
     quarantined: dict[str, Quarantined] = {}
     unreadable: dict[str, Quarantined] = {}
-    rows_by_position = {_position(row): row for row in rows}
+    rows_by_position = {row_position(row): row for row in rows}
     for outcome in outcomes:
         unreadable |= {
             row.quarantine_id: row
@@ -97,13 +96,10 @@ def rederive(
         for artifact in outcome.artifacts:
             _apply(artifact, artifacts, quarantined)
         quarantined |= {row.quarantine_id: row for row in outcome.quarantined if isinstance(row, Quarantined)}
-    positions: dict[str, set[Position]] = defaultdict(set)
-    for row in rows:
-        positions[row["event_uid"]].add(_position(row))
     return Rederived(
         artifacts,
         quarantined | unreadable,
-        {uid: frozenset(places) for uid, places in positions.items()},
+        frozenset(row["event_uid"] for row in rows),
         _lost_events(quarantined, rows, blobs) | {row.event_uid for row in unreadable.values()},
     )
 
@@ -187,7 +183,7 @@ def _quarantine_unreadable(row: Row, spec: ModalitySpec) -> Quarantined:
         quarantined_at=utc_now(),
         contract=spec.raw_table,
         reasons=(f"the record of {spec.raw_table} does not read",),
-        position=_position(row),
+        position=row_position(row),
     )
 
 
@@ -211,10 +207,11 @@ def _blob_is_intact(row: Row, blobs: Blobs) -> bool:
 
 
 def _to_record(row: Row) -> ConsumedRecord:
-    return ConsumedRecord(_position(row), row["record"].encode(), utc_now())
+    return ConsumedRecord(row_position(row), row["record"].encode(), utc_now())
 
 
-def _position(row: Row) -> Position:
+def row_position(row: Row) -> Position:
+    """Position of a raw row's record on the log."""
     return Position(
         topic=row["topic"],
         topic_partition=row["topic_partition"],

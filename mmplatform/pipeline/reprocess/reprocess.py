@@ -20,6 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -28,12 +29,13 @@ import structlog
 
 from mmplatform.artifacts import Artifact, Passage, Retraction
 from mmplatform.errors import Rejected
-from mmplatform.events import Position, utc_now
+from mmplatform.events import MAX_INTEGER, utc_now
 from mmplatform.land.index.embedder_registry import EmbedderRegistry
 from mmplatform.land.lakehouse.hour_partition import HOUR
+from mmplatform.land.lakehouse.row_codec import row_to_event
 from mmplatform.land.lakehouse.schemas import SPECS
-from mmplatform.modalities import MODALITIES, PASSAGES_TABLE, QUARANTINE_TABLE, ModalitySpec
-from mmplatform.pipeline.identity_ledger import IDENTITY
+from mmplatform.modalities import MODALITIES, PASSAGES_TABLE, QUARANTINE_TABLE, RETRACTIONS_TABLE, ModalitySpec
+from mmplatform.pipeline.identity_ledger import IDENTITY, IdentityLedger
 from mmplatform.pipeline.process import Outcome
 from mmplatform.pipeline.reprocess.diff import StoredRow, stored_artifact, stored_indexed, stored_quarantined
 from mmplatform.pipeline.reprocess.hour import (
@@ -47,10 +49,10 @@ from mmplatform.pipeline.reprocess.hour import (
 )
 from mmplatform.pipeline.reprocess.hour_lock import lock_hour
 from mmplatform.pipeline.reprocess.inputs import ReprocessInputs
-from mmplatform.pipeline.reprocess.raw_rows import read_raw_rows
-from mmplatform.pipeline.reprocess.rederive import RederiveProgressCallback, rederive
+from mmplatform.pipeline.reprocess.raw_rows import Row, read_other_contents, read_raw_rows
+from mmplatform.pipeline.reprocess.rederive import RederiveProgressCallback, rederive, row_position
 from mmplatform.pipeline.reprocess.run_stamp import RunStamp
-from mmplatform.refusals import Quarantined, QuarantineRecord, Released, decode_quarantine_record
+from mmplatform.refusals import Quarantined, QuarantineRecord, Released
 
 _log = structlog.get_logger(__name__)
 HOUR_FORMAT: Final = "%Y-%m-%d-%H:%M"
@@ -165,11 +167,11 @@ def _reprocess(
         batch=inputs.batch,
         blobs=inputs.blobs,
         progress=progress,
-        conflicts=_known_conflicts(stored),
+        ledger=_ledger(inputs, spec, rows, stored),
     )
     rederived_hour = RederivedHour.from_rederived(rederived, hour, stored.conversations(table))
     # 4.
-    stamp = RunStamp(spec, clock())
+    stamp = RunStamp(spec, clock(), _retracted_versions(inputs, stored, rederived_hour))
     deltas = [table_delta(name, stored, rederived_hour, stamp) for name in stored.tables]
     indexed, vanished = index_delta(EmbedderRegistry(inputs.index).latest(), stored.index, rederived_hour, stamp)
     outcome = _changes_for_log(deltas, indexed, vanished)
@@ -191,14 +193,34 @@ def _reprocess(
     )
 
 
-def _known_conflicts(stored: StoredHour) -> dict[Position, Quarantined]:
-    """Quarantine rows of identity conflicts, by position: the event that came before may lie in another hour."""
-    rows = (
-        decode_quarantine_record(row.row["record"])
-        for row in stored.tables[QUARANTINE_TABLE].values()
-        if row.row["contract"] == IDENTITY and row.content is not None
-    )
-    return {row.position: row for row in rows if isinstance(row, Quarantined)}
+def _ledger(inputs: ReprocessInputs, spec: ModalitySpec, rows: Sequence[Row], stored: StoredHour) -> IdentityLedger:
+    """Ledger of the hour. The event that came before may lie in another hour, and the stream may be behind."""
+    conflicts = {
+        row_id: tuple(row.row["reasons"])
+        for row_id, row in stored.tables[QUARANTINE_TABLE].items()
+        if row.row["contract"] == IDENTITY
+    }
+    ledger = IdentityLedger(reread_records=MAX_INTEGER, stored_conflicts=conflicts)
+    for row in read_other_contents(inputs.lakehouse, spec, rows):
+        with suppress(Rejected):  # a damaged record
+            event = row_to_event(row)
+            ledger.record(event.uid, event.digest, row_position(row))
+    return ledger
+
+
+def _retracted_versions(inputs: ReprocessInputs, stored: StoredHour, rederived: RederivedHour) -> dict[str, str]:
+    """Sortable versions of the retractions of artifacts that a store lacks: the run's version must be above them."""
+    present = {row_id for name in stored.tables for row_id in stored.tables[name]}
+    indexed = {row_id for _, row_id in stored.index}
+    lacking = [
+        row_id
+        for row_id, artifact in rederived.artifacts.items()
+        if row_id not in present or (isinstance(artifact, Passage) and row_id not in indexed)
+    ]
+    if not lacking:
+        return {}
+    found = inputs.lakehouse.scan(RETRACTIONS_TABLE, ids=lacking, columns=("artifact_id", "version")).to_pylist()
+    return {row["artifact_id"]: row["version"] for row in found}
 
 
 def _changes_for_log(

@@ -18,11 +18,18 @@ R = TypeVar("R", Passage, TableArtifact, Quarantined, "TableArtifact | Quarantin
 
 
 class RunStamp:
-    """Stamps the records of one run of a modality; ``now`` is its start."""
+    """Stamps the records of one run of a modality.
 
-    def __init__(self, spec: ModalitySpec, now: datetime) -> None:
+    Args:
+        spec: the modality.
+        now: its start.
+        retracted: sortable versions of retractions by id: an artifact that was retracted comes back above them.
+    """
+
+    def __init__(self, spec: ModalitySpec, now: datetime, retracted: Mapping[str, str] | None = None) -> None:
         self._spec = spec
         self._now = now
+        self._retracted = retracted or {}
         self._derivation = round(now.timestamp() * 1000)
 
     def restamp(self, record: R, stored: str) -> R:
@@ -30,6 +37,8 @@ class RunStamp:
 
         The stored row may come from a repetition of the same event at a later position: that position counts.
         """
+        if not isinstance(record, Quarantined):
+            stored = max(stored, self._retracted.get(record.artifact_id, NO_VERSION))
         version = _parse(stored)
         position = _later(record.position if isinstance(record, Quarantined) else record.provenance.position, version)
         derivation = self._above(version)

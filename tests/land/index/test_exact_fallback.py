@@ -12,7 +12,7 @@ from tests.land.records import EMBEDDER, passage, unit_vector
 from tests.servers.chroma import running_chroma
 
 ROWS = [passage(number) for number in range(12)]
-WHERE = collection_name(EMBEDDER, bucket_name("ann"))
+WHERE = collection_name(EMBEDDER, bucket_name("default/ann"))
 
 
 class Hiding:
@@ -60,24 +60,24 @@ def hiding(landed):
 
 
 def test_a_row_that_ann_search_misses_is_found_with_its_score(landed, hiding):
-    whole = search(landed, subject_id="ann")
+    whole = search(landed, subject="default/ann")
     assert len(whole) == len(ROWS)
     assert whole[0][0] == ROWS[3].artifact_id
     hiding()
-    assert search(landed, subject_id="ann") == whole
-    assert search(landed, subject_id="ann", modalities=["chat"]) == whole
-    assert search(landed, subject_id="ann", modalities=["call"]) == []
-    assert search(landed, k=10, subject_id="ann") == whole[:10]
+    assert search(landed, subject="default/ann") == whole
+    assert search(landed, subject="default/ann", modalities=["chat"]) == whole
+    assert search(landed, subject="default/ann", modalities=["call"]) == []
+    assert search(landed, k=10, subject="default/ann") == whole[:10]
 
 
 def test_a_search_with_enough_hits_sends_one_query(landed, hiding):
     collection = hiding()
-    assert len(search(landed, k=5, subject_id="ann")) == 5
+    assert len(search(landed, k=5, subject="default/ann")) == 5
     assert collection.calls == ["query"]
 
 
 def test_a_search_that_misses_nothing_reads_no_vector(landed, hiding):
     collection = hiding()
     collection._hidden = set()
-    assert len(search(landed, subject_id="ann")) == len(ROWS)
+    assert len(search(landed, subject="default/ann")) == len(ROWS)
     assert collection.calls == ["query", "get"]

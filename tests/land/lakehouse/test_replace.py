@@ -16,9 +16,17 @@ from tests.builders import NOW, chat, message, position
 GROUP = "archive"
 
 
-def row(number, text="said", offset=None, **when):
+def row(number, text="said", offset=None, run=0, **when):
+    """A row of the event ``number``; ``run``: the derivation of the run that wrote it."""
     place = position(number if offset is None else offset)
-    return place, record_to_row(message(chat(number, text=text, **when), place), place)[1]
+    made = message(chat(number, text=text, **when), place)
+    provenance = made.provenance.model_copy(update={"derivation": run})
+    return place, record_to_row(made.model_copy(update={"provenance": provenance}), place)[1]
+
+
+def reads(*numbers):
+    """The versions that the stream wrote, as a run read them."""
+    return {row(n)[1]["artifact_id"]: row(n)[1]["version"] for n in numbers}
 
 
 def land(lakehouse, *rows):
@@ -27,7 +35,7 @@ def land(lakehouse, *rows):
 
 
 def instead(*rows, gone=(), read=None):
-    known = {each["artifact_id"]: place.offset for place, each in rows} if read is None else read
+    known = reads(*(int(each["event_ids"][0].removeprefix("chat-")) for _, each in rows)) if read is None else read
     return Replacement(NOW, [each for _, each in rows], [each["artifact_id"] for _, each in gone], known)
 
 
@@ -38,9 +46,11 @@ def texts(lakehouse):
 
 def test_one_commit_replaces_deletes_and_adds(lakehouse):
     land(lakehouse, row(0), row(1), row(2))
-    read = {row(n)[1]["artifact_id"]: n for n in (0, 1)}
+    read = reads(0, 1)
     versions = len(lakehouse.table("messages").metadata.metadata_log)
-    done = lakehouse.replace("messages", instead(row(0, "new"), row(3, "added"), gone=[row(1)], read=read))
+    done = lakehouse.replace(
+        "messages", instead(row(0, "new", run=1), row(3, "added", run=1), gone=[row(1)], read=read)
+    )
     assert texts(lakehouse) == [("chat-0", "new"), ("chat-2", "said"), ("chat-3", "added")]
     assert (len(done.written), len(done.deleted), done.overtaken) == (2, 1, frozenset())
     assert len(lakehouse.table("messages").metadata.metadata_log) == versions + 1
@@ -57,10 +67,10 @@ def test_nothing_to_change_is_no_commit(lakehouse):
 def test_a_row_that_is_not_as_it_was_read_is_left_and_named(lakehouse):
     land(lakehouse, row(0), row(1), row(2))
     land(lakehouse, row(0, "the stream's", offset=9))
-    lakehouse.delete_before("messages", {row(1)[1]["artifact_id"]: 50})
+    lakehouse.delete_through("messages", {row(1)[1]["artifact_id"]: row(1, offset=50)[1]["version"]})
     land(lakehouse, row(3, "new of the stream", offset=10))
-    read = {row(n)[1]["artifact_id"]: n for n in (0, 1, 2)}
-    done = lakehouse.replace("messages", instead(*(row(n, "mine") for n in range(4)), read=read))
+    mine = (row(n, "mine", run=1) for n in range(4))
+    done = lakehouse.replace("messages", instead(*mine, read=reads(0, 1, 2)))
     assert texts(lakehouse) == [("chat-0", "the stream's"), ("chat-2", "mine"), ("chat-3", "new of the stream")]
     assert done.overtaken == {row(n)[1]["artifact_id"] for n in (0, 1, 3)}
 
@@ -68,7 +78,7 @@ def test_a_row_that_is_not_as_it_was_read_is_left_and_named(lakehouse):
 def test_other_hours_are_not_touched(lakehouse):
     later = {"event_time": NOW + timedelta(hours=1)}
     land(lakehouse, row(0, **later))
-    done = lakehouse.replace("messages", instead(gone=[row(0)], read={row(0)[1]["artifact_id"]: 0}))
+    done = lakehouse.replace("messages", instead(gone=[row(0)], read=reads(0)))
     assert (texts(lakehouse), len(done.overtaken)) == ([("chat-0", "said")], 1)
 
 
@@ -85,7 +95,7 @@ def test_a_run_and_an_archiver_at_the_same_hour_lose_nothing_of_each_other(setti
     other = Lakehouse.open(settings)
     with ThreadPoolExecutor(2) as pool:
         streaming = pool.submit(lambda: [land(lakehouse, row(n)) for n in range(6, 16)])
-        running = pool.submit(lambda: [other.replace("messages", instead(row(n, "mine"))) for n in range(6)])
+        running = pool.submit(lambda: [other.replace("messages", instead(row(n, "mine", run=1))) for n in range(6)])
         streaming.result()
         running.result()
     assert dict(texts(lakehouse)) == {f"chat-{n}": "mine" if n < 6 else "said" for n in range(16)}
@@ -96,7 +106,7 @@ def test_a_run_and_an_archiver_at_the_same_hour_lose_nothing_of_each_other(setti
 def test_a_writer_that_remembers_a_deleted_row_lands_it_again(settings, lakehouse):
     """Without a look at the commits of others it would leave it out as known."""
     land(lakehouse, row(0))
-    read = {row(0)[1]["artifact_id"]: 0}
+    read = reads(0)
     Lakehouse.open(settings).replace("messages", instead(gone=[row(0)], read=read))
     assert land(lakehouse, row(0, offset=7)) == 1
     assert land(lakehouse, row(0, offset=8)) == 0

@@ -58,7 +58,7 @@ async def produce(node: Node, _call: Call, request: ProduceRequest) -> ProduceRe
     ]
     if request.acks == _ALL:
         waiting: list[Awaitable[None]] = [
-            placed.log.durable(placed.end_offset) for _, outcomes in appended for placed in _placed(outcomes)
+            positioned.log.durable(positioned.end_offset) for _, outcomes in appended for positioned in _placed(outcomes)
         ]
         if len(waiting) == 1:
             await _quietly(waiting[0])

@@ -145,7 +145,7 @@ def stamped(
             memoryview(batch)[_STAMP.size :],
         )
     has_time = append_time != NO_APPEND_TIME
-    placed = replace(
+    positioned = replace(
         header,
         base_offset=base_offset,
         leader_epoch=LEADER_EPOCH,
@@ -153,7 +153,7 @@ def stamped(
         max_timestamp=append_time if has_time else header.max_timestamp,
     )
     body = memoryview(batch)[HEADER_SIZE:]
-    return placed, (_packed(placed, body), body)
+    return positioned, (_packed(positioned, body), body)
 
 
 def rebuilt(header: BatchHeader, body: bytes, record_count: int, max_timestamp: int) -> bytes:
