@@ -55,6 +55,8 @@ class Attack:
             self._turn("disk", fault)
         else:
             self._until(lambda: stack.is_ready(target), f"{target} is ready")
+            if fault.kind == "zombie":
+                self._invite(fault)
             self._end(fault)
 
     def _invite(self, fault: Fault) -> None:
@@ -73,7 +75,7 @@ class Attack:
         stack, target = self._stack, fault.target
         if fault.kind == "kill":
             stack.kill(target)
-        elif fault.kind == "freeze":
+        elif fault.kind in {"freeze", "zombie"}:
             pid = stack.signal(target, signal.SIGSTOP)
             self._in(fault.seconds, lambda: _go_on(pid))
         else:

@@ -8,10 +8,16 @@ from typing import Final, Literal
 
 from benchmarks.faults.stack import SERVICES, WORKERS
 
-Kind = Literal["kill", "freeze", "restart", "slow disk", "clock", "join"]
-"""SIGKILL · SIGSTOP, later SIGCONT · SIGTERM, away for a while · delays · a wrong time · a second worker."""
+DERIVERS: Final = tuple(worker for worker in WORKERS if worker.startswith("derive-"))
 
-SECONDARY_KINDS: Final[tuple[Kind, ...]] = ("freeze", "restart", "slow disk", "clock", "join")
+Kind = Literal["kill", "freeze", "restart", "slow disk", "clock", "join", "zombie"]
+"""SIGKILL · SIGSTOP, later SIGCONT · SIGTERM, away for a while · delays · a wrong time · a second worker · a deriver that
+is frozen beyond its session, while a second one takes over, and wakes."""
+
+SECONDARY_KINDS: Final[tuple[Kind, ...]] = ("freeze", "restart", "slow disk", "clock", "join", "zombie")
+ZOMBIE_S: Final = 10.0
+"""Beyond the session of a consumer (6 s): Kafka gives its topic partitions to another."""
+
 CLOCKED: Final = ("gateway", *WORKERS)
 _SLOW_S: Final = 0.3
 _MAX_CLOCK_OFFSET_S: Final = 120
@@ -69,6 +75,8 @@ def _second_fault(chance: random.Random, kind: Kind, long_s: float) -> Fault:
     if kind == "clock":
         off = chance.choice((-1, 1)) * chance.randint(5, _MAX_CLOCK_OFFSET_S)
         return Fault(kind, chance.choice(CLOCKED), wait, long_s, off)
+    if kind == "zombie":
+        return Fault(kind, chance.choice(DERIVERS), wait, max(long_s, ZOMBIE_S))
     return Fault(kind, chance.choice(WORKERS), wait, 2 * long_s)
 
 

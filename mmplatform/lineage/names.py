@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import unquote, urlsplit
 
+from mmplatform.identity import DEFAULT_TENANT
 from mmplatform.modalities import TABLES
 from mmplatform.settings import Settings
 
@@ -78,12 +79,18 @@ def asset(settings: Settings, key: str) -> LineageName:
         return table(settings, key)
     if key == INDEX:
         return LineageName(f"chroma://{urlsplit(settings.chroma_url).netloc or 'localhost'}", key)
-    return LineageName(settings.openlineage_namespace, key)
+    return LineageName(_own_namespace(settings), key)
 
 
 def job(settings: Settings, *parts: str) -> LineageName:
     """A job; ``parts`` are a process, then its step."""
-    return LineageName(settings.openlineage_namespace, ".".join(parts))
+    return LineageName(_own_namespace(settings), ".".join(parts))
+
+
+def _own_namespace(settings: Settings) -> str:
+    """The installation's namespace; another tenant than the default one has a part of its own."""
+    namespace, tenant = settings.openlineage_namespace, settings.tenant
+    return namespace if tenant == DEFAULT_TENANT else f"{namespace}/{tenant}"
 
 
 def catalog(settings: Settings) -> CatalogAddress:

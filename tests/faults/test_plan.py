@@ -25,7 +25,7 @@ def test_every_process_is_killed_and_every_other_fault_comes():
     killed = Counter(fault.target for fault in plan if fault.kind == "kill")
     assert set(killed) == set(SERVICES)
     assert max(killed.values()) - min(killed.values()) <= 1
-    assert all(fault.seconds for fault in plan if fault.kind in {"freeze", "slow disk", "clock", "join"})
+    assert all(fault.seconds for fault in plan if fault.kind in {"freeze", "slow disk", "clock", "join", "zombie"})
 
 
 def test_a_process_that_is_held_starts_once_it_is_let_go(tmp_path):
