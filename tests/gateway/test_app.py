@@ -13,6 +13,7 @@ import pytest
 from fastapi import APIRouter
 
 from mmplatform.errors import Misconfigured, Unavailable
+from mmplatform.events import decode_event
 from mmplatform.gateway.app import INITIAL_OBSTACLES, GatewayParts, ReadinessChecker, create_app, open_parts, serve
 from mmplatform.kafka.reader import ReplayLog
 from mmplatform.settings import load
@@ -288,9 +289,11 @@ async def test_a_stopped_broker_is_503_and_a_restarted_one_is_202(tmp_path):
             back = await http.post("/v1/events/chat", json=chat_body(event_id="e2"))
             assert back.status_code == 202
             assert not back.json()["duplicate"]
-            on_log = [entry.headers["event_id"] for entry in ReplayLog(settings).read("eu.interactions.chat")]
-            assert on_log[0] == b"e1"
-            assert set(on_log) == {b"e1", b"e2"}
+            entries = list(ReplayLog(settings).read("eu.interactions.chat"))
+            on_log = [decode_event(entry.value) for entry in entries]
+            assert on_log[0].event_id == "e1"
+            assert {event.event_id for event in on_log} == {"e1", "e2"}
+            assert [entry.headers["event"].decode() for entry in entries] == [event.uid for event in on_log]
 
 
 STUMBLING = """

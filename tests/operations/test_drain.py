@@ -130,7 +130,7 @@ def test_every_acknowledged_event_is_derived_exactly_once(stack, drained):
     counts: Counter[str] = Counter()
     for entry in ReplayLog(stack.addressed).read(ARTIFACTS_TOPIC):
         try:
-            artifact = decode_artifact(entry.value)
+            artifact = decode_artifact(entry.value, entry.headers)
         except Rejected:
             continue
         if isinstance(artifact, Message) and artifact.subject_id.startswith("drain-"):

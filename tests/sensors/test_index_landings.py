@@ -22,7 +22,7 @@ from sensors.index_landings_diff import IndexLandingsCursor, diff_index_landings
 from tests.land.records import EMBEDDER, passage, retraction
 
 SINCE = datetime(2026, 3, 1, 9, tzinfo=UTC)
-ANN, BOB = bucket_name("ann"), bucket_name("bob")
+ANN, BOB = bucket_name("default/ann"), bucket_name("default/bob")
 
 
 class Worker:

@@ -47,9 +47,12 @@ def test_a_hit_cites_its_source_its_times_its_gap_and_its_age(index, search):
     assert (hit.passage_id, hit.text, hit.score) == (landed.artifact_id, "the payment failed", 1.0)
     assert (hit.modality, hit.subject_id, hit.conversation_id) == ("chat", "ann", "conversation-ann")
     assert (hit.source, hit.locator) == ("chat message event-1 (customer)", landed.locator)
+    assert (hit.tenant, hit.event_source) == (landed.tenant, landed.source)
     assert (hit.event_ids, hit.source_artifact_id) == (("event-1",), landed.source_artifact_id)
     assert (hit.event_time, hit.indexed_at, hit.gap_s) == (NOON, LATER, 3.0)
     assert (hit.ingested_at, hit.derived_at) == (landed.stamps.ingested_at, landed.stamps.derived_at)
+    assert (hit.logged_at, hit.memo_hit) == (landed.stamps.logged_at or landed.stamps.derived_at, False)
+    assert hit.seconds == pytest.approx(landed.provenance.seconds + landed.source_seconds, abs=1e-6)
     assert before <= answer.searched_at <= utc_now()
     assert hit.age_s == pytest.approx((answer.searched_at - NOON).total_seconds(), abs=0.001)
     assert answer.took_ms >= 0
@@ -81,6 +84,25 @@ def test_subject_modality_and_time_filter_and_together_they_all_hold(index, sear
     both = {"since": NOON + minute, "until": NOON + minute * 2, "modalities": ["call"]}
     assert numbers(search("x", subject_id="zoe", **both)) == [4]
     assert search("x", subject_id="nobody").hits == ()
+
+
+def test_a_hit_says_when_its_passage_was_logged_and_what_it_has_cost(index, search):
+    landed = passage(1)
+    cost = landed.provenance.model_copy(update={"seconds": 0.25, "memo_hit": True})
+    logged = landed.stamps.model_copy(update={"logged_at": NOON + timedelta(seconds=2)})
+    changes = {"provenance": cost, "stamps": logged, "source_seconds": 1.5, "source": "crm"}
+    index.upsert([landed.model_copy(update=changes)], LATER)
+    (hit,) = search("x").hits
+    assert (hit.logged_at, hit.seconds, hit.memo_hit) == (NOON + timedelta(seconds=2), 1.75, True)
+    assert hit.event_source == "crm"
+
+
+def test_a_subject_is_found_by_its_own_tenant_only(index, embedder):
+    index.upsert([passage(1), passage(2).model_copy(update={"tenant": "acme"})], LATER)
+    searchers = {tenant: Searcher(index, lambda: embedder, tenant=tenant) for tenant in ("default", "acme", "other")}
+    query = SearchQuery(query="x", subject_id="ann")
+    found = {tenant: numbers(searcher.search(query)) for tenant, searcher in searchers.items()}
+    assert found == {"default": [1], "acme": [2], "other": []}
 
 
 def test_a_question_that_is_asked_again_is_embedded_once(search, embedder):
