@@ -11,8 +11,8 @@ from benchmarks.faults.stack import SERVICES, WORKERS
 DERIVERS: Final = tuple(worker for worker in WORKERS if worker.startswith("derive-"))
 
 Kind = Literal["kill", "freeze", "restart", "slow disk", "clock", "join", "zombie"]
-"""SIGKILL · SIGSTOP, later SIGCONT · SIGTERM, away for a while · delays · a wrong time · a second worker · a deriver that
-is frozen beyond its session, while a second one takes over, and wakes."""
+"""SIGKILL · SIGSTOP, later SIGCONT · SIGTERM, away for a while · delays · a wrong time · a second worker · a deriver
+that is frozen beyond its session, while a second one takes over, and wakes."""
 
 SECONDARY_KINDS: Final[tuple[Kind, ...]] = ("freeze", "restart", "slow disk", "clock", "join", "zombie")
 ZOMBIE_S: Final = 10.0
