@@ -80,6 +80,7 @@ check: $(VENV)/.dev  ## Lint, types, layers, docs, names and prose
 
 bench: $(VENV)/.dev models  ## Print the figures of docs/benchmarks (about 35 minutes)
 	$(BIN)/python -m benchmarks.replay_log
+	$(BIN)/python -m benchmarks.record_sizes
 	$(BIN)/python -m benchmarks.efficiency
 	$(BIN)/mmplatform models pull minilm-fp32
 	$(BIN)/python -m benchmarks.embedders
