@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from mmplatform.events import utc_now
+from mmplatform.identity import event_uid
 from quality.checks.completeness import (
     CALL_END_REASON,
     NO_SPEECH_REASON,
@@ -17,17 +18,21 @@ NOW = utc_now()
 OLD = NOW - timedelta(hours=1)
 
 
+def uid(event_id, conversation="c1"):
+    return event_uid("default", "crm", conversation, event_id)
+
+
 def event(event_id, kind="chat_message", offset=0, ingested_at=OLD):
     log_position = {"topic": "t", "topic_partition": 0, "log_offset": offset}
-    return {"event_id": event_id, "kind": kind, "ingested_at": ingested_at, **log_position}
+    return {"event_id": event_id, "event_uid": uid(event_id), "kind": kind, "ingested_at": ingested_at, **log_position}
 
 
 def check_events(*events, derived=(), quarantined=(), done=100):
     settled = NOW - timedelta(minutes=2)
     return check_events_accounted(
         events,
-        derived_event_ids=derived,
-        quarantined_ids=set(quarantined),
+        derived_uids=[[uid(event_id) for event_id in event_ids] for event_ids in derived],
+        quarantined_uids={uid(event_id) for event_id in quarantined},
         consumed_offsets={("t", 0): done},
         settled_before=settled,
     )
@@ -58,6 +63,13 @@ def test_a_lost_event_is_named_and_so_is_one_that_still_waits():
     assert not result.passed
     assert (result.metadata["missing"], result.metadata["not_derived_yet"]) == (1, 1)
     assert result.metadata["ids"] == ["late", "lost"]
+
+
+def test_an_event_is_not_accounted_for_by_its_namesake_in_another_conversation():
+    namesake = event("e1") | {"event_uid": uid("e1", "c2")}
+    result = check_events(event("e1"), namesake, derived=[["e1"]])
+    assert not result.passed
+    assert (result.metadata["missing"], result.metadata["ids"]) == (1, ["e1"])
 
 
 def test_at_most_ten_ids_are_named():

@@ -18,6 +18,7 @@ def row(number=0, **change):
     return {
         "artifact_id": f"a{number}",
         "event_id": f"e{number}",
+        "event_uid": f"uid-{number}",
         "conversation_id": "c",
         "subject_id": "s",
         "event_time": OLD,
@@ -39,9 +40,10 @@ def test_rows_that_break_the_contract_are_named_by_id_and_rule_and_never_by_text
 def test_a_quarantined_event_is_no_breach_of_the_raw_table():
     rows = [row(1), row(2, text=" ")]
     assert not check_contract("raw_chats", rows, ContractLimits()).passed
-    result = check_contract("raw_chats", rows, ContractLimits(), quarantined_ids={"e2"})
+    result = check_contract("raw_chats", rows, ContractLimits(), quarantined_uids={"uid-2"})
     assert result.passed
     assert result.metadata["quarantined"] == 1
+    assert not check_contract("raw_chats", rows, ContractLimits(), quarantined_uids={"e2"}).passed, "ids may repeat"
 
 
 def speech(number=0, **change):
