@@ -68,7 +68,8 @@ def test_derived_or_quarantined_events_start_no_run(stores, later):
     events = [chat(1), chat(2)]
     for offset, event in enumerate(events):
         stores.land(event, topic="interactions.chat", offset=offset)
-    stores.land(message(1), quarantine(arrival(events[1]), contract="raw_chats", reasons=("text: not blank",)))
+    derived = message(1).model_copy(update={"source": events[0].source})
+    stores.land(derived, quarantine(arrival(events[1]), contract="raw_chats", reasons=("text: not blank",)))
     stores.send("interactions.chat", 2)
     stores.commit("derive-chat", "interactions.chat", 2)
     result = tick()
