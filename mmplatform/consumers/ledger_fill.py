@@ -9,7 +9,7 @@ from mmplatform.events import Position, decode_event
 from mmplatform.kafka.headers import DIGEST_HEADER, EVENT_HEADER
 from mmplatform.kafka.reader import LogEntry, ReplayLog
 from mmplatform.kafka.topics import topic_name
-from mmplatform.pipeline.identity_ledger import MAX_RECORDS, IdentityLedger
+from mmplatform.pipeline.identity_ledger import IdentityLedger
 from mmplatform.settings import Settings
 
 
@@ -20,7 +20,7 @@ def fill_ledger(ledger: IdentityLedger, log: ReplayLog, settings: Settings, posi
         Unavailable: the log does not answer; nothing was recorded for the topic partition that was being read.
     """
     for first in ledger.missing_partitions(positions):
-        number, start = first.topic_partition, max(first.offset - MAX_RECORDS, 0)
+        number, start = first.topic_partition, max(first.offset - ledger.max_records, 0)
         entries = log.read(topic_name(settings, first.topic), {number: start}, {number: first.offset})
         # Read to the end before the first is recorded, and without the values, which may have a megabyte each.
         earlier = [(entry.position.offset, *identity) for entry in entries if (identity := _identity(entry))]

@@ -57,7 +57,7 @@ class IdentityLedger:
         reread_records: int = _REREAD_RECORDS,
         stored_conflicts: Mapping[str, Sequence[str]] | None = None,
     ) -> None:
-        self._max_records = max_records
+        self.max_records = max_records
         self._reread_records = reread_records
         self._stored_conflicts = dict(stored_conflicts or {})
         self._partitions: dict[_PartitionKey, _Partition] = {}
@@ -83,7 +83,7 @@ class IdentityLedger:
         """Record an event; returns the digest and position of the first event in the window that has its identity."""
         partition = self._partitions.setdefault(_key(position), _Partition())
         contents = partition.by_identity.setdefault(uid, [])
-        start, offset = position.offset - self._max_records, position.offset
+        start, offset = position.offset - self.max_records, position.offset
         first = next(((earlier, found) for earlier, found in contents if start <= earlier < offset), (offset, digest))
         if (offset, digest) not in contents:  # else it is read again
             insort(contents, (offset, digest))

@@ -23,7 +23,7 @@ from quality.contracts import ContractLimits
 from tests.doubles.embedder import SeededEmbedder
 from tests.pipeline.stream import Published
 
-POINTS = ("derived", "messages", "tables", "upserting", "writing")
+POINTS = ("derived", "published", "messages", "tables", "writing")
 THERE = "there"
 
 
@@ -50,10 +50,16 @@ def chats(kind=ChatDeriver):
     return kind(SeededEmbedder(), Plain(), MemoryMemo())
 
 
-def parts_of(settings, deriver) -> ReprocessInputs:
+def published_folder(settings, hour) -> Path:
+    """Where the runs of an hour lay what they published."""
+    return settings.data_dir / "published" / f"{hour:%m%d%H}"
+
+
+def parts_of(settings, deriver, change_log=None) -> ReprocessInputs:
     lakehouse, index = Lakehouse.open(settings), ChromaIndex.open(settings)
+    change_log = change_log or Published()
     return ReprocessInputs(
-        lakehouse, index, Published(), None, deriver, ContractLimits(), 64, settings.data_dir / "run" / "reprocess"
+        lakehouse, index, change_log, None, deriver, ContractLimits(), 64, settings.data_dir / "run" / "reprocess"
     )
 
 
@@ -63,9 +69,9 @@ def stand_still(*_args, **_how):
 
 
 def arrange(point: str, parts: ReprocessInputs) -> None:
-    """Stand still: with all derived; with one table committed; with a table's files written and not committed; with
-    all tables committed; with one passage of the index upserted."""
-    replace, upsert = parts.lakehouse.replace, parts.index.upsert
+    """Stand still: with all derived; with the changes published and no table changed; with one table committed; with
+    all tables committed and the index behind; with a table's files written and not committed."""
+    replace = parts.lakehouse.replace
 
     def after_messages(table, replacement):
         # The tables are committed side by side: the others stand still before it.
@@ -74,26 +80,26 @@ def arrange(point: str, parts: ReprocessInputs) -> None:
         replace(table, replacement)
         stand_still()
 
-    def after_first(passages, now):
-        upsert(passages[:1], now)
+    def before_any(_table, _replacement):
         stand_still()
 
-    if point == "messages":
+    if point == "published":
+        parts.lakehouse.replace = before_any
+    elif point == "messages":
         parts.lakehouse.replace = after_messages
     elif point == "writing":
         parts.lakehouse._catalog.commit_table = stand_still
     elif point == "tables":
-        parts.index.upsert = stand_still
-    elif point == "upserting":
-        parts.index.upsert = after_first
+        parts.change_log.wait_indexed = stand_still
 
 
 def main() -> None:
     data_dir, chroma, hour, point = sys.argv[1:]
-    parts = parts_of(load(data_dir=Path(data_dir), chroma_url=chroma), chats(Loud))
+    settings, start = load(data_dir=Path(data_dir), chroma_url=chroma), datetime.fromisoformat(hour)
+    parts = parts_of(settings, chats(Loud), Published(published_folder(settings, start)))
     arrange(point, parts)
     progress = stand_still if point == "derived" else lambda *_: None
-    reprocess("messages", datetime.fromisoformat(hour), parts, progress=progress)
+    reprocess("messages", start, parts, progress=progress)
 
 
 if __name__ == "__main__":

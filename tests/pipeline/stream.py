@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import pickle
+import time
+
 from mmplatform.artifacts import decode_artifact
 from mmplatform.consumers.archiver import append_rows, group_by_table, next_offsets
 from mmplatform.consumers.indexer import newest_per_id, upsert
 from mmplatform.derive.call.deriver import CallDeriver
 from mmplatform.events import MODALITY_BY_KIND, Position, encode, utc_now
-from mmplatform.kafka.headers import Pseudonyms
+from mmplatform.kafka.headers import Pseudonyms, event_headers
+from mmplatform.kafka.reader import GroupProgress, LogEntry, Watermarks
 from mmplatform.modalities import ARTIFACTS_TOPIC, CALL, MODALITIES, QUARANTINE_TOPIC
 from mmplatform.pipeline.consumed_record import ConsumedRecord
 from mmplatform.pipeline.identity_ledger import IdentityLedger
-from mmplatform.pipeline.process import process, process_call_record
+from mmplatform.pipeline.process import Outcome, process, process_call_record
 from mmplatform.pipeline.publish import outgoing_records
 from mmplatform.pipeline.reprocess.rederive import InMemoryCallFold
 from quality.contracts import ContractLimits
@@ -27,21 +31,25 @@ class Stream:
         self.ends: dict[str, int] = {}
         self.folds: dict[str, InMemoryCallFold] = {}
         self.ledger = IdentityLedger()
+        self.log = {}
 
     def records(self, topic, values, headers=None):
         first = self.ends.get(topic, 0)
         self.ends[topic] = first + len(values)
         places = (Position(topic=topic, topic_partition=0, offset=first + n) for n in range(len(values)))
         now = utc_now()
-        return [
+        records = [
             ConsumedRecord(place, value, now, headers=head, logged_at=now)
             for place, value, head in zip(places, values, headers or [{}] * len(values), strict=True)
         ]
+        self.log.setdefault(topic, []).extend(records)
+        return records
 
     def send(self, events, deriver):
         """Events all the way into both stores; returns the records of the artifacts topic, to be read again."""
         spec = MODALITIES[MODALITY_BY_KIND[events[0].kind]]
-        raw = self.records(spec.topic, [encode(event) for event in events])
+        headers = [event_headers(event, PSEUDONYMS) for event in events]
+        raw = self.records(spec.topic, [encode(event) for event in events], headers)
         if isinstance(deriver, CallDeriver):
             outcomes = [self._step(record, event, deriver) for record, event in zip(raw, events, strict=True)]
         else:
@@ -84,14 +92,51 @@ class Stream:
             append_rows(self.lakehouse, table, rows, next_offsets(records), lambda _, reason: AssertionError(reason))
 
 
-class Published:
-    """A change log that nobody reads yet: the archiver and the indexer are behind."""
+class MemoryLog:
+    """The log of a stream, as a rebuild reads it; ``archived``: how much of each topic the archiver has committed."""
 
-    def __init__(self) -> None:
+    def __init__(self, stream, archived=1.0) -> None:
+        self._log, self._archived = stream.log, archived
+
+    def _records(self, topic):
+        return self._log.get(topic, [])
+
+    def watermarks(self, topics):
+        return {topic: {0: Watermarks(0, len(self._records(topic)))} for topic in topics}
+
+    def progress(self, _group, topics):
+        ends = {topic: len(self._records(topic)) for topic in topics}
+        return {topic: {0: GroupProgress(int(end * self._archived), end)} for topic, end in ends.items()}
+
+    def read(self, topic, since=None, until=None):
+        records = self._records(topic)
+        for record in records[(since or {0: 0})[0] : (until or {0: len(records)})[0]]:
+            yield LogEntry(record.position, None, record.value, dict(record.headers), record.logged_at)
+
+
+class Published:
+    """A change log that nobody reads yet: the archiver and the indexer are behind.
+
+    ``folder``: the outcomes lie there for another process too, in order, as records do on the log.
+    """
+
+    def __init__(self, folder=None) -> None:
         self.outcomes = []
+        self._folder = folder
 
     def publish(self, outcome):
         self.outcomes.append(outcome)
+        if self._folder is not None:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            name = f"{time.time_ns()}.pickle"
+            (self._folder / name).write_bytes(pickle.dumps((outcome.artifacts, outcome.quarantined)))
+
+    @staticmethod
+    def read(folder):
+        """The outcomes that processes published, oldest first."""
+        for path in sorted(folder.glob("*.pickle")):
+            artifacts, quarantined = pickle.loads(path.read_bytes())  # noqa: S301 - the test wrote it
+            yield Outcome(artifacts, quarantined)
 
     def wait_indexed(self):
         return False

@@ -11,8 +11,9 @@ from mmplatform.memo import MemoryMemo
 from mmplatform.pipeline.embedder_swap import swap
 from mmplatform.pipeline.embedder_swap.dual_write import DualWriteIndex
 from mmplatform.pipeline.embedder_swap.swap import EmbedderSwap
+from tests.consumers.lost_store import completed_by
 from tests.doubles.embedder import SeededEmbedder
-from tests.land.records import EMBEDDER, NOON, passage
+from tests.land.records import EMBEDDER, NOON, passage, retraction
 
 OLD, NEW = Space(model="minilm", name=EMBEDDER), Space(model="new", name="new@2")
 
@@ -86,7 +87,7 @@ def test_a_passage_retracted_while_the_other_model_runs_stays_deleted(world):
     world.swapping.build(NEW, swap=False)
     indexer = world.another_writer()
     gone = passage(2)
-    world.models[NEW.name].meanwhile = lambda: indexer.delete([gone.artifact_id], subject_id=gone.subject_id)
+    world.models[NEW.name].meanwhile = lambda: indexer.retract([retraction(gone)], NOON)
     world.land(2, 3)
     assert world.ids(OLD) == world.ids(NEW) == ids(1, 3)
     assert not world.registry().latest().lacking
@@ -123,7 +124,7 @@ def between(world, doing, name, space):
 def test_a_passage_retracted_right_before_the_secondary_write_stays_deleted(world):
     world.swapping.build(NEW, swap=False)
     indexer = world.another_writer()
-    writer = between(world, lambda: indexer.delete(ids(1), subject_id="ann"), "upsert", NEW.name)
+    writer = between(world, lambda: indexer.retract([retraction(passage(1))], NOON), "upsert", NEW.name)
     world.land(1, 2, by=writer)
     assert world.ids(OLD) == world.ids(NEW) == ids(2)
 
@@ -131,8 +132,9 @@ def test_a_passage_retracted_right_before_the_secondary_write_stays_deleted(worl
 def test_a_passage_landed_again_while_it_is_deleted_from_the_secondary_is_flagged_as_lacking(world):
     world.swapping.build(NEW, swap=False)
     indexer = world.another_writer()
-    writer = between(world, lambda: indexer.delete(ids(1), subject_id="ann"), "upsert", NEW.name)
-    writer._index = Between(writer._index, lambda: world.land(1), "delete", NEW.name)
+    again = completed_by(passage(1), 9)
+    writer = between(world, lambda: indexer.retract([retraction(passage(1))], NOON), "upsert", NEW.name)
+    writer._index = Between(writer._index, lambda: world.writer.upsert([again], NOON), "delete", NEW.name)
     world.land(1, by=writer)
     assert world.ids(OLD) == ids(1)
     assert world.registry().latest().lacking

@@ -42,8 +42,10 @@ def records(lakehouse, table):
 
 @pytest.mark.parametrize("record", [lambda text: text[:40], lambda _: '{"schema_version": 1, "what": "else"}'])
 @pytest.mark.parametrize("table", ["messages", "passages", "quarantine"])
-def test_a_damaged_record_is_repaired_by_a_run_and_the_others_stay(settings, lakehouse, index, table, record):
-    Stream(lakehouse, index).send(EVENTS, chats())
+def test_a_damaged_record_is_repaired_by_a_run_and_the_others_stay(
+    settings, lakehouse, dual_write_index, table, record
+):
+    Stream(lakehouse, dual_write_index).send(EVENTS, chats())
     damaged = damage(lakehouse, table, record)
     before = records(lakehouse, table)
     summary = run(settings)
@@ -55,8 +57,8 @@ def test_a_damaged_record_is_repaired_by_a_run_and_the_others_stay(settings, lak
     assert run(settings).changed is False
 
 
-def test_a_damaged_record_of_a_missing_event_stays(settings, lakehouse, index):
-    Stream(lakehouse, index).send(EVENTS, chats())
+def test_a_damaged_record_of_a_missing_event_stays(settings, lakehouse, dual_write_index):
+    Stream(lakehouse, dual_write_index).send(EVENTS, chats())
     damaged = damage(lakehouse, "quarantine", lambda text: text[:40])
     from pyiceberg.expressions import EqualTo
 

@@ -44,12 +44,12 @@ def shifted(event, **since):
 
 
 @pytest.fixture
-def call(lakehouse, index):
+def call(lakehouse, dual_write_index):
     """A call over the turn of the hour, six seconds in each, without its fifth chunk."""
     world = SimulatedCall()
     events = [shifted(event, hours=1, seconds=-6) for event in [*world.events, call_end(event_time=NOW + HOUR / 300)]]
     late = events.pop(4)
-    stream = Stream(lakehouse, index)
+    stream = Stream(lakehouse, dual_write_index)
     stream.send([*events[:-1], shifted(late, seconds=9), events[-1]], world.deriver())
     return world
 
@@ -110,7 +110,7 @@ def test_a_call_that_was_never_derived_lands_with_a_gap_marker_for_a_lost_chunk(
 
 
 @pytest.mark.models
-def test_screenshots_are_derived_equal_and_a_missing_image_is_named(settings, lakehouse, index):
+def test_screenshots_are_derived_equal_and_a_missing_image_is_named(settings, lakehouse, index, dual_write_index):
     blobs = open_blobs(settings)
     events = []
     for number, page in enumerate((shop_page(), error_dialog())):
@@ -120,7 +120,7 @@ def test_screenshots_are_derived_equal_and_a_missing_image_is_named(settings, la
         size = {"width": page.image.width, "height": page.image.height}
         events.append(screenshot(number, blob=ref, **size))
     deriver = screenshot_deriver(settings, MemoryMemo(), blobs)
-    Stream(lakehouse, index).send(events, deriver)
+    Stream(lakehouse, dual_write_index).send(events, deriver)
     kept = lakehouse.scan("captions", columns=["artifact_id", "text"]).to_pylist()
     assert run(lakehouse, index, deriver, blobs, "captions", NOW).changed is False
     blobs.delete(events[0].blob)

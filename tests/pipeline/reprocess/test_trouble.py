@@ -17,16 +17,18 @@ import sqlalchemy as sa
 
 from mmplatform.derive.chat import ChatDeriver
 from mmplatform.errors import Unavailable
+from mmplatform.kafka.topics import ensure_topics
 from mmplatform.land.file_lock import file_lock
 from mmplatform.memo import MemoryMemo
 from mmplatform.pipeline.reprocess.reprocess import reprocess
 from mmplatform.settings import load
 from tests.builders import NOW, chat
-from tests.pipeline.paused_run import POINTS, THERE, Loud, chats, parts_of
-from tests.pipeline.stream import Stream
+from tests.pipeline.paused_run import POINTS, THERE, Loud, chats, parts_of, published_folder
+from tests.pipeline.stream import Published, Stream
+from tests.servers.broker import embedded_broker
 
 HOUR = timedelta(hours=1)
-ENDS = dict(zip(POINTS, (signal.SIGINT, signal.SIGTERM, signal.SIGKILL, signal.SIGKILL, signal.SIGKILL), strict=True))
+ENDS = dict(zip(POINTS, (signal.SIGINT, signal.SIGKILL, signal.SIGTERM, signal.SIGKILL, signal.SIGKILL), strict=True))
 LONG = " ".join(f"parcel number {n} has not come, although it was promised for monday." for n in range(40))
 
 
@@ -37,12 +39,12 @@ def events_of(hour, count=3):
 
 
 @pytest.fixture
-def stream(lakehouse, index):
-    return Stream(lakehouse, index)
+def stream(lakehouse, dual_write_index):
+    return Stream(lakehouse, dual_write_index)
 
 
-def run(settings, hour=NOW, kind=Loud, **how):
-    parts = parts_of(settings, chats(kind))
+def run(settings, hour=NOW, kind=Loud, *, change_log=None, **how):
+    parts = parts_of(settings, chats(kind), change_log)
     try:
         return reprocess("messages", hour, parts, **how)
     finally:
@@ -67,10 +69,20 @@ def voice(rows):
     return {frozenset({True}): "new", frozenset({False}): "old"}.get(frozenset(loud), "mixed")
 
 
+FOUND = {
+    "derived": ("old", "old", "old"),
+    "published": ("old", "old", "old"),
+    "messages": ("new", "old", "old"),
+    "tables": ("new", "new", "old"),
+    "writing": ("old", "old", "old"),
+}
+
+
 @pytest.mark.slow
-def test_a_run_that_is_ended_at_any_point_leaves_each_table_old_or_new_and_the_next_one_completes_it(
+def test_a_run_that_is_ended_at_any_point_leaves_each_table_old_or_new_and_is_completed(
     settings, stream, lakehouse, index
 ):
+    """By the next run, or by those who read on the log what it had published."""
     hours = {point: NOW + HOUR * number for number, point in enumerate(POINTS)}
     for hour in hours.values():
         stream.send(events_of(hour), chats())
@@ -86,28 +98,34 @@ def test_a_run_that_is_ended_at_any_point_leaves_each_table_old_or_new_and_the_n
         assert child.wait(30) != 0
         child.stdout.close()
         child.stderr.close()
-    found = {
-        point: (
-            voice(texts(lakehouse, "messages", hour)),
-            voice(texts(lakehouse, "passages", hour)),
-            voice(indexed(index, hour)),
-        )
-        for point, hour in hours.items()
-    }
-    assert found == {
-        "derived": ("old", "old", "old"),
-        "writing": ("old", "old", "old"),
-        "messages": ("new", "old", "old"),
-        "tables": ("new", "new", "old"),
-        "upserting": ("new", "new", "mixed"),
-    }
-    for hour in hours.values():
-        assert run(settings, hour).changed
-        assert voice(texts(lakehouse, "messages", hour)) == "new"
+    assert {point: voices(lakehouse, index, hour) for point, hour in hours.items()} == FOUND
+    for point, hour in hours.items():
+        outcomes = list(Published.read(published_folder(settings, hour)))
+        assert len(outcomes) == (point != "derived")
+        if outcomes and point != "published":  # half of the points each way
+            for outcome in outcomes:
+                stream.publish(outcome)
+            assert voices(lakehouse, index, hour) == ("new", "new", "new")
+            assert run(settings, hour, change_log=stream).changed is False
+        else:
+            assert run(settings, hour, change_log=stream).changed
+            assert voices(lakehouse, index, hour) == ("new", "new", "new")
+            before = texts(lakehouse, "passages", hour), indexed(index, hour)
+            for outcome in outcomes:  # what the ended run had published comes late
+                stream.publish(outcome)
+            assert (texts(lakehouse, "passages", hour), indexed(index, hour)) == before
         assert len(texts(lakehouse, "messages", hour)) == 3
         assert texts(lakehouse, "passages", hour) == indexed(index, hour)
         assert len(indexed(index, hour)) == sizes[hour]
-        assert run(settings, hour).changed is False
+        assert run(settings, hour, change_log=stream).changed is False
+
+
+def voices(lakehouse, index, hour):
+    return (
+        voice(texts(lakehouse, "messages", hour)),
+        voice(texts(lakehouse, "passages", hour)),
+        voice(indexed(index, hour)),
+    )
 
 
 def _start(settings, hour, point):
@@ -123,6 +141,7 @@ def _wait(child):
 
 @pytest.mark.slow
 @pytest.mark.models
+@pytest.mark.broker
 def test_two_runs_on_one_hour_at_once_both_end_and_come_to_what_one_does(
     settings, stream, lakehouse, index, embedder, redactor, tmp_path
 ):
@@ -136,10 +155,19 @@ def test_two_runs_on_one_hour_at_once_both_end_and_come_to_what_one_does(
     command = [sys.executable, "-m", "mmplatform", "reprocess", "messages", "2026-08-01-10:00"]
     where = {"MMPLATFORM_DATA_DIR": str(settings.data_dir), "MMPLATFORM_CHROMA_URL": settings.chroma_url}
     children, outputs = [], [tmp_path / "first.out", tmp_path / "second.out"]
-    for output in outputs:
-        with output.open("wb") as out:
-            children.append(subprocess.Popen(command, env=os.environ | where, stdout=out, stderr=out))
-    codes = [child.wait(240) for child in children]
+    with embedded_broker(tmp_path / "broker") as address:
+        where |= {"MMPLATFORM_KAFKA_BOOTSTRAP_SERVERS": address}
+        ensure_topics(settings.model_copy(update={"kafka_bootstrap_servers": address}))
+        with (tmp_path / "index.out").open("wb") as out:
+            indexer = subprocess.Popen(
+                [sys.executable, "-m", "mmplatform.worker", "index"], env=os.environ | where, stdout=out, stderr=out
+            )
+        for output in outputs:
+            with output.open("wb") as out:
+                children.append(subprocess.Popen(command, env=os.environ | where, stdout=out, stderr=out))
+        codes = [child.wait(150) for child in children]
+        indexer.terminate()
+        indexer.wait(30)
     outputs_text = [output.read_text() for output in outputs]
     assert codes == [0, 0], outputs_text
     # The first run derived all of it, and the second found nothing to do.
@@ -197,7 +225,7 @@ def test_a_catalog_that_is_locked_for_a_while_is_waited_for(settings, stream, la
     with _locked(settings) as locked, _listening(asked.set, lambda: order.append("answered")):
         freeing = threading.Thread(target=free)
         freeing.start()
-        assert run(settings).changed
+        assert run(settings, change_log=stream).changed
         freeing.join()
     assert order[:2] == ["freed", "answered"]
     assert texts(lakehouse, "passages", NOW) == indexed(index, NOW)
@@ -211,7 +239,7 @@ def test_a_catalog_that_stays_locked_ends_the_run_with_nothing_written(settings,
     with _Locking(settings) as locking, pytest.raises(Unavailable, match="catalog"):
         run(hasty, progress=locking.take)
     assert (texts(lakehouse, "messages", NOW), indexed(index, NOW)) == before
-    assert run(hasty).changed
+    assert run(hasty, change_log=stream).changed
     assert voice(texts(lakehouse, "messages", NOW)) == voice(indexed(index, NOW)) == "new"
 
 
@@ -267,7 +295,7 @@ def test_an_hour_is_the_same_one_where_the_clocks_are_changed(settings, stream, 
         for hour in hours:
             stream.send(events_of(hour, 2), chats())
         for done, hour in enumerate(hours, start=1):
-            summary = run(settings, parse_hour(f"{hour:%Y-%m-%d-%H:%M}"))
+            summary = run(settings, parse_hour(f"{hour:%Y-%m-%d-%H:%M}"), change_log=stream)
             assert (summary.read, summary.tables["messages"].replaced) == (2, 2)
             voices = [voice(texts(lakehouse, "messages", each)) for each in hours]
             assert voices == ["new"] * done + ["old"] * (len(hours) - done)
@@ -291,31 +319,35 @@ def test_a_raw_row_whose_record_is_damaged_is_quarantined_by_name_and_the_others
     raw.delete(EqualTo("event_id", bad.event_id))
     raw.append(rows_to_arrow(raw, [row | {"record": row["record"][:40]}]))
     before = texts(lakehouse, "messages", NOW)
-    summary = run(settings)
+    summary = run(settings, change_log=stream)
     assert summary.lost == (bad.event_id,)
     assert (summary.tables["messages"].replaced, summary.tables["messages"].left) == (2, 1)
     assert len(texts(lakehouse, "messages", NOW)) == len(before)
     quarantined = lakehouse.scan("quarantine", hour=NOW).to_pylist()
     assert [(each["event_id"], each["contract"]) for each in quarantined] == [(bad.event_id, "raw_chats")]
     assert good.text not in str(quarantined)
-    assert run(settings).changed is False
+    assert run(settings, change_log=stream).changed is False
     assert {each for each, _ in indexed(index, NOW)} == {each for each, _ in texts(lakehouse, "passages", NOW)}
 
 
-def test_an_index_that_fails_after_the_tables_were_committed_is_completed_by_the_next_run(
+def test_an_indexer_that_is_behind_is_reported_and_completes_what_the_run_published(
     settings, stream, lakehouse, index
 ):
     stream.send(events_of(NOW), chats())
-    parts = parts_of(settings, chats(Loud))
-
-    def away(*_):
-        raise Unavailable("index: away")
-
-    parts.index.upsert = away
-    with pytest.raises(Unavailable):
-        reprocess("messages", NOW, parts)
-    parts.index.close()
-    assert (voice(texts(lakehouse, "passages", NOW)), voice(indexed(index, NOW))) == ("new", "old")
-    summary = run(settings)
-    assert summary.tables["passages"].replaced == 0
+    published = Published()
+    summary = run(settings, change_log=published)
+    assert (summary.indexed, summary.upserted) == (False, len(indexed(index, NOW)))
+    assert voices(lakehouse, index, NOW) == ("new", "new", "old")
+    # The next run finds the index behind, and publishes the same once more; its version is higher.
+    again = run(settings, change_log=stream)
+    assert (again.tables["passages"].replaced, again.upserted) == (0, summary.upserted)
     assert texts(lakehouse, "passages", NOW) == indexed(index, NOW)
+    versions = index_versions(index)
+    for outcome in published.outcomes:
+        stream.publish(outcome)
+    assert index_versions(index) == versions
+
+
+def index_versions(index):
+    rows = index.rows(modality="chat", since=NOW, until=NOW + HOUR)
+    return {row_id: metadata["version"] for row_id, _, metadata in rows}
