@@ -177,9 +177,9 @@ def test_an_unreadable_cursor_starts_again():
 
 def test_gaps_leave_the_window_and_counts_do_not():
     counts = BucketCounts(window_s=0.0)
-    counts.record_upsert("ann", SINCE, 3.0)
-    counts.record_upsert("ann", SINCE - timedelta(hours=1), 5.0)
-    counts.record_delete("bob")
+    counts.record_upsert("default/ann", SINCE, 3.0)
+    counts.record_upsert("default/ann", SINCE - timedelta(hours=1), 5.0)
+    counts.record_delete("default/bob")
     found = counts.as_json()
     assert found[ANN] == {"upserted": 2, "deleted": 0, "gap": {}, "watermark": SINCE.isoformat()}
     assert found[BOB]["deleted"] == 1

@@ -25,7 +25,9 @@ def tick(data_dir, cursor=None):
 
 
 def placed(number, at):
-    row = {"event_id": f"e{number}", "subject_id": f"s{number}", "event_time": at}
+    subject = f"s{number}"
+    row = {"raw_id": f"raw-{number}", "event_id": f"e{number}", "event_time": at}
+    row |= {"subject_id": subject, "subject_key": f"default/{subject}"}
     return Position(topic="t", topic_partition=0, offset=number), row
 
 
