@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 from operator import methodcaller
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import numpy as np
 
@@ -20,7 +20,6 @@ from mmplatform.versions import NO_VERSION
 
 if TYPE_CHECKING:
     from chromadb.api.models.Collection import Collection
-    from chromadb.api.types import Where
 
 T = TypeVar("T")
 COLLECTION: Final = "retracted-passages"
@@ -51,16 +50,16 @@ class Tombstones:
 
     def add(self, retractions: Sequence[Retraction], now: datetime) -> None:
         """Store the retractions that are newer than the stored ones, and drop those that are too old to matter."""
-        stored = self.versions()
+        remembered = self.versions()
         newer = {
             retraction.artifact_id: retraction.version.sortable
             for retraction in sorted(retractions, key=lambda retraction: retraction.version)
-            if retraction.version.sortable > stored.get(retraction.artifact_id, NO_VERSION)
+            if retraction.version.sortable > remembered.get(retraction.artifact_id, NO_VERSION)
         }
         if newer:
             # Another writer may have stored a higher one since they were read: it is not overwritten.
             stored = self._write("store retractions", partial(_upsert_newer, versions=newer, now=now)) or {}
-            self._versions = {**stored, **newer, **stored}
+            self._versions = {**remembered, **newer, **stored}
         if self._pruned_at is None or now - self._pruned_at >= PRUNE_INTERVAL:
             self.prune(now)
             self._pruned_at = now
@@ -103,7 +102,7 @@ def _upsert_newer(collection: Collection, versions: Mapping[str, str], now: date
 
 def _delete_older(collection: Collection, moment: datetime) -> bool:
     """Delete the tombstones from before a moment; False where there are none: such a delete is a slow write."""
-    old: Where = {"retracted_at": {"$lt": moment.timestamp()}}
+    old: dict[str, Any] = {"retracted_at": {"$lt": moment.timestamp()}}
     if not collection.get(where=old, limit=1, include=[])["ids"]:
         return False
     collection.delete(where=old)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -29,8 +29,10 @@ def rows_to_arrow(target: Table, rows: Sequence[Mapping[str, Any]]) -> pa.Table:
         ) from None
 
 
-def matching_versions(target: Table, row_filter: Any, column: str) -> dict[str, str]:
-    """Sortable versions of the matching rows by id, the highest where there are several.
+def matching_versions(
+    target: Table, row_filter: Any, column: str, choose: Callable[[str, str], str] = max
+) -> dict[str, str]:
+    """Sortable versions of the matching rows by id, the highest (or another choice) where there are several.
 
     Asked before a delete: one without matches makes pyiceberg warn and write a snapshot.
     """
@@ -38,7 +40,7 @@ def matching_versions(target: Table, row_filter: Any, column: str) -> dict[str, 
     versions: dict[str, str] = {}
     for row in target.scan(row_filter=row_filter, selected_fields=tuple(fields)).to_arrow().to_pylist():
         version = row.get(VERSION_COLUMN) or NO_VERSION
-        versions[row[column]] = max(versions.get(row[column], version), version)
+        versions[row[column]] = choose(versions.get(row[column], version), version)
     return versions
 
 

@@ -16,7 +16,7 @@ from mmplatform.artifacts import (
     decode_artifact,
     pack_vector,
 )
-from mmplatform.events import MODALITY_BY_KIND, Event, EventBase, Position, decode_event
+from mmplatform.events import MODALITY_BY_KIND, CallChunk, Event, EventBase, Position, Screenshot, decode_event
 from mmplatform.identity import stable_id
 from mmplatform.land.lakehouse.schemas import SPECS
 from mmplatform.modalities import MODALITIES, QUARANTINE_TABLE, TABLE_BY_ARTIFACT_KIND
@@ -36,12 +36,17 @@ def record_to_row(
         logged_at: when the broker appended the record.
     """
     if isinstance(record, Quarantined | Released):
-        flat = {**vars(record), "reasons": list(getattr(record, "reasons", ())), "event_uid": record.event_uid}
+        flat = {
+            **vars(record),
+            "reasons": list(record.reasons) if isinstance(record, Quarantined) else [],
+            "event_uid": record.event_uid,
+        }
         return QUARANTINE_TABLE, _row(QUARANTINE_TABLE, _versioned(flat, record), record, (position, logged_at))
     if isinstance(record, ArtifactBase):
         return TABLE_BY_ARTIFACT_KIND[record.kind], _artifact_row(record, (position, logged_at))
     table = MODALITIES[MODALITY_BY_KIND[record.kind]].raw_table
-    blob = getattr(record, "blob", None)
+    # Not by getattr: an event may have a field of that name which this release does not know.
+    blob = record.blob if isinstance(record, CallChunk | Screenshot) else None
     flat = {f"blob_{name}": value for name, value in vars(blob).items()} if blob is not None else {}
     flat |= {"raw_id": raw_id(record), "event_uid": record.uid}
     return table, _row(table, {**vars(record), **flat}, record, (position, logged_at))
@@ -91,7 +96,10 @@ def _versioned(flat: Row, record: ArtifactBase | QuarantineRecord) -> Row:
 
 
 def _row(
-    table: str, flat: Row, record: EventBase | ArtifactBase | QuarantineRecord, location: tuple[Position, datetime | None]
+    table: str,
+    flat: Row,
+    record: EventBase | ArtifactBase | QuarantineRecord,
+    location: tuple[Position, datetime | None],
 ) -> Row:
     position, logged_at = location
     flat |= {

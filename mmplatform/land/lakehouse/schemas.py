@@ -18,6 +18,19 @@ if TYPE_CHECKING:
 
 _FIRST_PARTITION_FIELD_ID: Final = 1000
 
+TABLE_PROPERTIES: Final = {
+    # Each commit writes a metadata file; without this they would be retained for ever.
+    "write.metadata.delete-after-commit.enabled": "true",
+    "write.metadata.previous-versions-max": "10",
+    # One manifest a commit would make every scan open thousands.
+    "commit.manifest-merge.enabled": "true",
+    "write.parquet.compression-codec": "zstd",
+    # Ten attempts within 10 s: the default doubles its wait to a minute, and the archiver's lag would grow with it.
+    "commit.retry.num-retries": "10",
+    "commit.retry.min-wait-ms": "50",
+    "commit.retry.max-wait-ms": "2000",
+}
+
 Columns = tuple[tuple[str, str], ...]
 
 _IDENTITY_COLUMNS: Final[Columns] = (

@@ -75,7 +75,11 @@ def without_retracted(rows: Iterable[PositionedRow], column: str, retracted: Map
     """Leave out the rows whose retraction has the same version or a higher one."""
     if not retracted:
         return list(rows)
-    return [positioned for positioned in rows if row_version(positioned[1]) > retracted.get(positioned[1][column], NO_VERSION)]
+    return [
+        positioned
+        for positioned in rows
+        if row_version(positioned[1]) > retracted.get(positioned[1][column], NO_VERSION)
+    ]
 
 
 def read_offsets(table: Table) -> dict[str, dict[tuple[str, int], int]]:

@@ -33,7 +33,7 @@ from mmplatform.land.lakehouse.maintenance.snapshot_expiry import ExpiryResult, 
 from mmplatform.land.lakehouse.recent_ids import MAX_REMEMBERED_IDS, RecentIds
 from mmplatform.land.lakehouse.replace import Replacement, ReplaceResult, replace_rows
 from mmplatform.land.lakehouse.restore import restore_rows
-from mmplatform.land.lakehouse.schemas import SPECS, VERSION_COLUMN
+from mmplatform.land.lakehouse.schemas import SPECS, TABLE_PROPERTIES, VERSION_COLUMN
 from mmplatform.land.lakehouse.snapshot_offsets import (
     CommitResult,
     Offsets,
@@ -60,19 +60,6 @@ if TYPE_CHECKING:
 _log = structlog.get_logger(__name__)
 
 RETRACTABLE_TABLES: Final = frozenset({PASSAGES_TABLE, *(spec.derived_table for spec in MODALITIES.values())})
-
-_TABLE_PROPERTIES: Final = {
-    # Each commit writes a metadata file; without this they would be retained for ever.
-    "write.metadata.delete-after-commit.enabled": "true",
-    "write.metadata.previous-versions-max": "10",
-    # One manifest a commit would make every scan open thousands.
-    "commit.manifest-merge.enabled": "true",
-    "write.parquet.compression-codec": "zstd",
-    # Ten attempts within 10 s: the default doubles its wait to a minute, and the archiver's lag would grow with it.
-    "commit.retry.num-retries": "10",
-    "commit.retry.min-wait-ms": "50",
-    "commit.retry.max-wait-ms": "2000",
-}
 
 
 class Lakehouse:
@@ -118,7 +105,7 @@ class Lakehouse:
                         (self._namespace, spec.name),
                         schema=spec.schema(),
                         partition_spec=spec.partitioning(),
-                        properties=_TABLE_PROPERTIES,
+                        properties=TABLE_PROPERTIES,
                     )
                 except TableAlreadyExistsError:
                     table = self.table(spec.name)
@@ -174,9 +161,8 @@ class Lakehouse:
         """Delete written rows whose retraction landed between the check and the commit; a lock leaves no such gap."""
         if written and not self._locks.exclusive:
             retracted = self._retracted(table)
-            self.delete_through(
-                table, {key: retracted[key] for key, version in written.items() if version <= retracted.get(key, "")}
-            )
+            late = [key for key, version in written.items() if key in retracted and version <= retracted[key]]
+            self.delete_through(table, {key: retracted[key] for key in late})
 
     def _commit(self, target: Table, table: str, rows: Sequence[Mapping[str, Any]], summary: dict[str, str]) -> int:
         """Append; the same commit deletes existing rows of these ids. Returns the number of appended rows."""
@@ -228,16 +214,20 @@ class Lakehouse:
 
         A replayed retraction must not delete an artifact that was derived again after it. Unknown ids are ignored.
         """
+        from pyiceberg.expressions import In
+
         if not versions:
             return
         column = SPECS[table].id_column
-        row_filter = through_filter(column, versions)
         with catalog_errors(f"delete rows of {table}"), self._locks.lock(table):
             target = self._catalog.load_table((self._namespace, table))
-            present = matching_versions(target, row_filter, column)
-            if present:
-                target.delete(row_filter, snapshot_properties=offsets_to_summary(read_offsets(target)))
-        self._recent_ids.forget(table, present)
+            # A filter with a version for each of 5,000 ids takes a minute, and few of them have rows.
+            lowest = matching_versions(target, In(column, list(versions)), column, min)
+            doomed = {row_id: versions[row_id] for row_id, version in lowest.items() if version <= versions[row_id]}
+            if doomed:
+                summary = offsets_to_summary(read_offsets(target))
+                target.delete(through_filter(column, doomed), snapshot_properties=summary)
+        self._recent_ids.forget(table, doomed)
 
     def replace(self, table: str, replacement: Replacement) -> ReplaceResult:
         """Replace rows of one hour in one commit (:mod:`mmplatform.land.lakehouse.replace`).

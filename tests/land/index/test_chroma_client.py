@@ -44,7 +44,7 @@ def index(chroma_server):
 
 def test_a_server_on_this_machine_is_reached_past_the_proxy(index, proxy):
     index.upsert([passage(1)], NOON)
-    assert list(index.ids(subject_id="ann")) == [passage(1).artifact_id]
+    assert list(index.ids(subject="default/ann")) == [passage(1).artifact_id]
     assert proxy.requests == []
 
 

@@ -32,6 +32,9 @@ class Forgetful:
             else:
                 self.graph.add(each)
 
+    def get(self, **_):
+        return {"ids": [], "metadatas": []}
+
     def query(self, ids, n_results, **_):
         return {"ids": [[each for each in ids if each in self.graph][:n_results]]}
 

@@ -79,12 +79,12 @@ def test_other_hours_are_not_touched(lakehouse):
     later = {"event_time": NOW + timedelta(hours=1)}
     land(lakehouse, row(0, **later))
     done = lakehouse.replace("messages", instead(gone=[row(0)], read=reads(0)))
-    assert (texts(lakehouse), len(done.overtaken)) == ([("chat-0", "said")], 1)
+    assert (texts(lakehouse), done.snapshot_id) == ([("chat-0", "said")], None)
 
 
 def test_a_row_that_fits_no_column_changes_nothing(lakehouse):
     land(lakehouse, row(0))
-    place, bad = row(0)
+    place, bad = row(0, run=1)
     with pytest.raises(Rejected, match="does not fit the columns of messages"):
         lakehouse.replace("messages", instead((place, bad | {"schema_version": 2**80})))
     assert texts(lakehouse) == [("chat-0", "said")]
@@ -103,11 +103,31 @@ def test_a_run_and_an_archiver_at_the_same_hour_lose_nothing_of_each_other(setti
     assert lakehouse.landed_offsets("messages", GROUP) == {("interactions.chat", 0): 16}
 
 
+def test_a_row_needs_a_higher_version_than_the_one_it_replaces(lakehouse):
+    land(lakehouse, row(0, "run", run=5))
+    read = {row(0)[1]["artifact_id"]: row(0, run=5)[1]["version"]}
+    for run, written in ((4, 0), (6, 1)):
+        done = lakehouse.replace("messages", instead(row(0, f"run {run}", run=run), read=read))
+        assert (len(done.written), len(done.overtaken)) == (written, 1 - written)
+    assert texts(lakehouse) == [("chat-0", "run 6")]
+
+
+def test_a_change_that_the_archiver_has_landed_from_the_runs_own_records_is_done(lakehouse):
+    """A run publishes before it replaces, and the archiver may be faster."""
+    land(lakehouse, row(0), row(1))
+    mine = row(0, "mine", run=1)
+    land(lakehouse, (position(5), mine[1]))
+    lakehouse.delete_through("messages", {row(1)[1]["artifact_id"]: row(1, run=1)[1]["version"]})
+    done = lakehouse.replace("messages", instead(mine, gone=[row(1)], read=reads(0, 1)))
+    assert (len(done.written), len(done.deleted), done.overtaken, done.snapshot_id) == (1, 1, frozenset(), None)
+    assert texts(lakehouse) == [("chat-0", "mine")]
+
+
 def test_a_writer_that_remembers_a_deleted_row_lands_it_again(settings, lakehouse):
     """Without a look at the commits of others it would leave it out as known."""
     land(lakehouse, row(0))
     read = reads(0)
     Lakehouse.open(settings).replace("messages", instead(gone=[row(0)], read=read))
     assert land(lakehouse, row(0, offset=7)) == 1
-    assert land(lakehouse, row(0, offset=8)) == 0
+    assert land(lakehouse, (position(8), row(0, offset=7)[1])) == 0
     assert texts(lakehouse) == [("chat-0", "said")]

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from mmplatform.land.lakehouse.row_codec import record_to_row
 from mmplatform.land.lakehouse.store import Lakehouse
-from tests.land.records import message, position
+from mmplatform.versions import Version
+from tests.land.records import message, position, retraction
 
 
-def row(number, text, offset):
+def row(number, text, version, offset=50, run=0):
     place = position(offset)
-    return place, record_to_row(message(number, text=text), place)[1]
+    made = message(number, text=text, version=Version(offset=version, derivation=run))
+    return place, record_to_row(made, place)[1]
 
 
 def texts(lakehouse):
@@ -18,8 +20,8 @@ def texts(lakehouse):
 
 
 def test_only_missing_and_older_rows_are_restored_whichever_writer_wrote_them(lakehouse, settings):
-    existing = [row(1, "later", 20), row(2, "earlier", 5), row(3, "the same", 7)]
-    rederived = row(4, "by a run", 9)
+    existing = [row(1, "later", 20, 20), row(2, "earlier", 5, 20), row(3, "the same", 7, 20)]
+    rederived = row(4, "by a run", 10, offset=20, run=1)
     rederived[1]["log_offset"] = -1
     other = Lakehouse.open(settings)
     assert lakehouse.restore("messages", [row(1, "first", 1)]) == 1
@@ -37,3 +39,15 @@ def test_only_missing_and_older_rows_are_restored_whichever_writer_wrote_them(la
 def test_of_one_id_the_latest_counts(lakehouse):
     assert lakehouse.restore("messages", [row(1, "later", 8), row(1, "earlier", 3)]) == 1
     assert texts(lakehouse) == [("event-1", "later")]
+
+
+def test_a_row_whose_retraction_another_writer_landed_meanwhile_is_not_restored(lakehouse, settings):
+    other = Lakehouse.open(settings)
+    assert lakehouse.restore("messages", [row(1, "before", 1)]) == 1
+    place = position(9)
+    retracted = [
+        (place, record_to_row(retraction(message(number, version=Version(offset=7))), place)[1]) for number in (2, 3)
+    ]
+    other.append("retractions", retracted, offsets={("artifacts", 0): 10}, source="archive")
+    assert lakehouse.restore("messages", [row(2, "late", 7), row(3, "said again", 8)]) == 1
+    assert texts(lakehouse) == [("event-1", "before"), ("event-3", "said again")]

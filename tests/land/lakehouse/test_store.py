@@ -175,9 +175,10 @@ def test_field_ids_are_permanent(lakehouse):
         name: place for place, (name, _) in enumerate(SPECS["messages"].columns, start=1)
     }
     assert [name for name, _ in SPECS["messages"].columns] == [
-        *("artifact_id", "conversation_id", "subject_id", "event_time", "ingested_at", "taken_at", "derived_at"),
-        *("modality", "event_ids", "deriver", "deriver_version", "model", "model_version", "seconds", "memo_hit"),
-        *("schema_version", "topic", "topic_partition", "log_offset", "record", "role", "text"),
+        *("artifact_id", "version", "tenant", "source", "conversation_id", "subject_id", "subject_key", "event_time"),
+        *("ingested_at", "taken_at", "derived_at", "modality", "event_ids", "event_uids", "deriver", "deriver_version"),
+        *("model", "model_version", "seconds", "memo_hit", "schema_version", "topic", "topic_partition", "log_offset"),
+        *("log_generation", "logged_at", "record", "role", "text"),
     ]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, OrderedDict
 from datetime import timedelta
 
 import pytest
@@ -14,6 +14,7 @@ from mmplatform.land.lakehouse.row_codec import record_to_row
 from mmplatform.land.lakehouse.schemas import SPECS
 from mmplatform.land.lakehouse.store import Lakehouse
 from mmplatform.settings import load
+from mmplatform.versions import Version
 from resources.iceberg_commits import CommitReader
 from tests.land.records import NOON, message, position
 
@@ -141,9 +142,9 @@ def test_a_row_that_others_delete_meanwhile_does_not_come_back(lakehouse, monkey
     def meanwhile(table, group):
         found = real(table, group)
         if not calls and change == "removed":
-            lakehouse.delete_before(TABLE, {gone: 100})
+            lakehouse.delete_through(TABLE, {gone: Version(offset=100).sortable})
         elif not calls:
-            lakehouse.replace(TABLE, Replacement(NOON, [], [gone], {gone: 1}))
+            lakehouse.replace(TABLE, Replacement(NOON, [], [gone], {gone: message(1).version.sortable}))
         calls.append(len(group))
         return found
 
@@ -151,6 +152,24 @@ def test_a_row_that_others_delete_meanwhile_does_not_come_back(lakehouse, monkey
     compact(loader(lakehouse), LATER)
     there = lakehouse.scan(TABLE).column("artifact_id").to_pylist()
     assert sorted(there) == sorted(message(number).artifact_id for number in (0, 2))
+
+
+def test_of_an_ids_rows_the_highest_counts_after_a_compaction_too(lakehouse):
+    """A writer that had forgotten the row left a second one beside it, with a lower version and a later position."""
+    for offset, version in enumerate((2, 7, 5)):
+        made = message(1, text=f"text {version}", version=Version(offset=version))
+        forgetful = Lakehouse(lakehouse._catalog, lakehouse._namespace)
+        forgetful._recent_ids._versions[TABLE] = OrderedDict()
+        forgetful._recent_ids._seen_snapshots[TABLE] = lakehouse.table(TABLE).metadata.current_snapshot_id
+        row = position(offset), record_to_row(made, position(offset))[1]
+        assert forgetful.append(TABLE, [row], offsets={("artifacts", 0): offset + 1}, source="archive") == 1
+    assert compact(loader(lakehouse), LATER).rewritten == 3
+    assert lakehouse.scan(TABLE).column("text").to_pylist() == ["text 7"]
+    late = message(1, text="text 6", version=Version(offset=6))
+    row = position(9), record_to_row(late, position(9))[1]
+    assert lakehouse.append(TABLE, [row], offsets={("artifacts", 0): 10}, source="archive") == 0
+    lakehouse.delete_through(TABLE, {late.artifact_id: Version(offset=6).sortable})
+    assert lakehouse.table(TABLE).scan().to_arrow().column("text").to_pylist() == ["text 7"]
 
 
 def test_an_hour_that_others_write_each_time_is_left_for_the_next_run(lakehouse, monkeypatch):

@@ -91,7 +91,7 @@ def test_what_is_committed_after_the_folder_was_listed_stays(lakehouse):
 
 def test_an_old_snapshots_files_are_alive_until_it_has_expired(lakehouse):
     land(lakehouse, *range(4))
-    lakehouse.delete_before(TABLE, {message(0).artifact_id: 100})
+    lakehouse.delete_through(TABLE, {message(0).artifact_id: message(0).version.sortable})
     assert delete_orphans(loader(lakehouse), in_two_days()).files == 0
     first = lakehouse.table(TABLE).metadata.snapshots[3]
     assert lakehouse.table(TABLE).scan(snapshot_id=first.snapshot_id).to_arrow().num_rows == 4
@@ -99,7 +99,7 @@ def test_an_old_snapshots_files_are_alive_until_it_has_expired(lakehouse):
 
 def test_a_crash_between_expiring_snapshots_and_deleting_their_files_is_repaired(lakehouse, monkeypatch):
     land(lakehouse, *range(4))
-    lakehouse.delete_before(TABLE, {message(0).artifact_id: 100})
+    lakehouse.delete_through(TABLE, {message(0).artifact_id: message(0).version.sortable})
     table = lakehouse.table(TABLE)
     with monkeypatch.context() as patch:
         patch.setattr(type(table.io), "delete", lambda *_: (_ for _ in ()).throw(ConnectionResetError))
