@@ -76,7 +76,8 @@ class Record(BaseModel):
 class LogRecordBase(Record):
     """Record of the log: open, so that a reader keeps and passes on the fields that a newer release writes."""
 
-    model_config = ConfigDict(extra="allow")
+    # An unknown field may be NaN, which is no JSON.
+    model_config = ConfigDict(extra="allow", ser_json_inf_nan="null")
 
 
 class BlobRef(LogRecordBase):

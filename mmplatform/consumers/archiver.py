@@ -265,7 +265,9 @@ def _without_retracted(
     """Leave out the rows that a retraction of the same batch deletes."""
     if table == RETRACTIONS_TABLE:
         return list(positioned.values())
-    return [row for row_id, row in positioned.items() if row_id not in retracted or row_version(row[1]) > retracted[row_id]]
+    return [
+        row for row_id, row in positioned.items() if row_id not in retracted or row_version(row[1]) > retracted[row_id]
+    ]
 
 
 def next_offsets(records: Sequence[ConsumedRecord]) -> Mapping[tuple[str, int], int]:

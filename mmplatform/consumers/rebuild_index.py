@@ -106,7 +106,9 @@ class IndexRebuild:
         # Before the table is read: a later commit is in the table or after these offsets.
         topic = topic_name(self._settings, ARTIFACTS_TOPIC)
         group = f"{self._settings.topic_prefix}{ARCHIVE_GROUP}"
-        since = {number: partition.next_offset for number, partition in self._log.progress(group, [topic])[topic].items()}
+        since = {
+            number: partition.next_offset for number, partition in self._log.progress(group, [topic])[topic].items()
+        }
         self._from_lakehouse(progress)
         since = self._from_log(topic, since, only_written=False)
         for _ in range(_MAX_ROUNDS):

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from mmplatform.errors import Rejected
-from mmplatform.events import BlobRef, Event, encode
+from mmplatform.events import BlobRef, CallChunk, Event, Screenshot, encode
 from mmplatform.kafka.headers import Pseudonyms, event_headers
 from mmplatform.kafka.producer import LogProducer, LogRecord
 from mmplatform.kafka.reader import LogEntry, ReplayLog
@@ -126,9 +126,9 @@ class Migration:
             yield LogRecord(topic, event.conversation_key, encode(event), event.ingested_at, headers)
 
     def _with_bytes(self, event: Event) -> Event:
-        ref = getattr(event, "blob", None)
-        if ref is None or self._blobs.exists(ref):
+        if not isinstance(event, CallChunk | Screenshot) or self._blobs.exists(event.blob):
             return event
+        ref = event.blob
         if self._old_blobs is None:
             raise Rejected("its bytes are not in the blob store")
         stored = self._blobs.put(self._old_blobs.get(ref), media_type=ref.media_type)

@@ -12,6 +12,7 @@ from resources.reprocessing import ReprocessingResource
 def reprocessing(tmp_path, monkeypatch):
     for name, value in {"data_dir": tmp_path, "models_dir": tmp_path, "chroma_url": "http://127.0.0.1:9"}.items():
         monkeypatch.setenv(f"MMPLATFORM_{name.upper()}", str(value))
+    monkeypatch.setenv("MMPLATFORM_KAFKA_BOOTSTRAP_SERVERS", "127.0.0.1:9")
     monkeypatch.setenv("MMPLATFORM_ASR_MODEL", "the-streams")
     return ReprocessingResource(models=ModelsResource(asr_model="the-locations"))
 

@@ -79,14 +79,14 @@ class CallAudioCache:
         Raises:
             Rejected, Unavailable: as :meth:`decode`.
         """
-        placed = (
+        positioned = (
             (
                 chunk.first_sample,
                 _silence(chunk.lost_samples) if chunk.lost_samples else self._decode(chunk.blob).samples,
             )
             for chunk in origin.chunks
         )
-        return _join(placed, origin.channel, origin.first_sample, origin.samples)
+        return _join(positioned, origin.channel, origin.first_sample, origin.samples)
 
 
 def chunk_start(start_s: float) -> int:
@@ -94,10 +94,10 @@ def chunk_start(start_s: float) -> int:
     return round(start_s * SAMPLE_RATE)
 
 
-def _join(placed: Iterable[tuple[int, Samples]], channel: int, first: int, size: int) -> Audio:
+def _join(positioned: Iterable[tuple[int, Samples]], channel: int, first: int, size: int) -> Audio:
     """Join one channel of chunks, each at its start, into ``size`` samples from ``first`` on; later ones overwrite."""
     joined = np.zeros(size, dtype=np.float32)
-    for start, samples in placed:
+    for start, samples in positioned:
         offset = start - first
         if channel >= samples.shape[0] or offset >= size:
             continue

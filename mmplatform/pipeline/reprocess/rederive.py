@@ -15,7 +15,7 @@ from mmplatform.derive.call.deriver import CallDeriver
 from mmplatform.derive.call.state import CallState
 from mmplatform.derive.passages import DerivedBatch
 from mmplatform.errors import Rejected
-from mmplatform.events import Arrival, Position, utc_now
+from mmplatform.events import Arrival, CallChunk, Position, Screenshot, utc_now
 from mmplatform.identity import conversation_key
 from mmplatform.land.lakehouse.row_codec import row_to_event
 from mmplatform.modalities import CALL, ModalitySpec
@@ -196,9 +196,10 @@ def _lost_events(quarantined: Mapping[str, Quarantined], rows: Sequence[Row], bl
 
 
 def _blob_is_intact(row: Row, blobs: Blobs) -> bool:
-    ref = getattr(row_to_event(dict(row)), "blob", None)
-    if ref is None:
+    event = row_to_event(dict(row))
+    if not isinstance(event, CallChunk | Screenshot):
         return True
+    ref = event.blob
     try:
         blobs.get(ref)
     except Rejected:

@@ -58,7 +58,7 @@ async def produce(node: Node, _call: Call, request: ProduceRequest) -> ProduceRe
     ]
     if request.acks == _ALL:
         waiting: list[Awaitable[None]] = [
-            positioned.log.durable(positioned.end_offset) for _, outcomes in appended for positioned in _placed(outcomes)
+            accepted.log.durable(accepted.end_offset) for _, outcomes in appended for accepted in _accepted(outcomes)
         ]
         if len(waiting) == 1:
             await _quietly(waiting[0])
@@ -79,7 +79,7 @@ async def produce(node: Node, _call: Call, request: ProduceRequest) -> ProduceRe
     return ProduceResponse(responses=responses, throttle_time=NO_THROTTLE)
 
 
-def _placed(outcomes: list[_Appended | _RefusedError]) -> list[_Appended]:
+def _accepted(outcomes: list[_Appended | _RefusedError]) -> list[_Appended]:
     return [outcome for outcome in outcomes if not isinstance(outcome, _RefusedError)]
 
 
