@@ -192,10 +192,12 @@ def test_an_hour_can_be_reprocessed_after_its_compaction(lakehouse):
     for number in range(3):
         land(lakehouse, number)
     compact(loader(lakehouse), LATER)
-    place = position(1)
-    new = record_to_row(message(1, text="said again"), place)[1]
-    done = lakehouse.replace(TABLE, Replacement(NOON, [new], [], {new["artifact_id"]: 1}))
-    assert done.written == {new["artifact_id"]}
+    made = message(1, text="said again", version=Version(offset=1, derivation=1))
+    new = record_to_row(made, position(1))[1]
+    read = {made.artifact_id: message(1).version.sortable}
+    done = lakehouse.replace(TABLE, Replacement(NOON, [new], [], read))
+    assert done.written == {made.artifact_id}
+    assert "said again" in lakehouse.table(TABLE).scan().to_arrow().column("text").to_pylist()
     assert lakehouse.scan(TABLE).num_rows == 3
 
 
