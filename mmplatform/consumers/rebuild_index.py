@@ -133,8 +133,10 @@ class IndexRebuild:
         return _CountingEmbedder(open_space_embedder(self._settings, space), self.result)
 
     def _from_lakehouse(self, progress: PassageProgress) -> None:
-        now = utc_now()
-        rows = self._lakehouse.scan(RETRACTIONS_TABLE, since=now - RETENTION).to_pylist()
+        # By the time of the retraction: its event time is that of an artifact, which may be years old.
+        since = utc_now() - RETENTION
+        found = self._lakehouse.scan(RETRACTIONS_TABLE, columns=("artifact_id", "record", "logged_at")).to_pylist()
+        rows = [row for row in found if row["logged_at"] is None or row["logged_at"] >= since]
         self._delete([artifact for artifact in map(row_to_artifact, rows) if isinstance(artifact, Retraction)])
         hours = self._ids_by_hour()
         total = sum(map(len, hours.values()))

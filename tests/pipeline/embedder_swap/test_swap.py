@@ -14,6 +14,7 @@ from mmplatform.artifacts import Retraction
 from mmplatform.buckets import BUCKET_NAMES, bucket_name
 from mmplatform.derive.chat import ChatDeriver
 from mmplatform.errors import Conflict, Misconfigured, Rejected, Unavailable
+from mmplatform.identity import subject_key
 from mmplatform.land.index.embedder_registry import EmbedderRegistry
 from mmplatform.land.index.store import ChromaIndex
 from mmplatform.memo import MemoryMemo
@@ -25,6 +26,7 @@ from mmplatform.pipeline.reprocess.reprocess import reprocess
 from mmplatform.retrieve.search.search import Searcher, SearchQuery
 from mmplatform.retrieve.search.serving_embedder import REFRESH_INTERVAL_S, ServingEmbedder
 from mmplatform.settings import load
+from mmplatform.versions import Version
 from quality.contracts import ContractLimits
 from tests.builders import NOW, chat
 from tests.pipeline.stream import Stream
@@ -97,7 +99,11 @@ class World:
             stamps={name: row[name] for name in ("event_time", "ingested_at", "derived_at")},
             provenance={
                 "event_ids": row["event_ids"],
-                "position": {"topic": "interactions.chat", "topic_partition": 0, "offset": 0},
+                "position": {
+                    "topic": "interactions.chat",
+                    "topic_partition": 0,
+                    "offset": Version.from_sortable(row["version"]).offset,
+                },
                 "deriver": "chat",
                 "deriver_version": "1",
                 "seconds": 0,
@@ -142,7 +148,7 @@ def in_sync(world):
     """Both spaces hold what the table holds, id for id and text for text."""
     table = world.table()
     assert world.ids(world.old) == world.ids(world.new) == table
-    for bucket in sorted({bucket_name(subject) for subject in SUBJECTS}):
+    for bucket in sorted({bucket_name(subject_key("default", subject)) for subject in SUBJECTS}):
         each = [
             {key: (text, {**metadata, "embedder": ""}) for key, (text, metadata) in found.items()}
             for found in (world.index.get(space.name, bucket, table) for space in (world.old, world.new))
@@ -176,7 +182,8 @@ def test_passages_that_the_stream_lands_and_retracts_meanwhile_are_in_both(world
 
     def land(bucket, _):
         if bucket == "b08":
-            done_with, ahead = ([s for s in SUBJECTS if (bucket_name(s) <= "b08") is past] for past in (True, False))
+            buckets = {subject: bucket_name(subject_key("default", subject)) for subject in SUBJECTS}
+            done_with, ahead = ([s for s in SUBJECTS if (buckets[s] <= "b08") is past] for past in (True, False))
             assert done_with
             assert ahead
             world.send(3, done_with)

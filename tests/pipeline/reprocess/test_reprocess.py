@@ -7,18 +7,23 @@ from datetime import timedelta
 
 import pytest
 
+from mmplatform.artifacts import decode_artifact
 from mmplatform.derive.chat import ChatDeriver
 from mmplatform.derive.passages import DerivedBatch
 from mmplatform.errors import Misconfigured, Rejected, Unavailable
+from mmplatform.events import encode
 from mmplatform.land.lakehouse.store import Lakehouse
 from mmplatform.memo import MemoryMemo
 from mmplatform.modalities import CHAT, QUARANTINE_TABLE
+from mmplatform.pipeline.process import Outcome, process
 from mmplatform.pipeline.reprocess.inputs import ReprocessInputs, open_inputs, override_models
 from mmplatform.pipeline.reprocess.reprocess import parse_hour, reprocess
 from mmplatform.settings import load
+from mmplatform.versions import Version
 from quality.contracts import ContractLimits
 from tests.builders import NOW, chat
-from tests.pipeline.stream import Stream
+from tests.consumers.lost_store import completed_by
+from tests.pipeline.stream import Published, Stream
 
 pytestmark = pytest.mark.models
 STAMPS = {
@@ -31,8 +36,10 @@ STAMPS = {
     "topic",
     "topic_partition",
     "log_offset",
+    "logged_at",
+    "version",
 }
-LOOSE = {"stamps", "provenance", "quarantined_at"}
+LOOSE = {"stamps", "provenance", "quarantined_at", "derivation"}
 LONG = " ".join(f"Parcel number {n} has not come, although it was promised for Monday." for n in range(40))
 
 
@@ -82,10 +89,10 @@ class World:
         self.models = (embedder, redactor, self.memo)
         self.stream = Stream(lakehouse, dual_write_index)
 
-    def run(self, kind=ChatDeriver, *, lakehouse=None, **how):
+    def run(self, kind=ChatDeriver, *, lakehouse=None, change_log=None, **how):
         deriver = kind(*self.models)
         parts = ReprocessInputs(
-            lakehouse or self.lakehouse, self.index, self.stream, None, deriver, ContractLimits(), 64
+            lakehouse or self.lakehouse, self.index, change_log or self.stream, None, deriver, ContractLimits(), 64
         )
         return reprocess("messages", NOW, parts, **how)
 
@@ -99,6 +106,10 @@ class World:
             ),
             key=lambda row: row["event_time"].isoformat() + str(row.get("artifact_id") or row.get("quarantine_id")),
         )
+
+    def versions(self, table):
+        rows = self.lakehouse.scan(table, hour=NOW, columns=("artifact_id", "version")).to_pylist()
+        return {row["artifact_id"]: Version.from_sortable(row["version"]) for row in rows}
 
     def found(self):
         rows = self.index.rows(modality="chat", since=NOW, until=NOW + timedelta(hours=1))
@@ -121,6 +132,8 @@ def streamed(world):
 
 def test_what_the_stream_made_is_what_the_run_makes(streamed):
     before = {name: streamed.rows(name) for name in ("messages", "passages", QUARANTINE_TABLE)}
+    of_stream = streamed.versions("messages")
+    assert {version.derivation for version in of_stream.values()} == {0}
     commits, found = streamed.snapshots(), streamed.found()
     summary = streamed.run()
     assert (summary.read, summary.quarantined, summary.changed) == (4, 1, False)
@@ -136,6 +149,11 @@ def test_what_the_stream_made_is_what_the_run_makes(streamed):
     assert summary.tables["messages"].added == 3
     assert {name: streamed.rows(name) for name in before} == before
     assert streamed.found() == found
+    of_run = streamed.versions("messages")
+    assert {row_id: version[:3] for row_id, version in of_run.items()} == {
+        row_id: version[:3] for row_id, version in of_stream.items()
+    }
+    assert len({version.derivation for version in of_run.values()} - {0}) == 1
 
 
 def _of_hour():
@@ -146,17 +164,31 @@ def _of_hour():
 
 def test_another_deriver_replaces_and_the_next_run_changes_nothing(streamed):
     later = streamed.rows("messages", hour=NOW + timedelta(hours=1))
-    places = _places(streamed)
     summary = streamed.run(Other)
     assert summary.tables["messages"].replaced == 3
     assert summary.upserted == len(streamed.found())
     assert all(row["text"] == row["text"].upper() for row in streamed.rows("messages", hour=NOW))
     assert all(text == text.upper() for text in streamed.found().values())
     assert streamed.rows("messages", hour=NOW + timedelta(hours=1)) == later
-    assert _places(streamed) == places, "a row keeps its place on the log"
     commits = streamed.snapshots()
     assert streamed.run(Other).changed is False
     assert streamed.snapshots() == commits
+
+
+def test_the_tables_are_the_same_whether_the_archiver_or_the_run_was_faster(streamed):
+    places, published = _places(streamed), Published()
+    assert streamed.run(Other, change_log=published).tables["messages"].replaced == 3
+    assert _places(streamed) == places, "a row keeps its place on the log while the archiver is behind"
+    rows, versions = streamed.rows("messages"), streamed.versions("messages")
+    [outcome] = published.outcomes
+    streamed.stream.publish(outcome)
+    assert (streamed.rows("messages"), streamed.versions("messages")) == (rows, versions)
+    assert _places(streamed) == places
+    assert all(text == text.upper() for text in streamed.found().values())
+    # The archiver is faster: the run finds its own versions there.
+    summary = streamed.run()
+    assert (summary.tables["messages"].replaced, summary.tables["messages"].overtaken) == (3, 0)
+    assert min(_places(streamed).values()) > max(places.values()), "each is the record that the run published"
 
 
 def _places(world):
@@ -209,8 +241,9 @@ def test_what_the_stream_lands_meanwhile_survives(streamed):
         streamed.stream.send([first], Terse(*streamed.models))
         rewritten = streamed.lakehouse.scan("messages", hour=NOW).to_pylist()
         [row] = [row for row in rewritten if row["event_ids"] == ["chat-0"]]
-        newer = streamed.stream.records("artifacts", [row["record"].replace("please", "PLEASE").encode()])
-        streamed.stream.archive(newer)
+        said = decode_artifact(row["record"])
+        newer = completed_by(said.model_copy(update={"text": said.text.replace("please call", "PLEASE call")}), 1000)
+        streamed.stream.publish(Outcome(artifacts=(newer,)))
 
     parts = ReprocessInputs(
         Lakehouse(streamed.lakehouse._catalog, streamed.lakehouse._namespace),
@@ -230,26 +263,83 @@ def test_what_the_stream_lands_meanwhile_survives(streamed):
     assert "I come late" in streamed.found().values()
 
 
-def test_an_archiver_that_runs_on_lands_again_what_the_run_took_out(streamed):
-    """Its memory of ids is from before the run; what the stream says last is what both stores hold."""
+def test_what_a_run_took_out_comes_back_with_a_later_event_and_not_with_its_old_record(streamed):
+    """The archiver's memory of ids is from before the run."""
     artifacts = streamed.stream.send([chat(7, text=LONG)], ChatDeriver(*streamed.models))
     other = Lakehouse(streamed.lakehouse._catalog, streamed.lakehouse._namespace)
     kept = len(streamed.rows("passages", hour=NOW))
     assert streamed.run(Terse, lakehouse=other).tables["passages"].vanished
-    again = streamed.stream.records("artifacts", [record.value for record in artifacts])
-    streamed.stream.archive(again)
-    assert len([row for row in streamed.rows("passages", hour=NOW) if row["event_ids"] == ["chat-7"]]) > 0
-    assert len(streamed.rows("passages", hour=NOW)) < kept, "chat-1 was not derived again"
+    terse, found = streamed.rows("passages"), streamed.found()
+    values, headers = [each.value for each in artifacts], [each.headers for each in artifacts]
+    for place in (streamed.stream, Stream(other, streamed.dual_write_index)):
+        again = streamed.stream.records("artifacts", values, headers)
+        place.archive(again)
+        place.write_index(again)
+        assert (streamed.rows("passages"), streamed.found()) == (terse, found)
+    streamed.stream.send([chat(7, text=LONG)], ChatDeriver(*streamed.models))
+    back = [row for row in streamed.rows("passages", hour=NOW) if row["event_ids"] == ["chat-7"]]
+    assert len(back) > 1
+    assert len(streamed.rows("passages", hour=NOW)) < kept, "chat-1 did not come again"
     assert len({row["artifact_id"] for row in streamed.rows("passages")}) == len(streamed.rows("passages"))
+    assert {row["artifact_id"] for row in back} <= streamed.found().keys()
 
 
 def test_a_retraction_takes_a_row_that_the_run_made(streamed):
     streamed.lakehouse.table("messages").delete(_of_hour())
     other = Lakehouse(streamed.lakehouse._catalog, streamed.lakehouse._namespace)
     assert streamed.run(lakehouse=other).tables["messages"].added == 3
-    [gone, *_] = streamed.rows("messages", hour=NOW)
-    other.delete_before("messages", {gone["artifact_id"]: 0})
+    gone, derived = next(iter(streamed.versions("messages").items()))
+    assert derived.derivation > 0
+    other.delete_through("messages", {gone: derived._replace(derivation=0).sortable})
+    assert len(streamed.rows("messages", hour=NOW)) == 3, "the retraction is older than the run"
+    other.delete_through("messages", {gone: derived.sortable})
     assert len(streamed.rows("messages", hour=NOW)) == 2
+
+
+class Shy(ChatDeriver):
+    """Derives nothing of a refund."""
+
+    def derive(self, arrivals):
+        return super().derive([each for each in arrivals if "refund" not in each.event.text])
+
+
+def test_an_artifact_that_was_retracted_comes_back_above_its_retraction_though_the_clock_was_put_back(streamed):
+    before, found = streamed.rows("messages"), streamed.found()
+    assert streamed.run(Shy).deleted == 1
+    retracted = {row["artifact_id"] for row in streamed.lakehouse.scan("retractions").to_pylist()}
+    assert len(retracted) == 2
+    summary = streamed.run(clock=lambda: NOW + timedelta(hours=2))
+    assert (summary.tables["messages"].added, summary.upserted) == (1, 1)
+    assert streamed.found() == found
+    assert [row["text"] for row in streamed.rows("messages")] == [row["text"] for row in before]
+    assert streamed.run(clock=lambda: NOW + timedelta(hours=2)).changed is False
+
+
+def test_a_row_of_a_repetition_is_replaced_above_its_later_position_and_the_next_run_changes_nothing(streamed):
+    """The raw table has the first arrival only, the artifacts and quarantine rows are from the second one."""
+    streamed.stream.send([EVENTS[0], EVENTS[2]], ChatDeriver(*streamed.models))
+    assert streamed.run().changed is False
+    summary = streamed.run(Other)
+    assert summary.tables["messages"].replaced == 3
+    assert max(version.offset for version in streamed.versions("messages").values()) == len(EVENTS)
+    assert streamed.run(Other).changed is False
+    assert all(text == text.upper() for text in streamed.found().values())
+
+
+def test_a_quarantine_row_of_a_repetition_is_released_when_its_event_is_derived(world):
+    strict, event = ContractLimits(max_chat_chars=10), chat(1, text="longer than ten characters")
+    deriver = ChatDeriver(*world.models)
+    for _ in range(2):
+        records = world.stream.records(CHAT.topic, [encode(event)])
+        world.stream.archive(records)
+        world.stream.publish(process(records, deriver, CHAT, strict, world.stream.ledger))
+    [version] = world.lakehouse.scan(QUARANTINE_TABLE, columns=("version",))["version"].to_pylist()
+    assert Version.from_sortable(version).offset == 1
+    assert world.rows("messages") == []
+    summary = world.run()
+    assert (summary.tables[QUARANTINE_TABLE].vanished, summary.tables["messages"].added) == (1, 1)
+    assert world.rows(QUARANTINE_TABLE) == []
+    assert world.run().changed is False
 
 
 def test_rows_whose_events_are_not_in_the_raw_table_are_left(streamed):
@@ -309,6 +399,17 @@ def test_an_unknown_model_ends_the_run_before_anything_is_opened(tmp_path):
     ):
         pytest.fail("opened")
     assert not (tmp_path / "data" / "lakehouse").exists()
+    without_a_broker = settings.model_copy(update={"chroma_url": "http://127.0.0.1:1", "kafka_bootstrap_servers": ""})
+    with (
+        pytest.raises(Misconfigured, match="start the embedded broker with `mmplatform up`"),
+        open_inputs(without_a_broker, CHAT),
+    ):
+        pytest.fail("opened")
+    with (
+        pytest.raises(Unavailable, match="broker"),
+        open_inputs(without_a_broker.model_copy(update={"kafka_bootstrap_servers": "127.0.0.1:1"}), CHAT),
+    ):
+        pytest.fail("opened: the run would derive, and could not publish")
     with pytest.raises(Misconfigured, match="made without asr_model"):
         override_models(settings, CHAT, {"asr_model": "whisper-tiny"})
 

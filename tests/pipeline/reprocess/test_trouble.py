@@ -330,9 +330,7 @@ def test_a_raw_row_whose_record_is_damaged_is_quarantined_by_name_and_the_others
     assert {each for each, _ in indexed(index, NOW)} == {each for each, _ in texts(lakehouse, "passages", NOW)}
 
 
-def test_an_indexer_that_is_behind_is_reported_and_completes_what_the_run_published(
-    settings, stream, lakehouse, index
-):
+def test_an_indexer_that_is_behind_is_reported_and_completes_what_the_run_published(settings, stream, lakehouse, index):
     stream.send(events_of(NOW), chats())
     published = Published()
     summary = run(settings, change_log=published)
