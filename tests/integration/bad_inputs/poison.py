@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from mmplatform.artifacts import Retraction, pack_vector
+from mmplatform.artifacts import VECTOR_HEADER, Retraction, pack_vector
 from mmplatform.events import Position, encode, utc_now
+from mmplatform.identity import DEFAULT_TENANT, conversation_key
 from mmplatform.lineage.names import LINEAGE_TOPIC
 from mmplatform.modalities import (
     ARTIFACTS_TOPIC,
@@ -61,8 +62,17 @@ def passage(who: str, *, embedder: str = "", parts: int = 384, fill: float | Non
     return made.model_copy(update=change)
 
 
+def conversation(who: str) -> str:
+    """The key of its records."""
+    return conversation_key(DEFAULT_TENANT, "", who)
+
+
 def artifact(**change):
-    return lambda doors, who: doors.write(ARTIFACTS_TOPIC, encode(passage(who, **change)), who)
+    def write(doors: Doors, who: str):
+        made = passage(who, **change)
+        return doors.write(ARTIFACTS_TOPIC, encode(made), conversation(who), headers={VECTOR_HEADER: made.vector_f32})
+
+    return write
 
 
 def retraction(doors: Doors, who: str):
@@ -95,7 +105,11 @@ LOG = (
     Row(f"garbage on {DEAD_LETTERS_TOPIC}", written(DEAD_LETTERS_TOPIC, GARBAGE), Unread()),
     Row(f"garbage on {LINEAGE_TOPIC}", on_lineage, Unread()),
     Row("garbage on the changelog of the calls' state", written(CHANGELOG, GARBAGE), Unread()),
-    Row(f"a chat on {CALL.topic}", lambda d, who: d.write(CALL.topic, chat(who), who), DeadLettered("does not belong")),
+    Row(
+        f"a chat on {CALL.topic}",
+        lambda d, who: d.write(CALL.topic, chat(who), conversation(who)),
+        DeadLettered("does not belong"),
+    ),
     Row(
         f"a chat on {SCREENSHOT.topic}",
         lambda d, who: d.write(SCREENSHOT.topic, chat(who), who),
@@ -104,13 +118,13 @@ LOG = (
     Row(
         f"an event on {ARTIFACTS_TOPIC}",
         lambda d, who: d.write(ARTIFACTS_TOPIC, chat(who), who),
-        DeadLettered("not an artifact"),
+        DeadLettered("an artifact of an unknown kind or version"),
     ),
     Row("a call's record without a key", keyless, DeadLettered("key")),
     Row("a call's record under another's key", under_another_key, DeadLettered("key")),
     Row(
         "a call of 99 channels, on the log",
-        lambda d, who: d.write(CALL.topic, fresh(builders.chunk, who, channels=99), who),
+        lambda d, who: d.write(CALL.topic, fresh(builders.chunk, who, channels=99), conversation(who)),
         Quarantined("raw_calls", "1 to 8 channels"),
     ),
     Row(
@@ -126,10 +140,10 @@ LOG = (
     Row(
         "a field that no record has",
         lambda d, who: d.write(CHAT.topic, mangled(chat(who), **{PLANTED: 1}), who),
-        DeadLettered("unknown field"),
+        Found("message number"),
     ),
     Row("a vector of another length", artifact(parts=3), DeadLettered("a vector of 3 parts")),
-    Row("a vector of NaN", artifact(fill=float("nan")), DeadLettered("vector_finite")),
+    Row("a vector of NaN", artifact(fill=float("nan")), DeadLettered("vector: has NaN or infinite parts")),
     Row("a vector of zeros", artifact(fill=0.0), DeadLettered("a vector of zeros")),
     Row("a passage of an unknown embedder", artifact(embedder="unheard@1", parts=5), Found("parcel")),
     Row("a retraction of nothing", retraction, Stored("passages", 0)),
