@@ -5,10 +5,11 @@ from __future__ import annotations
 from mmplatform.land.lakehouse.row_codec import record_to_row
 from mmplatform.land.lakehouse.schemas import SPECS
 from mmplatform.lineage.landings import StreamLineage
+from mmplatform.modalities import TABLES
 from mmplatform.settings import load
 from tests.builders import chat, position
 
-COLUMNS = {name: spec.columns for name, spec in SPECS.items()}
+COLUMNS = {name: SPECS[name].columns for name in TABLES}
 
 
 class RecordingSink:

@@ -32,7 +32,7 @@ def resource(tmp_path):
     lakehouse.ensure_tables()
     for table, commits in ((LONG, 6), (SHORT, 2)):
         for number in range(commits):
-            row = {"event_id": f"e{number}", "subject_id": "s", "event_time": NINE + timedelta(hours=number)}
+            row = {"raw_id": f"e{number}", "subject_key": "default/s", "event_time": NINE + timedelta(hours=number)}
             placed = Position(topic="t", topic_partition=0, offset=number), row
             lakehouse.append(table, [placed], offsets={("t", 0): number + 1}, source="test")
     return LakehouseResource(data_dir=str(tmp_path))

@@ -11,6 +11,7 @@ from mmplatform.land.lakehouse.replace import Replacement
 from mmplatform.land.lakehouse.row_codec import record_to_row
 from mmplatform.land.lakehouse.store import Lakehouse
 from mmplatform.settings import load
+from mmplatform.versions import Version
 from resources.lakehouse import LakehouseResource
 from resources.readers.freshness_gaps import measure_freshness_gaps
 from resources.stack import StackResource
@@ -40,10 +41,13 @@ def metadata(result):
     }
 
 
-def rederived(number, version="2"):
-    """The same message, made by a newer deriver."""
-    made = message(number)
-    return made.model_copy(update={"provenance": made.provenance.model_copy(update={"deriver_version": version})})
+def rederived(number):
+    """The same message, made by a later run."""
+    return message(number, version=Version(offset=number, derivation=1))
+
+
+def stored_version(number):
+    return message(number).version.sortable
 
 
 def test_a_row_that_the_archiver_replaces_is_no_new_row(lake):
@@ -60,7 +64,7 @@ def test_an_hour_that_was_reprocessed_has_no_new_row_and_no_gap(lake):
     lake.land(message(1), message(2))
     before = tick()
     row = record_to_row(rederived(1), position(1))[1]
-    lake.lakehouse.replace("messages", Replacement(NOON, [row], [], {row["artifact_id"]: 1}))
+    lake.lakehouse.replace("messages", Replacement(NOON, [row], [], {row["artifact_id"]: stored_version(1)}))
     landing = metadata(tick(before.cursor))["messages"]
     assert (landing["rows"], landing["replaced"]) == (0, 1)
     assert "gap_p50_s" not in landing, "its stamps are those of the run, and measure no freshness"
