@@ -39,7 +39,7 @@ STAMPS = {
     "logged_at",
     "version",
 }
-LOOSE = {"stamps", "provenance", "quarantined_at", "derivation"}
+LOOSE = {"stamps", "provenance", "quarantined_at", "derivation", "source_seconds"}
 LONG = " ".join(f"Parcel number {n} has not come, although it was promised for Monday." for n in range(40))
 
 
