@@ -99,9 +99,11 @@ class World:
             getattr(self, name)(*given_)
         while self.started:
             self.end_run(0)
-        while self.archived < len(self.log) and self.lakehouses:
-            self.archive(0, len(self.log), "whole")
-        self.index(0, len(self.log), "whole")
+        turns = itertools.cycle(range(WRITERS))
+        while self.archived < len(self.log) and self.lakehouses:  # one by one: a batch keeps its highest anyway
+            self.archive(next(turns), 1, "whole")
+        while self.indexed < len(self.log):
+            self.index(next(turns), 1, "whole")
 
     def arrive(self, drawn):
         for number, version, retracts in drawn:
@@ -224,6 +226,31 @@ LATE_AFTER_ANOTHERS_RETRACTION = [
     ("archive", 1, 1, "whole"),
     ("archive", 0, 1, "whole"),
 ]
+ONE_BY_ONE = [
+    ("arrive", [(0, Version(offset=offset), retracts)])
+    for offset, retracts in ((2, False), (1, False), (3, True), (3, False), (2, False))
+]
+RESTORED_BESIDE = [
+    ("arrive", [(0, Version(offset=2), False), (0, Version(offset=1), False), (1, Version(offset=3), True), _low(1)]),
+    ("archive", 0, 1, "whole"),
+    ("restore", 1, [1]),
+    ("archive", 0, 2, "crash"),
+    ("restore", 1, [3]),
+]
+RUN_OVERTAKEN = [
+    ("arrive", [_low(), (0, Version(offset=2), True)]),
+    ("archive", 0, 1, "whole"),
+    ("start_run", 0, False),
+    ("archive", 1, 2, "whole"),
+    ("end_run", 0),
+]
+RUN_THAT_READ_NOTHING = [
+    ("start_run", 0, False),
+    ("arrive", [(0, Version(offset=2), True)]),
+    ("archive", 1, 1, "whole"),
+    ("archive", 1, 1, "whole"),
+    ("end_run", 0),
+]
 SLOW = settings(
     max_examples=20, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large], derandomize=True
 )
@@ -238,6 +265,10 @@ def open_lakehouse(tmp_path_factory):
 
 @SLOW
 @example(LATE_AFTER_ANOTHERS_RETRACTION)
+@example(ONE_BY_ONE)
+@example(RESTORED_BESIDE)
+@example(RUN_OVERTAKEN)
+@example(RUN_THAT_READ_NOTHING)
 @given(st.lists(steps, min_size=8, max_size=14))
 def test_both_stores_keep_the_highest_version_of_each_id(open_lakehouse, drawn):
     server = MemoryServer()
@@ -269,7 +300,8 @@ def open_chroma(tmp_path_factory):
             each.close()
 
 
-@settings(SLOW, max_examples=6)
+@settings(SLOW, max_examples=5)
+@example(ONE_BY_ONE)
 @given(st.lists(index_steps, min_size=8, max_size=12))
 def test_a_real_index_server_keeps_the_highest_version_of_each_id(open_chroma, drawn):
     world = World(None, open_chroma)
