@@ -19,7 +19,7 @@ def check_data_format(data_dir: Path) -> None:
     """
     marker = data_dir / _MARKER
     if not marker.exists():
-        if (data_dir / "broker").exists():
+        if (data_dir / "broker").is_dir():
             raise Permanent(
                 f"{data_dir} was written by an older release, whose records have format 1. Start this release on "
                 f"another directory (MMPLATFORM_DATA_DIR), then take the old log over: "

@@ -62,7 +62,8 @@ def publish(outcome: Outcome, producer: LogProducer, settings: Settings) -> None
         Unavailable: the broker does not acknowledge.
         Misconfigured: a topic is missing, or refuses even a quarantine row.
     """
-    pseudonyms = open_pseudonyms(settings)
+    # Dead letters name no subject: a worker that writes nothing else needs no key.
+    pseudonyms = open_pseudonyms(settings) if outcome.artifacts or outcome.quarantined else Pseudonyms(b"")
 
     def encode_outcome(outcome: Outcome) -> Iterator[OutgoingRecord]:
         return outgoing_records(outcome, pseudonyms)

@@ -119,12 +119,25 @@ def test_the_cost_report_adds_up_what_the_artifacts_say(tmp_path, lakehouse):
     land(lakehouse, *(chat(number) for number in range(4)))
     land(lakehouse, *(message(number) for number in range(4)))
     land(lakehouse, passage(0), passage(1))
-    sound = {"subject_id": "ann", "event_time": NOON, "kind": "call_chunk", "blob_size": 100, "duration_s": 900.0}
-    chunks = [(position(n), {**sound, "event_id": f"c{n}", "blob_key": f"b{n}"}) for n in range(2)]
+    sound = {
+        "subject_key": "default/ann",
+        "event_time": NOON,
+        "kind": "call_chunk",
+        "blob_size": 100,
+        "duration_s": 900.0,
+    }
+    chunks = [(position(n), {**sound, "raw_id": f"c{n}", "blob_key": f"b{n}"}) for n in range(2)]
     lakehouse.append("raw_calls", chunks, offsets={}, source="test")
-    end = {"event_id": "end", "subject_id": "ann", "event_time": NOON, "kind": "call_end"}
+    end = {"raw_id": "end", "subject_key": "default/ann", "event_time": NOON, "kind": "call_end"}
     lakehouse.append("raw_calls", [(position(5), end)], offsets={}, source="test")
-    spoken = {"subject_id": "ann", "event_time": NOON, "modality": "call", "model": "whisper", "model_version": "7"}
+    spoken = {
+        "subject_key": "default/ann",
+        "version": "1",
+        "event_time": NOON,
+        "modality": "call",
+        "model": "whisper",
+        "model_version": "7",
+    }
     words = [(position(n), {**spoken, "artifact_id": f"w{n}", "seconds": 45.0, "memo_hit": False}) for n in range(2)]
     lakehouse.append("transcripts", words, offsets={}, source="test")
     metadata = materialize(cost_report, tmp_path, DAY, config={"machine_hour_price": 3.6})
