@@ -41,7 +41,7 @@ def blobs(store):
 def test_what_was_put_comes_back(blobs):
     ref = blobs.put(b"\x89PNG bytes", media_type=PNG)
     assert ref.sha256 == hashlib.sha256(b"\x89PNG bytes").hexdigest()
-    assert ref == BlobRef(key=f"{ref.sha256[:2]}/{ref.sha256}", sha256=ref.sha256, size=10, media_type=PNG)
+    assert ref == BlobRef(key=f"default/{ref.sha256[:2]}/{ref.sha256}", sha256=ref.sha256, size=10, media_type=PNG)
     assert blobs.get(ref) == b"\x89PNG bytes"
     assert blobs.exists(ref)
 

@@ -185,10 +185,10 @@ def _spoil(lakehouse: Lakehouse, index: ChromaIndex, hour: datetime) -> None:
         missing, other = rows[0], rows[1]
         made = row_to_artifact(other)
         old = made.model_copy(
-            update={"text": "stale", "provenance": made.provenance.model_copy(update={"deriver_version": "0"})}
+            update={"text": "stale", "provenance": made.provenance.model_copy(update={"deriver_version": "0", "derivation": 1})}
         )
         written = [_at(old, other)]
-        read = {row["artifact_id"]: row["log_offset"] for row in (missing, other)}
+        read = {row["artifact_id"]: row["version"] for row in (missing, other)}
         if table == "passages":
             extra = made.model_copy(update={"artifact_id": artifact_id("passage", made.source_artifact_id, 9)})
             written.append(_at(extra, other))

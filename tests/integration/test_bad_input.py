@@ -52,7 +52,7 @@ def paused(stack, service):
 def forget(stack, data):
     """The bytes are gone, as after an erasure."""
     digest = hashlib.sha256(data).hexdigest()
-    [found] = stack.settings.blobs_dir.glob(f"{digest[:2]}/{digest}*")
+    [found] = stack.settings.blobs_dir.glob(f"default/{digest[:2]}/{digest}*")
     found.unlink()
 
 

@@ -12,8 +12,11 @@ from mmplatform.derive.call.deriver import CallDeriver
 from mmplatform.events import MODALITY_BY_KIND, Position, encode, utc_now
 from mmplatform.kafka.headers import Pseudonyms, event_headers
 from mmplatform.kafka.reader import GroupProgress, LogEntry, Watermarks
+from mmplatform.land.index.embedder_registry import EmbedderRegistry
+from mmplatform.land.index.store import ChromaIndex
 from mmplatform.modalities import ARTIFACTS_TOPIC, CALL, MODALITIES, QUARANTINE_TOPIC
 from mmplatform.pipeline.consumed_record import ConsumedRecord
+from mmplatform.pipeline.embedder_swap.dual_write import DualWriteIndex
 from mmplatform.pipeline.identity_ledger import IdentityLedger
 from mmplatform.pipeline.process import Outcome, process, process_call_record
 from mmplatform.pipeline.publish import outgoing_records
@@ -27,7 +30,9 @@ class Stream:
     """Derives, indexes and archives what it is given; one topic partition for each topic."""
 
     def __init__(self, lakehouse, index) -> None:
-        self.lakehouse, self.index = lakehouse, index
+        self.lakehouse = lakehouse
+        one_space = isinstance(index, ChromaIndex)
+        self.index = DualWriteIndex(index, EmbedderRegistry(index), None, None) if one_space else index
         self.ends: dict[str, int] = {}
         self.folds: dict[str, InMemoryCallFold] = {}
         self.ledger = IdentityLedger()
