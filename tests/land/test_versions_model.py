@@ -227,8 +227,11 @@ LATE_AFTER_ANOTHERS_RETRACTION = [
     ("archive", 0, 1, "whole"),
 ]
 ONE_BY_ONE = [
-    ("arrive", [(0, Version(offset=offset), retracts)])
-    for offset, retracts in ((2, False), (1, False), (3, True), (3, False), (2, False))
+    ("arrive", [(number, Version(offset=offset), retracts)])
+    for number, offset, retracts in (
+        *((0, 2, False), (0, 1, False), (0, 3, True), (0, 3, False), (0, 2, False)),
+        *((1, 2, False), (1, 2, True)),
+    )
 ]
 RESTORED_BESIDE = [
     ("arrive", [(0, Version(offset=2), False), (0, Version(offset=1), False), (1, Version(offset=3), True), _low(1)]),
