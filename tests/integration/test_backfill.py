@@ -184,9 +184,8 @@ def _spoil(lakehouse: Lakehouse, index: ChromaIndex, hour: datetime) -> None:
         rows = sorted(lakehouse.scan(table, hour=hour).to_pylist(), key=lambda row: row["event_time"])
         missing, other = rows[0], rows[1]
         made = row_to_artifact(other)
-        old = made.model_copy(
-            update={"text": "stale", "provenance": made.provenance.model_copy(update={"deriver_version": "0", "derivation": 1})}
-        )
+        provenance = made.provenance.model_copy(update={"deriver_version": "0", "derivation": 1})
+        old = made.model_copy(update={"text": "stale", "provenance": provenance})
         written = [_at(old, other)]
         read = {row["artifact_id"]: row["version"] for row in (missing, other)}
         if table == "passages":

@@ -22,7 +22,7 @@ def test_rows_are_traced_to_their_events_also_across_the_hour(stores):
     stores.land(message(3))
     found = check("messages", "lineage_complete")
     assert not found.passed
-    assert metadata(found)["ids_absent"] == ["event-3"]
+    assert metadata(found)["ids_absent"] == [chat(3).uid]
     assert metadata(found)["untraceable"] == 1
 
 
@@ -45,6 +45,8 @@ def test_the_blobs_of_passages_are_checked(stores):
                 "source_artifact_id": each.artifact_id,
                 "source_kind": "utterance",
                 "modality": "call",
+                "source": each.source,
+                "conversation_id": each.conversation_id,
                 "stamps": each.stamps,
                 "provenance": each.provenance,
             }
@@ -59,7 +61,7 @@ def test_the_blobs_of_passages_are_checked(stores):
     blobs.delete(missing.blob)
     found = check("passages", "lineage_complete", hour=hour)
     assert not found.passed
-    assert metadata(found)["ids_without_bytes"] == [missing.event_id]
+    assert metadata(found)["ids_without_bytes"] == [missing.uid]
 
 
 def test_checking_blobs_deletes_nothing(stores):
@@ -69,6 +71,7 @@ def test_checking_blobs_deletes_nothing(stores):
     os.utime(partial, (0, 0))
     speech = utterance(0)
     points = {"source_artifact_id": speech.artifact_id, "source_kind": "utterance", "modality": "call"}
+    points |= {"source": speech.source, "conversation_id": speech.conversation_id}
     derived = passage(1).model_copy(update={**points, "stamps": speech.stamps, "provenance": speech.provenance})
     stores.land(call, speech, derived)
     found = check("passages", "lineage_complete", hour=f"{NOW:%Y-%m-%d-%H}:00")
