@@ -91,9 +91,12 @@ class Provenance(LogRecordBase):
     model_version: ComponentName = ""
     seconds: Seconds = Field(description="compute spent on it now; 0 when the memo answered")
     memo_hit: bool = False
-    revision: NonNegativeInt64 = Field(default=0, description="of the source's event: 0 unless it was edited")
-    derivation: NonNegativeInt64 = Field(
-        default=0, description="0 in the stream; in a reprocessing run its start, in milliseconds since 1970"
+    revision: int = Field(default=0, ge=0, lt=10**10, description="of the source's event: 0 unless it was edited")
+    derivation: int = Field(
+        default=0,
+        ge=0,
+        lt=10**16,
+        description="0 in the stream; in a reprocessing run its start, in milliseconds since 1970",
     )
 
 

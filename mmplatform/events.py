@@ -9,6 +9,7 @@ own id. Every event of a conversation has the same key on the log, so that it st
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Any, Final, Generic, Literal, TypeVar
@@ -132,8 +133,9 @@ class EventBase(LogRecordBase):
     def digest(self) -> str:
         """Digest of its content, 32 hex digits: the same for a repetition, another one for a conflict."""
         # Without defaults, so that a field which a later release adds does not change the digests of earlier events.
-        content = self.model_dump_json(exclude=set(_NO_CONTENT), exclude_defaults=True)
-        return stable_id("content", self.kind, content)
+        fields = self.model_dump(mode="json", exclude=set(_NO_CONTENT), exclude_defaults=True)
+        # Sorted: a field that one reader knows and another one only keeps has the same place in both.
+        return stable_id("content", self.kind, json.dumps(fields, sort_keys=True, ensure_ascii=False))
 
 
 class ChatMessage(EventBase):
@@ -211,7 +213,7 @@ class Position(LogRecordBase):
     topic: str = Field(max_length=249)
     topic_partition: int = Field(ge=0, le=2**31 - 1)
     offset: NonNegativeInt64
-    generation: NonNegativeInt64 = 0
+    generation: Annotated[int, Field(ge=0, lt=10**16)] = 0
 
 
 E = TypeVar("E", bound=Event)

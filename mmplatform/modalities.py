@@ -15,6 +15,9 @@ ARTIFACTS_TOPIC: Final = "artifacts"
 QUARANTINE_TOPIC: Final = "quarantine"
 DEAD_LETTERS_TOPIC: Final = "dead-letters"
 
+IDENTITY: Final = "identity"
+"""Contract name of quarantine rows of conflicts: another content under one identity."""
+
 SHED: Final = "shed"
 """Contract name of quarantine rows whose events were shed under backpressure; also a record header."""
 

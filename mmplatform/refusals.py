@@ -38,7 +38,7 @@ class QuarantineBase(LogRecordBase):
     event_time: UtcDatetime
     quarantined_at: UtcDatetime
     position: Position = Field(description="of the event")
-    derivation: NonNegativeInt64 = Field(default=0, description="as in an artifact's provenance")
+    derivation: int = Field(default=0, ge=0, lt=10**16, description="as in an artifact's provenance")
 
     @property
     def version(self) -> Version:

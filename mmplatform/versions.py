@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 
 _WIDTHS: Final = (10, 16, 19, 16)
+"""Digits of each part; the fields of the records allow no more."""
 
 
 class Version(NamedTuple):

@@ -28,7 +28,7 @@ from mmplatform.kafka.reader import ReplayLog
 from mmplatform.kafka.topics import topic_name
 from mmplatform.land.lakehouse.row_codec import record_to_row, retraction_tables
 from mmplatform.land.lakehouse.schemas import SPECS
-from mmplatform.land.lakehouse.snapshot_offsets import CommitResult, Offsets, PositionedRow, row_version
+from mmplatform.land.lakehouse.snapshot_offsets import CommitResult, Offsets, PositionedRow, offset_key, row_version
 from mmplatform.land.lakehouse.store import Lakehouse
 from mmplatform.modalities import (
     ARCHIVE_GROUP,
@@ -62,13 +62,16 @@ def check_same_log(lakehouse: Lakehouse, log: ReplayLog, settings: Settings) -> 
     """
     watermarks = log.watermarks(topic_name(settings, topic) for topic in TOPICS)
     for table in TABLES:
-        for (topic, number), offset in lakehouse.landed_offsets(table, ARCHIVE_GROUP).items():
+        for (key, number), offset in lakehouse.landed_offsets(table, ARCHIVE_GROUP).items():
+            topic, _, generation = key.partition("@")
+            if int(generation or 0) != settings.log_generation:
+                continue  # of a log that ended
             watermark = watermarks[topic_name(settings, topic)].get(number)
             if watermark is None or watermark.high < offset:
                 raise Permanent(
                     f"{table} holds {topic}[{number}] up to offset {offset}, but the log ends at "
                     f"{watermark.high if watermark else 'nothing'}: this is not the log that it was filled from. Give "
-                    "it the old log back, or a fresh namespace (MMPLATFORM_ICEBERG_NAMESPACE)"
+                    "it the old log back; where that is lost, raise MMPLATFORM_LOG_GENERATION by one for every process"
                 )
 
 
@@ -88,7 +91,7 @@ def archive_app(
     status: WorkerStatus,
     lineage: LandingReporter | None = None,
 ) -> WorkerApplication:
-    """Delete retracted rows, append each batch with one commit per table, then commit the log's offsets."""
+    """Land retractions, delete retracted rows, append one commit per table, then commit the log's offsets."""
     lakehouse.ensure_tables()
     app = open_app(
         settings,
@@ -124,8 +127,6 @@ def batch_writer(
         started = time.perf_counter()
         batch = group_by_table(records)
         offsets = next_offsets(records)
-        for table, versions in batch.retracted.items():
-            lakehouse.delete_through(table, versions)
         by_position = {record.position: record for record in records}
 
         def reject(positions: Sequence[Position], reason: str) -> None:
@@ -133,8 +134,15 @@ def batch_writer(
             publish_dead_letters([dead_letter(by_position[position], reason) for position in positions])
 
         publish_dead_letters(batch.dead_letters)
+        # The retractions first: a writer that lands a retracted row meanwhile finds them, or has its row deleted.
+        if retractions := batch.rows.get(RETRACTIONS_TABLE):
+            append_rows(lakehouse, RETRACTIONS_TABLE, retractions, offsets, reject)
+        for table, versions in batch.retracted.items():
+            lakehouse.delete_through(table, versions)
         landed = sum(
-            append_rows(lakehouse, table, rows, offsets, reject, lineage) for table, rows in batch.rows.items()
+            append_rows(lakehouse, table, rows, offsets, reject, lineage)
+            for table, rows in batch.rows.items()
+            if table != RETRACTIONS_TABLE
         )
         status.record_batch(len(records), time.perf_counter() - started, rows=landed, unread=batch.unparsed)
         snapshot_expiry.run_if_due()
@@ -275,6 +283,6 @@ def next_offsets(records: Sequence[ConsumedRecord]) -> Mapping[tuple[str, int], 
     offsets: dict[tuple[str, int], int] = {}
     for record in records:
         position = record.position
-        key = (position.topic, position.topic_partition)
+        key = offset_key(position)
         offsets[key] = max(offsets.get(key, 0), position.offset + 1)
     return offsets

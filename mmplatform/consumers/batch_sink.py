@@ -10,6 +10,7 @@ from quixstreams.sinks.base import BaseSink, SinkBackpressureError
 
 from mmplatform.errors import Busy, Unavailable
 from mmplatform.events import Position, utc_now
+from mmplatform.kafka.headers import log_generation
 from mmplatform.kafka.reader import record_time
 from mmplatform.pipeline.consumed_record import ConsumedRecord
 from mmplatform.pipeline.shedding import parse_shed_header
@@ -27,25 +28,18 @@ def strip_topic_prefix(settings: Settings, topic: str) -> str:
 
 
 def log_position(settings: Settings, topic: str, topic_partition: int, offset: int) -> Position:
-    """The position of a record of one of the platform's topics, in the log's generation of the settings."""
-    return Position(
-        topic=strip_topic_prefix(settings, topic),
-        topic_partition=topic_partition,
-        offset=offset,
-        generation=settings.log_generation,
-    )
+    """The position of a record of one of the platform's topics, in the log's first generation."""
+    return Position(topic=strip_topic_prefix(settings, topic), topic_partition=topic_partition, offset=offset)
 
 
 def consumed_record(position: Position, value: bytes | None, timestamp: int, headers: Any) -> ConsumedRecord:
-    """A record as Quix passes it; ``timestamp`` in milliseconds since 1970."""
-    return ConsumedRecord(
-        position,
-        value,
-        utc_now(),
-        parse_shed_header(headers),
-        {name: header if isinstance(header, bytes) else str(header or "").encode() for name, header in headers or ()},
-        record_time(timestamp),
-    )
+    """A record as Quix passes it, in the generation that its header names; ``timestamp`` in milliseconds since 1970."""
+    named = {
+        name: header if isinstance(header, bytes) else str(header or "").encode() for name, header in headers or ()
+    }
+    if generation := log_generation(named):
+        position = position.model_copy(update={"generation": generation})
+    return ConsumedRecord(position, value, utc_now(), parse_shed_header(headers), named, record_time(timestamp))
 
 
 class BatchSink(BaseSink):

@@ -24,6 +24,7 @@ from mmplatform.events import CallChunk, CallEnd, Event, decode_event, encode, u
 from mmplatform.kafka.connection import client_config
 from mmplatform.kafka.headers import Pseudonyms, event_headers, open_pseudonyms
 from mmplatform.kafka.producer import LogProducer
+from mmplatform.kafka.reader import record_time
 from mmplatform.kafka.topics import topic_name
 from mmplatform.modalities import CALL
 from mmplatform.settings import Settings
@@ -47,12 +48,16 @@ class IdleCalls:
 
     def __init__(self, idle_s: float) -> None:
         self._idle_s = idle_s
-        self._open: dict[str, tuple[int, CallChunk]] = {}
+        self._open: dict[str, tuple[int, datetime, CallChunk]] = {}
 
-    def observe(self, event: Event, topic_partition: int) -> None:
-        """Add one event of the log."""
+    def observe(self, event: Event, topic_partition: int, logged_at: datetime | None = None) -> None:
+        """Add one event of the log. ``logged_at``: when it was appended, by default when the gateway accepted it.
+
+        A replayed chunk was accepted long ago, and the next one may come at once.
+        """
         if isinstance(event, CallChunk):
-            self._open[event.conversation_key] = (topic_partition, event)
+            arrived_at = max(event.ingested_at, logged_at or event.ingested_at)
+            self._open[event.conversation_key] = (topic_partition, arrived_at, event)
         elif isinstance(event, CallEnd):
             self._open.pop(event.conversation_key, None)
 
@@ -65,9 +70,8 @@ class IdleCalls:
         """
         silent = [
             call
-            for topic_partition, call in self._open.values()
-            if topic_partition in caught_up
-            and (now - call.ingested_at).total_seconds() >= self._idle_s + call.duration_s
+            for topic_partition, arrived_at, call in self._open.values()
+            if topic_partition in caught_up and (now - arrived_at).total_seconds() >= self._idle_s + call.duration_s
         ]
         for call in silent:
             del self._open[call.conversation_key]
@@ -149,7 +153,7 @@ def _observe(calls: IdleCalls, message: Any, caught_up: set[int]) -> None:
     if message.timestamp()[1] / 1000 < time.time() - CAUGHT_UP_WITHIN_S:
         caught_up.discard(message.partition())
     with suppress(Rejected):  # the deriver reports a record that does not parse
-        calls.observe(decode_event(message.value()), message.partition())
+        calls.observe(decode_event(message.value()), message.partition(), record_time(message.timestamp()[1]))
 
 
 def _send_end(producer: LogProducer, topic: str, pseudonyms: Pseudonyms, end: CallEnd) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from mmplatform.errors import Rejected
 from mmplatform.events import Position, decode_event
-from mmplatform.kafka.headers import DIGEST_HEADER, EVENT_HEADER
+from mmplatform.kafka.headers import DIGEST_HEADER, EVENT_HEADER, log_generation
 from mmplatform.kafka.reader import LogEntry, ReplayLog
 from mmplatform.kafka.topics import topic_name
 from mmplatform.pipeline.identity_ledger import IdentityLedger
@@ -23,10 +23,14 @@ def fill_ledger(ledger: IdentityLedger, log: ReplayLog, settings: Settings, posi
         number, start = first.topic_partition, max(first.offset - ledger.max_records, 0)
         entries = log.read(topic_name(settings, first.topic), {number: start}, {number: first.offset})
         # Read to the end before the first is recorded, and without the values, which may have a megabyte each.
-        earlier = [(entry.position.offset, *identity) for entry in entries if (identity := _identity(entry))]
+        earlier = [
+            (entry.position.offset, log_generation(entry.headers), *identity)
+            for entry in entries
+            if (identity := _identity(entry))
+        ]
         ledger.open_partition(first)
-        for offset, uid, digest in earlier:
-            ledger.record(uid, digest, first.model_copy(update={"offset": offset}))
+        for offset, generation, uid, digest in earlier:
+            ledger.record(uid, digest, first.model_copy(update={"offset": offset, "generation": generation}))
 
 
 def _identity(entry: LogEntry) -> tuple[str, str] | None:

@@ -98,7 +98,7 @@ class IndexRebuild:
         """Run all steps.
 
         Raises:
-            Unavailable: a store or the log does not answer, a reprocessing run does not release an hour, or the log
+            Unavailable: a store or the log does not answer, or the log
                 grows faster than it is read; run it again.
             Misconfigured: the serving embedder is not on this machine, or a topic is missing.
         """

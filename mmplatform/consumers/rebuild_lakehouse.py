@@ -19,11 +19,12 @@ import structlog
 from mmplatform.consumers.archiver import TOPICS, BatchByTable, group_by_table
 from mmplatform.errors import Rejected
 from mmplatform.events import utc_now
+from mmplatform.kafka.headers import log_generation
 from mmplatform.kafka.reader import ReadBound, ReplayLog
 from mmplatform.kafka.topics import topic_name
 from mmplatform.land.lakehouse.snapshot_offsets import PositionedRow
 from mmplatform.land.lakehouse.store import Lakehouse
-from mmplatform.modalities import ARCHIVE_GROUP
+from mmplatform.modalities import ARCHIVE_GROUP, RETRACTIONS_TABLE
 from mmplatform.pipeline.consumed_record import ConsumedRecord
 from mmplatform.settings import Settings
 
@@ -84,7 +85,7 @@ def _records(settings: Settings, log: ReplayLog, name: str, until: ReadBound) ->
     now = utc_now()
     bare = name.removeprefix(settings.topic_prefix)
     for entry in log.read(name, None, until):
-        position = entry.position.model_copy(update={"topic": bare, "generation": settings.log_generation})
+        position = entry.position.model_copy(update={"topic": bare, "generation": log_generation(entry.headers)})
         yield ConsumedRecord(position, entry.value, now, headers=entry.headers, logged_at=entry.timestamp)
 
 
@@ -96,9 +97,13 @@ def _batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
 
 def _land(lakehouse: Lakehouse, batch: BatchByTable) -> int:
     """Land a batch as the archiver does, without rows that exist already; returns the number of landed rows."""
+    # The retractions first: a writer that lands a retracted row meanwhile finds them, or has its row deleted.
+    retractions = batch.rows.get(RETRACTIONS_TABLE, ())
+    landed = _restore(lakehouse, RETRACTIONS_TABLE, retractions) if retractions else 0
     for table, versions in batch.retracted.items():
         lakehouse.delete_through(table, versions)
-    return sum(_restore(lakehouse, table, positioned) for table, positioned in batch.rows.items())
+    others = {table: positioned for table, positioned in batch.rows.items() if table != RETRACTIONS_TABLE}
+    return landed + sum(_restore(lakehouse, table, positioned) for table, positioned in others.items())
 
 
 def _restore(lakehouse: Lakehouse, table: str, rows: Sequence[PositionedRow]) -> int:

@@ -148,7 +148,13 @@ class Intake:
                     event.conversation_key,
                     encode(event),
                     timestamp=event.ingested_at,
-                    headers=event_headers(event, self._deps.pseudonyms, traceparent) | shed,
+                    headers=event_headers(
+                        event,
+                        self._deps.pseudonyms,
+                        traceparent,
+                        generation=self._deps.settings.log_generation,
+                    )
+                    | shed,
                 )
             )
         self._deps.gates[pending.modality].record_accepted()  # here: the event stays if its caller is cancelled

@@ -8,8 +8,8 @@ A header of the new record says that it was redriven: the write and its note are
 also when the program ends half-way and is started again. Two programs at once could both write it: the caller holds a
 lock.
 
-Only events are redriven, and artifacts without a newer record on the log: of an artifact the last record counts, and a
-redrive would bring back a replaced or retracted version. Any client may write a letter, about any topic, with any time.
+Events, quarantine rows and artifacts are redriven; an artifact only when the log has no later record of it with a
+higher version, which would win anyway. Any client may write a letter, about any topic, with any time.
 """
 
 from __future__ import annotations
@@ -24,15 +24,16 @@ from typing import Final
 
 from pydantic import TypeAdapter
 
-from mmplatform.artifacts import decode_artifact
+from mmplatform.artifacts import Artifact, decode_artifact
 from mmplatform.errors import PlatformError, Rejected
 from mmplatform.events import Position, parse, utc_now
 from mmplatform.kafka.producer import LogProducer, LogRecord
 from mmplatform.kafka.reader import LogEntry, ReplayLog
 from mmplatform.kafka.topics import topic_name
-from mmplatform.modalities import ARTIFACTS_TOPIC, DEAD_LETTERS_TOPIC, MODALITIES
+from mmplatform.modalities import ARTIFACTS_TOPIC, DEAD_LETTERS_TOPIC, MODALITIES, QUARANTINE_TOPIC
 from mmplatform.refusals import DeadLetter
 from mmplatform.settings import Settings
+from mmplatform.versions import Version
 
 REDRIVEN_FROM_HEADER: Final = "redriven-from"
 """Header of a redriven record: the position of the record that could not be read."""
@@ -41,7 +42,7 @@ _MAX_CLOCK_SKEW: Final = timedelta(hours=1)
 """Between the clock that stamped the letter and the one that stamped the redrive."""
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_TOPICS: Final = frozenset({*(spec.topic for spec in MODALITIES.values()), ARTIFACTS_TOPIC})
+_TOPICS: Final = frozenset({*(spec.topic for spec in MODALITIES.values()), ARTIFACTS_TOPIC, QUARANTINE_TOPIC})
 _LETTER: TypeAdapter[DeadLetter] = TypeAdapter(DeadLetter)
 
 
@@ -152,25 +153,29 @@ class DeadLetters:
         }
 
     def _superseded(self, records: Mapping[str, LogEntry]) -> dict[str, str]:
-        """Skip reasons of artifacts that must not be redriven, by position.
+        """Skip reasons of artifacts that need not be redriven, by position.
 
-        A conversation's artifacts are in one topic partition, so a newer record has a higher offset there.
+        A conversation's artifacts are in one topic partition, so a later record has a higher offset there.
         """
         skipped: dict[str, str] = {}
-        candidates: dict[tuple[int, str], dict[str, int]] = defaultdict(dict)
+        candidates: dict[tuple[int, str], dict[str, tuple[int, Version]]] = defaultdict(dict)
         since: dict[int, int] = {}
         for position, entry in records.items():
             number, offset = entry.position.topic_partition, entry.position.offset
-            if row_id := _artifact_id(entry):
-                candidates[number, row_id][position] = offset
+            if artifact := _artifact(entry):
+                candidates[number, artifact.artifact_id][position] = (offset, artifact.version)
                 since[number] = min(since.get(number, offset + 1), offset + 1)
             else:
                 skipped[position] = "it still cannot be read"
         if not since:
             return skipped
         for later in self._log.read(topic_name(self._settings, ARTIFACTS_TOPIC), since):
-            for position, offset in candidates.get((later.position.topic_partition, _artifact_id(later)), {}).items():
-                if offset < later.position.offset:
+            artifact = _artifact(later)
+            if artifact is None:
+                continue
+            same = candidates.get((later.position.topic_partition, artifact.artifact_id), {})
+            for position, (offset, version) in same.items():
+                if offset < later.position.offset and version <= artifact.version:
                     skipped[position] = "a later record of the same artifact is on the log"
         return skipped
 
@@ -190,8 +195,8 @@ def _earliest_redrive(letter: DeadLetter) -> datetime:
     return max(letter.dead_at, _EPOCH + _MAX_CLOCK_SKEW) - _MAX_CLOCK_SKEW
 
 
-def _artifact_id(entry: LogEntry) -> str:
+def _artifact(entry: LogEntry) -> Artifact | None:
     try:
-        return decode_artifact(entry.value, entry.headers).artifact_id
+        return decode_artifact(entry.value, entry.headers)
     except Rejected:
-        return ""
+        return None

@@ -7,6 +7,7 @@
 ``subject``           keyed pseudonym of the person it is about; not reversible without the key
 ``event``             identity of the event (events only)
 ``digest``            digest of its content (events only)
+``generation``        generation of the log (events only); absent: 0
 ``traceparent``       W3C trace context of the request that brought the event, where the source sent one
 ``vector``            vector of a passage, little-endian float32
 ``shed``              why nothing is derived from an event
@@ -18,6 +19,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import os
+import re
 import tempfile
 from collections.abc import Mapping
 from functools import lru_cache
@@ -33,6 +35,10 @@ from mmplatform.settings import Settings
 EVENT_HEADER: Final = "event"
 DIGEST_HEADER: Final = "digest"
 TRACE_HEADER: Final = "traceparent"
+_TRACEPARENT: Final = re.compile(rb"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
+_TRACE_BYTES: Final = 55
+_GENERATION_DIGITS: Final = 10
+GENERATION_HEADER: Final = "generation"
 _KEY_FILE: Final = "pseudonym.key"
 _KEY_BYTES: Final = 32
 _PSEUDONYM_HEX: Final = 32
@@ -66,9 +72,12 @@ def _key_of_folder(folder: Path) -> bytes:
         folder.mkdir(parents=True, exist_ok=True)
         if not path.exists():
             _create_key(path)
-        return path.read_bytes()
+        key = path.read_bytes()
     except OSError as error:
         raise Misconfigured(f"the key of pseudonyms {path} cannot be read: {error.strerror}") from error
+    if len(key) != _KEY_BYTES:
+        raise Misconfigured(f"the key of pseudonyms {path} is damaged: delete it, and a new one is made")
+    return key
 
 
 def _create_key(path: Path) -> None:
@@ -77,20 +86,31 @@ def _create_key(path: Path) -> None:
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(os.urandom(_KEY_BYTES))
+            file.flush()
+            os.fsync(file.fileno())
         try:
             os.link(name, path)
         except FileExistsError:
             return
+        except OSError:  # a file system without hard links
+            Path(name).replace(path)
     finally:
-        Path(name).unlink()
+        Path(name).unlink(missing_ok=True)
 
 
-def event_headers(event: EventBase, pseudonyms: Pseudonyms, traceparent: bytes = b"") -> dict[str, bytes]:
-    """Headers of an event's record."""
-    return _headers(event, pseudonyms, traceparent) | {
-        EVENT_HEADER: event.uid.encode(),
-        DIGEST_HEADER: event.digest.encode(),
-    }
+def event_headers(
+    event: EventBase, pseudonyms: Pseudonyms, traceparent: bytes = b"", *, generation: int = 0
+) -> dict[str, bytes]:
+    """Headers of an event's record; ``generation`` is that of the log onto which it is written."""
+    identity = {EVENT_HEADER: event.uid.encode(), DIGEST_HEADER: event.digest.encode()}
+    later = {GENERATION_HEADER: str(generation).encode()} if generation else {}
+    return _headers(event, pseudonyms, traceparent) | identity | later
+
+
+def log_generation(headers: Mapping[str, bytes]) -> int:
+    """The generation of the log in which a record was written; 0 without a valid one."""
+    given = headers.get(GENERATION_HEADER, b"")
+    return int(given) if given.isdigit() and len(given) <= _GENERATION_DIGITS else 0
 
 
 def output_headers(
@@ -102,8 +122,9 @@ def output_headers(
 
 
 def trace_context(headers: Mapping[str, bytes]) -> bytes:
-    """The trace context of a record; empty without one."""
-    return headers.get(TRACE_HEADER, b"")
+    """The trace context of a record; empty without a valid one, which a foreign client may have written at any size."""
+    given = headers.get(TRACE_HEADER, b"")
+    return given if len(given) == _TRACE_BYTES and _TRACEPARENT.fullmatch(given) else b""
 
 
 def _headers(

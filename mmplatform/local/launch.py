@@ -23,7 +23,6 @@ from typing import Final
 
 from mmplatform.errors import Permanent, Unavailable
 from mmplatform.local import log_files, run_file
-from mmplatform.local.data_format import check_data_format
 from mmplatform.local.services import dagster_home
 from mmplatform.local.services.port_leases import PortLeases
 from mmplatform.local.services.services import Stack, StackOptions, plan_stack
@@ -32,6 +31,7 @@ from mmplatform.local.supervisor import processes
 from mmplatform.local.supervisor.restart_policy import RestartPolicy
 from mmplatform.local.supervisor.supervisor import Supervisor
 from mmplatform.settings import Settings
+from mmplatform.settings.data_format import check_data_format
 from mmplatform.settings.private_files import restrict_data_dir
 
 OPEN_FILES_TARGET: Final = 65_536

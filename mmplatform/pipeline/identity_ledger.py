@@ -18,13 +18,11 @@ from typing import Any, Final
 from mmplatform.artifacts import artifact_id
 from mmplatform.derive.passages import quarantine
 from mmplatform.events import Arrival, Event, Position
+from mmplatform.modalities import IDENTITY
 from mmplatform.refusals import Quarantined
 
-IDENTITY: Final = "identity"
-"""Contract name of quarantine rows of conflicts."""
-
 MAX_RECORDS: Final = 20_000
-"""Records of one topic partition; about 5 MB, and half a second to read at the start. At 25 events a second in a topic
+"""Records of one topic partition; about 13 MB, and half a second to read at the start. At 25 events a second in a topic
 partition that is a quarter of an hour: a source that numbers its events anew in one conversation shows at once."""
 
 _REREAD_RECORDS: Final = 10_000
@@ -105,9 +103,11 @@ class IdentityLedger:
 
     def _conflict(self, arrival: Arrival[Event]) -> Quarantined | None:
         event = arrival.event
-        anchor, digest = f"{event.uid}/{event.digest}", event.digest
-        first_digest, first = self.record(event.uid, digest, arrival.position)
-        reasons = self._stored_conflicts.get(artifact_id("quarantined", anchor, 0))
+        uid, digest = event.uid, event.digest
+        anchor = f"{uid}/{digest}"
+        first_digest, first = self.record(uid, digest, arrival.position)
+        stored = self._stored_conflicts
+        reasons = stored.get(artifact_id("quarantined", anchor, 0)) if stored else None
         if reasons is None and first_digest == digest:
             return None
         where = f"{first.topic}[{first.topic_partition}] at offset {first.offset}"

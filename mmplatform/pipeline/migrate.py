@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from mmplatform.errors import Rejected
-from mmplatform.events import BlobRef, CallChunk, Event, Screenshot, encode
+from mmplatform.events import BlobRef, CallChunk, CallEnd, Event, Screenshot, encode
 from mmplatform.kafka.headers import Pseudonyms, event_headers
 from mmplatform.kafka.producer import LogProducer, LogRecord
 from mmplatform.kafka.reader import LogEntry, ReplayLog
@@ -90,6 +90,7 @@ class Migration:
         self._producer = producer
         self._pseudonyms = pseudonyms
         self.result = MigrationResult()
+        self._sources: dict[str, str] = {}
 
     def run(self, old_prefix: str = "", progress: MigrationProgress = lambda _topic, _read, _total: None) -> None:
         """Replay all topics of events.
@@ -111,7 +112,7 @@ class Migration:
     def _records(self, entries: list[LogEntry], topic: str) -> Iterator[LogRecord]:
         for entry in entries:
             try:
-                event = upcast_event(entry.value, self._settings.tenant)
+                event = self._with_source(upcast_event(entry.value, self._settings.tenant))
             except Rejected:
                 self.result.no_events += 1
                 continue
@@ -124,6 +125,14 @@ class Migration:
             shed = {SHED: entry.headers[SHED]} if SHED in entry.headers else {}
             headers = event_headers(event, self._pseudonyms) | shed
             yield LogRecord(topic, event.conversation_key, encode(event), event.ingested_at, headers)
+
+    def _with_source(self, event: Event) -> Event:
+        """Give an end the source of its call's chunks: it was no part of the identity then."""
+        if isinstance(event, CallChunk):
+            self._sources[event.conversation_id] = event.source
+        elif isinstance(event, CallEnd):
+            return event.model_copy(update={"source": self._sources.get(event.conversation_id, event.source)})
+        return event
 
     def _with_bytes(self, event: Event) -> Event:
         if not isinstance(event, CallChunk | Screenshot) or self._blobs.exists(event.blob):

@@ -25,8 +25,12 @@ STAMPS: Final[dict[str, str]] = {
 }
 """The stamp that ends the gap of a table's rows."""
 
-NO_SPEECH: Final[dict[str, tuple[str, str]]] = {"raw_calls": ("kind", "call_end"), "transcripts": ("status", "gap")}
-"""Rows without speech, which no user waits for: their column and its value."""
+NO_SPEECH: Final[dict[str, tuple[str, str]]] = {
+    "raw_calls": ("kind", "call_end"),
+    "transcripts": ("status", "gap"),
+    QUARANTINE_TABLE: ("kind", "released"),
+}
+"""Rows that no user waits for: without speech, or released from quarantine; their column and its value."""
 
 MAX_FILES: Final = 64
 """For each table and tick, newest first: two commits of 16 buckets have 32."""

@@ -14,7 +14,7 @@ from mmplatform.land.lakehouse.arrow import hour_filter, newest_row_per_id
 from mmplatform.land.lakehouse.catalog import catalog_errors
 from mmplatform.land.lakehouse.hour_partition import HOUR, hour_start
 from mmplatform.land.lakehouse.schemas import SPECS, VERSION_COLUMN
-from mmplatform.modalities import ARCHIVE_GROUP, PASSAGES_TABLE, QUARANTINE_TABLE
+from mmplatform.modalities import ARCHIVE_GROUP, IDENTITY, PASSAGES_TABLE, QUARANTINE_TABLE
 from quality.rows import Row
 from resources.iceberg_commits import EVENT_TIME, timestamp_from_bound
 from resources.lakehouse import LakehouseResource
@@ -97,8 +97,9 @@ class HourReader:
         return rows
 
     def quarantined_uids(self, hour: datetime) -> set[str]:
-        """Identities of the events of an hour that were quarantined."""
-        return {str(row["event_uid"]) for row in self.rows(QUARANTINE_TABLE, hour, ["event_uid"])}
+        """Identities of the quarantined events of an hour; not of conflicts, whose first event was accepted."""
+        rows = self.rows(QUARANTINE_TABLE, hour, ["event_uid", "contract"])
+        return {str(row["event_uid"]) for row in rows if row["contract"] != IDENTITY}
 
     def rows_since(self, table: str, stamp: str, since: datetime, columns: Sequence[str]) -> Sequence[Row]:
         """Rows stamped from a moment on, of any hour of event time; other files are not read."""
@@ -128,6 +129,10 @@ class HourReader:
             return str(self._lakehouse.table(table).metadata.table_uuid)
 
     def _scan(self, table: str, row_filter: Any, columns: tuple[str, ...]) -> Sequence[Row]:
+        from pyiceberg.expressions import And, EqualTo
+
+        if table == QUARANTINE_TABLE:  # the others say that an event is no longer in it
+            row_filter = And(row_filter, EqualTo("kind", "quarantined"))
         with read_errors(table):
             scan = self._lakehouse.table(table).scan(row_filter=row_filter, selected_fields=columns)
             rows: Sequence[Row] = scan.to_arrow().to_pylist()

@@ -140,6 +140,7 @@ class MemoryIndex:
         *,
         embedder: str,
         subject: str | None = None,
+        tenant: str | None = None,
         modalities: Sequence[Modality] = (),
         since: datetime | None = None,
         until: datetime | None = None,
@@ -157,6 +158,7 @@ class MemoryIndex:
             for passage, indexed_at in self.server.rows.values()
             if passage.embedder == embedder
             and subject in {None, passage.subject_key}
+            and tenant in {None, passage.tenant}
             and (not modalities or passage.modality in modalities)
             and (since is None or passage.stamps.event_time >= since)
             and (until is None or passage.stamps.event_time < until)

@@ -18,9 +18,9 @@ from mmplatform.kafka.producer import LogProducer
 from mmplatform.kafka.reader import ReplayLog
 from mmplatform.kafka.topics import ensure_topics
 from mmplatform.land.lakehouse.arrow import hour_filter
-from mmplatform.modalities import CHAT, QUARANTINE_TABLE
+from mmplatform.modalities import CHAT, IDENTITY, QUARANTINE_TABLE
 from mmplatform.pipeline.consumed_record import ConsumedRecord
-from mmplatform.pipeline.identity_ledger import IDENTITY, IdentityLedger
+from mmplatform.pipeline.identity_ledger import IdentityLedger
 from mmplatform.pipeline.process import process
 from mmplatform.pipeline.reprocess.reprocess import reprocess
 from mmplatform.settings import load

@@ -71,7 +71,7 @@ class ChunkDeduplicator:
         if not to_spill:
             return accepted
         pointers = {
-            number: self._blobs.put(marks.ljust(_PAGE_CHARS, ".").encode(), media_type=_MEDIA_TYPE).sha256
+            number: self._blobs.put(marks.ljust(_PAGE_CHARS, ".").encode(), media_type=_MEDIA_TYPE).key
             for number, marks in to_spill.items()
         }
         spilled = tuple(sorted((dict(accepted.kept) | pointers).items()))[-MAX_SPILLED_PAGES:]
@@ -81,11 +81,11 @@ class ChunkDeduplicator:
         for page in accepted.open:
             if page.number == number:
                 return page.marks
-        sha256 = dict(accepted.kept).get(number)
-        if sha256 is None:
+        key = dict(accepted.kept).get(number)
+        if key is None:
             return ""
         try:
-            return self._blobs.get(stored_blob(sha256, _PAGE_CHARS, _MEDIA_TYPE)).decode()
+            return self._blobs.get(stored_blob(key.rsplit("/", 1)[-1], _PAGE_CHARS, _MEDIA_TYPE, key)).decode()
         except Rejected as error:
             _log.warning("a page of accepted chunks is missing", page=number, reason=str(error))
             return ""

@@ -13,16 +13,23 @@ from mmplatform.artifacts import artifact_id
 from mmplatform.events import BlobRef, Position, Record
 
 
-def stored_blob(sha256: str, size: int, media_type: str, key: str = "") -> BlobRef:
-    """Build a pointer from its parts; without ``key`` it is the one that every store of the platform gives."""
-    return BlobRef(key=key or f"{sha256[:2]}/{sha256}", sha256=sha256, size=size, media_type=media_type)
+def stored_blob(sha256: str, size: int, media_type: str, key: str) -> BlobRef:
+    """Build a pointer from its parts; of a usual key only the tenant is kept (:func:`short_key`)."""
+    full = key if "/" in key else f"{key}/{sha256[:2]}/{sha256}"
+    return BlobRef(key=full, sha256=sha256, size=size, media_type=media_type)
+
+
+def short_key(blob: BlobRef) -> str:
+    """Shorten a key of the usual form to its tenant: the rest follows from the hash."""
+    tenant = blob.key.partition("/")[0]
+    return tenant if blob.key == f"{tenant}/{blob.sha256[:2]}/{blob.sha256}" else blob.key
 
 
 class OriginChunk(NamedTuple):
     """Chunk whose audio is in a window.
 
     Attributes:
-        sha256: of its bytes, with ``size``, ``media_type`` and ``key`` its pointer; ``key`` empty: the usual one.
+        sha256: of its bytes, with ``size``, ``media_type`` and ``key`` its pointer; ``key`` shortened.
         first_sample: its start in the call, in samples.
         lost_samples: samples of silence in the place of audio that was lost; 0 for a chunk with audio.
         cited: the window lies in its declared time. Of another chunk only an encoder's padding reaches into the window.
@@ -42,8 +49,7 @@ class OriginChunk(NamedTuple):
         cls, event_id: str, blob: BlobRef, *, first_sample: int, lost_samples: int, cited: bool
     ) -> OriginChunk:
         """Build the row of a chunk."""
-        usual = stored_blob(blob.sha256, blob.size, blob.media_type)
-        key = "" if blob == usual else blob.key
+        key = short_key(blob)
         return cls(event_id, blob.sha256, blob.size, blob.media_type, key, first_sample, lost_samples, cited)
 
     @property

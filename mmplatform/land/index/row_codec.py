@@ -149,12 +149,18 @@ def row_to_stamps(passage_id: str, metadata: Mapping[str, Any]) -> PassageStamps
 
 
 def where_filter(
-    subject: str | None, modalities: Sequence[Modality], since: datetime | None, until: datetime | None
+    subject: str | None,
+    modalities: Sequence[Modality],
+    since: datetime | None,
+    until: datetime | None,
+    tenant: str | None = None,
 ) -> dict[str, Any] | None:
     """Chroma's filter on the metadata; Chroma accepts ``$and`` for two conditions or more only."""
     conditions: list[dict[str, Any]] = []
     if subject is not None:
         conditions.append({"subject_key": {"$eq": subject}})
+    if tenant is not None:
+        conditions.append({"tenant": {"$eq": tenant}})
     if modalities:
         conditions.append({"modality": {"$in": list(modalities)}})
     if since is not None:

@@ -74,7 +74,7 @@ class ChromaIndex(ChromaCollections):
         for passage in passages:
             group = groups.setdefault((passage.embedder, bucket_name(passage.subject_key)), {})
             first = group.get(passage.artifact_id)
-            if first is None or passage.version >= first.version:
+            if first is None or passage.version > first.version:
                 group[passage.artifact_id] = passage
         retracted = self.tombstones.versions()
         for (embedder, bucket), group in groups.items():
@@ -197,6 +197,7 @@ class ChromaIndex(ChromaCollections):
         *,
         embedder: str,
         subject: str | None = None,
+        tenant: str | None = None,
         modalities: Sequence[Modality] = (),
         since: datetime | None = None,
         until: datetime | None = None,
@@ -208,12 +209,13 @@ class ChromaIndex(ChromaCollections):
             vector: the query's embedding, shape ``(dimensions,)``.
             embedder: ``name@version`` that made it; only its collections are searched.
             subject: key of the subject whose passages alone are searched; ``None`` searches all 16 buckets.
+            tenant: passages of this tenant only; ``None``: of all.
             modalities: empty means all.
             since: the earliest event time, inclusive.
             until: the latest event time, exclusive.
             k: the maximum of hits.
         """
-        where = where_filter(subject, modalities, since, until)
+        where = where_filter(subject, modalities, since, until, tenant)
         wanted = {collection_name(embedder, bucket) for bucket in _buckets_for(subject)}
         names = (
             wanted

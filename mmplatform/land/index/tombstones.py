@@ -58,7 +58,11 @@ class Tombstones:
         }
         if newer:
             # Another writer may have stored a higher one since they were read: it is not overwritten.
-            stored = self._write("store retractions", partial(_upsert_newer, versions=newer, now=now)) or {}
+            stored: dict[str, str] = {}
+            ids = list(newer)
+            for start in range(0, len(ids), PAGE_ROWS):
+                page = {row_id: newer[row_id] for row_id in ids[start : start + PAGE_ROWS]}
+                stored |= self._write("store retractions", partial(_upsert_newer, versions=page, now=now)) or {}
             self._versions = {**remembered, **newer, **stored}
         if self._pruned_at is None or now - self._pruned_at >= PRUNE_INTERVAL:
             self.prune(now)

@@ -62,13 +62,15 @@ def commit_result(table: Table, rows: int) -> CommitResult:
     )
 
 
+def offset_key(position: Position) -> tuple[str, int]:
+    """Topic and topic partition of a landed offset; a later generation of the log has offsets of its own."""
+    generation = f"@{position.generation}" if position.generation else ""
+    return f"{position.topic}{generation}", position.topic_partition
+
+
 def rows_beyond(rows: Iterable[PositionedRow], landed: Offsets) -> list[PositionedRow]:
     """The rows at or beyond the landed offsets."""
-    return [
-        (position, row)
-        for position, row in rows
-        if position.offset >= landed.get((position.topic, position.topic_partition), 0)
-    ]
+    return [(position, row) for position, row in rows if position.offset >= landed.get(offset_key(position), 0)]
 
 
 def without_retracted(rows: Iterable[PositionedRow], column: str, retracted: Mapping[str, str]) -> list[PositionedRow]:

@@ -1,8 +1,8 @@
 """Dual-write index: writes each passage to the collections of every active embedder.
 
-The indexer and reprocessing runs write through here. With one serving space alone, this costs two requests to Chroma
-(0.7 ms each) for each batch and loads no model: passages come with the vectors of their own embedder. A vector of
-another space is computed here, by a model that is loaded when the first one is needed.
+The indexer and the index rebuild write through here. With one serving space alone, this costs two requests to Chroma
+(0.7 ms each) for each batch beside the write, and loads no model: passages come with the vectors of their own
+embedder. A vector of another space is computed here, by a model that is loaded when the first one is needed.
 
 1. Read the revision, so that nothing is written to a retired space.
 2. Write to its spaces, the serving one first. A model may run before the secondary is written, and a passage may be

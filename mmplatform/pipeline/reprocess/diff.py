@@ -16,7 +16,7 @@ from mmplatform.errors import Rejected
 from mmplatform.identity import conversation_key, event_uid
 from mmplatform.land.index.row_codec import passage_metadata
 from mmplatform.land.lakehouse.row_codec import row_to_artifact
-from mmplatform.pipeline.identity_ledger import IDENTITY
+from mmplatform.modalities import IDENTITY
 from mmplatform.pipeline.reprocess.rederive import Rederived, TableArtifact
 from mmplatform.refusals import Quarantined
 from mmplatform.versions import NO_VERSION

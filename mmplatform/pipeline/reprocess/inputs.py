@@ -91,7 +91,7 @@ def open_inputs(settings: Settings, spec: ModalitySpec) -> Iterator[ReprocessInp
         lakehouse.ensure_tables()
         batch = _TEXT_BATCH if spec.cost_class == "text" else _IMAGE_BATCH
         producer = closing_parts.enter_context(closing(LogProducer(settings)))
-        log = ReplayLog(settings)
+        log = closing_parts.enter_context(ReplayLog(settings))
         log.check_reachable()  # or the run would derive for an hour and could not publish it
         change_log = ReplayChangeLog(settings, producer, log)
         yield ReprocessInputs(

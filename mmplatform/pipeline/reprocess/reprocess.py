@@ -34,8 +34,15 @@ from mmplatform.land.index.embedder_registry import EmbedderRegistry
 from mmplatform.land.lakehouse.hour_partition import HOUR
 from mmplatform.land.lakehouse.row_codec import row_to_event
 from mmplatform.land.lakehouse.schemas import SPECS
-from mmplatform.modalities import MODALITIES, PASSAGES_TABLE, QUARANTINE_TABLE, RETRACTIONS_TABLE, ModalitySpec
-from mmplatform.pipeline.identity_ledger import IDENTITY, IdentityLedger
+from mmplatform.modalities import (
+    IDENTITY,
+    MODALITIES,
+    PASSAGES_TABLE,
+    QUARANTINE_TABLE,
+    RETRACTIONS_TABLE,
+    ModalitySpec,
+)
+from mmplatform.pipeline.identity_ledger import IdentityLedger
 from mmplatform.pipeline.process import Outcome
 from mmplatform.pipeline.reprocess.diff import StoredRow, stored_artifact, stored_indexed, stored_quarantined
 from mmplatform.pipeline.reprocess.hour import (

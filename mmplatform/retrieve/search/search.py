@@ -80,6 +80,7 @@ class SearchableIndex(Protocol):
         *,
         embedder: str,
         subject: str | None = None,
+        tenant: str | None = None,
         modalities: Sequence[Modality] = (),
         since: datetime | None = None,
         until: datetime | None = None,
@@ -112,7 +113,8 @@ class Searcher:
         started = time.perf_counter()
         # Read once: vector and collections must be of one embedder, even when another serves a moment later.
         embedder = self._serving_embedder()
-        hits = self._index.search(
+        search = partial(
+            self._index.search,
             self._cached_embed(embedder)(query.query),
             subject=subject_key(self._tenant, query.subject_id) if query.subject_id is not None else None,
             modalities=query.modalities,
@@ -121,6 +123,10 @@ class Searcher:
             k=query.k,
             embedder=space_name(embedder),
         )
+        hits = search()
+        if any(hit.tenant != self._tenant for hit in hits):
+            # Only then: a filter makes Chroma read the metadata of every row, and an index with one tenant needs none.
+            hits = search(tenant=self._tenant)
         now = utc_now()
         return SearchAnswer(
             hits=tuple(_cite(hit, now) for hit in hits),

@@ -9,6 +9,8 @@ from mmplatform.errors import Permanent
 from mmplatform.events import SCHEMA_VERSION
 
 _MARKER: Final = "format"
+_DATA: Final = ("broker", "lakehouse", "chroma")
+"""Folders of which one lies in every directory that a stack of version 1 has written, also with an own Kafka."""
 
 
 def check_data_format(data_dir: Path) -> None:
@@ -19,7 +21,7 @@ def check_data_format(data_dir: Path) -> None:
     """
     marker = data_dir / _MARKER
     if not marker.exists():
-        if (data_dir / "broker").is_dir():
+        if any((data_dir / name).is_dir() for name in _DATA):
             raise Permanent(
                 f"{data_dir} was written by an older release, whose records have format 1. Start this release on "
                 f"another directory (MMPLATFORM_DATA_DIR), then take the old log over: "
