@@ -35,10 +35,6 @@ class ReprocessingResource(ConfiguredResource):
         from mmplatform.pipeline.reprocess.reprocess import modality_for_table
 
         spec = modality_for_table(table)
-        with open_inputs(
-            override_models(
-                self.models.apply_to(with_kafka_address(with_chroma_address(self.settings()))), spec, models
-            ),
-            spec,
-        ) as parts:
+        chosen = override_models(self.models.apply_to(self.settings()), spec, models)
+        with open_inputs(with_kafka_address(with_chroma_address(chosen)), spec) as parts:
             yield parts

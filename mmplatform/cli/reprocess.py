@@ -34,11 +34,8 @@ def reprocess_hour(
 
     spec, start = modality_for_table(table), parse_hour(hour)
     check_hour(start, utc_now())
-    chosen = override_models(
-        with_kafka_address(with_chroma_address(load())),
-        spec,
-        {"asr_model": asr_model, "caption_model": caption_model, "ner_model": ner_model},
-    )
+    models = {"asr_model": asr_model, "caption_model": caption_model, "ner_model": ner_model}
+    chosen = with_kafka_address(with_chroma_address(override_models(load(), spec, models)))
     console = Console(stderr=True)
     with open_inputs(chosen, spec) as parts, Progress(console=console) as display:
         task = display.add_task(f"{table} {hour}", total=None)

@@ -13,7 +13,7 @@ from mmplatform.memo import MemoryMemo
 from mmplatform.pipeline.factories import screenshot_deriver
 from tests.builders import chat, screenshot
 from tests.pipeline.conftest import chroma, embedder, index, lakehouse, redactor, settings
-from tests.pipeline.stream import Stream
+from tests.pipeline.stream import Published, Stream, apply_changes
 
 __all__ = ["chroma", "embedder", "index", "lakehouse", "redactor", "settings"]
 HOUR = "2026-08-01-10:00"
@@ -21,14 +21,16 @@ HOUR = "2026-08-01-10:00"
 
 @pytest.fixture
 def call(settings, monkeypatch):
+    apply_changes(monkeypatch, Published())
     monkeypatch.setenv("MMPLATFORM_DATA_DIR", str(settings.data_dir))
     monkeypatch.setenv("MMPLATFORM_CHROMA_URL", settings.chroma_url)
     return lambda *words: CliRunner().invoke(app, ["reprocess", *words])
 
 
 @pytest.mark.models
-def test_it_says_what_became_of_the_hour(call, lakehouse, index, embedder, redactor):
+def test_it_says_what_became_of_the_hour(call, monkeypatch, lakehouse, index, embedder, redactor):
     stream = Stream(lakehouse, index)
+    apply_changes(monkeypatch, stream)
     stream.send([chat(0), chat(1, text=" ")], ChatDeriver(embedder, redactor, MemoryMemo()))
     index.delete(list(index.ids()))
     done = call("messages", HOUR)

@@ -19,6 +19,7 @@ from mmplatform.pipeline.embedder_swap.dual_write import DualWriteIndex
 from mmplatform.pipeline.identity_ledger import IdentityLedger
 from mmplatform.pipeline.process import Outcome, process, process_call_record
 from mmplatform.pipeline.publish import outgoing_records
+from mmplatform.pipeline.reprocess import inputs
 from mmplatform.pipeline.reprocess.rederive import InMemoryCallFold
 from quality.contracts import ContractLimits
 
@@ -129,3 +130,9 @@ class Published:
 
     def wait_indexed(self):
         return False
+
+
+def apply_changes(monkeypatch, stream):
+    """Let runs publish to a stream of the test's own: archiver and indexer apply at once, and no broker is asked."""
+    monkeypatch.setenv("MMPLATFORM_KAFKA_BOOTSTRAP_SERVERS", "127.0.0.1:9")
+    monkeypatch.setattr(inputs, "open_change_log", lambda _settings, _parts: stream)

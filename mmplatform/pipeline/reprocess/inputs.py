@@ -75,6 +75,14 @@ def override_models(settings: Settings, spec: ModalitySpec, models: Mapping[str,
     return settings.model_copy(update=chosen)
 
 
+def open_change_log(settings: Settings, parts: ExitStack) -> ChangeLog:
+    """The change log of a run; ``parts`` closes it. Raises Unavailable, Misconfigured."""
+    producer = parts.enter_context(closing(LogProducer(settings)))
+    log = parts.enter_context(ReplayLog(settings))
+    log.check_reachable()  # or the run would derive for an hour and could not publish it
+    return ReplayChangeLog(settings, producer, log)
+
+
 @contextmanager
 def open_inputs(settings: Settings, spec: ModalitySpec) -> Iterator[ReprocessInputs]:
     """Open the inputs, models first, so that a wrong one shows before a store is accessed; close them at the end.
@@ -90,10 +98,7 @@ def open_inputs(settings: Settings, spec: ModalitySpec) -> Iterator[ReprocessInp
         lakehouse = Lakehouse.open(settings)
         lakehouse.ensure_tables()
         batch = _TEXT_BATCH if spec.cost_class == "text" else _IMAGE_BATCH
-        producer = closing_parts.enter_context(closing(LogProducer(settings)))
-        log = closing_parts.enter_context(ReplayLog(settings))
-        log.check_reachable()  # or the run would derive for an hour and could not publish it
-        change_log = ReplayChangeLog(settings, producer, log)
+        change_log = open_change_log(settings, closing_parts)
         yield ReprocessInputs(
             lakehouse,
             index,

@@ -16,7 +16,7 @@ from mmplatform.land.lakehouse.row_codec import record_to_row
 from mmplatform.memo import MemoryMemo
 from resources.reprocessing import ReprocessingResource
 from tests.builders import NOW, chat, message, position, screenshot
-from tests.pipeline.stream import Stream
+from tests.pipeline.stream import Stream, apply_changes
 
 pytestmark = pytest.mark.models
 HOUR = "2026-08-01-10:00"
@@ -24,8 +24,9 @@ REPROCESSED = [each for each in all_assets() if isinstance(each, dg.AssetsDefini
 
 
 @pytest.fixture
-def run(settings, monkeypatch):
+def run(settings, monkeypatch, lakehouse, index):
     monkeypatch.setenv("MMPLATFORM_CHROMA_URL", settings.chroma_url)
+    apply_changes(monkeypatch, Stream(lakehouse, index))
     with dg.DagsterInstance.ephemeral() as instance:
 
         def launch(*names, hour=HOUR, until=None, **models):
@@ -115,8 +116,9 @@ def test_a_run_on_passages_makes_those_of_every_modality(run, index):
 
 
 @pytest.fixture
-def checked(settings, streamed, monkeypatch):
+def checked(settings, streamed, monkeypatch, lakehouse, index):
     """A run of messages and passages with their checks, as one from the UI has them."""
+    apply_changes(monkeypatch, Stream(lakehouse, index))
     monkeypatch.setenv("MMPLATFORM_CHROMA_URL", settings.chroma_url)
     monkeypatch.setenv("MMPLATFORM_DATA_DIR", str(settings.data_dir))
     keys = {dg.AssetKey("messages"), dg.AssetKey("passages")}
@@ -207,11 +209,11 @@ def test_of_several_hours_the_one_that_lacks_bytes_fails_and_the_others_count(ru
     assert made_of == {"2026-08-01-09:00", "2026-08-01-11:00"}
 
 
-def test_an_hour_that_has_not_begun_is_refused_before_a_model_is_opened(run, monkeypatch, settings):
+def test_an_hour_that_has_not_begun_is_refused_before_a_model_is_opened(run, monkeypatch, lakehouse):
     from mmplatform.pipeline import factories
 
     monkeypatch.setattr(factories, "open_memo", lambda _: pytest.fail("opened"))
     ahead = (utc_now() + timedelta(hours=1)).strftime("%Y-%m-%d-%H:00")
     with pytest.raises(dg.DagsterUnknownPartitionError, match=ahead):
         run("messages", hour=ahead)
-    assert not (settings.data_dir / "lakehouse").exists()
+    assert lakehouse.table("messages").current_snapshot() is None
