@@ -16,7 +16,7 @@ NOW = datetime(2026, 8, 1, 10, 0, tzinfo=UTC)
 
 def blob(data: bytes = b"bytes", media_type: str = "audio/wav") -> BlobRef:
     digest = hashlib.sha256(data).hexdigest()
-    return BlobRef(key=f"{digest[:2]}/{digest}", sha256=digest, size=len(data), media_type=media_type)
+    return BlobRef(key=f"default/{digest[:2]}/{digest}", sha256=digest, size=len(data), media_type=media_type)
 
 
 def position(offset: int = 0, topic: str = "interactions.chat") -> Position:

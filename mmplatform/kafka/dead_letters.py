@@ -63,7 +63,7 @@ class RedriveStatus(StrEnum):
 _SKIP_REASONS: Final = {
     RedriveStatus.YES: "it was redriven before",
     RedriveStatus.UNKNOWN: "its topic cannot be read, so an earlier redrive cannot be excluded",
-    RedriveStatus.NEVER: "only events and artifacts are redriven",
+    RedriveStatus.NEVER: "only events, artifacts and quarantined rows are redriven",
 }
 
 

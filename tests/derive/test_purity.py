@@ -24,6 +24,7 @@ from mmplatform.memo import MemoryMemo
 from mmplatform.ports import RecognisedLine, Segment, SpokenWord
 from tests.builders import NOW, arrival, call_end, chat, screenshot
 from tests.derive.call.simulated_calls import (
+    COST,
     LENGTH_S,
     DigitRedactor,
     MemoryBlobs,
@@ -33,7 +34,6 @@ from tests.derive.call.simulated_calls import (
 )
 from tests.derive.screens import error_dialog, shop_page
 
-COST = {"seconds", "memo_hit", "derived_at"}
 BREATHS = ("my number is 415", "555", "0123", "thank you", "", "", "", "")
 
 

@@ -175,8 +175,9 @@ def test_the_topic_of_lineage_events_may_belong_to_others_and_is_only_reported(s
     create_as_an_earlier_version(settings, topic_name(settings, "lineage"))
     report = ensure_topics(settings)
     assert report.altered == ()
-    (mismatch,) = report.mismatches
-    assert "lineage has message.timestamp.type=CreateTime" in mismatch
+    retention, timestamps = report.mismatches
+    assert "lineage has retention.ms=-1" in retention
+    assert "lineage has message.timestamp.type=CreateTime" in timestamps
 
 
 @pytest.mark.broker

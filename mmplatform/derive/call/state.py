@@ -163,7 +163,7 @@ class AcceptedChunks(Record):
 
     Attributes:
         open: pages in the state, the last used first.
-        kept: number and SHA-256 of each spilled page, a blob.
+        kept: number and blob key of each spilled page.
     """
 
     open: tuple[FingerprintPage, ...] = ()

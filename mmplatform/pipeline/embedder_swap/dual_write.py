@@ -154,8 +154,13 @@ class DualWriteIndex:
                     raise Rejected(f"a vector of {length} parts, where {space.name} makes {expected}")
 
     def restamp(self, passages: Sequence[Passage], indexed_at: datetime) -> None:
-        """Correct ``indexed_at`` in the passages' own space. Raises Unavailable."""
+        """Correct ``indexed_at`` in every active space. Raises Unavailable."""
+        revision = self.latest_revision()
+        names = [space.name for space in revision.active] if revision else []
         self._index.restamp(passages, indexed_at)
+        for name in names:
+            others = [passage for passage in passages if passage.embedder != name]
+            self._index.restamp([passage.model_copy(update={"embedder": name}) for passage in others], indexed_at)
 
     def forget_retractions(self) -> None:
         """Read the stored retractions again at the next write: topic partitions have come from another writer."""

@@ -23,6 +23,9 @@ SPEECH = [(0.5, 1.8), (3.2, 4.6), (6.3, 7.7), (9.1, 10.4)]
 LENGTH_S = 12
 CHUNK_S = 1.0
 
+COST = frozenset({"seconds", "source_seconds", "memo_hit", "derived_at"})
+"""Fields that measure a run: every run has its own."""
+
 
 class MemoryBlobs:
     def __init__(self) -> None:

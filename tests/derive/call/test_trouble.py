@@ -17,6 +17,7 @@ from mmplatform.events import Arrival, Position
 from mmplatform.ports import Redacted, Segment, SpokenWord
 from tests.builders import NOW, call_end
 from tests.derive.call.simulated_calls import (
+    COST,
     LENGTH_S,
     RATE,
     SPEECH,
@@ -100,9 +101,7 @@ def stable(dumped):
     if isinstance(dumped, list):
         return [stable(value) for value in dumped]
     if isinstance(dumped, dict):
-        return {
-            name: stable(value) for name, value in dumped.items() if name not in {"derived_at", "seconds", "memo_hit"}
-        }
+        return {name: stable(value) for name, value in dumped.items() if name not in COST}
     return dumped
 
 
