@@ -93,8 +93,8 @@ def main() -> None:
     derived = list(outgoing_records(Outcome(deriver.derive(arrivals).artifacts), PSEUDONYMS))
     sizes = {
         "event": [
-            record_bytes(each.event.conversation_key, encode(each.event), event_headers(each.event, PSEUDONYMS))
-            for each in arrivals
+            record_bytes(sent.event.conversation_key, encode(sent.event), event_headers(sent.event, PSEUDONYMS))
+            for sent in arrivals
         ],
         "message": [record_bytes(r.key, r.value, r.headers) for r in derived if VECTOR_HEADER not in r.headers],
         "passage": [record_bytes(r.key, r.value, r.headers) for r in derived if VECTOR_HEADER in r.headers],

@@ -1,4 +1,4 @@
-"""Versions: of several records with one id the highest version counts, whoever writes it and in whatever order.
+"""Versions: of several records with one id the highest version counts, in whatever order they are written.
 
 A version grows for its id in this order: the revision of the source's event; the generation of the log and the offset
 of the event that completed the artifact; the derivation, which is 0 in the stream and the start of a reprocessing run.

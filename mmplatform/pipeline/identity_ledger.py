@@ -23,7 +23,7 @@ from mmplatform.refusals import Quarantined
 
 MAX_RECORDS: Final = 20_000
 """Records of one topic partition; about 13 MB, and half a second to read at the start. At 25 events a second in a topic
-partition that is a quarter of an hour: a source that numbers its events anew in one conversation shows at once."""
+partition that is a quarter of an hour: a source that numbers its events again in one conversation shows at once."""
 
 _REREAD_RECORDS: Final = 10_000
 """Records before the window that stay: after backpressure a batch is read again, and has an earlier window."""

@@ -29,7 +29,7 @@ from tests.servers.broker import embedded_broker
 from tests.servers.chroma import running_chroma
 
 CHATS: Final = 6
-LOST: Final = artifact_id("message", "chat-2", 0)
+LOST: Final = artifact_id("message", chat(2).uid, 0)
 QUARANTINED: Final = 25
 """More in an hour than `quarantine_rate` allows."""
 

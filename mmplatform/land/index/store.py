@@ -157,10 +157,9 @@ class ChromaIndex(ChromaCollections):
 
     def embedders(self) -> set[str]:
         """``name@version`` of every embedder that has collections on this server."""
-        collections = self.list_collections()
         return {
             str((collection.metadata or {}).get("embedder"))
-            for collection in collections
+            for collection in self.list_collections()
             if is_passage_collection(collection.name)
         }
 
@@ -285,9 +284,8 @@ class ChromaIndex(ChromaCollections):
 def find_missing(collection: Collection, rows: Sequence[IndexRow]) -> set[str]:
     """Ids of rows that no search finds: one query for all, then one for each missing row by its own vector."""
     ids = [row.artifact_id for row in rows]
-    found = collection.query(query_embeddings=np.stack([rows[0].vector]), ids=ids, n_results=len(ids), include=[])[
-        "ids"
-    ][0]
+    answer = collection.query(query_embeddings=np.stack([rows[0].vector]), ids=ids, n_results=len(ids), include=[])
+    found = answer["ids"][0]
     missing = set()
     for row in rows:
         if row.artifact_id not in found:

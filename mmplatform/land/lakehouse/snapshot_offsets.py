@@ -169,7 +169,7 @@ def newest_versions(table: Table, column: str, limit: int) -> OrderedDict[str, s
 
 
 def versions_added_since(table: Table, column: str, snapshot_id: int | None) -> dict[str, str] | None:
-    """The versions of the rows that were added after a snapshot, by id, whoever added them; only their files are read.
+    """The versions of the rows that were added after a snapshot, by id, from any writer; only their files are read.
 
     ``None`` when that snapshot is none of the table's, or has expired.
     """

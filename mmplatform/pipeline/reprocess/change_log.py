@@ -1,4 +1,4 @@
-"""Change log of a run: whatever it changes lies on the replay log too, for whoever reads the log alone.
+"""Change log of a run: whatever it changes lies on the replay log too, for programs that read the log alone.
 
 The indexer is the only writer of the live index: a run that wrote there as well could overwrite what the stream wrote
 between its check and its write. So a run publishes, and waits until the indexer is past what it published.

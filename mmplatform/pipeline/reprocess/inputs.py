@@ -46,7 +46,7 @@ class ReprocessInputs:
 
     Attributes:
         index: for reads.
-        change_log: takes the changes, for whoever reads the log, and for the indexer.
+        change_log: takes the changes, for programs that read the log, and for the indexer.
         batch: the maximum of events in one micro-batch.
         locks_dir: the folder with the locks of the hours; ``None``: none is taken.
     """

@@ -84,6 +84,11 @@ def retraction(doors: Doors, who: str):
     return doors.write(ARTIFACTS_TOPIC, encode(Retraction(**fields, reason="there is none")), who)
 
 
+def two_contents(doors: Doors, who: str):
+    doors.write(CHAT.topic, chat(who), conversation(who))
+    return doors.write(CHAT.topic, chat(who, text=f"other words: {PLANTED}"), conversation(who))
+
+
 def keyless(doors: Doors, who: str):
     return doors.write(CALL.topic, fresh(builders.call_end, who), None)
 
@@ -138,10 +143,16 @@ LOG = (
         Quarantined("blob", "never put"),
     ),
     Row(
-        "a field that no record has",
+        "a field that this release does not know, on the log",
         lambda d, who: d.write(CHAT.topic, mangled(chat(who), **{PLANTED: 1}), who),
         Found("message number"),
     ),
+    Row(
+        "a kind or a major version that this release does not know",
+        lambda d, who: d.write(CHAT.topic, mangled(chat(who), schema_version=99), conversation(who)),
+        DeadLettered("unknown kind or version"),
+    ),
+    Row("another content under the identity of an earlier event", two_contents, Quarantined("identity", "came before")),
     Row("a vector of another length", artifact(parts=3), DeadLettered("a vector of 3 parts")),
     Row("a vector of NaN", artifact(fill=float("nan")), DeadLettered("vector: has NaN or infinite parts")),
     Row("a vector of zeros", artifact(fill=0.0), DeadLettered("a vector of zeros")),
