@@ -33,7 +33,7 @@ AN_HOUR = timedelta(hours=1)
 MESSAGES_EACH = 4
 PATIENCE_S = 300 + 60 * HOURS
 PLACE = {"topic", "topic_partition", "log_offset"}
-CIRCUMSTANCES = {"taken_at", "derived_at", "seconds", "memo_hit", "record", *PLACE}
+CIRCUMSTANCES = {"taken_at", "derived_at", "seconds", "memo_hit", "record", "version", "logged_at", *PLACE}
 
 
 class Source(threading.Thread):

@@ -14,9 +14,9 @@ from typing import Final
 
 import structlog
 
-from mmplatform.derive.call.origin import stored_blob
 from mmplatform.derive.call.state import AcceptedChunks, ChunkRef, FingerprintPage
 from mmplatform.errors import Rejected
+from mmplatform.events import BlobRef
 from mmplatform.ports import Blobs
 
 PAGE_CHUNKS: Final = 256
@@ -85,7 +85,8 @@ class ChunkDeduplicator:
         if key is None:
             return ""
         try:
-            return self._blobs.get(stored_blob(key.rsplit("/", 1)[-1], _PAGE_CHARS, _MEDIA_TYPE, key)).decode()
+            pointer = BlobRef(key=key, sha256=key.rsplit("/", 1)[-1], size=_PAGE_CHARS, media_type=_MEDIA_TYPE)
+            return self._blobs.get(pointer).decode()
         except Rejected as error:
             _log.warning("a page of accepted chunks is missing", page=number, reason=str(error))
             return ""

@@ -5,24 +5,32 @@ It lies in the call's state, so it is short: a chunk is a row of values, about 1
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from pydantic import AwareDatetime
 
 from mmplatform.artifacts import artifact_id
 from mmplatform.events import BlobRef, Position, Record
 
+_USUAL: Final = "="
+_WHOLE: Final = ":"
+
 
 def stored_blob(sha256: str, size: int, media_type: str, key: str) -> BlobRef:
-    """Build a pointer from its parts; of a usual key only the tenant is kept (:func:`short_key`)."""
-    full = key if "/" in key else f"{key}/{sha256[:2]}/{sha256}"
+    """Build a pointer from its parts; ``key`` is from :func:`short_key`."""
+    form, rest = key[:1], key[1:]
+    full = f"{rest}/{sha256[:2]}/{sha256}" if form == _USUAL else rest
     return BlobRef(key=full, sha256=sha256, size=size, media_type=media_type)
 
 
 def short_key(blob: BlobRef) -> str:
-    """Shorten a key of the usual form to its tenant: the rest follows from the hash."""
+    """Shorten a key of the usual form to its tenant: the rest follows from the hash.
+
+    The first character tells the forms apart: a foreign client may write any key, one without a slash too.
+    """
     tenant = blob.key.partition("/")[0]
-    return tenant if blob.key == f"{tenant}/{blob.sha256[:2]}/{blob.sha256}" else blob.key
+    usual = blob.key == f"{tenant}/{blob.sha256[:2]}/{blob.sha256}"
+    return f"{_USUAL}{tenant}" if usual else f"{_WHOLE}{blob.key}"
 
 
 class OriginChunk(NamedTuple):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from mmplatform.identity import DEFAULT_TENANT, conversation_key
 from mmplatform.modalities import CALL, SCREENSHOT
 from tests import builders
 from tests.integration.bad_inputs import odd_media as odd
@@ -52,7 +53,7 @@ def contradiction_on_log(doors: Doors, who: str):
     doors.chunk(f"{who}", odd.spoken())
     blob = builders.blob(b"other audio")
     other = fresh(builders.chunk, who, event_id=f"{who}-other", chunk_index=0, start_s=0.0, duration_s=2.0, blob=blob)
-    doors.write(CALL.topic, other, who)
+    doors.write(CALL.topic, other, conversation_key(DEFAULT_TENANT, "", who))
     return doors.end(who, chunks=1)
 
 
