@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mmplatform.artifacts import pack_vector
+from mmplatform.artifacts import VECTOR_HEADER, pack_vector
 from mmplatform.consumers.indexer import decode_records, refused_dead_letters, upsert
 from mmplatform.errors import Rejected
 from mmplatform.events import encode, utc_now
@@ -34,7 +34,10 @@ def with_vector(number, space, parts):
 
 def land(dual_write_index, rows):
     """As the indexer does it: what landed, and the dead letters."""
-    records = [ConsumedRecord(position(n), encode(row), utc_now()) for n, row in enumerate(rows)]
+    records = [
+        ConsumedRecord(position(n), encode(row), utc_now(), headers={VECTOR_HEADER: row.vector_f32})
+        for n, row in enumerate(rows)
+    ]
     parsed, unread = decode_records(records)
     assert not unread.dead_letters
     landed, refused = upsert(dual_write_index, parsed)
@@ -82,5 +85,7 @@ def test_the_length_comes_from_the_model_where_its_description_differs(settings,
 def test_without_the_model_the_index_decides(index, space):
     blind = DualWriteIndex(index, EmbedderRegistry(index), lambda _: None, MemoryMemo)
     blind.upsert([with_vector(1, space, WIDTH)], utc_now())
+    later = with_vector(1, space, 3)
+    later = later.model_copy(update={"provenance": later.provenance.model_copy(update={"derivation": 1})})
     with pytest.raises(Rejected):
-        blind.upsert([with_vector(1, space, 3)], utc_now())
+        blind.upsert([later], utc_now())

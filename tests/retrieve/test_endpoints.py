@@ -81,7 +81,7 @@ async def test_a_question_is_answered_with_hits_that_cite(http):
     (hit,) = answer.json()["hits"]
     assert (hit["text"], hit["score"], hit["gap_s"]) == ("passage number 1", 1.0, 60.0)
     assert (hit["source"], hit["locator"]["at"]) == ("chat message event-1 (customer)", "chat")
-    assert (hit["tenant"], hit["event_source"], hit["memo_hit"]) == ("default", "", False)
+    assert (hit["tenant"], hit["event_source"], hit["memo_hit"]) == ("default", "test", False)
     assert (hit["derived_at"], hit["logged_at"]) == ("2026-03-05T12:00:01Z", "2026-03-05T12:00:01Z")
     assert (hit["event_time"], hit["indexed_at"]) == ("2026-03-05T12:00:00Z", "2026-03-05T12:01:00Z")
 
