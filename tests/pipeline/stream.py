@@ -11,6 +11,7 @@ from mmplatform.consumers.indexer import newest_per_id, upsert
 from mmplatform.derive.call.deriver import CallDeriver
 from mmplatform.events import MODALITY_BY_KIND, Position, encode, utc_now
 from mmplatform.kafka.headers import Pseudonyms, event_headers
+from mmplatform.kafka.reader import GroupProgress, LogEntry, Watermarks
 from mmplatform.land.index.embedder_registry import EmbedderRegistry
 from mmplatform.land.index.store import ChromaIndex
 from mmplatform.modalities import ARTIFACTS_TOPIC, CALL, MODALITIES, QUARANTINE_TOPIC, RETRACTIONS_TABLE
@@ -102,6 +103,28 @@ class Stream:
 
     def append(self, table, rows, records):
         append_rows(self.lakehouse, table, rows, next_offsets(records), lambda _, reason: AssertionError(reason))
+
+
+class MemoryLog:
+    """The log of a stream, as a rebuild reads it; ``archived``: how much of each topic the archiver has committed."""
+
+    def __init__(self, stream, archived=1.0) -> None:
+        self._log, self._archived = stream.log, archived
+
+    def _records(self, topic):
+        return self._log.get(topic, [])
+
+    def watermarks(self, topics):
+        return {topic: {0: Watermarks(0, len(self._records(topic)))} for topic in topics}
+
+    def progress(self, _group, topics):
+        ends = {topic: len(self._records(topic)) for topic in topics}
+        return {topic: {0: GroupProgress(int(end * self._archived), end)} for topic, end in ends.items()}
+
+    def read(self, topic, since=None, until=None):
+        records = self._records(topic)
+        for record in records[(since or {0: 0})[0] : (until or {0: len(records)})[0]]:
+            yield LogEntry(record.position, None, record.value, dict(record.headers), record.logged_at)
 
 
 class Published:
