@@ -116,6 +116,7 @@ def _run_indexer(settings: Settings) -> None:
     from mmplatform.consumers.indexer import index_app
     from mmplatform.kafka.producer import LogProducer
     from mmplatform.land.index.embedder_registry import EmbedderRegistry
+    from mmplatform.land.index.release_check import check_release
     from mmplatform.land.index.store import ChromaIndex
     from mmplatform.pipeline.factories import open_dual_write_index, resolve_space
     from mmplatform.telemetry.freshness import FreshnessTracker
@@ -123,6 +124,7 @@ def _run_indexer(settings: Settings) -> None:
     status = _start_status(settings, "index", FreshnessTracker())
     producer = LogProducer(settings)
     index = ChromaIndex.open(settings)
+    _retry_until_available(status, "the index", partial(check_release, index))
     log = EmbedderRegistry(index)
     space = None
     with suppress(Misconfigured):  # an indexer without the model at hand makes collections as passages come
@@ -201,6 +203,7 @@ def _prepare_stores(settings: Settings) -> None:
     """A job, not a worker: create the topics, tables and collections of all workers, then exit. Idempotent."""
     from mmplatform.kafka.topics import ensure_topics
     from mmplatform.land.index.embedder_registry import EmbedderRegistry
+    from mmplatform.land.index.release_check import check_release
     from mmplatform.land.index.store import ChromaIndex
     from mmplatform.land.lakehouse.store import Lakehouse
     from mmplatform.pipeline.factories import resolve_space
@@ -213,6 +216,7 @@ def _prepare_stores(settings: Settings) -> None:
     _retry_until_available(status, "the lakehouse", lambda: Lakehouse.open(settings).ensure_tables())
     index = ChromaIndex.open(settings)
     try:
+        _retry_until_available(status, "the index", partial(check_release, index))
         for active in _retry_until_available(
             status, "the index", lambda: EmbedderRegistry(index).ensure_serving(resolve_space(settings))
         ).active:

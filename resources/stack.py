@@ -116,6 +116,10 @@ class ReplayLogResource(RunningStackResource):
                 lags |= {Subscription(group, name): sum(group_lag[f"{prefix}{name}"].values()) for name in names}
         return lags
 
+    def log_generation(self) -> int:
+        """Generation of the log that the offsets are of."""
+        return self.settings().log_generation
+
     def committed_offsets(self, subscription: Subscription) -> dict[tuple[str, int], int]:
         """The next offset in each topic partition. Raises ``Unavailable``, ``Misconfigured``."""
         prefix = self.settings().topic_prefix

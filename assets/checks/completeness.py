@@ -61,7 +61,16 @@ def _offsets_check(spec: ModalitySpec) -> dg.AssetChecksDefinition:
 
 
 def _events_check(spec: ModalitySpec) -> dg.AssetChecksDefinition:
-    columns = ("event_id", "event_uid", "kind", "ingested_at", "topic", "topic_partition", "log_offset")
+    columns = (
+        "event_id",
+        "event_uid",
+        "kind",
+        "ingested_at",
+        "topic",
+        "topic_partition",
+        "log_offset",
+        "log_generation",
+    )
 
     def check(reader: HourReader, hour: datetime, resources: CheckResources) -> CheckResult:
         settled = settled_before()
@@ -73,6 +82,7 @@ def _events_check(spec: ModalitySpec) -> dg.AssetChecksDefinition:
             derived_uids=[row["event_uids"] for row in reader.rows_around(spec.derived_table, hour, ["event_uids"])],
             quarantined_uids=reader.quarantined_uids(hour),
             consumed_offsets=consumed_offsets,
+            log_generation=resources.stack.log_generation(),
             settled_before=settled,
         )
 

@@ -9,8 +9,9 @@ from mmplatform.errors import Permanent
 from mmplatform.events import SCHEMA_VERSION
 
 _MARKER: Final = "format"
-_DATA: Final = ("broker", "lakehouse", "chroma")
-"""Folders of which one lies in every directory that a stack of version 1 has written, also with an own Kafka."""
+_DATA: Final = ("broker", "chroma")
+"""Folders that only a stack creates. A verb or a run may create the lakehouse's before the first start, and tables of
+format 1 are refused by themselves."""
 
 
 def check_data_format(data_dir: Path) -> None:

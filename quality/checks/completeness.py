@@ -34,6 +34,7 @@ def check_events_accounted(
     derived_uids: Iterable[Sequence[str]],
     quarantined_uids: Collection[str],
     consumed_offsets: Mapping[tuple[str, int], int],
+    log_generation: int = 0,
     settled_before: datetime,
 ) -> CheckResult:
     """Fails when an event has no artifact, no quarantine row and no reason to have neither.
@@ -43,6 +44,7 @@ def check_events_accounted(
         derived_uids: for each artifact, the identities of the events that it was derived from.
         quarantined_uids: identities of quarantined events.
         consumed_offsets: the deriver's next offset, by topic and topic partition.
+        log_generation: of the log that the offsets are of; an event of an earlier log waits for no deriver any more.
         settled_before: events that were ingested later are still under way.
     """
     derived = {uid for uids in derived_uids for uid in uids}
@@ -50,7 +52,9 @@ def check_events_accounted(
     missing, waiting = [], []
     for event in events:
         event_id, uid = str(event["event_id"]), event["event_uid"]
-        consumed = event["log_offset"] < consumed_offsets.get((event["topic"], event["topic_partition"]), 0)
+        next_offset = consumed_offsets.get((event["topic"], event["topic_partition"]), 0)
+        earlier_log = event["log_generation"] < log_generation
+        consumed = earlier_log or event["log_offset"] < next_offset
         if uid in derived:
             outcomes["an artifact"] += 1
         elif uid in quarantined_uids:

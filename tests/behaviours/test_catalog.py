@@ -9,6 +9,7 @@ from datetime import timedelta
 import pytest
 
 from mmplatform.events import utc_now
+from mmplatform.identity import subject_key
 from mmplatform.land.lakehouse.maintenance.compaction import compact
 from mmplatform.land.lakehouse.maintenance.orphan_files import delete_orphans
 from mmplatform.land.lakehouse.maintenance.snapshot_expiry import expire_snapshots
@@ -80,7 +81,7 @@ def test_every_table_is_there(lakehouse):
 
 def test_what_was_landed_is_there_for_another_process(settings, lakehouse):
     land(lakehouse, [chat(n) for n in range(5)])
-    rows = Lakehouse.open(settings).scan("raw_chats", subject_id="cust-1").to_pylist()
+    rows = Lakehouse.open(settings).scan("raw_chats", subject_key=subject_key("default", "cust-1")).to_pylist()
     assert sorted(row["event_id"] for row in rows) == [f"chat-{n}" for n in range(5)]
 
 

@@ -56,7 +56,7 @@ def scan_filter(
     id_column: str,
     hour: datetime | None,
     since: datetime | None,
-    subject_id: str | None,
+    subject_key: str | None,
     ids: Sequence[str] | None,
     conversations: Sequence[str] | None,
 ) -> dict[str, Any]:
@@ -68,8 +68,8 @@ def scan_filter(
         conditions.append(hour_filter(hour))
     if since is not None:
         conditions.append(GreaterThanOrEqual("event_time", since.isoformat()))
-    if subject_id is not None:
-        conditions.append(EqualTo("subject_id", subject_id))
+    if subject_key is not None:
+        conditions.append(EqualTo("subject_key", subject_key))
     if ids is not None:
         conditions.append(In(id_column, list(ids)))
     if conversations is not None:

@@ -7,10 +7,12 @@ Fields for analysts have columns of their own; ``record`` is the whole record as
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from mmplatform.buckets import BUCKET_COUNT
+from mmplatform.errors import Misconfigured
 
 if TYPE_CHECKING:
     from pyiceberg.partitioning import PartitionSpec
@@ -238,3 +240,12 @@ _SPECS: Final = (
     ),
 )
 SPECS: Final[dict[str, TableSpec]] = {spec.name: spec for spec in _SPECS}
+
+
+def check_release(table: str, columns: Collection[str]) -> None:
+    """Return when a table is of format 2 or newer. Raises Misconfigured, with the cure."""
+    if "subject_key" not in columns:
+        raise Misconfigured(
+            f"table {table} was created by an older release, whose rows have format 1: set another "
+            "MMPLATFORM_ICEBERG_NAMESPACE, then take the old log over with `mmplatform migrate`"
+        )

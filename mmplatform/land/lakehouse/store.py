@@ -33,7 +33,7 @@ from mmplatform.land.lakehouse.maintenance.snapshot_expiry import ExpiryResult, 
 from mmplatform.land.lakehouse.recent_ids import MAX_REMEMBERED_IDS, RecentIds
 from mmplatform.land.lakehouse.replace import Replacement, ReplaceResult, replace_rows
 from mmplatform.land.lakehouse.restore import restore_rows
-from mmplatform.land.lakehouse.schemas import SPECS, TABLE_PROPERTIES, VERSION_COLUMN
+from mmplatform.land.lakehouse.schemas import SPECS, TABLE_PROPERTIES, VERSION_COLUMN, check_release
 from mmplatform.land.lakehouse.snapshot_offsets import (
     CommitResult,
     Offsets,
@@ -91,7 +91,11 @@ class Lakehouse:
         return cls(open_catalog(settings, glue), settings.iceberg_namespace, locks_dir=locks_dir)
 
     def ensure_tables(self) -> None:
-        """Create missing tables, and add columns that newer schemas have; those that only older ones had stay."""
+        """Create missing tables, and add columns that newer schemas have; those that only older ones had stay.
+
+        Raises:
+            Misconfigured: a release before format 2 created a table.
+        """
         from pyiceberg.exceptions import NamespaceAlreadyExistsError, TableAlreadyExistsError
 
         with catalog_errors("create the tables"):
@@ -109,7 +113,9 @@ class Lakehouse:
                     )
                 except TableAlreadyExistsError:
                     table = self.table(spec.name)
-                if not {name for name, _ in spec.columns} <= {field.name for field in table.schema().fields}:
+                existing = {field.name for field in table.schema().fields}
+                check_release(f"{self._namespace}.{spec.name}", existing)
+                if not {name for name, _ in spec.columns} <= existing:
                     with table.update_schema() as update:
                         update.union_by_name(spec.schema())
 
@@ -258,7 +264,7 @@ class Lakehouse:
         *,
         hour: datetime | None = None,
         since: datetime | None = None,
-        subject_id: str | None = None,
+        subject_key: str | None = None,
         ids: Sequence[str] | None = None,
         conversations: Sequence[str] | None = None,
         columns: Sequence[str] | None = None,
@@ -269,14 +275,14 @@ class Lakehouse:
             table: its name.
             hour: event times of this hour only (its start, aware of UTC).
             since: event times from this moment on only (aware of UTC).
-            subject_id: rows of this subject only.
+            subject_key: rows of this subject only (:func:`mmplatform.identity.subject_key`): it prunes to one bucket.
             ids: rows with these ids only.
             conversations: rows of these conversations only.
             columns: these columns only; all by default.
         """
         spec = SPECS[table]
         wanted = [name for name, _ in spec.columns] if columns is None else list(columns)
-        scan_options = scan_filter(spec.id_column, hour, since, subject_id, ids, conversations)
+        scan_options = scan_filter(spec.id_column, hour, since, subject_key, ids, conversations)
         order = VERSION_COLUMN if spec.versioned else "log_offset"
         released = ("kind",) if table == QUARANTINE_TABLE else ()
         needed = tuple(dict.fromkeys((*wanted, spec.id_column, order, *released)))

@@ -7,6 +7,7 @@ import pytest
 
 from mmplatform.derive.passages import quarantine
 from mmplatform.errors import Misconfigured, Unavailable
+from mmplatform.identity import subject_key
 from mmplatform.land.lakehouse.recent_ids import RecentIds
 from mmplatform.land.lakehouse.row_codec import raw_id, record_to_row, row_to_artifact, row_to_event
 from mmplatform.land.lakehouse.schemas import SPECS
@@ -121,9 +122,10 @@ def test_a_later_generation_of_the_log_wins_with_a_smaller_offset(lakehouse):
 
 def test_filters(lakehouse):
     append(lakehouse, [chat(0), chat(1, subject_id="cust-2"), chat(2, event_time=NOW + timedelta(hours=1))])
-    assert ids(lakehouse, subject_id="cust-2") == ["chat-1"]
+    assert ids(lakehouse, subject_key=subject_key("default", "cust-2")) == ["chat-1"]
     assert ids(lakehouse, hour=NOW) == ["chat-0", "chat-1"]
-    assert ids(lakehouse, hour=NOW + timedelta(hours=1), subject_id="cust-1") == ["chat-2"]
+    first = subject_key("default", "cust-1")
+    assert ids(lakehouse, hour=NOW + timedelta(hours=1), subject_key=first) == ["chat-2"]
     assert ids(lakehouse, ids=[raw_id(chat(1, subject_id="cust-2")), "nothing"]) == ["chat-1"]
     assert lakehouse.scan("raw_chats", columns=["text"]).column_names == ["text"]
 
@@ -194,6 +196,13 @@ def test_a_table_of_before_gets_a_column_in_whose_place_it_has_another(lakehouse
     lakehouse.ensure_tables()
     ids_by_name = {field.name: field.field_id for field in lakehouse.table("captions").schema().fields}
     assert ids_by_name["content_id"] > max(ids_by_name["duplicate_of"], ids_by_name["height"])
+
+
+def test_a_table_of_format_1_is_refused_with_the_cure(lakehouse):
+    with lakehouse.table("captions").update_schema() as update:
+        update.rename_column("subject_key", "place")
+    with pytest.raises(Misconfigured, match=r"captions was created by an older release.*mmplatform migrate"):
+        lakehouse.ensure_tables()
 
 
 def test_landed_rows_are_known_by_their_position():

@@ -22,18 +22,19 @@ def uid(event_id, conversation="c1"):
     return event_uid("default", "crm", conversation, event_id)
 
 
-def event(event_id, kind="chat_message", offset=0, ingested_at=OLD):
-    log_position = {"topic": "t", "topic_partition": 0, "log_offset": offset}
+def event(event_id, kind="chat_message", offset=0, ingested_at=OLD, generation=0):
+    log_position = {"topic": "t", "topic_partition": 0, "log_offset": offset, "log_generation": generation}
     return {"event_id": event_id, "event_uid": uid(event_id), "kind": kind, "ingested_at": ingested_at, **log_position}
 
 
-def check_events(*events, derived=(), quarantined=(), done=100):
+def check_events(*events, derived=(), quarantined=(), done=100, generation=0):
     settled = NOW - timedelta(minutes=2)
     return check_events_accounted(
         events,
         derived_uids=[[uid(event_id) for event_id in event_ids] for event_ids in derived],
         quarantined_uids={uid(event_id) for event_id in quarantined},
         consumed_offsets={("t", 0): done},
+        log_generation=generation,
         settled_before=settled,
     )
 
@@ -63,6 +64,11 @@ def test_a_lost_event_is_named_and_so_is_one_that_still_waits():
     assert not result.passed
     assert (result.metadata["missing"], result.metadata["not_derived_yet"]) == (1, 1)
     assert result.metadata["ids"] == ["late", "lost"]
+
+
+def test_an_event_of_an_earlier_log_waits_for_no_deriver_and_is_missing():
+    result = check_events(event("lost", offset=50), event("late", offset=50, generation=1), done=10, generation=1)
+    assert (result.metadata["missing"], result.metadata["not_derived_yet"]) == (1, 1)
 
 
 def test_an_event_is_not_accounted_for_by_its_namesake_in_another_conversation():
