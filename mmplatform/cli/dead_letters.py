@@ -26,6 +26,9 @@ def list_letters(as_json: Annotated[bool, typer.Option("--json", help="For progr
     """Show each with its place, its reason and its size, never its content."""
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
+
+    from mmplatform.terminal.printable import printable
 
     with _open() as (_, store):
         letters_found = store.read_all()
@@ -39,7 +42,8 @@ def list_letters(as_json: Annotated[bool, typer.Option("--json", help="For progr
         table.add_column(name)
     for letter in letters_found:
         fields = _fields(letter, standing)
-        table.add_row(*(str(fields[name]) for name in ("place", "since", "bytes", "reason", "redriven")))
+        columns = ("place", "since", "bytes", "reason", "redriven")
+        table.add_row(*(Text(printable(str(fields[name]))) for name in columns))
     Console().print(table if letters_found else "no dead letters")
 
 

@@ -114,6 +114,8 @@ def _summary(planned: UploadPlan, report: UploadReport, console: Console, refusa
     from rich.markup import escape
     from rich.table import Table
 
+    from mmplatform.terminal.printable import printable
+
     table = Table("kind", "accepted", "duplicate", "refused")
     for kind in ("chats", "screenshot", "call"):
         refused = report.count_rejected(kind)
@@ -124,8 +126,9 @@ def _summary(planned: UploadPlan, report: UploadReport, console: Console, refusa
     console.print(table)
     for _, refusal in report.rejected[:_MAX_PRINTED]:
         line = f", line {refusal.line}" if refusal.line is not None else ""
-        where = f"{escape(_printable(refusal.path))}{line}"
-        console.print(f"[red]refused[/red] {where}: {escape(refusal.reason)}", highlight=False, soft_wrap=True)
+        where = f"{escape(printable(str(refusal.path)))}{line}"
+        reason = escape(printable(refusal.reason))
+        console.print(f"[red]refused[/red] {where}: {reason}", highlight=False, soft_wrap=True)
     if len(report.rejected) > _MAX_PRINTED:
         hint = f"all of them are in {refusals}" if refusals is not None else "say --refusals FILE to have all of them"
         console.print(
@@ -136,8 +139,3 @@ def _summary(planned: UploadPlan, report: UploadReport, console: Console, refusa
         console.print(f"{shed} of the accepted events {hint}", style="yellow")
     if planned.skipped:
         console.print(f"{len(planned.skipped)} other files in the folders were skipped", style="dim")
-
-
-def _printable(path: Path) -> str:
-    """Escape a file name that is not UTF-8."""
-    return str(path).encode("utf-8", "backslashreplace").decode()

@@ -29,11 +29,13 @@ def main() -> None:
     from mmplatform.errors import PlatformError
     from mmplatform.settings import load
     from mmplatform.telemetry.logs import configure_logging
+    from mmplatform.terminal.printable import printable
 
     try:
         configure_logging(load())
         app()
     except PlatformError as error:
-        # Text, not markup: a message may contain brackets.
-        Console(stderr=True).print(Text.assemble((type(error).__name__, "red"), f": {error}"), soft_wrap=True)
+        # Text, not markup: a message may contain brackets. A server's message may contain escape sequences.
+        message = "\n".join(map(printable, str(error).split("\n")))
+        Console(stderr=True).print(Text.assemble((type(error).__name__, "red"), f": {message}"), soft_wrap=True)
         sys.exit(1)

@@ -148,6 +148,7 @@ def logs(
 ) -> None:
     """Print the logs of the stack's processes, running or not."""
     from mmplatform.local import log_files as files
+    from mmplatform.terminal.printable import printable
 
     folder = load().data_dir.absolute() / "logs"
     found = {path.stem: path for path in sorted(folder.glob("*.log"))}
@@ -157,7 +158,8 @@ def logs(
     width = max(map(len, chosen), default=0)
     try:
         for owner, line in files.follow(chosen, lines, wait=follow):
-            typer.echo(line if name else f"{owner:<{width}} | {line}")
+            shown = printable(line, colours=True)
+            typer.echo(shown if name else f"{owner:<{width}} | {shown}")
     except KeyboardInterrupt:
         return
 

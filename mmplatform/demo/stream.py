@@ -13,6 +13,7 @@ from mmplatform.client.client import GatewayClient
 from mmplatform.demo.case import Case, DemoMessage, DemoScreenshot
 from mmplatform.derive.media.audio import split
 from mmplatform.events import utc_now
+from mmplatform.terminal.printable import printable
 
 SOURCE: Final = "demo"
 CHUNK_S: Final = 1.0
@@ -48,7 +49,7 @@ class CaseStream:
 
     def _send(self, event: DemoMessage | DemoScreenshot, show: Callable[[str], None]) -> None:
         if isinstance(event, DemoMessage):
-            show(f"chat, {event.role}: {event.text[:60]}")
+            show(f"chat, {event.role}: {printable(event.text[:60])}")
             self._client.chats([self._body(event)])
             self._sent["chat messages"] += 1
             return

@@ -15,6 +15,7 @@ from mmplatform.events import utc_now
 from mmplatform.local.status.freshness_table import CAPTION, format_seconds, freshness_table
 from mmplatform.local.status.worker_status import FreshnessPayload
 from mmplatform.telemetry.freshness import WINDOW_S
+from mmplatform.terminal.printable import printable
 from quality.slas import MODALITY_SLAS
 
 __all__ = ["format_seconds", "format_time", "print_freshness", "print_hit", "print_hits", "shorten"]
@@ -38,7 +39,7 @@ def print_hit(hit: Mapping[str, Any], console: Console) -> None:
     console.print(Text(f"{hit['score']:.2f}  ", style="cyan").append(shorten(hit["text"], 160), style="default"))
     happened = f"{format_time(hit['event_time'])}, {format_seconds(hit['age_s'])} ago"
     indexed = f"indexed {format_time(hit['indexed_at'])}, after {format_seconds(hit['gap_s'])}"
-    console.print(Padding(Text(f"{hit['source']} · {happened} · {indexed}", style="dim"), (0, 0, 0, 6)))
+    console.print(Padding(Text(f"{printable(hit['source'])} · {happened} · {indexed}", style="dim"), (0, 0, 0, 6)))
 
 
 def print_freshness(
@@ -70,8 +71,8 @@ def format_time(value: str | datetime, now: datetime | None = None) -> str:
 
 
 def shorten(text: str, width: int = 110) -> str:
-    """Shorten a passage to one line."""
-    line = " ".join(text.split())
+    """Shorten a passage to one printable line."""
+    line = printable(" ".join(text.split()))
     return line if len(line) <= width else f"{line[: width - 1]}…"
 
 
