@@ -20,6 +20,7 @@ from mmplatform.artifacts import (
     pack_vector,
 )
 from mmplatform.derive.memo_batch import memoised_batch
+from mmplatform.derive.readable import readable
 from mmplatform.events import MODALITY_BY_KIND, Arrival, Event, utc_now
 from mmplatform.locators import Locator
 from mmplatform.ports import Embedder, Memo
@@ -66,7 +67,8 @@ def quarantine(
 
 
 def make_passages(drafts: Sequence[PassageDraft], embedder: Embedder, memo: Memo) -> list[Passage]:
-    """Embed the drafts in one batch and give them ids."""
+    """Embed the drafts in one batch and give them ids; a draft of which nothing is visible makes no passage."""
+    drafts = [draft for draft in drafts if readable(draft.text)]
     if not drafts:
         return []
     embedded = embed([draft.text for draft in drafts], embedder, memo)

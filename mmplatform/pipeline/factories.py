@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from mmplatform.derive.adapters.model_files import configured_width, is_hub_name, locate_model, weights_fingerprint
+from mmplatform.derive.adapters.model_files import configured_width, embedder_version, is_hub_name, locate_model
 from mmplatform.derive.call.deriver import CallDeriver
 from mmplatform.derive.chat import ChatDeriver
 from mmplatform.derive.screenshot.deriver import ScreenshotDeriver
@@ -50,7 +50,7 @@ def resolve_space(settings: Settings, embedder: str = "") -> Space:
     model = embedder or settings.embedding_model
     directory = locate_model(model, settings.models_path)
     pulled = directory == settings.models_path / model
-    name = f"{directory.name}@{weights_fingerprint(directory / 'model.onnx')}"
+    name = f"{directory.name}@{embedder_version(directory)}"
     return Space(model=model if pulled else str(directory.absolute()), name=name)
 
 

@@ -193,7 +193,9 @@ def test_an_event_that_came_twice_in_a_batch_gives_one_result(fast):
     assert len(ids) == len(set(ids)) == 4
 
 
-@pytest.mark.parametrize("text", ["", " ", "\n\t \u3000"])
+@pytest.mark.parametrize(
+    "text", ["", " ", "\n\t \u3000", "\u200b\ufeff", "\u2800\u3164 \u00ad", "\x00", "\ufe0f\u200d"]
+)
 def test_a_message_of_nothing_has_no_passage(fast, text):
     derived = fast.derive([arrival("e1", text)])
     assert [message.text for message in messages(derived)] == [text]

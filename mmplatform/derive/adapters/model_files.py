@@ -7,6 +7,7 @@ import json
 import logging
 from pathlib import Path
 
+from mmplatform.derive.readable import READABLE_VERSION
 from mmplatform.errors import Misconfigured
 
 
@@ -33,6 +34,11 @@ def is_hub_name(name: str) -> bool:
     owner, slash, model = name.partition("/")
     parts = bool(owner and slash and model) and "/" not in model and not name.startswith((".", "~"))
     return parts and not Path(name).exists()
+
+
+def embedder_version(directory: Path) -> str:
+    """Version of an embedder: its weights, and how texts are read for it. Raises Misconfigured."""
+    return f"{weights_fingerprint(directory / 'model.onnx')}-r{READABLE_VERSION}"
 
 
 def weights_fingerprint(weights: Path) -> str:

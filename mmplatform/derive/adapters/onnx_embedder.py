@@ -9,7 +9,8 @@ from typing import Final
 import numpy as np
 
 from mmplatform.artifacts import Vector
-from mmplatform.derive.adapters.model_files import silence_torch_warning, weights_fingerprint
+from mmplatform.derive.adapters.model_files import embedder_version, silence_torch_warning
+from mmplatform.derive.readable import readable
 from mmplatform.errors import Misconfigured
 
 MAX_TOKENS: Final = 256
@@ -38,7 +39,7 @@ class OnnxEmbedder:
         from transformers import AutoTokenizer
 
         self.name: str = directory.name
-        self.version: str = weights_fingerprint(directory / "model.onnx")
+        self.version: str = embedder_version(directory)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
@@ -57,13 +58,14 @@ class OnnxEmbedder:
     def embed(self, texts: Sequence[str]) -> Vector:
         """Embed texts: L2-normalised float32 vectors, shape ``(len(texts), dimensions)``; shape (0, d) without texts.
 
-        A text's vector never depends on the other texts. A text is truncated after 256 tokens.
+        A text's vector never depends on the other texts. A text is truncated after 256 tokens, and read as
+        :func:`mmplatform.derive.readable.readable` says.
         """
         vectors = np.zeros((len(texts), self.dimensions), dtype=np.float32)
         if not texts:
             return vectors
         encoded = self._tokenizer(
-            [_replace_surrogates(text) for text in texts],
+            [readable(text) for text in texts],
             truncation=True,
             max_length=MAX_TOKENS,
             padding=False,
@@ -73,8 +75,3 @@ class OnnxEmbedder:
             feed = {"input_ids": np.array([ids], np.int64), "attention_mask": np.array([mask], np.int64)}
             vectors[row] = self._session.run(None, feed)[0][0]
         return vectors
-
-
-def _replace_surrogates(text: str) -> str:
-    """Replace lone surrogates (half of an emoji, from a source that cut a text), which cannot be encoded, by ``?``."""
-    return text.encode("utf-8", errors="replace").decode("utf-8")

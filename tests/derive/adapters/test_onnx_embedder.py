@@ -56,13 +56,26 @@ def test_a_text_over_the_limit_is_truncated(embedder):
     assert (embedder.embed([long]) == embedder.embed([long + "and something entirely different"])).all()
 
 
+def test_emoji_are_read_by_their_names(embedder):
+    vectors = embedder.embed(["\U0001f621", "\U0001f600", "\U0001f4e6", "an angry face", "a happy face", "a package"])
+    scores = vectors[:3] @ vectors[3:].T
+    assert scores.argmax(axis=1).tolist() == [0, 1, 2]
+    assert (vectors[:3] @ vectors[:3].T)[np.triu_indices(3, 1)].max() < 0.9
+
+
+def test_invisible_characters_change_no_vector(embedder):
+    plain, hidden = embedder.embed(["my payment failed", "my\u200b pay\u00adment \ufefffailed\u2060"])
+    assert (plain == hidden).all()
+
+
 def test_half_an_emoji_is_no_reason_to_stop(embedder):
     assert np.isfinite(embedder.embed(["half \ud83d an emoji", "\x00"])).all()
 
 
 def test_name_and_version_identify_the_model(embedder):
     assert embedder.name == "minilm"
-    assert len(embedder.version) == 12
+    fingerprint, _, reading = embedder.version.partition("-")
+    assert (len(fingerprint), reading) == (12, "r1")
 
 
 @pytest.mark.usefixtures("embedder")

@@ -7,7 +7,17 @@ from datetime import UTC, datetime, timedelta
 
 from mmplatform.events import utc_now
 from mmplatform.modalities import CHAT
-from tests.integration.bad_inputs.rows import PLANTED, DeadLettered, Doors, Found, Quarantined, Refused, Row, chat
+from tests.integration.bad_inputs.rows import (
+    PLANTED,
+    DeadLettered,
+    Doors,
+    Found,
+    Quarantined,
+    Refused,
+    Row,
+    Stored,
+    chat,
+)
 from tests.integration.bad_inputs.rows import mangled as changed
 
 EPOCH = "1970-01-01T00:00:00Z"
@@ -47,6 +57,14 @@ GATEWAY = (
     Row("a text of 10 MB", said(text="x" * 10_000_000), Refused(413, "too-large")),
     Row("a lone surrogate", surrogate, INVALID),
     Row("a NUL", said(text=f"{PLANTED}\x00"), INVALID),
+    Row(
+        "a text of invisible characters",
+        said(text="\u200b\ufeff\u2800\u3164\u00ad"),
+        Stored("messages", 1),
+        (Stored("passages", 0),),
+    ),
+    Row("a text of one emoji", said(text="\U0001f621"), Found("\U0001f621")),
+    Row("terminal escapes", said(text="\x1b]0;title\x07 my order is late"), Found("my order is late")),
     Row("a future timestamp", said(event_time=far(1)), Refused(422, "rejected")),
     Row("a timestamp of 1970", said(event_time=EPOCH), INVALID),
 )
