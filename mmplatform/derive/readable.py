@@ -1,4 +1,4 @@
-"""What a text says to the embedder: without invisible characters, and with emoji by their names.
+"""The text that the embedder gets: without invisible characters, and with emoji by their names.
 
 The embedder's vocabulary has no emoji: each is the same unknown token, so that any two messages of one emoji were each
 other's nearest neighbours (cosine 1.0). Their Unicode names are words that it knows. Text with nothing visible (zero
