@@ -20,12 +20,6 @@ from mmplatform.derive.pii.normalise import to_plain
 from mmplatform.derive.pii.phones import find_phones
 from mmplatform.errors import Misconfigured
 
-ENTITIES_BY_PRIORITY: Final = ("CARD", "IBAN", "SSN", "EMAIL", "PHONE", "IP", "PERSON")
-"""Entities to find. Overlapping spans take the entity that stands first here."""
-
-NUMBER_ENTITIES: Final = ("CARD", "SSN", "EMAIL", "PHONE")
-"""Entities to find again after number words were rewritten as digits."""
-
 LANGUAGE: Final = "en"
 _UNUSED_PARTS: Final = ("tok2vec", "tagger", "parser", "lemmatizer", "attribute_ruler", "senter")
 _UNUSED_LABELS: Final = (

@@ -17,14 +17,13 @@ from typing import Any, Final
 
 from mmplatform.derive.adapters.model_files import weights_fingerprint
 from mmplatform.derive.pii.analyzer import (
-    ENTITIES_BY_PRIORITY,
     LANGUAGE,
-    NUMBER_ENTITIES,
     dictionary_words,
     empty_nlp_artifacts,
     load_nlp_engine,
     make_analyzer,
 )
+from mmplatform.derive.pii.entities import ENTITIES_BY_PRIORITY, NUMBER_ENTITIES
 from mmplatform.derive.pii.names import may_hold_name
 from mmplatform.derive.pii.normalise import replace_surrogates, to_plain, words_to_digits
 from mmplatform.ports import Redacted

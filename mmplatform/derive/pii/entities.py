@@ -1,0 +1,16 @@
+"""Kinds of personal data, by the name that replaces a value: ``[CARD]``, ``[EMAIL]`` and others."""
+
+from __future__ import annotations
+
+from typing import Final
+
+ENTITIES_BY_PRIORITY: Final = (
+    *("CARD", "CVV", "CARD_EXPIRY", "PIN"),
+    *("SECRET", "PASSWORD", "ONE_TIME_CODE", "CRYPTO_WALLET"),
+    *("IBAN", "BANK_ACCOUNT", "SSN", "NATIONAL_ID", "TAX_ID", "PASSPORT", "DRIVING_LICENCE", "BIRTH_DATE"),
+    *("EMAIL", "PHONE", "IP", "HANDLE", "ADDRESS", "PERSON"),
+)
+"""Entities to find. Overlapping spans take the entity that stands first here."""
+
+NUMBER_ENTITIES: Final = ("CARD", "SSN", "EMAIL", "PHONE")
+"""Entities to find again after number words were rewritten as digits."""
