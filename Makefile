@@ -95,7 +95,8 @@ bench: $(VENV)/.dev models  ## Print the figures of docs/benchmarks (about 35 mi
 	$(BIN)/python -m benchmarks.sizing
 	$(BIN)/python -m benchmarks.rolling
 	$(BIN)/mmplatform up --detach --no-dagster
-	$(BIN)/python -m benchmarks.freshness --out docs/benchmarks; code=$$?; $(BIN)/mmplatform down; exit $$code
+	$(BIN)/python -m benchmarks.requests; code=$$?; $(BIN)/python -m benchmarks.freshness --out docs/benchmarks || code=$$?; \
+	  $(BIN)/mmplatform down; exit $$code
 
 bench-accuracy: $(VENV)/.dev models  ## Accuracy of speech recognition, OCR and search on real data (about 20 minutes)
 	$(BIN)/python -m benchmarks.accuracy $(ARGS)

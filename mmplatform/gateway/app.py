@@ -24,6 +24,7 @@ from mmplatform.errors import PlatformError
 from mmplatform.events import BlobRef
 from mmplatform.gateway.health import HealthProbe
 from mmplatform.gateway.listener import listen
+from mmplatform.gateway.pages import create_documented_app
 from mmplatform.gateway.server import DRAINING_REASON, LISTENER, GatewayServer
 from mmplatform.ingest.backpressure import LagReader, open_gates, watch_lag
 from mmplatform.ingest.dependencies import IngestDeps
@@ -140,7 +141,7 @@ def create_app(settings: Settings, parts: GatewayParts | None = None, *, routers
             finally:  # records in the producer's queue must be flushed, also after a failed write
                 await asyncio.to_thread(composed.close)
 
-    app = FastAPI(title="mmplatform", version=__version__, lifespan=lifespan)
+    app = create_documented_app(title="mmplatform", version=__version__, lifespan=lifespan)
     install_problem_handlers(app)
     app.add_middleware(RequestMetricsMiddleware, metrics=composed.ingest.metrics)
     app.include_router(ingest_router(composed.ingest))

@@ -198,6 +198,8 @@ def serve_status(status: WorkerStatus, port: int, host: str = "127.0.0.1") -> Th
     """
 
     class Handler(BaseHTTPRequestHandler):
+        disable_nagle_algorithm = True  # headers and body are two writes: the second would wait for the first's ACK
+
         def do_GET(self) -> None:
             pages: dict[str, Callable[[], tuple[int, str, bytes]]] = {
                 "/healthz": lambda: (200 if status.state == "running" else 503, "text/plain", status.state.encode()),
