@@ -150,6 +150,16 @@ class IndexResource(RunningStackResource):
 class StackResource(ReplayLogResource, IndexResource):
     """Replay log, index and the index worker's status."""
 
+    def services_not_ready(self) -> dict[str, str]:
+        """State of each service of the stack on this machine that is not ready, by its name.
+
+        Empty where no stack runs on the data directory: other deployments tell Dagster of no worker's state, and a
+        worker that stopped shows as lag.
+        """
+        stack = self._run(self.settings())
+        services = {} if stack is None else stack.services
+        return {name: run.state for name, run in services.items() if run.state != "ready"}
+
     def index_worker_status(self) -> WorkerStatusPayload:
         """The index worker's measurements: the gap of each modality and each stage's share.
 

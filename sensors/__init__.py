@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dagster as dg
 
+from sensors.complete_up_to import complete_up_to_sensor
 from sensors.freshness_breach import freshness_breach_sensor
 from sensors.index_landings import index_landings_sensor
 from sensors.lag import lag_sensor
@@ -24,6 +25,7 @@ def all_sensors() -> list[dg.SensorDefinition]:
     """Every sensor."""
     return [
         landings_sensor,
+        complete_up_to_sensor,
         lineage_sensor,
         freshness_breach_sensor,
         quarantine_sensor,

@@ -125,6 +125,7 @@ def test_the_sensors_run_without_being_switched_on():
     found = {sensor.name: sensor.default_status for sensor in defs.sensors}
     names = (
         "landings",
+        "complete_up_to",
         "lineage",
         "freshness_breach",
         "quarantine",
@@ -139,15 +140,15 @@ def test_the_sensors_run_without_being_switched_on():
 def test_every_asset_has_its_checks_and_only_a_contract_holds_a_run_up():
     keys = defs.resolve_asset_graph().asset_check_keys
     found = {name: {key.name for key in keys if key.asset_key == spec.key} for name, spec in SPECS.items()}
-    looked = {"contract", "freshness_gap", "watermark", "completeness"}
+    looked = {"contract", "freshness_gap", "watermark", "completeness", "complete_up_to"}
     traced = {"freshness_breach", "lineage_complete"}
     assert found == {
         "raw_chats": looked | {"lag"},
         **dict.fromkeys(("raw_calls", "raw_screenshots"), looked | {"lag", "bytes_stored"}),
         **dict.fromkeys(("messages", "transcripts", "captions"), looked | traced),
         "passages": looked | {"lineage_complete"},
-        "index": {"freshness_gap", "completeness"},
-        "quarantine": {"quarantine_rate"},
+        "index": {"freshness_gap", "completeness", "complete_up_to"},
+        "quarantine": {"quarantine_rate", "complete_up_to"},
     }
     specs = [spec for checks in defs.asset_checks for spec in checks.check_specs]
     blocking = {(spec.asset_key.to_user_string(), spec.name) for spec in specs if spec.blocking}

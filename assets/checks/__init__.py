@@ -10,6 +10,7 @@ from __future__ import annotations
 import dagster as dg
 
 from assets.checks.bytes_stored import bytes_stored_checks
+from assets.checks.complete_up_to import complete_up_to_checks
 from assets.checks.completeness import completeness_checks
 from assets.checks.contract import contract_checks
 from assets.checks.freshness_breach import freshness_breach_checks
@@ -25,6 +26,7 @@ def all_checks() -> list[dg.AssetChecksDefinition]:
     return [
         *contract_checks(),
         *freshness_gap_checks(),
+        *complete_up_to_checks(),
         *completeness_checks(),
         *watermark_checks(),
         *lineage_complete_checks(),

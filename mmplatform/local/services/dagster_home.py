@@ -25,6 +25,9 @@ GENERATED_HEADER: Final = (
 _BASE_CONFIG: Final = """\
 telemetry:
   enabled: false
+# No dialog that asks to join a community.
+nux:
+  enabled: false
 # One run of a pool at a time: two that derive at once would wait for each other's processor and hold models twice.
 # By the run, so that one which waits does so in the queue, and not as a process.
 concurrency:
