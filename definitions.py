@@ -10,6 +10,7 @@ import dagster as dg
 
 from assets import all_assets
 from assets.checks import all_checks
+from assets.checks.schedules import check_schedules
 from assets.maintenance import maintenance_assets, maintenance_schedules
 from assets.swap_embedder import swap_embedder
 from mmplatform.settings import load
@@ -29,12 +30,13 @@ load()
 
 # Named as resources and passed to others: the UI shows both, and which resource uses which.
 _GLUE, _MODELS, _S3 = glue(), ModelsResource(), s3()
+_CHECKS = all_checks()
 
 defs = dg.Definitions(
     assets=[*all_assets(), *maintenance_assets()],
-    asset_checks=all_checks(),
+    asset_checks=_CHECKS,
     jobs=[diagnose_freshness, swap_embedder],
-    schedules=maintenance_schedules(),
+    schedules=[*check_schedules(_CHECKS), *maintenance_schedules()],
     sensors=all_sensors(),
     # One process for a run: a process for each step would load Dagster, and this file, again for every check.
     executor=dg.in_process_executor,

@@ -43,6 +43,7 @@ from resources.alerts import AlertsResource
 from resources.lakehouse import LakehouseResource
 from resources.lineage import LineageResource
 from resources.stack import StackResource
+from sensors.complete_up_to import complete_up_to_sensor
 from sensors.freshness_breach import freshness_breach_sensor
 from sensors.index_landings import index_landings_sensor
 from sensors.lag import lag_sensor
@@ -57,6 +58,7 @@ SENSORS: Final[dict[str, Callable[..., Any]]] = {
     "index_landings": index_landings_sensor,
     "late_data": late_data_sensor,
     "lag": lag_sensor,
+    "complete_up_to": complete_up_to_sensor,
     "freshness_breach": freshness_breach_sensor,
     "quarantine": quarantine_sensor,
     "lineage": lineage_sensor,
