@@ -18,6 +18,7 @@ from mmplatform.derive.pii.identifiers import find_ip_addresses, find_ssns
 from mmplatform.derive.pii.names import find_names
 from mmplatform.derive.pii.normalise import to_plain
 from mmplatform.derive.pii.phones import find_phones
+from mmplatform.derive.pii.special import special_recognizers
 from mmplatform.errors import Misconfigured
 
 LANGUAGE: Final = "en"
@@ -141,6 +142,7 @@ def _recognizers(dictionary: frozenset[str], *, spoken: bool) -> list[Any]:
         Finder("IP", find_ip_addresses),
         Iban(supported_entity="IBAN", supported_language=LANGUAGE),
         Names(),
+        *special_recognizers(),
     ]
 
 

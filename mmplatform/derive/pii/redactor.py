@@ -28,7 +28,7 @@ from mmplatform.derive.pii.names import may_hold_name
 from mmplatform.derive.pii.normalise import replace_surrogates, to_plain, words_to_digits
 from mmplatform.ports import Redacted
 
-_RULES_VERSION: Final = "1"
+_RULES_VERSION: Final = "2"
 """Increased whenever a finder changes, so that memoised redactions are computed again."""
 
 _SPACY_BATCH: Final = 64
