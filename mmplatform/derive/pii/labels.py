@@ -25,7 +25,7 @@ _TAG: Final = r"</?[a-z!][^<>]{0,80}>|&(?:nbsp|quot|amp|#\d{1,5});"
 _SEPARATOR: Final = r"[\s:=|>\u2192#\-,.;(\[{\"'`*_)\]}\\?/~]"
 _LINK_WORD: Final = (
     "is|was|are|be|it|it's|its|that|this|the|my|your|his|her|our|a|an|for|of|on|and|um|uh|er|so|here|"
-    "card|bank|checking|savings|back|code|number|numbers|no|nr|num|date|value|id|equals|reads|says|ends|"
+    "card|bank|checking|savings|back|code|number|numbers|no|nr|num|date|value|id|equals|reads|says|"
     "ist|lautet|der|die|das|mein|meine|meiner|dein|ihre?|karte|nummer|am|vom|für|den|dem|"
     "est|sont|le|la|les|du|mon|ma|votre|numéro|"
     "es|son|el|mi|su|número|numero|del|de|"

@@ -5,12 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
+from mmplatform.derive.pii.addresses import find_addresses
+from mmplatform.derive.pii.bank_accounts import find_bank_accounts
+from mmplatform.derive.pii.birth_dates import find_birth_dates
 from mmplatform.derive.pii.card_details import find_card_details
 from mmplatform.derive.pii.credentials import find_passwords
+from mmplatform.derive.pii.documents import find_documents
 from mmplatform.derive.pii.labels import Found, Page
 from mmplatform.derive.pii.logins import find_logins
 from mmplatform.derive.pii.normalise import to_plain
 from mmplatform.derive.pii.one_time_codes import find_one_time_codes
+from mmplatform.derive.pii.predefined import PREDEFINED_ENTITIES, find_predefined
 from mmplatform.derive.pii.secrets import find_secrets
 
 _LANGUAGE: Final = "en"
@@ -22,6 +27,11 @@ _FINDERS: Final[tuple[tuple[FindEntities, tuple[str, ...]], ...]] = (
     (find_passwords, ("PASSWORD",)),
     (find_logins, ("PASSWORD",)),
     (find_one_time_codes, ("ONE_TIME_CODE",)),
+    (find_birth_dates, ("BIRTH_DATE",)),
+    (find_bank_accounts, ("BANK_ACCOUNT",)),
+    (find_documents, ("PASSPORT", "DRIVING_LICENCE", "NATIONAL_ID", "TAX_ID")),
+    (find_predefined, PREDEFINED_ENTITIES),
+    (find_addresses, ("ADDRESS",)),
 )
 
 
