@@ -90,6 +90,11 @@ _LABEL_HINTS: Final = (
     *("address", "adres", "anschrift", "direcc", "indirizzo", "endere", "адрес", "ship to", "deliver to"),
     *("地址", "住址", "住所", "주소", "العنوان"),
 )
+_UNIT_BEFORE: Final = re.compile(
+    r"(?<!\w)(?:flat|apt|apartment|unit|suite|room|house|building)\.?\s?#?\s?\w{1,5}(?:,\s?|\s|/)$", re.IGNORECASE
+)
+_YEAR_OF_TALK: Final = re.compile(r"\b(?:in|since|until|by|from|of|before|after)\s(?:19|20)\d\d\b", re.IGNORECASE)
+_NO_TOWN: Final = NOT_NAMES - {"new", "march", "may"}
 _MAX_TOWNS: Final = 3
 
 
@@ -105,14 +110,18 @@ def find_addresses(page: Page) -> Iterator[Found]:
 def _streets(text: str) -> Iterator[tuple[int, int]]:
     for match in chain(_STREET.finditer(text), _NUMBERED.finditer(text)):
         start, end = match.span()
+        if _YEAR_OF_TALK.match(text, max(0, text.rfind(" ", 0, max(0, start - 1)) + 1)):
+            continue
+        unit = _UNIT_BEFORE.search(text, max(0, start - 24), start)
+        start = unit.start() if unit else start
         tail = _TOWN_AND_CODE.match(text, end)
         if tail is None and not _is_street(text, match):
             continue
         if tail:
             yield start, tail.end()
             continue
-        unit = _ONLY_UNIT.match(text, end)
-        yield start, _towns_end(text, unit.end() if unit else end)
+        unit_after = _ONLY_UNIT.match(text, end)
+        yield start, _towns_end(text, unit_after.end() if unit_after else end)
 
 
 def _is_street(text: str, match: re.Match[str]) -> bool:
@@ -129,7 +138,7 @@ def _is_street(text: str, match: re.Match[str]) -> bool:
 def _towns_end(text: str, end: int) -> int:
     for _ in range(_MAX_TOWNS):
         town = _TOWN.match(text, end)
-        if not town or any(word.lower() in NOT_NAMES for word in town["town"].split()):
+        if not town or town["town"].split()[0].lower() in _NO_TOWN:
             break
         end = town.end("town")
     return end
@@ -155,7 +164,8 @@ def _labelled(page: Page) -> Iterator[tuple[int, int]]:
                 yield match.start("value"), match.start("value") + len(value)
     if page.holds_any(("live", "living", "reside", "moved")):
         for match in _LIVE_AT.finditer(text):
-            yield match.span("value")
+            tail = _TOWN_AND_CODE.match(text, match.end("value"))
+            yield match.start("value"), tail.end() if tail else match.end("value")
 
 
 def _is_address(value: str, *, stated: bool) -> bool:

@@ -42,6 +42,10 @@ _LABEL_AFTER: Final = re.compile(
     r"(?:bank\s|checking\s|savings\s)?(?:account|acct|routing|sort)\b(?:\s(?:number|no|code))?",
     re.IGNORECASE,
 )
+_SHORT_LABEL: Final = re.compile(
+    rf"\b(?:account|acct|acc|sort)\s?[:=#]\s?(?P<value>\d(?:[ \-]?\d){{5,13}}){END_OF_DIGITS}", re.IGNORECASE
+)
+_BANK_WORDS: Final = ("sort", "routing", "bank", "bic", "iban", "swift")
 _MONEY: Final = ("bank", "account", "sort", "pay", "transfer", "refund", "acct")
 _MIN_BIC_CAPITALS: Final = 6
 
@@ -54,6 +58,9 @@ def find_bank_accounts(page: Page) -> Iterator[Found]:
     for match in _BIC.find(page):
         value = match["value"]
         if value[:_MIN_BIC_CAPITALS].isupper() or (value.islower() and any(map(str.isdigit, value))):
+            yield *match.span("value"), "BANK_ACCOUNT"
+    if page.holds_any(_BANK_WORDS):
+        for match in _SHORT_LABEL.finditer(page.text):
             yield *match.span("value"), "BANK_ACCOUNT"
     if page.holds_any(_MONEY):
         for match in _LONE_PAIR.finditer(page.text):

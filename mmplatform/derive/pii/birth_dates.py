@@ -26,7 +26,8 @@ _UNITS: Final = "one|two|three|four|five|six|seven|eight|nine|zero|oh|o"
 _NUMERALS: Final = (
     rf"(?:(?:twenty|thirty)[ \-](?:first|second|third|fourth|fifth|sixth|seventh|eighth|ninth)|{_UNITS}|"
     r"ten|eleven|twelve|"
-    r"thirteen|fourteen|fifteen|sixteen|seventeen|eighteen|nineteen|twenty|thirty|forty|fifty|sixty|seventy|eighty|ninety|"
+    r"thirteen|fourteen|fifteen|sixteen|seventeen|eighteen|nineteen|twenty|thirty|forty|fifty|sixty|seventy|eighty|"
+    r"ninety|"
     r"hundred|thousand|first|second|third|fourth|fifth|sixth|seventh|eighth|ninth|tenth|eleventh|twelfth|thirteenth|"
     r"fourteenth|fifteenth|sixteenth|seventeenth|eighteenth|nineteenth|twentieth|thirtieth)"
 )
@@ -52,7 +53,8 @@ _BORN: Final = Labelled(
     geburtsdatum/geburtstag/geboren am/geboren/geb/geb am/date de naissance/né le/née le/né/née/naissance/anniversaire
     fecha de nacimiento/fecha nacimiento/nacido/nacida/nací/nacimiento/cumpleaños/data di nascita/nato il/nata il/nato
     nata/nascita/compleanno/data de nascimento/nascido em/nascida em/nasci em/nascimento/geboortedatum/geboren op
-    verjaardag/data urodzenia/urodzony/urodzona/ur/doğum tarihi/doğum günü/doğumlu/дата рождения/родился/родилась
+    verjaardag/data urodzenia/urodzony/urodzona/urodziłem się/urodziłam się/ur
+    doğum tarihi/doğum tarihim/doğum günü/doğumlu/дата рождения/родился/родилась
     день рождения/出生日期/出生/生日/生年月日/誕生日/생년월일/생일/تاريخ الميلاد/مواليد
     """,
     rf"{_NUMERIC}|{_WORDED}",
@@ -68,8 +70,10 @@ _YEAR_OF_BIRTH: Final = Labelled(
     bridge=_NATIVE_BRIDGE,
 )
 _LABEL_AFTER: Final = re.compile(
-    rf"(?<![\w/.\-])(?P<value>{_NUMERIC}|{_WORDED})\s?(?:\(|,|is|was|as|-|ist|est|es|è)?\s?(?:(?:is\s)?(?:my|his|her|the|mein)\s)?"
-    r"(?:dob|d\.o\.b\.?|date of birth|birth ?date|birthday|geburtsdatum|geburtstag)\b",
+    rf"(?<![\w/.\-])(?P<value>{_NUMERIC}|{_WORDED})\s?(?:\(|,|is|was|as|-|ist|est|es|è)?\s?(?:(?:is\s)?(?:my|his|"
+    rf"her|the|mein)\s)?"
+    r"(?:dob|d\.o\.b\.?|date of birth|birth ?date|birthday|geburtsdatum|geburtstag|geboren|doğumlu|出生|"
+    r"生まれ)(?![a-z])",
     re.IGNORECASE,
 )
 _DATED: Final = re.compile(rf"(?<![^\W_]){_MONTHS}(?![^\W_])", re.IGNORECASE)
@@ -85,7 +89,7 @@ def find_birth_dates(page: Page) -> Iterator[Found]:
             yield *match.span("value"), "BIRTH_DATE"
     for match in _YEAR_OF_BIRTH.find(page):
         yield *match.span("value"), "BIRTH_DATE"
-    if page.holds_any(("dob", "d.o.b", "birth", "geburt")):
+    if page.holds_any(("dob", "d.o.b", "birth", "geb", "doğumlu", "出生", "生まれ")):
         for match in _LABEL_AFTER.finditer(page.text):
             if _is_date(match["value"]):
                 yield *match.span("value"), "BIRTH_DATE"

@@ -15,10 +15,10 @@ from mmplatform.derive.pii.vocabulary import NOT_NAMES
 
 _LABELS: Final = split_labels(
     """
-    password/passwd/pass word/pass code/passphrase/pwd/pword/login pass/user pass/db pass/pin or password/passwort
-    kennwort/losungswort/mot de passe/mdp/contraseña/clave/clave de acceso/parola d'ordine/parola/senha
-    palavra passe/palavra chave/wachtwoord/hasło/şifre/parola/пароль/密码/密碼/口令/パスワード/비밀번호
-    كلمة المرور/كلمة السر/login credentials/credentials/creds/login details
+    password/passwd/pass word/pass code/passphrase/pwd/pword/pw/login pass/user pass/db pass/pin or password
+    passwort/kennwort/losungswort/mot de passe/mdp/contraseña/clave/clave de acceso/parola d'ordine/parola/senha
+    palavra passe/palavra chave/wachtwoord/hasło/şifre/şifrem/şifreniz/parolam/parolanız/parola/пароль/密码/密碼
+    口令/パスワード/비밀번호/كلمة المرور/كلمة السر/login credentials/credentials/creds/login details
     """
 )
 _SHORT_LABELS: Final = split_labels("pass/pw/psw/pwd/passwd/pswd/motdepasse")
@@ -34,7 +34,8 @@ _SET_BY: Final = (
     r"(?:\s?(?:now|currently|still|simply|just|always|set to|jetzt|ab jetzt|ahora|maintenant)\s|\s?:\s?|\s)"
 )
 _COPULA: Final = (
-    r"(?:\s(?:is|was|will be|should be|equals|ist|lautet|heißt|war|est|était|es|era|è|é|jest|(?<=[łl]o\s)to|brzmi|"
+    r"(?:\s(?:is|was|will be|should be|used to be|has been|equals|ist|lautet|heißt|war|est|était|es|era|è|é|jest|"
+    r"(?<=[łl]o\s)to|brzmi|"
     r"это|هي|هو)(?![^\W_])|'s(?![^\W_])|\s?[-\u2013\u2014]\s?|[\u662f\u4e3a\u70ba\u306f\uc740\ub294])"
 )
 _QUOTED: Final = r"\"[^\"\n\x01]{1,80}\"|'[^'\n\x01]{1,80}'|`[^`\n\x01]{1,80}`"
@@ -55,9 +56,16 @@ _IN_FORM: Final = re.compile(
 _AFTER_VERB: Final = re.compile(
     rf"(?P<label>{_LABEL}){_QUALIFIER}{_COPULA}{_SET_BY}?(?:\s?(?:now|currently|:)\s)?\s?{_TOKEN}", re.IGNORECASE
 )
-_BARE: Final = re.compile(rf"(?P<label>{_LABEL}|(?<!\w)pw)\s{_TOKEN}", re.IGNORECASE)
+_BARE: Final = re.compile(rf"(?P<label>{_ANY_LABEL})\s(?:(?:is|was)\s)?{_TOKEN}", re.IGNORECASE)
+_IN_QUOTES: Final = re.compile(
+    rf"(?P<label>{_LABEL})\s?(?P<value>{_QUOTED}|\u201c[^\u201d\n\x01]{{1,80}}\u201d)", re.IGNORECASE
+)
+_IN_TAG: Final = re.compile(
+    r"(?P<label>pass\w*)[\"'][^<>]{0,80}?\bvalue=(?P<value>\"[^\"\n\x01]{1,80}\"|'[^'\n\x01]{1,80}')", re.IGNORECASE
+)
 _BEFORE: Final = re.compile(
-    rf"(?<![^\s\"'(:])(?P<value>{_QUOTED}|[^\s\x01\"']{{3,80}})\s(?:is|as|was|ist|est|es|è)\s"
+    rf"(?<![^\s\"'(:])(?P<value>{_QUOTED}|[^\s\x01\"']{{3,80}}?)(?:,?\s(?:that's|that is|which is|is|as|was|ist|est|"
+    rf"es|è))\s"
     r"(?:my|the|our|your|his|her|mein|das|mon|le|mi|la)\s"
     r"(?:[a-z]+\s)?(?:password|passwd|passphrase|pwd|passwort|kennwort|mot de passe|contraseña)\b"
     r"(?!\s(?:manager|reset|app))",
@@ -88,6 +96,8 @@ def find_passwords(page: Page) -> Iterator[Found]:
         (_AFTER_VERB, _is_stated),
         (_IN_FORM, _is_form_value),
         (_BARE, _is_shaped),
+        (_IN_QUOTES, _is_stated),
+        (_IN_TAG, _is_stated),
         (_TO, _is_set),
     ):
         for match in find_overlapping(pattern, text):

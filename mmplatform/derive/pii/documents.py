@@ -37,6 +37,7 @@ _DOCUMENTS: Final = (
             """
             driving licence/driving license/driver's license/driver's licence/drivers license/drivers licence
             driver license/driver licence/driver's license number/driving licence number/license number/licence number
+            license no/licence no/license #/licence #
             driver licence number/dl number/dl no/dl #/dl/permit number/führerschein/führerscheinnummer
             permis de conduire/numéro de permis/carnet de conducir/permiso de conducir/licencia de conducir
             patente di guida/patente/carteira de motorista/carta de condução/cnh/rijbewijs/rijbewijsnummer/prawo jazdy

@@ -34,7 +34,10 @@ _LINK_WORD: Final = (
     "это|мой|моя|номер|карты"
 )
 _UNSPACED_LINK: Final = "[是为為はが的号码番号\uff1a]|هو|هي"
-BRIDGE: Final = rf"(?:{_SEPARATOR}|{_TAG}|{_UNSPACED_LINK}|(?<![^\W\d_])(?:{_LINK_WORD})(?![^\W\d_])){{0,60}}+"
+BRIDGE: Final = (
+    rf"(?:\((?:\d[ \-]?digits?|[^()\d\n\x01]{{1,30}})\)|"
+    rf"{_SEPARATOR}|{_TAG}|{_UNSPACED_LINK}|(?<![^\W\d_])(?:{_LINK_WORD})(?![^\W\d_])){{0,60}}+"
+)
 """Separators, markup, spaces of a form and linking words: all that may stand between a label and its value."""
 
 _COUNTED: Final = (
@@ -110,7 +113,7 @@ def label_pattern(phrases: Iterable[str]) -> str:
 
 
 def _phrase_pattern(phrase: str) -> str:
-    return r"[\s_\-.]{0,2}".join(re.escape(word) for word in phrase.split())
+    return r"[\s_\-./]{0,2}".join(re.escape(word) for word in phrase.split())
 
 
 def _rarest_word(phrase: str) -> str:

@@ -46,6 +46,10 @@ _DUTCH: Final = re.compile(
     rf"\d{{1,3}})(?![\w]))?{_NO_QUANTITY}(?P<tail>,?\s{{1,2}}\d{{4}}\s?[a-z]{{2}}(?![\w])(?:,?\s{_TOWN})?)?",
     re.IGNORECASE,
 )
+_DUTCH_CODED: Final = re.compile(
+    r"(?<!\w)[A-Z][\w'\-]+(?: [\w'\-]+){0,2} \d{1,4}(?: ?[a-zA-Z]|-\d{1,3})?,?\s"
+    rf"(?P<tail>(?!19|20)\d{{4}} ?(?!AM|PM|EU|US|UK|[KMGT]B|KG|CM)[A-Z]{{2}},?\s(?-i:[A-Z]){_TOWN})"
+)
 _PARTICLES: Final = (
     r"(?:de la|de las|de los|de l'|della|dello|delle|degli|dei|dell'|del|des|du|de|da|das|dos|do|di|d'|la|le|les|"
     r"los|l'|san|santa|sant'|saint|sainte)"
@@ -65,9 +69,10 @@ _FRENCH: Final = re.compile(
 _ROMANCE: Final = re.compile(
     rf"(?<![\w/.])(?P<kind>calle|c/|cl\.|avenida|avda\.?|av\.|plaza|pza\.?|paseo|pso\.|camino|carretera|ctra\.|"
     rf"ronda|travesía|"
-    rf"carrer|rua|travessa|alameda|largo|praça|praca|estrada|rodovia|via|viale|v\.le|piazza|p\.zza|p\.za|corso|"
+    rf"carrer|rua|travessa|alameda|largo|praça|praca|estrada|rodovia|viale|via|v\.le|piazza|p\.zza|p\.za|corso|"
     rf"vicolo|strada|"
-    rf"lungotevere|contrada|ul\.|ulica|aleja|al\.|os\.|pl\.)\s?(?P<name>{_NAME}),?\s(?:n[.º°o]{{0,2}}\s?|núm\.?\s?|"
+    rf"lungotevere|contrada|ul\.|ulica|aleja|al\.|os\.|pl\.)(?:(?<=[./])\s?|"
+    rf"\s)(?P<name>{_NAME}),?\s(?:n[.º°o]{{0,2}}\s?|núm\.?\s?|"
     rf"num\.?\s?)?"
     rf"(?:{_HOUSE}|s/n)(?:[,\s]{{1,3}}(?:\d{{1,2}}\s?[º°ªoa]\.?\s?(?:[a-z]|izq\w*|dcha\w*|centro)?(?![\w])|"
     rf"m\.?\s?\d{{1,3}}|apto\.?\s\w+|piso\s\w+)){{0,2}}"
@@ -99,7 +104,8 @@ _CHINESE: Final = re.compile(
     r"(?:[\u4e00-\u9fff]{0,8}[\dA-Za-z]{1,5}(?:室|楼|層|层|单元|栋|幢|号|座)){0,4}"
 )
 _JAPANESE: Final = re.compile(
-    r"(?:〒?\s?\d{3}-\d{4}\s?)?[\u4e00-\u9fff]{2,3}[都道府県][\u3005\u3040-\u30ff\u4e00-\u9fffヶ]{1,16}?[\d]{1,4}(?:丁目|番地?|号|-|の|"
+    r"(?:〒?\s?\d{3}-\d{4}\s?)?[\u4e00-\u9fff]{2,3}[都道府県][\u3005\u3040-\u30ff\u4e00-\u9fffヶ]{1,16}?[\d]{1,4}(?:丁目|番地?|号|-|"
+    r"の|"
     r"\d){1,10}"
     r"(?:[\u3040-\u30ff\u4e00-\u9fffA-Za-z\s]{0,16}\d{1,4}号?室?)?|〒\s?\d{3}-?\d{4}"
 )
@@ -180,6 +186,7 @@ _GERMANIC: Final[tuple[tuple[tuple[str, ...], re.Pattern[str], Callable[[re.Matc
     (_GERMAN_HINTS, _GERMAN, _is_german),
     (_MORE_GERMAN, _GERMAN_DOUBTFUL, _is_doubtful_german),
     (_DUTCH_HINTS, _DUTCH, _is_dutch),
+    (("0", "1", "2", "3", "4", "5", "6", "7", "8", "9"), _DUTCH_CODED, _is_dutch),
 )
 
 

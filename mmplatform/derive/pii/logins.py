@@ -21,6 +21,7 @@ _URL_LOGIN: Final = re.compile(
 _OPTION: Final = re.compile(
     r"(?:(?<!\S)(?:-u|--user|--proxy-user)[ =]?[\"']?[^\s:\"']{1,80}:(?P<value>[^\s\"'\x01]{1,80})"
     r"|(?<!\S)(?:--?pass(?:word|phrase|wd)?|--?pw)[ =][\"']?(?P<option>[^\s\"'\x01]{1,80})"
+    r"|\b(?:sshpass\s-p\s?|net user \S{1,40} )[\"']?(?P<tool>[^\s\"'\x01/]{3,80})"
     r"|\b(?:mysql|psql|mysqldump)\b[^\n]{0,80}?\s-p(?P<mysql>[^\s\"'\x01]{3,80}))"
 )
 

@@ -34,14 +34,17 @@ _NAMED: Final = Labelled(
 )
 _OTHER_CODE: Final = (
     r"(?:error|err|status|exit|return|response|http|promo\w*|discount|coupon|voucher|gift|offer|zip|post(?:al)?|area|"
-    r"country|dial(?:ling|ing)?|sort|swift|bank|branch|product|item|bar|qr|sku|model|order|tracking|booking|reference|ref|"
+    r"country|dial(?:ling|ing)?|sort|swift|bank|branch|product|item|bar|qr|sku|model|order|tracking|booking|"
+    r"reference|ref|"
     r"source|color|colour|currency|language|tax|hs|fault|reason|decline|game|cheat|dress|referral|invite|class|stock|"
     r"customer|discount-|rabatt|fehler|postleit|aktions|gutschein)"
 )
 _BARE: Final = re.compile(
-    r"(?:^|[\n.!?:;\"(]\s{0,3}|\b(?:my|your|ur|the|this|that|mein|dein|ihr|der|votre|mon|le|tu|su|mi|el|il|tuo|mijn|uw|je|"
-    r"twój|ваш|мой)\s)(?:code|código|codigo|codice|kod|код)"
-    r"(?:\s(?:is|was|it's|:|=|ist|lautet|est|es|è|jest|to|это)|\s?[:=]|'s)\s{0,4}[\"'*]{0,2}"
+    r"(?:^|[\n.!?:;\"(]\s{0,3}|\b(?:my|your|ur|the|this|that|mein|dein|ihr|der|votre|mon|le|tu|su|mi|el|il|tuo|mijn|"
+    r"uw|je|"
+    r"twój|ваш|мой)\s(?:[^\W\d_]+\s){0,2}?)(?:code|código|codigo|codice|kod|код)"
+    r"(?:\s(?:reçu|recibido|ricevuto|recebido|erhalten|ontvangen))?"
+    r"(?:\s(?:is|was|it's|:|=|ist|lautet|est|es|è|jest|to|это)(?:\s?:)?|\s?[:=]|'s)\s{0,4}[\"'*]{0,2}"
     rf"(?P<value>[A-Z]{{1,2}}-\d{{4,8}}|(?:\d{{3}}[ \-]\d{{3}}|\d{{4,8}}|\d(?:[ ]\d){{3,7}}){END_OF_DIGITS})",
     re.IGNORECASE,
 )
@@ -60,6 +63,21 @@ _USED: Final = re.compile(
     r"(?:log|sign|verif|confirm|authentic|reset|login|complete|access|2fa|continue)\w*",
     re.IGNORECASE,
 )
+_STATED: Final = re.compile(
+    rf"\b(?:otp|(?:verification|login|security|sign-?in|authentication|confirmation) code|one[\- ]time (?:code|pin|"
+    rf"pass\w+)|"
+    rf"passcode)\b[^\n.!?\d]{{0,40}}(?:(?:inr|usd|eur|rs\.?|\$|€|£)\s?[\d.,]+[^\n!?\d]{{0,20}})?\s(?:is|"
+    rf"was)\s?:?\s?(?P<value>\d{{4,8}})"
+    rf"{END_OF_DIGITS}",
+    re.IGNORECASE,
+)
+_RECEIVED: Final = re.compile(
+    r"\b(?:received|got|sent|texted)\s(?:me\s)?(?P<value>\d{4,8})\s(?:by|via|in|as|per)\s(?:an?\s|the\s|my\s)?"
+    r"(?:sms|text|e-?mail|code|login|whatsapp|verification)|\b(?:enter|type|entered|"
+    r"typed)\s(?:the\s)?code\s(?P<typed>\d{4,8})(?![\d.,])"
+    r"|\bauthenticator(?:\sapp)?\s(?:shows|says|showed|gave me|displays)\s(?P<shown>\d{3}\s?\d{3})(?!\d)",
+    re.IGNORECASE,
+)
 _HINTS: Final = ("code", "otp", "código", "codigo", "codice", "kod", "код", "passcode", "one-time")
 
 
@@ -73,6 +91,11 @@ def find_one_time_codes(page: Page) -> Iterator[Found]:
     if "g-" in page.lowered:
         for match in _PREFIXED.finditer(text):
             yield *match.span(), "ONE_TIME_CODE"
+    if page.holds_any(("otp", "code", "one", "sms", "text", "mail", "authenticator", "whatsapp", "login")):
+        for match in _STATED.finditer(text):
+            yield *match.span("value"), "ONE_TIME_CODE"
+        for match in _RECEIVED.finditer(text):
+            yield *match.span(match.lastgroup or 0), "ONE_TIME_CODE"
     if page.holds_any((" to ", " as ", " for ")):
         for match in _USED.finditer(text):
             yield *match.span("value"), "ONE_TIME_CODE"

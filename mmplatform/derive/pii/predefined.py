@@ -56,7 +56,7 @@ _MIN_SHAPE_SCORE: Final = 0.5
 _TOO_COMMON: Final = frozenset(
     split_labels(
         """
-        us/united/states/document/travel/association/identification/id/lic/lic#/permit/documento/elettronico/italiano
+        license/driver/driving/licenza/dls/cdls/us/united/states/document/travel/association/identification/id/lic/lic#/permit/documento/elettronico/italiano
         viaggio/viaggiare/estero/dogana/pi/cf/pass/tax/payer/individual/crypto/sin/fin/pan/cms/mrz/provider
         licence number/license number/national id/passport#/ssn/kv-nummer/bir/sss/crn/nie
         """
@@ -100,7 +100,7 @@ class _Predefined:
         for result in self.recognizer.analyze(text, [self.entity]):
             start, end = result.start, result.end
             near = named and self.pattern.search(text, max(0, start - _CHARS_BEFORE), end + _CHARS_AFTER)
-            is_shape = self.by_shape and result.score >= _MIN_SHAPE_SCORE and not text[start:end].islower()
+            is_shape = self.by_shape and result.score >= _MIN_SHAPE_SCORE
             if near or (is_shape and self._stands_alone(text, start, end)):
                 yield start, end, self.entity
 

@@ -25,7 +25,7 @@ _ISSUED: Final = (
     r"shp(?:at|ca|pa|ss)_[a-fA-F0-9]{20,}|sq0(?:atp|csp|idp)-[\w\-]{20,}|EAAA[\w\-]{50,}|EAACEdEose0cBA\w+",
     r"dop_v1_[a-f0-9]{40,}|hvs\.[\w\-]{20,}|atlasv1\.[\w\-]{40,}|nvapi-[\w\-]{20,}|lin_api_\w{20,}|ntn_\w{20,}|secret_\w{30,}",
     r"\d{8,10}:AA[\w\-]{32,34}|[MNO][\w\-]{23,25}\.[\w\-]{6}\.[\w\-]{27,}",  # Telegram, Discord
-    r"eyJ[\w\-]{5,}\.[\w\-]{5,}(?:\.[\w\-]*)?(?:\.[\w\-]*){0,2}",  # JWT, signed or encrypted
+    r"eyJ[\w\-]{4,}\.[\w\-]{2,}(?:\.[\w\-]*){0,3}",  # JWT, signed or encrypted
     r"AGE-SECRET-KEY-1[A-Z0-9]{20,}|ops_eyJ[\w\-]{20,}|glsa_\w{20,}|sntrys_[\w=+/\-]{20,}|sbp_[a-f0-9]{30,}|rnd_\w{20,}",
 )
 _ISSUED_KEY: Final = re.compile(rf"{_WORD_START}(?:{'|'.join(_ISSUED)})")
@@ -86,7 +86,7 @@ _NAME: Final = (
 )
 _KEY: Final = (
     rf"(?:(?:{_NAME}[\s_\-.]?){{0,4}}(?:key(?:[\s_\-]?id)?|secrets?|tokens?|credentials?|signature|cookie|sessionid|sid|jwt)"
-    r"|authorization|x-amz-signature|connection[\s_\-]?string|accountkey|sharedaccesskey|sig|sessid|phpsessid|jsessionid|"
+    r"|authorization|x-amz-signature|connection[\s_\-]?string|accountkey|sharedaccesskey|sig|sessid|phpsessid|jsessionid|session|"
     r"schlüssel|api[\s\-]?schlüssel|clé (?:api|secrète)|clave (?:api|secreta)|jeton|chiave (?:api|segreta)|"
     r"токен|密钥|令牌|トークン|apiキー)"
 )
@@ -95,6 +95,10 @@ _ASSIGNED: Final = re.compile(
     r"(?:(?:is|was|ist|est|es|set to|equals|是|为)\s?:?\s|[:=|]|=>|->|\u2192|:=|<t[dh]>|<\w{1,10}>|,\s?(?=[\"']))"
     r"(?:[\s\"'`*|=:>\[({\\]|&quot;|<\w{1,10}>){0,40})"
     r"(?P<value>[A-Za-z0-9_\-./+~!@#$%^&*]{6,}={0,2})",
+    re.IGNORECASE,
+)
+_NAMED: Final = re.compile(
+    r"\b(?:api|secret|access|private|auth|bearer|client|signing)[\s_\-]?(?:key|token|secret|id)\s(?P<value>[\w\-./+]{16,}={0,2})",
     re.IGNORECASE,
 )
 _KEY_HINTS: Final = (
@@ -162,6 +166,9 @@ def _assigned(page: Page) -> Iterator[tuple[int, int]]:
         is_strict = _STRICT_NAME.search(match["name"]) and "=" in match["join"]
         if _is_random(value) or (is_strict and _is_assigned_word(value)):
             yield start, start + len(value)
+    for match in _NAMED.finditer(page.text):
+        if any(map(str.isdigit, match["value"])) and _is_random(match["value"]):
+            yield match.span("value")
 
 
 def _seeds(page: Page) -> Iterator[tuple[int, int]]:
