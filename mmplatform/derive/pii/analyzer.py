@@ -14,6 +14,8 @@ from typing import Any, Final
 from mmplatform.derive.adapters.model_files import silence_torch_warning
 from mmplatform.derive.pii.cards import find_cards
 from mmplatform.derive.pii.emails import find_emails
+from mmplatform.derive.pii.handles import find_handles
+from mmplatform.derive.pii.ibans import find_ibans
 from mmplatform.derive.pii.identifiers import find_ip_addresses, find_ssns
 from mmplatform.derive.pii.names import find_names
 from mmplatform.derive.pii.normalise import to_plain
@@ -90,7 +92,6 @@ def empty_nlp_artifacts(engine: Any) -> Any:
 
 def _recognizers(dictionary: frozenset[str], *, spoken: bool) -> list[Any]:
     from presidio_analyzer import EntityRecognizer, RecognizerResult
-    from presidio_analyzer.predefined_recognizers import IbanRecognizer
 
     def results(entity: str, spans: Iterable[tuple[int, int]]) -> list[Any]:
         return [RecognizerResult(entity_type=entity, start=start, end=end, score=1.0) for start, end in spans]
@@ -125,27 +126,14 @@ def _recognizers(dictionary: frozenset[str], *, spoken: bool) -> list[Any]:
             others = [span for label, span in found if label != "PERSON"]
             return results("PERSON", find_names(text, people, others, dictionary))
 
-    class Iban(IbanRecognizer):
-        """Presidio's IBAN recognizer (country formats and checksum), for any letter case and spacing."""
-
-        def analyze(
-            self, text: str, entities: list[str], nlp_artifacts: Any = None, regex_flags: int | None = None
-        ) -> list[Any]:
-            del regex_flags
-            return super().analyze(_to_upper_ascii(to_plain(text)), entities, nlp_artifacts)
-
     return [
         Finder("CARD", partial(find_cards, spoken=spoken)),
         Finder("PHONE", partial(find_phones, spoken=spoken)),
         Finder("EMAIL", find_emails),
         Finder("SSN", find_ssns),
         Finder("IP", find_ip_addresses),
-        Iban(supported_entity="IBAN", supported_language=LANGUAGE),
+        Finder("IBAN", find_ibans),
+        Finder("HANDLE", find_handles),
         Names(),
         *special_recognizers(),
     ]
-
-
-def _to_upper_ascii(text: str) -> str:
-    """Upper-case ASCII letters only; unlike ``str.upper`` it keeps the length."""
-    return text.translate({small: small - 32 for small in range(ord("a"), ord("z") + 1)})

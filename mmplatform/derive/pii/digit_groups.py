@@ -10,25 +10,12 @@ from typing import Final
 
 _SEPARATOR: Final = r"[\s\-_./,:|*·()\[\]\\~'•]"
 _DIGIT_CLUSTER: Final = re.compile(rf"\d(?:{_SEPARATOR}{{0,3}}\d){{4,}}")
+_WIDE_CLUSTER: Final = re.compile(r"\d(?:[\W_]{0,6}\d){4,}")
+_EVENLY_JOINED: Final = re.compile(r"(?<!\d)\d{1,8}(\D{1,6})\d{1,8}(?:\1\d{1,8}){1,17}(?!\d)", re.IGNORECASE)
+_FOURS: Final = re.compile(r"(?<!\d)\d{4}(?:\D{1,8}\d{4}){3}(?!\d)")
 _DIGIT_GROUP: Final = re.compile(r"\d+")
+_MAX_PHONE_DIGITS: Final = 15
 _YEAR: Final = re.compile(r"(?:19|20)\d\d")
-
-# Dates, times and amounts are masked first, so that their digits never count as part of a number. Only the thousands
-# form with commas is an amount by its shape alone.
-_DATE: Final = (
-    r"(?<![\d\-/.])(?:(?:19|20)\d\d([-/.])(?:0?[1-9]|1[0-2])\1(?:0?[1-9]|[12]\d|3[01])"
-    r"|(?:0?[1-9]|[12]\d|3[01])([-/.])(?:0?[1-9]|[12]\d|3[01])\2(?:19|20)\d\d)(?![-/.]?\d)"
-)
-_COMPACT_TIME: Final = (
-    r"(?<!\d)(?:19|20)\d\d(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])(?:[T_\-]?[0-2]\d[0-5]\d(?:[0-5]\d)?)?(?!\d)"
-)
-_TIME: Final = r"(?<![\d:])\d{1,2}:[0-5]\d(?::[0-5]\d(?:[.,]\d{1,6})?)?(?![\d:])"
-_AMOUNT: Final = (
-    r"(?:[$€£¥]|\b(?:USD|EUR|GBP)\s?)\s?\d[\d.,]{0,30}"
-    r"|(?<![\d.,])\d{1,3}(?:,\d{3})+(?:\.\d\d?)?(?![\d,])(?!\.\d)"
-    r"|(?<![\d.,])\d{1,15}(?:[.,]\d{1,15})?\s?(?:[$€£¥%]|(?:dollars?|euros?|pounds?|percent|USD|EUR|GBP)\b)"
-)
-_HARMLESS: Final = re.compile(f"{_DATE}|{_COMPACT_TIME}|{_TIME}|{_AMOUNT}", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +64,23 @@ class DigitCluster:
         """``2023, 2024, 2025``."""
         return all(_YEAR.fullmatch(group.digits) for group in self.groups)
 
+    @property
+    def counts(self) -> bool:
+        """``7 8 9 10``: the groups are consecutive numbers."""
+        return all(int(b.digits) - int(a.digits) == 1 for a, b in pairwise(self.groups))
+
+    @property
+    def is_long_id(self) -> bool:
+        """Equal groups of four or five, more than a telephone number has: a tracking number or a card."""
+        shape = self.shape
+        return (
+            sum(shape) > _MAX_PHONE_DIGITS
+            and shape[0] in {4, 5}
+            and set(shape[:-1]) == {shape[0]}
+            and shape[-1] <= shape[0]
+            and len(set(self.gaps)) == 1
+        )
+
     def slice(self, first: int, last: int) -> DigitCluster:
         """The groups from ``first`` up to, not including, ``last``."""
         return DigitCluster(self.groups[first:last], self.gaps[first : last - 1])
@@ -96,16 +100,31 @@ class DigitCluster:
                 yield self.slice(first, end)
 
 
-def mask_harmless(text: str) -> str:
-    """Replace dates, times and amounts by ``x``; the length stays."""
-    return _HARMLESS.sub(lambda match: "x" * len(match[0]), text)
+def find_clusters(text: str, *, any_separator: bool = False) -> Iterator[DigitCluster]:
+    """Yield every cluster of a masked text; ``any_separator``: up to six characters that are no letters."""
+    for match in (_WIDE_CLUSTER if any_separator else _DIGIT_CLUSTER).finditer(text):
+        yield _cluster(text, *match.span())
 
 
-def find_clusters(text: str) -> Iterator[DigitCluster]:
-    """Yield every cluster of a masked text."""
-    for match in _DIGIT_CLUSTER.finditer(text):
-        groups = tuple(
-            DigitGroup(group[0], group.start(), group.end()) for group in _DIGIT_GROUP.finditer(text, *match.span())
-        )
-        gaps = tuple(text[a.end : b.start] for a, b in pairwise(groups))
-        yield DigitCluster(groups, gaps)
+def find_evenly_joined(text: str) -> Iterator[DigitCluster]:
+    """Yield clusters with the same words or signs in each gap: ``4111 then 1111 then …``."""
+    for match in _EVENLY_JOINED.finditer(text):
+        yield _cluster(text, *match.span())
+
+
+def find_fours(text: str) -> Iterator[DigitCluster]:
+    """Yield four groups of four digits with any short gaps."""
+    for match in _FOURS.finditer(text):
+        yield _cluster(text, *match.span())
+
+
+def has_digits(text: str, count: int) -> bool:
+    """Check for so many digits in a text: most messages have fewer, and need no search."""
+    return bool(re.match(rf"(?:\D*\d){{{count}}}", text, re.ASCII))
+
+
+def _cluster(text: str, start: int, end: int) -> DigitCluster:
+    groups = tuple(
+        DigitGroup(group[0], group.start(), group.end()) for group in _DIGIT_GROUP.finditer(text, start, end)
+    )
+    return DigitCluster(groups, tuple(text[a.end : b.start] for a, b in pairwise(groups)))

@@ -13,7 +13,10 @@ _TLD: Final = (
 )
 # Anything with an @ between two names: broader than the standard, since an address that is no address is no loss.
 _WRITTEN: Final = re.compile(
-    rf"[^\s@<>()\[\]{{}},;:\"|\\]{{1,{_MAX_LOCAL_CHARS}}}(?:@|%40|&#64;)[^\W_][\w\-]*(?:\.[\w\-]+)*"
+    rf"[^\s@<>()\[\]{{}},;:\"|\\]{{1,{_MAX_LOCAL_CHARS}}}(?:@|%40|&#64;)"
+    r"(?:[^\W_][\w\-]*(?:[.\u3002][\w\-]+)*|\[(?:IPv6:)?[\da-f.:]{2,45}\])"
+    r"|\"[^\"\n@]{1,64}\"@[^\W_][\w\-]*(?:\.[\w\-]+)*",
+    re.IGNORECASE,
 )
 # After a full stop with a space a new sentence may begin ("… at checkout. It …"): then only these end a domain.
 _SURE_TLD: Final = r"(?:com|org|net|edu|gov|io|co|uk|de|fr|eu|ca|au)"
@@ -21,6 +24,7 @@ _SPACED: Final = re.compile(
     rf"[\w.+\-]{{1,{_MAX_LOCAL_CHARS}}}\s{{0,2}}@\s{{0,2}}[\w\-]{{1,63}}"
     rf"(?:\s?\.(?:[\w\-]{{2,63}}|\s{_SURE_TLD}(?!\w)))+"
 )
+_SPELLED: Final = re.compile(r"(?<!\w)(?:[\w.+\-] ){1,40}@(?: [\w.\-]){3,60}(?!\w)")
 _DOT_WORD: Final = r"\s{0,2}[\[({]?\b(?:dot|point)\b[\])}]?\s{0,2}"
 _END: Final = rf"(?:(?:{_DOT_WORD}|\s{{0,2}}\.){_TLD}|\s{{0,2}}\.\s{{1,2}}{_SURE_TLD})(?!\w)"
 _JOINT: Final = r"(?:\s{0,2}[.\-_+]\s{0,2}|\s{1,2}(?:dot|point|underscore|dash|hyphen|minus|plus)\s{1,2})"
@@ -28,7 +32,7 @@ _AT: Final = r"(?:\s{1,2}at\s{1,2}|\s{0,2}[\[({]\s?at\s?[\])}]\s{0,2}|\s{0,2}@\s
 _LETTERS: Final = r"(?:(?<!\w)[a-z0-9][\s\-.,]{1,2}){0,30}"
 _DICTATED: Final = re.compile(
     rf"(?P<local>{_LETTERS}(?<!\w)[a-z0-9]{{1,40}}(?:{_JOINT}[a-z0-9]{{1,40}}){{0,5}}){_AT}"
-    rf"[a-z0-9\-]{{1,40}}(?:\s{{1,2}}[a-z0-9\-]{{1,40}}){{0,2}}?"
+    rf"[a-z0-9\-]{{1,40}}(?:\s{{1,2}}(?!at\b)[a-z0-9\-]{{1,40}}){{0,2}}?"
     rf"(?:(?:{_DOT_WORD}|\.)[a-z0-9\-]{{2,40}}){{0,2}}?{_END}(?:{_END})?",
     re.IGNORECASE,
 )
@@ -38,6 +42,23 @@ _RUN_TOGETHER: Final = re.compile(
     rf"{_END}",
     re.IGNORECASE,
 )
+_BRACKETED_AT: Final = (
+    r"(?:\s?[\[({<]\s?(?:at|@|a|ät|arroba)\s?[\])}>]\s?|[\-_*]at[\-_*]|(?<=\w)[©®](?=\w)"
+    r"|\s(?:arroba|arobase|klammeraffe|chiocciola|apenstaartje|собака|ma[łl]pa|snabel-?a)\s)"
+)
+_ANY_DOT: Final = (
+    r"(?:\s?[\[({<]\s?(?:dot|\.|punkt|punto|point|d|dt)\s?[\])}>]\s?|[\-_*]dot[\-_*]"
+    r"|\s(?:dot|punto|punkt|ponto|point|точка|kropka|punt)\s|\.)"
+)
+_DISGUISED: Final = re.compile(
+    rf"(?<![\w.+\-])[\w+\-]{{1,40}}?(?:{_ANY_DOT}[\w+\-]{{1,40}}?){{0,4}}{_BRACKETED_AT}"
+    rf"[^\W_][\w\-]{{0,62}}?(?:{_ANY_DOT}[^\W_][\w\-]{{0,40}}?){{0,3}}{_ANY_DOT}[^\W\d_]{{2,24}}(?!\w)",
+    re.IGNORECASE,
+)
+_MAY_BE_DISGUISED: Final = re.compile(_BRACKETED_AT, re.IGNORECASE)
+_NO_DOMAIN: Final = re.compile(r"\d+(?:\.\d+){0,2}\s?")
+"""A version or a price, as in ``lodash@4.17.21`` and ``2 @ 5.99``."""
+
 _MAY_BE_AT: Final = re.compile(r"at[^.]{0,140}?(?:\.|dot|point)", re.IGNORECASE)
 _NO_NAME: Final = re.compile(
     r"(?:look|looking|looked|visit|shop|shopping|us|me|it|them|is|are|was|were|be|log|login|sign|pay|paid|available|"
@@ -50,9 +71,14 @@ _NO_NAME: Final = re.compile(
 def find_emails(text: str) -> Iterator[tuple[int, int]]:
     """Spans of e-mail addresses in a plain text."""
     if "@" in text or "%40" in text or "&#64;" in text:
-        for pattern in (_WRITTEN, _SPACED):
+        for pattern in (_WRITTEN, _SPACED, _SPELLED):
             for match in pattern.finditer(text):
-                yield match.start(), match.end()
+                domain = re.split(r"@|%40|&#64;", match[0])[-1].strip()
+                if not _NO_DOMAIN.fullmatch(domain):
+                    yield match.start(), match.end()
+    if _MAY_BE_DISGUISED.search(text):
+        for match in _DISGUISED.finditer(text):
+            yield match.start(), match.end()
     if _MAY_BE_AT.search(text):
         yield from _dictated(text)
 

@@ -13,8 +13,8 @@ ENTITIES_BY_PRIORITY: Final = (
 """Entities to find. Overlapping spans take the entity that stands first here."""
 
 NUMBER_ENTITIES: Final = (
-    *("CARD", "SSN", "EMAIL", "PHONE"),
+    *("CARD", "SSN", "IBAN", "EMAIL", "PHONE", "IP", "HANDLE"),
     *("CVV", "CARD_EXPIRY", "PIN", "PASSWORD", "ONE_TIME_CODE"),
     *("BANK_ACCOUNT", "NATIONAL_ID", "TAX_ID", "PASSPORT", "DRIVING_LICENCE", "BIRTH_DATE", "ADDRESS"),
 )
-"""Entities to find again after number words were rewritten as digits."""
+"""Entities to find again after number words were rewritten as digits, and after markup was removed."""

@@ -2,8 +2,8 @@
 
 1. spaCy tokenises all texts of a batch, and finds names in those that can hold one. Presidio's analyzer runs the
    finders of this package on each.
-2. A text with number words is analysed again with digits (``four one`` → ``4 1``). The spans of both readings are
-   united, so that neither can hide what the other shows.
+2. A text with number words is analysed again with digits (``four one`` → ``4 1``), and a text with markup without it.
+   The spans of all readings are united, so that none can hide what another shows.
 3. Overlapping spans become one, and each is replaced by its entity: ``[CARD]``, ``[EMAIL]``, …
 """
 
@@ -24,6 +24,7 @@ from mmplatform.derive.pii.analyzer import (
     make_analyzer,
 )
 from mmplatform.derive.pii.entities import ENTITIES_BY_PRIORITY, NUMBER_ENTITIES
+from mmplatform.derive.pii.markup import without_markup
 from mmplatform.derive.pii.names import may_hold_name
 from mmplatform.derive.pii.normalise import replace_surrogates, to_plain, words_to_digits
 from mmplatform.ports import Redacted
@@ -91,8 +92,9 @@ class PresidioRedactor:
     def _find_spans(self, text: str, artifacts: Any, analyzer: Any) -> list[_Span]:
         found = analyzer.analyze(text, LANGUAGE, nlp_artifacts=artifacts)
         spans = [(result.start, result.end, result.entity_type) for result in found]
-        rewritten = words_to_digits(to_plain(text))
-        if rewritten is not None:
+        for rewritten in (words_to_digits(to_plain(text)), without_markup(text)):
+            if rewritten is None:
+                continue
             numbers = analyzer.analyze(
                 rewritten.text, LANGUAGE, entities=list(NUMBER_ENTITIES), nlp_artifacts=self._empty_artifacts
             )
