@@ -129,7 +129,7 @@ def _recognizers(dictionary: frozenset[str], *, spoken: bool) -> list[Any]:
     return [
         Finder("CARD", partial(find_cards, spoken=spoken)),
         Finder("PHONE", partial(find_phones, spoken=spoken)),
-        Finder("EMAIL", find_emails),
+        Finder("EMAIL", partial(find_emails, spoken=spoken)),
         Finder("SSN", find_ssns),
         Finder("IP", find_ip_addresses),
         Finder("IBAN", find_ibans),

@@ -45,6 +45,7 @@ _ISSUED: Final = re.compile(
 _YEAR: Final = re.compile(r"(?:19|20)\d\d")
 _SIM: Final = re.compile(r"89\d{16,18}")
 _FOURS: Final = (4, 4, 4, 4)
+_MAX_GROUPS: Final = 6
 _CARD_SHAPES: Final = frozenset(
     {(4, 6, 5), (4, 6, 4), (8, 8), (6, 10), (4, 4, 5), (4, 12), (6, 6, 4), (4, 4, 8), (8, 4, 4), (6, 4, 4, 2)}
 )
@@ -110,17 +111,26 @@ def _is_card(text: str, window: DigitCluster, *, is_whole: bool) -> bool:
     issued = bool(_ISSUED.fullmatch(digits))
     if not (issued or is_whole) or not passes_luhn(digits) or len(set(digits)) == 1:
         return False
-    common = issued and len(digits) == _COMMON_DIGITS
-    if not common and (context.follows_thing(text, window.start) or _SIM.fullmatch(digits)):
-        return False
-    regular = _is_regular(window)
     named = context.is_near_card_word(text, window.start, window.end)
-    if issued:
-        return is_whole or regular or named
+    common = len(digits) == _COMMON_DIGITS
+    if not (issued and common) and (context.follows_thing(text, window.start) or _SIM.fullmatch(digits)):
+        return False
     if named:
         return True
-    plausible = digits[0] in "23456789" and not _YEAR.match(digits) and not context.follows_id_word(text, window.start)
-    return plausible and len(digits) == _COMMON_DIGITS and regular
+    if not (issued and common) and context.follows_id_word(text, window.start):
+        return False
+    if issued:
+        return _is_regular(window) or (is_whole and _has_card_groups(window))
+    return common and digits[0] in "23456789" and not _YEAR.match(digits) and _is_regular(window)
+
+
+def _has_card_groups(window: DigitCluster) -> bool:
+    """Check for groups of a card, or few groups with one kind of separator: no row of a table."""
+    shape = window.shape
+    if shape == _FOURS or shape in _CARD_SHAPES:
+        return True
+    few = len(shape) <= _MAX_GROUPS or window.spelled or (1 in shape and set(window.gaps) == {" "})  # number words
+    return few and {gap.strip() for gap in window.gaps} <= {"", "-"}
 
 
 def _is_called_card(text: str, window: DigitCluster) -> bool:

@@ -42,7 +42,7 @@ _BEFORE_ID: Final = re.compile(
 )
 _BEFORE_PHONE: Final = re.compile(
     r"(?:\b(?:phone|tel|tlf|tfno|telephone|mobile|cell|cellphone|whats ?app|fax|sms|text|call|dial|ring|"
-    r"reach|callback|landline|handy\w{0,8}|hotline|(?:my|his|her|their|your|contact)\s+number|telefon\w{0,8}|rückruf|t[ée]l[ée]phone|portable|"
+    r"reach|callback|landline|handy\w{0,8}|hotline|(?:my|his|her|their|your|contact)\s+(?:number|no|nr|num)|telefon\w{0,8}|rückruf|t[ée]l[ée]phone|portable|"
     r"appele[rz]|tel[ée]fono|m[óo]vil|celular|ll[áa]m\w{1,6}|telefone|telem[óo]vel|ligue|cellulare|chiam\w{1,6}|telefoon|"
     r"mobiel|bel|телефон\w{0,3}|тел|мобильн\w{1,3}|позвон\w{1,5}|звон\w{1,5}|cep)\b"
     r"|电话|電話|手机|手機|拨打|致电|携帯|전화|휴대폰|هاتف|جوال|موبايل|फोन|फ़ोन|मोबाइल|โทร)[^\d\n]{0,30}$",

@@ -44,6 +44,7 @@ _IDENTIFIERS: Final = (
     r"(?:US|GB|DE|FR|CN|NL|ES|IT|JP|SG|HK|CA|AU|CH|SE|NO|FI|DK|BE|AT|PL|IN|KR|RU|UA|LT|LV|EE|TR|BR|MX)\b)"
     r"|\b97[89](?P<isbn>[- ])\d{1,5}(?P=isbn)\d{1,7}(?P=isbn)\d{1,7}(?P=isbn)\d\b"
     r"|(?<![\w.])0x[0-9a-f]{4,64}\b"
+    r"|(?<![\w.])(?:214748364[78]|4294967295|9223372036854775807)(?![\w.])"  # limits of integers
 )
 _MEASURES: Final = (
     r"(?<![\w.\-])(?<!\d\s[x\xd7]\s)\d{3,5}\s?[x\xd7]\s?\d{3,5}(?:\s?[x\xd7]\s?\d{1,5})?\b(?!\s?[x\xd7]\s?\d)"
@@ -53,7 +54,10 @@ _MEASURES: Final = (
 _FACT: Final = re.compile(
     f"{_DATE}|{_COMPACT_TIME}|{_TIME}|{_IDENTIFIERS}|{_VERSION}|{_MEASURES}|{_AMOUNT}", re.IGNORECASE
 )
-_BEFORE_VERSION: Final = re.compile(rf"(?:\b{_PROGRAM}\.?\s{{0,2}}|(?<![:/\s])/)$", re.IGNORECASE)
+_BEFORE_VERSION: Final = re.compile(
+    rf"(?:\b(?:{_PROGRAM}|chapter|section|clause|paragraph|step|figure|table|item)\.?\s{{0,2}}|(?<![:/\s])/|[=~<>]=|[a-z]-)$",
+    re.IGNORECASE,
+)
 
 
 def mask_facts(text: str) -> str:

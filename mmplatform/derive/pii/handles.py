@@ -16,7 +16,7 @@ _COMMON_WORD: Final = r"(?:line|signal|snap|messenger|threads|matrix|steam|slack
 
 _HANDLE: Final = r"@?(?:live:)?[^\W_][\w.\-]{1,38}\w(?:#\d{4}\b)?"
 _WORD: Final = r"\b(?:id|name|user ?name|user|handle|account|nick(?:name)?|contact|tag|login|profile|ник|логин)\b\s?"
-_LINK: Final = r"(?:[:=]\s{0,3}|\bis\s(?:called\s)?|\b(?:as|under)\s|[-→]\s?|\()"
+_LINK: Final = r"(?:[:=]\s{0,3}|\bis\s(?:called\s)?|\b(?:as|under)\s|[-→]\s|\()"
 _NAMED: Final = re.compile(
     rf"(?:(?<!\w)(?:{_SERVICE}|(?P<common>{_COMMON_WORD}))(?:'s)?(?!\w)|微信号?|微博|抖音)\s?(?P<word>{_WORD})?"
     rf"(?P<link>{_LINK})?(?P<handle>{_HANDLE})(?![\w@])",
@@ -37,9 +37,9 @@ _URL: Final = re.compile(
     r"(?:facebook|fb)\.com/(?!pages|groups|events|sharer|share|help|policies|login|watch|marketplace|photo|story|tr\b|dialog|"
     r"business|ads|legal|privacy)|"
     r"(?:twitter|x)\.com/(?!i/|home|share|intent|hashtag|search|login|settings|explore|tos|privacy)|"
-    r"tiktok\.com/@|snapchat\.com/add/|linkedin\.com/(?:in|pub)/|youtube\.com/@|(?:www\.)?reddit\.com/u(?:ser)?/|"
+    r"tiktok\.com/@|snapchat\.com/add/|linkedin\.com/(?:in|pub)/|(?:www\.)?reddit\.com/u(?:ser)?/|"
     r"vk\.com/(?!feed|app)|line\.me/ti/p/~?|join\.skype\.com/|u\.wechat\.com/|discord(?:app)?\.com/users/|"
-    r"paypal\.me/|venmo\.com/(?:u/)?|cash\.app/\$|github\.com/(?=[\w-]{1,39}(?:\s|$|[.,;)](?:\s|$)))|bsky\.app/profile/|"
+    r"paypal\.me/|venmo\.com/(?:u/)?|cash\.app/\$|bsky\.app/profile/|"
     r"keybase\.io/|about\.me/|steamcommunity\.com/id/|xing\.com/profile/)(?P<handle>[\w.%\-+~]{2,60}[\w])",
     re.IGNORECASE,
 )

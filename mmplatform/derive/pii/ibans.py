@@ -18,6 +18,12 @@ _NAMED: Final = re.compile(
 )
 _CONTEXT_CHARS: Final = 48
 _CLASS: Final = re.compile(r"(\[[^\]]+\])\)?(?:\{(\d+)\})?")
+_OTHER_FORMATS: Final = (
+    "MU N2 A4 N19 A3, PS N2 A4 C21, PT N23, QA N2 A4 C21, ST N23, SV N2 A4 N20, SD N16, BI N25, RU N16 C15, MN N18, "
+    "NI N2 A4 N20, FK N2 A2 N12, DJ N25, SO N21, OM N5 C16, YE N2 A4 N4 C18, HN N2 A4 N20"
+)
+"""Formats of the SWIFT registry that Presidio lacks or has too short."""
+
 _CHECK_POSITION: Final = 4
 
 
@@ -74,10 +80,13 @@ def _structures() -> Mapping[str, str]:
     from presidio_analyzer.predefined_recognizers.generic.iban_patterns import regex_per_country
 
     kinds = {"[A-Z]": "A", "[0-9]": "N", "[0]": "N"}
+    formats = {
+        row[:2]: "".join(part[0] * int(part[1:]) for part in row.split()[1:]) for row in _OTHER_FORMATS.split(", ")
+    }
     return {
         country: "".join(
             kinds.get(characters, "C") * int(count or 1)
             for characters, count in _CLASS.findall(pattern.replace("[ ]?", ""))
         )
         for country, pattern in regex_per_country.items()
-    }
+    } | formats

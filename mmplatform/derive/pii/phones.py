@@ -30,7 +30,7 @@ _MIN_TRUE_DIGITS: Final = 7
 _LIST: Final = re.compile(r"[,|:*\[\]]")
 _EXTENSION: Final = re.compile(
     r"[\s,.;]{0,3}(?:(?<!\w)x|\bext\.?|\bextension|\bdurchwahl|\bposte|\bramal|(?<!\w)доб\.?|(?<=\s)#|(?<=\d)x)"
-    r"\s{0,2}\d{1,6}(?!\d)",
+    r"[\s:]{0,2}\d{1,6}(?!\d)",
     re.IGNORECASE,
 )
 _PLUS: Final = re.compile(r"\+\s?\(?$")
@@ -67,7 +67,7 @@ def _numbers(text: str, cluster: DigitCluster, *, spoken: bool) -> Iterator[Digi
     if spoken:
         yield from _spoken_phone(text, cluster)
         return
-    if cluster.is_long_id:
+    if cluster.is_long_id or (len(set(cluster.gaps)) == 1 and context.follows_thing(text, cluster.start)):
         return
     after = -1
     for window in cluster.windows(_MIN_DIGITS, _MAX_DIGITS):
@@ -91,20 +91,25 @@ def _is_phone(text: str, window: DigitCluster, *, is_whole: bool) -> bool:
     before = text[max(0, start - 3) : start]
     if _PLUS.search(before):
         return is_whole or is_international_number(digits, strict=True)
-    if any(_LIST.search(gap) for gap in window.gaps) or _is_glued(text, window) or _is_dotted_version(window):
-        return False
-    if context.follows_thing(text, start):
+    is_list = any(_LIST.search(gap) for gap in window.gaps)
+    if is_list or _is_glued(text, window) or _is_dotted_version(window) or context.follows_thing(text, start):
         return False
     north_american = bool(_NORTH_AMERICA.fullmatch(digits)) and _is_grouped(window, is_whole=is_whole)
     national = _is_national(text, window, is_whole=is_whole)
     if not north_american and not national and not is_whole:
         return False
     named = context.is_near_phone_word(text, start, window.end)
-    if not named and len(window.shape) == 1:
-        bare_trunk = digits[0] == "0" and len(digits) < _MIN_BARE_TRUNK_DIGITS
-        if bare_trunk or context.follows_id_word(text, start):
-            return False
+    if not named and _is_id(text, window, bare=len(window.shape) == 1, north_american=north_american):
+        return False
     return north_american or national or named
+
+
+def _is_id(text: str, window: DigitCluster, *, bare: bool, north_american: bool) -> bool:
+    """Check a number without a telephone word: bare digits, or groups that only some countries use, after ``id``."""
+    if bare and window.digits[0] == "0" and len(window.digits) < _MIN_BARE_TRUNK_DIGITS:
+        return True
+    doubtful = bare or (window.digits[0] != "0" and not north_american)
+    return doubtful and context.follows_id_word(text, window.start)
 
 
 def _is_glued(text: str, window: DigitCluster) -> bool:
@@ -120,8 +125,11 @@ def _is_latin(character: str) -> bool:
 
 
 def _is_dotted_version(window: DigitCluster) -> bool:
-    """Check for ``120.0.6099.109``: dots only, and groups of no telephone number."""
+    """Check for ``120.0.6099.109`` or ``0.01 / 0.23``: dots, and groups of no telephone number."""
     shape = window.shape
+    kinds = {gap.strip() for gap in window.gaps} - {""}
+    if "." in window.gaps and "/" in kinds:
+        return True  # a list of decimals
     if len(shape) < 3 or set(window.gaps) != {"."}:  # noqa: PLR2004
         return False
     return 1 in shape[1:] or (shape not in _SHAPES and not window.digits.startswith("0") and max(shape) > 3)  # noqa: PLR2004
