@@ -1,4 +1,8 @@
-"""Names of persons: entities of the language model without shop vocabulary, and names that a sentence introduces."""
+"""Names of persons: those that a label or cue introduces, those of the lists, and the language model's.
+
+A label or cue that says "name" wins whatever the model says. What the model alone calls a person must look like a name:
+a small model takes brands, product names and capitalised nouns of other languages for persons.
+"""
 
 from __future__ import annotations
 
@@ -7,33 +11,27 @@ from collections.abc import Iterable, Iterator
 from collections.abc import Set as AbstractSet
 from typing import Final
 
-from mmplatform.derive.pii.vocabulary import GIVEN_NAMES, NOT_NAMES, WORDS_AFTER_NAME
+from mmplatform.derive.pii.name_cues import find_introduced_names
+from mmplatform.derive.pii.name_east_asia import find_east_asian_names
+from mmplatform.derive.pii.name_labels import find_labelled_names
+from mmplatform.derive.pii.name_lists import fold
+from mmplatform.derive.pii.name_thai import find_thai_names
+from mmplatform.derive.pii.name_words import find_listed_names, is_word, rate_word
+from mmplatform.derive.pii.vocabulary import BRANDS, CITIES, GIVEN_NAMES, NOT_NAMES
 
-_NAME: Final = r"[A-Z][\w'\u2019\-]{1,30}"
-_FULL_NAME: Final = rf"{_NAME}(?:\s(?:[A-Z]\.\s)?{_NAME}){{0,2}}"
-_AFTER_GREETING: Final = re.compile(
-    rf"\b(?i:hi|hello|hey|dear|thanks|thank you|sorry|cheers|regards|sincerely|welcome(?: back)?)\b[,!]?\s{{1,2}}"
-    rf"(?:(?i:mr|mrs|ms|miss|dr)\.?\s)?(?P<name>{_FULL_NAME})"
-)
-_AFTER_TITLE: Final = re.compile(rf"\b(?:Mr|Mrs|Ms|Miss|Dr|Prof|Herr|Frau|Mme|Sr)\b\.?\s(?P<name>{_FULL_NAME})")
-_AFTER_LABEL: Final = re.compile(
-    r"\b(?i:card\s?holder(?:'s)?(?: name)?|(?:full |first |last |customer |contact |account )?name|attn|recipient|"
-    rf"agent|signed(?: by| in as)?|ship to|bill to)\s?[:=]\s{{0,3}}(?P<name>{_FULL_NAME})"
-)
-_CALLER: Final = re.compile(
-    rf"\b(?i:this is|it's|i'm|i am|speaking with|talking to)\s(?P<name>{_FULL_NAME})"
-    r"(?=\s(?i:calling|speaking|here|from|with|again)\b|[,.!]|\s?$)"
-)
-_INTRODUCED: Final = re.compile(
-    r"\b(?:my|the|her|his) (?:full |first |last |sur)?name(?:'s| is)\s"
-    r"(?P<name>[^\W\d_][\w'\u2019\-]{1,30}(?:\s[^\W\d_][\w'\u2019\-]{1,30})?)",
-    re.IGNORECASE,
-)
 _WORD: Final = re.compile(r"[\w'\u2019\-]+")
 _ENDING: Final = re.compile(r"['\u2019]\w{0,2}$")
 _MAX_CODE_LETTERS: Final = 4
 _CODE: Final = re.compile(rf"[A-Z]{{1,{_MAX_CODE_LETTERS}}}|[A-Z]{{1,{_MAX_CODE_LETTERS - 1}}}-?[0-9][0-9-]*")
 _MAX_NAME_WORDS: Final = 5
+_THING_AFTER: Final = re.compile(
+    r"[ ](?:charger|cable|app|store|account|card|prime|pay|shop|plan|router|phone|tablet|watch|laptop|printer|camera|"
+    r"headphones|speaker|jacket|shirt|shoes|size|edition|series|pro|plus|max|mini|gift|support|team|portal|website|login|"
+    r"subscription|order|refund|delivery|street|road|avenue|river|lake|airport|hotel|bank|university|station)s?\b",
+    re.IGNORECASE,
+)
+
+Spans = list[tuple[int, int]]
 
 
 def find_names(
@@ -41,7 +39,7 @@ def find_names(
     people: Iterable[tuple[int, int]],
     others: Iterable[tuple[int, int]],
     dictionary: AbstractSet[str] = frozenset(),
-) -> list[tuple[int, int]]:
+) -> Spans:
     """Find spans of names in a text.
 
     Args:
@@ -51,55 +49,81 @@ def find_names(
         dictionary: lower-case words of the language. A span of only such words (``Forest Green``) is no person, unless
             a given name stands first.
     """
-    other_spans = list(others)
-    read = (span for start, end in people if (span := _trim_span(text, start, end)))
-    spans = {span for span in read if not _is_dictionary_phrase(text[slice(*span)], dictionary)}
-    for pattern in (_AFTER_GREETING, _AFTER_TITLE, _AFTER_LABEL, _CALLER):
-        for match in pattern.finditer(text):
-            span = _trim_span(text, *match.span("name"))
-            if span and not (pattern is _CALLER and any(a < span[1] and span[0] < b for a, b in other_spans)):
-                spans.add(span)
-    spans.update(_introduced_names(text))
+    del others
+    spans = set(find_names_by_rule(text, dictionary))
+    for start, end in people:
+        span = _trim_span(text, start, end, dictionary)
+        if span and _is_likely_person(text, span, dictionary):
+            spans.add(span)
     spans.update(_repeated_names(text, spans))
     return sorted(spans)
 
 
-def may_hold_name(text: str) -> bool:
-    """Check whether the language model could find a name that :func:`find_names` would keep.
+def find_names_by_rule(text: str, dictionary: AbstractSet[str] = frozenset()) -> Spans:
+    """Find the names that need no language model."""
+    if not any(map(str.isalpha, text)):
+        return []
+    return [
+        *find_labelled_names(text, dictionary),
+        *find_introduced_names(text, dictionary),
+        *find_listed_names(text, dictionary),
+        *find_east_asian_names(text),
+        *find_thai_names(text),
+    ]
+
+
+def may_hold_name(text: str, found: Iterable[tuple[int, int]] = (), dictionary: AbstractSet[str] = frozenset()) -> bool:
+    """Check whether the language model could find a name that :func:`find_names` would keep, besides those found.
 
     A text without a possible name skips the model, which is most of the cost of redaction: many messages have capitals
     only at the start of a sentence. A doubtful word counts as a name, since an entity may begin or end within a word.
     """
-    return any(any(map(str.isupper, word)) and not _cannot_be_name(word) for word in _WORD.findall(text))
+    covered = list(found)
+    return any(
+        any(map(str.isupper, word[0]))
+        and not _cannot_be_name(word[0], dictionary)
+        and not any(start <= word.start() and word.end() - 2 <= end for start, end in covered)
+        for word in _WORD.finditer(text)
+    )
 
 
-def _cannot_be_name(word: str) -> bool:
+def _cannot_be_name(word: str, dictionary: AbstractSet[str]) -> bool:
     """Check that no part of a word, however the language model splits it, passes :func:`_may_be_name`."""
     bare = _ENDING.sub("", word)
     if any(map(str.isupper, word[len(bare) :])):
         return False
-    return bool(_CODE.fullmatch(bare)) or (bare.isalpha() and bare[1:].islower() and bare.lower() in NOT_NAMES)
+    return bool(_CODE.fullmatch(bare)) or (
+        bare.isalpha() and bare[1:].islower() and (bare.lower() in NOT_NAMES or _is_plain_word(bare, dictionary))
+    )
 
 
-def _introduced_names(text: str) -> Iterator[tuple[int, int]]:
-    """Find ``my name is dana whitfield``: lower case too, up to the first word that continues the sentence."""
-    for match in _INTRODUCED.finditer(text):
-        start, end = match.span("name")
-        for word in _WORD.finditer(text, start, end):
-            if word[0].lower() in WORDS_AFTER_NAME:
-                end = word.start()
-                break
-        name = text[start:end].rstrip()
-        if name and name.lower() not in NOT_NAMES:
-            yield start, start + len(name)
+def _is_plain_word(word: str, dictionary: AbstractSet[str]) -> bool:
+    """Check for a dictionary word that no list of names has."""
+    return word.lower() not in GIVEN_NAMES and is_word(word, dictionary) and not any(rate_word(word))
 
 
-def _trim_span(text: str, start: int, end: int) -> tuple[int, int] | None:
+def _is_likely_person(text: str, span: tuple[int, int], dictionary: AbstractSet[str]) -> bool:
+    """Check a span that the language model alone calls a person."""
+    words = [word for word in re.findall(r"[^\W\d_]+", text[slice(*span)]) if len(word) > 1]
+    if _is_dictionary_phrase(text[slice(*span)], dictionary) or not words:
+        return False
+    folded = [fold(word) for word in words]
+    if all(word in CITIES | BRANDS for word in folded):
+        return False
+    listed = [word for word, key in zip(words, folded, strict=True) if any(rate_word(word)) and key not in BRANDS]
+    if not listed and not BRANDS.isdisjoint(folded):
+        return False
+    if not listed and _THING_AFTER.match(text, span[1]):
+        return False
+    return bool(listed) or len(words) > 1 or words[0].lower() not in dictionary
+
+
+def _trim_span(text: str, start: int, end: int, dictionary: AbstractSet[str]) -> tuple[int, int] | None:
     """Trim words that are no names from both ends; ``None`` when nothing or only a title is left."""
     words = [word for word in _WORD.finditer(text, start, end) if word[0].strip("'\u2019-")]
-    while words and not _may_be_name(words[0][0]):
+    while words and _is_trimmed(words[0][0], dictionary):
         words.pop(0)
-    while words and not _may_be_name(words[-1][0]):
+    while words and _is_trimmed(words[-1][0], dictionary):
         words.pop()
     if not 0 < len(words) <= _MAX_NAME_WORDS or not all(
         _may_be_name(word[0]) for word in words if word[0][0].isupper()
@@ -107,6 +131,10 @@ def _trim_span(text: str, start: int, end: int) -> tuple[int, int] | None:
         return None
     last = re.sub(r"['\u2019]s?$", "", words[-1][0])
     return words[0].start(), words[-1].start() + len(last)
+
+
+def _is_trimmed(word: str, dictionary: AbstractSet[str]) -> bool:
+    return not _may_be_name(word) or _is_plain_word(_ENDING.sub("", word), dictionary)
 
 
 def _may_be_name(word: str) -> bool:
@@ -124,7 +152,7 @@ def _is_dictionary_phrase(span: str, dictionary: AbstractSet[str]) -> bool:
     words = [word.lower() for word in re.findall(r"[^\W\d_]+", span)]
     if not words or words[0] in GIVEN_NAMES:
         return False
-    return all(word in dictionary or word.removesuffix("s") in dictionary for word in words)
+    return all(is_word(word, dictionary) for word in words)
 
 
 def _repeated_names(text: str, spans: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int]]:

@@ -25,7 +25,7 @@ from mmplatform.derive.pii.analyzer import (
 )
 from mmplatform.derive.pii.entities import ENTITIES_BY_PRIORITY, NUMBER_ENTITIES
 from mmplatform.derive.pii.markup import without_markup
-from mmplatform.derive.pii.names import may_hold_name
+from mmplatform.derive.pii.names import find_names_by_rule, may_hold_name
 from mmplatform.derive.pii.normalise import replace_surrogates, to_plain, words_to_digits
 from mmplatform.ports import Redacted
 
@@ -52,11 +52,11 @@ class PresidioRedactor:
         """
         self.version: str = f"{_RULES_VERSION}-{weights_fingerprint(directory / 'ner' / 'model')}"
         self._engine = load_nlp_engine(directory)
-        words = dictionary_words(directory)
-        self._analyzers = {spoken: make_analyzer(self._engine, words, spoken=spoken) for spoken in (False, True)}
+        self._words = dictionary_words(directory)
+        self._analyzers = {spoken: make_analyzer(self._engine, self._words, spoken=spoken) for spoken in (False, True)}
         self._empty_artifacts = empty_nlp_artifacts(self._engine)
         self._zone_lock = threading.Lock()
-        self.redact(["warm up", "This is Dana Whitfield calling"])  # only the second runs the names model
+        self.redact(["warm up", "Is Zorblatine back?"])  # only the second runs the names model
 
     def redact(self, texts: Sequence[str], *, spoken: bool = False) -> list[Redacted]:
         """Redact each text; one result for each, in order.
@@ -73,15 +73,16 @@ class PresidioRedactor:
             ]
 
     def _analyse_language(self, texts: Sequence[str]) -> list[Any]:
-        """Compute Presidio's NLP artifacts of each text: its tokens, and names where it can hold any."""
-        indices: tuple[list[int], list[int]] = ([], [])
-        for index, text in enumerate(texts):
-            indices[may_hold_name(text)].append(index)
-        without_names, with_names = indices
-        artifacts = dict(zip(with_names, self._analyse_batch([texts[index] for index in with_names]), strict=True))
-        with self._engine.nlp[LANGUAGE].select_pipes(disable="ner"):
-            artifacts |= zip(without_names, self._analyse_batch([texts[index] for index in without_names]), strict=True)
-        return [artifacts[index] for index in range(len(texts))]
+        """Compute Presidio's NLP artifacts of each text; empty ones where no name is left for the model to find."""
+        artifacts = [self._empty_artifacts] * len(texts)
+        with_names = [
+            index
+            for index, text in enumerate(texts)
+            if may_hold_name(text, find_names_by_rule(text, self._words), self._words)
+        ]
+        for index, found in zip(with_names, self._analyse_batch([texts[index] for index in with_names]), strict=True):
+            artifacts[index] = found
+        return artifacts
 
     def _analyse_batch(self, texts: Sequence[str]) -> list[Any]:
         batch = [_OVERLONG_WORD.sub(_blank, text) for text in texts]

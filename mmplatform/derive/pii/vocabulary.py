@@ -38,12 +38,28 @@ NOT_NAMES: Final = frozenset(
         usb user username vat venmo verify version view visa voucher wait wallet warning we web website
         wednesday welcome what whatsapp when where who why wi-fi wifi window windows with wrong www xl xs xxl
         yes yesterday you your youtube zip
+        valued team everyone sirs folks guys there again world both
+        damen herren herr frau fräulein kunde kundin kunden kundenservice kundendienst zusammen leute mein meine meinen
+        meiner ihr ihre ihren zahlung zahlungen rechnung rechnungen bestellung bestellungen lieferung lieferungen konto
+        anker artikel paket pakete rückerstattung erstattung passwort adresse fehler hilfe frage fragen problem probleme
+        danke bitte hallo guten tag morgen montag dienstag mittwoch donnerstag freitag samstag sonntag januar februar
+        märz mai juni juli oktober dezember karte betrag preis versand gutschein rabatt vertrag kündigung
+        bonjour monsieur madame messieurs mesdames merci commande commandes paiement facture livraison remboursement
+        compte colis client clients cliente clientes service équipe lundi mardi mercredi jeudi vendredi samedi dimanche
+        hola señores señor señora gracias pedido pedidos pago factura envío reembolso cuenta paquete equipo todos lunes
+        martes miércoles jueves viernes sábado domingo ciao grazie ordine ordini pagamento fattura spedizione rimborso
+        pacco tutti signori lunedì martedì olá obrigado obrigada encomenda fatura conta pacote bestelling betaling
+        factuur levering terugbetaling rekening pakket merhaba sipariş siparişim ödeme fatura kargo iade hesap
+        teşekkürler lütfen здравствуйте привет спасибо заказ платёж платеж оплата возврат счёт счет доставка посылка
+        коллеги всем клиент клиенты
     """)
 )
 """Lower-case words of support talk that a small language model labels as names when they are capitalised."""
 
 WORDS_AFTER_NAME: Final = frozenset(
     _words("""
+        und et y e ed en ve och og ja i a ich je yo io eu ik ben jag jeg mais pero ma mas maar ama men och aber mit ve
+        и і та а но że oraz και و ו और है हूँ یا است
         and i i'm i've my the but on in is it not so with for from at of that calling speaking here please spelled
         spelt misspelled wrong incorrect also there this we to was are still a an has have can
     """)
@@ -87,6 +103,59 @@ GIVEN_NAMES: Final = frozenset(
     """)
 )
 """Given names that dictionaries list as words too: ``Mark Green`` is a person."""
+
+NO_VALUES: Final = frozenset(
+    _words("""
+        n/a na none null nil required optional empty field is are was unknown missing invalid enter type your
+        the same as submit save continue cancel edit next clear reset tbd undefined not must cannot should
+        please see check does do did and or mismatch mismatched incorrect wrong changed updated verified
+        anonymous guest pflichtfeld obligatoire obligatorio requis placeholder here it this that a an if when
+        for on in too with without
+    """)
+)
+"""Words after a label that are no value: remarks on a form, buttons."""
+
+CITIES: Final = frozenset(
+    _words("""
+        adelaide africa alabama alaska alberta alexandria alhambra america amsterdam andorra ankara antwerp argentina
+        arizona asia athens auckland augusta austin australia austria bahrain baltimore bangkok barcelona beijing
+        belgium berlin birmingham bogota bolivia boston boulder brasilia brazil bremen bristol britain brooklyn brussels
+        budapest buffalo cairo cali cambridge canada carolina casablanca charleston chelsea cheyenne chicago
+        chile china cleveland cologne colombia colorado columbia columbus cordoba cork costa cuba cyprus dakar dakota
+        dallas delhi denmark denver derby detroit devon dresden dubai dublin durham ecuador egypt england essex
+        ethiopia europe florence florida france frankfurt geneva genoa georgia germany ghana glasgow granada
+        greece greenwich grenada guadalupe guatemala hamburg hamilton hannover hanover harlem havana hawaii helsinki
+        holland houston hungary hyderabad iceland idaho illinois india indiana indonesia iowa iran iraq ireland israel
+        istanbul italia italy jackson jamaica japan jersey jerusalem jordan kansas kent kentucky kenya kerala kiel
+        kingston korea kuwait kyoto lagos lahore lancaster laos lebanon leeds leipzig lima lincoln lisbon london
+        lorraine louisiana lourdes lyon madison madrid malaga malawi malaysia mali malta manchester manila marseille
+        maryland massachusetts medina melbourne memphis mexico miami michigan milan milano minnesota mississippi
+        missouri mobile moldova monaco mongolia montana montreal morocco moscow mumbai munich nairobi naples nashville
+        nebraska nepal nevada newcastle niger nigeria norfolk normandy norway odessa ohio oklahoma oman ontario oregon
+        orlando orleans osaka oslo oxford pakistan palermo palestine panama paraguay paris peking peru philadelphia
+        philippines phoenix poland portland porto portsmouth portugal prague preston qatar quebec queens raleigh
+        ravenna reading rhodes richmond rio riyadh roma romania rome rotterdam russia rwanda salem salvador salzburg
+        santiago savannah saxony scotland seattle senegal seoul serbia seville shanghai siena sierra singapore
+        slovakia slovenia sofia somalia spain stockholm stuttgart sudan sussex sweden switzerland sydney syria taipei
+        taiwan tampa tehran tennessee texas thailand tokyo toledo toronto troy tunis tunisia turin turkey ukraine
+        uruguay utah valencia valletta vancouver venezuela venice vermont verona victoria vienna vietnam virginia wales
+        warsaw washington wellington winchester windsor winnipeg wyoming yemen york yorkshire zambia zurich
+    """)
+)
+"""Cities and countries whose names are given or family names too: ``Paris`` alone is none."""
+
+BRANDS: Final = frozenset(
+    _words("""
+        adidas adobe airbnb alexa aldi anker apollo asus atlas aurora avon bosch braun casper cortana dell delta dior
+        disney dyson ebay echo electra ferrari fiat ford fender gibson gillette gucci hermes hilton honda
+        huawei hulu ikea intel jaguar jenkins jira kia kindle lego lenovo lexus lidl linus loki lyft macy
+        mango maven max mercedes mercury mini montblanc netflix nikon nike nintendo nokia nova nvidia opera oracle orion
+        panasonic perl philips pixel polo porsche prada puma renault roku ruby samsung sega sephora siemens
+        siri skoda slack sony spotify steam suzuki target tesla titan toyota trello uber venus visa volvo walmart
+        xiaomi yahoo zalando zara zoom
+    """)
+)
+"""Brands and products whose names are given or family names too."""
 
 UNITS: Final = _words("zero one two three four five six seven eight nine")
 TEENS: Final = _words("ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen")

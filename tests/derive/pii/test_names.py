@@ -10,6 +10,7 @@ from mmplatform.derive.pii.names import _WORD, _may_be_name, may_hold_name
 from mmplatform.derive.pii.redactor import PresidioRedactor
 from mmplatform.derive.pii.vocabulary import NOT_NAMES
 from mmplatform.settings import load
+from tests.derive.pii.name_texts import NAMED, NAMELESS
 from tests.derive.pii.texts import HARMLESS, WRITTEN, redact_one
 
 pytestmark = pytest.mark.models
@@ -66,7 +67,7 @@ WORD = st.builds(
 def test_a_text_that_skips_the_language_model_has_no_name_in_it(redactor, text):
     found = redact_one(redactor, text)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("mmplatform.derive.pii.redactor.may_hold_name", lambda _: True)
+        patch.setattr("mmplatform.derive.pii.redactor.may_hold_name", lambda *_: True)
         assert found == redact_one(redactor, text)
 
 
@@ -80,7 +81,7 @@ def test_a_batch_is_redacted_in_its_order_as_if_the_language_model_had_read_it_a
     assert min(checked, len(texts) - checked) > 64, "more of each than spaCy reads at once"
     found = redactor.redact(texts)
     assert found == [redact_one(redactor, text) for text in texts]
-    monkeypatch.setattr("mmplatform.derive.pii.redactor.may_hold_name", lambda _: True)
+    monkeypatch.setattr("mmplatform.derive.pii.redactor.may_hold_name", lambda *_: True)
     assert found == redactor.redact(texts)
 
 
@@ -103,11 +104,21 @@ def test_no_part_of_a_word_that_skips_the_model_can_be_a_name(redactor):
 def test_the_warm_up_reads_texts_with_and_without_names(monkeypatch):
     checked = []
 
-    def may(text):
-        checked.append(may_hold_name(text))
+    def may(*arguments):
+        checked.append(may_hold_name(*arguments))
         return checked[-1]
 
     monkeypatch.setattr("mmplatform.derive.pii.redactor.may_hold_name", may)
     named = load()
     PresidioRedactor(locate_model(named.ner_model, named.models_path))
     assert set(checked) == {False, True}
+
+
+@pytest.mark.parametrize(("text", "expected"), NAMED)
+def test_a_name_is_found_in_any_case_and_script(redactor, text, expected):
+    assert redact_one(redactor, text).text == expected
+
+
+@pytest.mark.parametrize("text", NAMELESS)
+def test_words_that_are_no_names_stay(redactor, text):
+    assert redact_one(redactor, text).text == text

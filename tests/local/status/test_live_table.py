@@ -43,7 +43,7 @@ def test_under_it_stands_the_gap_of_each_modality_and_the_p95_of_each_stage_with
     assert row(text, "modality") == titles
     gap, shares = ["123", "ms", "700", "ms", "900", "ms", "1.2", "s"], ["50", "ms", "200", "ms", "500", "ms*", "100"]
     assert row(text, "chat") == ["chat", *gap, *shares, "ms"]
-    assert row(text, "call") == ["call", *"––––––––"], "nothing measured is told as such"  # noqa: RUF001
+    assert row(text, "call") == ["call", *"––––––––"], "nothing measured is told as such"
     assert "* the slowest" in text
 
 
