@@ -20,7 +20,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
-from mmplatform.derive.pii.name_lists import FILE, PARTICLES, fold
+from mmplatform.derive.pii.name_lists import FILE, PARTICLES, WORDS_FILE, fold
 
 MIN_RATIO: Final = 1.8
 """Natural logarithm of capitalised to small, from which a name is strong: john 2.9, priya 2.5, mark -0.8, may -2.7."""
@@ -35,11 +35,16 @@ MAX_SMALL: Final = -9.0
 MIN_FAMILIAR: Final = -17.5
 """Capitalised form frequent enough in English that the name may stand alone in small letters."""
 
+MIN_WORD: Final = {"en": -16.5, "de": -14.0, "es": -14.0}
+"""Small form frequent enough to be an ordinary word, by language."""
+
+MAX_WORD_RATIO: Final = {"en": 1.0, "de": 0.0, "es": 0.0}
 LEMMA_LANGUAGES: Final = ("de", "fr", "es", "it", "pt", "nl", "sv", "da", "ru", "ro", "id")
 GIVEN: Final = re.compile(
     r"first_(romanized_)?names?(_female|_male|_unisex|_nonbinary)?$|.*_first_names.*|first_kana_names"
 )
 FAMILY: Final = re.compile(r"(.*_)?last_(romanized_)?names?(_.*)?$|last_kana_names|middle_names.*")
+ORDINARY: Final = re.compile(r"[a-zà-ÿ]{2,}(?:['-][a-zà-ÿ]+)*")
 IN_EAST_ASIA: Final = {"zh_CN": "zh", "zh_TW": "zh", "ja_JP": "ja", "ko_KR": "ko"}
 
 
@@ -56,6 +61,17 @@ class WordTables:
             for word, lemmas in table.items():
                 self._lemmas |= {word, *(lemmas if isinstance(lemmas, list) else [lemmas])}
         self._turkish = set(_read(directory / "tr_lemma_lookup.json.gz"))
+
+    def ordinary_words(self) -> set[str]:
+        """Words that texts write small, inflections included."""
+        return {
+            word
+            for language, minimum in MIN_WORD.items()
+            for word, probability in self._probabilities[language].items()
+            if float(str(probability)) > minimum
+            and ORDINARY.fullmatch(word)
+            and self.ratio(word, language) < MAX_WORD_RATIO[language]
+        }
 
     def ratio(self, name: str, language: str) -> float:
         """Logarithm of how much more frequent a name is with a capital."""
@@ -106,9 +122,11 @@ def main(directory: Path) -> None:
                 lists.setdefault("given-familiar", set()).add(fold(name))
     lines = [f"{key}\t{' '.join(sorted(names))}" for key, names in sorted(lists.items())]
     FILE.write_bytes(lzma.compress("\n".join(lines).encode(), preset=9))
-    for key, names in sorted(lists.items()):
+    words = tables.ordinary_words()
+    WORDS_FILE.write_bytes(lzma.compress("\n".join(sorted(words)).encode(), preset=9))
+    for key, names in [*sorted(lists.items()), ("words", words)]:
         print(key, len(names))
-    print(FILE.stat().st_size, "bytes")
+    print(FILE.stat().st_size, WORDS_FILE.stat().st_size, "bytes")
 
 
 def _read(path: Path) -> dict[str, object]:

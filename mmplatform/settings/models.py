@@ -35,7 +35,8 @@ class ModelSettings(BaseModel):
     embedding_model: str = Field(default="minilm", description="Name of a pulled text embedder, or a directory.")
     embedding_threads: int = Field(default=1, ge=1, le=64, description="Threads of one embedding session.")
     ner_model: str = Field(
-        default="en-sm", description="Name of a pulled spaCy model for names in texts, or a directory."
+        default="rampart",
+        description="Name of a pulled model for names in texts (`rampart`, `en-sm`, `en-md`), or a directory.",
     )
     ocr_threads: int = Field(default=2, ge=1, le=64, description="Threads of one OCR session.")
     caption_model: str = Field(

@@ -14,7 +14,7 @@ from typing import Final
 from mmplatform.derive.pii.name_lists import PARTICLES, fold
 from mmplatform.derive.pii.name_phrases import OPEN_LABELS, SURE_LABELS, THINGS, any_phrase
 from mmplatform.derive.pii.name_words import NameWord, is_word, read_words
-from mmplatform.derive.pii.vocabulary import NO_VALUES, NOT_NAMES
+from mmplatform.derive.pii.vocabulary import CITIES, NO_VALUES, NOT_NAMES
 
 _SEPARATOR: Final = (
     r"(?:['\"]?[ \t\u00a0]*(?:[:=\uff1a]|->|\u2192)[ \t\u00a0]*\n?[ \t]*['\"]?"
@@ -89,6 +89,8 @@ def _is_value(words: list[NameWord], dictionary: AbstractSet[str], *, sure: bool
         return listed or (len(words) > 1 and not plain)
     if not first.is_cased or first.text[0].islower():
         return any(word.listed > 1 for word in words) or (len(words) > 1 and any(word.given for word in words))
+    if all(fold(word.text) in CITIES for word in words):
+        return False
     if first.given and last.family and len(words) > 1:
         return True
     return (any(word.given or word.family > 1 for word in words) and len(plain) < len(words)) or (

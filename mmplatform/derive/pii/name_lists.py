@@ -16,6 +16,7 @@ from typing import Final
 from mmplatform.derive.pii.vocabulary import BRANDS, CITIES, NOT_NAMES
 
 FILE: Final = Path(__file__).with_name("name_lists.txt.xz")
+WORDS_FILE: Final = Path(__file__).with_name("words.txt.xz")
 PARTICLES: Final = frozenset(
     (
         *("van", "der", "den", "de", "la", "las", "los", "le", "del", "della", "di", "da", "do", "dos", "das", "du"),
@@ -67,3 +68,9 @@ def name_lists() -> NameLists:
         family_common=lists["family-common"],
         by_language={key: names for key, names in lists.items() if "-" in key and len(key.split("-")[0]) == 2},  # noqa: PLR2004
     )
+
+
+@cache
+def ordinary_words() -> frozenset[str]:
+    """Read the words that texts write small: English with inflections, frequent German and Spanish ones."""
+    return frozenset(lzma.decompress(WORDS_FILE.read_bytes()).decode().splitlines())

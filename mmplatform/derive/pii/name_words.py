@@ -53,7 +53,11 @@ _RUSSIAN_CASES: Final = (
 _RUSSIAN_FAMILY: Final = re.compile(
     r"(?:[оеё]в|[иы]н|ск(?:ий|ой)|цк(?:ий|ой))(?:а|у|ым|е|ой|ого|ому|ою)?$|(?:ск|цк)(?:ая|ой|ую|ого|ому|им)$|(?:енко|чук|ович|евич)$"
 )
+_SMALL_BEFORE: Final = re.compile(r"[a-z]{2,} $")
+_NEXT_WORD: Final = re.compile(r" (?P<word>[A-Z][a-z]{2,})(?= [a-z]|[.,;:!?)]|$)")
 _MIN_STEM: Final = 3
+_MIN_FAMILY: Final = 4
+"""Letters of a family name that no list has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +155,23 @@ def read_words(text: str, start: int = 0, end: int | None = None) -> list[NameWo
 
 def find_listed_names(text: str, dictionary: AbstractSet[str] = frozenset()) -> list[tuple[int, int]]:
     """Find runs of words that the lists know as a name."""
-    return list(_runs(text, read_words(text), dictionary))
+    return [
+        (start, _with_family_name(text, start, end, dictionary))
+        for start, end in _runs(text, read_words(text), dictionary)
+    ]
+
+
+def _with_family_name(text: str, start: int, end: int, dictionary: AbstractSet[str]) -> int:
+    """End of a name with the capitalised word after it: ``to Bram Stoker instead``, though stokers are many.
+
+    Only between words in small letters, since in a headline each word has a capital.
+    """
+    following = _NEXT_WORD.match(text, end)
+    if not following or not _SMALL_BEFORE.search(text[max(0, start - 20) : start]) or " " in text[start:end]:
+        return end
+    word = following["word"]
+    is_verb = fold(word) in NOT_NAMES or not is_word(word, dictionary)
+    return end if is_verb or not text[start].isupper() or text[start:end].isupper() else following.end("word")
 
 
 def _runs(text: str, words: Sequence[NameWord], dictionary: AbstractSet[str]) -> Iterator[tuple[int, int]]:
@@ -204,7 +224,16 @@ def _continues(first: NameWord, word: NameWord, names: Sequence[NameWord], dicti
         return (first.is_title or first.is_initial) and (bool(word.listed) or unlisted or vietnamese)
     if first.is_title or (word.is_capitals != first.is_capitals and not first.is_initial):
         return False
-    return word.listed == STRONG or (word.listed == 1 and word.family >= word.given)
+    if word.listed:
+        return word.listed == STRONG or word.family >= word.given
+    return len(names) == 1 and _is_unknown_family_name(first, word, dictionary)
+
+
+def _is_unknown_family_name(first: NameWord, word: NameWord, dictionary: AbstractSet[str]) -> bool:
+    """Check for ``beatrix kiddo``: after a given name, a word that is in no dictionary."""
+    if len(word.text) < _MIN_FAMILY or is_word(word.text, dictionary) or not dictionary:
+        return False
+    return first.given == STRONG or (bool(first.given) and not is_word(first.text, dictionary))
 
 
 def _is_name(names: Sequence[NameWord], length: int, dictionary: AbstractSet[str]) -> bool:
@@ -224,8 +253,10 @@ def _is_full_name(names: Sequence[NameWord], dictionary: AbstractSet[str]) -> bo
     strong = [name for name in names if name.listed == STRONG]
     if not first.is_cased:
         return has_given or len(strong) > 1
-    if not (has_given or not first.text.isascii()) or not strong:  # Vietnamese names begin with the family's
+    if not has_given and first.text.isascii():  # Vietnamese names begin with the family's
         return False
     if first.is_title:
-        return any(name.listed == STRONG or name.text.lower() not in dictionary for name in names)
-    return STRONG in {first.given, last.family}
+        return bool(strong) and any(name.listed == STRONG or name.text.lower() not in dictionary for name in names)
+    if STRONG in {first.given, last.family}:
+        return True
+    return bool(first.given) and not is_word(first.text, dictionary) and not is_word(last.text, dictionary)

@@ -16,14 +16,16 @@ from mmplatform.derive.pii.name_east_asia import find_east_asian_names
 from mmplatform.derive.pii.name_labels import find_labelled_names
 from mmplatform.derive.pii.name_lists import fold
 from mmplatform.derive.pii.name_thai import find_thai_names
-from mmplatform.derive.pii.name_words import find_listed_names, is_word, rate_word
+from mmplatform.derive.pii.name_words import STRONG, find_listed_names, is_word, rate_word
 from mmplatform.derive.pii.vocabulary import BRANDS, CITIES, GIVEN_NAMES, NOT_NAMES
 
 _WORD: Final = re.compile(r"[\w'\u2019\-]+")
+_LETTERS: Final = re.compile(r"(?<![\w@.#/-])[^\W\d_]{3,20}(?:['\u2019-][^\W\d_]{2,20})?(?![\w@#/-])")
 _ENDING: Final = re.compile(r"['\u2019]\w{0,2}$")
 _MAX_CODE_LETTERS: Final = 4
 _CODE: Final = re.compile(rf"[A-Z]{{1,{_MAX_CODE_LETTERS}}}|[A-Z]{{1,{_MAX_CODE_LETTERS - 1}}}-?[0-9][0-9-]*")
 _MAX_NAME_WORDS: Final = 5
+_FEW_WORDS: Final = 3
 _THING_AFTER: Final = re.compile(
     r"[ ](?:charger|cable|app|store|account|card|prime|pay|shop|plan|router|phone|tablet|watch|laptop|printer|camera|"
     r"headphones|speaker|jacket|shirt|shoes|size|edition|series|pro|plus|max|mini|gift|support|team|portal|website|login|"
@@ -52,7 +54,7 @@ def find_names(
     del others
     spans = set(find_names_by_rule(text, dictionary))
     for start, end in people:
-        span = _trim_span(text, start, end, dictionary)
+        span = _trim_uncased(text, start, end, dictionary) or _trim_span(text, start, end, dictionary)
         if span and _is_likely_person(text, span, dictionary):
             spans.add(span)
     spans.update(_repeated_names(text, spans))
@@ -72,19 +74,67 @@ def find_names_by_rule(text: str, dictionary: AbstractSet[str] = frozenset()) ->
     ]
 
 
-def may_hold_name(text: str, found: Iterable[tuple[int, int]] = (), dictionary: AbstractSet[str] = frozenset()) -> bool:
+def may_hold_name(
+    text: str,
+    found: Iterable[tuple[int, int]] = (),
+    dictionary: AbstractSet[str] = frozenset(),
+    *,
+    uncased: bool = False,
+) -> bool:
     """Check whether the language model could find a name that :func:`find_names` would keep, besides those found.
 
     A text without a possible name skips the model, which is most of the cost of redaction: many messages have capitals
     only at the start of a sentence. A doubtful word counts as a name, since an entity may begin or end within a word.
+    ``uncased``: the model does not see capitals, so two unknown words side by side count too (``xiomara quezada``).
     """
     covered = list(found)
+    if uncased and dictionary and any(True for _ in _unknown_pairs(text, covered, dictionary)):
+        return True
     return any(
         any(map(str.isupper, word[0]))
         and not _cannot_be_name(word[0], dictionary)
         and not any(start <= word.start() and word.end() - 2 <= end for start, end in covered)
         for word in _WORD.finditer(text)
     )
+
+
+def _unknown_pairs(text: str, covered: Spans, dictionary: AbstractSet[str]) -> Iterator[tuple[int, int]]:
+    """Find two words side by side that are in no dictionary, all in small letters or all in capitals."""
+    before: re.Match[str] | None = None
+    if not _reads_as_covered_language(text, dictionary):
+        return
+    for word in _LETTERS.finditer(text):
+        unknown = (
+            (word[0].islower() or word[0].isupper())
+            and not is_word(word[0], dictionary)
+            and not any(start <= word.start() and word.end() <= end for start, end in covered)
+        )
+        if unknown and before and text[before.end() : word.start()] == " ":
+            yield before.start(), word.end()
+        before = word if unknown else None
+
+
+def _reads_as_covered_language(text: str, dictionary: AbstractSet[str]) -> bool:
+    """Check that half of a text's words are in the dictionary; in another language each word would be unknown."""
+    words = [word for word in _LETTERS.findall(text) if not word.istitle()]
+    return len(words) <= _FEW_WORDS or sum(is_word(word, dictionary) for word in words) * 2 >= len(words)
+
+
+def _trim_uncased(text: str, start: int, end: int, dictionary: AbstractSet[str]) -> tuple[int, int] | None:
+    """Trim ordinary words from a span that is all in small letters or in capitals; two words or more are a name."""
+    span = text[start:end]
+    if not (span.islower() or span.isupper()) or not _reads_as_covered_language(text, dictionary):
+        return None
+    words = list(_LETTERS.finditer(text, start, end))
+    while words and _is_ordinary(words[0][0], dictionary):
+        words.pop(0)
+    while words and _is_ordinary(words[-1][0], dictionary):
+        words.pop()
+    return (words[0].start(), words[-1].end()) if 1 < len(words) <= _MAX_NAME_WORDS else None
+
+
+def _is_ordinary(word: str, dictionary: AbstractSet[str]) -> bool:
+    return is_word(word, dictionary) and max(rate_word(word)) < STRONG
 
 
 def _cannot_be_name(word: str, dictionary: AbstractSet[str]) -> bool:

@@ -1,6 +1,6 @@
 """Removes personal data from texts before anything but the raw vault stores them.
 
-1. spaCy tokenises all texts of a batch, and finds names in those that can hold one. Presidio's analyzer runs the
+1. The names model reads those texts of a batch that can hold a name which no rule finds. Presidio's analyzer runs the
    finders of this package on each.
 2. A text with number words is analysed again with digits (``four one`` → ``4 1``), and a text with markup without it.
    The spans of all readings are united, so that none can hide what another shows.
@@ -9,22 +9,16 @@
 
 from __future__ import annotations
 
-import re
 import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from mmplatform.derive.adapters.model_files import weights_fingerprint
-from mmplatform.derive.pii.analyzer import (
-    LANGUAGE,
-    dictionary_words,
-    empty_nlp_artifacts,
-    load_nlp_engine,
-    make_analyzer,
-)
+from mmplatform.derive.pii.analyzer import make_analyzer
 from mmplatform.derive.pii.entities import ENTITIES_BY_PRIORITY, NUMBER_ENTITIES
 from mmplatform.derive.pii.markup import without_markup
+from mmplatform.derive.pii.name_lists import ordinary_words
+from mmplatform.derive.pii.name_models import LANGUAGE, empty_nlp_artifacts, load_name_model
 from mmplatform.derive.pii.names import find_names_by_rule, may_hold_name
 from mmplatform.derive.pii.normalise import replace_surrogates, to_plain, words_to_digits
 from mmplatform.ports import Redacted
@@ -32,29 +26,26 @@ from mmplatform.ports import Redacted
 _RULES_VERSION: Final = "2"
 """Increased whenever a finder changes, so that memoised redactions are computed again."""
 
-_SPACY_BATCH: Final = 64
-_OVERLONG_WORD: Final = re.compile(r"\S{65,}")
-"""No name is this long, yet spaCy's tokenizer takes half a minute for one word of 20,000 characters."""
-
 _Span = tuple[int, int, str]
 
 
 class PresidioRedactor:
-    """Redactor on Presidio's analyzer with the finders of this package and a local spaCy model."""
+    """Redactor on Presidio's analyzer with the finders of this package and a local names model."""
 
     name = "presidio"
 
     def __init__(self, directory: Path) -> None:
-        """Load the spaCy model in ``directory`` and warm up.
+        """Load the names model in ``directory`` and warm up.
 
         Raises:
-            Misconfigured: the directory holds no spaCy model.
+            Misconfigured: the directory holds no such model.
         """
-        self.version: str = f"{_RULES_VERSION}-{weights_fingerprint(directory / 'ner' / 'model')}"
-        self._engine = load_nlp_engine(directory)
-        self._words = dictionary_words(directory)
-        self._analyzers = {spoken: make_analyzer(self._engine, self._words, spoken=spoken) for spoken in (False, True)}
-        self._empty_artifacts = empty_nlp_artifacts(self._engine)
+        self._model = load_name_model(directory)
+        self.version: str = f"{_RULES_VERSION}-{self._model.version}"
+        self._words = ordinary_words()
+        engine = self._model.engine
+        self._analyzers = {spoken: make_analyzer(engine, self._words, spoken=spoken) for spoken in (False, True)}
+        self._empty_artifacts = empty_nlp_artifacts(engine)
         self._zone_lock = threading.Lock()
         self.redact(["warm up", "Is Zorblatine back?"])  # only the second runs the names model
 
@@ -64,8 +55,7 @@ class PresidioRedactor:
         Spans are offsets into the given text. Lone surrogates become U+FFFD, so that the result can be encoded.
         """
         clean = [replace_surrogates(text) for text in texts]
-        # spaCy keeps every word that it ever saw; a memory zone frees them, or each number ever sent would stay.
-        with self._zone_lock, self._engine.nlp[LANGUAGE].memory_zone():
+        with self._zone_lock, self._model.forget_words():
             analysed = self._analyse_language(clean)
             return [
                 _replace(text, _merge(self._find_spans(text, artifacts, self._analyzers[spoken])))
@@ -78,17 +68,11 @@ class PresidioRedactor:
         with_names = [
             index
             for index, text in enumerate(texts)
-            if may_hold_name(text, find_names_by_rule(text, self._words), self._words)
+            if may_hold_name(text, find_names_by_rule(text, self._words), self._words, uncased=self._model.uncased)
         ]
-        for index, found in zip(with_names, self._analyse_batch([texts[index] for index in with_names]), strict=True):
+        for index, found in zip(with_names, self._model.read([texts[index] for index in with_names]), strict=True):
             artifacts[index] = found
         return artifacts
-
-    def _analyse_batch(self, texts: Sequence[str]) -> list[Any]:
-        batch = [_OVERLONG_WORD.sub(_blank, text) for text in texts]
-        return [
-            artifacts for _, artifacts in self._engine.process_batch(batch, language=LANGUAGE, batch_size=_SPACY_BATCH)
-        ]
 
     def _find_spans(self, text: str, artifacts: Any, analyzer: Any) -> list[_Span]:
         found = analyzer.analyze(text, LANGUAGE, nlp_artifacts=artifacts)
@@ -101,10 +85,6 @@ class PresidioRedactor:
             )
             spans += [(*rewritten.original_span(result.start, result.end), result.entity_type) for result in numbers]
         return spans
-
-
-def _blank(run: re.Match[str]) -> str:
-    return "x" * len(run[0])
 
 
 def _merge(spans: Sequence[_Span]) -> list[_Span]:

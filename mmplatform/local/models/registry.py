@@ -191,7 +191,7 @@ _SPECS: Final = (
     ),
     ModelSpec(
         name="rampart",
-        use="personal data in texts, 35 kinds, English (an option for experiments)",
+        use="names in texts, English, any letter case",
         source="National Design Studio, Rampart",
         licence="CC-BY-4.0 (attribution)",
         bytes_on_disk=15_400_000,

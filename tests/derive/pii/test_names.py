@@ -5,7 +5,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from mmplatform.derive.adapters.model_files import locate_model
-from mmplatform.derive.pii.analyzer import LANGUAGE
+from mmplatform.derive.pii.name_models import LANGUAGE
 from mmplatform.derive.pii.names import _WORD, _may_be_name, may_hold_name
 from mmplatform.derive.pii.redactor import PresidioRedactor
 from mmplatform.derive.pii.vocabulary import NOT_NAMES
@@ -67,7 +67,7 @@ WORD = st.builds(
 def test_a_text_that_skips_the_language_model_has_no_name_in_it(redactor, text):
     found = redact_one(redactor, text)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("mmplatform.derive.pii.redactor.may_hold_name", lambda *_: True)
+        patch.setattr("mmplatform.derive.pii.redactor.may_hold_name", lambda *_, **__: True)
         assert found == redact_one(redactor, text)
 
 
@@ -81,13 +81,13 @@ def test_a_batch_is_redacted_in_its_order_as_if_the_language_model_had_read_it_a
     assert min(checked, len(texts) - checked) > 64, "more of each than spaCy reads at once"
     found = redactor.redact(texts)
     assert found == [redact_one(redactor, text) for text in texts]
-    monkeypatch.setattr("mmplatform.derive.pii.redactor.may_hold_name", lambda *_: True)
+    monkeypatch.setattr("mmplatform.derive.pii.redactor.may_hold_name", lambda *_, **__: True)
     assert found == redactor.redact(texts)
 
 
 def test_no_part_of_a_word_that_skips_the_model_can_be_a_name(redactor):
     """However spaCy splits it: a word added to the list later, as ``can``, would let ``Ca|n't`` pass."""
-    language = redactor._engine.nlp[LANGUAGE]
+    language = redactor._model.engine.nlp[LANGUAGE]
     cases = (str.lower, str.capitalize, str.upper, str.title)
     endings = ("", "'s", "'S", "\u2019re", "'ll", "n't", ",", ".", ":", "-", "-It", "_1", "'", "\u2019Li")
     words = {case(word) + ending for word in [*NOT_NAMES, *OTHER_WORDS] for case in cases for ending in endings}
@@ -104,8 +104,8 @@ def test_no_part_of_a_word_that_skips_the_model_can_be_a_name(redactor):
 def test_the_warm_up_reads_texts_with_and_without_names(monkeypatch):
     checked = []
 
-    def may(*arguments):
-        checked.append(may_hold_name(*arguments))
+    def may(*arguments, **options):
+        checked.append(may_hold_name(*arguments, **options))
         return checked[-1]
 
     monkeypatch.setattr("mmplatform.derive.pii.redactor.may_hold_name", may)

@@ -248,7 +248,7 @@ def test_a_models_content_names_its_version(tmp_path):
 
 
 def test_the_platform_needs_the_models_that_its_settings_name_and_no_other():
-    assert required_models(Settings()) == ("whisper-base", "minilm", "en-sm")
+    assert required_models(Settings()) == ("whisper-base", "minilm", "rampart")
     own = Settings(asr_model="whisper-tiny", embedding_model="/opt/embedder", ner_model="en-md")
     assert required_models(own) == ("whisper-tiny", "en-md")
 
