@@ -98,6 +98,9 @@ class Provenance(LogRecordBase):
         lt=10**16,
         description="0 in the stream; in a reprocessing run its start, in milliseconds since 1970",
     )
+    redaction_policy: ComponentName = Field(
+        default="", description="version of the redaction policy; empty where no text was redacted"
+    )
 
 
 class ArtifactBase(LogRecordBase):

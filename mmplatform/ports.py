@@ -71,6 +71,11 @@ class Redacted:
     entities: tuple[str, ...]
     spans: tuple[tuple[int, int], ...]
 
+    @property
+    def entity_spans(self) -> list[tuple[int, int, str]]:
+        """Each span with its entity: start, end, entity."""
+        return [(start, end, entity) for (start, end), entity in zip(self.spans, self.entities, strict=True)]
+
 
 class Redactor(Protocol):
     """Redacts personal data in texts."""

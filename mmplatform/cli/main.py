@@ -12,6 +12,7 @@ from mmplatform.cli import ingest as _ingest  # noqa: F401
 from mmplatform.cli import migrate as _migrate  # noqa: F401
 from mmplatform.cli import models as _models  # noqa: F401
 from mmplatform.cli import rebuild as _rebuild  # noqa: F401
+from mmplatform.cli import redact as _redact  # noqa: F401
 from mmplatform.cli import renamed as _renamed  # noqa: F401
 from mmplatform.cli import reprocess as _reprocess  # noqa: F401
 from mmplatform.cli import schemas as _schemas  # noqa: F401

@@ -28,12 +28,14 @@ def up(
     detach: Annotated[bool, typer.Option("--detach", "-d", help="Return when the stack is ready; it runs on.")] = False,
 ) -> None:
     """Start the local stack; Ctrl-C stops it."""
+    from mmplatform.derive.pii.policy_file import load_policy
     from mmplatform.local.launch import dagster_location, run_stack
     from mmplatform.local.services.services import StackOptions, parse_derivers
     from mmplatform.local.status.views import LiveView, PlainView, StackView
 
     counts = parse_derivers(derivers)
     settings = load()
+    load_policy(settings.redaction_policy)  # a mistake in it shows here, not in the log of a deriver that ended
     if detach:
         _detach(derivers, dagster)
         return

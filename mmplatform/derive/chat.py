@@ -13,6 +13,7 @@ import orjson
 from mmplatform.artifacts import Message, Passage, Provenance, Stamps, artifact_id, count_pii_kinds
 from mmplatform.derive.memo_batch import memoised_batch
 from mmplatform.derive.passages import DerivedBatch, PassageDraft, make_passages
+from mmplatform.derive.pii.replacement import Replacements
 from mmplatform.events import Arrival, ChatMessage, utc_now
 from mmplatform.locators import ChatLocator
 from mmplatform.ports import Embedder, Memo, Redacted, Redactor
@@ -36,10 +37,13 @@ class ChatDeriver:
     name = "chat"
     version = "1"
 
-    def __init__(self, embedder: Embedder, redactor: Redactor, memo: Memo) -> None:
+    def __init__(
+        self, embedder: Embedder, redactor: Redactor, memo: Memo, replacements: Replacements | None = None
+    ) -> None:
         self._embedder = embedder
         self._redactor = redactor
         self._memo = memo
+        self._replacements = replacements or Replacements()
 
     def derive(self, arrivals: Sequence[Arrival[ChatMessage]]) -> DerivedBatch:
         """Derive a message from each event, and a passage from each stretch of its redacted text.
@@ -63,14 +67,43 @@ class ChatDeriver:
 
     def _messages(self, arrivals: Sequence[Arrival[ChatMessage]]) -> list[Message]:
         redacted, seconds = self._redact([arrival.event.text for arrival in arrivals])
-        return [_message(arrival, text, cost) for arrival, text, cost in zip(arrivals, redacted, seconds, strict=True)]
+        return [
+            self._message(arrival, text, cost) for arrival, text, cost in zip(arrivals, redacted, seconds, strict=True)
+        ]
+
+    def _message(self, arrival: Arrival[ChatMessage], redacted: Redacted, seconds: float) -> Message:
+        event = arrival.event
+        return Message(
+            artifact_id=artifact_id("message", event.uid, 0),
+            modality="chat",
+            tenant=event.tenant,
+            source=event.source,
+            conversation_id=event.conversation_id,
+            subject_id=event.subject_id,
+            stamps=Stamps(event_time=event.event_time, ingested_at=event.ingested_at, derived_at=utc_now()),
+            provenance=Provenance(
+                event_ids=(event.event_id,),
+                position=arrival.position,
+                deriver=ChatDeriver.name,
+                deriver_version=ChatDeriver.version,
+                seconds=seconds,
+                memo_hit=seconds == 0.0,
+                redaction_policy=self._replacements.policy_version,
+            ),
+            role=event.role,
+            text=self._replacements.replace(event.text, redacted.entity_spans, event.conversation_key),
+            pii=count_pii_kinds(redacted.entities),
+        )
 
     def _passages(self, messages: Sequence[Message]) -> list[Passage]:
         drafts = [draft for message in messages for draft in _drafts(message)]
         return make_passages(drafts, self._embedder, self._memo)
 
     def _redact(self, texts: list[str]) -> tuple[list[Redacted], list[float]]:
-        """Redact texts; the memo answers for repeated ones, and stores the redacted text only."""
+        """Redact texts by kind; the memo answers for repeated ones, and stores spans and the redacted text only.
+
+        So its answer is the same in each conversation, even where the policy has tags.
+        """
         keys = [hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest() for text in texts]
 
         def compute(missing: dict[str, str]) -> dict[str, Redacted]:
@@ -81,30 +114,6 @@ class ChatDeriver:
         batch = memoised_batch(self._memo, space, inputs, compute, pack=orjson.dumps, unpack=_unpack)
         seconds = [batch.seconds if key in batch.computed else 0.0 for key in keys]
         return [batch.outputs[key] for key in keys], seconds
-
-
-def _message(arrival: Arrival[ChatMessage], redacted: Redacted, seconds: float) -> Message:
-    event = arrival.event
-    return Message(
-        artifact_id=artifact_id("message", event.uid, 0),
-        modality="chat",
-        tenant=event.tenant,
-        source=event.source,
-        conversation_id=event.conversation_id,
-        subject_id=event.subject_id,
-        stamps=Stamps(event_time=event.event_time, ingested_at=event.ingested_at, derived_at=utc_now()),
-        provenance=Provenance(
-            event_ids=(event.event_id,),
-            position=arrival.position,
-            deriver=ChatDeriver.name,
-            deriver_version=ChatDeriver.version,
-            seconds=seconds,
-            memo_hit=seconds == 0.0,
-        ),
-        role=event.role,
-        text=redacted.text,
-        pii=count_pii_kinds(redacted.entities),
-    )
 
 
 def _drafts(message: Message) -> Iterator[PassageDraft]:

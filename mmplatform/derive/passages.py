@@ -126,6 +126,7 @@ def _passage(draft: PassageDraft, vector: Vector, embedder: Embedder, seconds: f
             seconds=seconds,
             memo_hit=seconds == 0.0,
             revision=source.provenance.revision,
+            redaction_policy=source.provenance.redaction_policy,
         ),
         source_seconds=source.provenance.seconds,
         source_artifact_id=source.artifact_id,

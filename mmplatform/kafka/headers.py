@@ -61,8 +61,17 @@ def open_pseudonyms(settings: Settings) -> Pseudonyms:
     Raises:
         Misconfigured: the key's file cannot be read or written.
     """
+    return Pseudonyms(pseudonym_key(settings))
+
+
+def pseudonym_key(settings: Settings) -> bytes:
+    """Key of the installation's pseudonyms, from which keys for other purposes are derived.
+
+    Raises:
+        Misconfigured: the key's file cannot be read or written.
+    """
     key = settings.pseudonym_key.get_secret_value()
-    return Pseudonyms(key.encode() if key else _key_of_folder(settings.data_dir))
+    return key.encode() if key else _key_of_folder(settings.data_dir)
 
 
 @lru_cache(maxsize=8)

@@ -95,7 +95,7 @@ _CAPTIONS: Final[ColumnSources] = {
 }
 _PASSAGES: Final[ColumnSources] = {
     **_identity(*_OWNER, "event_time", "ingested_at", "modality", "event_ids", "event_uids", "version"),
-    **_identity("deriver", "deriver_version"),
+    **_identity("deriver", "deriver_version", "redaction_policy"),
     "source_artifact_id": (SourceColumn("artifact_id"),),
     "artifact_id": _transformed("artifact_id"),
     "ordinal": _transformed("text"),
@@ -125,7 +125,7 @@ _LOG_POSITION: Final = frozenset(
     {"topic", "topic_partition", "log_offset", "log_generation", "logged_at", "schema_version"}
 )
 _COST: Final = frozenset({"taken_at", "derived_at", "model", "model_version", "seconds", "memo_hit"})
-_DERIVER: Final = frozenset({"deriver", "deriver_version"})
+_DERIVER: Final = frozenset({"deriver", "deriver_version", "redaction_policy"})
 
 COLUMNS_WITHOUT_SOURCE: Final[Mapping[str, frozenset[str]]] = {
     CHAT.derived_table: _LOG_POSITION | _COST | _DERIVER,

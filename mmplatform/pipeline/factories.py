@@ -9,22 +9,28 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from mmplatform.derive.adapters.model_files import configured_width, embedder_version, is_hub_name, locate_model
 from mmplatform.derive.call.deriver import CallDeriver
 from mmplatform.derive.chat import ChatDeriver
+from mmplatform.derive.pii.policy_file import load_policy
+from mmplatform.derive.pii.replacement import Replacements, derive_tag_key
 from mmplatform.derive.screenshot.deriver import ScreenshotDeriver
 from mmplatform.errors import Misconfigured
 from mmplatform.events import Modality
+from mmplatform.kafka.headers import pseudonym_key
 from mmplatform.land.index.embedder_registry import EmbedderRegistry, Space
 from mmplatform.land.index.store import ChromaIndex
 from mmplatform.memo import SqliteMemo
 from mmplatform.pipeline.embedder_swap.dual_write import DualWriteIndex
 from mmplatform.pipeline.embedder_swap.swap import EmbedderSwap
 from mmplatform.pipeline.process import BatchDeriver
-from mmplatform.ports import Blobs, Captioner, Embedder, Memo, OcrEngine, Redactor, Transcriber
+from mmplatform.ports import Blobs, Captioner, Embedder, Memo, OcrEngine, Transcriber
 from mmplatform.settings import Settings
+
+if TYPE_CHECKING:
+    from mmplatform.derive.pii.redactor import PresidioRedactor
 
 
 def open_memo(settings: Settings) -> SqliteMemo:
@@ -94,11 +100,26 @@ def open_dual_write_index(settings: Settings, index: ChromaIndex, registry: Embe
     )
 
 
-def open_redactor(settings: Settings) -> Redactor:
-    """The redactor with its NER model. Raises Misconfigured when the model is missing."""
+def open_redactor(settings: Settings, modality: Modality = "chat") -> PresidioRedactor:
+    """The redactor of a modality with its NER model.
+
+    Raises:
+        Misconfigured: the model is missing, or the redaction policy has a mistake.
+    """
     from mmplatform.derive.pii.redactor import PresidioRedactor
 
-    return PresidioRedactor(locate_model(settings.ner_model, settings.models_path))
+    policy = load_policy(settings.redaction_policy).for_modality(modality)
+    return PresidioRedactor(locate_model(settings.ner_model, settings.models_path), policy)
+
+
+def open_replacements(settings: Settings, modality: Modality) -> Replacements:
+    """Open the replacements of a modality; the key of tags is only read where the policy has any.
+
+    Raises:
+        Misconfigured: the redaction policy has a mistake, or the key cannot be read.
+    """
+    policy = load_policy(settings.redaction_policy).for_modality(modality)
+    return Replacements.from_policy(policy, derive_tag_key(pseudonym_key(settings)) if policy.has_tags else b"")
 
 
 def open_captioner(settings: Settings) -> Captioner:
@@ -153,7 +174,9 @@ def _speech_model(settings: Settings) -> Path:
 
 def chat_deriver(settings: Settings, memo: Memo) -> ChatDeriver:
     """Text → message → passages."""
-    return ChatDeriver(open_embedder(settings), open_redactor(settings), memo)
+    return ChatDeriver(
+        open_embedder(settings), open_redactor(settings, "chat"), memo, open_replacements(settings, "chat")
+    )
 
 
 def screenshot_deriver(settings: Settings, memo: Memo, blobs: Blobs) -> ScreenshotDeriver:
@@ -162,10 +185,11 @@ def screenshot_deriver(settings: Settings, memo: Memo, blobs: Blobs) -> Screensh
         open_screen_reader(settings),
         open_captioner(settings),
         open_embedder(settings),
-        open_redactor(settings),
+        open_redactor(settings, "screenshot"),
         memo,
         blobs,
         max_pixels=settings.max_image_pixels,
+        replacements=open_replacements(settings, "screenshot"),
     )
 
 
@@ -174,10 +198,11 @@ def call_deriver(settings: Settings, memo: Memo, blobs: Blobs) -> CallDeriver:
     return CallDeriver(
         open_transcriber(settings),
         open_embedder(settings),
-        open_redactor(settings),
+        open_redactor(settings, "call"),
         memo,
         blobs,
         gap_timeout_s=settings.call_gap_timeout_s,
+        replacements=open_replacements(settings, "call"),
     )
 
 

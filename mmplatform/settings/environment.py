@@ -23,6 +23,7 @@ from mmplatform.settings.gateway import GatewaySettings
 from mmplatform.settings.kafka import KafkaSettings
 from mmplatform.settings.lineage import LineageSettings
 from mmplatform.settings.models import ModelSettings
+from mmplatform.settings.redaction import RedactionSettings
 from mmplatform.settings.renamed import refuse_renamed
 from mmplatform.settings.stores import StoreSettings
 from mmplatform.settings.workers import WorkerSettings
@@ -41,6 +42,7 @@ class Setting(NamedTuple):
 class Settings(
     DagsterSettings,
     LineageSettings,
+    RedactionSettings,
     BackpressureSettings,
     WorkerSettings,
     GatewaySettings,

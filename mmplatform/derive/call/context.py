@@ -22,11 +22,11 @@ from mmplatform.derive.call.redaction import (
     MAX_CONTEXT_PAUSE_S,
     MAX_CONTEXT_UTTERANCES,
     RedactedText,
-    Span,
     SpokenText,
 )
 from mmplatform.derive.call.state import ChannelState, RecentUtterance
 from mmplatform.derive.call.transcription import CachedTranscriber, Transcription
+from mmplatform.derive.pii.replacement import Span
 from mmplatform.errors import Busy, Permanent, Unavailable
 from mmplatform.ports import Blobs
 

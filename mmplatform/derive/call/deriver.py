@@ -31,6 +31,7 @@ from mmplatform.derive.call.segmenter import Segmenter
 from mmplatform.derive.call.state import CallState, ChunkRef
 from mmplatform.derive.call.utterances import UtteranceBuilder, call_locator, failure_reason
 from mmplatform.derive.passages import DerivedBatch, PassageDraft, make_passages
+from mmplatform.derive.pii.replacement import Replacements
 from mmplatform.events import Arrival, CallChunk, CallEnd
 from mmplatform.ports import Blobs, Embedder, Memo, Redactor, Transcriber
 
@@ -52,11 +53,18 @@ class CallDeriver:
         blobs: Blobs,
         *,
         gap_timeout_s: float,
+        replacements: Replacements | None = None,
     ) -> None:
         audio = CallAudioCache(blobs)
         self._deps = ReassemblyDeps(Segmenter(audio), ChunkDeduplicator(blobs), gap_timeout_s)
         self._utterance_builder = UtteranceBuilder(
-            transcriber, redactor, memo, blobs, audio, deriver=(self.name, self.version)
+            transcriber,
+            redactor,
+            memo,
+            blobs,
+            audio,
+            deriver=(self.name, self.version),
+            replacements=replacements or Replacements(),
         )
         self._embedder = embedder
         self._memo = memo

@@ -11,10 +11,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from mmplatform.ports import Redacted, Redactor
-
-Span = tuple[int, int, str]
-"""Start and end, in characters of the spoken text, and the entity."""
+from mmplatform.derive.pii.replacement import ReplaceValue, Span, by_kind, replace_spans
+from mmplatform.ports import Redactor
 
 MAX_CONTEXT_PAUSE_S: Final = 6.0
 """Pauses up to this may lie inside a number: the other side says "yes" in between."""
@@ -45,27 +43,35 @@ class RedactedText:
     spans: tuple[Span, ...]
 
 
-def redact_with_context(utterances: Sequence[SpokenText], redactor: Redactor) -> list[RedactedText]:
+def redact_with_context(
+    utterances: Sequence[SpokenText], redactor: Redactor, replace_value: ReplaceValue = by_kind
+) -> list[RedactedText]:
     """Redact one speaker's utterances, in time order; a result for each, including those with known spans."""
+
+    def render(spoken: SpokenText, spans: tuple[Span, ...]) -> RedactedText:
+        return RedactedText(replace_spans(spoken.text, spans, replace_value), spans)
+
     unread = [n for n, utterance in enumerate(utterances) if utterance.spans is None]
     if not unread:
-        return [RedactedText(_render(spoken.text, spoken.spans or ()), spoken.spans or ()) for spoken in utterances]
+        return [render(spoken, spoken.spans or ()) for spoken in utterances]
     runs = [run for run in _context_runs(utterances) if any(n in run for n in unread)]
     joined = [" ".join(utterances[n].text for n in run) for run in runs]
     redacted = redactor.redact([*(utterances[n].text for n in unread), *joined], spoken=True)
     alone = dict(zip(unread, redacted[: len(unread)], strict=True))
-    own_spans = [_spans(alone[n]) if n in alone else list(utterances[n].spans or ()) for n in range(len(utterances))]
+    own_spans = [
+        alone[n].entity_spans if n in alone else list(utterances[n].spans or ()) for n in range(len(utterances))
+    ]
     joint_spans: list[list[Span]] = [[] for _ in utterances]
     for run, joint in zip(runs, redacted[len(unread) :], strict=True):
         offset = 0
         for n in run:
             length = len(utterances[n].text)
             clipped = (
-                (max(start - offset, 0), min(end - offset, length), entity) for start, end, entity in _spans(joint)
+                (max(start - offset, 0), min(end - offset, length), entity) for start, end, entity in joint.entity_spans
             )
             joint_spans[n] += [(start, end, entity) for start, end, entity in clipped if start < end]
             offset += length + 1
-    return [_redact(spoken, own_spans[n], joint_spans[n], alone.get(n)) for n, spoken in enumerate(utterances)]
+    return [render(spoken, _merge(own_spans[n], joint_spans[n])) for n, spoken in enumerate(utterances)]
 
 
 def _context_runs(utterances: Sequence[SpokenText]) -> Iterator[range]:
@@ -84,19 +90,6 @@ def overlaps_any(spans: Sequence[Span], start: int, end: int) -> bool:
     return any(first < end and start < last for first, last, _ in spans)
 
 
-def _redact(
-    spoken: SpokenText, own_spans: Sequence[Span], joint_spans: Sequence[Span], alone: Redacted | None
-) -> RedactedText:
-    spans = _merge(own_spans, joint_spans)
-    if alone is not None and spans == tuple(own_spans):
-        return RedactedText(alone.text, spans)
-    return RedactedText(_render(spoken.text, spans), spans)
-
-
-def _spans(redacted: Redacted) -> list[Span]:
-    return [(start, end, entity) for (start, end), entity in zip(redacted.spans, redacted.entities, strict=True)]
-
-
 def _merge(own_spans: Sequence[Span], joint_spans: Sequence[Span]) -> tuple[Span, ...]:
     """Sort spans and merge overlapping ones; the entity found in the utterance alone wins."""
     merged: list[tuple[int, int, int, str]] = []
@@ -110,11 +103,3 @@ def _merge(own_spans: Sequence[Span], joint_spans: Sequence[Span]) -> tuple[Span
         else:
             merged.append((start, end, rank, entity))
     return tuple((start, end, entity) for start, end, _, entity in merged)
-
-
-def _render(text: str, spans: Sequence[Span]) -> str:
-    pieces, copied_to = [], 0
-    for start, end, entity in spans:
-        pieces += [text[copied_to:start], f"[{entity}]"]
-        copied_to = end
-    return "".join([*pieces, text[copied_to:]])

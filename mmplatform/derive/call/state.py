@@ -11,8 +11,8 @@ from typing import Any, Final, Literal
 from pydantic import AwareDatetime, BaseModel, Field, ValidationError
 
 from mmplatform.derive.call.origin import UtteranceOrigin
-from mmplatform.derive.call.redaction import Span
 from mmplatform.derive.call.vad import QUIET_LINE_DBFS
+from mmplatform.derive.pii.replacement import Span
 from mmplatform.events import BlobRef, CallChunk, CallEnd, Position, Record, safe_validation_message
 
 _MEMO_STATE_VERSION: Final = 2

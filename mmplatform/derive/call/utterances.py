@@ -17,10 +17,11 @@ from mmplatform.artifacts import Provenance, Stamps, Utterance, Word, count_pii_
 from mmplatform.derive.call.audio_cache import CallAudioCache
 from mmplatform.derive.call.context import PLATFORM_ERRORS, TranscribedWindow, UtteranceContext
 from mmplatform.derive.call.origin import UtteranceOrigin, utterance_id
-from mmplatform.derive.call.redaction import RedactedText, Span, overlaps_any, redact_with_context
+from mmplatform.derive.call.redaction import RedactedText, overlaps_any, redact_with_context
 from mmplatform.derive.call.segmenter import SpeechWindow, origin_from_window
 from mmplatform.derive.call.state import ChannelState
 from mmplatform.derive.call.transcription import CachedTranscriber, Transcription
+from mmplatform.derive.pii.replacement import Replacements, ReplaceValue, Span
 from mmplatform.errors import Rejected
 from mmplatform.events import Arrival, CallChunk, CallEnd, utc_now
 from mmplatform.locators import CallLocator
@@ -54,7 +55,9 @@ class UtteranceBuilder:
         audio: CallAudioCache,
         *,
         deriver: tuple[str, str],
+        replacements: Replacements,
     ) -> None:
+        self._replacements = replacements
         self._transcriber = transcriber
         self._cached_transcriber = CachedTranscriber(transcriber, memo)
         self._context = UtteranceContext(self._cached_transcriber, audio, blobs)
@@ -76,6 +79,7 @@ class UtteranceBuilder:
         updated = list(channels)
         utterances: list[tuple[Utterance, UtteranceOrigin]] = []
         failed: list[tuple[UtteranceOrigin, str]] = []
+        replace_value = self._replacements.for_conversation(arrival.event.conversation_key)
         for number in sorted({window.channel for window in windows}):
             transcribed, updated[number], not_transcribed = self._transcribe(
                 [window for window in windows if window.channel == number], updated[number]
@@ -83,7 +87,9 @@ class UtteranceBuilder:
             failed += not_transcribed
             if not transcribed:
                 continue
-            redacted, not_redacted = self._redact(self._context.read(updated[number], transcribed), transcribed)
+            redacted, not_redacted = self._redact(
+                self._context.read(updated[number], transcribed), transcribed, replace_value
+            )
             failed += not_redacted
             changed = [
                 (window, text)
@@ -115,11 +121,14 @@ class UtteranceBuilder:
         return transcribed, channel, failed
 
     def _redact(
-        self, context: Sequence[TranscribedWindow], new_windows: Sequence[TranscribedWindow]
+        self,
+        context: Sequence[TranscribedWindow],
+        new_windows: Sequence[TranscribedWindow],
+        replace_value: ReplaceValue,
     ) -> tuple[list[tuple[TranscribedWindow, RedactedText]], list[tuple[UtteranceOrigin, str]]]:
         """Redact all in one batch; when that fails, again without each window on which it fails."""
         try:
-            return self._redact_in_order([*context, *new_windows]), []
+            return self._redact_in_order([*context, *new_windows], replace_value), []
         except PLATFORM_ERRORS:
             raise
         except Exception as error:  # noqa: BLE001 - as above
@@ -128,14 +137,16 @@ class UtteranceBuilder:
         readable: list[TranscribedWindow] = []
         failed: list[tuple[UtteranceOrigin, str]] = []
         for window in new_windows:
-            _, not_redacted = self._redact([*context, *readable], [window])
+            _, not_redacted = self._redact([*context, *readable], [window], replace_value)
             failed += not_redacted
             readable += [] if not_redacted else [window]
-        return self._redact_in_order([*context, *readable]), failed
+        return self._redact_in_order([*context, *readable], replace_value), failed
 
-    def _redact_in_order(self, windows: Sequence[TranscribedWindow]) -> list[tuple[TranscribedWindow, RedactedText]]:
+    def _redact_in_order(
+        self, windows: Sequence[TranscribedWindow], replace_value: ReplaceValue
+    ) -> list[tuple[TranscribedWindow, RedactedText]]:
         ordered = sorted(windows, key=lambda window: window.extent)
-        texts = redact_with_context([window.spoken_text for window in ordered], self._redactor)
+        texts = redact_with_context([window.spoken_text for window in ordered], self._redactor, replace_value)
         return list(zip(ordered, texts, strict=True))
 
     def _utterance(
@@ -169,6 +180,7 @@ class UtteranceBuilder:
                 model_version=self._transcriber.version,
                 seconds=cost.seconds,
                 memo_hit=cost.memo_hit,
+                redaction_policy=self._replacements.policy_version,
             ),
             call_id=event.conversation_id,
             channel=origin.channel,

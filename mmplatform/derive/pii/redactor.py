@@ -4,7 +4,8 @@
    finders of this package on each.
 2. A text with number words is analysed again with digits (``four one`` → ``4 1``), and a text with markup without it.
    The spans of all readings are united, so that none can hide what another shows.
-3. Overlapping spans become one, and each is replaced by its entity: ``[CARD]``, ``[EMAIL]``, …
+3. Overlapping spans become one, and each is replaced by its entity: ``[CARD]``, ``[EMAIL]``, … Where the policy
+   has something else in its place, the derivers write that, from the same spans.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from mmplatform.derive.pii.analyzer import make_analyzer
 from mmplatform.derive.pii.entities import ENTITIES_BY_PRIORITY, NUMBER_ENTITIES
@@ -21,12 +22,28 @@ from mmplatform.derive.pii.name_lists import ordinary_words
 from mmplatform.derive.pii.name_models import LANGUAGE, empty_nlp_artifacts, load_name_model
 from mmplatform.derive.pii.names import find_names_by_rule, may_hold_name
 from mmplatform.derive.pii.normalise import replace_surrogates, to_plain, words_to_digits
+from mmplatform.derive.pii.policy import ModalityPolicy
+from mmplatform.derive.pii.replacement import Span, replace_spans
 from mmplatform.ports import Redacted
 
 _RULES_VERSION: Final = "2"
 """Increased whenever a finder changes, so that memoised redactions are computed again."""
 
-_Span = tuple[int, int, str]
+
+class Detection(NamedTuple):
+    """Personal data that one recognizer found in one reading of a text; it has no value."""
+
+    start: int
+    end: int
+    entity: str
+    recognizer: str
+    score: float
+    reading: str
+
+    @property
+    def span(self) -> Span:
+        """Span and entity."""
+        return self.start, self.end, self.entity
 
 
 class PresidioRedactor:
@@ -34,14 +51,18 @@ class PresidioRedactor:
 
     name = "presidio"
 
-    def __init__(self, directory: Path) -> None:
-        """Load the names model in ``directory`` and warm up.
+    def __init__(self, directory: Path, policy: ModalityPolicy | None = None) -> None:
+        """Load the names model in ``directory`` and warm up; entities that ``policy`` keeps are not redacted.
 
         Raises:
             Misconfigured: the directory holds no such model.
         """
         self._model = load_name_model(directory)
         self.version: str = f"{_RULES_VERSION}-{self._model.version}"
+        self._retained: frozenset[str] = frozenset()
+        if policy is not None:
+            self.version += f"-{policy.version}"
+            self._retained = policy.retained_entities
         self._words = ordinary_words()
         engine = self._model.engine
         self._analyzers = {spoken: make_analyzer(engine, self._words, spoken=spoken) for spoken in (False, True)}
@@ -58,9 +79,20 @@ class PresidioRedactor:
         with self._zone_lock, self._model.forget_words():
             analysed = self._analyse_language(clean)
             return [
-                _replace(text, _merge(self._find_spans(text, artifacts, self._analyzers[spoken])))
+                _replace(text, self._merge_redacted(self._find_spans(text, artifacts, self._analyzers[spoken])))
                 for text, artifacts in zip(clean, analysed, strict=True)
             ]
+
+    def explain(self, text: str, *, spoken: bool = False) -> list[Detection]:
+        """List what each recognizer finds in a text, in each reading; also what the policy keeps, and no value."""
+        clean = replace_surrogates(text)
+        with self._zone_lock, self._model.forget_words():
+            [artifacts] = self._analyse_language([clean])
+            return sorted(self._find_spans(clean, artifacts, self._analyzers[spoken]))
+
+    def _merge_redacted(self, findings: Sequence[Detection]) -> list[Span]:
+        # Before they are merged: a value to redact that overlaps a kept one must not be kept with it.
+        return _merge([finding.span for finding in findings if finding.entity not in self._retained])
 
     def _analyse_language(self, texts: Sequence[str]) -> list[Any]:
         """Compute Presidio's NLP artifacts of each text; empty ones where no name is left for the model to find."""
@@ -74,22 +106,31 @@ class PresidioRedactor:
             artifacts[index] = found
         return artifacts
 
-    def _find_spans(self, text: str, artifacts: Any, analyzer: Any) -> list[_Span]:
+    def _find_spans(self, text: str, artifacts: Any, analyzer: Any) -> list[Detection]:
         found = analyzer.analyze(text, LANGUAGE, nlp_artifacts=artifacts)
-        spans = [(result.start, result.end, result.entity_type) for result in found]
-        for rewritten in (words_to_digits(to_plain(text)), without_markup(text)):
+        spans = [_detection(result, (result.start, result.end), "as written") for result in found]
+        readings = {"number words as digits": words_to_digits(to_plain(text)), "without markup": without_markup(text)}
+        for reading, rewritten in readings.items():
             if rewritten is None:
                 continue
             numbers = analyzer.analyze(
                 rewritten.text, LANGUAGE, entities=list(NUMBER_ENTITIES), nlp_artifacts=self._empty_artifacts
             )
-            spans += [(*rewritten.original_span(result.start, result.end), result.entity_type) for result in numbers]
+            spans += [
+                _detection(result, rewritten.original_span(result.start, result.end), reading) for result in numbers
+            ]
         return spans
 
 
-def _merge(spans: Sequence[_Span]) -> list[_Span]:
+def _detection(result: Any, span: tuple[int, int], reading: str) -> Detection:
+    metadata = result.recognition_metadata or {}
+    recognizer = str(metadata.get(result.RECOGNIZER_NAME_KEY, ""))
+    return Detection(*span, result.entity_type, recognizer, float(result.score), reading)
+
+
+def _merge(spans: Sequence[Span]) -> list[Span]:
     """Sort spans and merge overlapping ones, named after the entity of the highest priority."""
-    merged: list[_Span] = []
+    merged: list[Span] = []
     for start, end, entity in sorted(spans):
         if end <= start:
             continue
@@ -101,13 +142,9 @@ def _merge(spans: Sequence[_Span]) -> list[_Span]:
     return merged
 
 
-def _replace(text: str, spans: Sequence[_Span]) -> Redacted:
-    pieces, copied_to = [], 0
-    for start, end, entity in spans:
-        pieces += [text[copied_to:start], f"[{entity}]"]
-        copied_to = end
+def _replace(text: str, spans: Sequence[Span]) -> Redacted:
     return Redacted(
-        text="".join([*pieces, text[copied_to:]]),
+        text=replace_spans(text, spans),
         entities=tuple(entity for _, _, entity in spans),
         spans=tuple((start, end) for start, end, _ in spans),
     )

@@ -19,13 +19,14 @@ from mmplatform.derive.layout.captioner import LayoutCaptioner
 from mmplatform.derive.layout.reading_order import bounding_box, group_blocks
 from mmplatform.derive.memo_batch import memoised_batch
 from mmplatform.derive.passages import DerivedBatch, PassageDraft, make_passages, quarantine
+from mmplatform.derive.pii.replacement import Replacements, ReplaceValue, replace_spans
 from mmplatform.derive.screenshot.ocr_cache import OcrCache, OcrResult, UnreadableImage
 from mmplatform.derive.screenshot.redaction import RedactedLines, redact_screens
 from mmplatform.errors import Rejected
 from mmplatform.events import Arrival, Event, Screenshot, utc_now
 from mmplatform.identity import stable_id
 from mmplatform.locators import Box, ImageLocator
-from mmplatform.ports import Blobs, Captioner, Embedder, Memo, OcrEngine, RecognisedLine, Redactor, RgbImage
+from mmplatform.ports import Blobs, Captioner, Embedder, Memo, OcrEngine, RecognisedLine, Redacted, Redactor, RgbImage
 from mmplatform.refusals import Quarantined
 
 _log = structlog.get_logger(__name__)
@@ -52,11 +53,19 @@ class _CaptionText:
 
 
 @dataclass(frozen=True, slots=True)
-class _DerivedImage:
-    """Results of one image; ``repeated``: an earlier event of the batch has the same image."""
+class _View:
+    """An image as its conversation may see it; without tags in the policy, the same for each conversation."""
 
     screen: OcrResult
     redacted: RedactedLines
+    replace_value: ReplaceValue
+
+
+@dataclass(frozen=True, slots=True)
+class _DerivedImage:
+    """Results of one image; ``repeated``: an earlier event of the batch has the same image."""
+
+    view: _View
     caption: _CaptionText
     repeated: bool
 
@@ -77,6 +86,7 @@ class ScreenshotDeriver:
         blobs: Blobs,
         *,
         max_pixels: int,
+        replacements: Replacements | None = None,
     ) -> None:
         self._ocr_cache = OcrCache(reader, memo, blobs, max_pixels=max_pixels)
         self._reader = reader
@@ -86,6 +96,7 @@ class ScreenshotDeriver:
         self._embedder = embedder
         self._redactor = redactor
         self._memo = memo
+        self._replacements = replacements or Replacements()
 
     def derive(self, arrivals: Sequence[Arrival[Screenshot]]) -> DerivedBatch:
         """Derive captions and passages of a micro-batch; unreadable images are quarantined.
@@ -97,9 +108,9 @@ class ScreenshotDeriver:
         # 1. OCR, once for the same bytes.
         screens, refused = self._ocr_cache.read_many([arrival.event.blob for arrival in arrivals])
         # 2. All lines of all images redacted in one batch.
-        redacted = dict(zip(screens, redact_screens([s.lines for s in screens.values()], self._redactor), strict=True))
+        views = self._redact_screens(arrivals, screens)
         # 3. Captions, of redacted lines.
-        caption_texts = self._caption_screens(screens, redacted, refused)
+        caption_texts = self._caption_views(views, refused)
         # 4. Each event ends in a caption or in quarantine.
         good = [arrival for arrival in arrivals if arrival.event.blob.sha256 not in refused]
         quarantined = tuple(
@@ -108,32 +119,46 @@ class ScreenshotDeriver:
         seen: set[str] = set()
         captions: list[Caption] = []
         for arrival in good:
-            sha256 = arrival.event.blob.sha256
-            repeated = sha256 in seen
-            image = _DerivedImage(screens[sha256], redacted[sha256], caption_texts[sha256], repeated=repeated)
+            key = self._view_key(arrival.event)
+            image = _DerivedImage(views[key], caption_texts[key], repeated=key in seen)
             captions.append(self._build_caption(arrival, image))
-            seen.add(sha256)
+            seen.add(key)
         # 5. All passages embedded in one batch.
         drafts = [draft for caption, arrival in zip(captions, good, strict=True) for draft in _drafts(caption, arrival)]
         passages = make_passages(drafts, self._embedder, self._memo)
         return DerivedBatch(artifacts=(*captions, *passages), quarantined=quarantined)
 
-    def _caption_screens(
-        self,
-        screens: Mapping[str, OcrResult],
-        redacted: Mapping[str, RedactedLines],
-        refused: dict[str, UnreadableImage],
-    ) -> dict[str, _CaptionText]:
-        """Caption images, by sha256. One that is missing since its OCR is added to ``refused``."""
+    def _view_key(self, event: Screenshot) -> str:
+        return f"{event.blob.sha256}/{event.conversation_key}" if self._replacements.has_tags else event.blob.sha256
 
-        def compute(missing: dict[str, OcrResult]) -> dict[str, _CaptionText]:
+    def _redact_screens(
+        self, arrivals: Sequence[Arrival[Screenshot]], screens: Mapping[str, OcrResult]
+    ) -> dict[str, _View]:
+        """Redact the lines of each image that was read, once for each conversation whose tags differ."""
+        events = {
+            self._view_key(arrival.event): arrival.event for arrival in arrivals if arrival.event.blob.sha256 in screens
+        }
+        shown = [screens[event.blob.sha256] for event in events.values()]
+        replacements = [self._replacements.for_conversation(event.conversation_key) for event in events.values()]
+        redacted = redact_screens([screen.lines for screen in shown], self._redactor, replacements)
+        return {
+            key: _View(screen, lines, replace_value)
+            for key, screen, lines, replace_value in zip(events, shown, redacted, replacements, strict=True)
+        }
+
+    def _caption_views(
+        self, views: Mapping[str, _View], refused: dict[str, UnreadableImage]
+    ) -> dict[str, _CaptionText]:
+        """Caption images, by the key of their view. One that is missing since its OCR is added to ``refused``."""
+
+        def compute(missing: dict[str, _View]) -> dict[str, _CaptionText]:
             images: dict[str, RgbImage] = {}
-            for sha256, screen in missing.items():
+            for key, view in missing.items():
                 try:
-                    images[sha256] = self._ocr_cache.pixels(screen)
+                    images[key] = self._ocr_cache.pixels(view.screen)
                 except UnreadableImage as error:
-                    refused[sha256] = error
-            return self._caption_images(images, {sha256: redacted[sha256].lines for sha256 in images})
+                    refused[view.screen.ref.sha256] = error
+            return self._caption_images(images, views)
 
         def pack(caption: _CaptionText) -> bytes | None:
             # A fallback is not stored: the next worker may have the memory that this one lacked.
@@ -141,32 +166,31 @@ class ScreenshotDeriver:
 
         models = (self._captioner, self._reader, self._redactor)
         space = "caption/" + "/".join(f"{model.name}@{model.version}" for model in models)
-        return memoised_batch(self._memo, space, screens, compute, pack=pack, unpack=_unpack).outputs
+        return memoised_batch(self._memo, space, views, compute, pack=pack, unpack=_unpack).outputs
 
-    def _caption_images(
-        self, images: Mapping[str, RgbImage], lines: Mapping[str, Sequence[RecognisedLine]]
-    ) -> dict[str, _CaptionText]:
+    def _caption_images(self, images: Mapping[str, RgbImage], views: Mapping[str, _View]) -> dict[str, _CaptionText]:
         """Caption by the configured captioner, and by layout where its model returns no text."""
         if not images:
             return {}
+        lines = {key: views[key].redacted.lines for key in images}
         started = time.perf_counter()
         if isinstance(self._captioner, BatchCaptioner):
-            texts = self._captioner.caption_many(list(images.values()), [lines[sha256] for sha256 in images])
+            texts = self._captioner.caption_many(list(images.values()), list(lines.values()))
         else:
-            texts = [self._caption_image(image, lines[sha256]) for sha256, image in images.items()]
+            texts = [self._caption_image(image, lines[key]) for key, image in images.items()]
         share = (time.perf_counter() - started) / len(images)
         # The layout's words are the redacted lines; a model's words come from the pixels, personal data and all.
         by_layout = isinstance(self._captioner, LayoutCaptioner)
         safe = [] if by_layout else self._redactor.redact(texts)
         captions: dict[str, _CaptionText] = {}
-        for k, (sha256, text) in enumerate(zip(images, texts, strict=True)):
-            caption, entities = (text, ()) if by_layout else (safe[k].text, safe[k].entities)
+        for k, (key, text) in enumerate(zip(images, texts, strict=True)):
+            caption, entities = (text, ()) if by_layout else _hide(text, safe[k], views[key].replace_value)
             captioner: Captioner = self._captioner
             if not caption.strip():
                 self._log_fallback()
                 captioner, entities = self._fallback, ()
-                caption = self._fallback.caption(images[sha256], lines[sha256])
-            captions[sha256] = _CaptionText(caption, captioner.name, captioner.version, entities, share)
+                caption = self._fallback.caption(images[key], lines[key])
+            captions[key] = _CaptionText(caption, captioner.name, captioner.version, entities, share)
         return captions
 
     def _caption_image(self, image: RgbImage, lines: Sequence[RecognisedLine]) -> str:
@@ -185,7 +209,7 @@ class ScreenshotDeriver:
             )
 
     def _build_caption(self, arrival: Arrival[Screenshot], image: _DerivedImage) -> Caption:
-        screen, redacted, text = image.screen, image.redacted, image.caption
+        screen, redacted, text = image.view.screen, image.view.redacted, image.caption
         event = arrival.event
         models = [(self._reader.name, self._reader.version), (text.captioner, text.version)]
         return Caption(
@@ -206,6 +230,7 @@ class ScreenshotDeriver:
                 model_version="+".join(version for _, version in models),
                 seconds=0.0 if image.repeated else screen.seconds + text.seconds,
                 memo_hit=image.repeated or (screen.memo_hit and text.memo_hit),
+                redaction_policy=self._replacements.policy_version,
             ),
             text=text.text,
             captioner=text.captioner,
@@ -222,6 +247,10 @@ def _quarantine_unreadable(arrival: Arrival[Screenshot], refused: Mapping[str, U
     error = refused[arrival.event.blob.sha256]
     event: Arrival[Event] = Arrival(arrival.event, arrival.position)
     return quarantine(event, contract=error.contract, reasons=[str(error)])
+
+
+def _hide(text: str, redacted: Redacted, replace_value: ReplaceValue) -> tuple[str, tuple[str, ...]]:
+    return replace_spans(text, redacted.entity_spans, replace_value), redacted.entities
 
 
 def content_id(subject: str, image_sha256: str) -> str:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import Final
 
+from mmplatform.derive.pii.replacement import ReplaceValue, by_kind, replace_spans
 from mmplatform.ports import RecognisedLine, Redacted, Redactor
 
 _SEPARATOR: Final = " "
@@ -33,17 +34,30 @@ class _Span:
     entity: str
 
 
-def redact_screens(screens: Sequence[Sequence[RecognisedLine]], redactor: Redactor) -> list[RedactedLines]:
-    """Redact the lines of each image; order and boxes stay."""
+def redact_screens(
+    screens: Sequence[Sequence[RecognisedLine]], redactor: Redactor, replacements: Sequence[ReplaceValue] | None = None
+) -> list[RedactedLines]:
+    """Redact the lines of each image; order and boxes stay.
+
+    Args:
+        screens: lines of each image.
+        redactor: the redactor.
+        replacements: for each image, what replaces a value; by default its kind.
+    """
     texts: list[str] = []
     for lines in screens:
         texts += [line.text for line in lines]
         texts.append(_SEPARATOR.join(line.text for line in lines))
     results = iter(redactor.redact(texts))
-    return [_redact_lines(lines, [next(results) for _ in lines], next(results)) for lines in screens]
+    return [
+        _redact_lines(lines, [next(results) for _ in lines], next(results), replace_value)
+        for lines, replace_value in zip(screens, replacements or [by_kind] * len(screens), strict=True)
+    ]
 
 
-def _redact_lines(lines: Sequence[RecognisedLine], alone: Sequence[Redacted], joined: Redacted) -> RedactedLines:
+def _redact_lines(
+    lines: Sequence[RecognisedLine], alone: Sequence[Redacted], joined: Redacted, replace_value: ReplaceValue
+) -> RedactedLines:
     starts = list(accumulate((len(line.text) + len(_SEPARATOR) for line in lines), initial=0))
     text = _SEPARATOR.join(line.text for line in lines)
     spans = [
@@ -54,8 +68,8 @@ def _redact_lines(lines: Sequence[RecognisedLine], alone: Sequence[Redacted], jo
     merged = _merge([*spans, *_only_joined(text, joined, spans)])
     return RedactedLines(
         lines=tuple(
-            RecognisedLine(_hide(line.text, offset, own, merged), line.box, line.confidence)
-            for line, offset, own in zip(lines, starts, alone, strict=False)
+            RecognisedLine(_hide(line.text, offset, merged, replace_value), line.box, line.confidence)
+            for line, offset in zip(lines, starts, strict=False)
         ),
         entities=tuple(span.entity for span in merged),
     )
@@ -85,17 +99,12 @@ def _merge(spans: Sequence[_Span]) -> list[_Span]:
     return merged
 
 
-def _hide(text: str, offset: int, own: Redacted, spans: Sequence[_Span]) -> str:
-    """Redact the parts of all spans that lie in one line."""
+def _hide(text: str, offset: int, spans: Sequence[_Span], replace_value: ReplaceValue) -> str:
+    """Redact the parts of all spans that lie in one line; a part of a value is named by its kind."""
     inside = [
-        (max(0, span.start - offset), min(len(text), span.end - offset), span.entity)
+        (max(0, span.start - offset), min(len(text), span.end - offset), span)
         for span in spans
         if span.start < offset + len(text) and span.end > offset
     ]
-    if [(start, end) for start, end, _ in inside] == list(own.spans):
-        return own.text
-    redacted, copied_to = "", 0
-    for start, end, entity in inside:
-        redacted += f"{text[copied_to:start]}[{entity}]"
-        copied_to = end
-    return redacted + text[copied_to:]
+    parts = {start for start, end, span in inside if end - start < span.end - span.start}
+    return replace_spans(text, [(start, end, span.entity) for start, end, span in inside], replace_value, parts=parts)

@@ -83,6 +83,7 @@ def _artifact_row(record: ArtifactBase, location: tuple[Position, datetime | Non
         **{name: getattr(provenance, name) for name in ("deriver", "deriver_version", "model", "model_version")},
         "seconds": provenance.seconds,
         "memo_hit": provenance.memo_hit,
+        "redaction_policy": provenance.redaction_policy,
         "event_ids": list(provenance.event_ids),
         "event_uids": list(record.event_uids),
     }

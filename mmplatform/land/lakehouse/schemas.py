@@ -173,7 +173,11 @@ _SPECS: Final = (
         ),
     ),
     TableSpec("raw_screenshots", "raw_id", (*_EVENT_COLUMNS, ("width", "long"), ("height", "long"), *_BLOB_COLUMNS)),
-    TableSpec("messages", "artifact_id", (*_ARTIFACT_COLUMNS, ("role", "string"), ("text", "string"))),
+    TableSpec(
+        "messages",
+        "artifact_id",
+        (*_ARTIFACT_COLUMNS, ("role", "string"), ("text", "string"), ("redaction_policy", "string")),
+    ),
     TableSpec(
         "transcripts",
         "artifact_id",
@@ -189,6 +193,7 @@ _SPECS: Final = (
             ("confidence", "double"),
             ("no_speech", "double"),
             ("status", "string"),
+            ("redaction_policy", "string"),
         ),
     ),
     TableSpec(
@@ -202,6 +207,7 @@ _SPECS: Final = (
             ("width", "long"),
             ("height", "long"),
             ("content_id", "string"),
+            ("redaction_policy", "string"),
         ),
     ),
     TableSpec(
@@ -215,6 +221,7 @@ _SPECS: Final = (
             ("text", "string"),
             ("embedder", "string"),
             ("vector", "list<float>"),
+            ("redaction_policy", "string"),
         ),
     ),
     TableSpec("retractions", "artifact_id", (*_ARTIFACT_COLUMNS, ("reason", "string"))),

@@ -180,7 +180,7 @@ def test_field_ids_are_permanent(lakehouse):
         *("artifact_id", "version", "tenant", "source", "conversation_id", "subject_id", "subject_key", "event_time"),
         *("ingested_at", "taken_at", "derived_at", "modality", "event_ids", "event_uids", "deriver", "deriver_version"),
         *("model", "model_version", "seconds", "memo_hit", "schema_version", "topic", "topic_partition", "log_offset"),
-        *("log_generation", "logged_at", "record", "role", "text"),
+        *("log_generation", "logged_at", "record", "role", "text", "redaction_policy"),
     ]
 
 
