@@ -98,7 +98,8 @@ def test_an_utterance_has_what_the_policy_writes_and_a_part_of_a_number_shows_no
 
     def utterances(replacements):
         deriver = CallDeriver(
-            DictatingTranscriber(*breaths), FlatEmbedder(), DigitRedactor(), MemoryMemo(), call.blobs, gap_timeout_s=3.0, replacements=replacements,
+            DictatingTranscriber(*breaths), FlatEmbedder(), DigitRedactor(), MemoryMemo(), call.blobs,
+            gap_timeout_s=3.0, replacements=replacements,
         )  # fmt: skip
         state, found = None, {}
         for offset, event in enumerate(call.events):

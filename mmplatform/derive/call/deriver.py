@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from functools import partial
 
 import structlog
 
@@ -28,6 +29,7 @@ from mmplatform.derive.call.gap_markers import GapMarkers
 from mmplatform.derive.call.origin import UtteranceOrigin, utterance_id
 from mmplatform.derive.call.reassembly import CallReassembly, ReassemblyDeps
 from mmplatform.derive.call.segmenter import Segmenter
+from mmplatform.derive.call.speakers import SpeakerLabels
 from mmplatform.derive.call.state import CallState, ChunkRef
 from mmplatform.derive.call.utterances import UtteranceBuilder, call_locator, failure_reason
 from mmplatform.derive.passages import DerivedBatch, PassageDraft, make_passages
@@ -56,6 +58,8 @@ class CallDeriver:
         replacements: Replacements | None = None,
     ) -> None:
         audio = CallAudioCache(blobs)
+        self._replacements = replacements or Replacements()
+        self._speakers = SpeakerLabels(redactor)
         self._deps = ReassemblyDeps(Segmenter(audio), ChunkDeduplicator(blobs), gap_timeout_s)
         self._utterance_builder = UtteranceBuilder(
             transcriber,
@@ -64,7 +68,8 @@ class CallDeriver:
             blobs,
             audio,
             deriver=(self.name, self.version),
-            replacements=replacements or Replacements(),
+            replacements=self._replacements,
+            speakers=self._speakers,
         )
         self._embedder = embedder
         self._memo = memo
@@ -79,7 +84,9 @@ class CallDeriver:
             Permanent: a model cannot be used at all; likewise.
         """
         event = arrival.event
-        gap_markers = GapMarkers(arrival, (self.name, self.version))
+        replace_value = self._replacements.for_conversation(event.conversation_key)
+        redact_speaker = partial(self._speakers.redact, replace_value=replace_value)
+        gap_markers = GapMarkers(arrival, (self.name, self.version), redact_speaker)
         reassembly = CallReassembly(self._deps, gap_markers, state or CallState())
         if isinstance(event, CallChunk):
             reassembly.add_chunk(ChunkRef.from_event(event, arrival.position))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -15,10 +16,17 @@ from mmplatform.refusals import Quarantined
 
 @dataclass(frozen=True, slots=True)
 class GapMarkers:
-    """Builds the records of one event; ``deriver`` is the deriver's name and version."""
+    """Builds the records of one event.
+
+    Attributes:
+        arrival: the event.
+        deriver: the deriver's name and version.
+        redact_speaker: removes personal data from the label of a speaker.
+    """
 
     arrival: Arrival[CallChunk] | Arrival[CallEnd]
     deriver: tuple[str, str]
+    redact_speaker: Callable[[str], str]
 
     def gap_marker(self, gap: AudioGap, following: ChunkRef | None) -> Utterance:
         """Build the marker of a gap; ``following`` is the chunk after it, None at the end of the call."""
@@ -64,7 +72,7 @@ class GapMarkers:
             provenance=self._provenance(origin.event_ids, origin.blobs),
             call_id=event.conversation_id,
             channel=origin.channel,
-            speaker=origin.speaker,
+            speaker=self.redact_speaker(origin.speaker),
             start_s=origin.start_s,
             end_s=origin.end_s,
             text="",
