@@ -100,15 +100,15 @@ def open_dual_write_index(settings: Settings, index: ChromaIndex, registry: Embe
     )
 
 
-def open_redactor(settings: Settings, modality: Modality = "chat") -> PresidioRedactor:
-    """The redactor of a modality with its NER model.
+def open_redactor(settings: Settings, modality: Modality | None = None) -> PresidioRedactor:
+    """The redactor of a modality with its NER model; without a modality it redacts what a policy may keep, too.
 
     Raises:
         Misconfigured: the model is missing, or the redaction policy has a mistake.
     """
     from mmplatform.derive.pii.redactor import PresidioRedactor
 
-    policy = load_policy(settings.redaction_policy).for_modality(modality)
+    policy = load_policy(settings.redaction_policy).for_modality(modality) if modality else None
     return PresidioRedactor(locate_model(settings.ner_model, settings.models_path), policy)
 
 

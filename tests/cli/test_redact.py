@@ -10,7 +10,11 @@ from typer.testing import CliRunner
 
 from mmplatform.cli.main import app
 from mmplatform.errors import Misconfigured, Rejected
-from mmplatform.pipeline.factories import open_redactor
+from mmplatform.land.blobs.open import open_blobs
+from mmplatform.memo import MemoryMemo
+from mmplatform.modalities import MODALITIES
+from mmplatform.pipeline.factories import open_deriver, open_redactor
+from mmplatform.settings import load
 
 pytestmark = pytest.mark.models
 
@@ -130,3 +134,19 @@ def test_a_policy_with_a_mistake_and_a_file_that_is_no_text_are_refused(policy, 
     assert isinstance(refused, Misconfigured)
     assert "line 2, column 18" in str(refused)
     assert CliRunner().invoke(app, ["redact", "--modality", "video"], input=TEXT).exit_code == 2
+
+
+def test_neither_the_stack_nor_a_deriver_starts_with_a_mistake_in_the_policy(policy):
+    policy("version: 1\nentities: {CVV: last_four}")
+    refused = CliRunner().invoke(app, ["up"]).exception
+    assert isinstance(refused, Misconfigured)
+    assert "`last_four` is not allowed for CVV; allowed: kind" in str(refused)
+    settings = load()
+    for modality in MODALITIES:
+        with pytest.raises(Misconfigured, match="line 2, column 17"):
+            open_deriver(settings, modality, MemoryMemo(), open_blobs(settings))
+
+
+def test_the_check_of_the_model_does_not_depend_on_what_the_policy_keeps(policy):
+    policy("version: 1\nentities: {EMAIL: keep, PERSON: keep}")
+    assert open_redactor(load()).redact([TEXT])[0].text == "Hi, this is [PERSON], card [CARD], [EMAIL]"

@@ -22,7 +22,7 @@ _SINGLE_THREADED: Final = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", 
 FEW_ARENAS: Final = {"MALLOC_ARENA_MAX": "2"}
 """glibc gives nearly every thread its own arena, which never shrinks: memory grew for an hour."""
 
-_PATHS: Final = ("data_dir", "models_dir")
+_PATHS: Final = ("data_dir", "models_dir", "redaction_policy")
 _FILE: Final = "file:"
 
 

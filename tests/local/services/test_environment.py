@@ -38,7 +38,9 @@ def test_a_worker_reads_back_exactly_the_supervisors_settings(monkeypatch, tmp_p
 
 
 def test_paths_are_absolute_so_that_a_worker_may_run_anywhere():
-    environment = worker_environment(Settings(data_dir=Path("rel"), models_dir=Path("models")), ADDRESSES)
+    given = Settings(data_dir=Path("rel"), models_dir=Path("models"), redaction_policy=Path("policy.yaml"))
+    environment = worker_environment(given, ADDRESSES)
+    assert environment["MMPLATFORM_REDACTION_POLICY"] == str(Path.cwd() / "policy.yaml")
     assert environment["MMPLATFORM_DATA_DIR"] == str(Path.cwd() / "rel")
     assert environment["MMPLATFORM_MODELS_DIR"] == str(Path.cwd() / "models")
 
