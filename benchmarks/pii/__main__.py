@@ -1,0 +1,94 @@
+"""Measures recall and precision of the redactor on synthetic labelled texts.
+
+    python -m benchmarks.pii [--modality typed,spoken,shown,real] [--size N] [--seed N] [--out FILE] [--docs]
+
+Typed: templates and records in many styles and languages. Spoken: sentences of a synthesizer (flite) through the speech
+recogniser. Shown: pages of a browser (chromium) through OCR. Real: Debian's help pages, which hold no personal data, so
+that every redaction in them is false. The data are synthetic but for the last, so that misses may be printed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+import structlog
+
+from benchmarks.accuracy.corpora import Absent
+from benchmarks.machine import describe
+from benchmarks.pii import report
+from benchmarks.pii.floors import NothingRemoved, PatternsOnly
+from benchmarks.pii.samples import Sample
+from benchmarks.pii.score import Score, score_texts
+from benchmarks.pii.typed import DEFAULT_SIZE, SEED, typed_samples
+from mmplatform.pipeline.factories import open_redactor
+from mmplatform.ports import Redactor
+from mmplatform.settings import Settings, load
+
+MODALITIES: Final = ("typed",)
+PAGE: Final = Path(__file__).parents[2] / "docs" / "reference" / "personal-data.md"
+_BATCH: Final = 64
+
+
+def measure(redactor: Redactor, samples: list[Sample]) -> Score:
+    """Redact typed texts in batches and score them, with the time that the redactor took."""
+    results = []
+    real_s, cpu_s = time.perf_counter(), time.process_time()
+    for start in range(0, len(samples), _BATCH):
+        results += redactor.redact([sample.text for sample in samples[start : start + _BATCH]])
+    real_s, cpu_s = time.perf_counter() - real_s, time.process_time() - cpu_s
+    score = score_texts("typed", samples, results)
+    score.real_s, score.cpu_s = real_s, cpu_s
+    return score
+
+
+def typed(redactor: Redactor, settings: Settings, size: int | None, seed: int) -> Score:
+    """Score the typed set, and print its tables beside those of the baselines."""
+    del settings
+    samples = typed_samples(size or DEFAULT_SIZE, seed)
+    score = measure(redactor, samples)
+    baselines = {floor.name: measure(floor, samples) for floor in (NothingRemoved(), PatternsOnly())}
+    print(f"\n# typed, {len(samples)} texts\n\n{report.entity_table(score, baselines)}")
+    for what, groups in (("style", score.by_style), ("language", score.by_language)):
+        print(f"\n{report.group_table(what, groups)}")
+    print(f"\nnames:\n\n{report.group_table('language', score.people_by_language)}\n")
+    for name, measured in ((redactor.name, score), *baselines.items()):
+        print(report.speed(name, measured))
+    return score
+
+
+PARTS: Final[dict[str, Callable[[Redactor, Settings, int | None, int], Score]]] = {"typed": typed}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--modality", default=",".join(PARTS), help="some of these, in any order")
+    parser.add_argument("--size", type=int, help="texts, sentences or pages of each modality")
+    parser.add_argument("--seed", type=int, default=SEED)
+    parser.add_argument("--out", type=Path, help="file for the list of every miss and every false redaction")
+    parser.add_argument("--docs", action="store_true", help=f"write the tables of {PAGE.name}")
+    arguments = parser.parse_args()
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
+    settings = load()
+    redactor = open_redactor(settings)
+    print(f"machine: {describe()}\nredactor: {redactor.name} {redactor.version}, seed {arguments.seed}", flush=True)
+    scores: dict[str, Score] = {}
+    for modality in arguments.modality.split(","):
+        try:
+            scores[modality] = PARTS[modality](redactor, settings, arguments.size, arguments.seed)
+        except Absent as absent:
+            print(f"{modality}: {absent}", file=sys.stderr)
+    if arguments.out:
+        failures = [failure for score in scores.values() for failure in score.failures]
+        arguments.out.write_text(report.failure_list(failures), encoding="utf-8")
+    if arguments.docs:
+        report.write_docs(PAGE, report.docs_tables(scores))
+
+
+if __name__ == "__main__":
+    main()
