@@ -15,24 +15,36 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from random import Random
 from typing import Final
 
 import structlog
 
-from benchmarks.accuracy.corpora import Absent
+from benchmarks.accuracy.corpora import Absent, pages
 from benchmarks.machine import describe
 from benchmarks.pii import report
 from benchmarks.pii.floors import NothingRemoved, PatternsOnly
-from benchmarks.pii.samples import Sample
+from benchmarks.pii.samples import Piece, Sample, join
 from benchmarks.pii.score import Score, score_texts
+from benchmarks.pii.shown import DEFAULT_SIZE as SHOWN_SIZE
+from benchmarks.pii.shown import shown_score
+from benchmarks.pii.spoken import DEFAULT_SIZE as SPOKEN_SIZE
+from benchmarks.pii.spoken import spoken_samples
 from benchmarks.pii.typed import DEFAULT_SIZE, SEED, typed_samples
 from mmplatform.pipeline.factories import open_redactor
 from mmplatform.ports import Redactor
 from mmplatform.settings import Settings, load
 
-MODALITIES: Final = ("typed",)
 PAGE: Final = Path(__file__).parents[2] / "docs" / "reference" / "personal-data.md"
+REAL_SIZE: Final = 120
 _BATCH: Final = 64
+
+
+def real_samples(size: int, seed: int) -> list[Sample]:
+    """Draw help pages, as texts without labels. Raises Absent."""
+    available = pages()
+    drawn = Random(seed).sample(available, min(size, len(available)))
+    return [join([Piece(page.body)], style=page.name, language="en", unseen=True) for page in drawn]
 
 
 def measure(redactor: Redactor, samples: list[Sample]) -> Score:
@@ -62,7 +74,39 @@ def typed(redactor: Redactor, settings: Settings, size: int | None, seed: int) -
     return score
 
 
-PARTS: Final[dict[str, Callable[[Redactor, Settings, int | None, int], Score]]] = {"typed": typed}
+def spoken(redactor: Redactor, settings: Settings, size: int | None, seed: int) -> Score:
+    """Score transcripts of synthetic speech."""
+    samples = spoken_samples(size or SPOKEN_SIZE, seed, settings)
+    score = score_texts("spoken", samples, redactor.redact([sample.text for sample in samples], spoken=True))
+    print(f"\n# spoken, {len(samples)} sentences whose value was heard\n\n{report.entity_table(score, {})}")
+    return score
+
+
+def shown(redactor: Redactor, settings: Settings, size: int | None, seed: int) -> Score:
+    """Score pages that OCR read."""
+    score = shown_score(redactor, settings, size or SHOWN_SIZE, seed)
+    print(f"\n# shown, {score.texts} pages\n\n{report.entity_table(score, {})}")
+    print(f"\n{report.group_table('style', score.by_style)}")
+    return score
+
+
+def real(redactor: Redactor, settings: Settings, size: int | None, seed: int) -> Score:
+    """Score the paragraphs of real help pages, in which every redaction is false."""
+    del settings
+    samples = real_samples(size or REAL_SIZE, seed)
+    score = score_texts("real", samples, redactor.redact([sample.text for sample in samples]))
+    words = sum(len(sample.text.split()) for sample in samples)
+    print(f"\n# real, {len(samples)} help pages of {words} words\n")
+    print("\n".join(f"{entity}: {counts.false} redactions" for entity, counts in score.by_entity.items()))
+    return score
+
+
+PARTS: Final[dict[str, Callable[[Redactor, Settings, int | None, int], Score]]] = {
+    "typed": typed,
+    "spoken": spoken,
+    "shown": shown,
+    "real": real,
+}
 
 
 def main() -> None:

@@ -58,10 +58,14 @@ class Field:
     pieces: tuple[Piece, ...]
 
 
-def record(random: Random, language: str, *, personal: int, odd: bool = False, misread: bool = False) -> list[Field]:
-    """Random fields: ``personal`` with personal data between some with harmless facts."""
+def record(
+    random: Random, language: str, *, personal: int, frequent: str = "", odd: bool = False, misread: bool = False
+) -> list[Field]:
+    """Random fields: ``personal`` with personal data, one of them of the slot ``frequent``, and some harmless facts."""
     values, facts = Values(random, language, odd=odd, misread=misread), Facts(random)
-    chosen = random.sample(FIELDS[language], min(personal, len(FIELDS[language])))
+    chosen = [random.choice([field for field in FIELDS[language] if field[1] == frequent])] if frequent else []
+    others = [field for field in FIELDS[language] if field not in chosen]
+    chosen += random.sample(others, min(personal - len(chosen), len(others)))
     fields = [Field(label, tuple(values.make(slot))) for label, slot in chosen]
     fields += [Field(label, tuple(facts.make(slot))) for label, slot in random.sample(FACTS, random.randint(1, 3))]
     random.shuffle(fields)

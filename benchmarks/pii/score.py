@@ -95,9 +95,14 @@ class Score:
 
     def count(self, sample: Sample, entity: str, counts: Counts) -> None:
         """Add counts to every group of a sample."""
-        tables = [(self.by_entity, entity), (self.by_style, sample.style), (self.by_language, sample.language)]
-        tables += [(self.unseen, entity)] if sample.unseen else []
-        tables += [(self.people_by_language, sample.language)] if entity == "PERSON" else []
+        self.count_group(entity, sample.style, sample.language, counts)
+        if sample.unseen:
+            self.unseen.setdefault(entity, Counts()).add(counts)
+
+    def count_group(self, entity: str, style: str, language: str, counts: Counts) -> None:
+        """Add counts to an entity, a style and a language."""
+        tables = [(self.by_entity, entity), (self.by_style, style), (self.by_language, language)]
+        tables += [(self.people_by_language, language)] if entity == "PERSON" else []
         for table, key in tables:
             table.setdefault(key, Counts()).add(counts)
 

@@ -1,0 +1,169 @@
+"""The labelled set and the scores of ``benchmarks.pii``: a figure is worth what its counting is worth."""
+
+import re
+
+import pytest
+
+from benchmarks.pii import report
+from benchmarks.pii.fields import LAYOUTS
+from benchmarks.pii.floors import NothingRemoved, PatternsOnly
+from benchmarks.pii.numbers import luhn_completed
+from benchmarks.pii.samples import EITHER, Piece, join
+from benchmarks.pii.score import Counts, Score, score_texts
+from benchmarks.pii.spoken import Sentence, label_transcript
+from benchmarks.pii.styles import STYLES
+from benchmarks.pii.typed import typed_samples
+from benchmarks.pii.values import LOCALES
+from mmplatform.derive.pii.entities import ENTITIES_BY_PRIORITY
+from mmplatform.ports import Redacted
+from quality.card_numbers import passes_luhn
+
+SIZE = 900
+
+
+@pytest.fixture(scope="module")
+def samples():
+    return typed_samples(SIZE, 7)
+
+
+def sample(*pieces):
+    return join(pieces, style="plain", language="en", unseen=False)
+
+
+def redacted(text, *values):
+    spans = [(text.index(value), text.index(value) + len(value), entity) for value, entity in values]
+    return Redacted(text="", entities=tuple(entity for _, _, entity in spans), spans=tuple(span[:2] for span in spans))
+
+
+CARD = sample(
+    Piece("card "), Piece("4111", "CARD", 1), Piece("&nbsp;", "CARD", 1, filler=True), Piece("1111", "CARD", 1)
+)
+
+
+def test_a_seed_gives_one_set(samples):
+    assert typed_samples(SIZE, 7) == samples
+    assert typed_samples(SIZE, 8) != samples
+
+
+def test_every_entity_style_layout_and_language_is_in_the_set(samples):
+    assert {label.entity for sample in samples for label in sample.values()} == set(ENTITIES_BY_PRIORITY)
+    assert {sample.style for sample in samples} == {*STYLES, *LAYOUTS}
+    assert {sample.language for sample in samples} == set(LOCALES)
+    assert sum(not sample.values() for sample in samples) >= SIZE * 0.25
+    assert any(sample.unseen and sample.values() for sample in samples)
+
+
+def test_labels_are_disjoint_and_lie_where_the_value_stands(samples):
+    for sample in samples:
+        copied_to = 0
+        for label in sample.labels:
+            assert copied_to <= label.start < label.end <= len(sample.text)
+            copied_to = label.end
+            assert all(label.start <= start < end <= label.end for start, end in label.parts)
+
+
+def test_labelled_cards_pass_the_test_of_cards(samples):
+    cards = [
+        re.sub(r"\D", "", "".join(sample.text[start:end] for start, end in label.parts))
+        for sample in samples
+        for label in sample.values()
+        if label.entity == "CARD"
+    ]
+    assert len(cards) > 50
+    assert all(passes_luhn(card) for card in cards)
+    assert passes_luhn(luhn_completed("411111111111111"))
+
+
+def test_a_value_is_removed_when_nothing_of_it_survives():
+    full = score_texts("typed", [CARD], [redacted(CARD.text, ("4111&nbsp;1111", "CARD"))])
+    assert full.by_entity["CARD"] == Counts(values=1, removed=1, named=1, right=1)
+    parts = score_texts("typed", [CARD], [redacted(CARD.text, ("4111", "CARD"), ("1111", "PHONE"))])
+    assert parts.by_entity["CARD"].removed == 1
+
+
+def test_a_half_removed_value_is_a_miss_and_is_listed():
+    score = score_texts("typed", [CARD], [redacted(CARD.text, ("4111", "PHONE"))])
+    assert score.by_entity["CARD"] == Counts(values=1)
+    assert score.by_entity["PHONE"] == Counts(right=1)
+    [failure] = score.failures
+    assert (failure.kind, failure.entity, failure.value) == ("miss", "CARD", "4111&nbsp;1111")
+
+
+def test_another_name_counts_as_removed_and_not_as_named():
+    score = score_texts("typed", [CARD], [redacted(CARD.text, ("4111&nbsp;1111", "IBAN"))])
+    assert score.by_entity["CARD"] == Counts(values=1, removed=1)
+
+
+@pytest.mark.parametrize("lost", ["order 482", "my order today", "today"])
+def test_harmless_text_that_is_removed_counts_against_precision(lost):
+    text = sample(Piece("my order 482 and my order today"))
+    score = score_texts("typed", [text], [redacted(text.text, (lost, "PHONE"))])
+    assert score.by_entity["PHONE"] == Counts(false=1)
+    assert score.by_entity["PHONE"].precision == 0
+
+
+def test_a_span_that_takes_more_than_the_value_is_false():
+    text = sample(Piece("order 77 "), Piece("Dana", "PERSON"), Piece(" called about it"))
+    assert score_texts("typed", [text], [redacted(text.text, ("Dana called", "PERSON"))]).total().right == 1
+    assert score_texts("typed", [text], [redacted(text.text, ("Dana called about", "PERSON"))]).total().false == 1
+    assert score_texts("typed", [text], [redacted(text.text, ("77 Dana", "PERSON"))]).total().false == 1
+
+
+def test_text_that_may_go_or_stay_counts_neither_way():
+    text = sample(Piece("1 Main St", "ADDRESS"), Piece(", "), Piece("Springfield", EITHER))
+    for spans in ([("1 Main St", "ADDRESS")], [("1 Main St", "ADDRESS"), ("Springfield", "ADDRESS")]):
+        counts = score_texts("typed", [text], [redacted(text.text, *spans)]).by_entity["ADDRESS"]
+        assert counts == Counts(values=1, removed=1, named=1, right=1)
+    assert score_texts("typed", [text], [redacted(text.text)]).total() == Counts(values=1)
+
+
+def test_f2_weighs_recall_above_precision():
+    assert Counts(values=10, removed=10, right=5, false=5).f2 > Counts(values=10, removed=5, right=5).f2
+    assert Counts(values=10).f2 == 0
+
+
+def test_the_baselines_are_a_floor(samples):
+    texts = [sample.text for sample in samples]
+    nothing = score_texts("typed", samples, NothingRemoved().redact(texts)).total()
+    patterns = score_texts("typed", samples, PatternsOnly().redact(texts)).total()
+    assert (nothing.recall, nothing.precision) == (0, 1)
+    assert 0.2 < patterns.recall < 0.5
+
+
+def test_tables_on_a_page_are_replaced_between_their_markers(tmp_path):
+    page = tmp_path / "page.md"
+    page.write_text(
+        "a\n<!-- by-entity: begin -->\nold\n<!-- by-entity: end -->\nb\n<!-- x: begin -->\ny\n<!-- x: end -->\n"
+    )
+    score = Score("typed", by_entity={"CARD": Counts(values=4, removed=3, right=3, false=1)})
+    report.write_docs(page, report.docs_tables({"typed": score}))
+    text = page.read_text()
+    assert "| `CARD` | 4, 0.750, 0.750 |" in text
+    assert "old" not in text
+    assert "\ny\n" in text
+    before = text
+    report.write_docs(page, report.docs_tables({"typed": score}))
+    assert page.read_text() == before
+
+
+def heard(transcript, before, value, after="", entity="CARD"):
+    sample = label_transcript(transcript, Sentence(before, value, after, entity, "slt"))
+    if sample is None:
+        return None
+    return [sample.text[start:end] for label in sample.labels for start, end in label.parts]
+
+
+@pytest.mark.parametrize(
+    ("transcript", "entity", "before", "value", "after", "parts"),
+    [
+        ("My car number is 4111, 1111.", "CARD", "my card number is", "four one", "", ["4111", "1111"]),
+        ("The best film number from A673-543", "PHONE", "the best phone number for me is", "six", "", ["673-543"]),
+        ("it is four, double one", "PIN", "it is", "four one one", "", ["four,", "double", "one"]),
+        ("This is Karen Peters and Klawling.", "PERSON", "this is", "Karen Peters", "calling", ["Karen", "Peters"]),
+        ("This is Dana Whitfield calling.", "PERSON", "this is", "Dana Whitfield", "calling", ["Dana", "Whitfield"]),
+        ("email is dana at mail dot com", "EMAIL", "my email is", "dana at mail dot com", "", ["dana", "mail", "com"]),
+        ("My card number is.", "CARD", "my card number is", "four", "", None),
+    ],
+)
+def test_a_value_is_labelled_in_what_was_heard(transcript, entity, before, value, after, parts):
+    assert heard(transcript, before, value, after, entity) == parts
