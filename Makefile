@@ -101,6 +101,9 @@ bench: $(VENV)/.dev models  ## Print the figures of docs/benchmarks (about 35 mi
 bench-accuracy: $(VENV)/.dev models  ## Accuracy of speech recognition, OCR and search on real data (about 20 minutes)
 	$(BIN)/python -m benchmarks.accuracy $(ARGS)
 
+bench-pii: $(VENV)/.dev models  ## Recall and precision of redaction, typed, spoken and shown (about 8 minutes); ARGS="--modality typed"
+	$(BIN)/python -m benchmarks.pii $(ARGS)
+
 bench-incremental: $(VENV)/.dev models  ## 1% edits and deletes in 100,000 passages, against a complete build (about 40 minutes)
 	$(BIN)/python -m benchmarks.incremental $(ARGS)
 
@@ -161,4 +164,4 @@ comma := ,
 	  $$($(BIN)/python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["caption"])')
 	@touch $@
 
-.PHONY: demo up down models test coverage test-system test-flow test-backfill test-faults test-runbook test-caption fuzz check bench bench-accuracy bench-incremental bench-peers chaos soak manifests help clean
+.PHONY: demo up down models test coverage test-system test-flow test-backfill test-faults test-runbook test-caption fuzz check bench bench-accuracy bench-pii bench-incremental bench-peers chaos soak manifests help clean

@@ -11,6 +11,7 @@ from benchmarks.pii.score import Counts, Failure, Score
 from mmplatform.derive.pii.entities import ENTITIES_BY_PRIORITY
 
 _MAX_LINE_CHARS: Final = 160
+_DOCUMENTED: Final = ("typed", "spoken", "shown")
 _TABLE: Final = re.compile(r"(<!-- (?P<name>[a-z-]+): begin -->\n).*?(<!-- (?P=name): end -->)", re.DOTALL)
 
 
@@ -58,14 +59,15 @@ def failure_list(failures: Sequence[Failure]) -> str:
 
 
 def docs_tables(scores: Mapping[str, Score]) -> dict[str, str]:
-    """Tables of docs/reference/personal-data.md, by the name of their markers."""
-    rows = [["entity", *(f"{modality}: values, recall, precision" for modality in scores)]]
-    for entity in ENTITIES_BY_PRIORITY:
-        if not any(entity in score.by_entity for score in scores.values()):
-            continue
-        cells = [_summary(score.by_entity.get(entity)) for score in scores.values()]
-        rows.append([f"`{entity}`", *cells])
-    tables = {"by-entity": _table(rows)}
+    """Tables of docs/reference/personal-data.md, by the name of their markers; that by entity needs every modality."""
+    tables = {}
+    if scores.keys() >= set(_DOCUMENTED):
+        measured = [scores[modality].by_entity for modality in _DOCUMENTED]
+        rows = [["entity", *(f"{modality}: values, recall, precision" for modality in _DOCUMENTED)]]
+        rows += [
+            [f"`{entity}`", *(_summary(groups.get(entity)) for groups in measured)] for entity in ENTITIES_BY_PRIORITY
+        ]
+        tables["by-entity"] = _table(rows)
     if typed := scores.get("typed"):
         tables["by-style"] = group_table("style", typed.by_style)
         tables["names-by-language"] = group_table("language", typed.people_by_language)

@@ -41,7 +41,7 @@ _FREQUENT: Final = (
 _ENTITY: Final = re.compile(r"\[([A-Z_]+)\]")
 _WORD: Final = re.compile(r"[^\W_]+")
 _MIN_SIMILARITY: Final = 0.6
-"""Of a word on the screen to a word of the label, which OCR may misread."""
+"""Similarity of a word on the screen to a word of the label, which OCR may misread."""
 _MAX_STRAY_CHARS: Final = 1
 """Letters that may be left of a row: a border that OCR reads as a letter."""
 _FONTS: Final = ("Arial, sans-serif", "Georgia, serif", "'DejaVu Sans Mono', monospace", "Verdana, sans-serif")
@@ -168,8 +168,8 @@ def _screenshots(pages: Sequence[Sequence[Row]], seed: int) -> list[tuple[str, l
                 ".row",
                 "rows => rows.map(row => row.getBoundingClientRect()).map(b => [b.left, b.top, b.right, b.bottom])",
             )
-            placed = [replace(row, box=tuple(box)) for row, box in zip(rows, boxes, strict=True)]
-            shots.append((base64.b64encode(page.screenshot()).decode(), placed))
+            positioned = [replace(row, box=tuple(box)) for row, box in zip(rows, boxes, strict=True)]
+            shots.append((base64.b64encode(page.screenshot()).decode(), positioned))
         browser.close()
     return shots
 

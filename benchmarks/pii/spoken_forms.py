@@ -46,23 +46,23 @@ def spoken_value(slot: str, random: Random) -> str:
     fake = Faker("en_US")
     fake.seed_instance(random.getrandbits(32))
     builders = {
-        "card": lambda: random.choice(_GAP).join(_say(group, random) for group in numbers.card_groups(random)),
+        "card": lambda: random.choice(_GAP).join(_to_words(group, random) for group in numbers.card_groups(random)),
         "email": lambda: _email(fake),
-        "phone": lambda: ", ".join(_say(part, random) for part in _phone(random)),
-        "ssn": lambda: ", ".join(_say(part, random) for part in numbers.social_security_number(random).split("-")),
-        "cvv": lambda: _say(numbers.digits(random, 3), random),
-        "pin": lambda: _say(numbers.digits(random, 4), random),
-        "one_time_code": lambda: _say(numbers.digits(random, 6), random),
-        "bank_account": lambda: _say(numbers.digits(random, 8), random),
-        "passport": lambda: _say(numbers.digits(random, 9), random),
+        "phone": lambda: ", ".join(_to_words(part, random) for part in _phone(random)),
+        "ssn": lambda: ", ".join(_to_words(part, random) for part in numbers.social_security_number(random).split("-")),
+        "cvv": lambda: _to_words(numbers.digits(random, 3), random),
+        "pin": lambda: _to_words(numbers.digits(random, 4), random),
+        "one_time_code": lambda: _to_words(numbers.digits(random, 6), random),
+        "bank_account": lambda: _to_words(numbers.digits(random, 8), random),
+        "passport": lambda: _to_words(numbers.digits(random, 9), random),
         "person": lambda: f"{fake.first_name()} {fake.last_name()}",
         "birth_date": lambda: _date(fake),
-        "address": lambda: f"{_say(numbers.digits(random, 3), random)} {fake.last_name()} {fake.street_suffix()}",
+        "address": lambda: f"{_to_words(numbers.digits(random, 3), random)} {fake.last_name()} {fake.street_suffix()}",
     }
     return builders[slot]()
 
 
-def _say(digits: str, random: Random) -> str:
+def _to_words(digits: str, random: Random) -> str:
     """Say digits one by one, now and then in pairs."""
     if len(digits) % 2 == 0 and "0" not in digits[::2] and random.random() < 0.2:
         return " ".join(_pair(int(digits[start : start + 2])) for start in range(0, len(digits), 2))

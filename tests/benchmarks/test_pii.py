@@ -136,13 +136,14 @@ def test_tables_on_a_page_are_replaced_between_their_markers(tmp_path):
         "a\n<!-- by-entity: begin -->\nold\n<!-- by-entity: end -->\nb\n<!-- x: begin -->\ny\n<!-- x: end -->\n"
     )
     score = Score("typed", by_entity={"CARD": Counts(values=4, removed=3, right=3, false=1)})
-    report.write_docs(page, report.docs_tables({"typed": score}))
+    scores = {"typed": score, "spoken": score, "shown": Score("shown")}
+    report.write_docs(page, report.docs_tables(scores))
     text = page.read_text()
-    assert "| `CARD` | 4, 0.750, 0.750 |" in text
+    assert "| `CARD` | 4, 0.750, 0.750 | 4, 0.750, 0.750 |  |" in text
     assert "old" not in text
     assert "\ny\n" in text
     before = text
-    report.write_docs(page, report.docs_tables({"typed": score}))
+    report.write_docs(page, report.docs_tables({"typed": score}))  # without the others the table by entity stays
     assert page.read_text() == before
 
 
