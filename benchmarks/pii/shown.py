@@ -104,9 +104,9 @@ def _count(score: Score, row: Row, before: Sequence[RecognisedLine], after: Sequ
     if row.entity:
         removed = len(stray) <= _MAX_STRAY_CHARS
         counts = Counts(values=1, removed=removed, named=removed and row.entity in entities)
-        right = Counts(right=len(entities))
+        right = Counts(right=1)
     else:
-        removed, counts, right = redacted == read, Counts(), Counts(false=len(entities))
+        removed, counts, right = redacted == read, Counts(), Counts(false=1)
     for entity, added in ((row.entity, counts), *((entity, right) for entity in entities)):
         if entity:
             score.count_group(entity, row.style, "en", added)

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from benchmarks.pii import report
+from benchmarks.pii import report, shown
 from benchmarks.pii.fields import LAYOUTS
 from benchmarks.pii.floors import NothingRemoved, PatternsOnly
 from benchmarks.pii.numbers import luhn_completed
@@ -15,7 +15,8 @@ from benchmarks.pii.styles import STYLES
 from benchmarks.pii.typed import typed_samples
 from benchmarks.pii.values import LOCALES
 from mmplatform.derive.pii.entities import ENTITIES_BY_PRIORITY
-from mmplatform.ports import Redacted
+from mmplatform.locators import Box
+from mmplatform.ports import RecognisedLine, Redacted
 from quality.card_numbers import passes_luhn
 
 SIZE = 900
@@ -168,3 +169,44 @@ def heard(transcript, before, value, after="", entity="CARD"):
 )
 def test_a_value_is_labelled_in_what_was_heard(transcript, entity, before, value, after, parts):
     assert heard(transcript, before, value, after, entity) == parts
+
+
+def row_score(row, before, after):
+    lines = [
+        [RecognisedLine(text=text, box=Box(x0=10, y0=100, x1=600, y1=120), confidence=1.0) for text in texts]
+        for texts in (before, after)
+    ]
+    lines[0].append(RecognisedLine(text="another row", box=Box(x0=10, y0=300, x1=600, y1=320), confidence=1.0))
+    lines[1].append(RecognisedLine(text="[PIN]", box=Box(x0=10, y0=300, x1=600, y1=320), confidence=1.0))
+    score = Score("shown")
+    shown._count(score, row, *lines)
+    return score
+
+
+SHOWN_CARD = shown.Row("Card number", "4111 1111", "CARD", "screen", box=(0, 95, 900, 125))
+
+
+@pytest.mark.parametrize(
+    ("after", "counts"),
+    [
+        (["Card number", "[CARD]"], Counts(values=1, removed=1, named=1, right=1)),
+        (["Cord nunber", "[CARD]"], Counts(values=1, removed=1, named=1, right=1)),
+        (["Card number", "[CARD] 1111"], Counts(values=1, right=1)),
+        (["Card number", "[CARD] [CARD]"], Counts(values=1, removed=1, named=1, right=1)),
+        (["Card number", "4lll llll"], Counts(values=1)),
+    ],
+)
+def test_a_shown_value_is_removed_when_only_its_label_is_left(after, counts):
+    score = row_score(SHOWN_CARD, ["Card number", "4111 1111"], after)
+    assert score.by_entity == {"CARD": counts}
+    assert bool(score.failures) != bool(counts.removed)
+
+
+def test_a_shown_value_that_was_not_read_does_not_count():
+    assert row_score(SHOWN_CARD, ["Card number"], ["Card number"]).by_entity == {}
+
+
+def test_a_harmless_row_that_changes_is_a_false_redaction():
+    row = shown.Row("Version", "120.0.6099.109", "", "screen", box=(0, 95, 900, 125))
+    assert row_score(row, ["Version 120.0"], ["Version 120.0"]).total() == Counts()
+    assert row_score(row, ["Version 120.0"], ["Version [PHONE]"]).by_entity == {"PHONE": Counts(false=1)}
