@@ -12,47 +12,9 @@ import phonenumbers
 from faker import Faker
 
 from benchmarks.pii import numbers, secret_values
+from benchmarks.pii.locales import LOCALES, REGIONS
 from benchmarks.pii.samples import EITHER, Piece
 
-LOCALES: Final = {
-    "en": ("en_US", "en_GB"),
-    "de": ("de_DE",),
-    "fr": ("fr_FR",),
-    "es": ("es_ES",),
-    "it": ("it_IT",),
-    "pt": ("pt_BR",),
-    "nl": ("nl_NL",),
-    "pl": ("pl_PL",),
-    "ru": ("ru_RU",),
-    "uk": ("uk_UA",),
-    "el": ("el_GR",),
-    "zh": ("zh_CN",),
-    "ja": ("ja_JP",),
-    "ko": ("ko_KR",),
-    "ar": ("ar_AA",),
-    "hi": ("hi_IN",),
-}
-"""Locales of faker, by language."""
-
-_REGIONS: Final = {
-    "en_US": "US",
-    "en_GB": "GB",
-    "de_DE": "DE",
-    "fr_FR": "FR",
-    "es_ES": "ES",
-    "it_IT": "IT",
-    "pt_BR": "BR",
-    "nl_NL": "NL",
-    "pl_PL": "PL",
-    "ru_RU": "RU",
-    "uk_UA": "UA",
-    "el_GR": "GR",
-    "zh_CN": "CN",
-    "ja_JP": "JP",
-    "ko_KR": "KR",
-    "ar_AA": "SA",
-    "hi_IN": "IN",
-}
 _UNSPACED: Final = frozenset({"zh", "ja", "ko"})
 """Languages that write no space between the parts of a name."""
 
@@ -256,7 +218,7 @@ class Values:
         return self._plain("PHONE", written, verbatim=self._misread)
 
     def _telephone(self) -> phonenumbers.PhoneNumber:
-        region = _REGIONS[self._locale]
+        region = REGIONS[self._locale]
         kinds = phonenumbers.PhoneNumberType
         kind = self._random.choice((kinds.MOBILE, kinds.MOBILE, kinds.FIXED_LINE))
         example = phonenumbers.example_number_for_type(region, kind)

@@ -7,13 +7,13 @@ import pytest
 from benchmarks.pii import report, shown
 from benchmarks.pii.fields import LAYOUTS
 from benchmarks.pii.floors import NothingRemoved, PatternsOnly
+from benchmarks.pii.locales import LOCALES
 from benchmarks.pii.numbers import luhn_completed
 from benchmarks.pii.samples import EITHER, Piece, join
 from benchmarks.pii.score import Counts, Score, score_texts
 from benchmarks.pii.spoken import Sentence, label_transcript
 from benchmarks.pii.styles import STYLES
 from benchmarks.pii.typed import typed_samples
-from benchmarks.pii.values import LOCALES
 from mmplatform.derive.pii.entities import ENTITIES_BY_PRIORITY
 from mmplatform.locators import Box
 from mmplatform.ports import RecognisedLine, Redacted
