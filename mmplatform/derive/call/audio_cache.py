@@ -11,7 +11,7 @@ import numpy as np
 
 from mmplatform.derive.call.origin import UtteranceOrigin
 from mmplatform.derive.call.state import ChunkRef
-from mmplatform.derive.media.audio import SAMPLE_RATE, Samples, decode
+from mmplatform.derive.media.audio import SAMPLE_RATE, Samples, Span, read
 from mmplatform.events import BlobRef
 from mmplatform.ports import Audio, Blobs
 
@@ -23,10 +23,17 @@ _DUAL_MONO_TOLERANCE: Final = 0.01
 
 @dataclass(frozen=True, slots=True)
 class DecodedChunk:
-    """Chunk at 16 kHz, shape ``(channels, samples)``; ``mixed``: every channel has all voices (dual mono)."""
+    """Chunk at 16 kHz.
+
+    Attributes:
+        samples: shape ``(channels, samples)``.
+        mixed: every channel has all voices (dual mono).
+        missing: spans that cannot be decoded and are silent, in seconds from its start.
+    """
 
     samples: Samples
     mixed: bool
+    missing: tuple[Span, ...] = ()
 
 
 class CallAudioCache:
@@ -47,7 +54,12 @@ class CallAudioCache:
         """
         if chunk.lost:
             return DecodedChunk(_silence(round(chunk.duration_s * SAMPLE_RATE)), mixed=False)
-        return self._decode(chunk.blob)
+        decoded = self._decode(chunk.blob)
+        if not chunk.skipped_s:
+            return decoded
+        missing = ((start_s - chunk.skipped_s, end_s - chunk.skipped_s) for start_s, end_s in decoded.missing)
+        samples = decoded.samples[:, round(chunk.skipped_s * SAMPLE_RATE) :]
+        return DecodedChunk(samples, decoded.mixed, tuple(span for span in missing if span[1] > 0))
 
     def _decode(self, blob: BlobRef) -> DecodedChunk:
         # The same bytes under another media type are other audio.
@@ -55,7 +67,8 @@ class CallAudioCache:
         if key in self._cache:
             self._cache.move_to_end(key)
             return self._cache[key]
-        decoded = _silence_dual_mono(decode(self._blobs.get(blob), blob.media_type))
+        content = read(self._blobs.get(blob), blob.media_type)
+        decoded = _silence_dual_mono(content.samples, content.missing)
         self._cache[key] = decoded
         self._size += decoded.samples.nbytes
         while self._size > self._max_bytes and len(self._cache) > 1:
@@ -82,7 +95,9 @@ class CallAudioCache:
         positioned = (
             (
                 chunk.first_sample,
-                _silence(chunk.lost_samples) if chunk.lost_samples else self._decode(chunk.blob).samples,
+                _silence(chunk.lost_samples)
+                if chunk.lost_samples
+                else self._decode(chunk.blob).samples[:, chunk.skipped_samples :],
             )
             for chunk in origin.chunks
         )
@@ -110,7 +125,7 @@ def _silence(samples: int) -> Samples:
     return np.zeros((1, samples), dtype=np.float32)
 
 
-def _silence_dual_mono(samples: Samples) -> DecodedChunk:
+def _silence_dual_mono(samples: Samples, missing: tuple[Span, ...]) -> DecodedChunk:
     """Silence every channel that copies the first one."""
     loudest = float(np.abs(samples[0]).max())
     mixed = False
@@ -119,4 +134,4 @@ def _silence_dual_mono(samples: Samples) -> DecodedChunk:
         if loudest > _SILENCE_PEAK and difference <= _DUAL_MONO_TOLERANCE * loudest:
             samples[channel] = 0.0
             mixed = True
-    return DecodedChunk(samples, mixed)
+    return DecodedChunk(samples, mixed, missing)

@@ -2,7 +2,8 @@
 
 1. Reassembly: chunks are appended by index. An early chunk waits. A missing one is waited for ``gap_timeout_s`` (by the
    ``ingested_at`` of later chunks, so that a replay decides the same), then marked as a gap. The same audio again is a
-   duplicate; other audio under an accepted index is quarantined.
+   duplicate; other audio under an accepted index is quarantined. Of a chunk that overlaps the one before it the new
+   part is used. What cannot be decoded within a chunk is silence, marked as a gap.
 2. Segmentation: on each channel, speech between pauses (``vad.py``), across chunk borders, never across a gap.
 3. Transcription: each closed window once; the memo answers when the same audio comes again.
 4. Redaction, before anything is published; then passages.
@@ -44,7 +45,7 @@ class CallDeriver:
     """Derives calls, one event of one call at a time; one instance serves many calls."""
 
     name = "call"
-    version = "2"
+    version = "3"
 
     def __init__(
         self,

@@ -41,6 +41,7 @@ class OriginChunk(NamedTuple):
         first_sample: its start in the call, in samples.
         lost_samples: samples of silence in the place of audio that was lost; 0 for a chunk with audio.
         cited: the window lies in its declared time. Of another chunk only an encoder's padding reaches into the window.
+        skipped_samples: samples at the start of its audio that are not used; ``first_sample`` is that of the next one.
     """
 
     event_id: str
@@ -51,14 +52,22 @@ class OriginChunk(NamedTuple):
     first_sample: int
     lost_samples: int
     cited: bool
+    skipped_samples: int = 0
 
     @classmethod
     def from_blob(
-        cls, event_id: str, blob: BlobRef, *, first_sample: int, lost_samples: int, cited: bool
+        cls,
+        event_id: str,
+        blob: BlobRef,
+        *,
+        first_sample: int,
+        lost_samples: int,
+        cited: bool,
+        skipped_samples: int = 0,
     ) -> OriginChunk:
         """Build the row of a chunk."""
-        key = short_key(blob)
-        return cls(event_id, blob.sha256, blob.size, blob.media_type, key, first_sample, lost_samples, cited)
+        key, pointer = short_key(blob), (blob.sha256, blob.size, blob.media_type)
+        return cls(event_id, *pointer, key, first_sample, lost_samples, cited, skipped_samples)
 
     @property
     def blob(self) -> BlobRef:

@@ -6,6 +6,7 @@ the reason. Every stretch without audio is marked as a gap; the gap is retracted
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Final
 
@@ -161,10 +162,13 @@ class CallReassembly:
         """Append a chunk in order to the run, and collect the windows that it closes."""
         since_s = self.state.heard_s
         if chunk.start_s < since_s - MAX_TIMELINE_JUMP_S:
+            new_part = chunk.within(since_s, math.inf)
             reason = f"chunk {chunk.index} starts at {chunk.start_s:g} s, but {since_s:g} s came before it"
-            self._quarantine(chunk, "call_timeline", reason)
-            self._record_accepted(chunk)
-            return
+            self._quarantine(chunk, "call_timeline", reason + (": the rest of it is derived" if new_part else ""))
+            if new_part is None:
+                self._record_accepted(chunk)
+                return
+            chunk = new_part
         if chunk.start_s > since_s + MAX_TIMELINE_JUMP_S:
             self._close_run()
             pause = AudioGap(first=chunk.index, last=chunk.index - 1, start_s=since_s, end_s=chunk.start_s)
@@ -176,6 +180,7 @@ class CallReassembly:
             return
         self._record_accepted(chunk)
         self._update(run=run, channels=channels, heard_s=max(since_s, chunk.end_s), chunk_s=chunk.duration_s)
+        self._record_missing(chunk)
         self._segment_run(closed=False)
 
     def _record_accepted(self, chunk: ChunkRef) -> None:
@@ -201,9 +206,12 @@ class CallReassembly:
     def _fill_gap(self, gap: AudioGap, chunk: ChunkRef) -> None:
         """Retract the gap of a late chunk, and append the chunk to the late stretch."""
         if chunk.start_s < gap.start_s - MAX_TIMELINE_JUMP_S or chunk.end_s > gap.end_s + MAX_TIMELINE_JUMP_S:
+            part = chunk.within(gap.start_s, gap.end_s)
             reason = f"chunk {chunk.index} is not within {gap.start_s:g} to {gap.end_s:g} s, where it was missed"
-            self._quarantine(chunk, "call_timeline", reason)
-            return
+            self._quarantine(chunk, "call_timeline", reason + (": the part within is derived" if part else ""))
+            if part is None:
+                return
+            chunk = part
         late = self.state.late
         if late is not None and not _is_contiguous(late.run[-1], chunk):
             self._close_late()
@@ -221,6 +229,7 @@ class CallReassembly:
         self.gap_artifacts.append(self._gap_markers.gap_retraction(gap))
         for remainder in gap.without(chunk, min_s=MAX_TIMELINE_JUMP_S):
             self._mark_gap(remainder, chunk, fillable=remainder.chunks > 0)
+        self._record_missing(chunk)
         self._update(late=LateStretch(run=run, channels=channels))
         self._segment_late(closed=not any(open_gap.first == chunk.index + 1 for open_gap in self.state.gaps))
 
@@ -269,6 +278,12 @@ class CallReassembly:
             gaps = sorted((*self.state.gaps, gap), key=lambda open_gap: open_gap.first)
             self._update(gaps=tuple(gaps[-MAX_GAPS:]))
         self.gap_artifacts.append(self._gap_markers.gap_marker(gap, following))
+
+    def _record_missing(self, chunk: ChunkRef) -> None:
+        """Mark what cannot be decoded of a chunk: it is silence of its length, so that all else keeps its time."""
+        for start_s, end_s in self._deps.segmenter.missing(chunk):
+            damaged = AudioGap(first=chunk.index, last=chunk.index - 1, start_s=start_s, end_s=end_s)
+            self._mark_gap(damaged, chunk, fillable=False)
 
     def _update(self, **changes: object) -> None:
         self.state = self.state.model_copy(update=changes)

@@ -87,6 +87,14 @@ class Segmenter:
         new_channels = (ChannelState(keep_s=run_start_s) for _ in range(channel_count - len(channels)))
         return (*run, chunk), (*channels, *new_channels)
 
+    def missing(self, chunk: ChunkRef) -> tuple[tuple[float, float], ...]:
+        """List the spans of an appended chunk that cannot be decoded, in seconds from the start of the call."""
+        spans = (
+            (chunk.start_s + max(start_s, 0.0), min(chunk.start_s + end_s, chunk.end_s))
+            for start_s, end_s in self._audio.decode(chunk).missing
+        )
+        return tuple((start_s, end_s) for start_s, end_s in spans if end_s > start_s)
+
     def find_windows(self, run: Run, channels: Channels, *, closed: bool) -> SegmentedRun:
         """Find the closed windows of a non-empty run; ``closed``: nothing follows directly, open windows end here."""
         checked = [self._check_audio(chunk) for chunk in run]
@@ -125,6 +133,7 @@ class Segmenter:
                         first_sample=start,
                         lost_samples=samples if chunk.lost else 0,
                         cited=chunk in cited,
+                        skipped_samples=round(chunk.skipped_s * SAMPLE_RATE),
                     )
                 )
         return tuple(found)

@@ -32,6 +32,7 @@ class ChunkRef(Record):
     Attributes:
         subject_id: the subject of its audio, and so of its utterances, whichever event completes them.
         lost: its audio was readable once and is missing now; it counts as silence.
+        skipped_s: seconds at the start of its audio that are not used: another chunk has that time.
     """
 
     event_id: str
@@ -45,6 +46,15 @@ class ChunkRef(Record):
     blob: BlobRef
     position: Position
     lost: bool = False
+    skipped_s: float = 0.0
+
+    def within(self, from_s: float, until_s: float) -> ChunkRef | None:
+        """Narrow it to a stretch of the call; None when nothing of it lies there."""
+        start_s, end_s = max(self.start_s, from_s), min(self.end_s, until_s)
+        if end_s <= start_s:
+            return None
+        skipped_s = self.skipped_s + start_s - self.start_s
+        return self.model_copy(update={"start_s": start_s, "duration_s": end_s - start_s, "skipped_s": skipped_s})
 
     @property
     def end_s(self) -> float:

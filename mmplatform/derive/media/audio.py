@@ -2,26 +2,28 @@
 
 The bytes are untrusted. So the demuxer is named, never guessed (FFmpeg's guess may choose one that opens other files),
 and a file that unpacks into hours is refused. Every fault of the bytes (none, a truncated header, another type than
-declared, NaN samples) raises ``Rejected`` with the reason, and nothing else.
+declared, NaN samples) raises ``Rejected`` with the reason, and nothing else. Where a part of a file cannot be decoded,
+silence of its length takes its place, and the result names it.
 """
 
 from __future__ import annotations
 
 import io
-import struct
-import wave
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from email.message import Message
-from itertools import chain
+from itertools import chain, groupby
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
-from mmplatform.errors import Rejected, TooLarge, UnsupportedMedia
+from mmplatform.derive.media.audio_types import ALIASES, DEMUXERS, HEADERLESS, SNIFF_BYTES, sniff
+from mmplatform.derive.media.timeline import Hole, frames_and_holes, ogg_stated_s
+from mmplatform.derive.media.wav import add_header, complete_header, to_wav
+from mmplatform.errors import Rejected, UnsupportedMedia
 
 SAMPLE_RATE: Final = 16_000
 """Hz; the input rate of speech models."""
@@ -30,39 +32,30 @@ MAX_CHANNELS: Final = 8
 MAX_SECONDS: Final = 600.0
 """Decoding stops here: a few megabytes of well-compressed silence last for days."""
 SAMPLE_RATE_RANGE: Final = (4_000, 192_000)
-_SAMPLE_BYTES: Final = 2
-_SNIFF_BYTES: Final = 16
-_MPEG_SYNC: Final = 0xFFE0
-_MPEG_LAYER: Final = 0x0006
-_DEMUXERS: Final[dict[str, str]] = {
-    "audio/wav": "wav",
-    "audio/mpeg": "mp3",
-    "audio/flac": "flac",
-    "audio/ogg": "ogg",
-    "audio/mp4": "mp4",
-    "audio/webm": "webm",
-}
-_ALIASES: Final[dict[str, str]] = {
-    "audio/x-wav": "audio/wav",
-    "audio/wave": "audio/wav",
-    "audio/vnd.wave": "audio/wav",
-    "audio/mp3": "audio/mpeg",
-    "audio/x-flac": "audio/flac",
-    "audio/opus": "audio/ogg",
-    "application/ogg": "audio/ogg",
-    "audio/m4a": "audio/mp4",
-    "audio/x-m4a": "audio/mp4",
-}
-_HEADERLESS: Final = ("audio/basic", "audio/l16")
-_MAX_DAMAGED_SHARE: Final = 0.02
-"""Packets that may be damaged in a file: an MP3 cut out of a longer one misses what its first frame refers to."""
+_HEAD_BYTES: Final = 1 << 20
+"""Bytes of a file in which its header lies, behind an MP3's title and cover."""
+
+_MAX_REWRITTEN_BYTES: Final = 1 << 28
+"""A larger WAV file is read as it is, though its header states no length."""
+
+_JOINED_HOLES_S: Final = 0.05
+"""Holes so close to each other are one: nothing between them can be understood."""
 
 Samples = npt.NDArray[np.float32]
+Span = tuple[float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class AudioContent:
+    """Samples of shape ``(channels, samples)``, and the spans, in seconds, that are silent because they are missing."""
+
+    samples: Samples
+    missing: tuple[Span, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class AudioInfo:
-    """Content of a file; ``duration_s`` is counted from samples, not read from the header."""
+    """Content of a file; ``duration_s`` is counted, with what cannot be decoded; ``channels`` are the most it has."""
 
     sample_rate: int
     channels: int
@@ -78,10 +71,17 @@ def probe(data: bytes, media_type: str) -> AudioInfo:
         TooLarge: it is longer than 10 minutes.
         Rejected: it is empty, cannot be decoded, has over 8 channels, an odd rate, or NaN samples.
     """
-    with _open_bytes(data, media_type) as (container, stream):
-        rate, channels = int(stream.rate), int(stream.codec_context.channels)
-        samples = sum(frame.samples for frame in _decode_frames(container, stream, MAX_SECONDS))
-        return AudioInfo(rate, channels, samples / rate, str(stream.codec_context.name))
+    with _open_bytes(data, media_type) as opened:
+        rate, seconds, channels = 0, 0.0, 1
+        for item in opened.items(MAX_SECONDS):
+            if isinstance(item, Hole):
+                seconds += item.seconds
+                continue
+            rate = rate or int(item.sample_rate)
+            seconds += item.samples / item.sample_rate
+            channels = max(channels, _channel_count(item))
+        codec = str(opened.stream.codec_context.name)
+        return AudioInfo(rate, channels, round(seconds, 9), codec)
 
 
 def decode(data: bytes, media_type: str, *, rate: int = SAMPLE_RATE) -> Samples:
@@ -90,62 +90,106 @@ def decode(data: bytes, media_type: str, *, rate: int = SAMPLE_RATE) -> Samples:
     Raises:
         UnsupportedMedia, TooLarge, Rejected: as :func:`probe`.
     """
-    with _open_bytes(data, media_type) as (container, stream):
-        frames = _decode_frames(container, stream, MAX_SECONDS)
-        samples: Samples = np.concatenate(list(_resample(frames, "fltp", rate)), axis=1)
-    return np.clip(samples, -1.0, 1.0, out=samples)
+    return read(data, media_type, rate=rate).samples
+
+
+def read(data: bytes, media_type: str, *, rate: int = SAMPLE_RATE) -> AudioContent:
+    """Decode as :func:`decode`; also return what is missing. Mono between stereo is on both channels.
+
+    Raises:
+        UnsupportedMedia, TooLarge, Rejected: as :func:`probe`.
+    """
+    parts: list[Samples] = []
+    missing: list[Span] = []
+    size = 0
+    with _open_bytes(data, media_type) as opened:
+        for layout, items in groupby(opened.items(MAX_SECONDS), key=_layout):
+            if layout is None:
+                start_s = size / rate
+                found = [np.zeros((1, round(sum(hole.seconds for hole in items) * rate)), dtype=np.float32)]
+                missing.append((start_s, start_s + found[0].shape[1] / rate))
+            else:
+                found = list(_resample(items, "fltp", rate))
+            size += sum(part.shape[1] for part in found)
+            parts += found
+    channels = max(part.shape[0] for part in parts)
+    samples: Samples = np.concatenate([_fit(part, channels) for part in parts], axis=1)
+    return AudioContent(np.clip(samples, -1.0, 1.0, out=samples), _joined(missing))
 
 
 def split(source: Path | bytes, chunk_s: float) -> Iterator[tuple[int, float, bytes]]:
-    """Cut a file of any length into 16-bit WAV chunks at its own rate and channels: ``(index, start_s, wav)``.
+    """Cut a file of any length into 16-bit WAV chunks: ``(index, start_s, wav)``.
+
+    A chunk has the rate and channels of its audio, and ends early where these change. What cannot be decoded is in no
+    chunk: the next one starts after it.
 
     Raises:
         UnsupportedMedia: its type is not accepted.
-        Rejected: it cannot be decoded; chunks before the damage were yielded.
+        Rejected: it cannot be decoded, or ends before its stated length; chunks before the damage were yielded.
     """
-    with _open_stream(source, sniff(_read_head(source))) as (container, stream):
-        rate, channels = int(stream.rate), int(stream.codec_context.channels)
-        size = max(1, round(chunk_s * rate)) * channels
-        buffer = np.empty(0, dtype=np.int16)
-        index = 0
-        for part in _resample(_decode_frames(container, stream, None), "s16", rate):
-            buffer = np.concatenate([buffer, part.reshape(-1)])
-            while buffer.size >= size:
-                yield index, index * size / channels / rate, _to_wav(buffer[:size], rate, channels)
-                buffer, index = buffer[size:], index + 1
-        if buffer.size:
-            yield index, index * size / channels / rate, _to_wav(buffer, rate, channels)
+    index, position_s, first_channels = 0, 0.0, 0
+    with _open_stream(source, sniff(_read_head(source)[:SNIFF_BYTES])) as opened:
+        for layout, items in groupby(opened.items(None), key=_layout):
+            if layout is None:
+                holes = list(items)
+                position_s += sum(hole.seconds for hole in holes)
+                if holes[-1].at_end:
+                    raise Rejected(f"the file ends {holes[-1].seconds:.2f} s before the length that it states")
+                continue
+            rate, channels = layout[0], layout[2]
+            first_channels = first_channels or channels
+            wide = first_channels if channels == 1 else channels
+            for samples in _cut(_resample(items, "s16", rate), max(1, round(chunk_s * rate)) * channels):
+                frames = np.repeat(samples, wide) if wide > channels else samples
+                yield index, position_s, to_wav(frames, rate, wide)
+                index, position_s = index + 1, position_s + samples.size / channels / rate
 
 
-def sniff(head: bytes) -> str | None:
-    """Detect the media type by the first 16 bytes; None when it is not accepted."""
-    if head[:4] in {b"RIFF", b"RF64"} and head[8:12] == b"WAVE":
-        return "audio/wav"
-    if head[4:8] == b"ftyp":
-        return "audio/mp4"
-    # An MPEG frame: eleven set bits, and a layer (AAC in ADTS has none).
-    sync = int.from_bytes(head[:2], "big")
-    if head[:3] == b"ID3" or (sync & _MPEG_SYNC == _MPEG_SYNC and sync & _MPEG_LAYER):
-        return "audio/mpeg"
-    magic = {b"fLaC": "audio/flac", b"OggS": "audio/ogg", b"\x1a\x45\xdf\xa3": "audio/webm"}
-    return magic.get(head[:4])
+def _cut(parts: Iterable[npt.NDArray[Any]], size: int) -> Iterator[npt.NDArray[np.int16]]:
+    """Cut interleaved samples into pieces of ``size``; the last one has the rest."""
+    buffer = np.empty(0, dtype=np.int16)
+    for part in parts:
+        buffer = np.concatenate([buffer, part.reshape(-1)])
+        while buffer.size >= size:
+            yield buffer[:size]
+            buffer = buffer[size:]
+    if buffer.size:
+        yield buffer
+
+
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    """Open file: PyAV's container and audio stream, its first bytes, and the length that its header states."""
+
+    container: Any
+    stream: Any
+    head: bytes
+    stated_s: float | None
+
+    def items(self, max_s: float | None) -> Iterator[Any]:
+        """Yield frames and holes, each checked against the limits."""
+        for item in frames_and_holes(self.container, self.stream, self.head, self.stated_s, max_s):
+            if not isinstance(item, Hole):
+                _check_limits(int(item.sample_rate), _channel_count(item))
+            yield item
 
 
 @contextmanager
-def _open_bytes(data: bytes, media_type: str) -> Iterator[tuple[Any, Any]]:
+def _open_bytes(data: bytes, media_type: str) -> Iterator[_Opened]:
     """Open the container and its audio stream; the bytes must be of the declared type."""
     content_type = Message()
     content_type["content-type"] = media_type
     base_type = media_type.split(";", 1)[0].strip().lower()
-    base_type = _ALIASES.get(base_type, base_type)
-    if base_type not in _DEMUXERS and base_type not in _HEADERLESS:
-        accepted = ", ".join(sorted((*_DEMUXERS, *_HEADERLESS)))
+    base_type = ALIASES.get(base_type, base_type)
+    if base_type not in DEMUXERS and base_type not in HEADERLESS:
+        accepted = ", ".join(sorted((*DEMUXERS, *HEADERLESS)))
         raise UnsupportedMedia(f"audio of type {base_type[:100] or 'unknown'} is not accepted: send {accepted}")
     if not data:
         raise Rejected("audio of zero bytes")
-    if base_type in _HEADERLESS:
-        data, base_type = _add_wav_header(data, base_type, content_type), "audio/wav"
-    found = sniff(data[:_SNIFF_BYTES])
+    if base_type in HEADERLESS:
+        data = add_header(data, base_type, content_type, max_channels=MAX_CHANNELS, rates=SAMPLE_RATE_RANGE)
+        base_type = "audio/wav"
+    found = sniff(data[:SNIFF_BYTES])
     if found != base_type:
         raise UnsupportedMedia(
             f"declared as {base_type}, but the bytes are {found or 'of no accepted type'} "
@@ -156,93 +200,92 @@ def _open_bytes(data: bytes, media_type: str) -> Iterator[tuple[Any, Any]]:
 
 
 @contextmanager
-def _open_stream(source: Path | bytes, media_type: str | None) -> Iterator[tuple[Any, Any]]:
+def _open_stream(source: Path | bytes, media_type: str | None) -> Iterator[_Opened]:
     import av
 
     if media_type is None:
-        raise UnsupportedMedia(f"no audio of an accepted type: send {', '.join(sorted(_DEMUXERS))}")
+        raise UnsupportedMedia(f"no audio of an accepted type: send {', '.join(sorted(DEMUXERS))}")
+    if media_type == "audio/wav" and isinstance(source, Path) and source.stat().st_size <= _MAX_REWRITTEN_BYTES:
+        source = source.read_bytes()
+    stated_s: float | None = None
+    if media_type == "audio/wav" and isinstance(source, bytes):
+        source, stated_s = complete_header(source, MAX_SECONDS)
     file = io.BytesIO(source) if isinstance(source, bytes) else str(source)
-    with _reject_errors(), av.open(file, format=_DEMUXERS[media_type]) as container:
+    with _reject_errors(), av.open(file, format=DEMUXERS[media_type]) as container:
         if not container.streams.audio:
             raise Rejected(f"{media_type} without an audio stream")
         stream = container.streams.audio[0]
         if stream.codec_context is None:  # the header names a codec that FFmpeg does not have
             raise Rejected(f"{media_type} with a codec that has no decoder")
-        rate, channels = int(stream.rate or 0), int(stream.codec_context.channels)
-        if not 1 <= channels <= MAX_CHANNELS:
-            raise Rejected(f"audio with {channels} channels: 1 to {MAX_CHANNELS} are accepted")
-        if not SAMPLE_RATE_RANGE[0] <= rate <= SAMPLE_RATE_RANGE[1]:
-            raise Rejected(f"audio at {rate} Hz: {SAMPLE_RATE_RANGE[0]} to {SAMPLE_RATE_RANGE[1]} Hz are accepted")
-        yield container, stream
+        _check_limits(int(stream.rate or 0), int(stream.codec_context.channels))
+        if media_type == "audio/ogg" and isinstance(source, bytes):
+            stated_s = ogg_stated_s(source, int(stream.rate))
+        if media_type == "audio/flac":
+            # Without this a frame is decoded though its checksum is wrong: damage would be noise.
+            stream.codec_context.options = {"err_detect": "crccheck+explode"}
+        yield _Opened(container, stream, _read_head(source), stated_s)
 
 
-def _decode_frames(container: Any, stream: Any, max_s: float | None) -> Iterator[Any]:
-    """Decode frames of finite samples; raise when there are none, too many, or too much is damaged."""
-    import av
-
-    packets = damaged = samples = 0
-    for packet in container.demux(stream):
-        packets += 1
-        try:
-            frames = packet.decode()
-        except av.error.InvalidDataError:
-            damaged += 1
-            continue
-        for frame in frames:
-            samples += frame.samples
-            if max_s is not None and samples > max_s * stream.rate:
-                raise TooLarge(f"audio of over {max_s:.0f} s in one file: split it")
-            if frame.format.name.startswith(("flt", "dbl")) and not np.isfinite(frame.to_ndarray()).all():
-                raise Rejected("audio with NaN or infinite samples")
-            yield frame
-    if not samples:
-        raise Rejected("audio without samples: nothing could be decoded")
-    if damaged > max(1.0, packets * _MAX_DAMAGED_SHARE):
-        raise Rejected(f"damaged audio: {damaged} of {packets} packets cannot be decoded")
+def _check_limits(rate: int, channels: int) -> None:
+    if not 1 <= channels <= MAX_CHANNELS:
+        raise Rejected(f"audio with {channels} channels: 1 to {MAX_CHANNELS} are accepted")
+    if not SAMPLE_RATE_RANGE[0] <= rate <= SAMPLE_RATE_RANGE[1]:
+        raise Rejected(f"audio at {rate} Hz: {SAMPLE_RATE_RANGE[0]} to {SAMPLE_RATE_RANGE[1]} Hz are accepted")
 
 
-def _resample(frames: Iterator[Any], sample_format: str, rate: int) -> Iterator[npt.NDArray[Any]]:
+_Layout = tuple[int, str, int]
+
+
+def _layout(item: Any) -> _Layout | None:
+    """Return rate, sample format and channels: what one resampler serves; None for a hole."""
+    if isinstance(item, Hole):
+        return None
+    return int(item.sample_rate), f"{item.format.name} {item.layout.name}", _channel_count(item)
+
+
+def _channel_count(frame: Any) -> int:
+    return int(frame.layout.nb_channels)
+
+
+def _resample(frames: Iterable[Any], sample_format: str, rate: int) -> Iterator[npt.NDArray[Any]]:
+    """Convert frames of one layout."""
     import av
 
     resampler: Any = None
     for frame in chain(frames, (None,)):
         if resampler is None:
             resampler = av.AudioResampler(format=sample_format, layout=frame.layout, rate=rate)
+        if frame is not None:
+            frame.pts = None  # the position is counted: the resampler would fill a jump of time stamps by itself
         for out in resampler.resample(frame):
             yield out.to_ndarray()
 
 
-def _add_wav_header(data: bytes, base_type: str, content_type: Message) -> bytes:
-    """Make a WAV file of samples without a header; the media type describes them (RFC 2046, RFC 3551)."""
-    if base_type == "audio/basic":
-        size = len(data)
-        head = struct.pack("<4sI4s4sIHHIIHH", b"RIFF", 36 + size, b"WAVE", b"fmt ", 16, 7, 1, 8000, 8000, 1, 8)
-        return head + struct.pack("<4sI", b"data", size) + data
-    rate, channels = str(content_type.get_param("rate", "")), str(content_type.get_param("channels", "1"))
-    if not rate.isdecimal() or not channels.isdecimal() or not 1 <= int(channels) <= MAX_CHANNELS:
-        raise UnsupportedMedia("audio/L16 needs its parameters, as in `audio/L16;rate=8000;channels=2`")
-    if not SAMPLE_RATE_RANGE[0] <= int(rate) <= SAMPLE_RATE_RANGE[1]:
-        raise Rejected(f"audio at {rate[:12]} Hz: {SAMPLE_RATE_RANGE[0]} to {SAMPLE_RATE_RANGE[1]} Hz are accepted")
-    if len(data) % (_SAMPLE_BYTES * int(channels)):
-        raise Rejected(f"{len(data)} bytes are not a whole number of 16-bit samples of {channels} channels")
-    return _to_wav(np.frombuffer(data, dtype=">i2").astype(np.int16), int(rate), int(channels))
+def _fit(part: Samples, channels: int) -> Samples:
+    """Spread mono over all channels; other layouts with fewer are silent on the rest."""
+    if part.shape[0] == channels:
+        return part
+    if part.shape[0] == 1:
+        return np.repeat(part, channels, axis=0)
+    return np.pad(part, ((0, channels - part.shape[0]), (0, 0)))
+
+
+def _joined(spans: Iterable[Span]) -> tuple[Span, ...]:
+    """Join spans that are close."""
+    joined: list[Span] = []
+    for start_s, end_s in spans:
+        if joined and start_s - joined[-1][1] <= _JOINED_HOLES_S:
+            joined[-1] = joined[-1][0], end_s
+        else:
+            joined.append((start_s, end_s))
+    return tuple(joined)
 
 
 def _read_head(source: Path | bytes) -> bytes:
     if isinstance(source, bytes):
-        return source[:_SNIFF_BYTES]
+        return source[:_HEAD_BYTES]
     with source.open("rb") as file:
-        return file.read(_SNIFF_BYTES)
-
-
-def _to_wav(samples: npt.NDArray[np.int16], rate: int, channels: int) -> bytes:
-    out = io.BytesIO()
-    with wave.open(out, "wb") as file:
-        file.setnchannels(channels)
-        file.setsampwidth(_SAMPLE_BYTES)
-        file.setframerate(rate)
-        file.writeframes(samples.astype("<i2").tobytes())
-    return out.getvalue()
+        return file.read(_HEAD_BYTES)
 
 
 @contextmanager
@@ -252,5 +295,5 @@ def _reject_errors() -> Iterator[None]:
 
     try:
         yield
-    except (av.error.FFmpegError, ValueError, EOFError, MemoryError) as error:
-        raise Rejected(f"audio that cannot be decoded ({type(error).__name__})") from None
+    except (av.error.FFmpegError, ValueError, EOFError, MemoryError):
+        raise Rejected("audio that cannot be decoded: it is damaged or cut off; send the whole file again") from None
