@@ -97,7 +97,7 @@ def open_parts(settings: Settings, readiness: Readiness | None = None) -> Gatewa
         gates=open_gates(settings),
         budget=BodyBudget(settings.max_inflight_body_bytes),
         probe_audio=audio.probe,
-        probe_image=image.probe,
+        probe_image=image.BoundedProbe(),
         pseudonyms=open_pseudonyms(settings),
     )
 
