@@ -9,6 +9,7 @@ from typing import Final
 
 import numpy as np
 
+from mmplatform.derive.call.bleed import silence_copies
 from mmplatform.derive.call.origin import UtteranceOrigin
 from mmplatform.derive.call.state import ChunkRef
 from mmplatform.derive.media.audio import SAMPLE_RATE, Samples, Span, read
@@ -16,9 +17,6 @@ from mmplatform.events import BlobRef
 from mmplatform.ports import Audio, Blobs
 
 MAX_CACHED_BYTES: Final = 64 * 2**20
-_SILENCE_PEAK: Final = 1e-3
-_DUAL_MONO_TOLERANCE: Final = 0.01
-"""Share of the loudest sample by which two copies of one voice may differ after a lossy codec."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +44,7 @@ class CallAudioCache:
         self._size = 0
 
     def decode(self, chunk: ChunkRef) -> DecodedChunk:
-        """Decode the chunk's audio; of dual mono only the first channel has the voice.
+        """Decode the chunk's audio; a voice that is on two channels is on the louder one, of dual mono on the first.
 
         Raises:
             Rejected: the blob is missing, damaged, or cannot be decoded.
@@ -68,7 +66,8 @@ class CallAudioCache:
             self._cache.move_to_end(key)
             return self._cache[key]
         content = read(self._blobs.get(blob), blob.media_type)
-        decoded = _silence_dual_mono(content.samples, content.missing)
+        mixed = silence_copies(content.samples)
+        decoded = DecodedChunk(content.samples, mixed, content.missing)
         self._cache[key] = decoded
         self._size += decoded.samples.nbytes
         while self._size > self._max_bytes and len(self._cache) > 1:
@@ -123,15 +122,3 @@ def _join(positioned: Iterable[tuple[int, Samples]], channel: int, first: int, s
 
 def _silence(samples: int) -> Samples:
     return np.zeros((1, samples), dtype=np.float32)
-
-
-def _silence_dual_mono(samples: Samples, missing: tuple[Span, ...]) -> DecodedChunk:
-    """Silence every channel that copies the first one."""
-    loudest = float(np.abs(samples[0]).max())
-    mixed = False
-    for channel in range(1, samples.shape[0]):
-        difference = float(np.abs(samples[channel] - samples[0]).max())
-        if loudest > _SILENCE_PEAK and difference <= _DUAL_MONO_TOLERANCE * loudest:
-            samples[channel] = 0.0
-            mixed = True
-    return DecodedChunk(samples, mixed, missing)

@@ -74,7 +74,7 @@ class ScreenshotDeriver:
     """Reads, redacts, captions and embeds. Pure but for the models and the blobs."""
 
     name = "screenshot"
-    version = "1"
+    version = "2"
 
     def __init__(
         self,

@@ -104,3 +104,54 @@ def test_the_example_checkout_is_read(reader, request):
     text = " ".join(line.text for line in read)
     for phrase in ("Payment failed", "PMT-402", "3-D Secure timeout", "Try again", "Use another card"):
         assert phrase in text
+
+
+def fuzzy_equal(found: str, wanted: str) -> bool:
+    return re.sub(r"\W", "", found.lower()) == re.sub(r"\W", "", wanted.lower())
+
+
+SPARSE = {
+    "a word": ((900, 500, "Declined", 24),),
+    "a small line": ((300, 700, "Your session has expired, please sign in again", 14),),
+    "two corners": ((20, 20, "File", 16), (1700, 1040, "Payment failed", 18)),
+    "a heading and a small line": ((700, 200, "Checkout", 60), (300, 700, "Your card was declined", 14)),
+}
+
+
+@pytest.mark.parametrize(("ground", "ink"), [("white", "black"), ("#202020", "#c8c8c8")])
+@pytest.mark.parametrize("what", SPARSE)
+def test_few_words_on_a_large_screen_are_read(reader, what, ground, ink):
+    screen = Canvas.blank(1920, 1080, ground)
+    for x, y, text, size in SPARSE[what]:
+        screen.text(x, y, text, size=size, fill=ink)
+    read = reader.read(screen.pixels)
+    assert len(read) == len(screen.lines)
+    for line in screen.lines:
+        [found] = [other for other in read if fuzzy_equal(other.text, line.text)]
+        assert abs(found.box.x0 - line.box.x0) < 15
+        assert abs(found.box.y0 - line.box.y0) < 15
+
+
+def test_an_empty_screen_and_shapes_without_letters_have_no_lines(reader):
+    screen = Canvas.blank(1280, 800)
+    assert reader.read(screen.pixels) == []
+    screen.rectangle((100, 100, 700, 140), outline="black")
+    screen.rectangle((100, 300, 160, 330), fill="#1f6b49")
+    assert reader.read(screen.pixels) == []
+
+
+@pytest.mark.parametrize("turns", [1, 2, 3])
+def test_a_photo_that_lies_on_its_side_or_head_is_read_and_its_boxes_are_those_of_the_photo(reader, turns):
+    screen = Canvas.blank(700, 420)
+    for k, text in enumerate(("Order 1041 was declined", "Please call your bank", "Reference PMT-402", "Try again")):
+        screen.text(40, 40 + 90 * k, text, size=28)
+    upright = reader.read(screen.pixels)
+    turned = np.ascontiguousarray(np.rot90(screen.pixels, turns))
+    read = reader.read(turned)
+    assert [line.text for line in read] == [line.text for line in upright]
+    for found, line in zip(read, screen.lines, strict=True):
+        box = found.box
+        crop = turned[int(box.y0) : int(box.y1), int(box.x0) : int(box.x1)]
+        assert crop.min() < 60, line.text
+        wanted = line.box.x1 - line.box.x0
+        assert abs(max(box.x1 - box.x0, box.y1 - box.y0) - wanted) < 25
