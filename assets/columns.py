@@ -54,7 +54,7 @@ _DESCRIPTIONS = {
     "end_s": "seconds into the call",
     "language": "code of the recognised language",
     "no_speech": "probability of audio without speech",
-    "status": "draft or final; gap: audio that never came",
+    "status": "draft or final; gap: audio that never came, or speech without words",
     "captioner": "the captioner that wrote it",
     "image_sha256": "of the image's bytes",
     "width": "pixels",

@@ -168,7 +168,7 @@ class Word(LogRecordBase):
 
 
 class Utterance(ArtifactBase):
-    """A timed span of speech of one speaker, or a marked gap (``status='gap'``, no text) where audio is missing."""
+    """A timed span of speech of one speaker, or a marked gap (``status='gap'``, no text) where words are missing."""
 
     kind: Literal["utterance"] = "utterance"
     call_id: Identifier
@@ -183,6 +183,8 @@ class Utterance(ArtifactBase):
     no_speech: Probability = 0.0
     status: Literal["draft", "final", "gap"] = "final"
     pii: tuple[PiiCount, ...] = ()
+    language_confidence: Probability = Field(default=0.0, description="of the language; 0 where none was detected")
+    reason: str = Field(default="", max_length=500, description="of a gap where audio is present: why it has no words")
 
 
 class OcrLine(LogRecordBase):

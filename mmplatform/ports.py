@@ -99,7 +99,10 @@ class SpokenWord:
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """A span of recognised speech, with the decoder's confidence figures."""
+    """A span of recognised speech, with the decoder's confidence figures.
+
+    Without words it is speech that the model could not put into credible words.
+    """
 
     start_s: float
     end_s: float
@@ -109,6 +112,7 @@ class Segment:
     mean_log_probability: float
     compression_ratio: float
     language: str
+    language_probability: float = 1.0
 
 
 class Transcriber(Protocol):

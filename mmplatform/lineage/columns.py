@@ -77,6 +77,8 @@ _TRANSCRIPTS: Final[ColumnSources] = {
     "confidence": _transformed("blob_sha256"),
     "no_speech": _transformed("blob_sha256"),
     "status": _transformed("chunk_index"),  # a missing chunk becomes a gap
+    "language_confidence": _transformed("blob_sha256"),
+    "reason": _transformed("blob_sha256"),
     "record": _masked("record", "blob_sha256"),
 }
 _CAPTIONS: Final[ColumnSources] = {

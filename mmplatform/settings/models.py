@@ -29,7 +29,8 @@ class ModelSettings(BaseModel):
     asr_language: Annotated[str, AfterValidator(_detected_when_auto)] = Field(
         default="en",
         description=(
-            "Language code to expect in calls; `auto`: detect. The default redactor and embedder are English too."
+            "Language code to expect in calls: another is used where it is clearly heard; `auto`: detect always. "
+            "The default redactor and embedder are English too."
         ),
     )
     embedding_model: str = Field(default="minilm", description="Name of a pulled text embedder, or a directory.")

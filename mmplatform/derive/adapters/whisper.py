@@ -9,7 +9,7 @@ where both measures doubt. Decoding is greedy or by beam search, never sampled: 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,8 +20,15 @@ from mmplatform.derive.media.audio import SAMPLE_RATE
 from mmplatform.errors import Misconfigured
 from mmplatform.ports import Audio, Segment, SpokenWord
 
-_RULES_VERSION: Final = "3"
+_RULES_VERSION: Final = "4"
 """Increased whenever filter or decoding change, so that no memo answers for another rule."""
+
+_CLEAR_LANGUAGE: Final = 0.6
+"""Probability from which on another language than the expected one is spoken."""
+
+_CLEAR_SHORT_LANGUAGE: Final = 0.85
+_MIN_LANGUAGE_S: Final = 3.0
+"""A shorter window may be detected as any language ("okay")."""
 
 _NO_REPEAT_NGRAM_SIZE: Final = 4
 _MAX_TOKENS_PER_SECOND: Final = 25
@@ -50,6 +57,8 @@ class HallucinationFilter:
     compression_ratio_threshold: float = 2.4
     min_word_probability: float = 0.35
     max_words_per_second: float = 8.0
+    speech_no_speech: float = 0.3
+    min_speech_words: int = 3
 
     def accepts(self, segment: Segment) -> bool:
         """Check that a segment is credible speech."""
@@ -75,6 +84,17 @@ class HallucinationFilter:
         if len(words) > 1 and len(words) > self.max_words_per_second * (segment.end_s - segment.start_s):
             return False
         return bool(words) and float(np.mean([word.probability for word in words])) >= self.min_word_probability
+
+    def is_speech(self, segment: Segment) -> bool:
+        """Check for certain speech, though its words are doubtful: another sound would be doubtful as speech too."""
+        words = len(segment.words)
+        spoken_s = segment.end_s - segment.start_s
+        return (
+            segment.no_speech < self.speech_no_speech
+            and segment.mean_log_probability >= self.min_log_probability
+            and segment.compression_ratio <= self.compression_ratio_threshold
+            and self.min_speech_words <= words <= self.max_words_per_second * spoken_s
+        )
 
     def is_repetitive(self, segments: Sequence[Segment]) -> bool:
         """Check for speech over which the decoder began to repeat itself."""
@@ -132,25 +152,45 @@ class WhisperTranscriber:
         """Transcribe into segments in time order; an empty list without speech."""
         if audio.size == 0 or float(np.abs(audio).max()) < _SILENCE_PEAK:
             return []
-        spoken_language = language or self._language or self._detect_language(audio)
+        spoken_language, probability = self._choose_language(audio, language or self._language)
         found = self._decode(audio, spoken_language)
         if self._hallucination_filter.is_repetitive(found):
             found = self._decode(audio, spoken_language, no_repeat_ngram_size=_NO_REPEAT_NGRAM_SIZE)
         self._last_encoding = None
-        return [segment for segment in found if self._hallucination_filter.accepts(segment)]
+        found = [replace(segment, language_probability=probability) for segment in found]
+        credible = [segment for segment in found if self._hallucination_filter.accepts(segment)]
+        if credible or probability < _CLEAR_LANGUAGE:
+            return credible
+        return [
+            replace(segment, words=(), text="") for segment in found if self._hallucination_filter.is_speech(segment)
+        ]
 
-    def _detect_language(self, audio: Audio) -> str:
+    def _choose_language(self, audio: Audio, expected: str | None) -> tuple[str, float]:
+        """Choose the language to transcribe in, with its probability: the expected one unless clearly another is heard.
+
+        In another language than the spoken one Whisper translates, or invents words.
+        """
+        probabilities = self._detect_languages(audio)
+        detected = max(probabilities, key=lambda language: probabilities[language])
+        if expected is None or expected == detected:
+            return detected, probabilities[detected]
+        is_long = audio.size >= _MIN_LANGUAGE_S * SAMPLE_RATE
+        clear = _CLEAR_LANGUAGE if is_long else _CLEAR_SHORT_LANGUAGE
+        chosen = detected if probabilities[detected] >= clear else expected
+        return chosen, probabilities.get(chosen, 0.0)
+
+    def _detect_languages(self, audio: Audio) -> dict[str, float]:
         """Detect the language of the first 30 s; faster-whisper's own detection would run the encoder a second time."""
         from faster_whisper.audio import pad_or_trim
 
         model = self._model
         if not model.model.is_multilingual:
-            return "en"
+            return {"en": 1.0}
         features = model.feature_extractor(audio)
         # Cut as the decoder cuts its first window (it leaves the last frame off), so that it finds this encoding.
         first = features[:, : min(model.feature_extractor.nb_max_frames, features.shape[-1] - 1)]
-        token, _ = model.model.detect_language(model.encode(pad_or_trim(first)))[0][0]
-        return str(token[2:-2])
+        detected = model.model.detect_language(model.encode(pad_or_trim(first)))[0]
+        return {str(token[2:-2]): float(probability) for token, probability in detected}
 
     def _encode(self, features: Any) -> Any:
         """Encode features, or reuse the last encoding when the features are the same."""

@@ -8,7 +8,8 @@
 3. Transcription: each closed window once; the memo answers when the same audio comes again.
 4. Redaction, before anything is published; then passages.
 
-A window on which a model fails is quarantined and marked as a gap, and the call goes on.
+A window on which a model fails is quarantined and marked as a gap, and the call goes on. So is speech that the model
+cannot put into credible words, as in a language that it does not know; it is not quarantined.
 
 Pure but for the models and the blobs: the same events give the same artifacts, whether the state stayed in memory or
 came back from a store, and whatever the memo has. Reprocessing folds over all events of the call with the same class.
@@ -104,6 +105,7 @@ class CallDeriver:
                 *(utterance for utterance, _ in built.utterances if utterance.artifact_id not in withheld),
                 *passages,
                 *(gap_markers.failed_window(origin) for origin, _ in failed),
+                *(gap_markers.failed_window(origin, spoken) for origin, spoken in built.wordless),
                 *(gap_markers.passage_retraction(origin) for origin, _ in not_embedded),
             ),
             (*reassembly.quarantined, *(gap_markers.quarantined_window(origin, reason) for origin, reason in failed)),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Final
 
 from mmplatform.artifacts import Provenance, Retraction, Stamps, Utterance, artifact_id
 from mmplatform.derive.call.origin import UtteranceOrigin, utterance_id
@@ -12,6 +13,17 @@ from mmplatform.derive.call.state import AudioGap, ChunkRef
 from mmplatform.derive.passages import quarantine
 from mmplatform.events import Arrival, BlobRef, CallChunk, CallEnd, Position, utc_now
 from mmplatform.refusals import Quarantined
+
+_NO_WORDS: Final = "speech that the model cannot put into credible words"
+_MODEL_FAILED: Final = "a model failed on it: see its row in quarantine"
+
+
+@dataclass(frozen=True, slots=True)
+class SpokenLanguage:
+    """Code of a detected language, and its probability."""
+
+    code: str
+    confidence: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +66,11 @@ class GapMarkers:
             status="gap",
         )
 
-    def failed_window(self, origin: UtteranceOrigin) -> Utterance:
-        """Build a gap for a window on which a model failed, under the utterance's id: a better model replaces it."""
+    def failed_window(self, origin: UtteranceOrigin, spoken: SpokenLanguage | None = None) -> Utterance:
+        """Build a gap for a window without words, under the utterance's id: a better model replaces it.
+
+        ``spoken``: the language of certain speech; None where a model failed.
+        """
         event = self.arrival.event
         return Utterance(
             artifact_id=utterance_id(event.conversation_key, origin),
@@ -78,6 +93,9 @@ class GapMarkers:
             text="",
             confidence=0.0,
             status="gap",
+            language=spoken.code if spoken else "",
+            language_confidence=spoken.confidence if spoken else 0.0,
+            reason=_NO_WORDS if spoken else _MODEL_FAILED,
         )
 
     def gap_retraction(self, gap: AudioGap) -> Retraction:

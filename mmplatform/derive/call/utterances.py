@@ -16,6 +16,7 @@ import numpy as np
 from mmplatform.artifacts import Provenance, Stamps, Utterance, Word, count_pii_kinds
 from mmplatform.derive.call.audio_cache import CallAudioCache
 from mmplatform.derive.call.context import PLATFORM_ERRORS, TranscribedWindow, UtteranceContext
+from mmplatform.derive.call.gap_markers import SpokenLanguage
 from mmplatform.derive.call.origin import UtteranceOrigin, utterance_id
 from mmplatform.derive.call.redaction import RedactedText, overlaps_any, redact_with_context
 from mmplatform.derive.call.segmenter import SpeechWindow, origin_from_window
@@ -42,6 +43,7 @@ class BuiltUtterances:
     utterances: tuple[tuple[Utterance, UtteranceOrigin], ...]
     failed: tuple[tuple[UtteranceOrigin, str], ...]
     channels: tuple[ChannelState, ...]
+    wordless: tuple[tuple[UtteranceOrigin, SpokenLanguage], ...] = ()
 
 
 class UtteranceBuilder:
@@ -83,11 +85,16 @@ class UtteranceBuilder:
         utterances: list[tuple[Utterance, UtteranceOrigin]] = []
         failed: list[tuple[UtteranceOrigin, str]] = []
         replace_value = self._replacements.for_conversation(arrival.event.conversation_key)
+        wordless: list[tuple[UtteranceOrigin, SpokenLanguage]] = []
         for number in sorted({window.channel for window in windows}):
             transcribed, updated[number], not_transcribed = self._transcribe(
                 [window for window in windows if window.channel == number], updated[number]
             )
             failed += not_transcribed
+            wordless += [
+                (window.origin, _spoken_language(window)) for window in transcribed if not window.transcription.text
+            ]
+            transcribed = [window for window in transcribed if window.transcription.text]
             if not transcribed:
                 continue
             redacted, not_redacted = self._redact(
@@ -101,12 +108,12 @@ class UtteranceBuilder:
             ]
             utterances += [(self._utterance(window, text, arrival), window.origin) for window, text in changed]
             updated[number] = self._context.add(updated[number], changed)
-        return BuiltUtterances(tuple(utterances), tuple(failed), tuple(updated))
+        return BuiltUtterances(tuple(utterances), tuple(failed), tuple(updated), tuple(wordless))
 
     def _transcribe(
         self, windows: Sequence[SpeechWindow], channel: ChannelState
     ) -> tuple[list[TranscribedWindow], ChannelState, list[tuple[UtteranceOrigin, str]]]:
-        """Transcribe windows; return those with words, and those on which the model failed."""
+        """Transcribe windows; return those with speech, and those on which the model failed."""
         transcribed: list[TranscribedWindow] = []
         failed: list[tuple[UtteranceOrigin, str]] = []
         for window in windows:
@@ -119,7 +126,7 @@ class UtteranceBuilder:
                 failed.append((origin, failure_reason(self._transcriber.name, error)))
                 continue
             channel = _with_language(channel, window, transcription)
-            if transcription.text:
+            if transcription.segments:
                 transcribed.append(TranscribedWindow(origin, transcription))
         return transcribed, channel, failed
 
@@ -196,6 +203,7 @@ class UtteranceBuilder:
             confidence=min(1.0, max(0.0, float(np.mean(probabilities)))),
             no_speech=min(1.0, max(0.0, *(segment.no_speech for segment in transcription.segments))),
             pii=count_pii_kinds([entity for _, _, entity in text.spans]),
+            language_confidence=_spoken_language(window).confidence,
         )
 
 
@@ -213,6 +221,11 @@ def call_locator(utterance: Utterance) -> CallLocator:
 def failure_reason(model: str, error: Exception) -> str:
     """Build the reason of a quarantine row; of a foreign error only the type, since its message may quote the text."""
     return str(error) if isinstance(error, Rejected) else f"{model} raised {type(error).__name__}"
+
+
+def _spoken_language(window: TranscribedWindow) -> SpokenLanguage:
+    first = window.transcription.segments[0]
+    return SpokenLanguage(first.language, min(1.0, max(0.0, first.language_probability)))
 
 
 def _language(channel: ChannelState, window: SpeechWindow) -> str | None:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 
 from mmplatform.locators import Box
 from mmplatform.ports import RecognisedLine, RgbImage
@@ -26,6 +27,8 @@ _MAX_STRETCHES: Final = 40
 """More than a sparse screen has: then it is a picture."""
 
 _MARGIN: Final = 4
+_MIN_STROKES: Final = 3
+"""Strokes that a row of pixels crosses; a frame and a filled patch have two."""
 
 
 def find_ink(image: RgbImage, lines: Sequence[RecognisedLine]) -> list[Box]:
@@ -43,7 +46,8 @@ def find_ink(image: RgbImage, lines: Sequence[RecognisedLine]) -> list[Box]:
     height, width = image.shape[:2]
     found: list[Box] = []
     for left, top, wide, high, _ in stats[1:count].tolist():
-        if _MIN_HEIGHT <= high <= _MAX_HEIGHT and wide >= max(_MIN_WIDTH, high):
+        is_line = _MIN_HEIGHT <= high <= _MAX_HEIGHT and wide >= max(_MIN_WIDTH, high)
+        if is_line and _has_letters(edges[top : top + high, left : left + wide]):
             found.append(
                 Box(
                     x0=max(0, left - _MARGIN),
@@ -53,3 +57,8 @@ def find_ink(image: RgbImage, lines: Sequence[RecognisedLine]) -> list[Box]:
                 )
             )
     return found if len(found) <= _MAX_STRETCHES else []
+
+
+def _has_letters(edges: npt.NDArray[np.bool_]) -> bool:
+    starts = edges[:, 1:] & ~edges[:, :-1]
+    return int((starts.sum(axis=1) + edges[:, 0]).max()) >= _MIN_STROKES

@@ -194,6 +194,8 @@ _SPECS: Final = (
             ("no_speech", "double"),
             ("status", "string"),
             ("redaction_policy", "string"),
+            ("language_confidence", "double"),
+            ("reason", "string"),
         ),
     ),
     TableSpec(

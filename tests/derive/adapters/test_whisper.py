@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+import subprocess
 from datetime import timedelta
 from itertools import pairwise
 from pathlib import Path
@@ -212,3 +214,48 @@ def test_a_live_call_is_transcribed_as_well_as_its_recording_and_shows_no_number
     for text in (a.text for a in found.values() if isinstance(a, Utterance | Passage)):
         assert "555" not in text
         assert "five five five" not in text.lower()
+
+
+FOREIGN = {
+    "es": "Buenos días, no puedo pagar mi pedido porque la tarjeta ha sido rechazada tres veces.",
+    "de": "Guten Tag, ich kann meine Bestellung nicht bezahlen, weil die Karte dreimal abgelehnt wurde.",
+    "fr": "Bonjour, je ne peux pas payer ma commande parce que la carte a été refusée trois fois.",
+    "it": "Buongiorno, non posso pagare il mio ordine perché la carta è stata rifiutata tre volte.",
+}
+
+
+def spoken_by_machine(language: str, text: str) -> np.ndarray:
+    """Speak a sentence by Debian's espeak-ng: clear enough to detect its language."""
+    espeak = shutil.which("espeak-ng")
+    if espeak is None:
+        pytest.skip("espeak-ng is not installed: apt-get install espeak-ng")
+    spoken = subprocess.run([espeak, "-v", language, "-s", "140", "--stdout", text], capture_output=True, check=True)
+    return decode(spoken.stdout, "audio/wav")[0]
+
+
+@pytest.mark.models
+@pytest.mark.parametrize("language", FOREIGN)
+def test_speech_in_another_language_than_the_expected_one_is_transcribed_in_its_own(language):
+    options = load()
+    expecting_english = WhisperTranscriber(locate_model(options.asr_model, options.models_path), language="en")
+    segments = expecting_english.transcribe(spoken_by_machine(language, FOREIGN[language]))
+    assert {segment.language for segment in segments} == {language}
+    assert all(segment.language_probability >= 0.6 for segment in segments)
+    heard = normalise(" ".join(segment.text for segment in segments)).split()
+    wanted = normalise(FOREIGN[language]).split()
+    assert sum(word in heard for word in wanted) >= len(wanted) / 3
+
+
+@pytest.mark.parametrize(
+    ("change", "speech"),
+    [
+        ({"no_speech": 0.1, "mean_log_probability": -1.3, "compression_ratio": 1.2}, True),
+        ({"no_speech": 0.5}, False),  # noise
+        ({"no_speech": 0.1, "compression_ratio": 9.0}, False),
+        ({"no_speech": 0.1, "words": ()}, False),
+        ({"no_speech": 0.1, "end_s": 0.2}, False),  # three words in a fifth of a second
+        ({"no_speech": 0.1, "mean_log_probability": -1.6}, False),
+    ],
+)
+def test_only_certain_speech_becomes_an_utterance_without_words(change, speech):
+    assert HallucinationFilter().is_speech(segment(**change)) is speech

@@ -64,3 +64,13 @@ def test_a_picture_is_no_sparse_screen():
         for left in range(20, 1500, 150):
             patches[top : top + 40, left : left + 60] = noise.transpose(1, 0, 2)
     assert find_ink(patches, []) == []
+
+
+def test_frames_and_patches_are_no_ink():
+    screen = Canvas.blank(1280, 800)
+    screen.rectangle((100, 100, 700, 140), outline="black")
+    screen.rectangle((100, 300, 160, 330), fill="#1f6b49")
+    screen.rectangle((300, 300, 900, 310), fill="black")
+    assert find_ink(screen.pixels, []) == []
+    screen.text(120, 106, "Name on the card", size=18)
+    assert len(find_ink(screen.pixels, [])) == 1

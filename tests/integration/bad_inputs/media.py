@@ -42,6 +42,22 @@ def pieces(*indexes: int, end: bool = True):
     return send
 
 
+def overlap(doors: Doors, who: str):
+    doors.chunk(who, odd.spoken(0.0))
+    answer = doors.chunk(who, odd.spoken(1.0, 3.0), 1, start_s=1.0)
+    doors.end(who, chunks=2)
+    return answer
+
+
+def streamed(doors: Doors, who: str):
+    for index in range(3):
+        second = index * odd.PIECE_S
+        answer = doors.chunk(who, odd.streamed_wav(second), index, start_s=second)
+        assert answer.status_code == 202, answer.text
+    doors.end(who, chunks=3)
+    return answer
+
+
 def contradiction(doors: Doors, who: str):
     doors.chunk(who, odd.spoken())
     doors.end(who, chunks=1)
@@ -96,6 +112,22 @@ CALLS = (
         Quarantined("raw_calls", "other audio"),
         (Found(),),
     ),
+    Row("an MP3 whose rate and channels change", call(odd.joined_mp3, "audio/mpeg"), Found("calling")),
+    Row("damaged frames", call(odd.damaged_flac, "audio/flac"), Found("calling")),
+    Row("audio that was cut off", call(odd.cut_off), Stored("transcripts", 1, "gap"), (Found("calling"),)),
+    Row(
+        "a chunk that overlaps the one before",
+        overlap,
+        Quarantined("call_timeline", "the rest of it is derived"),
+        (Found("calling"), Stored("transcripts", 0, "gap")),
+    ),
+    Row(
+        "a streamed WAV with a title at its end",
+        streamed,
+        Found("calling"),
+        (Stored("transcripts", 0, "gap"), Stored("raw_calls", 4)),
+    ),
+    Row("one voice on both channels", call(odd.bleeding), Found("calling")),
     Row("a call that never ends", pieces(0, 1, 2, end=False), Found("calling")),
     Row(
         "audio whose blob is deleted before it is derived",
@@ -106,6 +138,11 @@ CALLS = (
 IMAGES = (
     Row("an image of 0 bytes", image(b""), UNREADABLE),
     Row("a truncated PNG", image(lambda: odd.picture("cut off")[:400]), UNREADABLE),
+    Row("a JPEG damaged in the middle", image(odd.damaged_jpeg, "image/jpeg"), UNREADABLE),
+    Row("a JPEG that was cut off behind its thumbnail", image(odd.cut_jpeg, "image/jpeg"), UNREADABLE),
+    Row("white text on nothing", image(lambda: odd.white_on_nothing("refund pending")), Found("refund")),
+    Row("one word on 1920 by 1080 px", image(lambda: odd.picture("refund", (1920, 1080))), Found("refund")),
+    Row("a photo upside down", image(lambda: odd.turned("refund pending")), Found("refund")),
     Row("a decompression bomb", image(odd.bomb), Refused(413, "too-large")),
     Row("an image of 20,000 by 20,000 px", image(lambda: odd.bomb(20_000)), Refused(413, "too-large")),
     Row("an image 20,000 px wide", image(lambda: odd.picture("refund pending", (20_000, 90))), Found()),

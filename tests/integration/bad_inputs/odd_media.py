@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import struct
 import wave
 from functools import cache
 from pathlib import Path
@@ -67,6 +68,64 @@ def not_a_number() -> bytes:
 
 def mp3() -> bytes:
     return audio_file("mp3", "libmp3lame", tones(44_100, 1, 0.5), 44_100)
+
+
+def joined_mp3() -> bytes:
+    """A second of stereo at another rate, then what is said, in mono."""
+    jingle = audio_file("mp3", "libmp3lame", 0.1 * tones(44_100, 2, 1.0), 44_100)
+    return jingle + audio_file("mp3", "libmp3lame", speech(16_000)[None], 16_000)
+
+
+def damaged_flac() -> bytes:
+    """What is said, of which some frames in the last third cannot be decoded."""
+    data = bytearray(audio_file("flac", "flac", speech()[None], 8_000))
+    start = len(data) * 4 // 5
+    data[start : start + 250] = bytes(250)
+    return bytes(data)
+
+
+def cut_off() -> bytes:
+    """Nine tenths of what is said; the header states all of it."""
+    whole = wav(speech()[None])
+    return whole[: 44 + (len(whole) - 44) * 9 // 20 * 2]
+
+
+def streamed_wav(second: float) -> bytes:
+    """A piece whose header states no length, with a title behind its samples."""
+    piece = bytearray(spoken(second))
+    piece[4:8] = piece[40:44] = b"\xff" * 4
+    title = b"INFO" + b"ISFT" + struct.pack("<I", 40_000) + b"t" * 40_000
+    return bytes(piece) + b"LIST" + struct.pack("<I", len(title)) + title
+
+
+def bleeding() -> bytes:
+    """What is said on the first of two channels, and 3 ms later, quieter, on the second."""
+    voice = speech(16_000)
+    return wav(np.stack([voice, 0.69 * np.concatenate([np.zeros(48, dtype=np.float32), voice[:-48]])]), 16_000)
+
+
+def damaged_jpeg() -> bytes:
+    data = picture("refund pending", form="JPEG", size=(420, 300))
+    return data[: len(data) // 2] + bytes(250) + data[len(data) // 2 + 250 :]
+
+
+def cut_jpeg() -> bytes:
+    """Half of a photo, whose thumbnail has an end marker of its own."""
+    thumbnail = picture("small", form="JPEG", size=(160, 120))
+    tag = b"Exif\0\0MM\0*\0\0\0\x08" + bytes(6) + thumbnail
+    whole = picture("refund pending", form="JPEG", size=(1600, 900), exif=tag)
+    return whole[: max(len(whole) // 2, whole.rfind(b"\xff\xda") + 200)]
+
+
+def white_on_nothing(text: str) -> bytes:
+    page = Image.new("RGBA", (420, 90), (0, 0, 0, 0))
+    ImageDraw.Draw(page).text((12, 24), text, fill="white", font=ImageFont.load_default(28))
+    return saved(page)
+
+
+def turned(text: str) -> bytes:
+    page = Image.open(io.BytesIO(picture(text, (700, 240))))
+    return saved(page.rotate(180))
 
 
 def picture(text: str, size: tuple[int, int] = (420, 90), mode: str = "RGB", form: str = "PNG", **options) -> bytes:
