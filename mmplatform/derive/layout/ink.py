@@ -42,12 +42,14 @@ def find_ink(image: RgbImage, lines: Sequence[RecognisedLine]) -> list[Box]:
         edges[max(0, int(box.y0) - _MARGIN) : int(box.y1) + _MARGIN, max(0, int(box.x0)) : int(box.x1) + 1] = False
     kernel = np.ones((_LINE_GAP, _WORD_GAP), dtype=np.uint8)
     joined = cv2.morphologyEx(edges.astype(np.uint8), cv2.MORPH_CLOSE, kernel)
-    count, _, stats, _ = cv2.connectedComponentsWithStats(joined, connectivity=8)
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(joined, connectivity=8)
     height, width = image.shape[:2]
     found: list[Box] = []
-    for left, top, wide, high, _ in stats[1:count].tolist():
+    for label, (left, top, wide, high, _) in enumerate(stats[1:].tolist(), 1):
         is_line = _MIN_HEIGHT <= high <= _MAX_HEIGHT and wide >= max(_MIN_WIDTH, high)
-        if is_line and _has_letters(edges[top : top + high, left : left + wide]):
+        area = slice(top, top + high), slice(left, left + wide)
+        # Its own ink alone: a frame encloses that of the words in it.
+        if is_line and _has_letters(edges[area] & (labels[area] == label)):
             found.append(
                 Box(
                     x0=max(0, left - _MARGIN),
