@@ -25,7 +25,7 @@ _MAX_PRINTED = 20
 
 @app.command()
 def ingest(
-    paths: Annotated[list[Path], typer.Argument(help="wav mp3 flac ogg opus m4a png jpg webp jsonl csv; folders.")],
+    paths: Annotated[list[Path], typer.Argument(help="Calls, screenshots, chats (jsonl json csv); folders.")],
     subject: Annotated[
         str | None, typer.Option(help="The person the data is about; chat lines may name their own.")
     ] = None,
@@ -137,5 +137,8 @@ def _summary(planned: UploadPlan, report: UploadReport, console: Console, refusa
     if shed := report.shed.total():
         hint = "were shed: they are stored, but cannot be found until their hours are reprocessed"
         console.print(f"{shed} of the accepted events {hint}", style="yellow")
+    for path, remark in report.remarks[:_MAX_PRINTED]:
+        text = f"{escape(printable(str(path)))}: {escape(printable(remark))}"
+        console.print(text, style="dim", highlight=False, soft_wrap=True)
     if planned.skipped:
         console.print(f"{len(planned.skipped)} other files in the folders were skipped", style="dim")

@@ -25,8 +25,6 @@ from mmplatform.ingest.intake import (
     pending_screenshot,
 )
 from mmplatform.ingest.schemas import (
-    AUDIO_TYPES,
-    IMAGE_TYPES,
     MAX_BATCH,
     Accepted,
     ChatBody,
@@ -38,6 +36,7 @@ from mmplatform.ingest.schemas import (
     parse_end,
 )
 from mmplatform.web.bodies import parse_fields, parse_query, read_json, read_upload
+from mmplatform.web.media_types import AUDIO_TYPES, IMAGE_TYPES
 
 _MAX_SMALL_BODY_BYTES: Final = 65_536
 _TRACEPARENT: Final = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")

@@ -22,30 +22,6 @@ MAX_BATCH: Final = 500
 MAX_CHUNK_S: Final = ContractLimits().max_chunk_s
 _VISIBLE: Final = re.compile(VISIBLE_CHARACTER)
 
-AUDIO_TYPES: Final[dict[str, str]] = {
-    "audio/wav": "audio/wav",
-    "audio/x-wav": "audio/wav",
-    "audio/wave": "audio/wav",
-    "audio/vnd.wave": "audio/wav",
-    "audio/mpeg": "audio/mpeg",
-    "audio/mp3": "audio/mpeg",
-    "audio/flac": "audio/flac",
-    "audio/x-flac": "audio/flac",
-    "audio/ogg": "audio/ogg",
-    "audio/opus": "audio/ogg",
-    "application/ogg": "audio/ogg",
-    "audio/mp4": "audio/mp4",
-    "audio/m4a": "audio/mp4",
-    "audio/x-m4a": "audio/mp4",
-}
-IMAGE_TYPES: Final[dict[str, str]] = {
-    "image/png": "image/png",
-    "image/jpeg": "image/jpeg",
-    "image/jpg": "image/jpeg",
-    "image/webp": "image/webp",
-}
-"""Accepted media types → the canonical name of each."""
-
 
 def _to_utc(moment: datetime) -> datetime:
     # Compare before the conversion, which overflows on the first and last days of the calendar.

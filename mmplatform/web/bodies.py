@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass
 from io import BytesIO
-from pathlib import PurePath
 from typing import Final, TypeVar
 from urllib.parse import parse_qsl
 
@@ -16,23 +15,12 @@ from starlette.requests import Request
 
 from mmplatform.errors import Rejected, TooLarge, UnsupportedMedia
 from mmplatform.web.body_budget import BodyReservation
+from mmplatform.web.media_types import media_type_from_name
 from mmplatform.web.validation import invalid_request
 
 F = TypeVar("F", bound=BaseModel)
 _MAX_FORM_OVERHEAD_BYTES: Final = 65_536
 _MAX_FIELDS: Final = 20
-_TYPE_BY_SUFFIX: Final = {
-    ".wav": "audio/wav",
-    ".mp3": "audio/mpeg",
-    ".flac": "audio/flac",
-    ".ogg": "audio/ogg",
-    ".opus": "audio/ogg",
-    ".m4a": "audio/mp4",
-    ".png": "image/png",
-    ".jpg": "image/jpeg",
-    ".jpeg": "image/jpeg",
-    ".webp": "image/webp",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +30,6 @@ class Upload:
     data: bytes
     media_type: str
     fields: Mapping[str, str]
-
-
-def media_type_from_name(name: str) -> str | None:
-    """Media type by a file name's suffix; None for unsupported ones."""
-    return _TYPE_BY_SUFFIX.get(PurePath(name).suffix.lower())
 
 
 async def read_json(request: Request, max_bytes: int, reservation: BodyReservation | None = None) -> bytes:

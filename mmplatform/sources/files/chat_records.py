@@ -1,35 +1,33 @@
-"""Reads chats from JSON Lines, or CSV with a header; an invalid line is rejected by number, the others are read.
+"""Reads chats from JSON Lines, JSON or CSV; an invalid line is rejected by number, the others are read.
 
-Columns (JSON: fields of each line's object): ``conversation_id``, ``subject_id``, ``role`` (customer, agent, bot or
-system) and ``text`` are required, where ``conversation_id`` and ``subject_id`` may also be given for the whole file;
-``event_time`` (ISO 8601 with its zone, or Unix seconds; else the file's own), ``event_id`` and ``source`` are optional.
-Other columns are refused.
-
-An unclosed quote in a CSV makes one field of everything after it. Its intended end is unknown, and a guess could
-attribute text to the wrong speaker: these lines are rejected together, and the rejection gives their range and number.
+Columns (JSON: fields of an object): ``conversation_id``, ``subject_id``, ``role`` (customer, agent, bot or system) and
+``text`` are required, where ``conversation_id`` and ``subject_id`` may also be given for the whole file; ``event_time``
+(ISO 8601 with its zone, or Unix seconds; else the file's own), ``offset_s`` (seconds from the file's time),
+``event_id`` and ``source`` are optional. Other columns are ignored, and a remark names them.
 """
 
 from __future__ import annotations
 
-import csv
-import json
+import math
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
-from io import TextIOWrapper
-from typing import IO, Any, AnyStr, Final, TextIO
+from datetime import datetime, timedelta
+from io import BufferedReader, TextIOWrapper
+from typing import Any, Final
 
 from pydantic import ValidationError
 
 from mmplatform.ingest.schemas import ChatBody
+from mmplatform.sources.files.chat_columns import OFFSET, map_columns, normalise_fields, printable_names
+from mmplatform.sources.files.chat_json import read_json
+from mmplatform.sources.files.chat_lines import ChatLine, decoding_errors, detect_encoding, public_name
+from mmplatform.sources.files.chat_tables import read_table
 from mmplatform.sources.files.discovery import UNKNOWN_TIME, Rejection, SourceFile, UploadDefaults, content_id
+from mmplatform.sources.files.file_kind import CSV
 from mmplatform.web.validation import invalid_request
 
-_MAX_LINE_CHARS: Final = 2_000_000
-COLUMNS: Final = tuple(ChatBody.model_fields)
-_TOO_LONG: Final = f"longer than {_MAX_LINE_CHARS} characters"
-ChatFields = dict[str, Any]
+_HEAD_BYTES: Final = 4_096
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,130 +50,85 @@ class ChatFile:
         self._file = file
         self._defaults = defaults
         self._seen: Counter[str] = Counter()
+        self._ignored: dict[str, None] = {}
+
+    @property
+    def remark(self) -> str:
+        """Names of the columns that were ignored so far; empty for none."""
+        return f"ignored columns: {printable_names(self._ignored)}" if self._ignored else ""
 
     def __iter__(self) -> Iterator[ChatRecord | Rejection]:
         """Read the file from its start; errors are yielded as rejections and never raised."""
         self._seen.clear()
+        self._ignored.clear()
+        encoding = "utf-8"
         try:
-            for line, row in self._csv() if self._file.media_type == "text/csv" else self._json():
-                yield row if isinstance(row, Rejection) else self._message(line, row)
+            with self._file.path.open("rb") as raw:
+                encoding = detect_encoding(raw.read(_HEAD_BYTES))
+                raw.seek(0)
+                text = TextIOWrapper(raw, encoding, errors=decoding_errors(encoding), newline="")
+                yield from self._read(raw, text)
+        except UnicodeDecodeError:
+            reason = f"it stops in the middle of a character, or is not {public_name(encoding)}: save it as UTF-8"
+            yield Rejection(self._file.path, None, reason)
         except OSError as error:
             yield Rejection(self._file.path, None, f"it cannot be read: {error.strerror}")
         self.bytes_read = self._file.size
 
-    def _message(self, line: int, row: ChatFields) -> ChatRecord | Rejection:
-        present = {name: value for name, value in row.items() if value is not None}
+    def _read(self, raw: BufferedReader, file: TextIOWrapper) -> Iterator[ChatRecord | Rejection]:
+        encoding = public_name(file.encoding)
+        with file:
+            read = read_table if self._file.media_type == CSV else read_json
+            for line in read(file, encoding):
+                self.bytes_read = max(self.bytes_read, raw.tell())
+                yield self._message(line)
+
+    def _message(self, line: ChatLine) -> ChatRecord | Rejection:
+        if isinstance(line.content, str):
+            return self._rejection(line, line.content)
+        self._ignored |= dict.fromkeys(map_columns(tuple(line.content)).ignored)
+        present = {name: value for name, value in normalise_fields(line.content).items() if value is not None}
         defaults = {
             "subject_id": self._defaults.subject_id,
             "conversation_id": self._defaults.conversation_id,
             "event_time": self._defaults.event_time or self._file.written_at,
             "source": self._defaults.source,
         }
+        offset = present.pop(OFFSET, None)
         filled = {name: value for name, value in defaults.items() if value is not None} | present
         if "event_time" not in filled:
             return self._rejection(line, UNKNOWN_TIME)
+        if offset is not None and "event_time" not in present:
+            shifted = _shift(filled["event_time"], offset)
+            if shifted is None:
+                return self._rejection(line, f"{OFFSET}: must be a number of seconds, within the calendar")
+            filled["event_time"] = shifted
         try:
             body = ChatBody.model_validate(filled)
         except ValidationError as error:
             errors = invalid_request(error).errors
             return self._rejection(line, "; ".join(f"{found['field']}: {found['detail']}" for found in errors))
         if body.event_id is None:
-            body = body.model_copy(update={"event_id": self._event_id(body, own_time="event_time" in present)})
-        return ChatRecord(line, body)
+            time = body.event_time.isoformat() if body.event_time is not None and "event_time" in present else ""
+            body = body.model_copy(update={"event_id": self._event_id(body, time or f"{offset or ''}")})
+        return ChatRecord(line.first, body)
 
-    def _event_id(self, body: ChatBody, *, own_time: bool) -> str:
+    def _event_id(self, body: ChatBody, time: str) -> str:
         # The line's own time distinguishes equal texts; a time given for the whole file does not.
-        time = body.event_time.isoformat() if isinstance(body.event_time, datetime) and own_time else ""
         event_id = content_id("chat", body.conversation_id, body.subject_id, body.role, body.text, time)
         self._seen[event_id] += 1
         return event_id if self._seen[event_id] == 1 else f"{event_id}-{self._seen[event_id]}"
 
-    def _rejection(self, line: int, reason: str, *, last: int | None = None) -> Rejection:
-        if last is None or last == line:
-            return Rejection(self._file.path, line, reason)
-        return Rejection(self._file.path, line, f"lines {line} to {last}: {reason}", lines=last - line + 1)
-
-    def _json(self) -> Iterator[tuple[int, ChatFields | Rejection]]:
-        with self._file.path.open("rb") as file:
-            for number, line in enumerate(_lines(file), start=1):
-                self.bytes_read = file.tell()
-                text = line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line
-                if len(line) > _MAX_LINE_CHARS:
-                    yield number, self._rejection(number, _TOO_LONG)
-                elif text.strip():
-                    yield number, self._json_row(number, text)
-
-    def _json_row(self, number: int, text: bytes) -> ChatFields | Rejection:
-        try:
-            row = json.loads(text)
-        except (ValueError, RecursionError):
-            return self._rejection(number, "not JSON (in UTF-8)")
-        return row if isinstance(row, dict) else self._rejection(number, "not a JSON object")
-
-    def _csv(self) -> Iterator[tuple[int, ChatFields | Rejection]]:
-        # Invalid UTF-8 becomes lone surrogates, which the record refuses: only their line is lost.
-        with (
-            self._file.path.open("rb") as raw,
-            TextIOWrapper(raw, encoding="utf-8-sig", errors="surrogateescape", newline="") as file,
-        ):
-            csv.field_size_limit(max(csv.field_size_limit(), _MAX_LINE_CHARS))
-            header: list[str] | None = None
-            for first, last, cells in _records(file):
-                self.bytes_read = raw.tell()
-                if isinstance(cells, str):
-                    yield first, self._rejection(first, cells, last=last)
-                elif header is None:
-                    header = [cell.strip() for cell in cells]
-                    header_error = _header_error(header)
-                    if header_error:
-                        yield first, self._rejection(first, header_error)
-                        return
-                elif len(cells) != len(header):
-                    reason = f"{len(cells)} fields where the header has {len(header)}"
-                    yield first, self._rejection(first, reason, last=last)
-                else:
-                    yield first, {name: cell for name, cell in zip(header, cells, strict=True) if cell != ""}
+    def _rejection(self, line: ChatLine, reason: str) -> Rejection:
+        if line.last == line.first:
+            return Rejection(self._file.path, line.first, reason)
+        numbered = f"lines {line.first} to {line.last}: {reason}"
+        return Rejection(self._file.path, line.first, numbered, lines=line.last - line.first + 1)
 
 
-def _records(file: TextIO) -> Iterator[tuple[int, int, list[str] | str]]:
-    """First line, last line, and the fields of each record of a CSV, or the reason of its rejection."""
-    last, too_long = 0, False
-
-    def counted() -> Iterator[str]:
-        nonlocal last, too_long
-        for line in _lines(file):
-            last += 1
-            too_long = too_long or len(line) > _MAX_LINE_CHARS
-            yield line
-
-    reader = csv.reader(counted(), strict=True)
-    while True:
-        first, too_long = last + 1, False
-        try:
-            cells = next(reader)
-        except StopIteration:
-            return
-        except csv.Error:
-            yield first, last, "not CSV: a quote that is not closed or not doubled, or a field that is too long"
-            continue
-        if too_long:
-            yield first, last, _TOO_LONG
-        elif cells:
-            yield first, last, cells
-
-
-def _lines(file: IO[AnyStr]) -> Iterator[AnyStr]:
-    """Lines; a line that is too long is cut, so that a file is never read into memory as a whole."""
-    while line := file.readline(_MAX_LINE_CHARS + 1):
-        rest = line
-        while rest and rest[-1:] not in {b"\n", "\n", "\r"}:
-            rest = file.readline(_MAX_LINE_CHARS)
-        yield line
-
-
-def _header_error(header: list[str]) -> str:
-    columns = ", ".join(COLUMNS)
-    if len(set(header)) != len(header) or not set(header) <= set(COLUMNS):
-        return f"the first line must name the columns, each of them one of {columns}"
-    missing = {"role", "text"} - set(header)
-    return f"the columns {', '.join(sorted(missing))} are missing; valid are {columns}" if missing else ""
+def _shift(moment: datetime, offset: Any) -> datetime | None:
+    try:
+        seconds = float(offset)
+        return moment + timedelta(seconds=seconds) if math.isfinite(seconds) else None
+    except (TypeError, ValueError, OverflowError):
+        return None

@@ -12,18 +12,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final
 
-from mmplatform.web.bodies import media_type_from_name
+from mmplatform.sources.files.file_kind import HEAD_BYTES, UNKNOWN_KIND, FileKind, UnsupportedKind, detect_kind
 from quality.contracts import MIN_EVENT_TIME
 
-FileKind = Literal["chats", "call", "screenshot"]
-
-CHAT_SUFFIXES: Final[dict[str, str]] = {
-    ".jsonl": "application/jsonl",
-    ".ndjson": "application/jsonl",
-    ".csv": "text/csv",
-}
 _ORDER: Final[dict[FileKind, int]] = {"chats": 0, "screenshot": 1, "call": 2}
 
 
@@ -59,6 +52,11 @@ class Rejection:
 
 
 @dataclass(frozen=True, slots=True)
+class ForeignFile(Rejection):
+    """A file that is no conversation: rejected when it is named, skipped within a folder."""
+
+
+@dataclass(frozen=True, slots=True)
 class UploadPlan:
     """Files to upload; ``skipped`` were found in a folder and are of an unsupported kind, or are links to folders."""
 
@@ -89,7 +87,7 @@ class UploadDefaults:
 
 
 def plan_upload(paths: Iterable[Path]) -> UploadPlan:
-    """Inspect files and folders, recursively and without hidden files; no content is read yet.
+    """Inspect files and folders, recursively and without hidden files, by name and by their first bytes.
 
     Chats come first, then screenshots, then calls, each by name: what is derived quickly is found early.
     """
@@ -100,7 +98,7 @@ def plan_upload(paths: Iterable[Path]) -> UploadPlan:
         found = _inspect(path)
         if isinstance(found, SourceFile):
             files.setdefault(path.resolve(), found)
-        elif named or found.reason != _UNKNOWN_KIND:
+        elif named or not isinstance(found, ForeignFile):
             rejected.append(found)
         else:
             skipped.append(path)
@@ -123,30 +121,27 @@ def file_digest(path: Path) -> bytes:
         return hashlib.file_digest(file, "sha256").digest()
 
 
-_UNKNOWN_KIND: Final = (
-    "its kind is not supported: wav, mp3, flac, ogg, opus, m4a (calls), png, jpg, webp (screenshots), "
-    "jsonl, csv (chats)"
-)
 UNKNOWN_TIME: Final = "its event time is unknown: the file's own time is implausible; add --at"
 
 
 def _inspect(path: Path) -> SourceFile | Rejection:
-    suffix = path.suffix.lower()
-    media_type = CHAT_SUFFIXES.get(suffix) or media_type_from_name(path.name)
     try:
         found = path.stat()
+        if not path.is_file():
+            reason = "it is not a regular file"
+            return ForeignFile(path, None, UNKNOWN_KIND) if path.is_dir() else Rejection(path, None, reason)
+        with path.open("rb") as file:
+            head = file.read(HEAD_BYTES)
     except FileNotFoundError:
         return Rejection(path, None, "no such file or folder")
     except OSError as error:
         return Rejection(path, None, f"it cannot be read: {error.strerror}")
-    if media_type is None:
-        return Rejection(path, None, _UNKNOWN_KIND)
-    if not path.is_file():
-        return Rejection(path, None, "it is not a regular file")
-    if found.st_size == 0:
+    detected = detect_kind(path.name, head)
+    if isinstance(detected, UnsupportedKind):
+        return (ForeignFile if detected.foreign else Rejection)(path, None, detected.reason)
+    if not head:
         return Rejection(path, None, "it is empty")
-    kind: FileKind = "chats" if suffix in CHAT_SUFFIXES else "call" if media_type.startswith("audio/") else "screenshot"
-    return SourceFile(path, kind, media_type, found.st_size, _written_at(found))
+    return SourceFile(path, detected.kind, detected.media_type, found.st_size, _written_at(found))
 
 
 def _written_at(found: os.stat_result) -> datetime | None:

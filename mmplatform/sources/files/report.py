@@ -6,19 +6,22 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from mmplatform.ingest.schemas import Accepted
-from mmplatform.sources.files.discovery import FileKind, Rejection
+from mmplatform.sources.files.discovery import Rejection
+from mmplatform.sources.files.file_kind import FileKind
 
 
 @dataclass(slots=True)
 class UploadReport:
-    """Events by kind and outcome, and each rejection."""
+    """Events by kind and outcome, each rejection, and remarks on files that were read, such as ignored columns."""
 
     accepted: Counter[FileKind] = field(default_factory=Counter)
     duplicate: Counter[FileKind] = field(default_factory=Counter)
     shed: Counter[FileKind] = field(default_factory=Counter)
     rejected: list[tuple[FileKind | None, Rejection]] = field(default_factory=list)
+    remarks: list[tuple[Path, str]] = field(default_factory=list)
 
     def record(self, kind: FileKind, responses: list[Accepted]) -> None:
         """Count responses of the gateway."""

@@ -139,6 +139,8 @@ class Uploader:
             self._report.rejected += [(file.kind, found) for found in batch if isinstance(found, Rejection)]
             await self._send_messages(file, [found for found in batch if isinstance(found, ChatRecord)])
             progress.advance_to(chat_file.bytes_read)
+        if chat_file.remark:
+            self._report.remarks.append((file.path, chat_file.remark))
 
     async def _send_messages(self, file: SourceFile, lines: list[ChatRecord]) -> None:
         if not lines:

@@ -186,8 +186,8 @@ def test_bad_lines_are_rejected_by_number_and_the_others_read(tmp_path):
         ]
     )
     records, rejected = chats(tmp_path, content)
-    assert [each.line for each in records] == [1, 13]
-    assert [each.line for each in rejected] == [2, 4, 5, 6, 7, 8, 9, 10, 11, 12]
+    assert [each.line for each in records] == [1, 10, 13]
+    assert [each.line for each in rejected] == [2, 4, 5, 6, 7, 8, 9, 11, 12]
     assert not any(SECRET in each.reason for each in rejected)
     assert "timezone" in rejected[5].reason
     assert "subject_id" in rejected[-1].reason
@@ -226,7 +226,7 @@ def test_invalid_utf8_in_a_csv_costs_only_its_line(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "header", ["a,b,c", "conversation_id,subject_id,text", "role,text,text", f"role,text,{SECRET}", "role;text"]
+    "header", ["a,b,c", "conversation_id,subject_id,text", "role,role,text", f"role,{SECRET}", "role/text"]
 )
 def test_a_csv_without_a_valid_header_is_rejected_as_a_whole(tmp_path, header):
     records, [rejection] = chats(tmp_path, f"{header}\n1,2,3\n", "chats.csv")
@@ -345,7 +345,8 @@ def test_no_content_ends_the_reading(tmp_path, content, name):
         assert isinstance(each, ChatRecord | Rejection)
 
 
-def test_media_are_planned_by_name_and_probed_by_the_gateway(tmp_path):
+def test_media_are_planned_by_their_content_and_by_name_where_it_has_no_signature(tmp_path):
     (tmp_path / "really-audio.png").write_bytes(wav())
-    [file] = plan_upload([tmp_path]).files
-    assert (file.kind, file.media_type) == ("screenshot", "image/png")
+    (tmp_path / "unknown.png").write_bytes(b"no signature")
+    found = {file.path.name: (file.kind, file.media_type) for file in plan_upload([tmp_path]).files}
+    assert found == {"really-audio.png": ("call", "audio/wav"), "unknown.png": ("screenshot", "image/png")}
