@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mmplatform.cli.app import app
-from mmplatform.errors import Rejected
+from mmplatform.errors import Busy, Rejected
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -83,7 +83,7 @@ async def _send(
 
     def waiting(error: Exception, seconds: float) -> None:
         hint = getattr(error, "hint", {})
-        why = f"{hint['lag']:.0f} behind" if "lag" in hint else type(error).__name__.lower()
+        why = f"{hint['lag']:.0f} behind" if "lag" in hint else _waiting_reason(error)
         progress.update(task, description=f"waiting {seconds:.0f} s ({why})")
 
     def advance(size: float) -> None:
@@ -93,6 +93,10 @@ async def _send(
         await client.check_reachable()  # a wrong address fails at once; a gateway that stops later is retried
         with progress:
             return await Uploader(client, defaults, split, playback=playback, advance=advance).upload(planned)
+
+
+def _waiting_reason(error: Exception) -> str:
+    return "the gateway is busy" if isinstance(error, Busy) else "the gateway does not answer"
 
 
 def _check_refusals_file(refusals: Path, planned: UploadPlan) -> None:

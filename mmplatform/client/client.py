@@ -188,8 +188,17 @@ def _wait(state: RetryCallState) -> float:
     return _BACKOFF(state)
 
 
-def _unreachable(url: httpx.URL, error: httpx.TransportError) -> Unavailable:
-    return Unavailable(f"the gateway at {url} does not answer ({type(error).__name__}): see `mmplatform status`")
+def _unreachable(url: httpx.URL, error: httpx.TransportError) -> PlatformError:
+    match error:
+        case httpx.UnsupportedProtocol():
+            return Permanent(f"{url} is no address of a gateway: it must begin with http:// or https://")
+        case httpx.TimeoutException():
+            cause = "no answer in time"
+        case httpx.ConnectError():
+            cause = "no connection"
+        case _:
+            cause = "the connection broke"
+    return Unavailable(f"the gateway at {url} does not answer ({cause}): see `mmplatform status`")
 
 
 def _validate(adapter: TypeAdapter[A], body: Any) -> A:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import structlog
 
-from mmplatform.errors import PlatformError
+from mmplatform.errors import Busy, Permanent, PlatformError, Unavailable
 from mmplatform.telemetry.logs import safe_error_fields
 
 _log = structlog.get_logger(__name__)
@@ -38,4 +38,15 @@ class HealthProbe:
             _log.debug("not_ready", error=type(error).__name__, reason=str(error))
         elif isinstance(error, Exception):
             _log.warning("not_ready", **safe_error_fields(error))
-        return type(error).__name__.lower() if error is not None else "ok"
+        return "ok" if error is None and not running.cancelled() else _failure(error)
+
+
+def _failure(error: BaseException | None) -> str:
+    """The failure in a word; the reason, which may name addresses, is logged."""
+    match error:
+        case Unavailable() | Busy():
+            return "unavailable"
+        case Permanent():
+            return "misconfigured"
+        case _:
+            return "failed"

@@ -83,7 +83,10 @@ class Intake:
         ahead = (event_time - self._deps.clock()).total_seconds()
         limit = self._deps.settings.max_future_s
         if ahead > limit:
-            raise Rejected(f"event_time is {ahead:.0f} s ahead of the gateway's clock, over the limit of {limit:.0f} s")
+            raise Rejected(
+                f"event_time is {ahead:.0f} s ahead of the gateway's clock, over the limit of {limit:.0f} s: "
+                "correct the clock of the source, or the zone of the time"
+            )
 
     async def accept(
         self, pending: PendingEvent, reservation: BodyReservation | None = None, traceparent: bytes = b""
@@ -166,7 +169,8 @@ def pending_chat(deps: IngestDeps, body: ChatBody, event_id: str) -> PendingEven
     """A chat message; it has no bytes for the blob store. Raises TooLarge."""
     limit = deps.settings.max_chat_chars
     if len(body.text) > limit:
-        raise TooLarge(f"event {event_id}: the text has {len(body.text)} characters, over the limit of {limit}")
+        size = len(body.text)
+        raise TooLarge(f"event {event_id}: the text has {size} characters, over the limit of {limit}: split it")
 
     async def build() -> Event:
         now = deps.clock()

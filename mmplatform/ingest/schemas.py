@@ -26,16 +26,16 @@ _VISIBLE: Final = re.compile(VISIBLE_CHARACTER)
 def _to_utc(moment: datetime) -> datetime:
     # Compare before the conversion, which overflows on the first and last days of the calendar.
     if moment < MIN_EVENT_TIME:
-        raise ValueError(f"is before {MIN_EVENT_TIME:%Y-%m-%d}: a wrong clock")
+        raise ValueError(f"is before {MIN_EVENT_TIME:%Y-%m-%d}: correct the clock of the source")
     try:
         return moment.astimezone(UTC)
     except OverflowError:
-        raise ValueError("is beyond the calendar") from None
+        raise ValueError("is beyond the calendar: send a time before the year 10000") from None
 
 
 def _not_blank(text: str) -> str:
     if _VISIBLE.search(text) is None:
-        raise ValueError("is blank")
+        raise ValueError("is blank: send at least one visible character")
     return text
 
 

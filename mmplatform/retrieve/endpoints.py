@@ -59,7 +59,7 @@ def _search_blockers(ready: Callable[[], object]) -> dict[str, str]:
     except PlatformError as error:
         # The reason may name addresses: it is logged, but not sent to the caller.
         _log.debug("search_not_ready", error=type(error).__name__, reason=str(error))
-        return {"index": type(error).__name__.lower()}
+        return {"index": "unavailable" if isinstance(error, Unavailable) else "misconfigured"}
     return {}
 
 

@@ -15,12 +15,13 @@ from starlette.requests import Request
 
 from mmplatform.errors import Rejected, TooLarge, UnsupportedMedia
 from mmplatform.web.body_budget import BodyReservation
-from mmplatform.web.media_types import media_type_from_name
+from mmplatform.web.media_types import media_type_from_name, refused_type
 from mmplatform.web.validation import invalid_request
 
 F = TypeVar("F", bound=BaseModel)
 _MAX_FORM_OVERHEAD_BYTES: Final = 65_536
 _MAX_FIELDS: Final = 20
+_TOO_LARGE: Final = "the body is over the limit of {} bytes: send a smaller file, or less in one request"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +37,7 @@ async def read_json(request: Request, max_bytes: int, reservation: BodyReservati
     """A JSON body of at most ``max_bytes``, not parsed. Raises UnsupportedMedia, TooLarge, Busy."""
     declared = _declared_type(request)
     if declared != "application/json":
-        raise UnsupportedMedia("send application/json")
+        raise UnsupportedMedia("the body must be JSON: send it with Content-Type application/json")
     return await _read_body(request, max_bytes, reservation)
 
 
@@ -111,9 +112,8 @@ def _declared_type(request: Request) -> str:
 
 def _accepted_type(declared: str, accepted_types: Mapping[str, str]) -> str:
     if declared not in accepted_types:
-        raise UnsupportedMedia(
-            f"this media type is not accepted; send one of {', '.join(sorted(set(accepted_types.values())))}"
-        )
+        accepted = ", ".join(sorted(set(accepted_types.values())))
+        raise UnsupportedMedia(f"{refused_type(declared)}; accepted are {accepted}")
     return accepted_types[declared]
 
 
@@ -130,14 +130,14 @@ async def _stream_limited(
     declared = request.headers.get("content-length", "")
     if declared.isdecimal():
         if int(declared) > max_bytes:
-            raise TooLarge(f"the body is over the limit of {max_bytes} bytes")
+            raise TooLarge(_TOO_LARGE.format(max_bytes))
         if reservation is not None:
             reservation.check_fits(int(declared))
     size = 0
     async for piece in request.stream():
         size += len(piece)
         if size > max_bytes:
-            raise TooLarge(f"the body is over the limit of {max_bytes} bytes")
+            raise TooLarge(_TOO_LARGE.format(max_bytes))
         if reservation is not None:
             reservation.add(len(piece))
         yield piece
@@ -176,8 +176,8 @@ async def _upload_from_form(
     media_type = _accepted_type(declared, accepted_types)
     data = await files[0].read()
     if len(data) > max_bytes:
-        raise TooLarge(f"the file is over the limit of {max_bytes} bytes")
+        raise TooLarge(_TOO_LARGE.format(max_bytes))
     if not data:
-        raise Rejected("the file is empty")
+        raise Rejected("the file is empty: send its bytes as the field 'file'")
     fields = {name: value for name, value in form.multi_items() if isinstance(value, str)}
     return Upload(data, media_type, query | fields)

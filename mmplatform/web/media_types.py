@@ -77,3 +77,12 @@ def media_type_from_name(name: str) -> str | None:
 def format_remedy(media_type: str) -> str:
     """Name of a format that is not accepted, and what to do; the media type itself where it has no row here."""
     return _REMEDIES.get(media_type, f"{media_type}: convert it to an accepted format")
+
+
+def refused_type(declared: str) -> str:
+    """Refusal of a declared type. Only a known type is repeated: a header may contain anything."""
+    if not declared:
+        return "the Content-Type is missing: declare the type of the bytes"
+    if declared in _REMEDIES:
+        return f"the media type is {format_remedy(declared)}"
+    return "this media type is not accepted: convert the file, or correct the Content-Type"

@@ -26,6 +26,10 @@ _UNAVAILABLE_RETRY_AFTER_S: Final = 2
 _DISCONNECTED_STATUS: Final = 400
 
 _CANNOT_STORE: Final = "the platform cannot store events right now; send the same request again"
+_HTTP_DETAILS: Final = {
+    HTTPStatus.NOT_FOUND: "there is no such path: /docs lists them",
+    HTTPStatus.METHOD_NOT_ALLOWED: "the path does not accept this method: the header Allow names those it accepts",
+}
 
 _log = structlog.get_logger(__name__)
 
@@ -91,7 +95,8 @@ def _request_invalid(request: Request, error: Exception) -> JSONResponse:
 def _http_error(_: Request, error: Exception) -> JSONResponse:
     status = error.status_code if isinstance(error, HTTPException) else HTTPStatus.INTERNAL_SERVER_ERROR
     headers = error.headers if isinstance(error, HTTPException) else None
-    return problem(status, HTTPStatus(status).description or HTTPStatus(status).phrase, headers=headers)
+    detail = _HTTP_DETAILS.get(status) or HTTPStatus(status).description or HTTPStatus(status).phrase
+    return problem(status, detail, headers=headers)
 
 
 def _disconnected(_: Request, __: Exception) -> JSONResponse:

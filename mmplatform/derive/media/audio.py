@@ -185,7 +185,7 @@ def _open_bytes(data: bytes, media_type: str) -> Iterator[_Opened]:
         accepted = ", ".join(sorted((*DEMUXERS, *HEADERLESS)))
         raise UnsupportedMedia(f"audio of type {base_type[:100] or 'unknown'} is not accepted: send {accepted}")
     if not data:
-        raise Rejected("audio of zero bytes")
+        raise Rejected("audio of zero bytes: send the complete file")
     if base_type in HEADERLESS:
         data = add_header(data, base_type, content_type, max_channels=MAX_CHANNELS, rates=SAMPLE_RATE_RANGE)
         base_type = "audio/wav"
@@ -216,7 +216,7 @@ def _open_stream(source: Path | bytes, media_type: str | None) -> Iterator[_Open
             raise Rejected(f"{media_type} without an audio stream")
         stream = container.streams.audio[0]
         if stream.codec_context is None:  # the header names a codec that FFmpeg does not have
-            raise Rejected(f"{media_type} with a codec that has no decoder")
+            raise Rejected(f"{media_type} with a codec that has no decoder: convert it to WAV (PCM), FLAC or Ogg Opus")
         _check_limits(int(stream.rate or 0), int(stream.codec_context.channels))
         if media_type == "audio/ogg" and isinstance(source, bytes):
             stated_s = ogg_stated_s(source, int(stream.rate))
@@ -295,5 +295,18 @@ def _reject_errors() -> Iterator[None]:
 
     try:
         yield
-    except (av.error.FFmpegError, ValueError, EOFError, MemoryError):
-        raise Rejected("audio that cannot be decoded: it is damaged or cut off; send the whole file again") from None
+    except (av.error.FFmpegError, ValueError, EOFError, MemoryError) as error:
+        raise Rejected(f"audio that cannot be decoded: {_decoding_fault(error)}") from None
+
+
+def _decoding_fault(error: Exception) -> str:
+    """The fault of the bytes in words, with the remedy; FFmpeg's own names mean nothing to a sender."""
+    import av
+
+    match error:
+        case av.error.DecoderNotFoundError() | av.error.PatchWelcomeError() | NotImplementedError():
+            return "its codec, or this variant of it, has no decoder; convert it to WAV (PCM), FLAC or Ogg Opus"
+        case EOFError():
+            return "it ends too early; send the complete file"
+        case _:
+            return "the file is damaged or incomplete; record or export it again"

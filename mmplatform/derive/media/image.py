@@ -132,7 +132,7 @@ def _open(data: bytes, max_pixels: int) -> tuple[Image.Image, str]:
     except UnidentifiedImageError:
         raise _header_error(data) from None
     except Exception:  # noqa: BLE001 — see decode
-        raise Rejected("the image header cannot be read: the file is damaged; send it again") from None
+        raise Rejected("the image header cannot be read: the file is damaged; export it again") from None
     width, height = image.size
     if width * height > max_pixels:
         raise TooLarge(f"the image has {width}x{height} pixels; at most {max_pixels} are accepted")

@@ -101,13 +101,13 @@ class ChatFile:
         if offset is not None and "event_time" not in present:
             shifted = _shift(filled["event_time"], offset)
             if shifted is None:
-                return self._rejection(line, f"{OFFSET}: must be a number of seconds, within the calendar")
+                return self._rejection(line, f"{OFFSET} must be a number of seconds, within the calendar")
             filled["event_time"] = shifted
         try:
             body = ChatBody.model_validate(filled)
         except ValidationError as error:
             errors = invalid_request(error).errors
-            return self._rejection(line, "; ".join(f"{found['field']}: {found['detail']}" for found in errors))
+            return self._rejection(line, "; ".join(f"{found['field']} {found['detail']}" for found in errors))
         if body.event_id is None:
             time = body.event_time.isoformat() if body.event_time is not None and "event_time" in present else ""
             body = body.model_copy(update={"event_id": self._event_id(body, time or f"{offset or ''}")})

@@ -50,7 +50,7 @@ def test_the_chats_of_other_customers_are_read_and_their_other_columns_named_onc
 def test_an_offset_that_is_no_time_is_rejected_by_name(tmp_path, offset):
     line = f'{{"role": "bot", "text": "x", "offset_s": {offset}}}\n'
     _, [rejection], _ = read_text(tmp_path, line, "a.jsonl")
-    assert rejection.reason.startswith("offset_s: must be a number of seconds")
+    assert rejection.reason.startswith("offset_s must be a number of seconds")
 
 
 @pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
