@@ -264,7 +264,7 @@ def _health_router(parts: GatewayParts, checker: ReadinessChecker) -> APIRouter:
         """The process answers."""
         return "ok"
 
-    @router.get("/readyz")
+    @router.get("/readyz", responses={503: {"description": "Not ready, with the reasons"}})
     async def readyz() -> JSONResponse:
         """Readiness for events; 503 with the reasons when not ready."""
         checks = await checker.check()
@@ -273,7 +273,7 @@ def _health_router(parts: GatewayParts, checker: ReadinessChecker) -> APIRouter:
         ready = all(status == "ok" for status in checks.values())
         return JSONResponse({"ready": ready, "checks": checks}, 200 if ready else 503)
 
-    @router.get("/metrics")
+    @router.get("/metrics", response_class=PlainTextResponse)
     async def prometheus() -> PlainTextResponse:
         """Metrics in Prometheus' text format."""
         metrics.observe_gates(gates)

@@ -10,12 +10,11 @@ from __future__ import annotations
 
 import re
 import uuid
-from typing import Any, Final
+from typing import Final
 
 from fastapi import APIRouter, Request
-from pydantic import TypeAdapter
 
-from mmplatform.errors import TooLarge
+from mmplatform.errors import Rejected, TooLarge
 from mmplatform.ingest.dependencies import IngestDeps
 from mmplatform.ingest.intake import (
     Intake,
@@ -37,20 +36,28 @@ from mmplatform.ingest.schemas import (
 )
 from mmplatform.web.bodies import parse_fields, parse_query, read_json, read_upload
 from mmplatform.web.media_types import AUDIO_TYPES, IMAGE_TYPES
+from mmplatform.web.openapi import SENDER_STATUSES, json_body, problem_responses, query_parameters, upload
 
 _MAX_SMALL_BODY_BYTES: Final = 65_536
 _TRACEPARENT: Final = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 _MIN_CHAT_BODY_LIMIT: Final = 8_000_000
 _MAX_ESCAPED_CHAR_BYTES: Final = 12
 """A surrogate pair, escaped."""
+_END_DESCRIPTION: Final = {
+    **json_body(EndFields, required=False),
+    "parameters": [
+        parameter | {"required": False}
+        for parameter in query_parameters(EndFields, "required here when the request has no body")
+    ],
+}
 
 
 def ingest_router(deps: IngestDeps) -> APIRouter:
     """The endpoints over these dependencies. The application must use ``problems.install_problem_handlers``."""
-    router = APIRouter(tags=["ingest"])
+    router = APIRouter(tags=["ingest"], responses=problem_responses(SENDER_STATUSES))
     intake = Intake(deps)
 
-    @router.post("/v1/events/chat", status_code=202, openapi_extra=_json_body(ChatBody | list[ChatBody]))
+    @router.post("/v1/events/chat", status_code=202, openapi_extra=json_body(ChatBody, max_items=MAX_BATCH))
     async def chat(request: Request) -> Accepted | list[Accepted]:
         """One message as JSON, or a list of up to 500; the response to a list is a list in the same order."""
         with intake.reserve("chat") as reservation:
@@ -67,32 +74,32 @@ def ingest_router(deps: IngestDeps) -> APIRouter:
             accepted = await intake.accept_all(pending, reservation, trace_context(request))
             return accepted if isinstance(parsed, list) else accepted[0]
 
-    @router.post("/v1/events/screenshot", status_code=202, openapi_extra=_upload(ScreenshotFields, IMAGE_TYPES))
+    @router.post("/v1/events/screenshot", status_code=202, openapi_extra=upload(ScreenshotFields, IMAGE_TYPES))
     async def screenshot(request: Request) -> Accepted:
         """One image: multipart with the fields as parts, or the raw body with fields as query or X- headers."""
         with intake.reserve("screenshot") as reservation:
-            upload = await read_upload(request, IMAGE_TYPES, deps.settings.max_image_bytes, reservation)
-            fields = parse_fields(ScreenshotFields, upload.fields)
+            uploaded = await read_upload(request, IMAGE_TYPES, deps.settings.max_image_bytes, reservation)
+            fields = parse_fields(ScreenshotFields, uploaded.fields)
             intake.check_time(fields.event_time)
             return await intake.accept(
-                await pending_screenshot(deps, fields, upload, fields.event_id or _new_id()),
+                await pending_screenshot(deps, fields, uploaded, fields.event_id or _new_id()),
                 reservation,
                 trace_context(request),
             )
 
-    @router.post("/v1/calls/{call_id}/chunks", status_code=202, openapi_extra=_upload(ChunkFields, AUDIO_TYPES))
+    @router.post("/v1/calls/{call_id}/chunks", status_code=202, openapi_extra=upload(ChunkFields, AUDIO_TYPES))
     async def chunk(request: Request, call_id: str) -> Accepted:
         """One chunk of a call's audio, decodable by itself; ``event_time`` is when its last sample was captured."""
         with intake.reserve("call") as reservation:
             call_id = parse_call_id(call_id)
-            upload = await read_upload(request, AUDIO_TYPES, deps.settings.max_chunk_bytes, reservation)
-            fields = parse_fields(ChunkFields, upload.fields)
+            uploaded = await read_upload(request, AUDIO_TYPES, deps.settings.max_chunk_bytes, reservation)
+            fields = parse_fields(ChunkFields, uploaded.fields)
             intake.check_time(fields.event_time)
             event_id = fields.event_id or f"{call_id}:{fields.index}"
-            pending = await pending_chunk(deps, call_id, fields, upload, event_id)
+            pending = await pending_chunk(deps, call_id, fields, uploaded, event_id)
             return await intake.accept(pending, reservation, trace_context(request))
 
-    @router.post("/v1/calls/{call_id}/end", status_code=202, openapi_extra=_json_body(EndFields))
+    @router.post("/v1/calls/{call_id}/end", status_code=202, openapi_extra=_END_DESCRIPTION)
     async def end(request: Request, call_id: str) -> Accepted:
         """End of a call; fields as JSON, or as query with an empty body. Accepted even while calls are slowed."""
         call_id = parse_call_id(call_id)
@@ -107,6 +114,8 @@ def ingest_router(deps: IngestDeps) -> APIRouter:
 async def _end_fields(request: Request) -> EndFields:
     if request.headers.get("content-type") is None:
         return parse_fields(EndFields, parse_query(request))
+    if request.url.query:
+        raise Rejected("the fields are in the query and in the body: send them in one of the two")
     return parse_end(await read_json(request, _MAX_SMALL_BODY_BYTES))
 
 
@@ -118,27 +127,3 @@ def trace_context(request: Request) -> bytes:
 
 def _new_id() -> str:
     return uuid.uuid4().hex
-
-
-def _json_body(model: Any) -> dict[str, Any]:
-    """OpenAPI description of a body that FastAPI does not parse: the endpoint limits its size while it reads."""
-    schema = TypeAdapter(model).json_schema(ref_template="#/components/schemas/{model}")
-    definitions = schema.pop("$defs", {})
-    if "anyOf" in schema and definitions:
-        (inlined,) = definitions.values()
-        schema = {"anyOf": [inlined, {"type": "array", "items": inlined, "maxItems": MAX_BATCH, "minItems": 1}]}
-    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
-
-
-def _upload(model: Any, accepted_types: dict[str, str]) -> dict[str, Any]:
-    """OpenAPI description of a file, raw or in a form."""
-    schema = TypeAdapter(model).json_schema()
-    required = set(schema.get("required", ()))
-    file = {"type": "string", "format": "binary"}
-    form = {**schema, "properties": {"file": file, **schema["properties"]}, "required": ["file", *sorted(required)]}
-    content = {media_type: {"schema": file} for media_type in sorted(set(accepted_types.values()))}
-    parameters = [
-        {"name": name, "in": "query", "required": False, "schema": part} for name, part in schema["properties"].items()
-    ]
-    body = {"required": True, "content": {**content, "multipart/form-data": {"schema": form}}}
-    return {"requestBody": body, "parameters": parameters}

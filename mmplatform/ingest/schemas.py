@@ -40,14 +40,18 @@ def _not_blank(text: str) -> str:
 
 
 def _split_names(value: Any) -> Any:
-    if isinstance(value, str):
-        return tuple(name.strip() for name in value.split(",")) if value else ()
-    return value
+    """Names, given once with commas, or repeated; no name has a comma."""
+    if not isinstance(value, str | list):
+        return value
+    given = [value] if isinstance(value, str) else value
+    if not all(isinstance(names, str) for names in given):
+        return value
+    return tuple(name.strip() for names in given if names for name in names.split(","))
 
 
 EventTime = Annotated[AwareDatetime, AfterValidator(_to_utc)]
 Text = Annotated[str, Field(min_length=1, pattern=r"^[^\x00]*$"), AfterValidator(_not_blank)]
-Speaker = Annotated[SpeakerName, Field(min_length=1, pattern=r"^[^\x00-\x1f\x7f]+$")]
+Speaker = Annotated[SpeakerName, Field(min_length=1, pattern=r"^[^\x00-\x1f\x7f,]+$")]
 CallId = Annotated[str, Field(min_length=1, max_length=180, pattern=r"^[^\x00-\x1f\x7f\ufffd]+$")]
 """A call's id: shorter than an identifier, since chunk ids contain it. U+FFFD marks an id with broken encoding."""
 

@@ -18,6 +18,7 @@ from pydantic import ValidationError
 from mmplatform.errors import PlatformError, Unavailable
 from mmplatform.retrieve.search.search import SearchAnswer, Searcher, SearchQuery
 from mmplatform.web.bodies import read_json
+from mmplatform.web.openapi import problem_responses
 from mmplatform.web.problems import DependencyUnavailable
 from mmplatform.web.validation import invalid_request
 
@@ -33,7 +34,7 @@ def search_router(searcher: Callable[[], Searcher], ready: Callable[[], object] 
 
     The application must use ``problems.install_problem_handlers``.
     """
-    router = APIRouter(tags=["search"])
+    router = APIRouter(tags=["search"], responses=problem_responses((400, 413, 415, 422, 500, 503)))
     # The handler parses the body, so that its size is checked before it is read; so its schema is given here too.
     request_body = {"required": True, "content": {"application/json": {"schema": SearchQuery.model_json_schema()}}}
 
@@ -44,7 +45,7 @@ def search_router(searcher: Callable[[], Searcher], ready: Callable[[], object] 
         # On a thread: model and index block, and the event loop stays free for ingest.
         return await run_in_threadpool(_answer, searcher, query)
 
-    @router.get("/readyz/search", tags=["health"])
+    @router.get("/readyz/search", tags=["health"], responses={503: {"description": "Not ready, with the reasons"}})
     async def readyz() -> JSONResponse:
         """Readiness of search; 503 with the reason when not ready. Ingest may work all the same."""
         reasons = await run_in_threadpool(_search_blockers, ready)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Iterable, Mapping
 from dataclasses import dataclass
 from io import BytesIO
-from typing import Final, TypeVar
+from typing import Final, TypeVar, get_origin
 from urllib.parse import parse_qsl
 
 from pydantic import BaseModel, ValidationError
@@ -15,7 +15,7 @@ from starlette.requests import Request
 
 from mmplatform.errors import Rejected, TooLarge, UnsupportedMedia
 from mmplatform.web.body_budget import BodyReservation
-from mmplatform.web.media_types import media_type_from_name, refused_type
+from mmplatform.web.media_types import canonical_type, media_type_from_name, refused_type
 from mmplatform.web.validation import invalid_request
 
 F = TypeVar("F", bound=BaseModel)
@@ -30,7 +30,7 @@ class Upload:
 
     data: bytes
     media_type: str
-    fields: Mapping[str, str]
+    fields: Mapping[str, str | list[str]]
 
 
 async def read_json(request: Request, max_bytes: int, reservation: BodyReservation | None = None) -> bytes:
@@ -61,36 +61,51 @@ async def read_upload(
     declared = _declared_type(request)
     if declared == "multipart/form-data":
         return await _read_form(request, accepted_types, max_bytes, reservation)
-    media_type = _accepted_type(declared, accepted_types)
+    media_type = _accepted_type(request.headers.get("content-type", ""), accepted_types)
     data = await _read_body(request, max_bytes, reservation)
     if not data:
         raise Rejected("the body is empty: send the file's bytes")
     return Upload(data, media_type, _metadata_fields(request))
 
 
-def parse_fields(model: type[F], fields: Mapping[str, str]) -> F:
-    """Validate the fields of a form or query as a record. Raises InvalidRequest."""
+def parse_fields(model: type[F], fields: Mapping[str, str | list[str]]) -> F:
+    """Validate the fields of a form or query as a record; only a list may be given more than once.
+
+    Raises:
+        InvalidRequest: a field is wrong.
+        Rejected: a field is given twice.
+    """
+    lists = {name for name, field in model.model_fields.items() if get_origin(field.annotation) is tuple}
+    for name, value in fields.items():
+        if isinstance(value, list) and name not in lists:
+            # An unknown field's name comes from the sender.
+            raise Rejected(f"{name if name in model.model_fields else 'a field'} is given twice: send it once")
     try:
         return model.model_validate(fields)
     except ValidationError as error:
         raise invalid_request(error) from None
 
 
-def parse_query(request: Request) -> dict[str, str]:
+def parse_query(request: Request) -> dict[str, str | list[str]]:
     """The query's fields; rejects invalid UTF-8, where the framework would insert U+FFFD. Raises Rejected."""
     query: bytes = request.scope.get("query_string", b"")
     try:
         pairs = parse_qsl(query.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=_MAX_FIELDS)
     except ValueError:
         raise Rejected(f"the query is not UTF-8, percent-encoded, of at most {_MAX_FIELDS} fields") from None
-    fields = dict(pairs)
-    if len(fields) != len(pairs):
-        raise Rejected("a field of the query is given twice")
-    return fields
+    return _collect(pairs)
 
 
-def _metadata_fields(request: Request) -> dict[str, str]:
-    headers = {
+def _collect(pairs: Iterable[tuple[str, str]]) -> dict[str, str | list[str]]:
+    """Values by name; a list for a name that is given more than once."""
+    values: dict[str, list[str]] = {}
+    for name, value in pairs:
+        values.setdefault(name, []).append(value)
+    return {name: found[0] if len(found) == 1 else found for name, found in values.items()}
+
+
+def _metadata_fields(request: Request) -> dict[str, str | list[str]]:
+    headers: dict[str, bytes] = {
         name.decode("latin-1").removeprefix("x-").replace("-", "_"): value
         for name, value in request.headers.raw
         if name in _FIELD_HEADERS
@@ -110,11 +125,13 @@ def _declared_type(request: Request) -> str:
     return request.headers.get("content-type", "").split(";", 1)[0].strip().lower()
 
 
-def _accepted_type(declared: str, accepted_types: Mapping[str, str]) -> str:
-    if declared not in accepted_types:
+def _accepted_type(content_type: str, accepted_types: Mapping[str, str]) -> str:
+    canonical = canonical_type(content_type, accepted_types)
+    if canonical is None:
+        declared = content_type.split(";", 1)[0].strip().lower()
         accepted = ", ".join(sorted(set(accepted_types.values())))
         raise UnsupportedMedia(f"{refused_type(declared)}; accepted are {accepted}")
-    return accepted_types[declared]
+    return canonical
 
 
 async def _read_body(request: Request, max_bytes: int, reservation: BodyReservation | None) -> bytes:
@@ -165,13 +182,13 @@ async def _read_form(
 
 
 async def _upload_from_form(
-    form: FormData, accepted_types: Mapping[str, str], max_bytes: int, query: dict[str, str]
+    form: FormData, accepted_types: Mapping[str, str], max_bytes: int, query: dict[str, str | list[str]]
 ) -> Upload:
     files = [value for _, value in form.multi_items() if isinstance(value, UploadFile)]
     if len(files) != 1:
         raise Rejected("the form has no file: send one as the field 'file'")
-    declared = (files[0].content_type or "").split(";", 1)[0].strip().lower()
-    if declared in {"", "application/octet-stream"}:
+    declared = files[0].content_type or ""
+    if declared.split(";", 1)[0].strip().lower() in {"", "application/octet-stream"}:
         declared = media_type_from_name(files[0].filename or "") or declared
     media_type = _accepted_type(declared, accepted_types)
     data = await files[0].read()
@@ -179,5 +196,5 @@ async def _upload_from_form(
         raise TooLarge(_TOO_LARGE.format(max_bytes))
     if not data:
         raise Rejected("the file is empty: send its bytes as the field 'file'")
-    fields = {name: value for name, value in form.multi_items() if isinstance(value, str)}
+    fields = _collect((name, value) for name, value in form.multi_items() if isinstance(value, str))
     return Upload(data, media_type, query | fields)

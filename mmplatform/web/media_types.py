@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
+from email.message import Message
 from pathlib import PurePath
 from typing import Final
 
@@ -20,12 +23,34 @@ AUDIO_TYPES: Final[dict[str, str]] = {
     "audio/mp4": "audio/mp4",
     "audio/m4a": "audio/mp4",
     "audio/x-m4a": "audio/mp4",
+    "video/mp4": "audio/mp4",
+    "audio/webm": "audio/webm",
+    "video/webm": "audio/webm",
+    "audio/aac": "audio/aac",
+    "audio/aacp": "audio/aac",
+    "audio/amr": "audio/amr",
+    "audio/3gpp": "audio/mp4",
+    "audio/aiff": "audio/aiff",
+    "audio/x-aiff": "audio/aiff",
+    "audio/x-caf": "audio/x-caf",
+    "audio/basic": "audio/basic",
+    "audio/pcmu": "audio/pcmu",
+    "audio/pcma": "audio/pcma",
+    "audio/l16": "audio/l16",
 }
+HEADERLESS_TYPES: Final = frozenset({"audio/basic", "audio/pcmu", "audio/pcma", "audio/l16"})
+"""Samples without a header: the parameters ``rate`` and ``channels`` of the media type describe them."""
+
 IMAGE_TYPES: Final[dict[str, str]] = {
     "image/png": "image/png",
     "image/jpeg": "image/jpeg",
     "image/jpg": "image/jpeg",
     "image/webp": "image/webp",
+    "image/avif": "image/avif",
+    "image/gif": "image/gif",
+    "image/bmp": "image/bmp",
+    "image/x-ms-bmp": "image/bmp",
+    "image/tiff": "image/tiff",
 }
 """Accepted media types → the canonical name of each."""
 
@@ -36,11 +61,25 @@ _TYPE_BY_SUFFIX: Final = {
     ".ogg": "audio/ogg",
     ".opus": "audio/ogg",
     ".m4a": "audio/mp4",
+    ".mp4": "audio/mp4",
+    ".3gp": "audio/mp4",
+    ".webm": "audio/webm",
+    ".aac": "audio/aac",
+    ".amr": "audio/amr",
+    ".aif": "audio/aiff",
+    ".aiff": "audio/aiff",
+    ".caf": "audio/x-caf",
     ".png": "image/png",
     ".jpg": "image/jpeg",
     ".jpeg": "image/jpeg",
     ".webp": "image/webp",
+    ".avif": "image/avif",
+    ".gif": "image/gif",
+    ".bmp": "image/bmp",
+    ".tif": "image/tiff",
+    ".tiff": "image/tiff",
 }
+_NUMBER: Final = re.compile(r"[0-9]{1,6}")
 _REMEDIES: Final = {
     "image/heic": "HEIC: convert it to PNG or JPEG",
     "image/heif": "HEIF: convert it to PNG or JPEG",
@@ -49,15 +88,7 @@ _REMEDIES: Final = {
     "image/jxl": "JPEG XL: convert it to PNG or JPEG",
     "image/vnd.adobe.photoshop": "a Photoshop file: export it as PNG",
     "image/vnd.microsoft.icon": "an icon: export it as PNG",
-    "image/gif": "GIF: convert it to PNG or JPEG",
-    "image/bmp": "BMP: convert it to PNG or JPEG",
-    "image/tiff": "TIFF: convert it to PNG or JPEG",
-    "image/avif": "AVIF: convert it to PNG or JPEG",
-    "audio/amr": "AMR: convert it to WAV, FLAC or Ogg",
-    "audio/aac": "AAC without a container: convert it to M4A, WAV or FLAC",
-    "audio/aiff": "AIFF: convert it to WAV or FLAC",
     "audio/au": "a Sun audio file: convert it to WAV or FLAC",
-    "audio/x-caf": "a Core Audio file: convert it to M4A, WAV or FLAC",
     "audio/x-ms-wma": "Windows Media: convert it to MP3, WAV or FLAC",
     "application/pdf": "a PDF: send its pages as PNG",
     "application/zip": "a ZIP or Office file: unpack it; of a workbook, save the sheet as CSV",
@@ -77,6 +108,17 @@ def media_type_from_name(name: str) -> str | None:
 def format_remedy(media_type: str) -> str:
     """Name of a format that is not accepted, and what to do; the media type itself where it has no row here."""
     return _REMEDIES.get(media_type, f"{media_type}: convert it to an accepted format")
+
+
+def canonical_type(content_type: str, accepted_types: Mapping[str, str]) -> str | None:
+    """Canonical name of a declared type; None when it is not accepted. A headerless one keeps its parameters."""
+    message = Message()
+    message["content-type"] = content_type
+    name = accepted_types.get(content_type.split(";", 1)[0].strip().lower())
+    if name not in HEADERLESS_TYPES:
+        return name
+    given = {key: str(message.get_param(key, "")) for key in ("rate", "channels")}
+    return ";".join([name, *(f"{key}={value}" for key, value in given.items() if _NUMBER.fullmatch(value))])
 
 
 def refused_type(declared: str) -> str:

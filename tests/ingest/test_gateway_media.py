@@ -203,7 +203,7 @@ async def test_a_declared_length_over_the_limit_is_refused_unread(gateway):
 
 async def test_a_media_type_or_a_closed_gate_is_answered_without_reading(gateway):
     body = Endless()
-    assert await receive_only(gateway.transport.app, "/v1/events/screenshot", b"image/gif", body) == 415
+    assert await receive_only(gateway.transport.app, "/v1/events/screenshot", b"image/heic", body) == 415
     gateway.deps.gates["call"].observe(10**9)
     assert await receive_only(gateway.transport.app, "/v1/calls/c/chunks", b"audio/wav", body) == 429
     assert body.bytes_read == 0

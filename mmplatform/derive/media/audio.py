@@ -20,7 +20,9 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from mmplatform.derive.media.audio_types import ALIASES, DEMUXERS, HEADERLESS, SNIFF_BYTES, sniff
+from mmplatform.derive.media.audio_types import ADVICE, ALIASES, DEMUXERS, HEADERLESS
+from mmplatform.derive.media.rifx import swap_byte_order
+from mmplatform.derive.media.signatures import HEAD_BYTES, identify
 from mmplatform.derive.media.timeline import Hole, frames_and_holes, ogg_stated_s
 from mmplatform.derive.media.wav import add_header, complete_header, to_wav
 from mmplatform.errors import Rejected, UnsupportedMedia
@@ -128,7 +130,7 @@ def split(source: Path | bytes, chunk_s: float) -> Iterator[tuple[int, float, by
         Rejected: it cannot be decoded, or ends before its stated length; chunks before the damage were yielded.
     """
     index, position_s, first_channels = 0, 0.0, 0
-    with _open_stream(source, sniff(_read_head(source)[:SNIFF_BYTES])) as opened:
+    with _open_stream(source, identify(_read_head(source)[:HEAD_BYTES])) as opened:
         for layout, items in groupby(opened.items(None), key=_layout):
             if layout is None:
                 holes = list(items)
@@ -189,12 +191,10 @@ def _open_bytes(data: bytes, media_type: str) -> Iterator[_Opened]:
     if base_type in HEADERLESS:
         data = add_header(data, base_type, content_type, max_channels=MAX_CHANNELS, rates=SAMPLE_RATE_RANGE)
         base_type = "audio/wav"
-    found = sniff(data[:SNIFF_BYTES])
+    found = identify(data[:HEAD_BYTES])
     if found != base_type:
-        raise UnsupportedMedia(
-            f"declared as {base_type}, but the bytes are {found or 'of no accepted type'} "
-            "(each chunk must be a file of its own, header and all)"
-        )
+        advice = "declare what is sent" if found else ADVICE.get(base_type, "send a complete file, header and all")
+        raise UnsupportedMedia(f"declared as {base_type}, but the bytes are {found or 'of no accepted type'}: {advice}")
     with _open_stream(data, base_type) as opened:
         yield opened
 
@@ -203,10 +203,12 @@ def _open_bytes(data: bytes, media_type: str) -> Iterator[_Opened]:
 def _open_stream(source: Path | bytes, media_type: str | None) -> Iterator[_Opened]:
     import av
 
-    if media_type is None:
+    if media_type not in DEMUXERS:
         raise UnsupportedMedia(f"no audio of an accepted type: send {', '.join(sorted(DEMUXERS))}")
     if media_type == "audio/wav" and isinstance(source, Path) and source.stat().st_size <= _MAX_REWRITTEN_BYTES:
         source = source.read_bytes()
+    if _read_head(source).startswith(b"RIFX"):
+        source = swap_byte_order(source if isinstance(source, bytes) else source.read_bytes())
     stated_s: float | None = None
     if media_type == "audio/wav" and isinstance(source, bytes):
         source, stated_s = complete_header(source, MAX_SECONDS)

@@ -1,12 +1,9 @@
-"""Media types of audio: which are accepted, under which names, and how their bytes begin."""
+"""Media types of audio: which are accepted, under which names, and what to do about others."""
 
 from __future__ import annotations
 
 from typing import Final
 
-SNIFF_BYTES: Final = 16
-_MPEG_SYNC: Final = 0xFFE0
-_MPEG_LAYER: Final = 0x0006
 DEMUXERS: Final[dict[str, str]] = {
     "audio/wav": "wav",
     "audio/mpeg": "mp3",
@@ -14,6 +11,10 @@ DEMUXERS: Final[dict[str, str]] = {
     "audio/ogg": "ogg",
     "audio/mp4": "mp4",
     "audio/webm": "webm",
+    "audio/aac": "aac",
+    "audio/amr": "amr",
+    "audio/aiff": "aiff",
+    "audio/x-caf": "caf",
 }
 ALIASES: Final[dict[str, str]] = {
     "audio/x-wav": "audio/wav",
@@ -25,19 +26,17 @@ ALIASES: Final[dict[str, str]] = {
     "application/ogg": "audio/ogg",
     "audio/m4a": "audio/mp4",
     "audio/x-m4a": "audio/mp4",
+    "video/mp4": "audio/mp4",
+    "video/webm": "audio/webm",
 }
-HEADERLESS: Final = ("audio/basic", "audio/l16")
-
-
-def sniff(head: bytes) -> str | None:
-    """Detect the media type by the first 16 bytes; None when it is not accepted."""
-    if head[:4] in {b"RIFF", b"RF64"} and head[8:12] == b"WAVE":
-        return "audio/wav"
-    if head[4:8] == b"ftyp":
-        return "audio/mp4"
-    # An MPEG frame: eleven set bits, and a layer (AAC in ADTS has none).
-    sync = int.from_bytes(head[:2], "big")
-    if head[:3] == b"ID3" or (sync & _MPEG_SYNC == _MPEG_SYNC and sync & _MPEG_LAYER):
-        return "audio/mpeg"
-    magic = {b"fLaC": "audio/flac", b"OggS": "audio/ogg", b"\x1a\x45\xdf\xa3": "audio/webm"}
-    return magic.get(head[:4])
+HEADERLESS: Final = ("audio/basic", "audio/pcmu", "audio/pcma", "audio/l16")
+ADVICE: Final = {
+    "audio/webm": "only the first slice of a recording has a header: stop and start the recorder for each chunk, or "
+    "send all slices to /v1/calls/{call_id}/stream",
+    "audio/ogg": "only the first page of a recording has a header: make each chunk a file of its own, or send the "
+    "recording to /v1/calls/{call_id}/stream",
+    "audio/mp4": "only the first fragment of a recording has a header: make each chunk a file of its own, or send the "
+    "recording to /v1/calls/{call_id}/stream",
+    "audio/wav": "for samples without a header declare audio/PCMU, audio/PCMA or audio/L16;rate=8000;channels=1",
+}
+"""Remedy for bytes of no accepted type, by the declared one."""

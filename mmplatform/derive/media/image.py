@@ -1,8 +1,9 @@
 """Bytes of an image → its size (``probe``, for the gateway) or its pixels (``decode``, for the deriver).
 
-Only PNG, JPEG and WebP are opened, though Pillow reads more: the bytes are untrusted. Both decode all pixels, so that
-the sender of a damaged upload can send it again, and nothing that the gateway accepts is lost later. Pillow fills what
-is damaged in a JPEG with grey and says nothing, so libjpeg's own warnings decide (simplejpeg).
+Only the formats of browsers, telephones and scanners are opened, though Pillow reads more: the bytes are untrusted.
+Both decode all pixels, so that the sender of a damaged upload can send it again, and nothing that the gateway accepts
+is lost later. Pillow fills what is damaged in a JPEG with grey and says nothing, so libjpeg's own warnings decide
+(simplejpeg).
 """
 
 from __future__ import annotations
@@ -17,12 +18,22 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from mmplatform.derive.media.flatten import flatten
+from mmplatform.derive.media.signatures import HEAD_BYTES, identify
 from mmplatform.errors import Rejected, TooLarge, UnsupportedMedia
 from mmplatform.ports import RgbImage
+from mmplatform.web.media_types import format_remedy
 
-MEDIA_TYPE_BY_FORMAT: Final = {"PNG": "image/png", "JPEG": "image/jpeg", "WEBP": "image/webp"}
+MEDIA_TYPE_BY_FORMAT: Final = {
+    "PNG": "image/png",
+    "JPEG": "image/jpeg",
+    "WEBP": "image/webp",
+    "AVIF": "image/avif",
+    "GIF": "image/gif",
+    "BMP": "image/bmp",
+    "TIFF": "image/tiff",
+}
 _ALIASES: Final = {"image/jpg": "image/jpeg", "image/pjpeg": "image/jpeg", "image/x-png": "image/png"}
-_ACCEPTED_TYPES: Final = "image/png, image/jpeg and image/webp are accepted"
+_ACCEPTED_TYPES: Final = f"{', '.join(MEDIA_TYPE_BY_FORMAT.values())} are accepted"
 _TRANSPOSED_ORIENTATIONS: Final = frozenset({5, 6, 7, 8})
 _MIRRORED_ROWS: Final = frozenset({2, 3, 6, 7})
 _MIRRORED_COLUMNS: Final = frozenset({3, 4, 7, 8})
@@ -101,7 +112,7 @@ def decode(data: bytes, max_pixels: int) -> RgbImage:
     """Decode as displayed: first frame, EXIF rotation applied, no transparency, RGB of shape (h, w, 3).
 
     Raises:
-        UnsupportedMedia: no PNG, JPEG or WebP.
+        UnsupportedMedia: no image of an accepted format.
         TooLarge: more than ``max_pixels``.
         Rejected: empty, truncated or damaged.
     """
@@ -148,11 +159,16 @@ _MAGICS: Final = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8", b"RIFF")
 def _header_error(data: bytes) -> Rejected:
     if any(data.startswith(magic[: len(data)]) for magic in _MAGICS):
         return Rejected(f"the image header is cut off or damaged ({len(data)} bytes)")
-    return UnsupportedMedia(f"the bytes are not an accepted image: {_ACCEPTED_TYPES}")
+    found = identify(data[:HEAD_BYTES])
+    content = f"the bytes are {format_remedy(found)}" if found else "the bytes are not an image"
+    return UnsupportedMedia(f"{content}: {_ACCEPTED_TYPES}")
 
 
 def _check_complete(image: Image.Image, image_format: str, data: bytes) -> None:
-    """Refuse a damaged file: PNG by its checksums, JPEG by its decoder's warnings, WebP by its stated length."""
+    """Refuse a damaged file: PNG by its checksums, JPEG by its decoder's warnings, WebP by its stated length.
+
+    The others state no end; their decoder decides.
+    """
     complete = True
     if image_format == "PNG":
         try:
@@ -161,7 +177,7 @@ def _check_complete(image: Image.Image, image_format: str, data: bytes) -> None:
             complete = False
     elif image_format == "JPEG":
         complete = not _is_damaged_jpeg(data)
-    else:
+    elif image_format == "WEBP":
         complete = len(data) >= 8 + int.from_bytes(data[4:8], "little")
     if not complete:
         raise _damaged(image_format, data)

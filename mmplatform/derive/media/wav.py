@@ -15,6 +15,8 @@ import numpy.typing as npt
 from mmplatform.errors import Rejected, UnsupportedMedia
 
 SAMPLE_BYTES: Final = 2
+_ALAW: Final = 6
+_MULAW: Final = 7
 _CHUNK_HEAD: Final = 8
 _FORMAT_BYTES: Final = 14
 _MIN_PLACEHOLDER: Final = 0x7FFF_0000
@@ -97,18 +99,25 @@ def add_header(
     data: bytes, base_type: str, content_type: Message, *, max_channels: int, rates: tuple[int, int]
 ) -> bytes:
     """Make a WAV file of samples without a header; the media type describes them (RFC 2046, RFC 3551)."""
-    if base_type == "audio/basic":
-        size = len(data)
-        head = struct.pack("<4sI4s4sIHHIIHH", b"RIFF", 36 + size, b"WAVE", b"fmt ", 16, 7, 1, 8000, 8000, 1, 8)
-        return head + struct.pack("<4sI", b"data", size) + data
-    rate, channels = str(content_type.get_param("rate", "")), str(content_type.get_param("channels", "1"))
+    linear = base_type == "audio/l16"
+    rate = str(content_type.get_param("rate", "" if linear else "8000"))
+    channels = str(content_type.get_param("channels", "1"))
     if not rate.isdecimal() or not channels.isdecimal() or not 1 <= int(channels) <= max_channels:
-        raise UnsupportedMedia("audio/L16 needs its parameters, as in `audio/L16;rate=8000;channels=2`")
+        raise UnsupportedMedia(f"{base_type} needs its parameters, as in `{base_type};rate=8000;channels=2`")
     if not rates[0] <= int(rate) <= rates[1]:
         raise Rejected(f"audio at {rate[:12]} Hz: {rates[0]} to {rates[1]} Hz are accepted")
-    if len(data) % (SAMPLE_BYTES * int(channels)):
-        raise Rejected(f"{len(data)} bytes are not a whole number of 16-bit samples of {channels} channels")
-    return to_wav(np.frombuffer(data, dtype=">i2").astype(np.int16), int(rate), int(channels))
+    sample_bytes = SAMPLE_BYTES if linear else 1
+    if len(data) % (sample_bytes * int(channels)):
+        raise Rejected(
+            f"{len(data)} bytes are not a whole number of {8 * sample_bytes}-bit samples of {channels} channels"
+        )
+    if linear:
+        return to_wav(np.frombuffer(data, dtype=">i2").astype(np.int16), int(rate), int(channels))
+    tag = _ALAW if base_type == "audio/pcma" else _MULAW
+    count, size = int(channels), len(data)
+    head = struct.pack("<4sI4s4sIHHIIHH", b"RIFF", 36 + size, b"WAVE", b"fmt ", 16, tag, count, int(rate),
+                       int(rate) * count, count, 8)  # fmt: skip
+    return head + struct.pack("<4sI", b"data", size) + data
 
 
 def to_wav(samples: npt.NDArray[np.int16], rate: int, channels: int) -> bytes:

@@ -43,15 +43,15 @@ def test_a_wrongly_declared_type_is_refused_with_both_names():
         probe(encoded(noise(), "JPEG"), "image/png", LIMIT)
 
 
-@pytest.mark.parametrize("declared", ["image/gif", "text/plain", ""])
+@pytest.mark.parametrize("declared", ["image/heic", "text/plain", ""])
 def test_types_that_no_decoder_takes_are_refused(declared):
-    with pytest.raises(UnsupportedMedia, match="image/png, image/jpeg and image/webp are accepted"):
+    with pytest.raises(UnsupportedMedia, match="image/png, image/jpeg, .* are accepted"):
         probe(encoded(noise(), "PNG"), declared, LIMIT)
 
 
 def test_bytes_of_another_kind_are_refused_whatever_they_are_called():
-    gif = encoded(noise(), "GIF")
-    for data in (gif, b"<svg/>", b"%PDF-1.7"):
+    jpeg2000 = encoded(noise(), "JPEG2000")
+    for data in (jpeg2000, b"<svg/>", b"%PDF-1.7"):
         with pytest.raises(UnsupportedMedia):
             probe(data, "image/png", LIMIT)
         with pytest.raises(UnsupportedMedia):

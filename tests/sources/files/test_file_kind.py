@@ -44,6 +44,14 @@ def image(kind):
         ("shot.jpeg", picture("WEBP"), "screenshot", "image/webp"),
         ("shot.txt", picture("PNG"), "screenshot", "image/png"),
         ("shot.wav", picture("PNG"), "screenshot", "image/png"),
+        ("shot.png", image("GIF"), "screenshot", "image/gif"),
+        ("shot.png", image("BMP"), "screenshot", "image/bmp"),
+        ("shot.png", image("TIFF"), "screenshot", "image/tiff"),
+        ("shot.heic", image("AVIF"), "screenshot", "image/avif"),
+        ("call.mp3", audio("adts", "aac"), "call", "audio/aac"),
+        ("call.wav", audio("webm", "libopus"), "call", "audio/webm"),
+        ("call.wav", audio("aiff", "pcm_s16be"), "call", "audio/aiff"),
+        ("call.wav", audio("caf", "pcm_s16be"), "call", "audio/x-caf"),
     ],
 )
 def test_a_misnamed_file_is_what_its_content_is(tmp_path, name, data, kind, media_type):
@@ -74,8 +82,8 @@ def test_a_foreign_file_is_refused_with_its_format_when_named_and_skipped_in_a_f
     [
         ("IMG_0001.HEIC", b"\x00\x00\x00\x18ftypheic" + bytes(40), ("HEIC", "PNG or JPEG")),
         ("shot.jpg", b"\x00\x00\x00\x18ftypmif1" + bytes(40), ("HEIF", "PNG or JPEG")),
-        ("memo.wav", b"#!AMR\n" + bytes(40), ("AMR", "WAV")),
-        ("memo.aac", b"\xff\xf1\x50\x80" + bytes(40), ("AAC", "M4A")),
+        ("memo.wav", b".snd" + bytes(40), ("Sun audio", "WAV")),
+        ("memo.wma", b"\x30\x26\xb2\x75\x8e\x66\xcf\x11" + bytes(40), ("Windows Media", "MP3")),
         ("shot.png", image("JPEG2000"), ("JPEG 2000", "PNG")),
     ],
 )
