@@ -1,6 +1,7 @@
 """Client SDK of a source: typed, synchronous or asyncio, with safe retries."""
 
+from mmplatform.client.call_stream import StreamedCall
 from mmplatform.client.client import AsyncGatewayClient, GatewayClient
 from mmplatform.ingest.schemas import Accepted, ChatBody
 
-__all__ = ["Accepted", "AsyncGatewayClient", "ChatBody", "GatewayClient"]
+__all__ = ["Accepted", "AsyncGatewayClient", "ChatBody", "GatewayClient", "StreamedCall"]

@@ -6,7 +6,7 @@ is safe, since every request names its event.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterable, Awaitable, Callable, Sequence
 from types import TracebackType
 from typing import Any, Final, Self, TypeVar
 
@@ -21,6 +21,7 @@ from tenacity import (
     wait_exponential_jitter,
 )
 
+from mmplatform.client.call_stream import CallStream, StreamedCall
 from mmplatform.client.requests import GatewayApi, GatewayRequest
 from mmplatform.errors import (
     Busy,
@@ -138,6 +139,27 @@ class AsyncGatewayClient(GatewayApi[Awaitable[Accepted], Awaitable[list[Accepted
             await self._http.get("/healthz")
         except httpx.TransportError as error:
             raise _unreachable(self._http.base_url, error) from None
+
+    async def stream_call(
+        self,
+        call_id: str,
+        frames: AsyncIterable[bytes],
+        media_type: str,
+        *,
+        subject_id: str,
+        speakers: Sequence[str] = (),
+        chunk_s: float = 1.0,
+        source: str = "",
+        timeout_s: float = 60.0,
+    ) -> StreamedCall:
+        """Stream a live call in frames of any size, and end it; the gateway makes chunks of ``chunk_s`` of them.
+
+        ``timeout_s`` is how long the gateway may accept nothing. A connection that breaks is resumed.
+        """
+        fields: dict[str, Any] = {"media_type": media_type, "subject_id": subject_id, "chunk_s": chunk_s}
+        fields |= {"source": source} if source else {}
+        fields |= {"speakers": list(speakers)} if speakers else {}
+        return await CallStream(str(self._http.base_url), call_id, fields, timeout_s=timeout_s).send(frames)
 
     async def close(self) -> None:
         """Close the connections."""

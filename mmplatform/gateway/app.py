@@ -27,6 +27,7 @@ from mmplatform.gateway.listener import listen
 from mmplatform.gateway.pages import create_documented_app
 from mmplatform.gateway.server import DRAINING_REASON, LISTENER, GatewayServer
 from mmplatform.ingest.backpressure import LagReader, open_gates, watch_lag
+from mmplatform.ingest.call_stream import stream_router
 from mmplatform.ingest.dependencies import IngestDeps
 from mmplatform.ingest.endpoints import ingest_router
 from mmplatform.ingest.metrics import RequestMetricsMiddleware
@@ -98,6 +99,7 @@ def open_parts(settings: Settings, readiness: Readiness | None = None) -> Gatewa
         budget=BodyBudget(settings.max_inflight_body_bytes),
         probe_audio=audio.probe,
         probe_image=image.BoundedProbe(),
+        split_recording=audio.split,
         pseudonyms=open_pseudonyms(settings),
     )
 
@@ -145,6 +147,7 @@ def create_app(settings: Settings, parts: GatewayParts | None = None, *, routers
     install_problem_handlers(app)
     app.add_middleware(RequestMetricsMiddleware, metrics=composed.ingest.metrics)
     app.include_router(ingest_router(composed.ingest))
+    app.include_router(stream_router(composed.ingest))
     for router in routers:
         app.include_router(router)
     app.include_router(_health_router(composed, checker))

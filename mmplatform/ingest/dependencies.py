@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Protocol
+from typing import Any, Protocol
 
 from mmplatform.events import Modality, Position, utc_now
 from mmplatform.ingest.backpressure import BackpressureGate
@@ -67,6 +67,10 @@ ProbeImage = Callable[[bytes, str, int], ImageFacts]
 """(data, media type, max pixels) → facts. Raises Rejected for an undecodable image, TooLarge for too many pixels."""
 
 
+SplitRecording = Callable[[Any, float, str], Iterator[tuple[int, float, bytes]]]
+"""(recording in the making, seconds, media type) → (index, start in seconds, WAV). Raises Rejected."""
+
+
 @dataclass(frozen=True, slots=True)
 class IngestDeps:
     """Dependencies of the ingest endpoints. ``clock`` returns the current time, aware of UTC."""
@@ -79,6 +83,7 @@ class IngestDeps:
     probe_audio: ProbeAudio
     probe_image: ProbeImage
     pseudonyms: Pseudonyms
+    split_recording: SplitRecording
     metrics: IngestMetrics = field(default_factory=IngestMetrics)
     idempotency: IdempotencyCache = field(default_factory=IdempotencyCache)
     clock: Callable[[], datetime] = utc_now

@@ -107,6 +107,30 @@ class EndFields(_FromSource):
     chunks: int | None = Field(default=None, ge=0, le=10_000_001)
 
 
+class StreamPosition(Record):
+    """How far a stream is on the log: the chunk, the seconds of the call and the bytes of the stream up to there."""
+
+    index: int = Field(ge=0, le=10_000_000)
+    end_s: float = Field(ge=0, le=2 * MAX_CALL_S, allow_inf_nan=False)
+    bytes: int = Field(ge=0, le=2**53)
+
+
+class StreamStart(_FromSource):
+    """First message of a stream: what it is, and where it goes on.
+
+    ``resume`` is the last acknowledgement of the connection before; ``index`` and ``start_s`` begin a new recording in
+    a call that has audio already. ``event_time`` is when the call began; without it a chunk happens as it arrives.
+    """
+
+    type: Literal["start"] = "start"
+    media_type: str = Field(min_length=1, max_length=100)
+    speakers: Annotated[tuple[Speaker, ...], BeforeValidator(_split_names), Field(max_length=MAX_SPEAKERS)] = ()
+    chunk_s: float = Field(default=1.0, ge=0.2, le=30)
+    index: int = Field(default=0, ge=0, le=10_000_000)
+    start_s: float = Field(default=0.0, ge=0, le=MAX_CALL_S, allow_inf_nan=False)
+    resume: StreamPosition | None = None
+
+
 class Accepted(Record):
     """Response 202: the event's position on the log. ``duplicate``: it was on the log already, at this position.
 
@@ -122,6 +146,7 @@ class Accepted(Record):
 _ONE_CHAT: TypeAdapter[ChatBody] = TypeAdapter(ChatBody)
 _MANY_CHATS: TypeAdapter[list[ChatBody]] = TypeAdapter(Annotated[list[ChatBody], Field(min_length=1)])
 _CALL_ID: TypeAdapter[str] = TypeAdapter(CallId)
+_STREAM_START: TypeAdapter[StreamStart] = TypeAdapter(StreamStart)
 _CALL_END: TypeAdapter[EndFields] = TypeAdapter(EndFields)
 
 
@@ -139,6 +164,14 @@ def parse_end(body: bytes) -> EndFields:
     """The JSON body of a call's end. Raises InvalidRequest."""
     try:
         return _CALL_END.validate_json(body)
+    except ValidationError as error:
+        raise invalid_request(error) from None
+
+
+def parse_stream_start(message: str) -> StreamStart:
+    """The first message of a stream. Raises InvalidRequest."""
+    try:
+        return _STREAM_START.validate_json(message)
     except ValidationError as error:
         raise invalid_request(error) from None
 

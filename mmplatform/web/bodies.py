@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl
 from pydantic import BaseModel, ValidationError
 from starlette.datastructures import FormData, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
-from starlette.requests import Request
+from starlette.requests import HTTPConnection, Request
 
 from mmplatform.errors import Rejected, TooLarge, UnsupportedMedia
 from mmplatform.web.body_budget import BodyReservation
@@ -86,7 +86,7 @@ def parse_fields(model: type[F], fields: Mapping[str, str | list[str]]) -> F:
         raise invalid_request(error) from None
 
 
-def parse_query(request: Request) -> dict[str, str | list[str]]:
+def parse_query(request: HTTPConnection) -> dict[str, str | list[str]]:
     """The query's fields; rejects invalid UTF-8, where the framework would insert U+FFFD. Raises Rejected."""
     query: bytes = request.scope.get("query_string", b"")
     try:

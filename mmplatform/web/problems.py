@@ -5,6 +5,7 @@ A problem never repeats request content: its detail names fields, limits and ids
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping
 from http import HTTPStatus
@@ -26,7 +27,7 @@ _UNAVAILABLE_RETRY_AFTER_S: Final = 2
 _DISCONNECTED_STATUS: Final = 400
 
 _CANNOT_STORE: Final = "the platform cannot store events right now; send the same request again"
-_HTTP_DETAILS: Final = {
+_HTTP_DETAILS: Final[dict[int, str]] = {
     HTTPStatus.NOT_FOUND: "there is no such path: /docs lists them",
     HTTPStatus.METHOD_NOT_ALLOWED: "the path does not accept this method: the header Allow names those it accepts",
 }
@@ -57,6 +58,12 @@ def problem(
     return JSONResponse(body, status, headers=dict(headers or {}), media_type="application/problem+json")
 
 
+def problem_body(error: PlatformError) -> dict[str, Any]:
+    """The fields of an error's problem document, for a connection that answers by messages."""
+    body: dict[str, Any] = json.loads(bytes(_document(error, "stream").body))
+    return body
+
+
 def install_problem_handlers(app: FastAPI) -> None:
     """Turn every error of the application into a problem document. Middleware added later sees these responses."""
     app.add_exception_handler(PlatformError, _platform_error)
@@ -67,6 +74,10 @@ def install_problem_handlers(app: FastAPI) -> None:
 
 
 def _platform_error(request: Request, error: Exception) -> JSONResponse:
+    return _document(error, _route(request))
+
+
+def _document(error: Exception, path: str) -> JSONResponse:
     match error:
         case InvalidRequest():
             return problem(error.status, str(error), kind="invalid", errors=error.errors)
@@ -76,14 +87,14 @@ def _platform_error(request: Request, error: Exception) -> JSONResponse:
             wait = str(max(1, math.ceil(error.retry_after)))
             return problem(Busy.status, str(error), kind="busy", headers={"Retry-After": wait}, **error.hint)
         case Unavailable():
-            _log.warning("unavailable", path=_route(request), reason=str(error))
+            _log.warning("unavailable", path=path, reason=str(error))
             wait = str(_UNAVAILABLE_RETRY_AFTER_S)
             # Paths, buckets and addresses are for the operator only: they are logged, not answered.
             public_message = error.public_message if isinstance(error, DependencyUnavailable) else _CANNOT_STORE
             return problem(Unavailable.status, public_message, kind="unavailable", headers={"Retry-After": wait})
         case _:
             # Addresses and settings are for the operator only.
-            _log.error("permanent_error", path=_route(request), error=type(error).__name__, reason=str(error))
+            _log.error("permanent_error", path=path, error=type(error).__name__, reason=str(error))
             return problem(Permanent.status, "the platform is misconfigured; see its log", kind="permanent")
 
 

@@ -59,6 +59,7 @@ def memory_parts(tmp_path, **settings):
         budget=BodyBudget(loaded.max_inflight_body_bytes),
         probe_audio=audio.probe,
         probe_image=image.probe,
+        split_recording=audio.split,
         pseudonyms=Pseudonyms(b"key of the tests"),
     )
     return GatewayParts(deps, log, create_topics=lambda: None, close=log.close), log

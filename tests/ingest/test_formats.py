@@ -152,9 +152,16 @@ def gradient(kind, size=(40, 30), mode="RGB"):
 
 @pytest.mark.parametrize(
     ("kind", "media_type", "mode"),
-    [("AVIF", "image/avif", "RGB"), ("GIF", "image/gif", "P"), ("BMP", "image/bmp", "RGB"), ("TIFF", "image/tiff", "RGB"),
-     ("TIFF", "image/tiff", "CMYK"), ("TIFF", "image/tiff", "1"), ("BMP", "image/x-ms-bmp", "L")],
-)  # fmt: skip
+    [
+        ("AVIF", "image/avif", "RGB"),
+        ("GIF", "image/gif", "P"),
+        ("BMP", "image/bmp", "RGB"),
+        ("TIFF", "image/tiff", "RGB"),
+        ("TIFF", "image/tiff", "CMYK"),
+        ("TIFF", "image/tiff", "1"),
+        ("BMP", "image/x-ms-bmp", "L"),
+    ],
+)
 async def test_an_image_of_a_browser_a_scanner_or_windows_is_accepted(gateway, kind, media_type, mode):
     data = gradient(kind, mode=mode)
     headers = {"Content-Type": media_type}

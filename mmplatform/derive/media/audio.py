@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from email.message import Message
 from itertools import chain, groupby
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -33,6 +33,7 @@ SAMPLE_RATE: Final = 16_000
 MAX_CHANNELS: Final = 8
 MAX_SECONDS: Final = 600.0
 """Decoding stops here: a few megabytes of well-compressed silence last for days."""
+_LIVE_HEAD_BYTES: Final = 16
 SAMPLE_RATE_RANGE: Final = (4_000, 192_000)
 _HEAD_BYTES: Final = 1 << 20
 """Bytes of a file in which its header lies, behind an MP3's title and cover."""
@@ -119,18 +120,38 @@ def read(data: bytes, media_type: str, *, rate: int = SAMPLE_RATE) -> AudioConte
     return AudioContent(np.clip(samples, -1.0, 1.0, out=samples), _joined(missing))
 
 
-def split(source: Path | bytes, chunk_s: float) -> Iterator[tuple[int, float, bytes]]:
-    """Cut a file of any length into 16-bit WAV chunks: ``(index, start_s, wav)``.
+class LiveAudio(Protocol):
+    """A recording that is still being made: ``read`` waits for more, and returns nothing at its end."""
+
+    def peek(self, size: int) -> bytes:
+        """The first bytes, without consuming them."""
+
+    def read(self, size: int) -> bytes:
+        """At most ``size`` more bytes."""
+
+
+def split(
+    source: Path | bytes | LiveAudio, chunk_s: float, media_type: str | None = None
+) -> Iterator[tuple[int, float, bytes]]:
+    """Cut a recording of any length into 16-bit WAV chunks: ``(index, start_s, wav)``.
 
     A chunk has the rate and channels of its audio, and ends early where these change. What cannot be decoded is in no
     chunk: the next one starts after it.
+
+    Args:
+        source: a file, its bytes, or a recording that is still being made.
+        chunk_s: seconds of a chunk.
+        media_type: the declared type, which the bytes must be of; None: any accepted type.
 
     Raises:
         UnsupportedMedia: its type is not accepted.
         Rejected: it cannot be decoded, or ends before its stated length; chunks before the damage were yielded.
     """
     index, position_s, first_channels = 0, 0.0, 0
-    with _open_stream(source, identify(_read_head(source)[:HEAD_BYTES])) as opened:
+    found = identify(_read_head(source)[:HEAD_BYTES])
+    if media_type is not None:
+        _check_type(media_type, found)
+    with _open_stream(source, found) as opened:
         for layout, items in groupby(opened.items(None), key=_layout):
             if layout is None:
                 holes = list(items)
@@ -191,28 +212,32 @@ def _open_bytes(data: bytes, media_type: str) -> Iterator[_Opened]:
     if base_type in HEADERLESS:
         data = add_header(data, base_type, content_type, max_channels=MAX_CHANNELS, rates=SAMPLE_RATE_RANGE)
         base_type = "audio/wav"
-    found = identify(data[:HEAD_BYTES])
-    if found != base_type:
-        advice = "declare what is sent" if found else ADVICE.get(base_type, "send a complete file, header and all")
-        raise UnsupportedMedia(f"declared as {base_type}, but the bytes are {found or 'of no accepted type'}: {advice}")
+    _check_type(base_type, identify(data[:HEAD_BYTES]))
     with _open_stream(data, base_type) as opened:
         yield opened
 
 
+def _check_type(declared: str, found: str | None) -> None:
+    if found != declared:
+        advice = "declare what is sent" if found else ADVICE.get(declared, "send a complete file, header and all")
+        raise UnsupportedMedia(f"declared as {declared}, but the bytes are {found or 'of no accepted type'}: {advice}")
+
+
 @contextmanager
-def _open_stream(source: Path | bytes, media_type: str | None) -> Iterator[_Opened]:
+def _open_stream(source: Path | bytes | LiveAudio, media_type: str | None) -> Iterator[_Opened]:
     import av
 
     if media_type not in DEMUXERS:
         raise UnsupportedMedia(f"no audio of an accepted type: send {', '.join(sorted(DEMUXERS))}")
+    head = _read_head(source)
     if media_type == "audio/wav" and isinstance(source, Path) and source.stat().st_size <= _MAX_REWRITTEN_BYTES:
         source = source.read_bytes()
-    if _read_head(source).startswith(b"RIFX"):
+    if head.startswith(b"RIFX") and isinstance(source, Path | bytes):
         source = swap_byte_order(source if isinstance(source, bytes) else source.read_bytes())
     stated_s: float | None = None
     if media_type == "audio/wav" and isinstance(source, bytes):
         source, stated_s = complete_header(source, MAX_SECONDS)
-    file = io.BytesIO(source) if isinstance(source, bytes) else str(source)
+    file = io.BytesIO(source) if isinstance(source, bytes) else str(source) if isinstance(source, Path) else source
     with _reject_errors(), av.open(file, format=DEMUXERS[media_type]) as container:
         if not container.streams.audio:
             raise Rejected(f"{media_type} without an audio stream")
@@ -225,7 +250,7 @@ def _open_stream(source: Path | bytes, media_type: str | None) -> Iterator[_Open
         if media_type == "audio/flac":
             # Without this a frame is decoded though its checksum is wrong: damage would be noise.
             stream.codec_context.options = {"err_detect": "crccheck+explode"}
-        yield _Opened(container, stream, _read_head(source), stated_s)
+        yield _Opened(container, stream, head, stated_s)
 
 
 def _check_limits(rate: int, channels: int) -> None:
@@ -283,9 +308,11 @@ def _joined(spans: Iterable[Span]) -> tuple[Span, ...]:
     return tuple(joined)
 
 
-def _read_head(source: Path | bytes) -> bytes:
+def _read_head(source: Path | bytes | LiveAudio) -> bytes:
     if isinstance(source, bytes):
         return source[:_HEAD_BYTES]
+    if not isinstance(source, Path):
+        return source.peek(_LIVE_HEAD_BYTES)
     with source.open("rb") as file:
         return file.read(_HEAD_BYTES)
 

@@ -45,7 +45,7 @@ def test_a_wrongly_declared_type_is_refused_with_both_names():
 
 @pytest.mark.parametrize("declared", ["image/heic", "text/plain", ""])
 def test_types_that_no_decoder_takes_are_refused(declared):
-    with pytest.raises(UnsupportedMedia, match="image/png, image/jpeg, .* are accepted"):
+    with pytest.raises(UnsupportedMedia, match=r"image/png, image/jpeg, .* are accepted"):
         probe(encoded(noise(), "PNG"), declared, LIMIT)
 
 
