@@ -108,7 +108,7 @@ class EndFields(_FromSource):
 
 
 class StreamPosition(Record):
-    """How far a stream is on the log: the chunk, the seconds of the call and the bytes of the stream up to there."""
+    """Position of a stream on the log: the chunk, and the seconds of the call and bytes of the stream up to its end."""
 
     index: int = Field(ge=0, le=10_000_000)
     end_s: float = Field(ge=0, le=2 * MAX_CALL_S, allow_inf_nan=False)

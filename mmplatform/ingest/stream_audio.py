@@ -137,19 +137,19 @@ class RecordingSlicer:
         self._produced.clear()
         if not self._chunks and self._error is None:
             await self._produced.wait()
-        return self._take()
+        return self._pop_chunks()
 
     async def finish(self) -> list[StreamChunk]:
         """The rest, once all is decoded. Raises Rejected."""
         self._pipe.end()
         await self._done.wait()
-        return self._take()
+        return self._pop_chunks()
 
     def close(self) -> None:
         """Stop the decoder; what it has not decoded is lost."""
         self._pipe.abort()
 
-    def _take(self) -> list[StreamChunk]:
+    def _pop_chunks(self) -> list[StreamChunk]:
         chunks = []
         while self._chunks:
             chunks.append(self._chunks.popleft())

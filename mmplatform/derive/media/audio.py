@@ -20,7 +20,8 @@ from typing import Any, Final, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from mmplatform.derive.media.audio_types import ADVICE, ALIASES, DEMUXERS, HEADERLESS
+from mmplatform.derive.media.audio_advice import ADVICE, decoding_fault
+from mmplatform.derive.media.audio_types import ALIASES, DEMUXERS, HEADERLESS
 from mmplatform.derive.media.rifx import swap_byte_order
 from mmplatform.derive.media.signatures import HEAD_BYTES, identify
 from mmplatform.derive.media.timeline import Hole, frames_and_holes, ogg_stated_s
@@ -325,17 +326,4 @@ def _reject_errors() -> Iterator[None]:
     try:
         yield
     except (av.error.FFmpegError, ValueError, EOFError, MemoryError) as error:
-        raise Rejected(f"audio that cannot be decoded: {_decoding_fault(error)}") from None
-
-
-def _decoding_fault(error: Exception) -> str:
-    """The fault of the bytes in words, with the remedy; FFmpeg's own names mean nothing to a sender."""
-    import av
-
-    match error:
-        case av.error.DecoderNotFoundError() | av.error.PatchWelcomeError() | NotImplementedError():
-            return "its codec, or this variant of it, has no decoder; convert it to WAV (PCM), FLAC or Ogg Opus"
-        case EOFError():
-            return "it ends too early; send the complete file"
-        case _:
-            return "the file is damaged or incomplete; record or export it again"
+        raise Rejected(f"audio that cannot be decoded: {decoding_fault(error)}") from None

@@ -1,4 +1,4 @@
-"""Media types of audio: which are accepted, under which names, and what to do about others."""
+"""Media types of audio: which are accepted, and under which names."""
 
 from __future__ import annotations
 
@@ -30,13 +30,3 @@ ALIASES: Final[dict[str, str]] = {
     "video/webm": "audio/webm",
 }
 HEADERLESS: Final = ("audio/basic", "audio/pcmu", "audio/pcma", "audio/l16")
-ADVICE: Final = {
-    "audio/webm": "only the first slice of a recording has a header: stop and start the recorder for each chunk, or "
-    "send all slices to /v1/calls/{call_id}/stream",
-    "audio/ogg": "only the first page of a recording has a header: make each chunk a file of its own, or send the "
-    "recording to /v1/calls/{call_id}/stream",
-    "audio/mp4": "only the first fragment of a recording has a header: make each chunk a file of its own, or send the "
-    "recording to /v1/calls/{call_id}/stream",
-    "audio/wav": "for samples without a header declare audio/PCMU, audio/PCMA or audio/L16;rate=8000;channels=1",
-}
-"""Remedy for bytes of no accepted type, by the declared one."""

@@ -58,6 +58,12 @@ def streamed(doors: Doors, who: str):
     return answer
 
 
+def field_twice(doors: Doors, who: str):
+    return doors.post(
+        f"/v1/calls/{who}/chunks", odd.spoken(), "audio/wav", subject_id=[who, "other"], index=0, start_s=0
+    )
+
+
 def contradiction(doors: Doors, who: str):
     doors.chunk(who, odd.spoken())
     doors.end(who, chunks=1)
@@ -99,6 +105,11 @@ CALLS = (
     Row("audio without samples", call(lambda: odd.silence(0)), UNREADABLE),
     Row("a truncated header of audio", call(lambda: odd.spoken()[:30]), UNREADABLE),
     Row("a wrong declared codec", call(odd.mp3), OTHER_TYPE),
+    Row("a WebM recording of a browser", call(odd.webm, "audio/webm;codecs=opus"), Found("calling")),
+    Row("a later slice of a WebM recording", call(odd.later_slice, "audio/webm;codecs=opus"), OTHER_TYPE),
+    Row("µ-law without a header", call(odd.headerless_mulaw, "audio/PCMU"), Found("calling")),
+    Row("L16 without its rate", call(odd.headerless_mulaw, "audio/L16"), OTHER_TYPE),
+    Row("a field that is given twice", field_twice, UNREADABLE),
     Row("audio with NaN floats", call(odd.not_a_number), UNREADABLE),
     Row("8 kHz µ-law", call(odd.mulaw), Found("calling")),
     Row("7 channels", call(odd.seven_channels), Found("calling")),
@@ -146,6 +157,8 @@ IMAGES = (
     Row("a decompression bomb", image(odd.bomb), Refused(413, "too-large")),
     Row("an image of 20,000 by 20,000 px", image(lambda: odd.bomb(20_000)), Refused(413, "too-large")),
     Row("an image 20,000 px wide", image(lambda: odd.picture("refund pending", (20_000, 90))), Found()),
+    Row("a picture of an iPhone in HEIC", image(odd.heic, "image/heic"), OTHER_TYPE),
+    Row("an image in TIFF", image(lambda: odd.picture("refund pending", form="TIFF"), "image/tiff"), Found("refund")),
     Row(
         "a CMYK image",
         image(lambda: odd.picture("refund pending", mode="CMYK", form="JPEG"), "image/jpeg"),

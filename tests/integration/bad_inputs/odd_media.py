@@ -53,6 +53,27 @@ def mulaw() -> bytes:
     return audio_file("wav", "pcm_mulaw", speech()[None], 8_000)
 
 
+def headerless_mulaw() -> bytes:
+    """The samples alone, as a telephone system sends them."""
+    file = mulaw()
+    return file[file.index(b"data") + 8 :]
+
+
+def webm() -> bytes:
+    """The whole of it as a browser records it."""
+    return audio_file("webm", "libopus", speech(48_000)[None], 48_000)
+
+
+def later_slice() -> bytes:
+    """A slice behind the first one: clusters without a header."""
+    recording = webm()
+    return recording[recording.index(b"\x1f\x43\xb6\x75") :]
+
+
+def heic() -> bytes:
+    return b"\x00\x00\x00\x24ftypheic\x00\x00\x00\x00mif1heic" + bytes(500)
+
+
 def seven_channels() -> bytes:
     """It on the first of seven channels; the others are silent."""
     return wav(np.concatenate([speech()[None], np.zeros((6, speech().size), dtype=np.float32)]))
