@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from collections.abc import Set as AbstractSet
 from typing import Final
 
-from mmplatform.derive.pii.name_lists import PARTICLES, fold
+from mmplatform.derive.pii.name_lists import FOLDED_NOT_NAMES, PARTICLES, fold
 from mmplatform.derive.pii.name_phrases import (
     GREETINGS,
     MAY_INTRODUCE,
@@ -21,7 +21,7 @@ from mmplatform.derive.pii.name_phrases import (
     any_phrase,
 )
 from mmplatform.derive.pii.name_words import NameWord, is_word, read_words
-from mmplatform.derive.pii.vocabulary import NOT_NAMES, WORDS_AFTER_NAME
+from mmplatform.derive.pii.vocabulary import WORDS_AFTER_NAME
 
 _CUE: Final = re.compile(
     rf"(?<![\w'\u2019-])(?:(?P<strong>{any_phrase(NAME_FOLLOWS)})|(?P<title>(?:{any_phrase(TITLES)})\.?)"
@@ -89,7 +89,7 @@ def _leading_words(text: str, words: list[NameWord]) -> list[NameWord]:
 
 def _fits(word: NameWord, accepted: list[NameWord], kind: str, dictionary: AbstractSet[str]) -> bool:
     """Check that a word can belong to a name after a cue of this kind."""
-    if fold(word.text) in NOT_NAMES or word.text.lower() in WORDS_AFTER_NAME:
+    if fold(word.text) in FOLDED_NOT_NAMES or word.text.lower() in WORDS_AFTER_NAME:
         return False
     if not word.is_cased:
         return bool(word.listed) or (kind in {"strong", "title"} and (not accepted or word.text.startswith("ال")))

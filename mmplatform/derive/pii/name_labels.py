@@ -11,10 +11,10 @@ from collections.abc import Iterator
 from collections.abc import Set as AbstractSet
 from typing import Final
 
-from mmplatform.derive.pii.name_lists import PARTICLES, fold
+from mmplatform.derive.pii.name_lists import FOLDED_NOT_NAMES, PARTICLES, fold
 from mmplatform.derive.pii.name_phrases import OPEN_LABELS, SURE_LABELS, THINGS, any_phrase
 from mmplatform.derive.pii.name_words import NameWord, is_word, read_words
-from mmplatform.derive.pii.vocabulary import CITIES, NO_VALUES, NOT_NAMES
+from mmplatform.derive.pii.vocabulary import CITIES, NO_VALUES
 
 _SEPARATOR: Final = (
     r"(?:['\"]?[ \t\u00a0]*(?:[:=\uff1a]|->|\u2192)[ \t\u00a0]*\n?[ \t]*['\"]?"
@@ -36,7 +36,7 @@ _LABEL_SPACED: Final = re.compile(
     r"|vorname|nachname|nombre completo|nom complet)[ ](?=[^\W\d_])",
     re.IGNORECASE,
 )
-_REFUSED: Final = (NOT_NAMES | NO_VALUES) - PARTICLES
+_REFUSED: Final = (FOLDED_NOT_NAMES | NO_VALUES) - PARTICLES
 _MAX_WORDS: Final = 5
 
 

@@ -39,6 +39,9 @@ def fold(word: str) -> str:
     return unicodedata.normalize("NFC", bare).casefold().replace("\u2019", "'")
 
 
+FOLDED_NOT_NAMES: Final = NOT_NAMES | {fold(word) for word in NOT_NAMES}
+
+
 @dataclass(frozen=True, slots=True)
 class NameLists:
     """Folded names by what they are; East Asian names by language, as written."""

@@ -12,8 +12,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
-from mmplatform.derive.pii.name_lists import PARTICLES, fold, name_lists
-from mmplatform.derive.pii.vocabulary import NOT_NAMES
+from mmplatform.derive.pii.name_lists import FOLDED_NOT_NAMES, PARTICLES, fold, name_lists
 
 LETTER: Final = r"[^\W\d_]"
 # Vowel signs of Indic scripts and Thai, and combining accents, are no word characters to Python.
@@ -115,7 +114,7 @@ def rate_word(word: str) -> tuple[int, int]:
 
 def _rate(folded: str) -> tuple[int, int]:
     lists = name_lists()
-    if folded in NOT_NAMES:
+    if folded in FOLDED_NOT_NAMES:
         return 0, 0
     given = STRONG if folded in lists.given_strong else int(folded in lists.given_weak)
     return given, STRONG if folded in lists.family_strong else int(folded in lists.family_weak)
@@ -137,7 +136,7 @@ def _rate_russian(folded: str) -> tuple[int, int]:
 def is_word(word: str, dictionary: AbstractSet[str]) -> bool:
     """Check for an English word, inflected too: ``called``, ``charges``, ``paying``."""
     small = word.lower().replace("\u2019", "'")
-    if small in dictionary or small in NOT_NAMES:
+    if small in dictionary or small in FOLDED_NOT_NAMES:
         return True
     ending = _INFLECTION.search(small)
     stem = small[: ending.start()] if ending else ""
@@ -170,7 +169,7 @@ def _with_family_name(text: str, start: int, end: int, dictionary: AbstractSet[s
     if not following or not _SMALL_BEFORE.search(text[max(0, start - 20) : start]) or " " in text[start:end]:
         return end
     word = following["word"]
-    is_verb = fold(word) in NOT_NAMES or not is_word(word, dictionary)
+    is_verb = fold(word) in FOLDED_NOT_NAMES or not is_word(word, dictionary)
     return end if is_verb or not text[start].isupper() or text[start:end].isupper() else following.end("word")
 
 

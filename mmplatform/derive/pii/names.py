@@ -25,7 +25,8 @@ _ENDING: Final = re.compile(r"['\u2019]\w{0,2}$")
 _MAX_CODE_LETTERS: Final = 4
 _CODE: Final = re.compile(rf"[A-Z]{{1,{_MAX_CODE_LETTERS}}}|[A-Z]{{1,{_MAX_CODE_LETTERS - 1}}}-?[0-9][0-9-]*")
 _MAX_NAME_WORDS: Final = 5
-_FEW_WORDS: Final = 3
+_FEW_WORDS: Final = 2
+"""A text of two unknown words may be a name and nothing else."""
 _THING_AFTER: Final = re.compile(
     r"[ ](?:charger|cable|app|store|account|card|prime|pay|shop|plan|router|phone|tablet|watch|laptop|printer|camera|"
     r"headphones|speaker|jacket|shirt|shoes|size|edition|series|pro|plus|max|mini|gift|support|team|portal|website|login|"
@@ -101,7 +102,7 @@ def may_hold_name(
 def _unknown_pairs(text: str, covered: Spans, dictionary: AbstractSet[str]) -> Iterator[tuple[int, int]]:
     """Find two words side by side that are in no dictionary, all in small letters or all in capitals."""
     before: re.Match[str] | None = None
-    if not _reads_as_covered_language(text, dictionary):
+    if not _reads_as_covered_language(text, dictionary, few=_FEW_WORDS):
         return
     for word in _LETTERS.finditer(text):
         unknown = (
@@ -114,16 +115,16 @@ def _unknown_pairs(text: str, covered: Spans, dictionary: AbstractSet[str]) -> I
         before = word if unknown else None
 
 
-def _reads_as_covered_language(text: str, dictionary: AbstractSet[str]) -> bool:
+def _reads_as_covered_language(text: str, dictionary: AbstractSet[str], *, few: int = 0) -> bool:
     """Check that half of a text's words are in the dictionary; in another language each word would be unknown."""
-    words = [word for word in _LETTERS.findall(text) if not word.istitle()]
-    return len(words) <= _FEW_WORDS or sum(is_word(word, dictionary) for word in words) * 2 >= len(words)
+    words = _LETTERS.findall(text)
+    return len(words) <= few or sum(is_word(word, dictionary) for word in words) * 2 >= len(words)
 
 
 def _trim_uncased(text: str, start: int, end: int, dictionary: AbstractSet[str]) -> tuple[int, int] | None:
     """Trim ordinary words from a span that is all in small letters or in capitals; two words or more are a name."""
     span = text[start:end]
-    if not (span.islower() or span.isupper()) or not _reads_as_covered_language(text, dictionary):
+    if not (span.islower() or span.isupper()) or not _reads_as_covered_language(text, dictionary, few=_FEW_WORDS):
         return None
     words = list(_LETTERS.finditer(text, start, end))
     while words and _is_ordinary(words[0][0], dictionary):
@@ -164,6 +165,8 @@ def _is_likely_person(text: str, span: tuple[int, int], dictionary: AbstractSet[
     if not listed and not BRANDS.isdisjoint(folded):
         return False
     if not listed and _THING_AFTER.match(text, span[1]):
+        return False
+    if not listed and dictionary and not _reads_as_covered_language(text[: span[0]] + text[span[1] :], dictionary):
         return False
     return bool(listed) or len(words) > 1 or words[0].lower() not in dictionary
 

@@ -38,7 +38,8 @@ NOT_NAMES: Final = frozenset(
         usb user username vat venmo verify version view visa voucher wait wallet warning we web website
         wednesday welcome what whatsapp when where who why wi-fi wifi window windows with wrong www xl xs xxl
         yes yesterday you your youtube zip
-        valued team everyone sirs folks guys there again world both
+        valued team everyone sirs cher chère chers chères πελάτης
+        πελάτισσα κύριος κυρία κύριε folks guys there again world both
         damen herren herr frau fräulein kunde kundin kunden kundenservice kundendienst zusammen leute mein meine meinen
         meiner ihr ihre ihren zahlung zahlungen rechnung rechnungen bestellung bestellungen lieferung lieferungen konto
         anker artikel paket pakete rückerstattung erstattung passwort adresse fehler hilfe frage fragen problem probleme
@@ -106,6 +107,7 @@ GIVEN_NAMES: Final = frozenset(
 
 NO_VALUES: Final = frozenset(
     _words("""
+        valid thru expiry expires number cvv cvc
         n/a na none null nil required optional empty field is are was unknown missing invalid enter type your
         the same as submit save continue cancel edit next clear reset tbd undefined not must cannot should
         please see check does do did and or mismatch mismatched incorrect wrong changed updated verified
