@@ -43,9 +43,9 @@ _TOKEN: Final = rf"(?P<value>{_QUOTED}|[^\s\x01]{{1,200}})"
 _MARKUP: Final = r"[\"'`*_)\]}\\]|</?[a-z][^<>]{0,60}>|&(?:nbsp|quot|#\d{1,5});"
 _AFTER_SIGN: Final = re.compile(
     rf"(?P<label>{_ANY_LABEL})(?:\s?\([^()\n]{{0,30}}\)|\s(?:is|ist|was|for|für)(?:\s\w+){{0,3}}(?=\s?[:=]))?"
-    rf"(?:{_MARKUP}){{0,4}}[^\S\n]{{0,60}}(?P<sign>:=|=>|->|[:=|>\u2192]|%3[Aa]|%3[Dd]|"
-    rf"</t[dh]>\s{{0,9}}<t[dh][^<>]{{0,40}}>|<br ?/?>|,(?=\s?[\"']))"
-    rf"(?:[\s|>:=]|\\(?=[\"'])|&(?:nbsp|quot);|</?[a-z][^<>]{{0,60}}>){{0,60}}+{_TOKEN}",
+    rf"(?:{_MARKUP}){{0,4}}[^\S\n]{{0,60}}(?P<sign>:=|=>|->|\|{{1,2}}|[:=>\u2192]|%3[Aa]|%3[Dd]|"
+    rf"</t[dh]>\s{{0,9}}<t[dh][^<>]{{0,40}}>|<br ?/?>)"
+    rf"(?:[\s>:=]|\\(?=[\"'])|&(?:nbsp|quot);|</?[a-z][^<>]{{0,60}}>){{0,60}}+{_TOKEN}",
     re.IGNORECASE,
 )
 _IN_FORM: Final = re.compile(
@@ -58,7 +58,7 @@ _AFTER_VERB: Final = re.compile(
 )
 _BARE: Final = re.compile(rf"(?P<label>{_ANY_LABEL})\s(?:(?:is|was)\s)?{_TOKEN}", re.IGNORECASE)
 _IN_QUOTES: Final = re.compile(
-    rf"(?P<label>{_LABEL})\s?(?P<value>{_QUOTED}|\u201c[^\u201d\n\x01]{{1,80}}\u201d)", re.IGNORECASE
+    rf"(?<![\"'])(?P<label>{_LABEL})\s(?P<value>{_QUOTED}|\u201c[^\u201d\n\x01]{{1,80}}\u201d)", re.IGNORECASE
 )
 _IN_TAG: Final = re.compile(
     r"(?P<label>pass\w*)[\"'][^<>]{0,80}?\bvalue=(?P<value>\"[^\"\n\x01]{1,80}\"|'[^'\n\x01]{1,80}')", re.IGNORECASE

@@ -19,6 +19,7 @@ Found = tuple[int, int, str]
 
 _HIDDEN: Final = "\x01"
 _PLACEHOLDER: Final = re.compile(rf"\[(?:{'|'.join(ENTITIES_BY_PRIORITY)})\]")
+_OVERLONG_WORD: Final = re.compile(r"\w{120,}")
 _UNSPACED_SCRIPT: Final = re.compile(r"[\u0600-\u06ff\u3040-\u30ff\u4e00-\u9fff\uac00-\ud7af]")
 
 _TAG: Final = r"</?[a-z!][^<>]{0,80}>|&(?:nbsp|quot|amp|#\d{1,5});"
@@ -63,6 +64,13 @@ class Page:
         if "[" in plain:
             plain = _PLACEHOLDER.sub(lambda placeholder: _HIDDEN * len(placeholder[0]), plain)
         return cls(plain, plain.lower())
+
+    def without_overlong_words(self) -> Page:
+        """Blank words that are longer than any document's number: some of Presidio's patterns are quadratic in them."""
+        if not _OVERLONG_WORD.search(self.text):
+            return self
+        text = _OVERLONG_WORD.sub(lambda word: " " * len(word[0]), self.text)
+        return Page(text, text.lower())
 
     def holds_any(self, words: Iterable[str]) -> bool:
         """Check whether one of some lower-case words stands in the text."""

@@ -117,6 +117,7 @@ def _predefined() -> tuple[_Predefined, ...]:
     for entity, names in _BY_CONTEXT.items():
         for name in names:
             recognizer = getattr(predefined_recognizers, name)(supported_entity=entity, supported_language=_LANGUAGE)
+            recognizer.patterns = [pattern for pattern in recognizer.patterns if ".*" not in pattern.regex]  # quadratic
             words = {word.lower() for word in recognizer.context or ()} - _TOO_COMMON | set(_MORE_WORDS.get(name, ()))
             pattern = re.compile(rf"(?<![^\W_])(?:{'|'.join(map(re.escape, sorted(words)))})", re.IGNORECASE)
             found.append(_Predefined(recognizer, entity, tuple(sorted(words)), pattern, name in _BY_SHAPE))
@@ -125,9 +126,10 @@ def _predefined() -> tuple[_Predefined, ...]:
 
 def find_predefined(page: Page) -> Iterator[Found]:
     """Find what Presidio's recognizers know, and wallets of the chains that it does not."""
-    text = page.text
-    if not _DIGITS.search(text):
+    if not _DIGITS.search(page.text):
         return
+    page = page.without_overlong_words()
+    text = page.text
     shaped = _HAS_SHAPE.search(text) is not None
     for predefined in _predefined():
         yield from predefined.find(page, shaped=shaped)

@@ -117,7 +117,10 @@ _KEY_HINTS: Final = (
     ),
     *("sess", "schlüssel", "clé", "clave", "jeton", "chiave", "токен", "密钥", "令牌", "トークン", "apiキー"),
 )
-_STRICT_NAME: Final = re.compile(r"api|secret|access|private|client|auth|bearer|refresh|session", re.IGNORECASE)
+_STRICT_NAME: Final = re.compile(
+    r"api|secret|access|private|client|auth|bearer|refresh|token|password|signing|webhook", re.IGNORECASE
+)
+_PATH: Final = re.compile(r"[a-z0-9_\-/]{1,80}/[a-z0-9_\-/]{1,80}\.[a-z]{2,5}")
 _SEED: Final = re.compile(
     r"(?:seed|recovery|mnemonic|wallet|backup)[\s_\-]?(?:phrase|words?)?(?:\s(?:is|are))?\s?[:=]?[\s\"']{0,4}"
     r"(?P<value>(?:\d{1,2}[.)]\s?)?[a-z]{3,8}(?:[\s,]{1,3}(?:\d{1,2}[.)]\s?)?[a-z]{3,8}){11,23})(?![a-z])",
@@ -163,8 +166,9 @@ def _assigned(page: Page) -> Iterator[tuple[int, int]]:
         if "&" in value and "=" in match["join"]:  # the next parameter of a URL
             value = value.split("&")[0]
         value = value.rstrip(".!*")
-        is_strict = _STRICT_NAME.search(match["name"]) and "=" in match["join"]
-        if _is_random(value) or (is_strict and _is_assigned_word(value)):
+        is_strict = _STRICT_NAME.search(match["name"]) is not None
+        is_assigned = is_strict and "=" in match["join"] and _is_assigned_word(value)
+        if is_assigned or (_is_random(value, strict=is_strict) and not _PATH.fullmatch(value)):
             yield start, start + len(value)
     for match in _NAMED.finditer(page.text):
         if any(map(str.isdigit, match["value"])) and _is_random(match["value"]):
@@ -192,7 +196,7 @@ def _is_assigned_word(value: str) -> bool:
     }
 
 
-def _is_random(value: str) -> bool:
+def _is_random(value: str, *, strict: bool = True) -> bool:
     """Check that a value is no word: digits among letters, or both cases within, or long without a vowel."""
     core = value.rstrip("=")
     letters = sum(character.isalpha() for character in core)
@@ -201,6 +205,8 @@ def _is_random(value: str) -> bool:
         return True
     if digits >= _MIN_RANDOM_CHARS and not letters:
         return True
+    if not strict:
+        return False
     inner_case = re.search(r"[a-z][A-Z]", core) is not None and re.search(r"[A-Z].*[A-Z]", core) is not None
     return (
         len(core) >= _MIN_RANDOM_CHARS
