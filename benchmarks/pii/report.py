@@ -87,7 +87,7 @@ def write_docs(page: Path, tables: Mapping[str, str]) -> None:
 def _summary(counts: Counts | None) -> str:
     if counts is None or not counts.values:
         return ""
-    return f"{counts.values}, {_share(counts.recall)}, {_precision(counts)}"
+    return f"{counts.values}, {_share(counts.recall)}, {_precision(counts) or '-'}"
 
 
 def _cells(name: str, counts: Counts) -> list[str]:
