@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from functools import partial
 
 import structlog
 
@@ -36,7 +35,7 @@ from mmplatform.derive.call.state import CallState, ChunkRef
 from mmplatform.derive.call.utterances import UtteranceBuilder, call_locator, failure_reason
 from mmplatform.derive.passages import DerivedBatch, PassageDraft, make_passages
 from mmplatform.derive.pii.replacement import Replacements
-from mmplatform.events import Arrival, CallChunk, CallEnd
+from mmplatform.events import Arrival, CallChunk, CallEnd, Position
 from mmplatform.ports import Blobs, Embedder, Memo, Redactor, Transcriber
 
 _log = structlog.get_logger(__name__)
@@ -71,7 +70,6 @@ class CallDeriver:
             audio,
             deriver=(self.name, self.version),
             replacements=self._replacements,
-            speakers=self._speakers,
         )
         self._embedder = embedder
         self._memo = memo
@@ -86,12 +84,10 @@ class CallDeriver:
             Permanent: a model cannot be used at all; likewise.
         """
         event = arrival.event
-        replace_value = self._replacements.for_conversation(event.conversation_key)
-        redact_speaker = partial(self._speakers.redact, replace_value=replace_value)
-        gap_markers = GapMarkers(arrival, (self.name, self.version), redact_speaker)
+        gap_markers = GapMarkers(arrival, (self.name, self.version))
         reassembly = CallReassembly(self._deps, gap_markers, state or CallState())
         if isinstance(event, CallChunk):
-            reassembly.add_chunk(ChunkRef.from_event(event, arrival.position))
+            reassembly.add_chunk(self._chunk_ref(event, arrival.position))
         else:
             reassembly.end_call(event)
         # Transcription, redaction and passages of all windows of this event, in batches.
@@ -113,6 +109,12 @@ class CallDeriver:
         next_state = reassembly.next_state(built.channels)
         _log_event(event, next_state, derived)
         return next_state, derived
+
+    def _chunk_ref(self, event: CallChunk, position: Position) -> ChunkRef:
+        """Point at a chunk; the state, and all that is derived from it, gets the speakers' labels redacted."""
+        replace_value = self._replacements.for_conversation(event.conversation_key)
+        labels = tuple(self._speakers.redact(label, replace_value) for label in event.speakers)
+        return ChunkRef.from_event(event, position).model_copy(update={"speakers": labels})
 
     def _passages(
         self, utterances: Sequence[tuple[Utterance, UtteranceOrigin]]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
@@ -28,17 +27,10 @@ class SpokenLanguage:
 
 @dataclass(frozen=True, slots=True)
 class GapMarkers:
-    """Builds the records of one event.
-
-    Attributes:
-        arrival: the event.
-        deriver: the deriver's name and version.
-        redact_speaker: removes personal data from the label of a speaker.
-    """
+    """Builds the records of one event; ``deriver`` is the deriver's name and version."""
 
     arrival: Arrival[CallChunk] | Arrival[CallEnd]
     deriver: tuple[str, str]
-    redact_speaker: Callable[[str], str]
 
     def gap_marker(self, gap: AudioGap, following: ChunkRef | None) -> Utterance:
         """Build the marker of a gap; ``following`` is the chunk after it, None at the end of the call."""
@@ -87,7 +79,7 @@ class GapMarkers:
             provenance=self._provenance(origin.event_ids, origin.blobs),
             call_id=event.conversation_id,
             channel=origin.channel,
-            speaker=self.redact_speaker(origin.speaker),
+            speaker=origin.speaker,
             start_s=origin.start_s,
             end_s=origin.end_s,
             text="",

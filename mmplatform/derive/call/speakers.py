@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Final
 
+from mmplatform.derive.call.context import PLATFORM_ERRORS
 from mmplatform.derive.pii.replacement import ReplaceValue, Span, replace_spans
 from mmplatform.ports import Redactor
 
@@ -59,7 +60,12 @@ class SpeakerLabels:
         return replace_spans(label, self._find(label), replace_value)[:_MAX_LABEL_CHARS]
 
     def _find_spans(self, label: str) -> tuple[Span, ...]:
-        [redacted] = self._redactor.redact([f"{_BEFORE}{label}{_AFTER}"])
+        try:
+            [redacted] = self._redactor.redact([f"{_BEFORE}{label}{_AFTER}"])
+        except PLATFORM_ERRORS:
+            raise
+        except Exception:  # noqa: BLE001 - a model that fails on a label must not stop the call
+            return ((0, len(label), "PERSON"),)
         shifted = [
             (max(start - len(_BEFORE), 0), min(end - len(_BEFORE), len(label)), entity)
             for start, end, entity in redacted.entity_spans

@@ -20,7 +20,6 @@ from mmplatform.derive.call.gap_markers import SpokenLanguage
 from mmplatform.derive.call.origin import UtteranceOrigin, utterance_id
 from mmplatform.derive.call.redaction import RedactedText, overlaps_any, redact_with_context
 from mmplatform.derive.call.segmenter import SpeechWindow, origin_from_window
-from mmplatform.derive.call.speakers import SpeakerLabels
 from mmplatform.derive.call.state import ChannelState
 from mmplatform.derive.call.transcription import CachedTranscriber, Transcription
 from mmplatform.derive.pii.replacement import Replacements, ReplaceValue, Span
@@ -59,10 +58,8 @@ class UtteranceBuilder:
         *,
         deriver: tuple[str, str],
         replacements: Replacements,
-        speakers: SpeakerLabels,
     ) -> None:
         self._replacements = replacements
-        self._speakers = speakers
         self._transcriber = transcriber
         self._cached_transcriber = CachedTranscriber(transcriber, memo)
         self._context = UtteranceContext(self._cached_transcriber, audio, blobs)
@@ -194,7 +191,7 @@ class UtteranceBuilder:
             ),
             call_id=event.conversation_id,
             channel=origin.channel,
-            speaker=self._speakers.redact(origin.speaker, self._replacements.for_conversation(event.conversation_key)),
+            speaker=origin.speaker,
             start_s=start_s,
             end_s=end_s,
             text=text.text,

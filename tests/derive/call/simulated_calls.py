@@ -67,7 +67,7 @@ class PlainRedactor:
     name, version = "plain", "1"
 
     def redact(self, texts, *, spoken=False):
-        assert spoken
+        assert spoken or texts[0].startswith("This is "), "only the label of a speaker is no speech"
         return [Redacted(text, (), ()) for text in texts]
 
 

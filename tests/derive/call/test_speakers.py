@@ -95,5 +95,8 @@ def test_utterances_gaps_and_passages_of_a_named_speaker_do_not_name_him():
     )  # fmt: skip
     artifacts, quarantined, _ = call.fold([*events, end])
     assert quarantined
+    _, _, open_call = call.fold(events)
+    assert "Whitfield" not in open_call.model_dump_json()
+    assert "[PERSON]" in open_call.model_dump_json()
     assert {found.speaker for found in artifacts.values() if found.kind == "utterance"} == {"[PERSON]"}
     assert not [found for found in [*artifacts.values(), *quarantined] if "Whitfield" in found.model_dump_json()]
