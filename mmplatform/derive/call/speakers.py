@@ -21,26 +21,12 @@ _MAX_ABBREVIATION_CHARS: Final = 4
 _MAX_NUMBER_DIGITS: Final = 4
 _ROLES: Final = frozenset(
     {
-        *(
-            "advisor",
-            "agent",
-            "assistant",
-            "bot",
-            "call",
-            "caller",
-            "callee",
-            "center",
-            "centre",
-            "channel",
-            "client",
-            "customer",
-            "desk",
-        ),
-        *("employee", "first", "help", "level", "line", "second", "tier"),
-        *("guest", "host", "interpreter", "ivr", "left", "lead", "manager", "member", "operator", "patient", "rep"),
-        *("representative", "right", "sales", "service", "speaker", "supervisor", "support", "system", "team"),
-        *("unknown", "user", "visitor"),
-        *("agente", "berater", "beraterin", "cliente", "conseiller", "klant", "kunde", "kundin", "medewerker"),
+        *("advisor", "agent", "agente", "assistant", "berater", "beraterin", "bot", "call", "callee"),
+        *("caller", "center", "centre", "channel", "client", "cliente", "conseiller", "customer", "desk"),
+        *("employee", "first", "guest", "help", "host", "interpreter", "ivr", "klant", "kunde", "kundin"),
+        *("lead", "left", "level", "line", "manager", "medewerker", "member", "operator", "patient"),
+        *("rep", "representative", "right", "sales", "second", "service", "speaker", "supervisor"),
+        *("support", "system", "team", "tier", "unknown", "user", "visitor"),
     }
 )
 _WORDS: Final = re.compile(r"[^\W\d_]+")

@@ -1,7 +1,7 @@
 """Redaction policy: for each entity and modality, what takes the place of a value. Immutable, without files.
 
-An entity without a rule is replaced by its kind. Some entities may never have another rule than that, whatever a
-policy says: PCI DSS forbids to store a verification code or a PIN at all, and a secret opens something.
+An entity without a rule is replaced by its kind. No policy can give some entities another rule than
+that: PCI DSS forbids to store a verification code or a PIN at all, and a secret opens something.
 """
 
 from __future__ import annotations
