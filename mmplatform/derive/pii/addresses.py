@@ -1,6 +1,6 @@
 """Street addresses: number, street and, where it follows, flat, town and postal code, by each country's order.
 
-Presidio finds an address only as a place that its language model knows (``LOCATION``: 2 of the 40 rows of the tests).
+Presidio has no recognizer of addresses, only places that its language model knows.
 """
 
 from __future__ import annotations
