@@ -18,7 +18,7 @@ from mmplatform.settings import load
 
 pytestmark = pytest.mark.models
 
-CARD, MAIL, NAME = "4012 8888 8888 1881", "dana@example.com", "Dana Whitfield"
+CARD, MAIL, NAME = "4012 8888 8888 1881", "office@example.com", "Dana Whitfield"
 TEXT = f"Hi, this is {NAME}, card {CARD}, {MAIL}"
 
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from itertools import chain
 from typing import Final
 
+from mmplatform.derive.pii.cued_addresses import find_cued_addresses
 from mmplatform.derive.pii.labels import Found, Page
 from mmplatform.derive.pii.local_streets import find_local_streets
 from mmplatform.derive.pii.street_words import CAPITALS_SUFFICE, DOUBTFUL_TYPES, NO_STREET_WORD, SURE_TYPES, follows_cue
@@ -54,13 +55,14 @@ _PO_BOX: Final = re.compile(
 )
 _LABEL: Final = re.compile(
     r"(?<!\bip )(?<!\bmail )(?<!\bmac )(?<!\bwallet )(?<!\bweb )(?<!\burl )(?<!\bemail )(?<!\bbtc )(?<![\w@])"
-    r"(?:(?:street|home|shipping|billing|delivery|mailing|postal|residential|ship to|work|new|current)[\s_\-]?)?"
+    r"(?:(?:street|home|shipping|billing|delivery|mailing|postal|residential|ship[\s_\-]?to|work|new|current)[\s_\-]?)?"
     r"(?:address(?:[\s_\-]?line)?[\s_\-]?\d?|anschrift|lieferadresse|rechnungsadresse|adresse|dirección|direccion|"
     r"indirizzo|"
-    r"endereço|endereco|adres|adresi|адрес|ship to|deliver to|地址|住址|住所|주소|العنوان)"
+    r"endereço|endereco|adres|adresi|адрес|(?:ship|deliver|send|bill)[\s_\-]?to|(?:street|straße|strasse|calle|rue|via|"
+    r"ulica|улица|sokak)(?=[\"'*`]{0,2}\s{0,2}[:=|\t]|[\"'*`]{0,2}\s{3})|地址|住址|住所|주소|العنوان)"
     r"(?:\s?\([^()\n]{0,20}\))?"
-    r"[\"'*`]{0,2}\s{0,2}(?P<join>[:=|：]|\t|\s{3}|\n|"
-    r"\s(?:is|was|lautet|ist|est|es|è|é)(?: now)?:?\s|[是はがは])[\s|\"'*`:]{0,40}"
+    r"[\"'*`]{0,2}\s{0,2}(?P<join>[:=|：]|\.{3}|\t|\s{3}|\n|"
+    r"\s(?:is|was|lautet|ist|est|es|è|é)(?: now)?:?\s|[是はがは])[\s|\"'*`:.]{0,120}"
     r"(?P<value>[^\n|\"<>\x01]{4,140})",
     re.IGNORECASE,
 )
@@ -88,6 +90,21 @@ _POSTCODE: Final = re.compile(
 )
 _LABEL_HINTS: Final = (
     *("address", "adres", "anschrift", "direcc", "indirizzo", "endere", "адрес", "ship to", "deliver to"),
+    *(
+        "shipto",
+        "ship_to",
+        "ship-to",
+        "deliver",
+        "send to",
+        "bill to",
+        "bill_to",
+        "street",
+        "stra",
+        "calle",
+        "rue",
+        "via",
+        "ulica",
+    ),
     *("地址", "住址", "住所", "주소", "العنوان"),
 )
 _UNIT_BEFORE: Final = re.compile(
@@ -102,8 +119,12 @@ def find_addresses(page: Page) -> Iterator[Found]:
     """Find addresses by their shape, and what stands after a word for address when it holds a number."""
     text = page.text
     if not any(map(str.isdigit, text)):
+        for start, end in find_cued_addresses(page):
+            yield start, end, "ADDRESS"
         return
-    for start, end in chain(_streets(text), find_local_streets(page), _post_boxes(page), _labelled(page)):
+    for start, end in chain(
+        _streets(text), find_local_streets(page), find_cued_addresses(page), _post_boxes(page), _labelled(page)
+    ):
         yield start, end, "ADDRESS"
 
 

@@ -37,6 +37,11 @@ _BIC: Final = Labelled(
     "bic/swift/bic code/swift code/swift bic/bic swift", r"[a-z]{6}[a-z0-9]{2}(?:[a-z0-9]{3})?(?![a-z0-9])"
 )
 _LONE_PAIR: Final = re.compile(r"(?<![\d\-/.])\d{2}-\d{2}-\d{2}[\s,/|&]{1,4}(?:and\s)?\d{8}(?![\d\-])")
+_DETAILS: Final = re.compile(
+    r"\b(?:bank|account|banking|payment|payee|transfer|refund)\s(?:details?|information|info|data)\b[\s:=\-,.]{1,6}(?:are|is)?\s?"
+    r"(?P<value>\d{2}[ \-\u2013]?\d{2}[ \-\u2013]?\d{2}[\s,/|&]{1,4}(?:and\s)?\d{7,12})(?![\d\-])",
+    re.IGNORECASE,
+)
 _LABEL_AFTER: Final = re.compile(
     r"(?<![\w.,:/\-#])(?P<value>\d(?:[ \-]?\d){4,17})\s(?:is|as|was)\s(?:my|the|our|his|her)\s"
     r"(?:bank\s|checking\s|savings\s)?(?:account|acct|routing|sort)\b(?:\s(?:number|no|code))?",
@@ -65,5 +70,5 @@ def find_bank_accounts(page: Page) -> Iterator[Found]:
     if page.holds_any(_MONEY):
         for match in _LONE_PAIR.finditer(page.text):
             yield *match.span(), "BANK_ACCOUNT"
-        for match in _LABEL_AFTER.finditer(page.text):
+        for match in (*_DETAILS.finditer(page.text), *_LABEL_AFTER.finditer(page.text)):
             yield *match.span("value"), "BANK_ACCOUNT"

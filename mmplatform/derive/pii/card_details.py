@@ -30,7 +30,9 @@ _CVV: Final = Labelled(
     cvv/cvc/cvv2/cvc2/cvn/csc/cv2/c v v/c v c/cvv code/cvc code/see vee vee/see vee see/card verification value
     card verification code/card verification number/card security code/security code/security number
     security digits/three digit code/3 digit code/four digit code on the front/code on the back
-    digits on the back/numbers on the back/number on the back/last three digits on the back/prüfziffer
+    digits on the back/numbers on the back/number on the back/last three digits on the back
+    behind the signature strip/signature strip
+    behind the signature/on the signature strip/on the signature panel/on the reverse/on the rear/prüfziffer
     prüfnummer/kartenprüfnummer/sicherheitscode/cryptogramme visuel/cryptogramme/code de sécurité
     código de seguridad/código de segurança/codice di sicurezza/beveiligingscode/kod zabezpieczający/kod cvv
     güvenlik kodu/код безопасности/цвв/安全码/安全碼/セキュリティコード/رمز الأمان
@@ -47,7 +49,9 @@ _PIN: Final = Labelled(
 _EXPIRES: Final = Labelled(
     """
     exp/expiry/expires/expiring/expire/expiration/expiry date/expiration date/exp date/expires on/expires in
-    expires end/valid thru/valid through/valid until/valid till/valid to/good thru/good through/mm yy/mm yyyy
+    expires end/valid thru/valid through/valid until/valid till/valid to/good thru/good through
+    good until/good till/runs until
+    runs out/mm yy/mm yyyy
     gültig bis/ablaufdatum/läuft ab/verfallsdatum/date d'expiration/expire le/expire en/expire fin
     valable jusqu'au/fecha de caducidad/fecha de vencimiento/caduca/caducidad/vence/vencimiento/scadenza
     data di scadenza/scade/validade/data de validade/vervaldatum/geldig tot/data ważności/ważna do
@@ -74,8 +78,12 @@ _BEFORE_LABEL: Final = re.compile(
     r"(?!\s(?:pad|field|box))",
     re.IGNORECASE,
 )
+_TYPED_AS_PIN: Final = re.compile(
+    r"(?<![\w.,:/\-])(?P<value>\d{4,8})(?![\w.:/\-])[^.!?\n\d]{0,30}\b(?:as|for) (?:my|the|his|her|our) pin\b",
+    re.IGNORECASE,
+)
 _AFTER_CARD: Final = re.compile(
-    rf"(?<!\d)(?P<card>(?:\d[ \-.]?){{12,18}}\d)[\s,;|/:\-]{{1,6}}(?:exp\w*\.?[:\s]{{1,3}})?(?P<expiry>{_DATED})"
+    rf"(?<!\d)(?P<card>(?:\d[ \-.]?){{12,18}}\d)[\s,;|/:(\-]{{1,6}}(?:exp\w*\.?[:\s]{{1,3}})?(?P<expiry>{_DATED})"
     rf"(?!\d)(?:(?:[\s,;|/:\-]{{1,6}})(?:cv[vc]2?[:\s]{{1,3}})?(?P<cvv>\d{{3,4}})(?![\d.,/:\-]))?",
     re.IGNORECASE,
 )
@@ -88,7 +96,8 @@ _MANY_DIGITS: Final = re.compile(r"\d(?:[ \-.]?\d){12}")
 def find_card_details(page: Page) -> Iterator[Found]:
     """Find security codes, expiry dates and PINs after or before their label, or right behind a card number."""
     for match in _CVV.find(page):
-        yield *match.span("value"), "CVV"
+        if not page.lowered.endswith("social ", 0, match.start()):
+            yield *match.span("value"), "CVV"
     for match in _PIN.find(page):
         yield *match.span("value"), "PIN"
     for match in _EXPIRES.find(page):
@@ -99,6 +108,8 @@ def find_card_details(page: Page) -> Iterator[Found]:
     if page.holds_any(("cvv", "cvc", "csc", "c v v", "c v c", "security code", "on the back", "pin")):
         for match in _BEFORE_LABEL.finditer(page.text):
             yield *match.span("value"), "CVV" if match["cvv"] else "PIN"
+        for match in _TYPED_AS_PIN.finditer(page.text):
+            yield *match.span("value"), "PIN"
     if _MANY_DIGITS.search(page.text):
         yield from _after_card(page.text)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-_CONTEXT_CHARS: Final = 56
+_CONTEXT_CHARS: Final = 120
 """Characters before a number that are searched for a classifying word."""
 
 # Words of a thing: what follows is its number, in whatever groups it is written.
@@ -33,7 +33,8 @@ _LINK: Final = (
     r"(?:\W{0,3}(?:\b(?:is|was|are|were|it's|says|reads|of|the|my|for|this|your|new|with|ist|lautet|est|es|é|de|la|"
     r"device|phone|tracking|reference)\b|是|为|は)){0,3}"
 )
-_TAIL: Final = rf"(?:\W{{0,3}}(?:\b{_COUNT_WORD}|(?<=\W){_COUNT_WORD}|号码?|番号|번호)(?!\w))?{_LINK}[\W_]{{0,4}}"
+_GAP: Final = r"(?:[\W_]{0,4}|[ \t.:|\"']{5,80})"
+_TAIL: Final = rf"(?:\W{{0,3}}(?:\b{_COUNT_WORD}|(?<=\W){_COUNT_WORD}|号码?|番号|번호)(?!\w))?{_LINK}{_GAP}"
 _BEFORE_THING: Final = re.compile(
     rf"(?:\b{_THING}(?:['\u2019]s)?(?![^\W\d_])|{_THING_UNSPACED}){_TAIL}$", re.IGNORECASE
 )

@@ -52,7 +52,8 @@ _DOCUMENTS: Final = (
         Labelled(
             """
             national id/national id number/national identity number/identity card/identity card number/id card
-            id card number/identity number/national insurance/national insurance number/nino/ni number/nhs number/nhs no
+            id card number/identity number/national insurance/national insurance number
+            national insurance no/nino/ni number/ni no/nhs number/nhs no
             nhs/aadhaar/aadhar/aadhaar number/voter id/medicare number/medicare/sin number/social insurance number
             personal id number/personnummer/personal identity code/henkilötunnus/hetu/nric/fin number/nric number
             personalausweis/personalausweisnummer/ausweisnummer/ausweis/sozialversicherungsnummer/rentenversicherungsnummer

@@ -18,3 +18,6 @@ NUMBER_ENTITIES: Final = (
     *("BANK_ACCOUNT", "NATIONAL_ID", "TAX_ID", "PASSPORT", "DRIVING_LICENCE", "BIRTH_DATE", "ADDRESS"),
 )
 """Entities to find again after number words were rewritten as digits, and after markup was removed."""
+
+TABLE_ENTITIES: Final = (*NUMBER_ENTITIES, "SECRET", "CRYPTO_WALLET", "PERSON")
+"""Entities to find again in the cells of a table, each after the header of its column."""

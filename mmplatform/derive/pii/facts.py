@@ -55,7 +55,9 @@ _FACT: Final = re.compile(
     f"{_DATE}|{_COMPACT_TIME}|{_TIME}|{_IDENTIFIERS}|{_VERSION}|{_MEASURES}|{_AMOUNT}", re.IGNORECASE
 )
 _BEFORE_VERSION: Final = re.compile(
-    rf"(?:\b(?:{_PROGRAM}|chapter|section|clause|paragraph|step|figure|table|item)\.?\s{{0,2}}|(?<![:/\s])/|[=~<>]=|[a-z]-)$",
+    rf"(?:\b(?:{_PROGRAM}|chapter|section|clause|paragraph|step|figure|table|item)\.?\s{{0,2}}"
+    r"|\b(?:app|client|software|firmware|os|program)?[\s_-]?version(?:[\s\"'`:=|.,]|</?(?:t[dhr]|d[dt]|b|span)\b[^<>]{0,80}>){1,80}"
+    r"|(?<![:/\s])/|[=~<>]=|[a-z]-)$",
     re.IGNORECASE,
 )
 
@@ -67,4 +69,4 @@ def mask_facts(text: str) -> str:
 
 def follows_program(text: str, start: int) -> bool:
     """Check for the name of a program before ``start``: the number is a version (``chrome 120.0.0.0``)."""
-    return bool(_BEFORE_VERSION.search(text[max(0, start - 16) : start]))
+    return bool(_BEFORE_VERSION.search(text[max(0, start - 110) : start]))

@@ -26,7 +26,7 @@ _TAG: Final = r"</?[a-z!][^<>]{0,80}>|&(?:nbsp|quot|amp|#\d{1,5});"
 _SEPARATOR: Final = r"[\s:=|>\u2192#\-,.;(\[{\"'`*_)\]}\\?/~]"
 _LINK_WORD: Final = (
     "is|was|are|be|it|it's|its|that|this|the|my|your|his|her|our|a|an|for|of|on|and|um|uh|er|so|here|"
-    "card|bank|checking|savings|back|code|number|numbers|no|nr|num|date|value|id|equals|reads|says|"
+    "card|debit|credit|visa|mastercard|atm|bank|checking|savings|back|code|number|numbers|no|nr|num|date|value|id|equals|reads|says|"
     "ist|lautet|der|die|das|mein|meine|meiner|dein|ihre?|karte|nummer|am|vom|für|den|dem|"
     "est|sont|le|la|les|du|mon|ma|votre|numéro|"
     "es|son|el|mi|su|número|numero|del|de|"
@@ -37,13 +37,13 @@ _LINK_WORD: Final = (
 _UNSPACED_LINK: Final = "[是为為はが的号码番号\uff1a]|هو|هي"
 BRIDGE: Final = (
     rf"(?:\((?:\d[ \-]?digits?|[^()\d\n\x01]{{1,30}})\)|"
-    rf"{_SEPARATOR}|{_TAG}|{_UNSPACED_LINK}|(?<![^\W\d_])(?:{_LINK_WORD})(?![^\W\d_])){{0,60}}+"
+    rf"{_SEPARATOR}|{_TAG}|{_UNSPACED_LINK}|(?<![^\W\d_])(?:{_LINK_WORD})(?![^\W\d_])){{0,120}}+"
 )
 """Separators, markup, spaces of a form and linking words: all that may stand between a label and its value."""
 
 _COUNTED: Final = (
-    r"(?!\s?(?:-\s?)?(?:digits?|digit's|characters?|chars?|numbers|letters|times|attempts|tries|minutes?|mins?|hours?|"
-    r"hrs?|days?|weeks?|months?|years?|seconds?|secs?|percent|dollars?|euros?|pounds?|usd|eur|gbp|items?|people|users|"
+    r"(?![ \t]?(?:-[ \t]?)?(?:digits?|digit's|characters?|chars?|numbers|letters|times|attempts|tries|minutes?|mins?|"
+    r"hours?|hrs?|days?|weeks?|months?|years?|seconds?|secs?|percent|dollars?|euros?|pounds?|usd|eur|gbp|items?|people|users|"
     r"customers|orders|stellen|stellig|ziffern|mal|minuten|stunden|tage|chiffres|fois|jours|veces|días|dígitos|"
     r"cifre|volte|cijfers|cyfr|цифр\w*|位|桁|am|pm|uhr)\b|\s?%)"
 )

@@ -25,7 +25,7 @@ _CODE_AND_TOWN: Final = (
 )
 _GERMAN: Final = re.compile(
     rf"(?<!\w)(?:[a-zäöüß][\w.\-]*[ \-]){{0,2}}?(?:[a-zäöüß][\w\-]{{1,30}}(?:straße|strasse|str\.|gasse|allee|"
-    rf"chaussee)|"
+    rf"chaussee)|[a-zäöüß][\w\-]{{1,40}}-(?:ring|weg|platz|damm|ufer|allee|gasse|str\.?)|"
     rf"[a-zäöüß][\w\-]{{1,20}} (?:straße|strasse|str\.|allee|chaussee|platz|weg|ring))\s{{0,2}}(?:nr\.?\s?)?{_HOUSE}"
     rf"{_CODE_AND_TOWN}?",
     re.IGNORECASE,
@@ -67,7 +67,7 @@ _FRENCH: Final = re.compile(
     re.IGNORECASE,
 )
 _ROMANCE: Final = re.compile(
-    rf"(?<![\w/.])(?P<kind>calle|c/|cl\.|avenida|avda\.?|av\.|plaza|pza\.?|paseo|pso\.|camino|carretera|ctra\.|"
+    rf"(?<![\w/.])(?P<kind>calle|callejón|callejon|c/|c\.|cl\.|glorieta|vial|acceso|pasaje|cuesta|rambla|urbanización|avenida|avda\.?|av\.|plaza|pza\.?|paseo|pso\.|camino|carretera|ctra\.|"
     rf"ronda|travesía|"
     rf"carrer|rua|travessa|alameda|largo|praça|praca|estrada|rodovia|viale|via|v\.le|piazza|p\.zza|p\.za|corso|"
     rf"vicolo|strada|"
@@ -128,6 +128,14 @@ _SCRIPTS: Final[tuple[tuple[tuple[str, ...], re.Pattern[str]], ...]] = (
 _ROMANCE_HINTS: Final = (
     *(
         "calle",
+        "c.",
+        "glorieta",
+        "vial",
+        "acceso",
+        "pasaje",
+        "cuesta",
+        "rambla",
+        "urbaniz",
         "c/",
         "cl.",
         "avenida",

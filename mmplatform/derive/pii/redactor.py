@@ -2,8 +2,9 @@
 
 1. The names model reads those texts of a batch that can hold a name which no rule finds. Presidio's analyzer runs the
    finders of this package on each.
-2. A text with number words is analysed again with digits (``four one`` → ``4 1``), and a text with markup without it.
-   The spans of all readings are united, so that none can hide what another shows.
+2. A text with number words is analysed again with digits (``four one`` → ``4 1``), a text with markup without it,
+   and a table with the header before each value. The spans of all readings are united, so that none can hide what
+   another shows.
 3. Overlapping spans become one, and each is replaced by its entity: ``[CARD]``, ``[EMAIL]``, … Where the policy
    has something else in its place, the derivers write that, from the same spans.
 """
@@ -16,7 +17,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from mmplatform.derive.pii.analyzer import make_analyzer
-from mmplatform.derive.pii.entities import ENTITIES_BY_PRIORITY, NUMBER_ENTITIES
+from mmplatform.derive.pii.entities import ENTITIES_BY_PRIORITY, NUMBER_ENTITIES, TABLE_ENTITIES
 from mmplatform.derive.pii.markup import without_markup
 from mmplatform.derive.pii.name_lists import ordinary_words
 from mmplatform.derive.pii.name_models import LANGUAGE, empty_nlp_artifacts, load_name_model
@@ -24,6 +25,7 @@ from mmplatform.derive.pii.names import find_names_by_rule, may_hold_name
 from mmplatform.derive.pii.normalise import replace_surrogates, to_plain, words_to_digits
 from mmplatform.derive.pii.policy import ModalityPolicy
 from mmplatform.derive.pii.replacement import Span, replace_spans
+from mmplatform.derive.pii.tables import with_headers
 from mmplatform.ports import Redacted
 
 _RULES_VERSION: Final = "2"
@@ -109,15 +111,18 @@ class PresidioRedactor:
     def _find_spans(self, text: str, artifacts: Any, analyzer: Any) -> list[Detection]:
         found = analyzer.analyze(text, LANGUAGE, nlp_artifacts=artifacts)
         spans = [_detection(result, (result.start, result.end), "as written") for result in found]
-        readings = {"number words as digits": words_to_digits(to_plain(text)), "without markup": without_markup(text)}
-        for reading, rewritten in readings.items():
+        for reading, rewritten, entities in (
+            ("number words as digits", words_to_digits(to_plain(text)), NUMBER_ENTITIES),
+            ("without markup", without_markup(text), NUMBER_ENTITIES),
+            ("table cells with their headers", with_headers(text), TABLE_ENTITIES),
+        ):
             if rewritten is None:
                 continue
-            numbers = analyzer.analyze(
-                rewritten.text, LANGUAGE, entities=list(NUMBER_ENTITIES), nlp_artifacts=self._empty_artifacts
+            found = analyzer.analyze(
+                rewritten.text, LANGUAGE, entities=list(entities), nlp_artifacts=self._empty_artifacts
             )
             spans += [
-                _detection(result, rewritten.original_span(result.start, result.end), reading) for result in numbers
+                _detection(result, rewritten.original_span(result.start, result.end), reading) for result in found
             ]
         return spans
 
