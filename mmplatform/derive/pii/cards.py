@@ -25,7 +25,7 @@ _MIN_SPOKEN_DIGITS: Final = 12
 _MIN_SPOKEN_DIGITS_IN_CONTEXT: Final = 5
 """Minimum after the word "card"; the last four digits alone identify nothing."""
 
-_MIN_TRUE_DIGITS: Final = 6
+_MIN_TRUE_DIGITS: Final = 4
 """Digits among the look-alikes of a card; fewer are words."""
 
 _SURE_TRUE_DIGITS: Final = 10

@@ -17,6 +17,7 @@ _THINGS: Final = r"(?:(?:it|them|this|that|these|everything|all|both|one|the\s\w
 _CUE: Final = re.compile(
     r"(?<!\w)(?:(?:live|lives|living|lived|reside|resides|residing|moved|moving|staying|located)\s(?:now\s)?(?:at|in|on|to)"
     rf"|(?:ship|shipped|deliver|delivered|send|sent|post|posted|mail|mailed|forward|redirect|bring|dispatch)\s{_THINGS}to"
+    r"|(?:street|home|shipping|billing|delivery|mailing|postal|residential)\saddress"
     r"|(?:address|adresse|anschrift|dirección|direccion|indirizzo|endereço|adres)\s(?:is|ist|lautet|est|es|è|é)(?:\snow)?"
     r"|(?:wohne|wohnt|wohnen|gezogen)\s(?:jetzt\s)?(?:in|an|am|auf|im|nach)|habit(?:e|ons|ez|ent)(?:\s(?:au|à|aux|dans|sur))?"
     r"|(?:vivo|vive|vivimos|resido)\sen|(?:abito|abita|vivo)\s(?:in|a|al)|(?:moro|mora)\s(?:na|no|em)"
@@ -33,10 +34,13 @@ _PARTICLE: Final = (
 )
 _WORD: Final = r"(?:[^\W\d_a-zà-öø-ÿ][\w'\u2019\-]{0,30}\.?)"
 _NUMBER: Final = r"(?:#?\d{1,6}[a-zA-Z]{0,2}(?:[\-/]\d{1,5}[a-z]?)?)"
+_STREET: Final = (
+    r"(?:rue|avenue|boulevard|chemin|allée|impasse|place|quai|calle|via|viale|piazza|rua|ulica|ul\.|al\.|c/)"
+)
+_NUMBERED_UNIT: Final = rf"(?i:{_UNIT})\.?\s?#?\w{{1,5}}"
 _VALUE: Final = re.compile(
-    rf"(?:(?:{_WORD}|(?i:{_UNIT})\.?\s?#?\w{{1,5}}|{_NUMBER}|(?:rue|avenue|boulevard|chemin|allée|impasse|place|quai|calle|"
-    rf"via|viale|piazza|rua|ulica|ul\.|al\.|c/))(?:,?\s{{1,2}}(?:(?i:{_UNIT})\.?\s?#?\w{{1,5}}|{_WORD}|{_NUMBER}|{_PARTICLE}(?=\s)"
-    r"|(?:rue|avenue|boulevard|chemin|allée|impasse|place|quai)))*)"
+    rf"(?:{_WORD}|{_NUMBERED_UNIT}|{_NUMBER}|{_STREET})"
+    rf"(?:,?[ \t]{{1,2}}(?:{_NUMBERED_UNIT}|{_WORD}|{_NUMBER}|{_PARTICLE}(?=\s)|{_STREET}))*"
 )
 _COUNTED: Final = re.compile(
     r"\s?(?:%|x\b|times?\b|days?\b|hours?\b|weeks?\b|months?\b|years?\b|minutes?\b|people\b|pm\b|am\b|uhr\b|mal\b|"

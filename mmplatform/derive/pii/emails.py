@@ -44,6 +44,12 @@ _RUN_TOGETHER_IN_SPEECH: Final = re.compile(
     rf"(?<![\w/])(?!www\.)[a-z0-9][\w+\-]{{0,40}}(?:[.\-_][\w+\-]{{1,40}}){{0,3}}[.\s]at[a-z0-9\-]{{2,40}}{_END}",
     re.IGNORECASE,
 )
+# Speech recognition garbles "at" ("faith.vescazadmail.com"): after a word for e-mail a domain is an address.
+_ANNOUNCED_IN_SPEECH: Final = re.compile(
+    r"\b(?:e|c|g)?-?mail(?: address| id)?(?:,? (?:is|it's|it is|as|to|at|of|would be)| address)?[\s:,]{1,3}"
+    rf"(?P<address>(?!www\.|our |the )[a-z0-9][\w+\-]{{0,40}}(?:\.[\w+\-]{{1,40}}){{0,4}}?{_END})",
+    re.IGNORECASE,
+)
 _BRACKETED_AT: Final = (
     r"(?:\s?[\[({<]\s?(?:at|@|a|ät|arroba)\s?[\])}>]\s?|\s?[\-_*]\s?at\s?[\-_*]\s?|(?<=\w)[©®](?=\w)"
     r"|\s(?:arroba|arobase|klammeraffe|chiocciola|apenstaartje|собака|ma[łl]pa|snabel-?a)\s)"
@@ -88,7 +94,7 @@ def find_emails(text: str, *, spoken: bool = False) -> Iterator[tuple[int, int]]
     if _MAY_BE_DISGUISED.search(text):
         for match in _DISGUISED.finditer(text):
             yield match.start(), match.end()
-    if _MAY_BE_AT.search(text):
+    if _MAY_BE_AT.search(text) or (spoken and "mail" in text.lower()):
         yield from _dictated(text, spoken=spoken)
 
 
@@ -104,6 +110,9 @@ def _dictated(text: str, *, spoken: bool) -> Iterator[tuple[int, int]]:
         words = re.findall(r"[\w']+", match["local"])
         if not _NO_NAME.fullmatch(words[-1]) or len(words) > 1:
             yield match.start(), match.end()
+    if spoken:
+        for match in _ANNOUNCED_IN_SPEECH.finditer(text):
+            yield match.span("address")
     for pattern in (_RUN_TOGETHER, _RUN_TOGETHER_IN_SPEECH) if spoken else (_RUN_TOGETHER,):
         for match in pattern.finditer(text):
             if not _NO_NAME.fullmatch(re.split(r"\s", match[0])[0]):

@@ -19,5 +19,9 @@ NUMBER_ENTITIES: Final = (
 )
 """Entities to find again after number words were rewritten as digits, and after markup was removed."""
 
-TABLE_ENTITIES: Final = (*NUMBER_ENTITIES, "SECRET", "CRYPTO_WALLET", "PERSON")
-"""Entities to find again in the cells of a table, each after the header of its column."""
+_FOUND_ALONE: Final = frozenset(("CARD", "IBAN", "EMAIL", "PHONE", "IP"))
+TABLE_ENTITIES: Final = (*(entity for entity in NUMBER_ENTITIES if entity not in _FOUND_ALONE), "SECRET", "PERSON")
+"""Entities to find again in the cells of a table, each after the header of its column.
+
+Others are found by their shape. Read without the label of its row, the number of an order is a telephone's.
+"""

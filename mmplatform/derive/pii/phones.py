@@ -27,6 +27,7 @@ _MIN_BARE_TRUNK_DIGITS: Final = 9
 """Fewer digits after a zero are an id, unless a telephone is spoken of."""
 
 _MIN_TRUE_DIGITS: Final = 7
+_MIN_ANNOUNCED_DIGITS: Final = 9
 _LIST: Final = re.compile(r"[,|:*\[\]]")
 _EXTENSION: Final = re.compile(
     r"[\s,.;]{0,3}(?:(?<!\w)x|\bext\.?|\bextension|\bdurchwahl|\bposte|\bramal|(?<!\w)доб\.?|(?<=\s)#|(?<=\d)x)"
@@ -160,11 +161,19 @@ def _is_national(text: str, window: DigitCluster, *, is_whole: bool) -> bool:
     return is_whole and is_nationally_grouped(digits, shape, bracketed=bracketed)
 
 
+def _is_announced(text: str, number: DigitCluster, true_digits: int) -> bool:
+    """Check for a word for telephones or a ``+`` before a number of which most digits are digits."""
+    announced = text[number.start - 1 : number.start] == "+" or context.follows_phone_word(text, number.start)
+    return announced and len(number.digits) >= _MIN_ANNOUNCED_DIGITS and true_digits * 2 > len(number.digits)
+
+
 def _is_misread(text: str, number: DigitCluster) -> bool:
-    """Check a number with look-alikes of digits: only in the groups of a North American number."""
+    """Check a number with look-alikes of digits: in the groups of a North American number, or announced."""
     written = text[number.start : number.end]
     true_digits = sum(character.isdigit() for character in written)
     groups = (text[group.start : group.end] for group in number.groups)
+    if true_digits < len(number.digits) and _is_announced(text, number, true_digits):
+        return True
     return (
         _MIN_TRUE_DIGITS <= true_digits < len(number.digits)
         and number.shape in _SURE_SHAPES

@@ -18,8 +18,8 @@ _RULE: Final = re.compile(r"[\s|:+=\-]+")
 
 _HTML_ROW: Final = re.compile(r"<tr\b[^<>]{0,200}>(?P<row>.{0,4000}?)</tr>", re.IGNORECASE | re.DOTALL)
 _HTML_CELL: Final = re.compile(r"<t[dh]\b[^<>]{0,200}>(?P<cell>[^<>]{0,400})</t[dh]>", re.IGNORECASE)
-_HEADER: Final = re.compile(r"(?=[^\n]*[^\W\d_])[^\n]{1,40}")
-_MANY_DIGITS: Final = re.compile(r"\d{4}")
+_HEADER: Final = re.compile(r"(?!\d)(?=[^\n]*[^\W\d_])[^\n]{1,40}")
+_NUMBER: Final = re.compile(r"\d{2}")
 _CELL: Final = re.compile(r"[\s\S]+")
 _MAX_HEADER_WORDS: Final = 5
 _MIN_COLUMNS: Final = 2
@@ -63,7 +63,7 @@ def _labelled_cells(text: str) -> Iterator[tuple[str, Cell]]:
 
 
 def _may_be_header(cell: str) -> bool:
-    return bool(_HEADER.fullmatch(cell) and not _MANY_DIGITS.search(cell) and len(cell.split()) <= _MAX_HEADER_WORDS)
+    return bool(_HEADER.fullmatch(cell) and not _NUMBER.search(cell) and len(cell.split()) <= _MAX_HEADER_WORDS)
 
 
 def _delimited_rows(text: str, delimiter: str) -> Iterator[list[Cell]]:

@@ -43,6 +43,8 @@ SPOKEN = [
     ("D-A-N-A at gmail.com", "[EMAIL]"),
     ("It's dana.whitfield.atexample.com.", "It's [EMAIL]."),
     ("it is danawhitfieldatgmail.com", "it is [EMAIL]"),
+    ("Send it to the email address faith.vescazadmail.com.", "Send it to the email address [EMAIL]."),
+    ("my email is Jessica.JonesAtMail.com.", "my email is [EMAIL]."),
     ("my social is one two three four five six seven eight nine", "my social is [SSN]"),
     ("my name is dana whitfield", "my name is [PERSON]"),
 ]
@@ -63,6 +65,8 @@ HARMLESS_SPOKEN = [
     "order LF-482193 for $186.40 on November 23rd, 2024 at 10:15",
     "one of them said seven to ten days",
     "it says error four zero two at checkout",
+    "I got an email from shop.example.com",
+    "please send the email to support and visit example.com",
 ]
 
 

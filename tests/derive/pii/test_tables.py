@@ -40,7 +40,14 @@ ANNOUNCED = [
     ("Security code               563\nItem                        Yeti mug",
      "Security code               [CVV]\nItem                        Yeti mug"),
 ]  # fmt: skip
+MISREAD = [
+    ("Mobile +44745Z2S75Z8", "Mobile [PHONE]"),
+    ("PAN S|S9B7bBo4oBZ7S9", "PAN [CARD]"),
+    ("Street address Studio 6, Oliver Bypass, Lake Lesliechester W3 0PE", "Street address [ADDRESS]"),
+]
 HARMLESS = [
+    "serial SO1BBS0lI2Z",
+    "Street address is required",
     "order,amount,status\nLF-1,12,ok\nLF-2,13,failed",
     "Pages 5, 6, 7\nLines 3, 4, 5",
     "item;quantity;price\nmug;2;19.90\ncable;1;4.50",
@@ -55,7 +62,7 @@ HARMLESS = [
 
 
 @pytest.mark.models
-@pytest.mark.parametrize(("text", "expected"), [*TABLES, *ANNOUNCED])
+@pytest.mark.parametrize(("text", "expected"), [*TABLES, *ANNOUNCED, *MISREAD])
 def test_a_value_leaves_a_text(redactor, text, expected):
     result = redact_one(redactor, text)
     assert result.text == expected
