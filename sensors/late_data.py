@@ -119,7 +119,8 @@ def _is_incomplete(
     consumed_offsets: Mapping[tuple[str, int], int],
     now: datetime,
 ) -> bool:
-    columns = ("event_id", "event_uid", "kind", "ingested_at", "topic", "topic_partition", "log_offset")
+    positions = ("topic", "topic_partition", "log_offset", "log_generation")
+    columns = ("event_id", "event_uid", "kind", "ingested_at", *positions)
     events = reader.rows(spec.raw_table, hour, columns)
     derived_uids = [row["event_uids"] for row in reader.rows_around(spec.derived_table, hour, ["event_uids"])]
     quarantined_uids = reader.quarantined_uids(hour)

@@ -27,7 +27,9 @@ def test_every_module_of_the_product_is_in_it_and_no_other(wheel):
         found = {name for name in packed.namelist() if ".dist-info/" not in name}
     packages = ("mmplatform", "assets", "sensors", "resources", "quality")
     wanted = {str(path.relative_to(ROOT)) for package in packages for path in (ROOT / package).rglob("*.py")}
-    assert found == wanted | {"definitions.py", "mmplatform/py.typed", "mmplatform/pipeline/canary/speech.ogg"}
+    pii = ("name_lists.txt.xz", "words.txt.xz", "redaction_policy.yaml")
+    data = {f"mmplatform/derive/pii/{name}" for name in pii} | {"mmplatform/pipeline/canary/speech.ogg"}
+    assert found == wanted | data | {"definitions.py", "mmplatform/py.typed"}
 
 
 def test_it_works_where_the_checkout_is_not(wheel, tmp_path):

@@ -10,7 +10,8 @@ from mmplatform.derive.chat import ChatDeriver
 from mmplatform.errors import Misconfigured, Rejected, Unavailable
 from mmplatform.land.blobs.open import open_blobs
 from mmplatform.memo import MemoryMemo
-from mmplatform.pipeline.factories import screenshot_deriver
+from mmplatform.pipeline.factories import open_replacements, screenshot_deriver
+from mmplatform.settings import load
 from tests.builders import chat, screenshot
 from tests.pipeline.conftest import chroma, embedder, index, lakehouse, redactor, settings
 from tests.pipeline.stream import Published, Stream, apply_changes
@@ -31,7 +32,9 @@ def call(settings, monkeypatch):
 def test_it_says_what_became_of_the_hour(call, monkeypatch, lakehouse, index, embedder, redactor):
     stream = Stream(lakehouse, index)
     apply_changes(monkeypatch, stream)
-    stream.send([chat(0), chat(1, text=" ")], ChatDeriver(embedder, redactor, MemoryMemo()))
+    stream.send(
+        [chat(0), chat(1, text=" ")], ChatDeriver(embedder, redactor, MemoryMemo(), open_replacements(load(), "chat"))
+    )
     index.delete(list(index.ids()))
     done = call("messages", HOUR)
     assert done.exit_code == 0, done.output

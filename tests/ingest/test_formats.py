@@ -100,7 +100,8 @@ async def test_samples_without_a_header_are_read_by_the_parameters_of_their_type
     answer = await chunk(gateway, telephony(samples, media_type), media_type)
     assert answer.status_code == 202, answer.text
     [event] = gateway.events("call")
-    assert (event.sample_rate, event.channels, event.duration_s) == (rate, channels, 4_000 / rate)
+    assert (event.sample_rate, event.channels) == (rate, channels)
+    assert event.duration_s == pytest.approx(4_000 / rate, abs=1e-6)
     decoded = audio.decode(gateway.deps.blobs.get(event.blob), event.blob.media_type, rate=rate)
     assert np.abs(decoded - samples.T / 32_768).max() < 0.03
 

@@ -38,7 +38,10 @@ def find_ibans(text: str) -> Iterator[tuple[int, int]]:
         if read is None:
             continue
         account, end = read
-        is_complete = not text[end : end + 1].isalnum()
+        follower = text[end : end + 1]
+        if follower.isdigit():  # part of a longer number: "no. 6011650899529352" holds Norway's format
+            continue
+        is_complete = not follower.isalnum()
         if _has_valid_check(country + account) or (is_complete and _is_named(text, match.start())):
             yield match.start(), end
 

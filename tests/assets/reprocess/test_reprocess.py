@@ -14,6 +14,8 @@ from mmplatform.derive.chat import ChatDeriver
 from mmplatform.events import utc_now
 from mmplatform.land.lakehouse.row_codec import record_to_row
 from mmplatform.memo import MemoryMemo
+from mmplatform.pipeline.factories import open_replacements
+from mmplatform.settings import load
 from resources.reprocessing import ReprocessingResource
 from tests.builders import NOW, chat, message, position, screenshot
 from tests.pipeline.stream import Stream, apply_changes
@@ -48,7 +50,9 @@ def run(settings, monkeypatch, lakehouse, index):
 
 @pytest.fixture
 def streamed(lakehouse, index, embedder, redactor):
-    Stream(lakehouse, index).send([chat(0), chat(1, text=" ")], ChatDeriver(embedder, redactor, MemoryMemo()))
+    Stream(lakehouse, index).send(
+        [chat(0), chat(1, text=" ")], ChatDeriver(embedder, redactor, MemoryMemo(), open_replacements(load(), "chat"))
+    )
     return lakehouse
 
 
@@ -181,7 +185,9 @@ def chat_at(number, hours):
 
 def test_several_hours_in_one_run_have_figures_each(run, lakehouse, index, embedder, redactor):
     events = [chat_at(0, 0), chat_at(1, 2), chat_at(2, 2)]
-    Stream(lakehouse, index).send(events, ChatDeriver(embedder, redactor, MemoryMemo()))
+    Stream(lakehouse, index).send(
+        events, ChatDeriver(embedder, redactor, MemoryMemo(), open_replacements(load(), "chat"))
+    )
     index.delete(list(index.ids()))
     result = run("messages", until="2026-08-01-12:00")
     assert result.success

@@ -98,6 +98,7 @@ def locked():
     folder = Path(tempfile.mkdtemp())
     folder.chmod(0o755)
     (folder / "a.png").write_bytes(picture())
+    (folder / "a.png").chmod(0o644)  # whatever umask an earlier test has left: another user reads it
     (folder / "locked").mkdir()
     (folder / "locked" / "b.png").write_bytes(picture())
     (folder / "locked").chmod(0)
