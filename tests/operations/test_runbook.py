@@ -86,7 +86,7 @@ def test_a_poison_message_is_named_redriven_once_and_never_shown(filled):
     from confluent_kafka import Producer
 
     def letters():
-        """About events; another test's artifact that cannot be read is not redriven, and named."""
+        """About events: other tests leave letters about artifacts and quarantined events."""
         found = (json.loads(entry.value)["position"] for entry in ReplayLog(filled.addressed).read(DEAD_LETTERS_TOPIC))
         return [place for place in found if place["topic"].startswith("interactions.")]
 
@@ -97,11 +97,11 @@ def test_a_poison_message_is_named_redriven_once_and_never_shown(filled):
 
     eventually(lambda: len(letters()) == before + 1, within_s=120)
     said = follow(filled, "A poison message")
-    assert said.count(" redriven to ") == before + 1
+    assert said.count(" redriven to interactions.") == before + 1
     assert "4111" not in said
     # Read again, they are what they were: new letters, about their second places. The first ones stay as they are.
     eventually_equal(lambda: len(letters()), 2 * (before + 1), within_s=120)
-    assert follow(filled, "A poison message").count(" redriven to ") == before + 1
+    assert follow(filled, "A poison message").count(" redriven to interactions.") == before + 1
 
 
 def test_a_lost_index_is_as_it_was_and_no_model_ran(filled):
