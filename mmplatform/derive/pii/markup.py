@@ -1,4 +1,4 @@
-"""A reading of a text without markup: entities and escapes are decoded, tags and table bars are left out.
+"""A reading of a text without markup: entities and escapes are decoded, tags, table bars and quote marks are left out.
 
 ``4111&nbsp;1111<br>1111%201111`` reads ``4111 1111 1111 1111``, and spans of the reading map back to the text.
 """
@@ -14,7 +14,8 @@ from mmplatform.derive.pii.normalise import RewrittenText, to_plain
 
 _INLINE: Final = r"(?:a|abbr|b|bdi|bdo|big|code|em|font|i|ins|del|kbd|mark|q|s|small|span|strong|sub|sup|tt|u|var|wbr)"
 _MARKUP: Final = re.compile(
-    r"(?P<comment><!--.{0,200}?-->|<!\[CDATA\[|\]\]>)"
+    r"(?P<wrap>(?<=[\d)])[ \t]*\r?\n(?:[ \t]{2,16}|[ \t]*(?:[>|][ \t]*){1,4})(?=[(\d]))"
+    r"|(?P<comment><!--.{0,200}?-->|<!\[CDATA\[|\]\]>)"
     rf"|(?P<inline></?{_INLINE}(?:\s[^<>]{{0,400}})?/?>)"
     r"|(?P<tag></?[a-z][\w:-]{0,30}(?:\s[^<>]{0,400})?/?>|\[/?(?:b|i|u|br|code|color|size|url|quote)(?:=[^\]\n]{0,80})?\])"
     r"|(?P<entity>&(?:amp;){0,3}(?:\#\d{1,7}|\#x[0-9a-f]{1,6}|[a-z][a-z0-9]{1,30});)"
@@ -27,6 +28,7 @@ _MARKUP: Final = re.compile(
     re.IGNORECASE,
 )
 _HINT: Final = re.compile(
+    r"[\d)][ \t]*\r?\n[ \t>|]{1,16}[(\d]|"
     r"<[a-z/!]|&(?:\#|[a-z])\w{1,30};|%[0-9a-f]{2}|\\[^\w\s]|\\[nrtux]|[\w.@](?:\*|__|~~|`)[\w.@]|\[/?[a-z]|\d\s?\|",
     re.IGNORECASE,
 )
@@ -78,6 +80,8 @@ def _plain_form(match: re.Match[str]) -> str:
     if match["unicode"]:
         character = chr(int(markup.lstrip("\\")[1:], 16))
         return "\ufffd" if "\ud800" <= character <= "\udfff" else character
+    if match["wrap"]:
+        return " "  # a number that a mail program has broken and indented or quoted
     if match["bars"] or (match["tag"] and _CELL.match(markup)):
         return "|"
     joins = match["inline"] or match["comment"] or match["literal"] or match["emphasis"]

@@ -41,11 +41,17 @@ ANNOUNCED = [
      "Security code               [CVV]\nItem                        Yeti mug"),
 ]  # fmt: skip
 MISREAD = [
+    ("refund to GB82 WEST 1234 5698\n> 7654 32 please", "refund to [IBAN] please"),
+    ("card 4111 1111\n> 1111 1111", "card [CARD]"),
+    ("our office in town, (204)\n    872-2072, it is closed", "our office in town, [PHONE], it is closed"),
+    ("portable : +33 1 28 08 45\n    94", "portable : [PHONE]"),
     ("Mobile +44745Z2S75Z8", "Mobile [PHONE]"),
     ("PAN S|S9B7bBo4oBZ7S9", "PAN [CARD]"),
     ("Street address Studio 6, Oliver Bypass, Lake Lesliechester W3 0PE", "Street address [ADDRESS]"),
 ]
 HARMLESS = [
+    "> 12 items\n> 30 boxes",
+    "1) unplug it\n  2) wait",
     "serial SO1BBS0lI2Z",
     "Street address is required",
     "order,amount,status\nLF-1,12,ok\nLF-2,13,failed",
