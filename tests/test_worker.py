@@ -93,7 +93,11 @@ def running_worker(name: str, folder: Path, **settings: str):
             yield process, log, health
         finally:
             process.terminate()
-            process.wait(timeout=30)
+            try:
+                process.wait(timeout=30)
+            except subprocess.TimeoutExpired:  # as a supervisor does; how a worker drains is tested in tests/operations
+                process.kill()
+                process.wait(timeout=30)
 
 
 @pytest.fixture(scope="module")

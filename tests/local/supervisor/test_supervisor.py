@@ -72,7 +72,9 @@ class SupervisorProcess:
         )
 
     def run(self) -> StackRun:
-        found = run_file.read_running(self.data)
+        deadline = time.monotonic() + 10  # a run file is written after the first line of output
+        while (found := run_file.read_running(self.data)) is None and time.monotonic() < deadline:
+            time.sleep(0.05)
         assert found is not None
         return found
 
