@@ -21,12 +21,9 @@ from mmplatform.derive.media.open_audio import (
     MAX_SECONDS,
     LiveAudio,
     channel_count,
-    check_type,
     open_bytes,
     open_stream,
-    read_head,
 )
-from mmplatform.derive.media.signatures import HEAD_BYTES, identify
 from mmplatform.derive.media.timeline import Hole
 from mmplatform.derive.media.wav import to_wav
 from mmplatform.errors import Rejected
@@ -131,10 +128,7 @@ def split(
         Rejected: it cannot be decoded, or ends before its stated length; chunks before the damage were yielded.
     """
     index, position_s, first_channels = 0, 0.0, 0
-    found = identify(read_head(source)[:HEAD_BYTES])
-    if media_type is not None:
-        check_type(media_type, found)
-    with open_stream(source, found) as opened:
+    with open_stream(source, media_type) as opened:
         for layout, items in groupby(opened.items(None), key=_layout):
             if layout is None:
                 holes = list(items)

@@ -73,26 +73,22 @@ def open_bytes(data: bytes, media_type: str) -> Iterator[OpenedAudio]:
     if base_type in HEADERLESS:
         data = add_header(data, base_type, content_type, max_channels=MAX_CHANNELS, rates=SAMPLE_RATE_RANGE)
         base_type = "audio/wav"
-    check_type(base_type, identify(data[:HEAD_BYTES]))
     with open_stream(data, base_type) as opened:
         yield opened
 
 
-def check_type(declared: str, found: str | None) -> None:
-    """Refuse bytes of another type than the declared one. Raises UnsupportedMedia."""
-    if found != declared:
-        advice = "declare what is sent" if found else ADVICE.get(declared, "send a complete file, header and all")
-        raise UnsupportedMedia(f"declared as {declared}, but the bytes are {found or 'of no accepted type'}: {advice}")
-
-
 @contextmanager
-def open_stream(source: Path | bytes | LiveAudio, media_type: str | None) -> Iterator[OpenedAudio]:
-    """Open the audio stream of a source of a known type. Raises UnsupportedMedia, Rejected."""
+def open_stream(source: Path | bytes | LiveAudio, declared: str | None) -> Iterator[OpenedAudio]:
+    """Open the audio stream of a source, whose bytes must be of the declared type; None: of any accepted one.
+
+    Raises:
+        UnsupportedMedia: the bytes are of another type.
+        Rejected: they cannot be decoded.
+    """
     import av
 
-    if media_type not in DEMUXERS:
-        raise UnsupportedMedia(f"no audio of an accepted type: send {', '.join(sorted(DEMUXERS))}")
-    head = read_head(source)
+    head = _read_head(source)
+    media_type = _identify_audio(head, declared)
     if media_type == "audio/wav" and isinstance(source, Path) and source.stat().st_size <= _MAX_REWRITTEN_BYTES:
         source = source.read_bytes()
     if head.startswith(b"RIFX") and isinstance(source, Path | bytes):
@@ -116,6 +112,17 @@ def open_stream(source: Path | bytes | LiveAudio, media_type: str | None) -> Ite
         yield OpenedAudio(container, stream, head, stated_s)
 
 
+def _identify_audio(head: bytes, declared: str | None) -> str:
+    """Name the type of the bytes. Raises UnsupportedMedia for another than the declared one."""
+    found = identify(head[:HEAD_BYTES])
+    if declared is not None and found != declared:
+        advice = "declare what is sent" if found else ADVICE.get(declared, "send a complete file, header and all")
+        raise UnsupportedMedia(f"declared as {declared}, but the bytes are {found or 'of no accepted type'}: {advice}")
+    if found not in DEMUXERS:
+        raise UnsupportedMedia(f"no audio of an accepted type: send {', '.join(sorted(DEMUXERS))}")
+    return found
+
+
 def _check_limits(rate: int, channels: int) -> None:
     if not 1 <= channels <= MAX_CHANNELS:
         raise Rejected(f"audio with {channels} channels: 1 to {MAX_CHANNELS} are accepted")
@@ -128,7 +135,7 @@ def channel_count(frame: Any) -> int:
     return int(frame.layout.nb_channels)
 
 
-def read_head(source: Path | bytes | LiveAudio) -> bytes:
+def _read_head(source: Path | bytes | LiveAudio) -> bytes:
     """Read the first bytes of a source, without consuming those of a live one."""
     if isinstance(source, bytes):
         return source[:_HEAD_BYTES]
