@@ -11,14 +11,13 @@ from assets.checks.factory import CheckResources, recent_check
 from assets.index import INDEX
 from mmplatform.events import Modality, utc_now
 from mmplatform.land.lakehouse.hour_partition import HOUR
-from mmplatform.modalities import ARTIFACTS_TOPIC, INDEX_GROUP, MODALITIES, PASSAGES_TABLE
+from mmplatform.modalities import MODALITIES, PASSAGES_TABLE
 from quality.checks.backlog import combine_backlogs
 from quality.checks.freshness_gap import check_freshness, gap_s
 from quality.checks.result import CheckResult
 from quality.slas import MODALITY_SLAS
 from resources.readers.hours import open_hour_reader
-from resources.readers.subscriptions import TABLE_SUBSCRIPTIONS
-from resources.stack import Subscription
+from resources.readers.subscriptions import INDEXER, TABLE_SUBSCRIPTIONS
 
 FRESHNESS_GAP: Final = "freshness_gap"
 
@@ -61,8 +60,6 @@ def _table_check(table: str, stamp: str, modality: Modality | None = None) -> dg
 
 
 def _index_check() -> dg.AssetChecksDefinition:
-    subscription = Subscription(INDEX_GROUP, ARTIFACTS_TOPIC)
-
     def check(since: datetime, resources: CheckResources) -> CheckResult:
         gaps: dict[str, list[float]] = {}
         with resources.stack.index() as index:
@@ -71,7 +68,7 @@ def _index_check() -> dg.AssetChecksDefinition:
                 if passage.indexed_at >= since:
                     gap = (passage.indexed_at - passage.event_time).total_seconds()
                     gaps.setdefault(passage.modality, []).append(gap)
-        return check_freshness(gaps, MODALITY_SLAS, resources.stack.backlog([subscription])[subscription])
+        return check_freshness(gaps, MODALITY_SLAS, resources.stack.backlog([INDEXER])[INDEXER])
 
     return recent_check(
         INDEX,

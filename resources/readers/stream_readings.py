@@ -6,21 +6,13 @@ from collections.abc import Collection
 from typing import Final
 
 from mmplatform.events import utc_now
-from mmplatform.modalities import ARTIFACTS_TOPIC, INDEX_GROUP, MODALITIES
 from quality.checks.backlog import combine_backlogs
 from quality.checks.complete_up_to import StreamReading
-from resources.readers.subscriptions import TABLE_SUBSCRIPTIONS
-from resources.stack import StackResource, Subscription
+from resources.readers.subscriptions import ASSET_SUBSCRIPTIONS
+from resources.stack import StackResource
 
 _INDEX: Final = "index"
 _GATEWAY: Final = "gateway"
-_DERIVERS: Final = tuple(Subscription(spec.group, spec.topic) for spec in MODALITIES.values())
-
-ASSET_SUBSCRIPTIONS: Final[dict[str, tuple[Subscription, ...]]] = {
-    **TABLE_SUBSCRIPTIONS,
-    _INDEX: (*_DERIVERS, Subscription(INDEX_GROUP, ARTIFACTS_TOPIC)),
-}
-"""Consumer groups in front of each asset that the stream fills."""
 
 
 def read_streams(stack: StackResource, assets: Collection[str]) -> dict[str, StreamReading]:

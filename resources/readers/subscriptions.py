@@ -7,6 +7,7 @@ from typing import Final
 from mmplatform.modalities import (
     ARCHIVE_GROUP,
     ARTIFACTS_TOPIC,
+    INDEX_GROUP,
     MODALITIES,
     PASSAGES_TABLE,
     QUARANTINE_TABLE,
@@ -15,6 +16,7 @@ from mmplatform.modalities import (
 from resources.stack import Subscription
 
 _ARTIFACTS: Final = Subscription(ARCHIVE_GROUP, ARTIFACTS_TOPIC)
+INDEXER: Final = Subscription(INDEX_GROUP, ARTIFACTS_TOPIC)
 _DERIVERS: Final = tuple(Subscription(spec.group, spec.topic) for spec in MODALITIES.values())
 
 TABLE_SUBSCRIPTIONS: Final[dict[str, tuple[Subscription, ...]]] = {
@@ -24,3 +26,6 @@ TABLE_SUBSCRIPTIONS: Final[dict[str, tuple[Subscription, ...]]] = {
     QUARANTINE_TABLE: (*_DERIVERS, Subscription(ARCHIVE_GROUP, QUARANTINE_TOPIC)),
 }
 """By table, in the order of the data's way."""
+
+ASSET_SUBSCRIPTIONS: Final = TABLE_SUBSCRIPTIONS | {"index": (*_DERIVERS, INDEXER)}
+"""By asset that the stream fills: the tables, and the index."""
