@@ -11,7 +11,7 @@ import typer
 
 from mmplatform.cli.main import app
 from mmplatform.cli.schemas import schema_text, schemas
-from mmplatform.derive.pii.entities import ENTITIES_BY_PRIORITY
+from mmplatform.derive.pii.entities import ENTITIES
 from mmplatform.modalities import ARTIFACTS_TOPIC, DEAD_LETTERS_TOPIC, MODALITIES, QUARANTINE_TOPIC, TABLES
 from mmplatform.settings.environment import Settings, secret_text
 from mmplatform.settings.renamed import RENAMED
@@ -190,7 +190,7 @@ def test_the_page_on_bad_input_names_every_row_of_the_table():
 def test_the_page_on_personal_data_has_every_entity():
     sections = re.split(r"^## ", (DOCS / "reference" / "personal-data.md").read_text(), flags=re.MULTILINE)
     (entities,) = [section for section in sections if section.startswith("Entities")]
-    assert re.findall(r"^\| `([A-Z_]+)` \|", entities, re.MULTILINE) == list(ENTITIES_BY_PRIORITY)
+    assert re.findall(r"^\| `([A-Z_]+)` \|", entities, re.MULTILINE) == list(ENTITIES)
 
 
 def test_the_changelog_names_no_setting_that_was_renamed():

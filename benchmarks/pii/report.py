@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from benchmarks.pii.score import Counts, Failure, Score
-from mmplatform.derive.pii.entities import ENTITIES_BY_PRIORITY
+from mmplatform.derive.pii.entities import ENTITIES
 
 _MAX_LINE_CHARS: Final = 160
 _DOCUMENTED: Final = ("typed", "spoken", "shown")
@@ -19,7 +19,7 @@ def entity_table(score: Score, baselines: Mapping[str, Score]) -> str:
     """Table of one modality by entity, beside the recall of the baselines."""
     head = ["entity", "values", "recall", "precision", "F2", "own name", "unseen recall", "unseen precision"]
     rows = [[*head, *(f"recall, {name}" for name in baselines)]]
-    named = [entity for entity in ENTITIES_BY_PRIORITY if entity in score.by_entity]
+    named = [entity for entity in ENTITIES if entity in score.by_entity]
     others = sorted(set(score.by_entity) - set(named))
     for entity in [*named, *others]:
         unseen = score.unseen.get(entity, Counts())
@@ -64,9 +64,7 @@ def docs_tables(scores: Mapping[str, Score]) -> dict[str, str]:
     if scores.keys() >= set(_DOCUMENTED):
         measured = [scores[modality].by_entity for modality in _DOCUMENTED]
         rows = [["entity", *(f"{modality}: values, recall, precision" for modality in _DOCUMENTED)]]
-        rows += [
-            [f"`{entity}`", *(_summary(groups.get(entity)) for groups in measured)] for entity in ENTITIES_BY_PRIORITY
-        ]
+        rows += [[f"`{entity}`", *(_summary(groups.get(entity)) for groups in measured)] for entity in ENTITIES]
         tables["by-entity"] = _table(rows)
     if typed := scores.get("typed"):
         tables["by-style"] = group_table("style", typed.by_style)

@@ -4,13 +4,20 @@ from __future__ import annotations
 
 from typing import Final
 
-ENTITIES_BY_PRIORITY: Final = (
+ENTITIES: Final = (
     *("CARD", "CVV", "CARD_EXPIRY", "PIN"),
     *("SECRET", "PASSWORD", "ONE_TIME_CODE", "CRYPTO_WALLET"),
     *("IBAN", "BANK_ACCOUNT", "SSN", "NATIONAL_ID", "TAX_ID", "PASSPORT", "DRIVING_LICENCE", "BIRTH_DATE"),
     *("EMAIL", "PHONE", "IP", "HANDLE", "ADDRESS", "PERSON"),
 )
-"""Entities to find. Overlapping spans take the entity that stands first here."""
+"""Entities to find."""
+
+_BEFORE_LABELLED: Final = ("CARD", "SECRET", "PASSWORD", "CRYPTO_WALLET", "EMAIL")
+ENTITIES_BY_PRIORITY: Final = (*_BEFORE_LABELLED, *(entity for entity in ENTITIES if entity not in _BEFORE_LABELLED))
+"""Entities in the order in which overlapping spans take their name.
+
+An e-mail address comes before numbers with a label: ``rg000000.com`` holds both, and is neither a document nor a code.
+"""
 
 NUMBER_ENTITIES: Final = (
     *("CARD", "SSN", "IBAN", "EMAIL", "PHONE", "IP", "HANDLE"),

@@ -56,10 +56,10 @@ def _read(text: str, position: int, structure: str) -> tuple[str, int] | None:
         if not (written.isascii() and written.isalnum()) and written not in {"|", "!"}:
             return None
         character = written.upper()
-        if kind == "N":
-            character = to_digit(written)
-        elif kind == "A":
+        if kind == "A":
             character = to_letter(written).upper()
+        elif kind == "N" or not written.isalnum():  # a bar is no letter of an account
+            character = to_digit(written)
         if (kind == "N" and not character.isdigit()) or (kind == "A" and not character.isalpha()):
             return None
         characters.append(character)

@@ -12,13 +12,13 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from mmplatform.derive.pii.entities import ENTITIES_BY_PRIORITY
+from mmplatform.derive.pii.entities import ENTITIES
 
 Found = tuple[int, int, str]
 """Start and end of a value, and its entity."""
 
 _HIDDEN: Final = "\x01"
-_PLACEHOLDER: Final = re.compile(rf"\[(?:{'|'.join(ENTITIES_BY_PRIORITY)})\]")
+_PLACEHOLDER: Final = re.compile(rf"\[(?:{'|'.join(ENTITIES)})\]")
 _OVERLONG_WORD: Final = re.compile(r"\w{120,}")
 _UNSPACED_SCRIPT: Final = re.compile(r"[\u0600-\u06ff\u3040-\u30ff\u4e00-\u9fff\uac00-\ud7af]")
 

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from mmplatform.derive.pii.entities import ENTITIES_BY_PRIORITY
+from mmplatform.derive.pii.entities import ENTITIES
 from mmplatform.events import Modality
 
 Action = Literal["kind", "last_four", "tag", "keep"]
@@ -79,7 +79,7 @@ def allowed_actions(entity: str) -> tuple[Action, ...]:
 def build_policy(label: str, rules: Mapping[Modality, Mapping[str, Action]]) -> RedactionPolicy:
     """Build a policy of checked rules. The order of the rules, and a rule of ``kind``, do not change its version."""
     effective: dict[Modality, dict[str, Action]] = {
-        modality: {name: of_modality[name] for name in ENTITIES_BY_PRIORITY if of_modality.get(name, "kind") != "kind"}
+        modality: {name: of_modality[name] for name in ENTITIES if of_modality.get(name, "kind") != "kind"}
         for modality, of_modality in sorted(rules.items())
     }
     content = json.dumps({modality: found for modality, found in effective.items() if found}, sort_keys=True)

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from mmplatform.derive.pii.entities import ENTITIES_BY_PRIORITY
+from mmplatform.derive.pii.entities import ENTITIES
 from mmplatform.derive.pii.policy import Action, RedactionPolicy, allowed_actions, build_policy
 from mmplatform.errors import Misconfigured
 from mmplatform.events import Modality
@@ -152,8 +152,8 @@ def _shape_message(path: _Path, kind: str) -> str:
             trouble = f"`version` is {'missing' if kind == 'missing' else 'not usable'}"
             allowed = ("1 to 40 letters, digits, `.`, `_` and `-`",)
         case ("entities",):
-            trouble, allowed = "names of entities are expected here", ENTITIES_BY_PRIORITY
-        case ("entities", entity, *_) if entity not in ENTITIES_BY_PRIORITY:
+            trouble, allowed = "names of entities are expected here", ENTITIES
+        case ("entities", entity, *_) if entity not in ENTITIES:
             return _unknown_entity(entity)
         case ("entities", _, modality) if modality not in _MODALITIES:
             trouble, allowed = f"`{modality}` is no modality", _MODALITIES
@@ -168,7 +168,7 @@ def _rule_problems(document: _Document, policy: _PolicyFile) -> Iterator[_Proble
     """Find entities that do not exist, and actions that an entity may not have."""
     for entity, rule in policy.entities.items():
         path: _Path = ("entities", entity)
-        if entity not in ENTITIES_BY_PRIORITY:
+        if entity not in ENTITIES:
             yield document.position(path, of_name=True), _unknown_entity(entity)
             continue
         allowed = allowed_actions(entity)
@@ -179,7 +179,7 @@ def _rule_problems(document: _Document, policy: _PolicyFile) -> Iterator[_Proble
 
 
 def _unknown_entity(entity: str) -> str:
-    return f"`{entity}` is no entity; allowed: {', '.join(ENTITIES_BY_PRIORITY)}"
+    return f"`{entity}` is no entity; allowed: {', '.join(ENTITIES)}"
 
 
 def _refusal(file: Path, problems: Iterable[_Problem]) -> Misconfigured:

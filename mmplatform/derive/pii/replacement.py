@@ -124,7 +124,7 @@ def derive_tag_key(secret: bytes) -> bytes:
 def _last_four(entity: str, value: str) -> str:
     """Select the last four characters, where at least eight others stay hidden; empty where they do not."""
     characters = [character for character in _with_digits(value) if character.isalnum()]
-    shown = "".join(characters[-_SHOWN:]).upper()
+    shown = "".join(characters).upper()[-_SHOWN:]  # cut last: a capital may be two letters (ß)
     if entity in _DIGITS_ONLY:
         # Markup between the digits is not counted, and a letter read for a digit is not shown.
         characters = [character for character in characters if character.isdigit()]

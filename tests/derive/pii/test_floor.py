@@ -5,7 +5,7 @@ import pytest
 from benchmarks.pii.report import failure_list
 from benchmarks.pii.score import score_texts
 from benchmarks.pii.typed import SEED, typed_samples
-from mmplatform.derive.pii.entities import ENTITIES_BY_PRIORITY
+from mmplatform.derive.pii.entities import ENTITIES
 
 pytestmark = pytest.mark.models
 
@@ -51,13 +51,13 @@ def failures(score, kind, entity):
     return failure_list(listed)[:MAX_LISTED_CHARS]
 
 
-@pytest.mark.parametrize("entity", ENTITIES_BY_PRIORITY)
+@pytest.mark.parametrize("entity", ENTITIES)
 def test_personal_data_is_removed_as_often_as_before(score, entity):
     counts = score.by_entity[entity]
     assert counts.values >= 5
     assert counts.recall >= FLOORS[entity][0], failures(score, "miss", entity)
 
 
-@pytest.mark.parametrize("entity", ENTITIES_BY_PRIORITY)
+@pytest.mark.parametrize("entity", ENTITIES)
 def test_harmless_text_stays_as_often_as_before(score, entity):
     assert score.by_entity[entity].precision >= FLOORS[entity][1], failures(score, "false", entity)

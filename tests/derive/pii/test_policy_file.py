@@ -2,7 +2,7 @@
 
 import pytest
 
-from mmplatform.derive.pii.entities import ENTITIES_BY_PRIORITY
+from mmplatform.derive.pii.entities import ENTITIES
 from mmplatform.derive.pii.policy import ALLOWED_ACTIONS, allowed_actions
 from mmplatform.derive.pii.policy_file import BUILT_IN, load_policy
 from mmplatform.errors import Misconfigured
@@ -32,7 +32,7 @@ def test_the_built_in_policy_names_every_entity_and_replaces_each_by_its_kind():
     assert [built_in.for_modality(modality).actions for modality in MODALITIES] == [{}, {}, {}]
     assert built_in.version.startswith("1-")
     named = [line.strip().removesuffix(": kind") for line in BUILT_IN.read_text().splitlines() if ": kind" in line]
-    assert named == list(ENTITIES_BY_PRIORITY)
+    assert named == list(ENTITIES)
 
 
 def test_a_rule_of_one_word_counts_for_each_modality_and_a_mapping_for_those_that_it_names(policy):
@@ -44,8 +44,8 @@ def test_a_rule_of_one_word_counts_for_each_modality_and_a_mapping_for_those_tha
 
 
 def test_every_allowed_rule_is_accepted_and_every_other_one_is_refused(policy):
-    assert set(ALLOWED_ACTIONS) == set(ENTITIES_BY_PRIORITY)
-    for entity in ENTITIES_BY_PRIORITY:
+    assert set(ALLOWED_ACTIONS) == set(ENTITIES)
+    for entity in ENTITIES:
         for action in ("kind", "last_four", "tag", "keep"):
             text = f"version: a\nentities: {{{entity}: {{call: {action}}}}}"
             if action in allowed_actions(entity):

@@ -200,6 +200,9 @@ DOMAIN = st.from_regex(r"\A[a-z][a-z0-9\-]{0,15}[a-z0-9](\.[a-z]{2,8}){1,2}\Z")
 
 
 @settings(max_examples=200, deadline=None)
+@example("ni.no0000", "example.com", "{}@{}", str.lower, False)  # a label and its digits
+@example("pin.4471", "example.com", "{}@{}", str.lower, False)
+@example("00", "rg000000.aa", "{}@{}", str.lower, False)
 @given(
     LOCAL,
     DOMAIN,
