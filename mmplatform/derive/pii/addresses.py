@@ -117,14 +117,10 @@ _MAX_TOWNS: Final = 3
 
 def find_addresses(page: Page) -> Iterator[Found]:
     """Find addresses by their shape, and what stands after a word for address when it holds a number."""
-    text = page.text
-    if not any(map(str.isdigit, text)):
-        for start, end in find_cued_addresses(page):
-            yield start, end, "ADDRESS"
-        return
-    for start, end in chain(
-        _streets(text), find_local_streets(page), find_cued_addresses(page), _post_boxes(page), _labelled(page)
-    ):
+    spans = [find_cued_addresses(page)]
+    if any(map(str.isdigit, page.text)):
+        spans += [_streets(page.text), find_local_streets(page), _post_boxes(page), _labelled(page)]
+    for start, end in chain.from_iterable(spans):
         yield start, end, "ADDRESS"
 
 

@@ -5,7 +5,7 @@ Nothing is downloaded. By default Presidio fetches a spaCy model, and its e-mail
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -14,10 +14,11 @@ from mmplatform.derive.pii.emails import find_emails
 from mmplatform.derive.pii.handles import find_handles
 from mmplatform.derive.pii.ibans import find_ibans
 from mmplatform.derive.pii.identifiers import find_ip_addresses, find_ssns
-from mmplatform.derive.pii.name_models import LANGUAGE
+from mmplatform.derive.pii.labels import Found
+from mmplatform.derive.pii.name_models import LANGUAGE, rule_names
 from mmplatform.derive.pii.names import find_names
-from mmplatform.derive.pii.normalise import to_plain
 from mmplatform.derive.pii.phones import find_phones
+from mmplatform.derive.pii.recognizers import make_recognizers
 from mmplatform.derive.pii.special import special_recognizers
 
 FindSpans = Callable[[str], Iterable[tuple[int, int]]]
@@ -32,27 +33,32 @@ def make_analyzer(engine: Any, dictionary: frozenset[str], *, spoken: bool) -> A
 
 
 def _recognizers(dictionary: frozenset[str], *, spoken: bool) -> list[Any]:
+    finders: tuple[tuple[str, FindSpans], ...] = (
+        ("CARD", partial(find_cards, spoken=spoken)),
+        ("PHONE", partial(find_phones, spoken=spoken)),
+        ("EMAIL", partial(find_emails, spoken=spoken)),
+        ("SSN", find_ssns),
+        ("IP", find_ip_addresses),
+        ("IBAN", find_ibans),
+        ("HANDLE", find_handles),
+    )
+    return [
+        *make_recognizers((partial(_find_entity, entity, find), (entity,)) for entity, find in finders),
+        _names_recognizer(dictionary),
+        *special_recognizers(),
+    ]
+
+
+def _find_entity(entity: str, find: FindSpans, plain: str) -> Iterator[Found]:
+    for start, end in find(plain):
+        yield start, end, entity
+
+
+def _names_recognizer(dictionary: frozenset[str]) -> Any:
     from presidio_analyzer import EntityRecognizer, RecognizerResult
 
-    def results(entity: str, spans: Iterable[tuple[int, int]]) -> list[Any]:
-        return [RecognizerResult(entity_type=entity, start=start, end=end, score=1.0) for start, end in spans]
-
-    class Finder(EntityRecognizer):
-        """Adapts a finder to Presidio's recognizer interface."""
-
-        def __init__(self, entity: str, find: FindSpans) -> None:
-            self._entity, self._find = entity, find
-            super().__init__(supported_entities=[entity], name=f"find {entity}", supported_language=LANGUAGE)
-
-        def load(self) -> None:
-            """Nothing to load."""
-
-        def analyze(self, text: str, entities: Sequence[str], nlp_artifacts: Any = None) -> list[Any]:
-            del entities, nlp_artifacts
-            return results(self._entity, self._find(to_plain(text)))
-
     class Names(EntityRecognizer):
-        """Finds names among the entities of the NLP engine."""
+        """Finds names by rule, and among the entities of the NLP engine."""
 
         def __init__(self) -> None:
             super().__init__(supported_entities=["PERSON"], name="find PERSON", supported_language=LANGUAGE)
@@ -62,19 +68,10 @@ def _recognizers(dictionary: frozenset[str], *, spoken: bool) -> list[Any]:
 
         def analyze(self, text: str, entities: Sequence[str], nlp_artifacts: Any = None) -> list[Any]:
             del entities
-            found = [(span.label_, (span.start_char, span.end_char)) for span in nlp_artifacts.entities]
-            people = [span for label, span in found if label == "PERSON"]
-            others = [span for label, span in found if label != "PERSON"]
-            return results("PERSON", find_names(text, people, others, dictionary))
+            people = [(span.start_char, span.end_char) for span in nlp_artifacts.entities if span.label_ == "PERSON"]
+            return [
+                RecognizerResult(entity_type="PERSON", start=start, end=end, score=1.0)
+                for start, end in find_names(text, people, dictionary, rule_names(nlp_artifacts))
+            ]
 
-    return [
-        Finder("CARD", partial(find_cards, spoken=spoken)),
-        Finder("PHONE", partial(find_phones, spoken=spoken)),
-        Finder("EMAIL", partial(find_emails, spoken=spoken)),
-        Finder("SSN", find_ssns),
-        Finder("IP", find_ip_addresses),
-        Finder("IBAN", find_ibans),
-        Finder("HANDLE", find_handles),
-        Names(),
-        *special_recognizers(),
-    ]
+    return Names()

@@ -6,6 +6,7 @@ import logging
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -110,12 +111,12 @@ class ClassifierNames:
 
         self._classifier = TokenClassifier(directory)
         self.engine = _nlp_engine(spacy.blank(LANGUAGE), directory)
+        self._empty = empty_nlp_artifacts(self.engine)
 
     def read(self, texts: Sequence[str]) -> list[Any]:
         """NLP artifacts of each text, in order."""
         from presidio_analyzer.nlp_engine import NlpArtifacts
 
-        empty = empty_nlp_artifacts(self.engine)
         batch = [_OVERLONG_WORD.sub(_blank, text) for text in texts]
         entities: list[list[Any]] = [
             [PersonSpan(start, end) for start, end in people] for people in self._classifier.find_people(batch)
@@ -123,7 +124,7 @@ class ClassifierNames:
         return [
             NlpArtifacts(
                 entities=people,
-                tokens=empty.tokens,
+                tokens=self._empty.tokens,
                 tokens_indices=[],
                 lemmas=[],
                 nlp_engine=self.engine,
@@ -142,6 +143,19 @@ class ClassifierNames:
 def empty_nlp_artifacts(engine: Any) -> Any:
     """NLP artifacts of an empty text, for analyses that find numbers only."""
     return next(engine.process_batch([""], language=LANGUAGE))[1]
+
+
+def with_rule_names(artifacts: Any, names: list[tuple[int, int]]) -> Any:
+    """Copy NLP artifacts, with the names that the rules found in their text: they are searched for once a text."""
+    annotated = copy(artifacts)
+    annotated.rule_names = names
+    return annotated
+
+
+def rule_names(artifacts: Any) -> list[tuple[int, int]] | None:
+    """Return the names of :func:`with_rule_names`; None where the rules were not asked."""
+    names: list[tuple[int, int]] | None = getattr(artifacts, "rule_names", None)
+    return names
 
 
 def _nlp_engine(language: Any, directory: Path) -> Any:

@@ -40,20 +40,19 @@ Spans = list[tuple[int, int]]
 def find_names(
     text: str,
     people: Iterable[tuple[int, int]],
-    others: Iterable[tuple[int, int]],
     dictionary: AbstractSet[str] = frozenset(),
+    by_rule: Spans | None = None,
 ) -> Spans:
     """Find spans of names in a text.
 
     Args:
         text: as written.
         people: spans that the language model labels as persons.
-        others: spans that it labels as nationalities, places and the like.
         dictionary: lower-case words of the language. A span of only such words (``Forest Green``) is no person, unless
             a given name stands first.
+        by_rule: what :func:`find_names_by_rule` found in the text; ``None``: it is called.
     """
-    del others
-    spans = set(find_names_by_rule(text, dictionary))
+    spans = set(find_names_by_rule(text, dictionary) if by_rule is None else by_rule)
     for start, end in people:
         span = _trim_uncased(text, start, end, dictionary) or _trim_span(text, start, end, dictionary)
         if span and _is_likely_person(text, span, dictionary):

@@ -20,7 +20,7 @@ from mmplatform.derive.pii.analyzer import make_analyzer
 from mmplatform.derive.pii.entities import ENTITIES_BY_PRIORITY, NUMBER_ENTITIES, TABLE_ENTITIES
 from mmplatform.derive.pii.markup import without_markup
 from mmplatform.derive.pii.name_lists import ordinary_words
-from mmplatform.derive.pii.name_models import LANGUAGE, empty_nlp_artifacts, load_name_model
+from mmplatform.derive.pii.name_models import LANGUAGE, empty_nlp_artifacts, load_name_model, with_rule_names
 from mmplatform.derive.pii.names import find_names_by_rule, may_hold_name
 from mmplatform.derive.pii.normalise import replace_surrogates, to_plain, words_to_digits
 from mmplatform.derive.pii.policy import ModalityPolicy
@@ -99,14 +99,15 @@ class PresidioRedactor:
     def _analyse_language(self, texts: Sequence[str]) -> list[Any]:
         """Compute Presidio's NLP artifacts of each text; empty ones where no name is left for the model to find."""
         artifacts = [self._empty_artifacts] * len(texts)
+        by_rule = [find_names_by_rule(text, self._words) for text in texts]
         with_names = [
             index
             for index, text in enumerate(texts)
-            if may_hold_name(text, find_names_by_rule(text, self._words), self._words, uncased=self._model.uncased)
+            if may_hold_name(text, by_rule[index], self._words, uncased=self._model.uncased)
         ]
         for index, found in zip(with_names, self._model.read([texts[index] for index in with_names]), strict=True):
             artifacts[index] = found
-        return artifacts
+        return [with_rule_names(found, names) for found, names in zip(artifacts, by_rule, strict=True)]
 
     def _find_spans(self, text: str, artifacts: Any, analyzer: Any) -> list[Detection]:
         found = analyzer.analyze(text, LANGUAGE, nlp_artifacts=artifacts)

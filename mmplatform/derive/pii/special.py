@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any, Final
 
 from mmplatform.derive.pii.addresses import find_addresses
@@ -13,15 +14,14 @@ from mmplatform.derive.pii.credentials import find_passwords
 from mmplatform.derive.pii.documents import find_documents
 from mmplatform.derive.pii.labels import Found, Page
 from mmplatform.derive.pii.logins import find_logins
-from mmplatform.derive.pii.normalise import to_plain
 from mmplatform.derive.pii.one_time_codes import find_one_time_codes
 from mmplatform.derive.pii.predefined import PREDEFINED_ENTITIES, find_predefined
+from mmplatform.derive.pii.recognizers import make_recognizers
 from mmplatform.derive.pii.secrets import find_secrets
 
-_LANGUAGE: Final = "en"
-FindEntities = Callable[[Page], Iterable[Found]]
+FindOnPage = Callable[[Page], Iterable[Found]]
 
-_FINDERS: Final[tuple[tuple[FindEntities, tuple[str, ...]], ...]] = (
+_FINDERS: Final[tuple[tuple[FindOnPage, tuple[str, ...]], ...]] = (
     (find_card_details, ("CVV", "CARD_EXPIRY", "PIN")),
     (find_secrets, ("SECRET",)),
     (find_passwords, ("PASSWORD",)),
@@ -37,26 +37,8 @@ _FINDERS: Final[tuple[tuple[FindEntities, tuple[str, ...]], ...]] = (
 
 def special_recognizers() -> list[Any]:
     """Build the recognizers for Presidio's registry; one for each subject, as each costs microseconds."""
-    from presidio_analyzer import EntityRecognizer, RecognizerResult
+    return make_recognizers((partial(_find_on_page, find), entities) for find, entities in _FINDERS)
 
-    class Special(EntityRecognizer):
-        """Adapts a finder of several entities to Presidio's recognizer interface."""
 
-        def __init__(self, find: FindEntities, entities: tuple[str, ...]) -> None:
-            self._find = find
-            super().__init__(
-                supported_entities=list(entities), name=f"find {', '.join(entities)}", supported_language=_LANGUAGE
-            )
-
-        def load(self) -> None:
-            """Nothing to load."""
-
-        def analyze(self, text: str, entities: Sequence[str], nlp_artifacts: Any = None) -> list[Any]:
-            del nlp_artifacts
-            return [
-                RecognizerResult(entity_type=entity, start=start, end=end, score=1.0)
-                for start, end, entity in self._find(Page.read(to_plain(text)))
-                if entity in entities
-            ]
-
-    return [Special(find, entities) for find, entities in _FINDERS]
+def _find_on_page(find: FindOnPage, plain: str) -> Iterable[Found]:
+    return find(Page.read(plain))
