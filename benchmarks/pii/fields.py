@@ -59,11 +59,17 @@ class Field:
 
 
 def record(
-    random: Random, language: str, *, personal: int, frequent: str = "", odd: bool = False, misread: bool = False
+    random: Random,
+    language: str,
+    *,
+    personal: int,
+    frequent: Sequence[str] = (),
+    odd: bool = False,
+    misread: bool = False,
 ) -> list[Field]:
-    """Random fields: ``personal`` with personal data, one of them of the slot ``frequent``, and some harmless facts."""
+    """Random fields: ``personal`` with personal data, one of each slot of ``frequent``, and some harmless facts."""
     values, facts = Values(random, language, odd=odd, misread=misread), Facts(random)
-    chosen = [random.choice([field for field in FIELDS[language] if field[1] == frequent])] if frequent else []
+    chosen = [random.choice([field for field in FIELDS[language] if field[1] == slot]) for slot in frequent]
     others = [field for field in FIELDS[language] if field not in chosen]
     chosen += random.sample(others, min(personal - len(chosen), len(others)))
     fields = [Field(label, tuple(values.make(slot))) for label, slot in chosen]

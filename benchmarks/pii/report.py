@@ -12,6 +12,7 @@ from mmplatform.derive.pii.entities import ENTITIES
 
 _MAX_LINE_CHARS: Final = 160
 _DOCUMENTED: Final = ("typed", "spoken", "shown")
+_COLUMN: Final = ": values, recall, precision"
 _TABLE: Final = re.compile(r"(<!-- (?P<name>[a-z-]+): begin -->\n).*?(<!-- (?P=name): end -->)", re.DOTALL)
 
 
@@ -58,18 +59,42 @@ def failure_list(failures: Sequence[Failure]) -> str:
     return "\n".join(parts) + "\n"
 
 
-def docs_tables(scores: Mapping[str, Score]) -> dict[str, str]:
-    """Tables of docs/reference/personal-data.md, by the name of their markers; that by entity needs every modality."""
+def docs_tables(scores: Mapping[str, Score], page: str = "") -> dict[str, str]:
+    """Tables of docs/reference/personal-data.md, by the name of their markers.
+
+    In the table by entity a modality that was not measured keeps its column of ``page``.
+    """
     tables = {}
-    if scores.keys() >= set(_DOCUMENTED):
-        measured = [scores[modality].by_entity for modality in _DOCUMENTED]
-        rows = [["entity", *(f"{modality}: values, recall, precision" for modality in _DOCUMENTED)]]
-        rows += [[f"`{entity}`", *(_summary(groups.get(entity)) for groups in measured)] for entity in ENTITIES]
+    earlier = _columns_by_modality(page)
+    if scores.keys() | earlier.keys() >= set(_DOCUMENTED):
+        rows = [["entity", *(f"{modality}{_COLUMN}" for modality in _DOCUMENTED)]]
+        for entity in ENTITIES:
+            cells = (
+                _summary(scores[modality].by_entity.get(entity))
+                if modality in scores
+                else earlier[modality].get(f"`{entity}`", "")
+                for modality in _DOCUMENTED
+            )
+            rows.append([f"`{entity}`", *cells])
         tables["by-entity"] = _table(rows)
     if typed := scores.get("typed"):
         tables["by-style"] = group_table("style", typed.by_style)
         tables["names-by-language"] = group_table("language", typed.people_by_language)
     return tables
+
+
+def _columns_by_modality(page: str) -> dict[str, dict[str, str]]:
+    """Read the cells of the table by entity, by modality and entity."""
+    found = next((match[0] for match in _TABLE.finditer(page) if match["name"] == "by-entity"), "")
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in found.splitlines() if "|" in line]
+    if not rows:
+        return {}
+    head, _, *body = rows
+    return {
+        title.removesuffix(_COLUMN): {row[0]: row[number] for row in body}
+        for number, title in enumerate(head)
+        if title.endswith(_COLUMN)
+    }
 
 
 def write_docs(page: Path, tables: Mapping[str, str]) -> None:

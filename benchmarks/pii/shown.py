@@ -31,13 +31,13 @@ from mmplatform.pipeline.factories import open_screen_reader
 from mmplatform.ports import RecognisedLine, Redactor
 from mmplatform.settings import Settings
 
-DEFAULT_SIZE: Final = 24
+DEFAULT_SIZE: Final = 64
 _WIDTH, _HEIGHT = 1000, 620
-_FREQUENT: Final = (
-    *(("card", False), ("email", False), ("card", True)),
-    *(("iban", False), ("phone", False), ("phone", True), ("person", False), ("ssn", False)),
-)
-"""Field that a page has beside random ones, and whether its digits are written with letters of the same look."""
+_ON_EACH_PAGE: Final = ("card", "email", "phone")
+_IN_TURN: Final = ("iban", "person", "ssn", "address")
+_MISREAD_PAGES: Final = 4
+"""One page in so many has its digits written with letters of the same look."""
+_FIELDS_OF_PAGE: Final = 7
 _ENTITY: Final = re.compile(r"\[([A-Z_]+)\]")
 _WORD: Final = re.compile(r"[^\W_]+")
 _MIN_SIMILARITY: Final = 0.6
@@ -80,9 +80,10 @@ def shown_score(redactor: Redactor, settings: Settings, size: int, seed: int) ->
 
 
 def _page_rows(random: Random, number: int) -> list[Row]:
-    frequent, misread = _FREQUENT[number % len(_FREQUENT)]
+    misread = number % _MISREAD_PAGES == 0
+    frequent = (*_ON_EACH_PAGE, _IN_TURN[number // _MISREAD_PAGES % len(_IN_TURN)])
     rows = []
-    for field in record(random, "en", personal=6, frequent=frequent, misread=misread):
+    for field in record(random, "en", personal=_FIELDS_OF_PAGE, frequent=frequent, misread=misread):
         entities = {piece.entity for piece in field.pieces} - {"", EITHER}
         entity = entities.pop() if entities else ""
         optional = " ".join(piece.text for piece in field.pieces if piece.entity == EITHER)

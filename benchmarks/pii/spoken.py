@@ -28,7 +28,7 @@ from mmplatform.pipeline.factories import open_transcriber
 from mmplatform.ports import Transcriber
 from mmplatform.settings import Settings
 
-DEFAULT_SIZE: Final = 96
+DEFAULT_SIZE: Final = 284
 _VOICES: Final = ("slt", "rms")
 _HARMLESS_SHARE: Final = 0.15
 _TOKEN: Final = re.compile(r"\S+")
@@ -50,10 +50,14 @@ class Sentence:
 
 
 def sentences(size: int, seed: int) -> list[Sentence]:
-    """Build sentences in turn, the harmless ones last."""
+    """Build sentences of each group in turn, the harmless ones last."""
     random = Random(seed)
     harmless = max(1, round(size * _HARMLESS_SHARE))
-    built = [_filled(SENTENCES[number % len(SENTENCES)], number, random) for number in range(size - harmless)]
+    built = []
+    for number in range(size - harmless):
+        turn, group = divmod(number, len(SENTENCES))
+        templates = SENTENCES[group]
+        built.append(_filled(templates[turn % len(templates)], number, random))
     return built + [
         Sentence(HARMLESS[number % len(HARMLESS)], "", "", "", _VOICES[number % 2]) for number in range(harmless)
     ]
@@ -116,7 +120,13 @@ def _filled(template: str, number: int, random: Random) -> Sentence:
     [(before, slot, _, _), *rest] = string.Formatter().parse(template)
     assert slot is not None
     after = rest[0][0].strip() if rest else ""
-    return Sentence(before.strip(), spoken_value(slot, random), after, slot.upper(), _VOICES[number % len(_VOICES)])
+    return Sentence(
+        before.strip(),
+        spoken_value(slot, random),
+        after,
+        slot.upper(),
+        _VOICES[number // len(SENTENCES) % len(_VOICES)],
+    )
 
 
 def _matched(words: list[str], expected: str) -> tuple[int, int]:

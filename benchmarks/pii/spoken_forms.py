@@ -16,16 +16,28 @@ _TEENS: Final = (
 _TENS: Final = ("", "", "twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety")
 NUMBER_WORDS: Final = frozenset({*DIGITS, *_TEENS, *_TENS, "oh", "hundred", "double", "triple"} - {""})
 
-SENTENCES: Final = (
-    *("my card number is {card}", "please charge the card {card}", "the long number on the front is {card}"),
-    *("you can write to me, my email is {email}", "send it to this email address, {email}"),
-    *("please call me back, my number is {phone}", "the best phone number for me is {phone}"),
-    *("for verification, my social security number is {ssn}", "the security code on the back is {cvv}"),
-    *("hello, this is {person} calling", "good morning, my name is {person}"),
-    *("my date of birth is {birth_date}", "the verification code that I received is {one_time_code}"),
-    *("please ship it to my address, {address}", "my bank account number is {bank_account}"),
-    *("the pin of my card is {pin}", "my passport number is {passport}"),
+SENTENCES: Final[tuple[tuple[str, ...], ...]] = (
+    (
+        *("my card number is {card}", "please charge the card {card}", "the long number on the front is {card}"),
+        *("okay, so it is a visa, {card}", "I will read it to you, {card}, that is all of it"),
+    ),
+    (
+        *("you can write to me, my email is {email}", "send it to this email address, {email}"),
+        *("I signed up with {email}", "the account is under {email}, I believe"),
+    ),
+    (
+        *("please call me back, my number is {phone}", "the best phone number for me is {phone}"),
+        *("you can reach me on {phone} after six", "my mobile is {phone}"),
+    ),
+    (
+        *("for verification, my social security number is {ssn}", "the security code on the back is {cvv}"),
+        *("hello, this is {person} calling", "good morning, my name is {person}"),
+        *("my date of birth is {birth_date}", "the verification code that I received is {one_time_code}"),
+        *("please ship it to my address, {address}", "my bank account number is {bank_account}"),
+        *("the pin of my card is {pin}", "my passport number is {passport}"),
+    ),
 )
+"""Sentences in groups that come in turn: a card, an e-mail address, a telephone number, anything else."""
 HARMLESS: Final = (
     "my order has not arrived and nobody answers my mails",
     "the payment failed twice and I see an error on the page",

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from random import Random
 from typing import Final
 
-from benchmarks.pii import harmless, open_templates, unseen_templates
+from benchmarks.pii import harmless, open_templates, read_templates, unseen_templates
 from benchmarks.pii.facts import Facts
 from benchmarks.pii.fields import FIELDS, LAYOUTS, field_sample
 from benchmarks.pii.samples import Piece, Sample, join
@@ -52,7 +52,11 @@ def _personal(random: Random, count: int) -> Iterator[Sample]:
 def _in_turn(random: Random, languages: tuple[str, ...] | list[str], count: int) -> Iterator[Sample]:
     rows = [
         (language, template, unseen)
-        for unseen, templates in ((False, open_templates.TEMPLATES), (True, unseen_templates.TEMPLATES))
+        for unseen, templates in (
+            (False, open_templates.TEMPLATES),
+            (False, read_templates.TEMPLATES),
+            (True, unseen_templates.TEMPLATES),
+        )
         for language in languages
         for template in templates[language]
     ]

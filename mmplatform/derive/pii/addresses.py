@@ -10,16 +10,26 @@ from collections.abc import Iterator
 from itertools import chain
 from typing import Final
 
+from mmplatform.derive.pii.coded_addresses import find_coded_addresses
 from mmplatform.derive.pii.cued_addresses import find_cued_addresses
 from mmplatform.derive.pii.labels import Found, Page
 from mmplatform.derive.pii.local_streets import find_local_streets
-from mmplatform.derive.pii.street_words import CAPITALS_SUFFICE, DOUBTFUL_TYPES, NO_STREET_WORD, SURE_TYPES, follows_cue
+from mmplatform.derive.pii.street_words import (
+    CAPITALS_SUFFICE,
+    COMMON_IN_SMALL,
+    DOUBTFUL_TYPES,
+    NO_STREET_WORD,
+    SURE_TYPES,
+    follows_cue,
+    follows_preposition,
+)
 from mmplatform.derive.pii.vocabulary import NOT_NAMES
 
 _NUMBER: Final = r"(?<![\w.,$€£:/#\-])(?:no\.? ?)?(?:\d(?: \d){1,4}|\d{1,5}(?:[\-/]\d{1,4})?[a-z]?)(?![\w.:%$€£])"
 _WORD: Final = rf"(?:(?!(?:{NO_STREET_WORD})(?![\w]))[^\W\d_][\w'.\-]{{0,20}}|\d{{1,3}}(?:st|nd|rd|th))"
 _STREET: Final = re.compile(
-    rf"{_NUMBER},? (?P<name>{_WORD}(?: {_WORD}){{0,3}}?) (?P<type>{SURE_TYPES}|{DOUBTFUL_TYPES})(?![\w'])\.?"
+    rf"{_NUMBER},? (?P<name>{_WORD}(?: {_WORD}){{0,3}}?) (?P<type>{SURE_TYPES}|{DOUBTFUL_TYPES})(?![\w'])"
+    r"(?:(?<=\W\w\w)\.|(?<=\W\w{3})\.|(?<=blvd)\.|(?<=pkwy)\.|(?<=gdns)\.|(?<=cres)\.)?"
     r"(?: (?:north|south|east|west|ne|nw|se|sw|n|s|e|w)(?![\w']))?",
     re.IGNORECASE,
 )
@@ -108,7 +118,8 @@ _LABEL_HINTS: Final = (
     *("地址", "住址", "住所", "주소", "العنوان"),
 )
 _UNIT_BEFORE: Final = re.compile(
-    r"(?<!\w)(?:flat|apt|apartment|unit|suite|room|house|building)\.?\s?#?\s?\w{1,5}(?:,\s?|\s|/)$", re.IGNORECASE
+    r"(?<!\w)(?:flat|studio|apt|apartment|unit|suite|room|house|building)\.?\s?#?(?:\s?\w{1,5}(?:,\s?|\s|/))?$",
+    re.IGNORECASE,
 )
 _YEAR_OF_TALK: Final = re.compile(r"\b(?:in|since|until|by|from|of|before|after)\s(?:19|20)\d\d\b", re.IGNORECASE)
 _NO_TOWN: Final = NOT_NAMES - {"new", "march", "may"}
@@ -120,6 +131,7 @@ def find_addresses(page: Page) -> Iterator[Found]:
     spans = [find_cued_addresses(page)]
     if any(map(str.isdigit, page.text)):
         spans += [_streets(page.text), find_local_streets(page), _post_boxes(page), _labelled(page)]
+        spans.append(find_coded_addresses(page.text))
     for start, end in chain.from_iterable(spans):
         yield start, end, "ADDRESS"
 
@@ -146,10 +158,16 @@ def _is_street(text: str, match: re.Match[str]) -> bool:
     kind = groups.get("type", "")
     if not kind or kind.lower() in SURE_TYPES.split("|"):
         return True
-    capitals = kind[0].isupper() and all(word[0].isupper() or word[0].isdigit() for word in groups["name"].split())
-    if capitals and kind.lower() in CAPITALS_SUFFICE:
+    named = all(word[0].isupper() or word[0].isdigit() for word in groups["name"].split())
+    rare = kind.lower() in CAPITALS_SUFFICE and (kind[0].isupper() or kind not in COMMON_IN_SMALL)
+    if named and rare and kind[0].isupper():
         return True
-    return follows_cue(text, match.start())
+    if follows_cue(text, match.start()):
+        return True
+    stands_out = rare or (
+        named and kind[0].isupper() and (_TOWN.match(text, match.end()) or text[match.end() :].strip() == "")
+    )
+    return bool(stands_out) and follows_preposition(text, match.start())
 
 
 def _towns_end(text: str, end: int) -> int:

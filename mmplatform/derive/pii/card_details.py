@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
+from mmplatform.derive.pii.cards import find_cards
 from mmplatform.derive.pii.labels import END_OF_DIGITS, Found, Labelled, Page
 from quality.card_numbers import passes_luhn
 
@@ -82,15 +83,35 @@ _TYPED_AS_PIN: Final = re.compile(
     r"(?<![\w.,:/\-])(?P<value>\d{4,8})(?![\w.:/\-])[^.!?\n\d]{0,30}\b(?:as|for) (?:my|the|his|her|our) pin\b",
     re.IGNORECASE,
 )
+_SHORT_WORDS: Final = (
+    r"(?:(?!(?:order|ticket|case|ref|zip|total|amount|invoice)\b)[a-z]{1,10}[\d]?\.?[:#=\s]{1,3}){1,3}"
+)
+"""Labels in any words between the number, the expiry and the code: they always come in this order."""
+
 _AFTER_CARD: Final = re.compile(
-    rf"(?<!\d)(?P<card>(?:\d[ \-.]?){{12,18}}\d)[\s,;|/:(\-]{{1,6}}(?:exp\w*\.?[:\s]{{1,3}})?(?P<expiry>{_DATED})"
-    rf"(?!\d)(?:(?:[\s,;|/:\-]{{1,6}})(?:cv[vc]2?[:\s]{{1,3}})?(?P<cvv>\d{{3,4}})(?![\d.,/:\-]))?",
+    rf"(?<!\d)(?P<card>(?:\d[ \-.]?){{12,18}}\d)[\s,;|/:(\-]{{1,6}}(?:{_SHORT_WORDS})?(?P<expiry>{_DATED})"
+    rf"(?!\d)(?:(?:[\s,;|/:\-]{{1,6}})(?:{_SHORT_WORDS})?(?P<cvv>\d{{3,4}}){END_OF_DIGITS})?",
     re.IGNORECASE,
 )
 _CVV_AFTER_CARD: Final = re.compile(
-    r"(?<!\d)(?P<card>(?:\d{4}[ \-]?){3}\d{4})(?:[\s]{0,2}[,;|/:][\s]{0,2}|\s{1,3})(?P<cvv>\d{3})(?![\d.,/:\-]|\s?\d)"
+    r"(?<!\d)(?P<card>(?:\d{4}[ \-]?){3}\d{4})(?:[\s]{0,2}[,;|/:][\s]{0,2}|\s{1,3})"
+    rf"(?P<cvv>\d{{3}})(?!\s?\d){END_OF_DIGITS}",
+    re.IGNORECASE,
 )
-_MANY_DIGITS: Final = re.compile(r"\d(?:[ \-.]?\d){12}")
+_CODE_AFTER_EXPIRY: Final = re.compile(
+    r"[\s,;|/&:\-]{1,6}(?:(?:and|und|et|y|e|with|plus|then|the|code)\s){0,3}"
+    rf"(?P<cvv>\d{{3}}){END_OF_DIGITS}",
+    re.IGNORECASE,
+)
+_AFTER_ANY_CARD: Final = re.compile(
+    rf"[\s,;|/:(\-]{{1,6}}(?:(?:{_SHORT_WORDS})?(?P<expiry>{_DATED})(?!\d)[\s,;|/:\-)&]{{1,6}}(?:{_SHORT_WORDS})?"
+    r"|(?:(?:and|with|the|my|on|sec|security|verification|ver|val|code|back|digits|three|number|is)\.?[\s:#=,]{1,3}){0,5})"
+    rf"(?P<cvv>\d{{3}}){END_OF_DIGITS}",
+    re.IGNORECASE,
+)
+"""Behind a card number: the expiry and the code, or words for the code that are too common alone."""
+
+_MANY_DIGITS: Final = re.compile(r"\d(?:\D{0,6}\d){12}")
 
 
 def find_card_details(page: Page) -> Iterator[Found]:
@@ -100,11 +121,7 @@ def find_card_details(page: Page) -> Iterator[Found]:
             yield *match.span("value"), "CVV"
     for match in _PIN.find(page):
         yield *match.span("value"), "PIN"
-    for match in _EXPIRES.find(page):
-        start = match.start()
-        of_thing = _THING_THAT_EXPIRES.search(page.text, max(0, start - 60), start)
-        if not of_thing or _CARD_NEAR.search(page.text, max(0, start - 60), start):
-            yield *match.span("value"), "CARD_EXPIRY"
+    yield from _expiries(page)
     if page.holds_any(("cvv", "cvc", "csc", "c v v", "c v c", "security code", "on the back", "pin")):
         for match in _BEFORE_LABEL.finditer(page.text):
             yield *match.span("value"), "CVV" if match["cvv"] else "PIN"
@@ -112,6 +129,17 @@ def find_card_details(page: Page) -> Iterator[Found]:
             yield *match.span("value"), "PIN"
     if _MANY_DIGITS.search(page.text):
         yield from _after_card(page.text)
+
+
+def _expiries(page: Page) -> Iterator[Found]:
+    for match in _EXPIRES.find(page):
+        start = match.start()
+        of_thing = _THING_THAT_EXPIRES.search(page.text, max(0, start - 60), start)
+        if not of_thing or _CARD_NEAR.search(page.text, max(0, start - 60), start):
+            yield *match.span("value"), "CARD_EXPIRY"
+            code = _CODE_AFTER_EXPIRY.match(page.text, match.end("value"))
+            if code and not of_thing:
+                yield *code.span("cvv"), "CVV"
 
 
 def _after_card(text: str) -> Iterator[Found]:
@@ -123,6 +151,12 @@ def _after_card(text: str) -> Iterator[Found]:
     for match in _CVV_AFTER_CARD.finditer(text):
         if _is_card(match["card"]):
             yield *match.span("cvv"), "CVV"
+    for _, end in find_cards(text, spoken=False):
+        details = _AFTER_ANY_CARD.match(text, end)
+        if details:
+            yield *details.span("cvv"), "CVV"
+            if details["expiry"]:
+                yield *details.span("expiry"), "CARD_EXPIRY"
 
 
 def _is_card(text: str) -> bool:

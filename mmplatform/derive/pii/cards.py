@@ -16,7 +16,7 @@ from mmplatform.derive.pii import context
 from mmplatform.derive.pii.digit_groups import DigitCluster, find_clusters, find_evenly_joined, find_fours, has_digits
 from mmplatform.derive.pii.facts import mask_facts
 from mmplatform.derive.pii.ibans import find_ibans
-from mmplatform.derive.pii.lookalikes import letters_to_digits
+from mmplatform.derive.pii.lookalikes import letters_to_digits, to_digit, to_six
 from quality.card_numbers import passes_luhn
 
 _MIN_DIGITS, _MAX_DIGITS = 13, 19
@@ -157,19 +157,32 @@ def _misread_cards(text: str, cluster: DigitCluster) -> Iterator[tuple[int, int]
     """Find cards with look-alikes; ``text`` is as written, the cluster's digits are converted."""
     after = -1
     for window in cluster.windows(_MIN_DIGITS, _MAX_DIGITS):
-        written = text[window.start : window.end]
-        true_digits = sum(character.isdigit() for character in written)
+        true_digits = sum(character.isdigit() for character in text[window.start : window.end])
         if window.start < after or true_digits == len(window.digits) or true_digits < _MIN_TRUE_DIGITS:
             continue
-        first = text[window.groups[0].start : window.groups[0].end]
-        if not any(character.isdigit() for character in first) or context.follows_thing(text, window.start):
-            continue
-        if not _ISSUED.fullmatch(window.digits) or not _is_regular(window):
-            continue
-        fours = window.shape == _FOURS and true_digits >= _SURE_TRUE_DIGITS
-        if fours or passes_luhn(window.digits) or context.is_near_card_word(text, window.start, window.end):
+        if not context.follows_thing(text, window.start) and _is_misread_card(text, window, true_digits):
             yield window.start, window.end
             after = window.end
+
+
+def _is_misread_card(text: str, window: DigitCluster, true_digits: int) -> bool:
+    """Check a card with look-alikes; where a card is spoken of, they may be all of its first group."""
+    named = context.is_near_card_word(text, window.start, window.end)
+    first = text[window.groups[0].start : window.groups[0].end]
+    if not named and not any(character.isdigit() for character in first):
+        return False
+    sure = named or (window.shape == _FOURS and true_digits >= _SURE_TRUE_DIGITS)
+    return any(
+        _ISSUED.fullmatch(digits)
+        and ((_is_regular(window) and (sure or passes_luhn(digits))) or (named and passes_luhn(digits)))
+        for digits in _misread_digits(text, window)
+    )
+
+
+def _misread_digits(text: str, window: DigitCluster) -> set[str]:
+    """Read the look-alikes of a number: a small ``b`` is an 8 or a 6."""
+    written = "".join(text[group.start : group.end] for group in window.groups)
+    return {"".join(map(to_digit, written)), "".join(map(to_digit, map(to_six, written)))}
 
 
 def _spoken_cards(text: str, cluster: DigitCluster) -> Iterator[tuple[int, int]]:

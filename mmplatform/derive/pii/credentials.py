@@ -56,7 +56,7 @@ _IN_FORM: Final = re.compile(
 _AFTER_VERB: Final = re.compile(
     rf"(?P<label>{_LABEL}){_QUALIFIER}{_COPULA}{_SET_BY}?(?:\s?(?:now|currently|:)\s)?\s?{_TOKEN}", re.IGNORECASE
 )
-_BARE: Final = re.compile(rf"(?P<label>{_ANY_LABEL})\s(?:(?:is|was)\s)?{_TOKEN}", re.IGNORECASE)
+_BARE: Final = re.compile(rf"(?P<label>{_ANY_LABEL})\s(?:(?:is|was|to|as|into)\s)?{_TOKEN}", re.IGNORECASE)
 _IN_QUOTES: Final = re.compile(
     rf"(?<![\"'])(?P<label>{_LABEL})\s(?P<value>{_QUOTED}|\u201c[^\u201d\n\x01]{{1,80}}\u201d)", re.IGNORECASE
 )

@@ -44,12 +44,23 @@ _RUN_TOGETHER_IN_SPEECH: Final = re.compile(
     rf"(?<![\w/])(?!www\.)[a-z0-9][\w+\-]{{0,40}}(?:[.\-_][\w+\-]{{1,40}}){{0,3}}[.\s]at[a-z0-9\-]{{2,40}}{_END}",
     re.IGNORECASE,
 )
+_GARBLED_AT: Final = r"(?:\sand)?\s(?:and|at)(?:\s?\.\s?|\s)"
 # Speech recognition garbles "at" ("faith.vescazadmail.com"): after a word for e-mail a domain is an address.
 _ANNOUNCED_IN_SPEECH: Final = re.compile(
     r"\b(?:e|c|g)?-?mail(?: address| id)?(?:,? (?:is|it's|it is|as|to|at|of|would be)| address)?[\s:,]{1,3}"
-    rf"(?P<address>(?!www\.|our |the )[a-z0-9][\w+\-]{{0,40}}(?:\.[\w+\-]{{1,40}}){{0,4}}?{_END})",
+    rf"(?P<address>(?!www\.|our |the )[a-z0-9][\w+\-]{{0,40}}"
+    rf"(?:(?:\.|{_GARBLED_AT})[\w+\-]{{1,40}}){{0,4}}?{_END}(?:{_END}){{0,2}})",
     re.IGNORECASE,
 )
+# Without such a word, names before a provider of mailboxes: "Diane.Petersonegmail.com", "Lisa.Walker at .mail.com".
+_GARBLED_PROVIDER: Final = rf"\w{{0,30}}(?:mail|yahoo|yahu|icloud|outlook|proton|gmx)\.{_SURE_TLD}(?!\w)"
+_GARBLED_IN_SPEECH: Final = re.compile(
+    r"(?<![\w/.])(?!(?:www|m|mail|webmail|login|accounts?|support|help|my|smtp|imap|pop3?)\.)"
+    rf"(?!{_GARBLED_PROVIDER}\s)[a-z][\w+\-]{{0,40}}(?:\.[\w+\-]{{1,40}}){{0,4}}?"
+    rf"(?:\.|(?<=[\w+\-])\.[\w+\-]{{1,40}}{_GARBLED_AT})\.?{_GARBLED_PROVIDER}",
+    re.IGNORECASE,
+)
+_MAY_BE_SPOKEN: Final = re.compile(r"mail|yahoo|yahu|icloud|outlook|proton|gmx", re.IGNORECASE)
 _BRACKETED_AT: Final = (
     r"(?:\s?[\[({<]\s?(?:at|@|a|ät|arroba)\s?[\])}>]\s?|\s?[\-_*]\s?at\s?[\-_*]\s?|(?<=\w)[©®](?=\w)"
     r"|\s(?:arroba|arobase|klammeraffe|chiocciola|apenstaartje|собака|ma[łl]pa|snabel-?a)\s)"
@@ -94,7 +105,7 @@ def find_emails(text: str, *, spoken: bool = False) -> Iterator[tuple[int, int]]
     if _MAY_BE_DISGUISED.search(text):
         for match in _DISGUISED.finditer(text):
             yield match.start(), match.end()
-    if _MAY_BE_AT.search(text) or (spoken and "mail" in text.lower()):
+    if _MAY_BE_AT.search(text) or (spoken and _MAY_BE_SPOKEN.search(text)):
         yield from _dictated(text, spoken=spoken)
 
 
@@ -113,6 +124,8 @@ def _dictated(text: str, *, spoken: bool) -> Iterator[tuple[int, int]]:
     if spoken:
         for match in _ANNOUNCED_IN_SPEECH.finditer(text):
             yield match.span("address")
+        for match in _GARBLED_IN_SPEECH.finditer(text):
+            yield match.span()
     for pattern in (_RUN_TOGETHER, _RUN_TOGETHER_IN_SPEECH) if spoken else (_RUN_TOGETHER,):
         for match in pattern.finditer(text):
             if not _NO_NAME.fullmatch(re.split(r"\s", match[0])[0]):

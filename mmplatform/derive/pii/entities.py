@@ -26,9 +26,17 @@ NUMBER_ENTITIES: Final = (
 )
 """Entities to find again after number words were rewritten as digits, and after markup was removed."""
 
+WORDED_ENTITIES: Final = (
+    *("SECRET", "PASSWORD", "BANK_ACCOUNT", "BIRTH_DATE", "EMAIL", "HANDLE", "ADDRESS", "PERSON"),
+)
+"""Entities to find in a text without a digit, as most chats are: every value of another one has digits."""
+
 _FOUND_ALONE: Final = frozenset(("CARD", "IBAN", "EMAIL", "PHONE", "IP"))
 TABLE_ENTITIES: Final = (*(entity for entity in NUMBER_ENTITIES if entity not in _FOUND_ALONE), "SECRET", "PERSON")
 """Entities to find again in the cells of a table, each after the header of its column.
 
 Others are found by their shape. Read without the label of its row, the number of an order is a telephone's.
 """
+
+LABELLED_ENTITIES: Final = (*NUMBER_ENTITIES, "SECRET", "PERSON")
+"""Entities to find again after mistyped labels were put right, and after broken lines were joined."""

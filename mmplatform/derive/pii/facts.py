@@ -8,9 +8,10 @@ from __future__ import annotations
 import re
 from typing import Final
 
+# A date may follow the dots of a form (``Created.....2026-11-05``), never a single one.
 # Only the thousands form with commas is an amount by its shape alone.
 _DATE: Final = (
-    r"(?<![\d\-/.])(?:(?:19|20)\d\d(?P<d1>[-/.])(?:0?[1-9]|1[0-2])(?P=d1)(?:0?[1-9]|[12]\d|3[01])"
+    r"(?<![\d\-/])(?<!(?<!\.)\.)(?:(?:19|20)\d\d(?P<d1>[-/.])(?:0?[1-9]|1[0-2])(?P=d1)(?:0?[1-9]|[12]\d|3[01])"
     r"|(?:0?[1-9]|[12]\d|3[01])(?P<d2>[-/.])(?:0?[1-9]|[12]\d|3[01])(?P=d2)(?:19|20)\d\d)(?![-/.]?\d)"
 )
 _COMPACT_TIME: Final = (

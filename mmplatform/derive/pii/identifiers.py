@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Iterator
+from itertools import chain
 from typing import Final
 
 from mmplatform.derive.pii import context
@@ -15,6 +16,8 @@ _SSN: Final = re.compile(
 )
 _DIGITS_OR_LETTERS: Final = re.compile(r"(?<!\w)[\dlIOoSB]{3}-[\dlIOoSB]{2}-[\dlIOoSB]{4}(?!\w)")
 _BARE_SSN: Final = re.compile(r"(?<!\w)\d(?:[\s\-.,/_·|]{0,3}\d){8}(?!\w)")
+_GROUPED_SSN: Final = re.compile(r"(?<![^\W_])\d{3}(?:[^\w\n]|\n|_){1,8}\d{2}(?:[^\w\n]|\n|_){1,8}\d{4}(?![^\W_])")
+"""The groups with anything between them, which a word for the number must announce."""
 _V4: Final = re.compile(r"(?<![\w.\-])(?:\d{1,3}\.){3}\d{1,3}(?![\w\-]|\.\d)")
 _V6: Final = re.compile(r"(?<![\w:.])(?:[0-9a-f]{0,4}:){2,7}[0-9a-f]{0,4}(?![\w:])", re.IGNORECASE)
 _SSN_DIGITS: Final = 9
@@ -33,8 +36,8 @@ def find_ssns(text: str) -> Iterator[tuple[int, int]]:
         true_digits = sum(character.isdigit() for character in match[0])
         if _MIN_TRUE_DIGITS <= true_digits < _SSN_DIGITS and not context.follows_thing(text, match.start()):
             yield match.start(), match.end()
-    for match in _BARE_SSN.finditer(text):
-        if context.follows_ssn_word(text, match.start()):
+    for match in chain(_BARE_SSN.finditer(text), _GROUPED_SSN.finditer(text)):
+        if context.is_near_ssn_word(text, match.start(), match.end()):
             yield match.start(), match.end()
 
 

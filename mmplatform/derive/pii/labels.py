@@ -42,10 +42,11 @@ BRIDGE: Final = (
 """Separators, markup, spaces of a form and linking words: all that may stand between a label and its value."""
 
 _COUNTED: Final = (
-    r"(?![ \t]?(?:-[ \t]?)?(?:digits?|digit's|characters?|chars?|numbers|letters|times|attempts|tries|minutes?|mins?|"
-    r"hours?|hrs?|days?|weeks?|months?|years?|seconds?|secs?|percent|dollars?|euros?|pounds?|usd|eur|gbp|items?|people|users|"
+    r"(?![ \t]{0,2}(?:-[ \t]?)?(?:digits?|digit's|characters?|chars?|numbers|letters|times|attempts|tries|"
+    r"minutes?|mins?|hours?|hrs?|days?|weeks?|months?|years?|seconds?|secs?|percent|dollars?|euros?|pounds?|francs?|rupees?|usd|eur|gbp|"
+    r"chf|inr|cad|aud|pln|sek|nok|dkk|czk|items?|people|users|"
     r"customers|orders|stellen|stellig|ziffern|mal|minuten|stunden|tage|chiffres|fois|jours|veces|días|dígitos|"
-    r"cifre|volte|cijfers|cyfr|цифр\w*|位|桁|am|pm|uhr)\b|\s?%)"
+    r"cifre|volte|cijfers|cyfr|цифр\w*|位|桁|am|pm|uhr)\b|\s?[%€£¥₹₽₺$](?![\w]))"
 )
 END_OF_DIGITS: Final = rf"(?!\d)(?![.,:/]\d)(?!-\d)(?![a-zÀ-ɏЀ-ӿ]){_COUNTED}"
 """The end of a number that is a value, and no amount, time, version or count of things."""
@@ -75,7 +76,11 @@ class Page:
     def holds_any(self, words: Iterable[str]) -> bool:
         """Check whether one of some lower-case words stands in the text."""
         lowered = self.lowered
-        return any(word in lowered for word in words)
+        # Half the cost of any() over a generator; a text is searched for some 600 words.
+        for word in words:  # noqa: SIM110
+            if word in lowered:
+                return True
+        return False
 
 
 class Labelled:

@@ -23,8 +23,15 @@ _CODE_AND_TOWN: Final = (
     rf"(?:[,\s]{{1,4}}(?:[a-z]{{1,2}}-)?\d{{4,5}}(?:-\d{{3}})?(?:\s[a-z]{{2}}(?![\w]))?,?\s{_TOWN}|"
     rf"[,\s]{{1,4}}\d\d-\d{{3}}\s{_TOWN})"
 )
+_NO_PART: Final = (
+    r"(?:in|an|auf|bei|der|die|das|dem|den|zur|zum|ich|wir|wohne|wohnen|wohnt|ist|sind|von|nach|und|aus|lautet|"
+    r"soll|bitte)"
+)
+"""Words that stand before the name of a street, and are no part of it."""
+
 _GERMAN: Final = re.compile(
-    rf"(?<!\w)(?:[a-zäöüß][\w.\-]*[ \-]){{0,2}}?(?:[a-zäöüß][\w\-]{{1,30}}(?:straße|strasse|str\.|gasse|allee|"
+    rf"(?<!\w)(?:(?!{_NO_PART} )[a-zäöüß][\w.\-]*[ \-]){{0,2}}?"
+    rf"(?:[a-zäöüß][\w\-]{{1,30}}(?:straße|strasse|str\.|gasse|allee|"
     rf"chaussee)|[a-zäöüß][\w\-]{{1,40}}-(?:ring|weg|platz|damm|ufer|allee|gasse|str\.?)|"
     rf"[a-zäöüß][\w\-]{{1,20}} (?:straße|strasse|str\.|allee|chaussee|platz|weg|ring))\s{{0,2}}(?:nr\.?\s?)?{_HOUSE}"
     rf"{_CODE_AND_TOWN}?",
@@ -75,7 +82,7 @@ _ROMANCE: Final = re.compile(
     rf"\s)(?P<name>{_NAME}),?\s(?:n[.º°o]{{0,2}}\s?|núm\.?\s?|"
     rf"num\.?\s?)?"
     rf"(?:{_HOUSE}|s/n)(?:[,\s]{{1,3}}(?:\d{{1,2}}\s?[º°ªoa]\.?\s?(?:[a-z]|izq\w*|dcha\w*|centro)?(?![\w])|"
-    rf"m\.?\s?\d{{1,3}}|apto\.?\s\w+|piso\s\w+)){{0,2}}"
+    rf"m\.?\s?\d{{1,3}}|(?:apto|apt|puerta|pta|piso|esc|escalera|bloque|local|interno|int|sala|bloco|bl)\.?\s\w{{1,5}})){{0,3}}"
     rf"(?P<tail>{_CODE_AND_TOWN})?(?:,\s(?-i:[A-Z])[^\W\d_]+(?=[,.;\n]|\s*$))?",
     re.IGNORECASE,
 )

@@ -32,6 +32,11 @@ def to_digit(character: str) -> str:
     return _DIGIT_BY_LETTER.get(character, character)
 
 
+def to_six(character: str) -> str:
+    """Convert a small ``b`` to 6, which it resembles as much as 8; any other character stays."""
+    return "6" if character == "b" else character
+
+
 def to_letter(character: str) -> str:
     """Convert a digit to the letter that looks like it; any other character stays."""
     return _LETTER_BY_DIGIT.get(character, character)

@@ -37,9 +37,18 @@ _BOUNDARY: Final = re.compile(r"\s*(?:$|[,.!?;:)\n])")
 _MAX_WORDS: Final = 4
 
 
-def find_introduced_names(text: str, dictionary: AbstractSet[str] = frozenset()) -> Iterator[tuple[int, int]]:
-    """Find the names that a cue introduces."""
+CUE_KINDS: Final = frozenset(("strong", "title", "greeting", "person", "weak"))
+SURE_CUES: Final = frozenset(("strong", "title"))
+"""Kinds of cues after which only a name can follow."""
+
+
+def find_introduced_names(
+    text: str, dictionary: AbstractSet[str] = frozenset(), kinds: AbstractSet[str] = CUE_KINDS
+) -> Iterator[tuple[int, int]]:
+    """Find the names that a cue of one of these kinds introduces."""
     for cue in _CUE.finditer(text):
+        if cue.lastgroup not in kinds:
+            continue
         span = _read_name(text, cue.end(), str(cue.lastgroup), dictionary)
         if span:
             yield span

@@ -1,7 +1,7 @@
-"""Chinese, Japanese and Korean names: a family name of a short list, then one or two characters.
+"""Japanese and Korean names: a family name of a short list, then one or two characters; and Chinese ones.
 
-These scripts put no space between words, so a name needs a word before or after it (``客户``, ``来电``, ``さん``),
-or a given name of the lists.
+Japanese puts no space between words, so a name needs a word after it (``さん``, ``です``), or a given name of the
+lists.
 """
 
 from __future__ import annotations
@@ -11,26 +11,11 @@ from collections.abc import Iterator
 from functools import cache
 from typing import Final
 
+from mmplatform.derive.pii.name_chinese import HAN, find_chinese_names
 from mmplatform.derive.pii.name_lists import name_lists
 
 _EAST_ASIAN: Final = re.compile("[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7a3]")
 _JAPANESE: Final = re.compile("[\u3040-\u30ff]|様|氏名|殿")
-_HAN: Final = "\u3005\u3400-\u9fff"
-
-_ZH_BEFORE: Final = (
-    r"(?:客户|客戶|顾客|顧客|用户|用戶|姓名|名字|联系人|聯絡人|收件人|收货人|持卡人|户名|申请人|本人|我叫|我是|名叫|叫做|这是|這是|致电人|来电人"
-    r"|亲爱的|親愛的|尊敬的|经理|经办人|同事|客服|坐席|老师|寄件人|法人|请找|請找|联系|是|和|与|给|找)(?:姓名|名字|名)?[是为為叫:\uff1a,\uff0c\s]{0,3}"
-)
-_ZH_TITLE: Final = r"(?:先生|女士|小姐|太太|老师|老師|经理|經理|总|主任|医生|醫生|同学|同志)"
-_ZH_AFTER: Final = (
-    rf"(?:{_ZH_TITLE}|来电|來電|致电|致電|打来|打來|打电话|来信|您好|你好|反映|表示|投诉|要求|申请|咨询|询问|说|說|称)"
-)
-_ZH_NO_GIVEN: Final = frozenset(
-    "来來打说說的先女您你在是致电電要想问問申反需已了和与與及把被给給收无無没沒不未有于於从從向对對投退购購买買咨表称稱认認提请請下联聯留因用订訂账賬付客总經经"
-)
-_ZH_NO_NAME: Final = frozenset(
-    ("安全", "高级", "高清", "金额", "时间", "方法", "方便", "方式", "成功", "常见", "常用", "任何", "全部", "全额")
-)
 
 _JA_SUFFIX: Final = "(?:さん|様|さま|氏|殿|くん|君|ちゃん)"
 _JA_SELF: Final = "(?:です|と申します|と言います|といいます|でございます)"
@@ -49,7 +34,7 @@ def find_east_asian_names(text: str) -> Iterator[tuple[int, int]]:
     if _JAPANESE.search(text):
         yield from _find_japanese(text)
     else:
-        yield from _find_chinese(text)
+        yield from find_chinese_names(text)
     yield from _find_korean(text)
 
 
@@ -59,63 +44,15 @@ def _alternatives(*keys: str) -> str:
 
 
 @cache
-def _chinese() -> tuple[re.Pattern[str], re.Pattern[str], re.Pattern[str], re.Pattern[str]]:
-    lists = name_lists().by_language
-    family = _alternatives("zh-family")
-    given = "|".join(sorted((name for name in lists["zh-given"] if len(name) > 1), key=len, reverse=True))
-    characters = "".join(
-        sorted({character for name in lists["zh-given"] for character in name} | set("小大文子家志国国立"))
-    )
-    return (
-        re.compile(rf"{_ZH_BEFORE}(?P<family>{family})(?P<given>[{_HAN}]{{1,2}})"),
-        re.compile(rf"(?P<family>{family})(?P<given>[{_HAN}]{{0,2}}?){_ZH_AFTER}"),
-        re.compile(rf"(?P<family>{family})(?P<given>{given})"),
-        re.compile(rf"(?<![{_HAN}])(?P<family>{family})(?P<given>[{characters}]{{2}})(?![{_HAN}])"),
-    )
-
-
-def _find_chinese(text: str) -> Iterator[tuple[int, int]]:
-    before, after, listed, alone = _chinese()
-    for match in before.finditer(text):
-        given = match["given"]
-        if given[0] in _ZH_NO_GIVEN or match["family"] + given[0] in _ZH_NO_NAME:
-            continue
-        length = 1 if len(given) == 1 or given[1] in _ZH_NO_GIVEN else 2
-        weak = match[0].startswith(("是", "和", "与", "给", "找", "联系", "我是", "这是"))
-        if not weak or _is_likely_given(given[:length]):
-            yield match.start("family"), match.start("given") + length
-    for match in after.finditer(text):
-        given = match["given"]
-        titled = re.match(_ZH_TITLE, text[match.end("given") :])
-        if (given and _is_likely_given(given)) or (not given and titled):
-            yield match.start("family"), match.end("given")
-    for pattern in (listed, alone):
-        for match in pattern.finditer(text):
-            if match[0][:2] not in _ZH_NO_NAME:
-                yield match.span()
-
-
-def _is_likely_given(given: str) -> bool:
-    """Check that each character stands in some given name of the lists, and none continues a sentence."""
-    return all(character in _given_characters() for character in given) and not set(given) & _ZH_NO_GIVEN
-
-
-@cache
-def _given_characters() -> frozenset[str]:
-    listed = {character for name in name_lists().by_language["zh-given"] for character in name}
-    return frozenset(listed | set("小大文子家志国立一三晓梅雷"))
-
-
-@cache
 def _japanese() -> tuple[re.Pattern[str], ...]:
     family = _alternatives("ja-family")
     given = _alternatives("ja-given")
-    name = rf"[{_HAN}\u3041-\u3096\u30a1-\u30fa]"
+    name = rf"[{HAN}\u3041-\u3096\u30a1-\u30fa]"
     return (
         re.compile(rf"(?:{family})[ \u3000]?(?:{given})"),
-        re.compile(rf"(?:{family})[ \u3000]{name}{{1,3}}(?![{_HAN}])"),
-        re.compile(rf"(?:{family})(?:[ \u3000]?[{_HAN}]{{1,3}}?)?(?={_JA_SUFFIX}|{_JA_SELF})"),
-        re.compile(rf"(?<![{_HAN}お])(?P<other>[{_HAN}]{{2,4}}?|[\u30a1-\u30fa\u30fc]{{2,8}})(?={_JA_SUFFIX})"),
+        re.compile(rf"(?:{family})[ \u3000]{name}{{1,3}}(?![{HAN}])"),
+        re.compile(rf"(?:{family})(?:[ \u3000]?[{HAN}]{{1,3}}?)?(?={_JA_SUFFIX}|{_JA_SELF})"),
+        re.compile(rf"(?<![{HAN}お])(?P<other>[{HAN}]{{2,4}}?|[\u30a1-\u30fa\u30fc]{{2,8}})(?={_JA_SUFFIX})"),
     )
 
 

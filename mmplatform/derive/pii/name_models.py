@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Protocol
 
-from mmplatform.derive.adapters.model_files import silence_torch_warning, weights_fingerprint
+from mmplatform.derive.adapters.model_files import weights_fingerprint
 from mmplatform.derive.adapters.token_classifier import WEIGHTS, TokenClassifier
+from mmplatform.derive.pii.presidio_imports import import_presidio
 from mmplatform.errors import Misconfigured
 
 LANGUAGE: Final = "en"
@@ -60,6 +61,7 @@ def load_name_model(directory: Path) -> NameModel:
     """
     # Presidio's log messages quote texts.
     logging.getLogger("presidio-analyzer").setLevel(logging.CRITICAL)
+    import_presidio()
     return ClassifierNames(directory) if (directory / WEIGHTS).is_file() else SpacyNames(directory)
 
 
@@ -71,7 +73,6 @@ class SpacyNames:
     def __init__(self, directory: Path) -> None:
         """Load the pipeline. Raises Misconfigured when the directory holds none."""
         self.version = weights_fingerprint(directory / "ner" / "model")
-        silence_torch_warning()
         import spacy
         from thinc.api import use_ops
 
@@ -106,7 +107,6 @@ class ClassifierNames:
     def __init__(self, directory: Path) -> None:
         """Load the classifier. Raises Misconfigured when the directory holds none."""
         self.version = weights_fingerprint(directory / WEIGHTS)
-        silence_torch_warning()
         import spacy
 
         self._classifier = TokenClassifier(directory)

@@ -20,7 +20,7 @@ _ACCENT: Final = "\u0300-\u036f\u0591-\u05c7\u064b-\u065f\u0900-\u0dff\u0e31-\u0
 WORD: Final = rf"{LETTER}(?:{LETTER}|[{_ACCENT}]|['\u2019\u00b7\-](?={LETTER}))*"
 _WORD: Final = re.compile(WORD)
 _JOINT: Final = re.compile(r"[ \t\u00a0]{1,2}|\.?[ ]|-|\u30fb|, ?")
-_CASED: Final = re.compile(r"[A-Za-z\u00c0-\u024f\u0370-\u03ff\u0400-\u058f\u1e00-\u1fff]")
+CASED: Final = re.compile(r"[A-Za-z\u00c0-\u024f\u0370-\u03ff\u0400-\u058f\u1e00-\u1fff]")
 _ENDING: Final = re.compile(r"['\u2019](?:s|S|ll|d|re|ve|m|LL|D|RE|VE|M)?$")
 _ARTICLE: Final = re.compile("^(?:al|el|ad|an|ar|as|at|az|d|l|'?t)[-'\u2019](?=.)")
 _INFLECTION: Final = re.compile(r"(?:ies|ied|es|ed|ing|s|d|ly|er|ers|n['\u2019]t)$")
@@ -72,7 +72,7 @@ class NameWord:
     @property
     def is_cased(self) -> bool:
         """Its script has capitals."""
-        return bool(_CASED.match(self.text))
+        return bool(CASED.match(self.text))
 
     @property
     def is_title(self) -> bool:

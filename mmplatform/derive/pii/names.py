@@ -11,13 +11,13 @@ from collections.abc import Iterable, Iterator
 from collections.abc import Set as AbstractSet
 from typing import Final
 
-from mmplatform.derive.pii.name_cues import find_introduced_names
+from mmplatform.derive.pii.name_cues import SURE_CUES, find_introduced_names
 from mmplatform.derive.pii.name_east_asia import find_east_asian_names
 from mmplatform.derive.pii.name_labels import find_labelled_names
 from mmplatform.derive.pii.name_lists import fold
 from mmplatform.derive.pii.name_thai import find_thai_names
-from mmplatform.derive.pii.name_words import STRONG, find_listed_names, is_word, rate_word
-from mmplatform.derive.pii.vocabulary import BRANDS, CITIES, GIVEN_NAMES, NOT_NAMES
+from mmplatform.derive.pii.name_words import CASED, STRONG, find_listed_names, is_word, rate_word
+from mmplatform.derive.pii.vocabulary import BRANDS, BRANDS_NAMED_AFTER_PERSONS, CITIES, GIVEN_NAMES, NOT_NAMES
 
 _WORD: Final = re.compile(r"[\w'\u2019\-]+")
 _LETTERS: Final = re.compile(r"(?<![\w@.#/-])[^\W\d_]{3,20}(?:['\u2019-][^\W\d_]{2,20})?(?![\w@#/-])")
@@ -32,6 +32,10 @@ _THING_AFTER: Final = re.compile(
     r"headphones|speaker|jacket|shirt|shoes|size|edition|series|pro|plus|max|mini|gift|support|team|portal|website|login|"
     r"subscription|order|refund|delivery|street|road|avenue|river|lake|airport|hotel|bank|university|station)s?\b",
     re.IGNORECASE,
+)
+
+_BRAND: Final = re.compile(
+    rf"(?<!\w)(?:{'|'.join(sorted(map(re.escape, BRANDS_NAMED_AFTER_PERSONS)))})(?!\w)", re.IGNORECASE
 )
 
 Spans = list[tuple[int, int]]
@@ -58,7 +62,7 @@ def find_names(
         if span and _is_likely_person(text, span, dictionary):
             spans.add(span)
     spans.update(_repeated_names(text, spans))
-    return sorted(spans)
+    return sorted(_without_brands(text, spans, dictionary))
 
 
 def find_names_by_rule(text: str, dictionary: AbstractSet[str] = frozenset()) -> Spans:
@@ -72,6 +76,18 @@ def find_names_by_rule(text: str, dictionary: AbstractSet[str] = frozenset()) ->
         *find_east_asian_names(text),
         *find_thai_names(text),
     ]
+
+
+def _without_brands(
+    text: str, spans: AbstractSet[tuple[int, int]], dictionary: AbstractSet[str]
+) -> Iterable[tuple[int, int]]:
+    """Leave out the names in brands (``Calvin Klein``), unless a label, a title or ``my name is`` introduces them."""
+    brands = [match.span() for match in _BRAND.finditer(text)] if spans else []
+    if not brands:
+        return spans
+    persons = [*find_labelled_names(text, dictionary), *find_introduced_names(text, dictionary, SURE_CUES)]
+    brands = [(start, end) for start, end in brands if not any(first <= start < last for first, last in persons)]
+    return [span for span in spans if not any(start <= span[0] and span[1] <= end for start, end in brands)]
 
 
 def may_hold_name(
@@ -163,8 +179,8 @@ def _is_likely_person(text: str, span: tuple[int, int], dictionary: AbstractSet[
     listed = [word for word, key in zip(words, folded, strict=True) if any(rate_word(word)) and key not in BRANDS]
     if not listed and not BRANDS.isdisjoint(folded):
         return False
-    if not listed and _THING_AFTER.match(text, span[1]):
-        return False
+    if not listed and (_THING_AFTER.match(text, span[1]) or not any(map(CASED.match, words))):
+        return False  # the model is English: in scripts without capitals it takes labels for names
     if not listed and dictionary and not _reads_as_covered_language(text[: span[0]] + text[span[1] :], dictionary):
         return False
     return bool(listed) or len(words) > 1 or words[0].lower() not in dictionary

@@ -59,6 +59,12 @@ class RewrittenText:
         self.starts.extend(range(piece.start(), piece.end()))
         self.ends.extend(range(piece.start() + 1, piece.end() + 1))
 
+    def copy_span(self, text: str, start: int, end: int) -> None:
+        """Copy a span of a text unchanged."""
+        self.pieces.append(text[start:end])
+        self.starts.extend(range(start, end))
+        self.ends.extend(range(start + 1, end + 1))
+
     def write(self, replacement: str, start: int, end: int) -> None:
         """Write a replacement of ``start:end`` of the original."""
         self.pieces.append(replacement)
@@ -84,6 +90,9 @@ _NUMBER_WORD: Final = re.compile(
     rf"\b(?:{'|'.join([*_UNIT_DIGITS, *_TEEN_DIGITS, *_TENS_DIGITS, *sorted(HESITATIONS)])})\b", re.IGNORECASE
 )
 _TOKEN: Final = re.compile(r"\d+|[^\W\d_]+|[\W_]+")
+_FOUR_AS_HEARD: Final = re.compile(r"(?<=\d)[\s,]{1,2}(for)(?=[\s,]{1,2}\d)", re.IGNORECASE)
+"""Speech recognition writes a four between other digits as the word: of 121 dictated numbers it did so in nine."""
+
 _MAX_FILLERS: Final = 3
 """Fillers between two numbers that belong together."""
 
@@ -94,11 +103,15 @@ def words_to_digits(text: str) -> RewrittenText | None:
     Numbers that only fillers separate (``um``, ``and``, ``dash``) become adjacent. ``None`` when the text has no
     such words.
     """
-    if not _NUMBER_WORD.search(text):
+    fours = {match.start(1) for match in _FOUR_AS_HEARD.finditer(text)}
+    if not fours and not _NUMBER_WORD.search(text):
         return None
     rewriter = _DigitRewriter()
     for token in _TOKEN.finditer(text):
-        rewriter.add_token(token)
+        if token.start() in fours:
+            rewriter.add_number(token, "4", is_word=True)
+        else:
+            rewriter.add_token(token)
     return rewriter.finish()
 
 
@@ -121,7 +134,7 @@ class _DigitRewriter:
             return
         digits = self._digits(word)
         if digits:
-            self._number(token, digits, is_word=not word.isdigit())
+            self.add_number(token, digits, is_word=not word.isdigit())
         else:
             self._plain_word(token, word)
 
@@ -137,7 +150,8 @@ class _DigitRewriter:
         digits = _UNIT_DIGITS.get(word) or _TEEN_DIGITS.get(word)
         return digits or (_WITHIN_NUMBER.get(word, "") if self._in_number else "")
 
-    def _number(self, token: re.Match[str], digits: str, *, is_word: bool) -> None:
+    def add_number(self, token: re.Match[str], digits: str, *, is_word: bool) -> None:
+        """Write a number; ``is_word``: it is no number in the text."""
         start = token.start()
         if self._repeat and len(digits) == 1:
             times, start = self._repeat

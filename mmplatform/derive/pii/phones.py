@@ -28,6 +28,9 @@ _MIN_BARE_TRUNK_DIGITS: Final = 9
 
 _MIN_TRUE_DIGITS: Final = 7
 _MIN_ANNOUNCED_DIGITS: Final = 9
+_EDGES: Final = "|!"
+"""Look-alikes that are no digit at an end of a number: the border of a cell, the end of a sentence."""
+
 _LIST: Final = re.compile(r"[,|:*\[\]]")
 _EXTENSION: Final = re.compile(
     r"[\s,.;]{0,3}(?:(?<!\w)x|\bext\.?|\bextension|\bdurchwahl|\bposte|\bramal|(?<!\w)доб\.?|(?<=\s)#|(?<=\d)x)"
@@ -100,7 +103,10 @@ def _is_phone(text: str, window: DigitCluster, *, is_whole: bool) -> bool:
     if not north_american and not national and not is_whole:
         return False
     named = context.is_near_phone_word(text, start, window.end)
-    if not named and _is_id(text, window, bare=len(window.shape) == 1, north_american=north_american):
+    if not named and (
+        (window.shape not in _SURE_SHAPES and context.follows_code_prefix(text, start))
+        or _is_id(text, window, bare=len(window.shape) == 1, north_american=north_american)
+    ):
         return False
     return north_american or national or named
 
@@ -170,6 +176,8 @@ def _is_announced(text: str, number: DigitCluster, true_digits: int) -> bool:
 def _is_misread(text: str, number: DigitCluster) -> bool:
     """Check a number with look-alikes of digits: in the groups of a North American number, or announced."""
     written = text[number.start : number.end]
+    if written[0] in _EDGES or written[-1] in _EDGES:
+        return False
     true_digits = sum(character.isdigit() for character in written)
     groups = (text[group.start : group.end] for group in number.groups)
     if true_digits < len(number.digits) and _is_announced(text, number, true_digits):

@@ -128,12 +128,24 @@ _SEED: Final = re.compile(
 )
 _SENTENCE_WORD: Final = re.compile(r"(?i)\b(?:the|and|was|not|you|your|with|for|have|this|that|but|can|when|will)\b")
 _MIN_RANDOM_CHARS: Final = 12
+_MIXED: Final = re.compile(
+    r"(?<![A-Za-z0-9_/.\-+=#@%])(?=[\w\-]{0,99}[A-Z])(?=[\w\-]{0,99}[a-z])[A-Za-z0-9_\-]{20,200}(?![\w/.@])"
+)
+_KEY_NEAR: Final = re.compile(
+    r"(?<![^\W_])(?:api|keys?|tokens?|secrets?|credentials?|bearer|schlüssel|clés?|claves?|chiave|jeton|ключ\w{0,2})"
+    r"(?![^\W_])"
+    r"|密钥|令牌|金鑰|トークン|キー|토큰|مفتاح",
+    re.IGNORECASE,
+)
+_NEAR_CHARS: Final = 60
+_MIN_MIXED_DIGITS: Final = 3
 
 
 def find_secrets(page: Page) -> Iterator[Found]:
     """Find keys, tokens and private keys, each as a whole."""
     for start, end in chain(
-        _issued_keys(page), _private_keys(page), _scheme_values(page), _assigned(page), _seeds(page)
+        *(_issued_keys(page), _private_keys(page), _scheme_values(page)),
+        *(_assigned(page), _seeds(page), _spoken_of(page)),
     ):
         yield start, end, "SECRET"
 
@@ -180,6 +192,17 @@ def _seeds(page: Page) -> Iterator[tuple[int, int]]:
         for match in _SEED.finditer(page.text):
             if not _SENTENCE_WORD.search(match["value"]):
                 yield match.span("value")
+
+
+def _spoken_of(page: Page) -> Iterator[tuple[int, int]]:
+    """Find long tokens of digits and both letter cases, with a word for a key near them: "calls with … return 401"."""
+    for match in _MIXED.finditer(page.text):
+        start, end = match.span()
+        if sum(map(str.isdigit, match[0])) < _MIN_MIXED_DIGITS:
+            continue
+        before, after = page.text[max(0, start - _NEAR_CHARS) : start], page.text[end : end + _NEAR_CHARS]
+        if _KEY_NEAR.search(before) or _KEY_NEAR.search(after):
+            yield start, end
 
 
 def _is_assigned_word(value: str) -> bool:

@@ -14,6 +14,7 @@ from mmplatform.derive.pii.credentials import find_passwords
 from mmplatform.derive.pii.documents import find_documents
 from mmplatform.derive.pii.labels import Found, Page
 from mmplatform.derive.pii.logins import find_logins
+from mmplatform.derive.pii.nearby import find_nearby_codes
 from mmplatform.derive.pii.one_time_codes import find_one_time_codes
 from mmplatform.derive.pii.predefined import PREDEFINED_ENTITIES, find_predefined
 from mmplatform.derive.pii.recognizers import make_recognizers
@@ -23,6 +24,7 @@ FindOnPage = Callable[[Page], Iterable[Found]]
 
 _FINDERS: Final[tuple[tuple[FindOnPage, tuple[str, ...]], ...]] = (
     (find_card_details, ("CVV", "CARD_EXPIRY", "PIN")),
+    (find_nearby_codes, ("CVV", "PIN")),
     (find_secrets, ("SECRET",)),
     (find_passwords, ("PASSWORD",)),
     (find_logins, ("PASSWORD",)),

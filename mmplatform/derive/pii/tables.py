@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Final
 
+from mmplatform.derive.pii.context import follows_thing
 from mmplatform.derive.pii.normalise import RewrittenText, to_plain
 
 _DELIMITERS: Final = "\t;|,"
@@ -44,6 +45,13 @@ def with_headers(text: str) -> RewrittenText | None:
         return None
     reading.pieces = [to_plain(reading.text)]
     return reading
+
+
+def find_thing_cells(text: str) -> list[Cell]:
+    """Find the cells below a header that names a thing (``Order``, ``Invoice no.``): its number is no telephone's."""
+    if "\n" not in text and "<tr" not in text.lower():
+        return []
+    return [cell for header, cell in _labelled_cells(text) if follows_thing(f"{header}: ", len(header) + 2)]
 
 
 def _labelled_cells(text: str) -> Iterator[tuple[str, Cell]]:

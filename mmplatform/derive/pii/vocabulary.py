@@ -53,6 +53,7 @@ NOT_NAMES: Final = frozenset(
         factuur levering terugbetaling rekening pakket merhaba sipariş siparişim ödeme fatura kargo iade hesap
         teşekkürler lütfen здравствуйте привет спасибо заказ платёж платеж оплата возврат счёт счет доставка посылка
         коллеги всем клиент клиенты
+        kartennummer prüfziffer passport iccid imei mille giornata ajuda llámeme llame prüfnummer geburtsdatum
     """)
 )
 """Lower-case words of support talk that a small language model labels as names when they are capitalised."""
@@ -158,6 +159,23 @@ BRANDS: Final = frozenset(
     """)
 )
 """Brands and products whose names are given or family names too."""
+
+BRANDS_NAMED_AFTER_PERSONS: Final = frozenset(
+    (
+        *("calvin klein", "tommy hilfiger", "ralph lauren", "hugo boss", "michael kors", "marc jacobs", "kate spade"),
+        *("christian dior", "louis vuitton", "giorgio armani", "emporio armani", "yves saint laurent", "yves rocher"),
+        *("christian louboutin", "jimmy choo", "stella mccartney", "vivienne westwood", "alexander mcqueen"),
+        *("tory burch", "ted baker", "ben sherman", "fred perry", "jack wolfskin", "helly hansen", "karl lagerfeld"),
+        *("jil sander", "wolfgang joop", "philipp plein", "pierre cardin", "roberto cavalli", "salvatore ferragamo"),
+        *("dr martens", "dr. martens", "elizabeth arden", "estee lauder", "helena rubinstein", "bobbi brown"),
+        *("mary kay", "jo malone", "johnnie walker", "jack daniel", "jack daniels", "jim beam", "dom perignon"),
+        *("harley davidson", "harley-davidson", "aston martin", "alfa romeo", "rolls royce", "rolls-royce"),
+        *("mercedes benz", "mercedes-benz", "daniel wellington", "patek philippe", "audemars piguet", "frank muller"),
+        *("victoria's secret", "victoria beckham beauty", "laura ashley", "eddie bauer", "levi strauss", "wells fargo"),
+        *("merrill lynch", "ernst young", "fisher price", "hamilton beach", "kenneth cole", "donna karan"),
+    )
+)
+"""Brands that read as a person's full name. Labels and phrases that introduce a person still win."""
 
 UNITS: Final = _words("zero one two three four five six seven eight nine")
 TEENS: Final = _words("ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen")

@@ -1,6 +1,9 @@
 """Texts of support talk in many languages: with names and their redaction, and without any."""
 
 NAMED = [
+    ("my name is Calvin Klein", "my name is [PERSON]"),
+    ("Customer name: Ralph Lauren", "Customer name: [PERSON]"),
+    ("Mr Hugo Boss called", "Mr [PERSON] called"),
     ("my name is dana whitfield and I live here", "my name is [PERSON] and I live here"),
     ("This is Dana Whitfield calling", "This is [PERSON] calling"),
     ("Hi Dana, thanks. Dana's parcel is here", "Hi [PERSON], thanks. [PERSON]'s parcel is here"),
@@ -111,6 +114,11 @@ NAMED = [
 ]
 
 NAMELESS = [
+    "Mine is the Calvin Klein, size M",
+    "the Calvin Klein socks and the Tommy Hilfiger shirt are too small",
+    "refund for Dr. Martens boots and a Michael Kors bag",
+    "DO YOU HAVE JACK WOLFSKIN JACKETS",
+    "Harley-Davidson keyring is broken",
     "Anker charger",
     "my Anker charger broke",
     "Meine Zahlung",

@@ -1,6 +1,11 @@
 """Numbers in the forms that people write, disguise and scan, with their redaction; and facts of digits that stay."""
 
 CARDS = [
+    ("Card number boI1 78ZB 209S 8|o3", "Card number [CARD]"),
+    ("Card number ZZZI.8O67.49S7.973S", "Card number [CARD]"),
+    ("Card number b30463Z99B744Z95B75", "Card number [CARD]"),
+    ("Card no. b0|I I852 5b0S 9SbZ", "Card no. [CARD]"),
+    ("Card number b3o4 452Z o6627230 4OB", "Card number [CARD]"),
     ("4111;1111;1111;1111", "[CARD]"),
     ("4111+1111+1111+1111", "[CARD]"),
     ("4111=1111=1111=1111", "[CARD]"),
@@ -136,6 +141,20 @@ CARDS = [
 
 
 PHONES = [
+    (
+        "Created:.....................2026-11-05\nPhone.......................+44 1223 456 789",
+        "Created:.....................2026-11-05\nPhone.......................[PHONE]",
+    ),
+    ('order=LF-89788507 mobile="(201) 904-0185"', 'order=LF-89788507 mobile="[PHONE]"'),
+    ("<p>at <td>+12016246746</td></p>", "<p>at <td>[PHONE]</td></p>"),
+    ("<tr><th>Phone</th><td>(201) 918-7129</td></tr>\n</table>", "<tr><th>Phone</th><td>[PHONE]</td></tr>\n</table>"),
+    ("<p>portable : <td>01 22 13 83 08</td></p>", "<p>portable : <td>[PHONE]</td></p>"),
+    ("Order;Phone\nnone yet;4155550123", "Order;Phone\nnone yet;[PHONE]"),
+    (
+        "<tr><th>Phone</th><th>Order</th></tr><tr><td>4155550123</td><td>9</td></tr>",
+        "<tr><th>Phone</th><th>Order</th></tr><tr><td>[PHONE]</td><td>9</td></tr>",
+    ),
+    ("4155550123 is my phone", "[PHONE] is my phone"),
     ("(11) 91234-5678", "[PHONE]"),
     ("98765 43210", "[PHONE]"),
     ("612 345 678", "[PHONE]"),
@@ -485,6 +504,20 @@ HANDLES = [
 
 
 FACTS = [
+    "Order 2155679474 Phone none",
+    "Invoice,Created\n2166539227,08.02.2026",
+    "Order no.;Amount\n4155550123;12,50 EUR",
+    "Serial number\tOrder\tInvoice\nLNO375467492\t3295407792\t185384",
+    "| Order | Item |\n|---|---|\n| 4155550123 | socks |",
+    "<table><tr><td>Order</td><td>3423883542-01</td></tr>\n</table>",
+    "<table><tr><dt>Invoice</dt><td>4472027126</td></tr></table>",
+    "<tr><th>Item</th><th>Order</th></tr><tr><td>socks</td><td>4155550123</td></tr>",
+    "Created:.....................2026-11-05\nPhone: none",
+    "order=LF-89788507 mobile=none",
+    "ORD-2026-7782700190 is late",
+    "ऑर्डर 7617077326",
+    "Η ΠΑΡΑΓΓΕΛΊΑ 8059950665-01 ΔΕΝ ΉΡΘΕ.",
+    "замовлення 2449556070 не прийшло",
     "chrome 120.0.6099.109",
     "build 19045.3803",
     "v1.2.3.4",

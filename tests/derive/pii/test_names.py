@@ -10,6 +10,7 @@ from mmplatform.derive.pii.names import _WORD, _may_be_name, may_hold_name
 from mmplatform.derive.pii.redactor import PresidioRedactor
 from mmplatform.derive.pii.vocabulary import NOT_NAMES
 from mmplatform.settings import load
+from tests.derive.pii.chinese_texts import CHINESE_NAMED, CHINESE_NAMELESS
 from tests.derive.pii.name_texts import NAMED, NAMELESS
 from tests.derive.pii.texts import HARMLESS, WRITTEN, redact_one
 
@@ -114,11 +115,11 @@ def test_the_warm_up_reads_texts_with_and_without_names(monkeypatch):
     assert set(checked) == {False, True}
 
 
-@pytest.mark.parametrize(("text", "expected"), NAMED)
+@pytest.mark.parametrize(("text", "expected"), NAMED + CHINESE_NAMED)
 def test_a_name_is_found_in_any_case_and_script(redactor, text, expected):
     assert redact_one(redactor, text).text == expected
 
 
-@pytest.mark.parametrize("text", NAMELESS)
+@pytest.mark.parametrize("text", NAMELESS + CHINESE_NAMELESS)
 def test_words_that_are_no_names_stay(redactor, text):
     assert redact_one(redactor, text).text == text

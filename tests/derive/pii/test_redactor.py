@@ -45,9 +45,30 @@ SPOKEN = [
     ("it is danawhitfieldatgmail.com", "it is [EMAIL]"),
     ("Send it to the email address faith.vescazadmail.com.", "Send it to the email address [EMAIL]."),
     ("my email is Jessica.JonesAtMail.com.", "my email is [EMAIL]."),
+    ("Send it to this email address jason.welfth.mail.com.", "Send it to this email address [EMAIL]."),
+    ("You can write to me, my email is conny.o and zitmail.com.", "You can write to me, my email is [EMAIL]."),
+    ("I signed up with barbera.goodmanetyahoo.com.", "I signed up with [EMAIL]."),
+    ("The account is under lin.hadenatmail.com. I believe.", "The account is under [EMAIL]. I believe."),
+    ("The account is under Lisa.Walker at .mail.com. I believe.", "The account is under [EMAIL]. I believe."),
+    ("You can reach me on 575 for 499-5932 after 6.", "You can reach me on [PHONE] after 6."),
+    ("Please charge the card 6011 for 870, 60295, 6514.", "Please charge the card [CARD]."),
     ("my social is one two three four five six seven eight nine", "my social is [SSN]"),
     ("my name is dana whitfield", "my name is [PERSON]"),
 ]
+
+
+SPOKEN_FACTS = [
+    "Go to support.apple.com and log in at accounts.gmail.com.",
+    "We use gmail.com and hotmail.com at work.",
+    "The order failed. Mail.com is down.",
+    "I paid 100 for 2 of them, and 20 for 15 days.",
+    "From 2019 to 2023 it was 12 for 24 months.",
+]
+
+
+@pytest.mark.parametrize("text", SPOKEN_FACTS)
+def test_spoken_addresses_of_sites_and_prices_stay(redactor, text):
+    assert redact_one(redactor, text, spoken=True).text == text
 
 
 @pytest.mark.parametrize(("text", "expected"), SPOKEN)

@@ -1,18 +1,22 @@
 """Codes, secrets, dates, addresses and documents leave every text; talk about them stays."""
 
+import re
 import time
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mmplatform.derive.pii.coded_addresses import find_coded_addresses
+from mmplatform.derive.pii.normalise import to_plain
 from mmplatform.derive.pii.special import special_recognizers
-from tests.derive.pii import special_texts, special_variants
+from mmplatform.derive.pii.unwrapped import without_line_breaks
+from tests.derive.pii import special_texts, special_variants, stated_texts
 from tests.derive.pii.texts import HARMLESS, redact_one
 
 pytestmark = pytest.mark.models
 
-TABLES = vars(special_texts) | vars(special_variants)
+TABLES = vars(special_texts) | vars(special_variants) | vars(stated_texts)
 LEAKS = [row for name, rows in TABLES.items() if name.endswith("_LEAKS") for row in rows]
 TALK = [(text, name == "SPOKEN_TALK") for name, texts in TABLES.items() if name.endswith("_TALK") for text in texts]
 OTHERS = {"PERSON", "PHONE"}
@@ -42,6 +46,45 @@ def test_a_redacted_text_holds_nothing_more_to_redact(redactor):
     once = [result.text for result in redactor.redact([text for text, *_ in LEAKS])]
     again = redactor.redact(once)
     assert [text for text, result in zip(once, again, strict=True) if not set(result.entities) <= OTHERS] == []
+
+
+def test_an_amount_behind_a_card_stays(redactor):
+    assert redact_one(redactor, "4111 1111 1111 1111 was charged 250 twice").text == "[CARD] was charged 250 twice"
+    assert redact_one(redactor, "4111 1111 1111 1111, 12/27, order 250").text == "[CARD], [CARD_EXPIRY], order 250"
+    for amount in ("250 EUR was charged", "250 eur", "250 €", "250€", "500 dollars", "500 $", "500  USD", "300 CHF"):
+        assert "CVV" not in redact_one(redactor, f"4111 1111 1111 1111 {amount}").entities
+        assert redact_one(redactor, f"4111 1111 1111 1111, {amount}").text == f"[CARD], {amount}"
+        dated = redact_one(redactor, f"4111 1111 1111 1111, 12/27, {amount}").text
+        assert dated == f"[CARD], [CARD_EXPIRY], {amount}"
+
+
+@pytest.mark.parametrize(
+    "words", ["fl ", "fl 12345 ", "Fl 1, Fl 12345 ", "1 " + "fl " * 37 + "12345 ", "1 " + "Fl " * 9 + ", Ab 12345 "]
+)
+def test_units_one_after_the_other_take_no_exponential_time(words):
+    """Some 130 ms of processor at most were measured, 3 s before each word was read in one way only."""
+    text = (words * 5000)[:5000] + " 12345"
+    start = time.process_time()
+    list(find_coded_addresses(text))
+    assert time.process_time() - start < 0.4, "three times, for a slow machine"
+
+
+def test_a_text_without_a_digit_has_no_value_of_the_entities_that_it_is_not_searched_for(redactor, monkeypatch):
+    texts = [re.sub(r"\d", "", to_plain(text)) for text, *_ in LEAKS]
+    found = redactor.redact(texts)
+    assert sum(bool(result.entities) for result in found) > 100
+    monkeypatch.setattr("mmplatform.derive.pii.redactor._DIGIT", re.compile(""))
+    assert found == redactor.redact(texts)
+
+
+def test_a_break_between_the_lines_of_a_form_stays():
+    for text in (
+        "Street address: 7 Orchard Knoll\nAmount: 885 EUR",
+        "Calle Jose Miguel Leal 529\nTransaction id\n328972861875",
+        "I waited for two weeks now.\nplease call me",
+        "short\nlines",
+    ):
+        assert without_line_breaks(text) is None
 
 
 SIGNS = st.sampled_from(
