@@ -4,8 +4,9 @@
 
 Speech: the words of live calls (chunks of a second through the call deriver) against what is said, beside the same
 model with the whole recording at once; joined and telephone: all recordings in one call. Silence, noise, music: the
-words in calls without speech. OCR: the words that were read by eye on real screenshots. Screens and pages:
-screenshots asked for by their captions, help pages by their titles.
+words in calls without speech. Bleed: a voice on both channels, and two voices at once. Languages: foreign sentences of
+a synthesizer. OCR: the words that were read by eye on real screenshots; also turned, without a background, and few
+words on a large screen. Screens and pages: screenshots asked for by their captions, help pages by their titles.
 
 The data come out of public packages and are kept beside the models (:mod:`benchmarks.accuracy.corpora`). Ends with 1
 when an aim is missed.
@@ -19,14 +20,14 @@ import random
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from functools import cache, reduce
 from operator import add
 
 import structlog
 
-from benchmarks.accuracy import corpora, finding, sounds, speech
+from benchmarks.accuracy import corpora, finding, odd_inputs, sounds, speech
 from benchmarks.accuracy.detectors import SILERO, WEBRTC, detector
+from benchmarks.accuracy.row import Row
 from benchmarks.accuracy.score import NONE, Errors, recall_at
 from benchmarks.machine import describe
 from mmplatform.derive.media.audio import SAMPLE_RATE
@@ -36,22 +37,10 @@ from mmplatform.settings import Settings, load
 
 SEED = 20260801
 MAX_POINTS = 2.0
-PARTS = ("speech", "joined", "telephone", "silence", "noise", "music", "ocr", "pages", "screens")
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """A line of the table; ``reached`` None where there is no aim."""
-
-    what: str
-    size: str
-    figures: str
-    aim: str = ""
-    reached: bool | None = None
-
-    def __str__(self) -> str:
-        verdict = {None: "", True: "reached", False: "**missed**"}[self.reached]
-        return f"| {self.what} | {self.size} | {self.figures} | {': '.join(filter(None, (self.aim, verdict)))} |"
+PARTS = (
+    *("speech", "joined", "telephone", "bleed", "languages", "silence", "noise", "music"),
+    *("ocr", "sparse", "turned", "transparent", "pages", "screens"),
+)
 
 
 def hearing(models: speech.Hearing) -> Iterator[Row]:
@@ -129,10 +118,15 @@ def _parts(settings: Settings, minutes: float, screens: int, seed: int) -> dict[
         "speech": lambda: hearing(models()),
         "joined": lambda: hearing_one(models(), lambda audio: audio, ""),
         "telephone": lambda: hearing_one(models(), speech.telephone, ", over a telephone"),
+        "bleed": lambda: odd_inputs.bleeding(models(), SEED),
+        "languages": lambda: odd_inputs.foreign(models(), SEED),
         "silence": lambda: invented_words(models(), sounds.silence, minutes, seed),
         "noise": lambda: invented_words(models(), sounds.noise, minutes, seed),
         "music": lambda: invented_words(models(), sounds.music, minutes, seed),
         "ocr": lambda: reading(settings),
+        "sparse": lambda: odd_inputs.sparse(settings, seed),
+        "turned": lambda: odd_inputs.turned(settings),
+        "transparent": lambda: odd_inputs.transparent(settings),
         "pages": lambda: finding_pages(settings),
         "screens": lambda: finding_screens(settings, screens),
     }
@@ -142,7 +136,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minutes", type=float, default=10, help="of silence, of noise, and of music")
     parser.add_argument("--screens", type=int, default=200, help="how many of the screenshots, drawn from a seed")
-    parser.add_argument("--seed", type=int, default=SEED, help="of silence, noise and music")
+    parser.add_argument("--seed", type=int, default=SEED, help="of silence, noise, music and sparse screens")
     parser.add_argument("--only", default=",".join(PARTS), help="some of these, in any order")
     parser.add_argument("--vad", choices=(WEBRTC, SILERO), default=WEBRTC, help="detector of speech in calls")
     parser.add_argument("--vad-threshold", type=float, default=0.5, help="of silero: probability of speech, 0 to 1")

@@ -23,7 +23,7 @@ from mmplatform.events import Arrival, ChatMessage, Position, Screenshot, utc_no
 from mmplatform.land.blobs.file_store import FileBlobs
 from mmplatform.memo import MemoryMemo
 from mmplatform.pipeline.factories import chat_deriver, open_screen_reader, screenshot_deriver
-from mmplatform.ports import Embedder
+from mmplatform.ports import Embedder, OcrEngine
 from mmplatform.settings import Settings
 
 _Event = TypeVar("_Event", ChatMessage, Screenshot)
@@ -36,14 +36,24 @@ READ: Final = Path(__file__).with_name("screens_read.json")
 def ocr_recall(screens: Sequence[Screen], settings: Settings) -> dict[str, tuple[int, int]]:
     """For each screenshot that was read by eye: how many of its words OCR read, and how many there are."""
     reader = open_screen_reader(settings)
+    return {
+        name: recall_of(reader, path.read_bytes(), text, settings)
+        for name, (path, text) in read_by_eye(screens).items()
+    }
+
+
+def read_by_eye(screens: Sequence[Screen]) -> dict[str, tuple[Path, str]]:
+    """Read the file and the words of each screenshot that was read by eye."""
     expected: dict[str, str] = json.loads(READ.read_text("utf-8"))
     paths = {screen.name: screen.path for screen in screens}
     assert expected.keys() <= paths.keys(), f"not among the screenshots: {sorted(expected.keys() - paths.keys())}"
-    found = {}
-    for name, text in expected.items():
-        lines = reader.read(decode(paths[name].read_bytes(), settings.max_image_pixels))
-        found[name] = word_recall(text, " ".join(line.text for line in lines))
-    return found
+    return {name: (paths[name], text) for name, text in expected.items()}
+
+
+def recall_of(reader: OcrEngine, data: bytes, text: str, settings: Settings) -> tuple[int, int]:
+    """Count the words of ``text`` that OCR reads in an image file, and all of them."""
+    lines = reader.read(decode(data, settings.max_image_pixels))
+    return word_recall(text, " ".join(line.text for line in lines))
 
 
 def screenshot_ranks(screens: Sequence[Screen], settings: Settings, embedder: Embedder) -> list[int | None]:

@@ -85,7 +85,11 @@ class Hearing:
         return " ".join(segment.text for segment in self._bare.transcribe(audio))
 
     def live(self, audio: Audio) -> list[Utterance]:
-        """A call in chunks, as it would come from a live source: what it says in the end, in time order."""
+        """Transcribe a call in chunks, as it would come from a live source: its last versions, in time order.
+
+        Args:
+            audio: of shape ``(samples,)``, or ``(channels, samples)``.
+        """
         with tempfile.TemporaryDirectory() as folder:
             blobs = FileBlobs(Path(folder))
             deriver = CallDeriver(
@@ -141,9 +145,9 @@ def texts_of(recordings: Sequence[Speech]) -> str:
 
 
 def _arrivals(audio: Audio, blobs: FileBlobs) -> Iterator[Any]:
-    count = 0
+    count, channels = 0, len(np.atleast_2d(audio))
     for index, start_s, wav in split(_wav(audio), CHUNK_S):
-        length_s = (len(wav) - 44) / 2 / SAMPLE_RATE
+        length_s = (len(wav) - 44) / 2 / channels / SAMPLE_RATE
         moment = _BEGAN + timedelta(seconds=start_s + length_s)
         event = CallChunk(
             event_id=f"call:{index}",
@@ -155,7 +159,7 @@ def _arrivals(audio: Audio, blobs: FileBlobs) -> Iterator[Any]:
             start_s=start_s,
             duration_s=length_s,
             sample_rate=SAMPLE_RATE,
-            channels=1,
+            channels=channels,
             blob=blobs.put(wav, media_type="audio/wav"),
         )
         yield Arrival(event, Position(topic="bench", topic_partition=0, offset=index))
@@ -172,10 +176,10 @@ def _arrivals(audio: Audio, blobs: FileBlobs) -> Iterator[Any]:
 
 
 def _wav(audio: Audio) -> bytes:
-    out = io.BytesIO()
+    out, channels = io.BytesIO(), np.atleast_2d(audio)
     with wave.open(out, "wb") as file:
-        file.setnchannels(1)
+        file.setnchannels(len(channels))
         file.setsampwidth(2)
         file.setframerate(SAMPLE_RATE)
-        file.writeframes((np.clip(audio, -1, 1) * 32767).round().astype("<i2").tobytes())
+        file.writeframes((np.clip(channels, -1, 1).T * 32767).round().astype("<i2").tobytes())
     return out.getvalue()

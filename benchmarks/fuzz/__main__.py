@@ -2,6 +2,7 @@
 
     mmplatform up --detach --no-dagster
     python -m benchmarks.fuzz --inputs 100000 --seed 1
+    python -m benchmarks.fuzz --inputs 13000 --sound 0.95 --colliding 0.95     # 10,000 events, most of the same ids
 
 Exit code 1 when the sums are not exact, a worker was restarted, or something that was sent is quoted in an answer,
 a reason or a log. Sends to a stack that is thrown away afterwards: what is accepted stays in its index and tables.
@@ -17,7 +18,7 @@ from pathlib import Path
 from typing import Final
 
 from benchmarks.fuzz.damage import PLANTED
-from benchmarks.fuzz.inputs import Input, Inputs
+from benchmarks.fuzz.inputs import COLLIDING, SOUND, Input, Inputs
 from benchmarks.fuzz.ledger import Ledger, account, settle
 from benchmarks.fuzz.sending import Sent, send
 from benchmarks.machine import describe
@@ -39,7 +40,15 @@ MAX_LAG: Final = ROUND // 2
 SETTLE_S: Final = 900.0
 
 
-def fuzz(settings: Settings, run: run_file.StackRun, count: int, seed: int) -> tuple[Ledger, list[str]]:
+def fuzz(
+    settings: Settings,
+    run: run_file.StackRun,
+    count: int,
+    seed: int,
+    *,
+    sound: float = SOUND,
+    colliding: float = COLLIDING,
+) -> tuple[Ledger, list[str]]:
     """Send so many inputs to a running stack; the ledger, and sentences on what is wrong beside it."""
     addressed = settings.model_copy(update={"kafka_bootstrap_servers": run.kafka, "chroma_url": run.chroma})
     before = _restarts(settings)
@@ -48,7 +57,7 @@ def fuzz(settings: Settings, run: run_file.StackRun, count: int, seed: int) -> t
     revision = EmbedderRegistry(index).latest()
     index.close()
     serving = revision.serving.name if revision else f"{model.name}@{model.version}"
-    drawn: Iterator[Input] = Inputs(seed, serving, model.dimensions).draw(count)
+    drawn: Iterator[Input] = Inputs(seed, serving, model.dimensions, sound=sound, colliding=colliding).draw(count)
     sent = Sent()
     while some := list(islice(drawn, ROUND)):
         sent.add(send(some, run.gateway, addressed, PLANTED))
@@ -86,6 +95,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--inputs", type=int, default=5_000)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--sound", type=float, default=SOUND, help="share of inputs that are not damaged")
+    parser.add_argument("--colliding", type=float, default=COLLIDING, help="share of events whose ids others have too")
     arguments = parser.parse_args()
     settings = load()
     run = run_file.read_running(settings.data_dir.absolute())
@@ -93,7 +104,9 @@ def main() -> None:
         raise SystemExit("start the stack first: mmplatform up --detach --no-dagster")
     print(f"machine: {describe()}")
     started = time.monotonic()
-    ledger, wrong = fuzz(settings, run, arguments.inputs, arguments.seed)
+    ledger, wrong = fuzz(
+        settings, run, arguments.inputs, arguments.seed, sound=arguments.sound, colliding=arguments.colliding
+    )
     print(ledger.table())
     elapsed_s = time.monotonic() - started
     print(f"seed {arguments.seed}: {elapsed_s:.0f} s, {arguments.inputs / elapsed_s:.0f} inputs a second")

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import random
-import wave
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 import numpy as np
-from PIL import Image
 
+from benchmarks.fuzz import media
 from benchmarks.fuzz.damage import Damage
 from mmplatform.artifacts import VECTOR_HEADER, artifact_id, pack_vector
 from mmplatform.identity import DEFAULT_TENANT, conversation_key, event_uid
@@ -23,8 +21,13 @@ from mmplatform.modalities import ARTIFACTS_TOPIC, CALL, CHAT, QUARANTINE_TOPIC,
 SOUND: Final = 0.2
 """Share of inputs that are not damaged: what lies behind bad input must still come through."""
 
+COLLIDING: Final = 0.4
+"""Share of events whose ids another event may have: of another source, conversation or tenant, or none of these."""
+
+_EVENT_IDS, _CONTENTS, _SOURCES, _TENANTS = 20, 2, ("", "desk-a", "desk-b"), (DEFAULT_TENANT, "acme")
 _KAFKA_TIMES: Final = (None, None, None, None, -1, -86_400_000, 2**62, 31_536_000_000)
 _CONVERSATIONS: Final = 40
+_SHARED_CONVERSATIONS: Final = 10
 _NOW: Final = datetime(2026, 3, 1, 12, tzinfo=UTC)
 """Fixed, so that a seed names every byte."""
 
@@ -60,12 +63,15 @@ class Input:
 class Inputs:
     """Draws inputs; ``embedder`` and ``dimensions`` name the space of the passages that it forges."""
 
-    def __init__(self, seed: int, embedder: str, dimensions: int) -> None:
+    def __init__(
+        self, seed: int, embedder: str, dimensions: int, *, sound: float = SOUND, colliding: float = COLLIDING
+    ) -> None:
+        self._sound_share, self._colliding_share = sound, colliding
         self._chance = random.Random(seed)
         self._damage = Damage(self._chance)
         self._seed, self._number = seed, 0
         self._embedder, self._dimensions = embedder, dimensions
-        self._images, self._sounds = _images(), _sounds()
+        self._images, self._sounds = media.images(), media.sounds()
         self._routes: tuple[tuple[int, Callable[[], Input]], ...] = (
             (8, self._post_chat), (2, self._post_image), (2, self._post_chunk), (1, self._post_end),
             (6, lambda: self._record(CHAT.topic, self._chat())),
@@ -84,7 +90,7 @@ class Inputs:
             yield make()
 
     def _sound(self) -> bool:
-        return self._chance.random() < SOUND
+        return self._chance.random() < self._sound_share
 
     @property
     def _id(self) -> str:
@@ -97,21 +103,38 @@ class Inputs:
     def _ids(self) -> dict[str, Any]:
         return {"event_id": self._id, "conversation_id": self._conversation, "subject_id": f"fuzz-{self._seed}"}
 
+    def _any_ids(self) -> dict[str, Any]:
+        """Ids of an event: its own, or as of a source that numbers its events from 1 in each conversation."""
+        if self._chance.random() >= self._colliding_share:
+            return self._ids()
+        numbers = {"event_id": str(self._chance.randrange(_EVENT_IDS)), "source": self._chance.choice(_SOURCES)}
+        return {**self._ids(), **numbers, "conversation_id": str(self._chance.randrange(_SHARED_CONVERSATIONS))}
+
+    def _content(self, ids: dict[str, Any]) -> int:
+        """A number that tells contents apart: few, so that an identity comes again with the same one, too."""
+        return self._number if ids["event_id"] == self._id else self._chance.randrange(_CONTENTS)
+
+    def _chat_content(self) -> dict[str, Any]:
+        ids = self._any_ids()
+        return {**ids, "role": "customer", "text": f"parcel {self._content(ids)} is late"}
+
     def _post_chat(self) -> Input:
-        fields = {**self._ids(), "role": "customer", "text": f"parcel {self._number} is late"}
+        fields = self._chat_content()
         body = _encoded(fields) if self._sound() else self._damage.record(fields)
         return Input("/v1/events/chat", body, "application/json")
 
     def _post_image(self) -> Input:
         media_type, data = self._chance.choice(self._images)
         if self._sound():
-            return Input("/v1/events/screenshot", data, media_type, self._ids())
-        return Input("/v1/events/screenshot", self._damage.file(data), self._odd(media_type), self._some(self._ids()))
+            return Input("/v1/events/screenshot", data, media_type, self._any_ids())
+        fields = self._some(self._any_ids())
+        return Input("/v1/events/screenshot", self._damage.file(data), self._odd(media_type), fields)
 
     def _post_chunk(self) -> Input:
         media_type, data = self._chance.choice(self._sounds)
-        fields = {"subject_id": f"fuzz-{self._seed}", "index": "0", "start_s": "0"}
-        route = f"/v1/calls/{self._id}/chunks"
+        ids = self._any_ids()
+        fields = {"subject_id": ids["subject_id"], "source": ids.get("source", ""), "index": "0", "start_s": "0"}
+        route = f"/v1/calls/{ids['event_id']}/chunks"
         if self._sound():
             return Input(route, data, media_type, fields)
         return Input(route, self._damage.file(data), self._odd(media_type), self._some(fields))
@@ -138,30 +161,37 @@ class Inputs:
             body = self._damage.noise()
         key = None
         if self._chance.random() >= 0.05:
-            key = conversation_key(DEFAULT_TENANT, "", str(fields["conversation_id"]))
+            tenant, source = fields.get("tenant", DEFAULT_TENANT), fields.get("source", "")
+            key = conversation_key(tenant, source, fields["conversation_id"])
         millis = self._chance.choice(_KAFKA_TIMES)
         return Input(f"log:{topic}", body, key=key, millis=millis, headers=headers or {})
 
     def _event(self, kind: str) -> dict[str, Any]:
         now = _NOW + timedelta(milliseconds=self._number)
-        return {**self._ids(), "kind": kind, "event_time": now.isoformat(), "ingested_at": now.isoformat()}
+        ids = self._any_ids()
+        if ids["event_id"] != self._id:
+            ids["tenant"] = self._chance.choice(_TENANTS)
+        return {**ids, "kind": kind, "event_time": now.isoformat(), "ingested_at": now.isoformat()}
 
     def _chat(self) -> dict[str, Any]:
-        return {**self._event("chat_message"), "role": "customer", "text": f"parcel {self._number} is late"}
+        event = self._event("chat_message")
+        return {**event, "role": "customer", "text": f"parcel {self._content(event)} is late"}
 
-    def _blob(self) -> dict[str, Any]:
-        digest = hashlib.sha256(self._id.encode()).hexdigest()
+    def _blob(self, content: int) -> dict[str, Any]:
+        digest = hashlib.sha256(f"fuzz-{self._seed}-{content}".encode()).hexdigest()
         return {"key": f"{digest[:2]}/{digest}", "sha256": digest, "size": 7, "media_type": "image/png"}
 
     def _call(self) -> dict[str, Any]:
         if self._chance.random() < 0.3:
             return {**self._event("call_end"), "reason": "ended", "chunks": self._chance.choice((None, 0, 1, 7))}
+        event = self._event("call_chunk")
         index = self._chance.randrange(5)
         chunk = {"chunk_index": index, "start_s": index * 2.0, "duration_s": 2.0, "sample_rate": 8000, "channels": 1}
-        return {**self._event("call_chunk"), **chunk, "speakers": [], "blob": self._blob()}
+        return {**event, **chunk, "speakers": [], "blob": self._blob(self._content(event))}
 
     def _screenshot(self) -> dict[str, Any]:
-        return {**self._event("screenshot"), "width": 64, "height": 48, "blob": self._blob()}
+        event = self._event("screenshot")
+        return {**event, "width": 64, "height": 48, "blob": self._blob(self._content(event))}
 
     def _position(self) -> dict[str, Any]:
         # Of no topic: else a forged row would speak of a record of another run.
@@ -205,24 +235,3 @@ class Inputs:
 
 def _encoded(fields: dict[str, Any]) -> bytes:
     return json.dumps(fields).encode()
-
-
-def _images() -> tuple[tuple[str, bytes], ...]:
-    page = Image.new("RGB", (40, 24), "white")
-    return tuple((f"image/{form.lower()}", _saved(page, form)) for form in ("PNG", "JPEG", "WEBP"))
-
-
-def _saved(page: Image.Image, form: str) -> bytes:
-    out = io.BytesIO()
-    page.save(out, form)
-    return out.getvalue()
-
-
-def _sounds() -> tuple[tuple[str, bytes], ...]:
-    out = io.BytesIO()
-    with wave.open(out, "wb") as file:
-        file.setnchannels(1)
-        file.setsampwidth(2)
-        file.setframerate(8000)
-        file.writeframes(bytes(1600))
-    return (("audio/wav", out.getvalue()),)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Any, Final
@@ -16,7 +16,7 @@ from benchmarks.fuzz.sending import Sent, route_of
 from mmplatform.artifacts import Artifact, Caption, Message, Passage, decode_artifact
 from mmplatform.buckets import bucket_name
 from mmplatform.errors import Rejected
-from mmplatform.events import Position, decode_event
+from mmplatform.events import Event, Position, decode_event
 from mmplatform.kafka.reader import LogEntry, ReplayLog
 from mmplatform.kafka.topics import topic_name
 from mmplatform.land.index.store import ChromaIndex
@@ -26,6 +26,7 @@ from mmplatform.modalities import (
     ARTIFACTS_TOPIC,
     CALL,
     DEAD_LETTERS_TOPIC,
+    IDENTITY,
     INDEX_GROUP,
     MODALITIES,
     QUARANTINE_TOPIC,
@@ -34,10 +35,12 @@ from mmplatform.refusals import DeadLetter, Quarantined
 from mmplatform.settings import Settings
 
 ENDS: Final = ("accepted", "refused", "duplicate", "quarantined", "dead-lettered")
-WRONG: Final = ("lost", "twice", "odd")
-"""Ended nowhere; in two places; an answer that no source should ever get."""
+WRONG: Final = ("lost", "twice", "odd", "unnamed", "misnamed")
+"""Ended nowhere; in two places; an answer that no source should ever get; a conflict without its quarantine row; such a
+row of an event that is none."""
 
 _PAGE: Final = 500
+_KINDS: Final = {spec.topic: spec.event_kinds for spec in MODALITIES.values()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,30 +102,75 @@ def account(settings: Settings, sent: Sent, serving: str) -> Ledger:
     for route, count in sent.duplicates.items():
         ended[route, "duplicate"] += count
     log = ReplayLog(settings)
-    dead = {_position(DeadLetter, entry.value) for entry in log.read(topic_name(settings, DEAD_LETTERS_TOPIC))}
-    quarantined = _quarantined(settings, log, sent.inputs)
+    dead = {_position(entry.value) for entry in log.read(topic_name(settings, DEAD_LETTERS_TOPIC))}
+    quarantined, named = _quarantined(settings, log, sent.inputs)
+    conflicts = find_conflicts(
+        entry for spec in MODALITIES.values() for entry in log.read(topic_name(settings, spec.topic))
+    )
     accepted, reported = _accepted(settings, log, sent.inputs, serving)
     again = _repeated(settings, log, set(sent.inputs) - dead - quarantined - accepted, reported)
     kinds = (("dead-lettered", dead), ("quarantined", quarantined), ("duplicate", again))
     for position, item in sent.inputs.items():
         ends = [name for name, inputs in kinds if position in inputs]
+        if (position in conflicts) != (position in named):
+            ends = ["unnamed" if position in conflicts else "misnamed"]
         if not ends:
             ends = ["accepted" if position in accepted else "lost"]
         ended[route_of(item), ends[0] if len(ends) == 1 else "twice"] += 1
     return Ledger(dict(sent.sent), ended)
 
 
-def _position(kind: type[DeadLetter | Quarantined], value: bytes) -> Position | None:
+def _position(value: bytes) -> Position | None:
     try:
-        return kind.model_validate_json(value).position
+        return DeadLetter.model_validate_json(value).position
     except ValidationError:  # a foreign client's, of another run too
         return None
 
 
-def _quarantined(settings: Settings, log: ReplayLog, inputs: Mapping[Position, Input]) -> set[Position | None]:
-    """Places of events that have a quarantine row; those that we forged speak of nothing."""
-    entries = log.read(topic_name(settings, QUARANTINE_TOPIC))
-    return {_position(Quarantined, entry.value) for entry in entries if entry.position not in inputs}
+def _quarantined(
+    settings: Settings, log: ReplayLog, inputs: Mapping[Position, Input]
+) -> tuple[set[Position], set[Position]]:
+    """Positions of events that have a quarantine row, and of those that are named as conflicts.
+
+    A row that we forged is about nothing.
+    """
+    quarantined, named = set(), set()
+    for entry in log.read(topic_name(settings, QUARANTINE_TOPIC)):
+        if entry.position in inputs:
+            continue
+        try:
+            row = Quarantined.model_validate_json(entry.value)
+        except ValidationError:
+            continue
+        quarantined.add(row.position)
+        if row.contract == IDENTITY:
+            named.add(row.position)
+    return quarantined, named
+
+
+def _has_wrong_key(entry: LogEntry, event: Event) -> bool:
+    """True for a call's record that is a dead letter, because its state would lie under another key."""
+    return entry.position.topic == CALL.topic and entry.raw_key != event.conversation_key.encode()
+
+
+def find_conflicts(entries: Iterable[LogEntry]) -> set[Position]:
+    """Positions of events whose identity came before on their topic partition with another content.
+
+    ``entries``: those of a topic partition in their order.
+    """
+    firsts: dict[tuple[str, int, str], str] = {}
+    conflicts = set()
+    for entry in entries:
+        position = entry.position
+        try:
+            event = decode_event(entry.value)
+        except Rejected:
+            continue
+        if event.kind not in _KINDS[position.topic] or _has_wrong_key(entry, event):
+            continue
+        if firsts.setdefault((position.topic, position.topic_partition, event.uid), event.digest) != event.digest:
+            conflicts.add(position)
+    return conflicts
 
 
 ReportKey = tuple[str, str]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks.fuzz.ledger import is_repeat
+from benchmarks.fuzz.ledger import find_conflicts, is_repeat
 from mmplatform.events import Position, encode, utc_now
 from mmplatform.kafka.reader import LogEntry
 from mmplatform.modalities import CHAT, SCREENSHOT
@@ -26,3 +26,15 @@ EVENT = chat(1)
 )
 def test_a_record_is_the_same_event_once_more(value, told, again):
     assert is_repeat(LogEntry(PLACE, None, value, {}, utc_now()), {told}) is again
+
+
+def test_another_content_under_an_identity_of_the_topic_partition_is_a_conflict():
+    other = EVENT.model_copy(update={"text": "another content"})
+    events = (EVENT, EVENT, other, chat(2), other.model_copy(update={"tenant": "acme"}))
+    values = [encode(event) for event in events]
+    entries = [
+        LogEntry(PLACE.model_copy(update={"offset": offset}), None, value, {}, utc_now())
+        for offset, value in enumerate([*values, b"no event"])
+    ]
+    elsewhere = LogEntry(PLACE.model_copy(update={"topic_partition": 2}), None, encode(other), {}, utc_now())
+    assert [position.offset for position in find_conflicts([*entries, elsewhere])] == [2]

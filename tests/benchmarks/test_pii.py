@@ -146,6 +146,9 @@ def test_tables_on_a_page_are_replaced_between_their_markers(tmp_path):
     before = text
     report.write_docs(page, report.docs_tables({"typed": score}))  # without the others the table by entity stays
     assert page.read_text() == before
+    better = Score("typed", by_entity={"CARD": Counts(values=4, removed=4, right=4)})
+    report.write_docs(page, report.docs_tables({"typed": better}, before))
+    assert "| `CARD` | 4, 1.000, 1.000 | 4, 0.750, 0.750 |  |" in page.read_text()
 
 
 def heard(transcript, before, value, after="", entity="CARD"):

@@ -1,4 +1,4 @@
-"""Text → vectors: transformers tokenises, onnxruntime runs the encoder. Neither needs torch."""
+"""Text → vectors: tokenizers tokenises, onnxruntime runs the encoder. Neither needs torch."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from typing import Final
 import numpy as np
 
 from mmplatform.artifacts import Vector
-from mmplatform.derive.adapters.model_files import embedder_version, silence_torch_warning
+from mmplatform.derive.adapters.model_files import embedder_version
+from mmplatform.derive.adapters.tokenizer import TextTokenizer
 from mmplatform.derive.readable import readable
 from mmplatform.errors import Misconfigured
 
@@ -35,16 +36,13 @@ class OnnxEmbedder:
         """
         import onnxruntime
 
-        silence_torch_warning()
-        from transformers import AutoTokenizer
-
         self.name: str = directory.name
         self.version: str = embedder_version(directory)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
         try:
-            self._tokenizer = AutoTokenizer.from_pretrained(directory, local_files_only=True)
+            self._tokenizer = TextTokenizer(directory, max_tokens=MAX_TOKENS)
             self._session = onnxruntime.InferenceSession(
                 str(directory / "model.onnx"), options, providers=["CPUExecutionProvider"]
             )
@@ -64,14 +62,8 @@ class OnnxEmbedder:
         vectors = np.zeros((len(texts), self.dimensions), dtype=np.float32)
         if not texts:
             return vectors
-        encoded = self._tokenizer(
-            [readable(text) for text in texts],
-            truncation=True,
-            max_length=MAX_TOKENS,
-            padding=False,
-            return_token_type_ids=False,
-        )
-        for row, (ids, mask) in enumerate(zip(encoded["input_ids"], encoded["attention_mask"], strict=True)):
-            feed = {"input_ids": np.array([ids], np.int64), "attention_mask": np.array([mask], np.int64)}
-            vectors[row] = self._session.run(None, feed)[0][0]
+        for part in self._tokenizer.encode([readable(text) for text in texts]):
+            ids = np.array([part.ids], np.int64)
+            feed = {"input_ids": ids, "attention_mask": np.ones_like(ids)}
+            vectors[part.text] = self._session.run(None, feed)[0][0]
         return vectors

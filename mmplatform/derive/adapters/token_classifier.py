@@ -1,17 +1,17 @@
-"""Names by a token classifier in ONNX: transformers tokenises, onnxruntime runs the network. Neither needs torch."""
+"""Names by a token classifier in ONNX: tokenizers tokenises, onnxruntime runs the network. Neither needs torch."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mmplatform.artifacts import Vector
-from mmplatform.derive.adapters.model_files import silence_torch_warning
+from mmplatform.derive.adapters.tokenizer import TextTokenizer, TokenizedPart
 from mmplatform.errors import Misconfigured
 
 WEIGHTS: Final = Path("onnx") / "model_q4.onnx"
@@ -32,15 +32,12 @@ class TokenClassifier:
         """
         import onnxruntime
 
-        silence_torch_warning()
-        from transformers import AutoTokenizer
-
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1
         options.inter_op_num_threads = 1
         try:
             labels = json.loads((directory / "config.json").read_bytes())["id2label"]
-            self._tokenizer: Any = AutoTokenizer.from_pretrained(directory, local_files_only=True)
+            self._tokenizer = TextTokenizer(directory, max_tokens=_MAX_TOKENS, overlap_tokens=_OVERLAP_TOKENS)
             self._session = onnxruntime.InferenceSession(
                 str(directory / WEIGHTS), options, providers=["CPUExecutionProvider"]
             )
@@ -57,23 +54,13 @@ class TokenClassifier:
         found: list[list[tuple[int, int]]] = [[] for _ in texts]
         if not texts:
             return found
-        encoded = self._tokenizer(
-            list(texts),
-            truncation=True,
-            max_length=_MAX_TOKENS,
-            stride=_OVERLAP_TOKENS,
-            return_overflowing_tokens=True,
-            return_offsets_mapping=True,
-        )
-        owners = encoded["overflow_to_sample_mapping"]
-        by_length: dict[int, list[int]] = {}
-        for part, tokens in enumerate(encoded["input_ids"]):
-            by_length.setdefault(len(tokens), []).append(part)
+        by_length: dict[int, list[TokenizedPart]] = {}
+        for part in self._tokenizer.encode_parts(texts):
+            by_length.setdefault(len(part.ids), []).append(part)
         for parts in by_length.values():
-            ids = np.array([encoded["input_ids"][part] for part in parts], np.int64)
+            ids = np.array([part.ids for part in parts], np.int64)
             for part, scores in zip(parts, self._name_probabilities(ids), strict=True):
-                spans = _join_tokens(texts[owners[part]], encoded["offset_mapping"][part], scores)
-                found[owners[part]].extend(spans)
+                found[part.text].extend(_join_tokens(texts[part.text], part.offsets, scores))
         return [_unite(spans) for spans in found]
 
     def _name_probabilities(self, ids: NDArray[np.int64]) -> Vector:

@@ -45,7 +45,7 @@ class CallDeriver:
     """Derives calls, one event of one call at a time; one instance serves many calls."""
 
     name = "call"
-    version = "3"
+    version = "4"
 
     def __init__(
         self,

@@ -14,6 +14,10 @@ from mmplatform.events import Arrival, BlobRef, CallChunk, CallEnd, Position, ut
 from mmplatform.refusals import Quarantined
 
 _NO_WORDS: Final = "speech that the model cannot put into credible words"
+_TOO_SHORT: Final = "speech of {:.1f} s: too short for credible words"
+_SHORT_WINDOW_S: Final = 1.6
+"""A window with its padding of 0.4 s on both sides: up to a word or two."""
+
 _MODEL_FAILED: Final = "a model failed on it: see its row in quarantine"
 
 
@@ -87,7 +91,7 @@ class GapMarkers:
             status="gap",
             language=spoken.code if spoken else "",
             language_confidence=spoken.confidence if spoken else 0.0,
-            reason=_NO_WORDS if spoken else _MODEL_FAILED,
+            reason=_wordless_reason(origin) if spoken else _MODEL_FAILED,
         )
 
     def gap_retraction(self, gap: AudioGap) -> Retraction:
@@ -139,6 +143,11 @@ class GapMarkers:
             deriver_version=version,
             seconds=0.0,
         )
+
+
+def _wordless_reason(origin: UtteranceOrigin) -> str:
+    seconds = origin.end_s - origin.start_s
+    return _NO_WORDS if seconds > _SHORT_WINDOW_S else _TOO_SHORT.format(seconds)
 
 
 def _gap_id(conversation_key: str, gap: AudioGap) -> str:

@@ -13,7 +13,8 @@ from pydantic import AwareDatetime, BaseModel, Field, ValidationError
 from mmplatform.derive.call.origin import UtteranceOrigin
 from mmplatform.derive.call.vad import QUIET_LINE_DBFS
 from mmplatform.derive.pii.replacement import Span
-from mmplatform.events import BlobRef, CallChunk, CallEnd, Position, Record, safe_validation_message
+from mmplatform.events import BlobRef, CallChunk, CallEnd, Position, Record
+from mmplatform.parsing import safe_validation_message
 
 _MEMO_STATE_VERSION: Final = 2
 MAX_GAPS: Final = 200

@@ -22,6 +22,7 @@ from mmplatform.derive.call.redaction import RedactedText, overlaps_any, redact_
 from mmplatform.derive.call.segmenter import SpeechWindow, origin_from_window
 from mmplatform.derive.call.state import ChannelState
 from mmplatform.derive.call.transcription import CachedTranscriber, Transcription
+from mmplatform.derive.pii.coverage import spoken_coverage
 from mmplatform.derive.pii.replacement import Replacements, ReplaceValue, Span
 from mmplatform.errors import Rejected
 from mmplatform.events import Arrival, CallChunk, CallEnd, utc_now
@@ -162,6 +163,7 @@ class UtteranceBuilder:
         origin, transcription = window.origin, window.transcription
         event = arrival.event
         probabilities = [word.probability for word in transcription.words]
+        language = _spoken_language(window)
         start_s, end_s = window.extent
         cost = window.recent or transcription
         return Utterance(
@@ -196,11 +198,12 @@ class UtteranceBuilder:
             end_s=end_s,
             text=text.text,
             words=_words(transcription.words, text.spans, origin.start_s),
-            language=transcription.segments[0].language,
+            language=language.code,
             confidence=min(1.0, max(0.0, float(np.mean(probabilities)))),
             no_speech=min(1.0, max(0.0, *(segment.no_speech for segment in transcription.segments))),
             pii=count_pii_kinds([entity for _, _, entity in text.spans]),
-            language_confidence=_spoken_language(window).confidence,
+            language_confidence=language.confidence,
+            redaction_coverage=spoken_coverage(language.code, language.confidence),
         )
 
 
@@ -235,9 +238,9 @@ def _language(channel: ChannelState, window: SpeechWindow) -> str | None:
 
 
 def _with_language(channel: ChannelState, window: SpeechWindow, transcription: Transcription) -> ChannelState:
-    """Add a window's duration to its language, when the window is long enough."""
+    """Add a window's duration to its language, when the window is long enough and has words: else it may be any."""
     duration_s = window.end_s - window.start_s
-    if duration_s < MIN_LANGUAGE_WINDOW_S or not transcription.segments:
+    if duration_s < MIN_LANGUAGE_WINDOW_S or not transcription.text:
         return channel
     seconds: Mapping[str, float] = dict(channel.languages)
     language = transcription.segments[0].language

@@ -17,13 +17,8 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from mmplatform.derive.media.open_audio import (
-    MAX_SECONDS,
-    LiveAudio,
-    channel_count,
-    open_bytes,
-    open_stream,
-)
+from mmplatform.derive.media.container import MAX_SECONDS, LiveAudio, channel_count
+from mmplatform.derive.media.open_audio import open_bytes, open_stream
 from mmplatform.derive.media.timeline import Hole
 from mmplatform.derive.media.wav import to_wav
 from mmplatform.errors import Rejected
@@ -73,8 +68,7 @@ def probe(data: bytes, media_type: str) -> AudioInfo:
             rate = rate or int(item.sample_rate)
             seconds += item.samples / item.sample_rate
             channels = max(channels, channel_count(item))
-        codec = str(opened.stream.codec_context.name)
-        return AudioInfo(rate, channels, round(seconds, 9), codec)
+        return AudioInfo(rate, channels, round(seconds, 9), opened.codec)
 
 
 def decode(data: bytes, media_type: str, *, rate: int = SAMPLE_RATE) -> Samples:

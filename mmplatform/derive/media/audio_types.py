@@ -15,6 +15,7 @@ DEMUXERS: Final[dict[str, str]] = {
     "audio/amr": "amr",
     "audio/aiff": "aiff",
     "audio/x-caf": "caf",
+    "audio/au": "au",
 }
 ALIASES: Final[dict[str, str]] = {
     "audio/x-wav": "audio/wav",
@@ -27,6 +28,8 @@ ALIASES: Final[dict[str, str]] = {
     "audio/m4a": "audio/mp4",
     "audio/x-m4a": "audio/mp4",
     "video/mp4": "audio/mp4",
+    "video/quicktime": "audio/mp4",
+    "audio/amr-wb": "audio/amr",
     "video/webm": "audio/webm",
 }
 HEADERLESS: Final = ("audio/basic", "audio/pcmu", "audio/pcma", "audio/l16")

@@ -16,6 +16,8 @@ from mmplatform.ports import RgbImage
 _BAND_ROWS: Final = 256
 """Rows converted at once, so that a large image does not lie in memory four times."""
 
+_WIDE_MODES: Final = "IF"
+_SCALES: Final = (1.0, 255.0, 65_535.0, 2.0**31)
 _TRANSPARENT: Final = 64
 _MIN_TRANSPARENT_SHARE: Final = 0.005
 _REACH: Final = 2
@@ -34,17 +36,28 @@ def flatten(image: Image.Image) -> RgbImage:
     width, height = image.size
     pixels = np.empty((height, width, 3), dtype=np.uint8)
     background = _choose_background(image) if image.has_transparency_data else 255
+    if image.mode[0] in _WIDE_MODES:
+        image = _to_grey(image)
     for top in range(0, height, _BAND_ROWS):
         band = image.crop((0, top, width, min(height, top + _BAND_ROWS)))
         pixels[top : top + _BAND_ROWS] = _band_to_rgb(band, background)
     return pixels
 
 
+def _to_grey(image: Image.Image) -> Image.Image:
+    """Convert samples of 16 or 32 bits, or floats, to 8 bits; Pillow's own conversion would clip them to white.
+
+    The largest sample shows the scale: a file of 32 bits may use 8 or 16 of them, and floats may end at 1 or at 255.
+    """
+    samples = np.asarray(image)
+    peak = float(samples.max(initial=0)) if samples.dtype != np.uint16 else float(_SCALES[-2])
+    scale = next((scale for scale in _SCALES if peak <= scale), peak)
+    if samples.dtype.kind != "f":
+        scale = max(scale, _SCALES[1])
+    return Image.fromarray(np.nan_to_num(samples / scale * 255.0).round().clip(0, 255).astype(np.uint8))
+
+
 def _band_to_rgb(band: Image.Image, background: int) -> RgbImage:
-    if band.mode.startswith("I"):
-        # 16 bits a sample: Pillow's conversion would clip everything above 255 to white.
-        high_byte = (np.asarray(band, dtype=np.uint32) >> 8).clip(0, 255).astype(np.uint8)
-        return np.repeat(high_byte[..., None], 3, axis=2)
     if not band.has_transparency_data:
         return np.asarray(band.convert("RGB"), dtype=np.uint8)
     rgba = band.convert("RGBA")

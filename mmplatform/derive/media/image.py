@@ -21,7 +21,7 @@ from mmplatform.derive.media.flatten import flatten
 from mmplatform.derive.media.signatures import HEAD_BYTES, identify
 from mmplatform.errors import Rejected, TooLarge, UnsupportedMedia
 from mmplatform.ports import RgbImage
-from mmplatform.web.media_types import format_remedy
+from mmplatform.web.media_types import AUDIO_TYPES, format_remedy
 
 MEDIA_TYPE_BY_FORMAT: Final = {
     "PNG": "image/png",
@@ -118,7 +118,8 @@ def decode(data: bytes, max_pixels: int) -> RgbImage:
     """
     image, image_format = _open(data, max_pixels)
     with image:
-        orientation = _orientation(image)
+        # Pillow turns a TIFF by itself.
+        orientation = 1 if image_format == "TIFF" else _orientation(image)
         _check_complete(image, image_format, data)
     image, _ = _open(data, max_pixels)  # a verified PNG cannot be read further
     with image:
@@ -154,13 +155,22 @@ def _open(data: bytes, max_pixels: int) -> tuple[Image.Image, str]:
 
 
 _MAGICS: Final = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8", b"RIFF")
+_RECORDINGS: Final = ("audio/", "video/")
 
 
 def _header_error(data: bytes) -> Rejected:
-    if any(data.startswith(magic[: len(data)]) for magic in _MAGICS):
-        return Rejected(f"the image header is cut off or damaged ({len(data)} bytes)")
     found = identify(data[:HEAD_BYTES])
-    content = f"the bytes are {format_remedy(found)}" if found else "the bytes are not an image"
+    if found in MEDIA_TYPE_BY_FORMAT.values():
+        return Rejected(
+            f"the header of this {found} file ({len(data)} bytes) is damaged, or of a variant that has no decoder: "
+            "export it again, as PNG"
+        )
+    if found is None and any(data.startswith(magic[: len(data)]) for magic in _MAGICS):
+        return Rejected(f"the image header is cut off or damaged ({len(data)} bytes)")
+    if found in AUDIO_TYPES:
+        content = f"the bytes are a recording ({found}), no image: send it as a chunk of a call"
+    else:
+        content = f"the bytes are {format_remedy(found)}" if found else "the bytes are not an image"
     return UnsupportedMedia(f"{content}: {_ACCEPTED_TYPES}")
 
 

@@ -1,61 +1,85 @@
-"""Opens audio by PyAV: the type is checked by the first bytes, the demuxer is named, and the limits are applied."""
+"""Opens audio: the type is checked by the first bytes, joined files follow each other, and the limits are applied."""
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from email.message import Message
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
-from mmplatform.derive.media.audio_advice import ADVICE, decoding_fault
+from mmplatform.derive.media.audio_advice import ADVICE
 from mmplatform.derive.media.audio_types import ALIASES, DEMUXERS, HEADERLESS
-from mmplatform.derive.media.rifx import swap_byte_order
-from mmplatform.derive.media.signatures import HEAD_BYTES, identify
-from mmplatform.derive.media.timeline import Hole, frames_and_holes, ogg_stated_s
-from mmplatform.derive.media.wav import add_header, complete_header
+from mmplatform.derive.media.container import (
+    HEAD_BYTES,
+    MAX_CHANNELS,
+    SAMPLE_RATE_RANGE,
+    AudioContainer,
+    LiveAudio,
+    open_container,
+    open_file,
+)
+from mmplatform.derive.media.mpeg_frames import find_frames
+from mmplatform.derive.media.parts import Part, split_parts
+from mmplatform.derive.media.signatures import identify
+from mmplatform.derive.media.tally import Tally
+from mmplatform.derive.media.timeline import Hole
+from mmplatform.derive.media.wav import add_header
 from mmplatform.errors import Rejected, UnsupportedMedia
 
-MAX_CHANNELS: Final = 8
-MAX_SECONDS: Final = 600.0
-"""Decoding stops here: a few megabytes of well-compressed silence last for days."""
-
-SAMPLE_RATE_RANGE: Final = (4_000, 192_000)
 _LIVE_HEAD_BYTES: Final = 16
-_HEAD_BYTES: Final = 1 << 20
-"""Bytes of a file in which its header lies, behind an MP3's title and cover."""
-
+_REWRITTEN: Final = frozenset(DEMUXERS) - {"audio/mpeg", "audio/aac"}
 _MAX_REWRITTEN_BYTES: Final = 1 << 28
-"""A larger WAV file is read as it is, though its header states no length."""
-
-
-class LiveAudio(Protocol):
-    """A recording that is still being made: ``read`` waits for more, and returns nothing at its end."""
-
-    def peek(self, size: int) -> bytes:
-        """The first bytes, without consuming them."""
-
-    def read(self, size: int) -> bytes:
-        """At most ``size`` more bytes."""
+"""A larger file is read as it is, though a WAV header states no length, and only the first of joined files is read."""
 
 
 @dataclass(frozen=True, slots=True)
 class OpenedAudio:
-    """Open file: PyAV's container and audio stream, its first bytes, and the length that its header states."""
+    """Open file.
 
-    container: Any
-    stream: Any
-    head: bytes
-    stated_s: float | None
+    Attributes:
+        first: the first of the files that are joined in it, open.
+        media_type: the accepted type of its bytes.
+        earlier: holes before the first.
+        later: files and holes behind it, not yet open.
+    """
+
+    first: AudioContainer
+    media_type: str
+    earlier: tuple[Part, ...] = ()
+    later: tuple[Part, ...] = ()
+
+    @property
+    def codec(self) -> str:
+        """FFmpeg's name of the codec of the first file."""
+        return str(self.first.stream.codec_context.name)
 
     def items(self, max_s: float | None) -> Iterator[Any]:
-        """Yield frames and holes, each checked against the limits."""
-        for item in frames_and_holes(self.container, self.stream, self.head, self.stated_s, max_s):
-            if not isinstance(item, Hole):
-                _check_limits(int(item.sample_rate), channel_count(item))
-            yield item
+        """Yield frames and holes of all joined files, each checked against the limits.
+
+        Raises:
+            TooLarge: it is longer than ``max_s``.
+            Rejected: of a part nothing can be decoded, more than half of all is missing, or samples are NaN.
+        """
+        tally = Tally(max_s)
+        last = len(self.later)
+        for number, item in self._numbered_items():
+            tally.add(item)
+            ends_early = isinstance(item, Hole) and number < last
+            yield Hole(item.seconds) if ends_early else item
+        tally.check_damage()
+
+    def _numbered_items(self) -> Iterator[tuple[int, Any]]:
+        """Yield each item with the number of its part: 0 for the first, above for later ones."""
+        yield from ((0, hole) for hole in self.earlier)
+        yield from ((0, item) for item in self.first.items())
+        for number, part in enumerate(self.later, start=1):
+            if isinstance(part, Hole):
+                yield number, Hole(part.seconds, at_end=True)
+            else:
+                with open_file(part, self.media_type) as opened:
+                    yield from ((number, item) for item in opened.items())
 
 
 @contextmanager
@@ -70,6 +94,8 @@ def open_bytes(data: bytes, media_type: str) -> Iterator[OpenedAudio]:
         raise UnsupportedMedia(f"audio of type {base_type[:100] or 'unknown'} is not accepted: send {accepted}")
     if not data:
         raise Rejected("audio of zero bytes: send the complete file")
+    if base_type == "audio/basic" and data.startswith(b".snd"):
+        base_type = "audio/au"  # Sun's file, whose samples alone the type means
     if base_type in HEADERLESS:
         data = add_header(data, base_type, content_type, max_channels=MAX_CHANNELS, rates=SAMPLE_RATE_RANGE)
         base_type = "audio/wav"
@@ -85,36 +111,31 @@ def open_stream(source: Path | bytes | LiveAudio, declared: str | None) -> Itera
         UnsupportedMedia: the bytes are of another type.
         Rejected: they cannot be decoded.
     """
-    import av
-
     head = _read_head(source)
+    if isinstance(source, bytes) and declared is not None and identify(head) is None:
+        # A slice of a stream begins in the middle of a frame.
+        source = source[find_frames(head, declared) or 0 :]
+        head = source[:HEAD_BYTES]
     media_type = _identify_audio(head, declared)
-    if media_type == "audio/wav" and isinstance(source, Path) and source.stat().st_size <= _MAX_REWRITTEN_BYTES:
+    if isinstance(source, Path) and _is_read_at_once(source, media_type, head):
         source = source.read_bytes()
-    if head.startswith(b"RIFX") and isinstance(source, Path | bytes):
-        source = swap_byte_order(source if isinstance(source, bytes) else source.read_bytes())
-    stated_s: float | None = None
-    if media_type == "audio/wav" and isinstance(source, bytes):
-        source, stated_s = complete_header(source, MAX_SECONDS)
-    file = io.BytesIO(source) if isinstance(source, bytes) else str(source) if isinstance(source, Path) else source
-    with _reject_errors(), av.open(file, format=DEMUXERS[media_type]) as container:
-        if not container.streams.audio:
-            raise Rejected(f"{media_type} without an audio stream")
-        stream = container.streams.audio[0]
-        if stream.codec_context is None:  # the header names a codec that FFmpeg does not have
-            raise Rejected(f"{media_type} with a codec that has no decoder: convert it to WAV (PCM), FLAC or Ogg Opus")
-        _check_limits(int(stream.rate or 0), int(stream.codec_context.channels))
-        if media_type == "audio/ogg" and isinstance(source, bytes):
-            stated_s = ogg_stated_s(source, int(stream.rate))
-        if media_type == "audio/flac":
-            # Without this a frame is decoded though its checksum is wrong: damage would be noise.
-            stream.codec_context.options = {"err_detect": "crccheck+explode"}
-        yield OpenedAudio(container, stream, head, stated_s)
+    if isinstance(source, bytes):
+        parts = split_parts(source, media_type)
+        number, first = next((number, part) for number, part in enumerate(parts) if isinstance(part, bytes))
+        with open_file(first, media_type) as opened:
+            yield OpenedAudio(opened, media_type, parts[:number], parts[number + 1 :])
+        return
+    with open_container(source, media_type, head) as opened:
+        yield OpenedAudio(opened, media_type)
+
+
+def _is_read_at_once(path: Path, media_type: str, head: bytes) -> bool:
+    return head.startswith(b"RIFX") or (media_type in _REWRITTEN and path.stat().st_size <= _MAX_REWRITTEN_BYTES)
 
 
 def _identify_audio(head: bytes, declared: str | None) -> str:
     """Name the type of the bytes. Raises UnsupportedMedia for another than the declared one."""
-    found = identify(head[:HEAD_BYTES])
+    found = identify(head)
     if declared is not None and found != declared:
         advice = "declare what is sent" if found else ADVICE.get(declared, "send a complete file, header and all")
         raise UnsupportedMedia(f"declared as {declared}, but the bytes are {found or 'of no accepted type'}: {advice}")
@@ -123,34 +144,11 @@ def _identify_audio(head: bytes, declared: str | None) -> str:
     return found
 
 
-def _check_limits(rate: int, channels: int) -> None:
-    if not 1 <= channels <= MAX_CHANNELS:
-        raise Rejected(f"audio with {channels} channels: 1 to {MAX_CHANNELS} are accepted")
-    if not SAMPLE_RATE_RANGE[0] <= rate <= SAMPLE_RATE_RANGE[1]:
-        raise Rejected(f"audio at {rate} Hz: {SAMPLE_RATE_RANGE[0]} to {SAMPLE_RATE_RANGE[1]} Hz are accepted")
-
-
-def channel_count(frame: Any) -> int:
-    """Return the number of channels of a frame."""
-    return int(frame.layout.nb_channels)
-
-
 def _read_head(source: Path | bytes | LiveAudio) -> bytes:
     """Read the first bytes of a source, without consuming those of a live one."""
     if isinstance(source, bytes):
-        return source[:_HEAD_BYTES]
+        return source[:HEAD_BYTES]
     if not isinstance(source, Path):
         return source.peek(_LIVE_HEAD_BYTES)
     with source.open("rb") as file:
-        return file.read(_HEAD_BYTES)
-
-
-@contextmanager
-def _reject_errors() -> Iterator[None]:
-    """Convert FFmpeg's errors into ``Rejected``: the bytes are at fault."""
-    import av
-
-    try:
-        yield
-    except (av.error.FFmpegError, ValueError, EOFError, MemoryError) as error:
-        raise Rejected(f"audio that cannot be decoded: {decoding_fault(error)}") from None
+        return file.read(HEAD_BYTES)

@@ -74,7 +74,7 @@ class ScreenshotDeriver:
     """Reads, redacts, captions and embeds. Pure but for the models and the blobs."""
 
     name = "screenshot"
-    version = "2"
+    version = "3"
 
     def __init__(
         self,
@@ -240,6 +240,9 @@ class ScreenshotDeriver:
             height=screen.height,
             content_id=content_id(event.subject_key, event.blob.sha256),
             pii=count_pii_kinds([*redacted.entities, *text.entities]),
+            language=redacted.language.code,
+            language_confidence=redacted.language.confidence,
+            redaction_coverage=redacted.coverage,
         )
 
 

@@ -13,18 +13,24 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import Final
 
+from mmplatform.artifacts import RedactionCoverage
 from mmplatform.derive.pii.replacement import ReplaceValue, by_kind, replace_spans
-from mmplatform.ports import RecognisedLine, Redacted, Redactor
+from mmplatform.ports import NO_LANGUAGE, DetectedLanguage, RecognisedLine, Redacted, Redactor
 
 _SEPARATOR: Final = " "
 
 
 @dataclass(frozen=True, slots=True)
 class RedactedLines:
-    """Lines of one image without personal data; ``entities`` has one entry for each redacted span."""
+    """Lines of one image without personal data; ``entities`` has one entry for each redacted span.
+
+    ``language`` is that of all lines together.
+    """
 
     lines: tuple[RecognisedLine, ...]
     entities: tuple[str, ...]
+    language: DetectedLanguage = NO_LANGUAGE
+    coverage: RedactionCoverage = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +78,8 @@ def _redact_lines(
             for line, offset in zip(lines, starts, strict=False)
         ),
         entities=tuple(span.entity for span in merged),
+        language=joined.language,
+        coverage=joined.coverage,
     )
 
 

@@ -233,17 +233,60 @@ def spoken_by_machine(language: str, text: str) -> np.ndarray:
     return decode(spoken.stdout, "audio/wav")[0]
 
 
+@pytest.fixture(scope="module")
+def expecting_english() -> WhisperTranscriber:
+    options = load()
+    return WhisperTranscriber(locate_model(options.asr_model, options.models_path), language="en")
+
+
 @pytest.mark.models
 @pytest.mark.parametrize("language", FOREIGN)
-def test_speech_in_another_language_than_the_expected_one_is_transcribed_in_its_own(language):
-    options = load()
-    expecting_english = WhisperTranscriber(locate_model(options.asr_model, options.models_path), language="en")
+def test_speech_in_another_language_than_the_expected_one_is_transcribed_in_its_own(expecting_english, language):
     segments = expecting_english.transcribe(spoken_by_machine(language, FOREIGN[language]))
     assert {segment.language for segment in segments} == {language}
     assert all(segment.language_probability >= 0.6 for segment in segments)
     heard = normalise(" ".join(segment.text for segment in segments)).split()
     wanted = normalise(FOREIGN[language]).split()
     assert sum(word in heard for word in wanted) >= len(wanted) / 3
+
+
+# Each was written as English words, or as those of a third language.
+UNCLEAR = {
+    "de": "Bitte schicken Sie mir eine neue Rechnung an meine Adresse in Hamburg.",
+    "nl": "Gisteravond heeft de bank het bedrag toch van mijn rekening afgeschreven.",
+    "pt": "Muito obrigado pela sua ajuda, muito obrigado.",
+    "da": "Goddag, jeg kan ikke betale min ordre, fordi kortet er blevet afvist tre gange.",
+    "tr": "İyi günler, siparişimi ödeyemiyorum çünkü kart üç kez reddedildi.",
+    "hu": "Jó napot, nem tudom kifizetni a rendelésemet, mert a kártyát háromszor elutasították.",
+}
+
+
+@pytest.mark.models
+@pytest.mark.parametrize("language", UNCLEAR)
+def test_speech_whose_language_is_unclear_has_words_of_its_own_or_none(expecting_english, language):
+    segments = expecting_english.transcribe(spoken_by_machine(language, UNCLEAR[language]))
+    assert segments, "it leaves a row"
+    assert {segment.language for segment in segments if segment.words} <= {language}
+
+
+@pytest.mark.models
+@pytest.mark.parametrize("accent", ["en-us", "en-gb-scotland", "en-029"])
+def test_english_with_an_accent_stays_english(expecting_english, accent):
+    text = "Please send me a new invoice to my address, because the card was declined three times."
+    heard = expecting_english.transcribe(spoken_by_machine(accent, text))
+    assert {segment.language for segment in heard} == {"en"}
+    assert jiwer.wer(normalise(text), normalise(" ".join(segment.text for segment in heard))) <= 0.4
+
+
+SHORT = {"de": "Ja.", "es": "Sí.", "fr": "Oui.", "it": "Grazie.", "nl": "Nee.", "pt": "Sim.", "ru": "Да."}
+
+
+@pytest.mark.models
+@pytest.mark.parametrize("language", SHORT)
+def test_the_shortest_foreign_answer_leaves_a_row(expecting_english, language):
+    silence = np.zeros(round(0.4 * RATE), dtype=np.float32)
+    audio = np.concatenate([silence, spoken_by_machine(language, SHORT[language]), silence])
+    assert len(expecting_english.transcribe(audio.astype(np.float32))) == 1
 
 
 @pytest.mark.parametrize(
@@ -259,3 +302,17 @@ def test_speech_in_another_language_than_the_expected_one_is_transcribed_in_its_
 )
 def test_only_certain_speech_becomes_an_utterance_without_words(change, speech):
     assert HallucinationFilter().is_speech(segment(**change)) is speech
+
+
+@pytest.mark.models
+def test_a_voice_that_is_too_short_for_words_is_a_segment_without_words_and_a_noise_is_none(whisper, truth, sides):
+    first = truth["utterances"][0]
+    start = round((first["start_s"] + 0.05) * RATE)
+    syllable = sides[first["channel"]][start : start + RATE // 5]
+    padded = np.concatenate([np.zeros(6_400), syllable, np.zeros(6_400)]).astype(np.float32)
+    segments = whisper.transcribe(padded)
+    assert len(segments) == 1, "it is a row, with or without words"
+    assert segments[0].end_s <= padded.size / RATE
+    click = np.zeros(RATE, dtype=np.float32)
+    click[RATE // 2 : RATE // 2 + 40] = 0.8
+    assert whisper.transcribe(click) == []

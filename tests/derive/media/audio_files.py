@@ -23,6 +23,9 @@ def encoded(container: str, codec: str, samples: np.ndarray, rate: int, layout: 
     layout = layout or ("stereo" if len(samples) == 2 else "mono")
     with av.open(out, "w", format=container) as file:
         stream = file.add_stream(codec, rate=rate, layout=layout, options={"strict": "experimental"})  # vorbis
+        if not samples.shape[1]:  # a header alone
+            file.start_encoding()
+            return _closed(file, out)
         frame = av.AudioFrame.from_ndarray(samples, format="fltp", layout=layout)
         frame.sample_rate = rate
         fifo = av.AudioFifo()
@@ -33,6 +36,11 @@ def encoded(container: str, codec: str, samples: np.ndarray, rate: int, layout: 
         while part := fifo.read(size, partial=fifo.samples < size):
             file.mux(stream.encode(part))
         file.mux(stream.encode(None))
+    return out.getvalue()
+
+
+def _closed(file: av.container.OutputContainer, out: io.BytesIO) -> bytes:
+    file.close()
     return out.getvalue()
 
 

@@ -24,6 +24,9 @@ FORMATS = {
     "webm": ("audio/webm", "webm", "libopus", 48_000, 1),
     "mp4": ("audio/mp4", "mp4", "aac", 48_000, 1),
     "wav": ("audio/wav", "wav", "pcm_s16le", 8_000, 1),
+    "aiff": ("audio/aiff", "aiff", "pcm_s24be", 16_000, 2),
+    "caf": ("audio/x-caf", "caf", "pcm_s16be", 16_000, 1),
+    "au": ("audio/au", "au", "pcm_mulaw", 8_000, 1),
 }
 
 
@@ -80,7 +83,7 @@ def test_damaged_bytes_move_no_later_audio(audio, fill):
         assert not np.abs(span).max(initial=0.0) > 0.02
 
 
-@pytest.mark.parametrize("name", ["flac", "mp3", "wav", "webm"])
+@pytest.mark.parametrize("name", ["flac", "mp3", "wav", "webm", "aiff", "caf", "au"])
 def test_of_a_file_that_was_cut_off_the_rest_is_named_missing(name):
     media_type, container, codec, rate, channels = FORMATS[name]
     data = encoded(container, codec, bursts(rate, channels), rate)
@@ -100,7 +103,7 @@ def test_a_cut_file_of_pages_ends_where_its_last_page_would():
     assert [(round(start), round(end)) for start, end in content.missing] == [(5, 6)]
 
 
-@pytest.mark.parametrize("name", ["flac", "mp3", "wav"])
+@pytest.mark.parametrize("name", ["flac", "mp3", "wav", "aiff", "caf", "au"])
 @pytest.mark.parametrize("reads", [probe, decode])
 def test_a_file_of_which_less_than_half_is_present_is_refused(name, reads):
     media_type, container, codec, rate, channels = FORMATS[name]

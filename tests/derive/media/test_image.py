@@ -208,3 +208,70 @@ def test_a_damaged_image_is_read_or_refused_and_nothing_else(seed, changes, cut)
     for at, value in changes:
         data[at % len(data)] = value
     only_rejections(bytes(data[: len(data) - cut % len(data)] if cut % 3 == 0 else data))
+
+
+@pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP", "TIFF", "AVIF"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_photo_is_turned_once_as_its_orientation_says(form, orientation):
+    upright = Image.new("RGB", (48, 32), "white")
+    upright.paste("black", (0, 0, 16, 16))  # at the top on the left
+    undo = {
+        2: Image.Transpose.FLIP_LEFT_RIGHT,
+        3: Image.Transpose.ROTATE_180,
+        4: Image.Transpose.FLIP_TOP_BOTTOM,
+        5: Image.Transpose.TRANSPOSE,
+        6: Image.Transpose.ROTATE_90,
+        7: Image.Transpose.TRANSVERSE,
+        8: Image.Transpose.ROTATE_270,
+    }
+    stored = upright.transpose(undo[orientation]) if orientation in undo else upright
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    data = encoded(stored, form, exif=exif)
+    pixels = decode(data, LIMIT)
+    info = probe(data, f"image/{form.lower()}", LIMIT)
+    assert (info.width, info.height) == (48, 32) == pixels.shape[1::-1]
+    assert pixels[4:12, 4:12].mean() < 40
+    assert pixels[20:, 20:].mean() > 215
+
+
+@pytest.mark.parametrize(
+    "samples",
+    [
+        np.array([[0, 255]], dtype=np.int32),
+        np.array([[0, 65_535]], dtype=np.int32),
+        np.array([[0, 2**31 - 1]], dtype=np.int32),
+        np.array([[0.0, 1.0]], dtype=np.float32),
+        np.array([[0.0, 255.0]], dtype=np.float32),
+        np.array([[0, 65_535]], dtype=np.uint16),
+    ],
+)
+def test_samples_of_any_depth_keep_their_scale(samples):
+    data = encoded(Image.fromarray(samples), "TIFF")
+    assert decode(data, LIMIT)[0, :, 0].tolist() == [0, 255]
+
+
+NAMED = {
+    "PostScript": b"%!PS-Adobe-3.0 EPSF-3.0\n",
+    "a Windows metafile": b"\xd7\xcd\xc6\x9a" + bytes(40),
+    "a GIMP file": b"gimp xcf v011\0" + bytes(40),
+    "an icon": b"\x00\x00\x01\x00\x01\x00" + bytes(40),
+    "a PDF": b"%PDF-1.7\n",
+    "an AVI recording": b"RIFF\x00\x01\x00\x00AVI LIST" + bytes(40),
+    "a recording (audio/mp4)": b"\x00\x00\x00\x20ftypisom" + bytes(40),
+    "SVG": b"\xef\xbb\xbf<?xml version='1.0'?>\n<!-- drawn -->\n<svg xmlns='http://www.w3.org/2000/svg'/>",
+    "SVG: export it": b"<!DOCTYPE svg PUBLIC '-//W3C//DTD SVG 1.1//EN' ''>\n<svg/>",
+}
+
+
+@pytest.mark.parametrize("name", NAMED)
+def test_a_file_of_another_kind_is_refused_by_name(name):
+    with pytest.raises(UnsupportedMedia) as refusal:
+        probe(NAMED[name], "image/png", LIMIT)
+    assert name in str(refusal.value)
+
+
+def test_an_accepted_format_without_a_decoder_is_not_said_to_be_of_another_kind():
+    data = encoded(noise(), "TIFF")
+    with pytest.raises(Rejected, match=r"image/tiff file .* is damaged, or of a variant that has no decoder"):
+        probe(data[:8] + bytes(len(data) - 8), "image/tiff", LIMIT)
