@@ -16,7 +16,7 @@ from mmplatform.derive.passages import DerivedBatch, PassageDraft, make_passages
 from mmplatform.derive.pii.replacement import Replacements
 from mmplatform.events import Arrival, ChatMessage, utc_now
 from mmplatform.locators import ChatLocator
-from mmplatform.ports import Embedder, Memo, Redacted, Redactor
+from mmplatform.ports import DetectedLanguage, Embedder, Memo, Redacted, Redactor
 
 MAX_PASSAGE_CHARS: Final = 700
 """About 200 tokens of English prose, which the embedder reads without truncation."""
@@ -35,7 +35,7 @@ class ChatDeriver:
     """Derives chat messages; deterministic, so that deriving twice lands once."""
 
     name = "chat"
-    version = "1"
+    version = "2"
 
     def __init__(
         self, embedder: Embedder, redactor: Redactor, memo: Memo, replacements: Replacements | None = None
@@ -93,6 +93,9 @@ class ChatDeriver:
             role=event.role,
             text=self._replacements.replace(event.text, redacted.entity_spans, event.conversation_key),
             pii=count_pii_kinds(redacted.entities),
+            language=redacted.language.code,
+            language_confidence=redacted.language.confidence,
+            redaction_coverage=redacted.coverage,
         )
 
     def _passages(self, messages: Sequence[Message]) -> list[Passage]:
@@ -165,4 +168,10 @@ def _limit(text: str, start: int, max_chars: int) -> int:
 
 def _unpack(_: str, packed: bytes) -> Redacted:
     fields: dict[str, Any] = orjson.loads(packed)
-    return Redacted(fields["text"], tuple(fields["entities"]), tuple((start, end) for start, end in fields["spans"]))
+    return Redacted(
+        fields["text"],
+        tuple(fields["entities"]),
+        tuple((start, end) for start, end in fields["spans"]),
+        DetectedLanguage(**fields["language"]),
+        fields["coverage"],
+    )

@@ -22,9 +22,11 @@ from mmplatform.artifacts import (
 from mmplatform.derive.memo_batch import memoised_batch
 from mmplatform.derive.readable import readable
 from mmplatform.events import MODALITY_BY_KIND, Arrival, Event, utc_now
+from mmplatform.identity import CANARY_TENANT
 from mmplatform.locators import Locator
+from mmplatform.memo import MemoryMemo
 from mmplatform.ports import Embedder, Memo
-from mmplatform.refusals import Quarantined
+from mmplatform.refusals import Quarantined, Released
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +35,7 @@ class DerivedBatch:
 
     artifacts: tuple[Artifact, ...] = ()
     quarantined: tuple[Quarantined, ...] = ()
+    released: tuple[Released, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,12 +70,17 @@ def quarantine(
 
 
 def make_passages(drafts: Sequence[PassageDraft], embedder: Embedder, memo: Memo) -> list[Passage]:
-    """Embed the drafts in one batch and give them ids; a draft of which nothing is visible makes no passage."""
+    """Embed the drafts in one batch and give them ids; a draft of which nothing is visible makes no passage.
+
+    The text of a canary never comes again, and the memo forgets nothing: so it is not asked, and gets none of them.
+    """
     drafts = [draft for draft in drafts if readable(draft.text)]
-    if not drafts:
-        return []
-    embedded = embed([draft.text for draft in drafts], embedder, memo)
-    return [_passage(draft, text.vector, embedder, text.seconds) for draft, text in zip(drafts, embedded, strict=True)]
+    embedded: dict[int, EmbeddedText] = {}
+    for is_canary, chosen_memo in ((False, memo), (True, MemoryMemo())):
+        numbers = [n for n, draft in enumerate(drafts) if (draft.source.tenant == CANARY_TENANT) is is_canary]
+        texts = embed([drafts[n].text for n in numbers], embedder, chosen_memo) if numbers else []
+        embedded |= dict(zip(numbers, texts, strict=True))
+    return [_passage(draft, embedded[n].vector, embedder, embedded[n].seconds) for n, draft in enumerate(drafts)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,4 +144,6 @@ def _passage(draft: PassageDraft, vector: Vector, embedder: Embedder, seconds: f
         locator=draft.locator,
         embedder=space_name(embedder),
         vector_f32=pack_vector(vector),
+        language=source.language,
+        redaction_coverage=source.redaction_coverage,
     )

@@ -13,6 +13,7 @@ from mmplatform.ingest.backpressure import BackpressureGate
 from mmplatform.ingest.idempotency import IdempotencyCache
 from mmplatform.ingest.metrics import IngestMetrics
 from mmplatform.kafka.headers import Pseudonyms
+from mmplatform.kafka.position_token import PositionTokens
 from mmplatform.ports import Blobs
 from mmplatform.settings import Settings
 from mmplatform.web.body_budget import BodyBudget
@@ -73,7 +74,13 @@ SplitRecording = Callable[[Any, float, str], Iterator[tuple[int, float, bytes]]]
 
 @dataclass(frozen=True, slots=True)
 class IngestDeps:
-    """Dependencies of the ingest endpoints. ``clock`` returns the current time, aware of UTC."""
+    """Dependencies of the ingest endpoints.
+
+    Attributes:
+        clock: returns the current time, aware of UTC.
+        canary_key: the key of a canary's request; empty: none is taken.
+        canaries: dependencies for a canary's request: of its own tenant, and with metrics that no page shows.
+    """
 
     settings: Settings
     log: EventWriter
@@ -83,7 +90,10 @@ class IngestDeps:
     probe_audio: ProbeAudio
     probe_image: ProbeImage
     pseudonyms: Pseudonyms
+    tokens: PositionTokens
     split_recording: SplitRecording
     metrics: IngestMetrics = field(default_factory=IngestMetrics)
     idempotency: IdempotencyCache = field(default_factory=IdempotencyCache)
     clock: Callable[[], datetime] = utc_now
+    canary_key: str = ""
+    canaries: IngestDeps | None = None

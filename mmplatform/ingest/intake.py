@@ -21,7 +21,6 @@ from mmplatform.events import (
     BlobRef,
     CallChunk,
     CallEnd,
-    ChatMessage,
     Event,
     Modality,
     Position,
@@ -31,7 +30,7 @@ from mmplatform.events import (
 from mmplatform.identity import event_uid
 from mmplatform.ingest.backpressure_policy import Exceeded
 from mmplatform.ingest.dependencies import IngestDeps
-from mmplatform.ingest.schemas import MAX_CHUNK_S, Accepted, ChatBody, ChunkFields, EndFields, ScreenshotFields
+from mmplatform.ingest.schemas import MAX_CHUNK_S, Accepted, ChunkFields, EndFields, ScreenshotFields
 from mmplatform.kafka.headers import event_headers
 from mmplatform.kafka.topics import topic_name
 from mmplatform.modalities import MODALITIES, SHED
@@ -60,6 +59,11 @@ class Intake:
 
     def __init__(self, deps: IngestDeps) -> None:
         self._deps = deps
+
+    @property
+    def deps(self) -> IngestDeps:
+        """The dependencies that its events are built with."""
+        return self._deps
 
     @contextmanager
     def reserve(self, modality: Modality) -> Iterator[BodyReservation]:
@@ -115,7 +119,11 @@ class Intake:
             elif gate.closed and gate.policy == "buffer":
                 deps.metrics.buffered.labels(pending.modality).inc()
         return Accepted(
-            event_id=pending.event_id, position=position, duplicate=duplicate, shed=bool(shed_reasons) and not duplicate
+            event_id=pending.event_id,
+            position=position,
+            duplicate=duplicate,
+            shed=bool(shed_reasons) and not duplicate,
+            token=deps.tokens.sign(position),
         )
 
     async def accept_all(
@@ -165,25 +173,6 @@ class Intake:
         return written.model_copy(update={"topic": spec.topic, "generation": self._deps.settings.log_generation})
 
 
-def pending_chat(deps: IngestDeps, body: ChatBody, event_id: str) -> PendingEvent:
-    """A chat message; it has no bytes for the blob store. Raises TooLarge."""
-    limit = deps.settings.max_chat_chars
-    if len(body.text) > limit:
-        size = len(body.text)
-        raise TooLarge(f"event {event_id}: the text has {size} characters, over the limit of {limit}: split it")
-
-    async def build() -> Event:
-        now = deps.clock()
-        fields = body.model_dump(exclude={"event_id", "event_time"})
-        tenant = deps.settings.tenant
-        return ChatMessage(
-            event_id=event_id, event_time=body.event_time or now, ingested_at=now, tenant=tenant, **fields
-        )
-
-    uid = _uid(deps, body.source, body.conversation_id, event_id)
-    return PendingEvent(event_id, uid, "chat", body.content_digest("chat_message"), len(body.text.encode()), build)
-
-
 async def pending_screenshot(deps: IngestDeps, fields: ScreenshotFields, upload: Upload, event_id: str) -> PendingEvent:
     """An image."""
     arrived = deps.clock()
@@ -206,7 +195,7 @@ async def pending_screenshot(deps: IngestDeps, fields: ScreenshotFields, upload:
         )
 
     digest = await asyncio.to_thread(fields.content_digest, "screenshot", upload.data)
-    uid = _uid(deps, fields.source, fields.conversation_id, event_id)
+    uid = pending_uid(deps, fields.source, fields.conversation_id, event_id)
     return PendingEvent(event_id, uid, "screenshot", digest, len(upload.data), build)
 
 
@@ -243,7 +232,7 @@ async def pending_chunk(
         )
 
     digest = await asyncio.to_thread(fields.content_digest, f"call_chunk/{call_id}", upload.data)
-    uid = _uid(deps, fields.source, call_id, event_id)
+    uid = pending_uid(deps, fields.source, call_id, event_id)
     return PendingEvent(event_id, uid, "call", digest, len(upload.data), build)
 
 
@@ -264,11 +253,12 @@ def pending_end(deps: IngestDeps, call_id: str, fields: EndFields, event_id: str
             chunks=fields.chunks,
         )
 
-    uid = _uid(deps, fields.source, call_id, event_id)
+    uid = pending_uid(deps, fields.source, call_id, event_id)
     return PendingEvent(event_id, uid, "call", fields.content_digest(f"call_end/{call_id}"), 0, build, sheddable=False)
 
 
-def _uid(deps: IngestDeps, source: str, conversation_id: str, event_id: str) -> str:
+def pending_uid(deps: IngestDeps, source: str, conversation_id: str, event_id: str) -> str:
+    """Identity of an event that is to be written."""
     return event_uid(deps.settings.tenant, source, conversation_id, event_id)
 
 

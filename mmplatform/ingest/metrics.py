@@ -11,6 +11,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mmplatform.events import Modality
 from mmplatform.ingest.backpressure import BackpressureGate
+from mmplatform.kafka.canary_key import is_canary_scope
 
 _BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 _UNANSWERED_STATUS: Final = 500
@@ -90,7 +91,10 @@ class IngestMetrics:
 
 
 class RequestMetricsMiddleware:
-    """ASGI middleware: counts and times each response under its route's template, never under the requested path."""
+    """ASGI middleware: counts and times each response under its route's template, never under the requested path.
+
+    A canary's request is no traffic of a source, and is not counted.
+    """
 
     def __init__(self, app: ASGIApp, metrics: IngestMetrics) -> None:
         self._app = app
@@ -112,6 +116,7 @@ class RequestMetricsMiddleware:
         try:
             await self._app(scope, receive, send_and_track)
         finally:
-            route = getattr(scope.get("route"), "path", "unmatched")
-            self._metrics.requests.labels(route, status).inc()
-            self._metrics.request_seconds.labels(route).observe(time.perf_counter() - started)
+            if not is_canary_scope(scope):
+                route = getattr(scope.get("route"), "path", "unmatched")
+                self._metrics.requests.labels(route, status).inc()
+                self._metrics.request_seconds.labels(route).observe(time.perf_counter() - started)

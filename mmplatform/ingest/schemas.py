@@ -12,10 +12,19 @@ import re
 from datetime import UTC, datetime
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field, TypeAdapter, ValidationError
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BeforeValidator,
+    Discriminator,
+    Field,
+    Tag,
+    TypeAdapter,
+    ValidationError,
+)
 
-from mmplatform.events import MAX_SPEAKERS, Identifier, Position, Record, SpeakerName
-from mmplatform.web.validation import invalid_request
+from mmplatform.events import MAX_INTEGER, MAX_SPEAKERS, Identifier, Position, Record, SpeakerName
+from mmplatform.web.validation import InvalidRequest, invalid_request, invalid_request_from_details
 from quality.contracts import MAX_CALL_S, MIN_EVENT_TIME, VISIBLE_CHARACTER, ContractLimits
 
 MAX_BATCH: Final = 500
@@ -78,10 +87,60 @@ class _FromSource(Record):
 class ChatBody(_FromSource):
     """One chat message. Without ``event_id`` a repeated request is a second message."""
 
+    kind: Literal["chat_message"] = Field(default="chat_message", exclude=True)
     event_id: Identifier | None = None
     conversation_id: Identifier
     role: Literal["customer", "agent", "bot", "system"]
     text: Text
+
+
+class _ChatChangeFields(_FromSource):
+    """Fields of every change of a message.
+
+    ``revision`` grows with each change: the source's number, or its time in microseconds. ``event_id`` is the id of the
+    change itself. By default it follows from the revision; without one, each edit is another one.
+    """
+
+    event_id: Identifier | None = None
+    conversation_id: Identifier
+    revision: int | None = Field(default=None, ge=0, le=MAX_INTEGER)
+
+
+class EditFields(_ChatChangeFields):
+    """Fields of an edit: the new text as a whole."""
+
+    text: Text
+
+
+class DeleteFields(_ChatChangeFields):
+    """Fields of a deletion; with ``redact`` the raw text must be destroyed too."""
+
+    redact: bool = False
+
+
+class EditBody(EditFields):
+    """An edit of the message ``message_id`` of the same conversation, in a list."""
+
+    kind: Literal["chat_edited"] = "chat_edited"
+    message_id: Identifier
+
+
+class DeleteBody(_ChatChangeFields):
+    """A deletion of the message ``message_id``, in a list: no longer found, its raw history stays."""
+
+    kind: Literal["chat_deleted"] = "chat_deleted"
+    message_id: Identifier
+
+
+class RedactBody(_ChatChangeFields):
+    """A redaction of the message ``message_id``, in a list: no longer found, its raw text is to be destroyed."""
+
+    kind: Literal["chat_redacted"] = "chat_redacted"
+    message_id: Identifier
+
+
+ChatChangeBody = EditBody | DeleteBody | RedactBody
+AnyChatBody = ChatBody | ChatChangeBody
 
 
 class ScreenshotFields(_FromSource):
@@ -134,30 +193,80 @@ class StreamStart(_FromSource):
 class Accepted(Record):
     """Response 202: the event's position on the log. ``duplicate``: it was on the log already, at this position.
 
-    ``shed``: it is stored, and not derived until its hour is reprocessed; always false for a duplicate.
+    ``shed``: it is stored, and not derived until its hour is reprocessed; always false for a duplicate. ``token``: a
+    search that names it waits until the event is in reach.
     """
 
     event_id: str
     position: Position
     duplicate: bool
     shed: bool = False
+    token: str = Field(default="", max_length=200)
 
 
-_ONE_CHAT: TypeAdapter[ChatBody] = TypeAdapter(ChatBody)
-_MANY_CHATS: TypeAdapter[list[ChatBody]] = TypeAdapter(Annotated[list[ChatBody], Field(min_length=1)])
+_CHAT_KINDS: Final = ("chat_message", "chat_edited", "chat_deleted", "chat_redacted")
+
+
+def _chat_kind(body: Any) -> Any:
+    """The kind of a chat's body; a body without one is a message."""
+    return body.get("kind", "chat_message") if isinstance(body, dict) else getattr(body, "kind", "chat_message")
+
+
+TaggedChatBody = Annotated[
+    Annotated[ChatBody, Tag("chat_message")]
+    | Annotated[EditBody, Tag("chat_edited")]
+    | Annotated[DeleteBody, Tag("chat_deleted")]
+    | Annotated[RedactBody, Tag("chat_redacted")],
+    Discriminator(_chat_kind),
+]
+_ONE_CHAT: TypeAdapter[AnyChatBody] = TypeAdapter(TaggedChatBody)
+_MANY_CHATS: TypeAdapter[list[AnyChatBody]] = TypeAdapter(Annotated[list[TaggedChatBody], Field(min_length=1)])
+_EDIT: TypeAdapter[EditFields] = TypeAdapter(EditFields)
+_MESSAGE_ID: TypeAdapter[str] = TypeAdapter(Annotated[Identifier, Field(pattern=r"^[^\ufffd]*$")])
 _CALL_ID: TypeAdapter[str] = TypeAdapter(CallId)
 _STREAM_START: TypeAdapter[StreamStart] = TypeAdapter(StreamStart)
 _CALL_END: TypeAdapter[EndFields] = TypeAdapter(EndFields)
 
 
-def parse_chats(body: bytes) -> ChatBody | list[ChatBody]:
-    """One message, or a list of them. Raises InvalidRequest."""
+def parse_chats(body: bytes) -> AnyChatBody | list[AnyChatBody]:
+    """One message or change, or a list of them. Raises InvalidRequest."""
     adapter: TypeAdapter[Any] = _MANY_CHATS if body.lstrip()[:1] == b"[" else _ONE_CHAT
     try:
-        parsed: ChatBody | list[ChatBody] = adapter.validate_json(body)
+        parsed: AnyChatBody | list[AnyChatBody] = adapter.validate_json(body)
+    except ValidationError as error:
+        raise invalid_chat(error) from None
+    return parsed
+
+
+def parse_chat(fields: Any) -> AnyChatBody:
+    """One message or change from its fields. Raises ValidationError."""
+    return _ONE_CHAT.validate_python(fields)
+
+
+def invalid_chat(error: ValidationError) -> InvalidRequest:
+    """Convert the error of a chat's body: its fields are those of its kind, whose name is no part of their location."""
+    found = error.errors(include_input=False, include_url=False)
+    details = []
+    for detail in found:
+        loc = tuple(part for part in detail["loc"] if part not in _CHAT_KINDS)
+        details.append({**detail, "loc": (*loc, "kind") if detail["type"] == "union_tag_invalid" else loc})
+    return invalid_request_from_details(details)
+
+
+def parse_edit(body: bytes) -> EditFields:
+    """The JSON body of an edit. Raises InvalidRequest."""
+    try:
+        return _EDIT.validate_json(body)
     except ValidationError as error:
         raise invalid_request(error) from None
-    return parsed
+
+
+def parse_message_id(message_id: str) -> str:
+    """A message's id, from the path. Raises InvalidRequest."""
+    try:
+        return _MESSAGE_ID.validate_python(message_id)
+    except ValidationError as error:
+        raise invalid_request(error, default_field="event_id") from None
 
 
 def parse_end(body: bytes) -> EndFields:

@@ -2,6 +2,7 @@
 
 import pytest
 
+from mmplatform.derive.adapters.fasttext_language import FastTextLanguageDetector
 from mmplatform.derive.adapters.model_files import locate_model
 from mmplatform.derive.adapters.onnx_embedder import OnnxEmbedder
 from mmplatform.settings import load
@@ -20,4 +21,5 @@ def redactor():
     from mmplatform.derive.pii.redactor import PresidioRedactor
 
     settings = load()
-    return PresidioRedactor(locate_model(settings.ner_model, settings.models_path))
+    languages = FastTextLanguageDetector(locate_model(settings.language_model, settings.models_path))
+    return PresidioRedactor(locate_model(settings.ner_model, settings.models_path), languages=languages)

@@ -1,6 +1,7 @@
 """Chats, with the real models where marked, else with models made for speed that count their calls."""
 
 import threading
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import numpy as np
@@ -13,7 +14,7 @@ from mmplatform.derive.chat import MAX_PASSAGE_CHARS, REDACTION_BATCH, ChatDeriv
 from mmplatform.errors import Unavailable
 from mmplatform.events import Arrival, ChatMessage, Position
 from mmplatform.memo import MemoryMemo
-from mmplatform.ports import Redacted
+from mmplatform.ports import DetectedLanguage, Redacted
 
 NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
 
@@ -110,6 +111,24 @@ def test_no_artifact_has_redacted_data(fast):
     (message,) = messages(derived)
     assert message.text == "my card [CARD] was declined"
     assert [(count.entity, count.count) for count in message.pii] == [("CARD", 1)]
+
+
+class GermanRedactor(SecretRedactor):
+    """Takes each text for German."""
+
+    def _one(self, text):
+        return replace(super()._one(text), language=DetectedLanguage("de", 0.75), coverage="full")
+
+
+def test_the_language_of_a_text_and_its_coverage_reach_message_and_passage_also_by_the_memo():
+    memo, redactor = MemoryMemo(), GermanRedactor()
+    deriver = ChatDeriver(CountingEmbedder(), redactor, memo)
+    for _ in range(2):
+        derived = deriver.derive([arrival("e1", "meine Karte SECRET")])
+        (message,), (passage,) = messages(derived), passages(derived)
+        assert (message.language, message.language_confidence, message.redaction_coverage) == ("de", 0.75, "full")
+        assert (passage.language, passage.redaction_coverage) == ("de", "full")
+    assert len(redactor.batches) == 1
 
 
 def test_the_memo_never_stores_redacted_data():
@@ -242,7 +261,7 @@ def test_spans_cover_every_character_that_is_not_white_space_once(text):
 )
 def test_the_embedder_reads_passages_whole(embedder, text):
     for start, end in passage_spans(text):
-        assert len(embedder._tokenizer(text[start:end])["input_ids"]) <= 256
+        assert len(list(embedder._tokenizer.encode_parts([text[start:end]]))) == 1
 
 
 @pytest.mark.models

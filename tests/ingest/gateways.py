@@ -18,6 +18,7 @@ from mmplatform.gateway.app import GatewayParts, create_app
 from mmplatform.ingest.backpressure import open_gates
 from mmplatform.ingest.dependencies import IngestDeps
 from mmplatform.kafka.headers import Pseudonyms
+from mmplatform.kafka.position_token import PositionTokens
 from mmplatform.kafka.topics import required_topics
 from mmplatform.land.blobs.file_store import FileBlobs
 from mmplatform.modalities import MODALITIES
@@ -61,6 +62,7 @@ def memory_parts(tmp_path, **settings):
         probe_image=image.probe,
         split_recording=audio.split,
         pseudonyms=Pseudonyms(b"key of the tests"),
+        tokens=PositionTokens(b"key of the tests", loaded.tenant),
     )
     return GatewayParts(deps, log, create_topics=lambda: None, close=log.close), log
 

@@ -40,6 +40,7 @@ async def test_a_message_is_on_the_log_when_it_is_answered(gateway):
         "position": entry.position.model_dump(),
         "duplicate": False,
         "shed": False,
+        "token": gateway.deps.tokens.sign(entry.position),
     }
     [event] = gateway.events()
     assert entry.key == "default/crm/c1"

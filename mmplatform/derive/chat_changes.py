@@ -1,0 +1,64 @@
+"""Changes of chat messages: which one counts, the message with its present text, and the end of a wait."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from mmplatform.derive.chat import passage_spans
+from mmplatform.derive.chat_memory import MessageEntry
+from mmplatform.derive.passages import quarantine
+from mmplatform.events import Arrival, ChatChange, ChatEdited, ChatMessage, Position
+from mmplatform.modalities import CHAT, CHAT_CHANGE
+from mmplatform.refusals import Released
+
+AWAITED_REASON: Final = "its message has not come in this conversation: it is applied when that comes within 24 hours"
+
+
+def supersedes(event: ChatChange, entry: MessageEntry, digest: str) -> bool:
+    """True for a change that is newer: by the source's revision, else by the log. A deletion always is.
+
+    The repetition of an edit that another one has replaced is not; ``digest`` is that of the event's identity.
+    """
+    if isinstance(event, ChatEdited) and digest in entry.edits[:-1]:
+        return False
+    if not isinstance(event, ChatEdited) or event.revision is None or entry.revision is None:
+        return True
+    return event.revision >= entry.revision
+
+
+def present_message(edit: ChatEdited, entry: MessageEntry) -> ChatMessage:
+    """The message with the text of its edit: its own role and time, and the edit's time of arrival."""
+    return ChatMessage(
+        tenant=edit.tenant,
+        source=edit.source,
+        conversation_id=edit.conversation_id,
+        event_id=edit.message_id,
+        subject_id=edit.subject_id,
+        event_time=entry.event_time or edit.event_time,
+        ingested_at=edit.ingested_at,
+        role=entry.role,
+        text=edit.text,
+    )
+
+
+def max_passages(text: str) -> int:
+    """Return more passages than a text has by any redactor: placeholders make it twice as long at most."""
+    return 2 * sum(1 for _ in passage_spans(text)) + 1
+
+
+def release_row(change: Arrival[ChatChange], position: Position) -> Released:
+    """Release the quarantine row of a change whose message has come, or that a newer one replaces."""
+    row = quarantine(change, contract=CHAT_CHANGE, reasons=(AWAITED_REASON,))
+    fields = row.model_dump(exclude={"kind", "contract", "reasons", "position"})
+    return Released(**fields, position=position)
+
+
+def to_coordinates(position: Position) -> tuple[int, int, int]:
+    """Generation, topic partition and offset of a position of a chat."""
+    return position.generation, position.topic_partition, position.offset
+
+
+def to_position(coordinates: tuple[int, int, int]) -> Position:
+    """The reverse of :func:`to_coordinates`."""
+    generation, number, offset = coordinates
+    return Position(topic=CHAT.topic, topic_partition=number, offset=offset, generation=generation)
