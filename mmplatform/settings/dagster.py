@@ -6,12 +6,19 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, Field, SecretStr
 
+from quality.slas import landing_windows
+
 
 def _database(address: SecretStr) -> SecretStr:
     # Without a driver in it SQLAlchemy looks for another one than the extra installs.
     if address.get_secret_value() and not address.get_secret_value().startswith("postgresql+psycopg2://"):
         raise ValueError("must look like postgresql+psycopg2://user:password@host:port/database")
     return address
+
+
+def _windows(text: str) -> str:
+    landing_windows(text)
+    return text
 
 
 class DagsterSettings(BaseModel):
@@ -40,4 +47,11 @@ class DagsterSettings(BaseModel):
         default=7.0,
         gt=0,
         description="Days for which Dagster's runs and asset events are kept; the newest of each partition stays.",
+    )
+    freshness_windows: Annotated[str, AfterValidator(_windows)] = Field(
+        default="",
+        description=(
+            "Seconds after which Dagster's freshness policy of an asset fails, for example `transcripts=86400` for a "
+            "nightly one, or `raw_chats=60/300` (warns, fails); empty: as in `quality/slas.py`."
+        ),
     )

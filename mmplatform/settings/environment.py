@@ -18,6 +18,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from mmplatform.errors import Misconfigured
 from mmplatform.settings.backpressure import BackpressureSettings
+from mmplatform.settings.canaries import CanarySettings
 from mmplatform.settings.dagster import DagsterSettings
 from mmplatform.settings.gateway import GatewaySettings
 from mmplatform.settings.kafka import KafkaSettings
@@ -43,6 +44,7 @@ class Settings(
     DagsterSettings,
     LineageSettings,
     RedactionSettings,
+    CanarySettings,
     BackpressureSettings,
     WorkerSettings,
     GatewaySettings,
@@ -81,6 +83,11 @@ class Settings(
             return self.iceberg_warehouse
         folder = Path(self.iceberg_warehouse) if self.iceberg_warehouse else self.data_dir / "lakehouse" / "warehouse"
         return str(folder.absolute())
+
+    @property
+    def tail_is_followed(self) -> bool:
+        """True where gateways search the artifacts topic's tail: a passage is retrievable before it is indexed."""
+        return self.tail_max_bytes > 0
 
     def flattened(self) -> Iterator[Setting]:
         """Every setting as the variable that sets it; nested models field by field."""

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, Field
+from typing import Annotated
+
+from pydantic import AfterValidator, BaseModel, Field
+
+from mmplatform.identity import CANARY_TENANT
+
+
+def _own_tenant(tenant: str) -> str:
+    if tenant == CANARY_TENANT:
+        raise ValueError("is the platform's own, for its canaries: choose another one")
+    return tenant
 
 
 class GatewaySettings(BaseModel):
     """The gateway."""
 
-    tenant: str = Field(
+    tenant: Annotated[str, AfterValidator(_own_tenant)] = Field(
         default="default",
         pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$",
         description="Tenant of everything that this gateway accepts and finds.",
@@ -34,4 +44,9 @@ class GatewaySettings(BaseModel):
         default=256_000_000,
         ge=1,
         description="Bytes of requests in hand at once, above which the gateway answers 429; one is always taken.",
+    )
+    tail_max_bytes: int = Field(
+        default=134_217_728,
+        ge=0,
+        description="Memory for what is derived and not indexed yet, in each gateway; 0: only the index is searched.",
     )

@@ -39,6 +39,10 @@ class ModelSettings(BaseModel):
         default="rampart",
         description="Name of a pulled model for names in texts (`rampart`, `en-sm`, `en-md`), or a directory.",
     )
+    language_model: str = Field(
+        default="lid-176",
+        description="Name of the pulled model that detects the language of a written text, or a directory.",
+    )
     ocr_threads: int = Field(default=2, ge=1, le=64, description="Threads of one OCR session.")
     caption_model: str = Field(
         default="",

@@ -11,16 +11,22 @@ class WorkerSettings(BaseModel):
     """Workers."""
 
     derive_commit_interval_s: float = Field(
-        default=0.05, gt=0, le=60, description="Micro-batch interval of the derivers, in seconds."
+        default=0.25,
+        gt=0,
+        le=60,
+        description="Time between two commits of a deriver, in seconds; what it derives is published at once.",
     )
     derive_max_batch_size: int = Field(
         default=64, ge=1, le=10_000, description="Maximum number of events in one micro-batch of a deriver."
     )
     index_commit_interval_s: float = Field(
-        default=0.05, gt=0, le=60, description="Commit interval of the indexer, in seconds."
+        default=30.0,
+        ge=1,
+        le=60,
+        description="Maximum time between two commits of the indexer, in seconds; it commits sooner in a quiet moment.",
     )
     index_max_batch_size: int = Field(
-        default=128, ge=1, le=5_000, description="Maximum number of passages in one upsert."
+        default=50, ge=1, le=5_000, description="Passages of one bucket that are written without waiting for more."
     )
     archive_commit_interval_s: float = Field(
         default=15.0, gt=0, le=3600, description="Commit interval of the archiver, in seconds."

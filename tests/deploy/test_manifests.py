@@ -274,6 +274,7 @@ def test_every_needed_connection_is_allowed(found):
     ways = {
         ("gateway", "chroma", 8000), ("search", "chroma", 8000), ("index", "chroma", 8000), ("prepare", "chroma", 8000),
         ("dagster-code", "chroma", 8000), ("dagster-code", "index", 9100),
+        ("canary", "gateway", 8080), ("canary", "search", 8080), ("canary", "chroma", 8000),
         ("dagster-webserver", "dagster-code", 4000), ("dagster-daemon", "dagster-code", 4000),
     }  # fmt: skip
     labels = {name: pod["metadata"]["labels"] for name, pod in found.pods().items()}
