@@ -4,7 +4,7 @@ Each Iceberg commit has, in its snapshot summary, the offsets up to which the lo
 between it and Kafka's offset commit, the records are consumed again, and those that landed are skipped.
 
 A record that cannot become a row is a dead letter, unless a deriver or the indexer, which consume the same topic, has
-reported it already.
+reported it already. One of an unknown kind or version always is: in an upgrade the other worker may know it by now.
 """
 
 from __future__ import annotations
@@ -21,8 +21,9 @@ import structlog
 from mmplatform.artifacts import Artifact, Retraction, decode_artifact
 from mmplatform.consumers.batch_sink import BatchSink
 from mmplatform.consumers.quix_app import WorkerApplication, open_app, open_topic
-from mmplatform.errors import Permanent, PlatformError, Rejected
+from mmplatform.errors import Permanent, PlatformError, Rejected, UnknownRelease
 from mmplatform.events import Event, Position, decode_event, utc_now
+from mmplatform.kafka.headers import is_canary
 from mmplatform.kafka.producer import LogProducer
 from mmplatform.kafka.reader import ReplayLog
 from mmplatform.kafka.topics import topic_name
@@ -224,7 +225,7 @@ class BatchByTable:
         rows: rows with their positions on the log.
         retracted: ids to delete, each with the version of its retraction: a higher one was derived again.
         unparsed: records that do not parse, which another consumer of the topic reports.
-        dead_letters: records that no other consumer reports.
+        dead_letters: records that another consumer does not report, or may not.
     """
 
     rows: Mapping[str, Sequence[PositionedRow]]
@@ -234,16 +235,18 @@ class BatchByTable:
 
 
 def group_by_table(records: Sequence[ConsumedRecord]) -> BatchByTable:
-    """Decode a batch and group it by table."""
+    """Decode a batch and group it by table. Canaries become no row: no figure of the tables has to leave them out."""
     rows: dict[str, dict[str, PositionedRow]] = defaultdict(dict)
     retracted: dict[str, dict[str, str]] = defaultdict(dict)
     letters: list[DeadLetter] = []
     unparsed = 0
     for record in records:
+        if is_canary(record.headers):
+            continue
         try:
             found = decode_record(record)
         except Rejected as error:
-            if record.position.topic == QUARANTINE_TOPIC:
+            if record.position.topic == QUARANTINE_TOPIC or isinstance(error, UnknownRelease):
                 letters.append(dead_letter(record, str(error)))
             else:
                 unparsed += 1

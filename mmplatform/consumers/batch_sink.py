@@ -1,4 +1,4 @@
-"""Batch sink: collects the records of all topic partitions and lands them at each checkpoint of Quix."""
+"""Batch sinks: collect the records of all topic partitions, and land them at each checkpoint of Quix or before it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from quixstreams.sinks.base import BaseSink, SinkBackpressureError
 from mmplatform.errors import Busy, Unavailable
 from mmplatform.events import Position, utc_now
 from mmplatform.kafka.headers import log_generation
-from mmplatform.kafka.reader import record_time
+from mmplatform.kafka.record_time import record_time
 from mmplatform.pipeline.consumed_record import ConsumedRecord
 from mmplatform.pipeline.shedding import parse_shed_header
 from mmplatform.settings import Settings
@@ -60,6 +60,8 @@ class BatchSink(BaseSink):
         self._land = land
         self._readiness = readiness or Readiness()
         self._records: list[ConsumedRecord] = []
+        self._failure: Busy | Unavailable | None = None
+        self._came = False
 
     def add(  # noqa: D102 - Quix's contract
         self,
@@ -72,22 +74,80 @@ class BatchSink(BaseSink):
         offset: int,
     ) -> None:
         position = log_position(self._settings, topic, partition, offset)
-        self._records.append(consumed_record(position, value, timestamp, headers))
+        self.accept(consumed_record(position, value, timestamp, headers))
+
+    def accept(self, record: ConsumedRecord) -> None:
+        """Keep a record until it is landed."""
+        self._records.append(record)
+        self._came = True
+
+    @property
+    def pending(self) -> int:
+        """Records that are kept."""
+        return len(self._records)
+
+    def land_all(self) -> None:
+        """Land what is kept. Raises Busy, Unavailable: then it is dropped, since it is consumed again.
+
+        On a revoke Quix flushes on a thread, and leaves that alone when it takes too long: records that come meanwhile
+        belong to the next batch.
+        """
+        records, self._records = self._records, []
+        self._land(records)
+
+    def clear(self) -> None:
+        """Drop what is kept: it is consumed again."""
+        self._records = []
+
+    def try_landing(self, land: Callable[[], None]) -> bool:
+        """Land before the checkpoint; false when that failed: the checkpoint is due, and becomes backpressure."""
+        try:
+            land()
+        except (Busy, Unavailable) as error:
+            self._failure = error
+            return False
+        self._readiness.unblock(STORE)
+        return True
 
     def flush(self) -> None:  # noqa: D102 - Quix's contract
-        records, self._records = self._records, []
-        if not records:
+        failure, self._failure = self._failure, None
+        pending = self.pending
+        if failure is None and not pending:
             return
         try:
-            self._land(records)
+            if failure is not None:
+                self.clear()
+                raise failure
+            self.land_all()
         except Busy as busy:
-            _log.warning("busy: the micro-batch is read again", records=len(records), retry_after_s=busy.retry_after)
+            _log.warning("busy: the micro-batch is read again", records=pending, retry_after_s=busy.retry_after)
             raise SinkBackpressureError(retry_after=busy.retry_after) from busy
         except Unavailable as error:
-            _log.warning("unavailable: the micro-batch is read again", records=len(records), reason=str(error))
+            _log.warning("unavailable: the micro-batch is read again", records=pending, reason=str(error))
             self._readiness.block(STORE, f"unavailable: {error}")
             raise SinkBackpressureError(retry_after=BACKPRESSURE_RETRY_S) from error
         self._readiness.unblock(STORE)
 
     def on_paused(self) -> None:  # noqa: D102 - Quix's contract
-        self._records.clear()
+        self._failure = None
+        self.clear()
+
+
+class EagerSink(BatchSink):
+    """Lands as soon as nothing more waits: one event alone at rest, and growing micro-batches under load.
+
+    What arrives while a micro-batch is landed waits for the next one. The offsets are committed at Quix's checkpoint:
+    after a crash the events since then are derived again, to the same ids and versions.
+    """
+
+    @property
+    def lands_when_idle(self) -> bool:
+        """True while something is kept."""
+        return bool(self._records)
+
+    def after_poll(self) -> bool:
+        """Land what is kept when the poll brought nothing more; true when that failed."""
+        came, self._came = self._came, False
+        if came or not self.pending:
+            return False
+        return not self.try_landing(self.land_all)

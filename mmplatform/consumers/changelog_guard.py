@@ -1,4 +1,4 @@
-"""Changelog guard: reports and skips records of foreign clients when the calls' state is restored.
+"""Changelog guard: reports and skips records of foreign clients when the state of calls and chats is restored.
 
 Quix restores every record as its own. One without Quix's headers raises at each start, so that no worker could take the
 topic partition over again. A value that Quix did not write would reach the call that has its key.
@@ -26,7 +26,7 @@ from mmplatform.settings import Settings
 
 _log = structlog.get_logger(__name__)
 _COLUMN_FAMILY: Final = b"default"
-"""The only column family of the calls' state."""
+"""The only column family of the state of calls and chats."""
 
 ReportForeign = Callable[[ConsumedRecord, str], None]
 

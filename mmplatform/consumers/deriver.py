@@ -1,29 +1,36 @@
-"""Derivers. Chats and screenshots are derived by the micro-batch; a call is a fold whose state Quix stores.
+"""Derivers. Chats and screenshots are derived by the micro-batch; chats and calls are folds whose state Quix stores.
 
-The call's state (pointers, never audio) is in Quix's store and its changelog topic. So another worker that takes the
-topic partition over continues in the middle of an utterance.
+The state (pointers, never audio or a text) is in Quix's store and its changelog topic. So another worker that takes the
+topic partition over continues in the middle of an utterance, or of a conversation.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Any, Final, ParamSpec, TypeVar
+from typing import Any, Final
 
 import structlog
 from quixstreams import State, message_context
-from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_delay, wait_exponential
 
-from mmplatform.consumers.batch_sink import BatchSink, consumed_record, log_position
+from mmplatform.consumers.batch_sink import EagerSink, consumed_record, log_position
+from mmplatform.consumers.call_checkpoint import CallCheckpoint
 from mmplatform.consumers.changelog_guard import guard_changelog
+from mmplatform.consumers.chat_state import LoggedEvents, QuixChatStore
 from mmplatform.consumers.ledger_fill import fill_ledger
+from mmplatform.consumers.open_calls import STATE_KEY, OpenCalls
+from mmplatform.consumers.progress_reporter import ProgressReporter
 from mmplatform.consumers.quix_app import WorkerApplication, open_app, open_topic
+from mmplatform.consumers.retry_until_available import RetryUntilAvailable
 from mmplatform.derive.call.deriver import CallDeriver
 from mmplatform.derive.call.state import CallState, restore_state
+from mmplatform.derive.chat import ChatDeriver
+from mmplatform.derive.chat_fold import ChatFold
+from mmplatform.derive.chat_memory import ChatMemory
 from mmplatform.derive.passages import DerivedBatch
-from mmplatform.errors import Busy, Rejected, Unavailable
+from mmplatform.errors import Rejected
 from mmplatform.events import Arrival, CallChunk, CallEnd, decode_event
-from mmplatform.kafka.headers import open_pseudonyms
+from mmplatform.kafka.headers import derive_key, open_pseudonyms
 from mmplatform.kafka.producer import LogProducer
 from mmplatform.kafka.reader import ReplayLog
 from mmplatform.modalities import ARTIFACTS_TOPIC, CALL, DEAD_LETTERS_TOPIC, QUARANTINE_TOPIC, SHED, ModalitySpec
@@ -42,31 +49,39 @@ from mmplatform.pipeline.publish import OutgoingRecord, outgoing_records, publis
 from mmplatform.pipeline.shedding import split_shed
 from mmplatform.refusals import Quarantined
 from mmplatform.settings import Settings
-from mmplatform.telemetry.readiness import STORE, Readiness
 from mmplatform.telemetry.status_server import WorkerStatus
 
 _log = structlog.get_logger(__name__)
-_STATE_KEY: Final = "call"
 CALL_COMMIT_INTERVAL_S: Final = 1.0
 """A checkpoint writes the state of each call once, however many chunks it had. Artifacts do not wait for it: they are
 produced when they are derived."""
 
-P = ParamSpec("P")
-R = TypeVar("R")
-
 
 def batch_app(
-    settings: Settings, spec: ModalitySpec, deriver: BatchDeriver, producer: LogProducer, status: WorkerStatus
+    settings: Settings,
+    spec: ModalitySpec,
+    deriver: BatchDeriver,
+    producer: LogProducer,
+    status: WorkerStatus,
+    reporter: ProgressReporter,
 ) -> WorkerApplication:
-    """Chats or screenshots: derive each micro-batch and publish it before its offsets are committed."""
+    """Chats or screenshots: derive each micro-batch and publish it before its offsets are committed.
+
+    Nothing waits for a clock: a micro-batch is what came while the one before it was derived.
+    """
     limits = contract_limits(settings)
     ledger, log = IdentityLedger(), ReplayLog(settings)
+    begin: Callable[[], object] = int
+    sweep: Callable[[], object] = int
 
     def land(records: list[ConsumedRecord]) -> None:
         started = time.perf_counter()
+        begin()
         fill_ledger(ledger, log, settings, [record.position for record in records])
         outcome = process(records, deriver, spec, limits, ledger)
         publish(outcome, producer, settings)
+        sweep()
+        reporter.note_done(records)
         record_outcome(status, outcome, len(records), started)
 
     # A micro-batch is published as a whole: where an event takes a second, the first must not wait for the last. So in
@@ -82,12 +97,27 @@ def batch_app(
         readiness=status.readiness,
     )
     app.on_rebalance = ledger.clear
-    app.dataframe(open_topic(app, settings, spec.topic)).sink(BatchSink(settings, land, status.readiness))
+    app.on_assigned = reporter.assign
+    sink = EagerSink(settings, land, status.readiness)
+    app.pace_by(sink)
+    frame = app.dataframe(open_topic(app, settings, spec.topic))
+    if isinstance(deriver, ChatDeriver):
+        frame.register_store()
+        guard_changelog(app, settings, lambda record, reason: _publish_dead_letter(record, reason, producer, settings))
+        store = QuixChatStore(app, frame.stream_id)
+        key = derive_key(settings, "chat-memory")
+        deriver = ChatFold(deriver, ChatMemory(store, LoggedEvents(log, settings), key=key))
+        begin, sweep = store.begin, store.sweep
+    frame.sink(sink)
     return app
 
 
+def _publish_dead_letter(record: ConsumedRecord, reason: str, producer: LogProducer, settings: Settings) -> None:
+    publish(Outcome(dead_letters=(dead_letter(record, reason),)), producer, settings)
+
+
 def call_app(
-    settings: Settings, deriver: CallDeriver, producer: LogProducer, status: WorkerStatus
+    settings: Settings, deriver: CallDeriver, producer: LogProducer, status: WorkerStatus, reporter: ProgressReporter
 ) -> WorkerApplication:
     """Calls: one fold step per event; its artifacts are produced, and its state stored, by one checkpoint."""
     app = open_app(
@@ -110,6 +140,7 @@ def call_app(
 
     ledger, log = IdentityLedger(), ReplayLog(settings)
     app.on_rebalance = ledger.clear
+    checkpoint = CallCheckpoint(app, reporter, OpenCalls(open_pseudonyms(settings), settings.tenant))
 
     def is_foldable(value: Any, key: Any, timestamp: int, headers: Any) -> bool:
         """Filter of the fold's input; a record that it drops becomes a dead letter or a quarantine row.
@@ -117,6 +148,7 @@ def call_app(
         State is stored by key: a foreign client may omit the key, or write one call under the key of another.
         """
         record, started = _consumed_record(settings, value, timestamp, headers), time.perf_counter()
+        checkpoint.note_record(record)
         outcome = Outcome()
         if not key or _conversation_key(value) not in {None, key}:
             reason = "a call's record whose key is not that of its conversation"
@@ -132,7 +164,7 @@ def call_app(
 
     guard_changelog(app, settings, publish_dead_letter)
 
-    step = StoredCallFold(settings, deriver, status, retry)
+    step = StoredCallFold(settings, deriver, status, retry, checkpoint.open_calls)
     frame = app.dataframe(source)
     frame = frame.filter(is_foldable, metadata=True)
     frame = frame.apply(step, stateful=True, expand=True, metadata=True)
@@ -161,39 +193,16 @@ def _conversation_key(value: bytes | None) -> bytes | None:
         return None
 
 
-class RetryUntilAvailable:
-    """Retries a call while a store or the broker does not answer, and blocks readiness meanwhile.
-
-    A function that Quix calls per record has no sink with backpressure: an error that it raises ends the worker.
-    """
-
-    def __init__(self, settings: Settings, readiness: Readiness) -> None:
-        self._readiness = readiness
-        # Long enough for a store to recover, short enough that Kafka does not revoke the topic partitions.
-        self._retrying = Retrying(
-            retry=retry_if_exception_type((Unavailable, Busy)),
-            wait=wait_exponential(multiplier=0.2, max=5),
-            stop=stop_after_delay(settings.kafka_max_poll_interval_s / 2),
-            before_sleep=self._report_wait,
-            reraise=True,
-        )
-
-    def __call__(self, call: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-        """Return the call's result. Raises Unavailable or Busy after half of ``kafka_max_poll_interval_s``."""
-        result = self._retrying(call, *args, **kwargs)
-        self._readiness.unblock(STORE)
-        return result
-
-    def _report_wait(self, state: RetryCallState) -> None:
-        reason = state.outcome.exception() if state.outcome else None
-        self._readiness.block(STORE, f"unavailable: {reason}")
-
-
 class StoredCallFold:
     """Applies one event of a call to the state that Quix stores for its key."""
 
     def __init__(
-        self, settings: Settings, deriver: CallDeriver, status: WorkerStatus, retry: RetryUntilAvailable | None = None
+        self,
+        settings: Settings,
+        deriver: CallDeriver,
+        status: WorkerStatus,
+        retry: RetryUntilAvailable | None = None,
+        open_calls: OpenCalls | None = None,
     ) -> None:
         self._settings = settings
         self._deriver = deriver
@@ -201,11 +210,12 @@ class StoredCallFold:
         self._limits = contract_limits(settings)
         self._pseudonyms = open_pseudonyms(settings)
         self._retry = retry or RetryUntilAvailable(settings, status.readiness)
+        self._open_calls = open_calls or OpenCalls(self._pseudonyms, settings.tenant)
 
     def __call__(
         self,
         value: Any,
-        key: Any,  # noqa: ARG002 - Quix's contract
+        key: Any,
         timestamp: int,
         headers: Any,
         state: State[str, Any],
@@ -213,13 +223,14 @@ class StoredCallFold:
         """Apply one record; the list is empty in the middle of an utterance."""
         started = time.perf_counter()
         record = _consumed_record(self._settings, value, timestamp, headers)
-        outcome, after = self._retry(self._advance, record, state.get(_STATE_KEY))
+        outcome, after = self._retry(self._advance, record, state.get(STATE_KEY))
         if after is not None:
-            state.set(_STATE_KEY, after)
+            state.set(STATE_KEY, after.model_dump(mode="json"))
+            self._open_calls.note(record.position.topic_partition, key.decode(errors="replace"), after)
         record_outcome(self._status, outcome, 1, started)
         return list(outgoing_records(outcome, self._pseudonyms))
 
-    def _advance(self, record: ConsumedRecord, before: Any) -> tuple[Outcome, Any]:
+    def _advance(self, record: ConsumedRecord, before: Any) -> tuple[Outcome, CallState | None]:
         """State and outcome are produced together; when this raises, neither is."""
         states: list[CallState] = []
 
@@ -230,7 +241,7 @@ class StoredCallFold:
             return derived
 
         outcome = process_call_record(record, fold, CALL, self._limits)
-        return outcome, states[-1].model_dump(mode="json") if states else None
+        return outcome, states[-1] if states else None
 
     @staticmethod
     def _restored_state(before: Any, event: CallChunk | CallEnd) -> CallState:

@@ -24,7 +24,7 @@ from mmplatform.events import CallChunk, CallEnd, Event, decode_event, encode, u
 from mmplatform.kafka.connection import client_config
 from mmplatform.kafka.headers import Pseudonyms, event_headers, open_pseudonyms
 from mmplatform.kafka.producer import LogProducer
-from mmplatform.kafka.reader import record_time
+from mmplatform.kafka.record_time import record_time
 from mmplatform.kafka.topics import topic_name
 from mmplatform.modalities import CALL
 from mmplatform.settings import Settings
@@ -116,7 +116,7 @@ def _follow(settings: Settings, producer: LogProducer) -> None:
     )
     try:
         consumer.assign(_partitions_since(consumer, topic, time.time() - LOOKBACK_S))
-        send_end = partial(_send_end, producer, topic, open_pseudonyms(settings))
+        send_end = partial(_send_end, producer, topic, open_pseudonyms(settings), settings.log_generation)
         _watch(consumer, IdleCalls(settings.call_idle_timeout_s), send_end)
     finally:
         consumer.close()
@@ -156,6 +156,6 @@ def _observe(calls: IdleCalls, message: Any, caught_up: set[int]) -> None:
         calls.observe(decode_event(message.value()), message.partition(), record_time(message.timestamp()[1]))
 
 
-def _send_end(producer: LogProducer, topic: str, pseudonyms: Pseudonyms, end: CallEnd) -> None:
-    headers = event_headers(end, pseudonyms)
+def _send_end(producer: LogProducer, topic: str, pseudonyms: Pseudonyms, generation: int, end: CallEnd) -> None:
+    headers = event_headers(end, pseudonyms, generation=generation)
     producer.send(topic, end.conversation_key, encode(end), headers=headers).result(timeout=30)

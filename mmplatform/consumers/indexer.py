@@ -7,28 +7,30 @@ embedder swap (:mod:`mmplatform.pipeline.embedder_swap.dual_write`).
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
-from typing import Final, Protocol
+from functools import partial
+from typing import Final, Protocol, TypeVar
 
 import structlog
 
-from mmplatform.artifacts import Artifact, Passage, Retraction, decode_artifact
-from mmplatform.consumers.batch_sink import BatchSink
+from mmplatform.artifacts import Artifact, Passage, Retraction
+from mmplatform.consumers.index_sink import MAX_UNCOMMITTED_RECORDS, IndexSink, PendingRow, precedence, split_rows
 from mmplatform.consumers.quix_app import WorkerApplication, open_app, open_topic
 from mmplatform.errors import Rejected
 from mmplatform.events import utc_now
+from mmplatform.identity import CANARY_TENANT
 from mmplatform.kafka.producer import LogProducer
-from mmplatform.modalities import ARTIFACTS_TOPIC, INDEX_GROUP
-from mmplatform.pipeline.consumed_record import ConsumedRecord
+from mmplatform.modalities import ARTIFACTS_TOPIC, CHAT, INDEX_GROUP
 from mmplatform.pipeline.process import Outcome, dead_letter
 from mmplatform.pipeline.publish import publish
 from mmplatform.refusals import DeadLetter
 from mmplatform.settings import Settings
+from mmplatform.telemetry.freshness import retrievable_at
 from mmplatform.telemetry.status_server import WorkerStatus
-from mmplatform.versions import Version
 
 _log = structlog.get_logger(__name__)
+T = TypeVar("T", Passage, Retraction)
 MAX_STAMP_ERROR_S: Final = 0.5
 """``indexed_at`` is written with the row, before the index acknowledges it. When that takes longer, a second write
 corrects it: twenty slow seconds in Chroma must not show as none."""
@@ -37,57 +39,48 @@ corrects it: twenty slow seconds in Chroma must not show as none."""
 def index_app(
     settings: Settings, index: WritableIndex, producer: LogProducer, status: WorkerStatus
 ) -> WorkerApplication:
-    """Upsert each micro-batch by id, then commit. A record that does not parse is a dead letter."""
+    """Upsert passages by id, in full writes, then commit. A record that does not parse is a dead letter."""
 
-    def land(records: list[ConsumedRecord]) -> None:
-        started = time.perf_counter()
-        artifacts, dead = decode_records(records)
-        passages, retractions = newest_per_id(artifacts)
-        index.retract(retractions, utc_now())
-        passages, refused = upsert(index, passages)
-        dead = Outcome(dead_letters=(*dead.dead_letters, *refused_dead_letters(records, refused)))
-        publish(dead, producer, settings)
-        record_freshness(status, passages, retractions)
-        status.record_batch(
-            len(records),
-            time.perf_counter() - started,
-            passages=len(passages),
-            retractions=len(retractions),
-            dead_letters=len(dead.dead_letters),
-        )
+    def publish_dead_letters(letters: list[DeadLetter]) -> None:
+        _log.warning("artifacts that are not indexed", dead_letters=len(letters))
+        publish(Outcome(dead_letters=tuple(letters)), producer, settings)
+        status.record_batch(0, 0.0, dead_letters=len(letters))
 
     app = open_app(
         settings,
         group=INDEX_GROUP,
         topics=(ARTIFACTS_TOPIC,),
         commit_interval_s=settings.index_commit_interval_s,
-        commit_every=settings.index_max_batch_size,
+        commit_every=MAX_UNCOMMITTED_RECORDS,
         readiness=status.readiness,
     )
     app.on_rebalance = index.forget_retractions
-    app.dataframe(open_topic(app, settings, ARTIFACTS_TOPIC)).sink(BatchSink(settings, land, status.readiness))
+    sink = IndexSink(settings, partial(write_bucket, index, status), publish_dead_letters, status)
+    app.pace_by(sink)
+    app.dataframe(open_topic(app, settings, ARTIFACTS_TOPIC)).sink(sink)
     return app
 
 
-def decode_records(records: Sequence[ConsumedRecord]) -> tuple[list[Artifact], Outcome]:
-    """Parse records; return those that do not parse as dead letters."""
-    artifacts: list[Artifact] = []
-    dead = []
-    for record in records:
-        try:
-            artifacts.append(_decode(record))
-        except Rejected as error:
-            dead.append(dead_letter(record, str(error)))
-    if dead:
-        _log.warning("artifacts that do not parse", dead_letters=len(dead))
-    return artifacts, Outcome(dead_letters=tuple(dead))
+def write_bucket(index: WritableIndex, status: WorkerStatus, rows: Collection[PendingRow]) -> list[DeadLetter]:
+    """Write the rows of one bucket, with a stamp of their own; a refused one becomes a dead letter.
+
+    Raises:
+        Unavailable: the index does not answer.
+    """
+    started = time.perf_counter()
+    passages, retractions, records = split_rows(rows)
+    index.retract(retractions, utc_now())
+    passages, refused = upsert(index, passages)
+    passages, retractions = without_canaries(passages), without_canaries(retractions)
+    record_freshness(status, passages, retractions)
+    seconds = time.perf_counter() - started
+    status.record_batch(0, seconds, passages=len(passages), retractions=len(retractions))
+    return [dead_letter(records[row_id], reason) for row_id, reason in refused.items()]
 
 
-def _decode(record: ConsumedRecord) -> Artifact:
-    """The artifact, with the time at which the broker appended it."""
-    artifact = decode_artifact(record.value, record.headers)
-    stamps = artifact.stamps.model_copy(update={"logged_at": record.logged_at})
-    return artifact.model_copy(update={"stamps": stamps})
+def without_canaries(artifacts: Sequence[T]) -> list[T]:
+    """Artifacts of customers: the others are in no figure."""
+    return [artifact for artifact in artifacts if artifact.tenant != CANARY_TENANT]
 
 
 class WritableIndex(Protocol):
@@ -130,46 +123,35 @@ def upsert(index: WritableIndex, passages: Sequence[Passage]) -> tuple[list[Pass
     return [*halves[0][0], *halves[1][0]], halves[0][1] | halves[1][1]
 
 
-def refused_dead_letters(records: Sequence[ConsumedRecord], refused: Mapping[str, str]) -> list[DeadLetter]:
-    """Dead letters of refused passages, each with its reason."""
-    if not refused:
-        return []
-    ids = ((record, _passage_id(record)) for record in records)
-    return [dead_letter(record, refused[row_id]) for record, row_id in ids if row_id in refused]
-
-
-def _passage_id(record: ConsumedRecord) -> str:
-    try:
-        return decode_artifact(record.value, record.headers).artifact_id
-    except Rejected:
-        return ""
-
-
 def newest_per_id(artifacts: Sequence[Artifact]) -> tuple[list[Passage], list[Retraction]]:
     """The record of each id with the highest version in a batch: a passage to upsert or a retraction to apply."""
     newest: dict[str, Passage | Retraction] = {}
     for artifact in artifacts:
         if isinstance(artifact, Passage | Retraction):
             newest_so_far = newest.get(artifact.artifact_id)
-            if newest_so_far is None or _precedence(artifact) > _precedence(newest_so_far):
+            if newest_so_far is None or precedence(artifact) > precedence(newest_so_far):
                 newest[artifact.artifact_id] = artifact
     passages = [artifact for artifact in newest.values() if isinstance(artifact, Passage)]
     return passages, [artifact for artifact in newest.values() if isinstance(artifact, Retraction)]
 
 
-def _precedence(artifact: Artifact) -> tuple[Version, bool]:
-    """Order of the records of one id; of equal versions the retraction counts, as in the stores."""
-    return artifact.version, isinstance(artifact, Retraction)
-
-
 def record_freshness(status: WorkerStatus, passages: Sequence[Passage], retractions: Sequence[Retraction] = ()) -> None:
-    """Record the gap of each acknowledged passage, and the upserts and deletes of each bucket."""
+    """Record the gap and the delay of each acknowledged passage, and the upserts and deletes of each bucket."""
     if status.freshness is None or status.buckets is None:
         return
     indexed_at = utc_now()
     for passage in passages:
-        gap = status.freshness.record(passage.modality, passage.stamps, indexed_at)
-        status.record_gap(passage.modality, gap.total)
-        status.buckets.record_upsert(passage.subject_key, passage.stamps.event_time, gap.total)
+        stamps = passage.stamps
+        found_at = retrievable_at(stamps, indexed_at, has_tail=status.freshness.has_tail)
+        if not _is_edited(passage):
+            status.record_gap(passage.modality, status.freshness.record(passage.modality, stamps, found_at).total)
+        status.record_index_delay((indexed_at - (stamps.logged_at or stamps.derived_at)).total_seconds())
+        gap_s = (indexed_at - stamps.event_time).total_seconds()
+        status.buckets.record_upsert(passage.subject_key, stamps.event_time, gap_s)
     for retraction in retractions:
         status.buckets.record_delete(retraction.subject_key)
+
+
+def _is_edited(passage: Passage) -> bool:
+    """True for an edited message: it has the time of the message, which may be years before the edit."""
+    return passage.modality == CHAT.modality and len(passage.provenance.event_ids) > 1

@@ -10,8 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field
-from functools import partial
+from dataclasses import dataclass, field, replace
 from typing import Final, Protocol
 
 import structlog
@@ -25,16 +24,22 @@ from mmplatform.events import BlobRef
 from mmplatform.gateway.health import HealthProbe
 from mmplatform.gateway.listener import listen
 from mmplatform.gateway.pages import create_documented_app
+from mmplatform.gateway.search import open_search
+from mmplatform.gateway.search_metrics import RetrievableGaps, TailCollector
 from mmplatform.gateway.server import DRAINING_REASON, LISTENER, GatewayServer
+from mmplatform.identity import CANARY_TENANT
 from mmplatform.ingest.backpressure import LagReader, open_gates, watch_lag
 from mmplatform.ingest.call_stream import stream_router
 from mmplatform.ingest.dependencies import IngestDeps
 from mmplatform.ingest.endpoints import ingest_router
-from mmplatform.ingest.metrics import RequestMetricsMiddleware
+from mmplatform.ingest.metrics import IngestMetrics, RequestMetricsMiddleware
+from mmplatform.kafka.canary_key import open_canary_key
 from mmplatform.kafka.headers import open_pseudonyms
+from mmplatform.kafka.position_token import open_tokens
 from mmplatform.kafka.producer import LogProducer
 from mmplatform.kafka.reader import ReplayLog
 from mmplatform.kafka.topics import ensure_topics
+from mmplatform.retrieve.endpoints import CanarySearch, search_router
 from mmplatform.settings import Settings
 from mmplatform.telemetry.logs import safe_error_fields
 from mmplatform.telemetry.readiness import DRAINING, Readiness
@@ -92,6 +97,7 @@ def open_parts(settings: Settings, readiness: Readiness | None = None) -> Gatewa
     blobs = open_blobs(settings)
     producer = LogProducer(settings, timeout_s=_ACK_TIMEOUT_S)
     deps = IngestDeps(
+        canary_key=open_canary_key(settings),
         settings=settings,
         log=producer,
         blobs=blobs,
@@ -101,7 +107,11 @@ def open_parts(settings: Settings, readiness: Readiness | None = None) -> Gatewa
         probe_image=image.BoundedProbe(),
         split_recording=audio.split,
         pseudonyms=open_pseudonyms(settings),
+        tokens=open_tokens(settings),
     )
+    own = settings.model_copy(update={"tenant": CANARY_TENANT})
+    canaries = replace(deps, settings=own, blobs=open_blobs(own), tokens=open_tokens(own), metrics=IngestMetrics())
+    deps = replace(deps, canaries=canaries)
 
     def close() -> None:
         try:
@@ -168,36 +178,20 @@ def serve(
     with listener:
         # The parts first: a wrong address fails before an embedder is loaded.
         parts = open_parts(settings, readiness)
-        app = create_app(settings, parts, routers=_search_routers(settings))
+        registry = parts.ingest.metrics.registry
+        search = open_search(settings, RetrievableGaps(registry))
+        registry.register(TailCollector(search.figures))
+        canaries = CanarySearch(open_canary_key(settings), search.canary_search)
+        app = create_app(
+            settings, parts, routers=[search_router(lambda: search.search, search.check_ready, canaries=canaries)]
+        )
         config = uvicorn.Config(
             app, log_config=None, access_log=False, server_header=False, timeout_graceful_shutdown=_DRAIN_TIMEOUT_S
         )
         host, port = listener.getsockname()[:2]
         _log.info("gateway_listens", host=host, port=port)
-        asyncio.run(GatewayServer(config, on_ready, parts.readiness).serve(sockets=[listener]))
-
-
-def _search_routers(settings: Settings) -> list[APIRouter]:
-    """Routers of the public search, with the serving embedder."""
-    from mmplatform.land.index.embedder_registry import EmbedderRegistry
-    from mmplatform.land.index.store import ChromaIndex
-    from mmplatform.pipeline.factories import open_space_embedder, resolve_space
-    from mmplatform.retrieve.endpoints import search_router
-    from mmplatform.retrieve.search.search import Searcher
-    from mmplatform.retrieve.search.serving_embedder import ServingEmbedder
-
-    index = ChromaIndex.open(settings)
-    serving = ServingEmbedder(
-        EmbedderRegistry(index).latest, partial(open_space_embedder, settings), resolve_space(settings)
-    )
-    serving.warm_up()
-    searcher = Searcher(index, serving, tenant=settings.tenant)
-
-    def ready() -> None:
-        index.check_reachable()
-        serving()
-
-    return [search_router(lambda: searcher, ready)]
+        with search:
+            asyncio.run(GatewayServer(config, on_ready, parts.readiness).serve(sockets=[listener]))
 
 
 async def _create_topics_and_watch_lag(parts: GatewayParts) -> None:

@@ -26,11 +26,12 @@ from pydantic import TypeAdapter
 
 from mmplatform.artifacts import Artifact, decode_artifact
 from mmplatform.errors import PlatformError, Rejected
-from mmplatform.events import Position, parse, utc_now
+from mmplatform.events import Position, utc_now
 from mmplatform.kafka.producer import LogProducer, LogRecord
 from mmplatform.kafka.reader import LogEntry, ReplayLog
 from mmplatform.kafka.topics import topic_name
 from mmplatform.modalities import ARTIFACTS_TOPIC, DEAD_LETTERS_TOPIC, MODALITIES, QUARANTINE_TOPIC
+from mmplatform.parsing import parse
 from mmplatform.refusals import DeadLetter
 from mmplatform.settings import Settings
 from mmplatform.versions import Version

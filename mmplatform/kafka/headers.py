@@ -11,6 +11,8 @@
 ``traceparent``       W3C trace context of the request that brought the event, where the source sent one
 ``vector``            vector of a passage, little-endian float32
 ``shed``              why nothing is derived from an event
+``awaited``           a run waits until the index has this artifact
+``canary``            ``1``: synthetic; of the platform's own tenant, and no customer's
 ====================  ======================================================================================
 """
 
@@ -29,16 +31,20 @@ from typing import Final
 from mmplatform.artifacts import VECTOR_HEADER, ArtifactBase, Passage
 from mmplatform.errors import Misconfigured
 from mmplatform.events import EventBase
+from mmplatform.identity import CANARY_TENANT
 from mmplatform.refusals import QuarantineBase
 from mmplatform.settings import Settings
 
 EVENT_HEADER: Final = "event"
 DIGEST_HEADER: Final = "digest"
 TRACE_HEADER: Final = "traceparent"
+CANARY_HEADER: Final = "canary"
+_IS_CANARY: Final = b"1"
 _TRACEPARENT: Final = re.compile(rb"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 _TRACE_BYTES: Final = 55
 _GENERATION_DIGITS: Final = 10
 GENERATION_HEADER: Final = "generation"
+AWAITED_HEADER: Final = "awaited"
 _KEY_FILE: Final = "pseudonym.key"
 _KEY_BYTES: Final = 32
 _PSEUDONYM_HEX: Final = 32
@@ -72,6 +78,11 @@ def pseudonym_key(settings: Settings) -> bytes:
     """
     key = settings.pseudonym_key.get_secret_value()
     return key.encode() if key else _key_of_folder(settings.data_dir)
+
+
+def derive_key(settings: Settings, purpose: str) -> bytes:
+    """Key for another purpose, which follows from that of the pseudonyms. Raises Misconfigured."""
+    return hmac.new(pseudonym_key(settings), purpose.encode(), hashlib.sha256).digest()
 
 
 @lru_cache(maxsize=8)
@@ -122,12 +133,18 @@ def log_generation(headers: Mapping[str, bytes]) -> int:
     return int(given) if given.isdigit() and len(given) <= _GENERATION_DIGITS else 0
 
 
+def is_canary(headers: Mapping[str, bytes]) -> bool:
+    """True for a record of a canary: of its event, and of what was derived or quarantined of it."""
+    return headers.get(CANARY_HEADER) == _IS_CANARY
+
+
 def output_headers(
-    record: ArtifactBase | QuarantineBase, pseudonyms: Pseudonyms, traceparent: bytes = b""
+    record: ArtifactBase | QuarantineBase, pseudonyms: Pseudonyms, traceparent: bytes = b"", *, awaited: bool = False
 ) -> dict[str, bytes]:
-    """Headers of an artifact's record, or of a quarantine row's."""
+    """Headers of an artifact's record, or of a quarantine row's; ``awaited`` when a run waits until it is indexed."""
     vector = {VECTOR_HEADER: record.vector_f32} if isinstance(record, Passage) else {}
-    return _headers(record, pseudonyms, traceparent) | vector
+    waiting = {AWAITED_HEADER: b"1"} if awaited else {}
+    return _headers(record, pseudonyms, traceparent) | vector | waiting
 
 
 def trace_context(headers: Mapping[str, bytes]) -> bytes:
@@ -139,10 +156,11 @@ def trace_context(headers: Mapping[str, bytes]) -> bytes:
 def _headers(
     record: EventBase | ArtifactBase | QuarantineBase, pseudonyms: Pseudonyms, traceparent: bytes
 ) -> dict[str, bytes]:
-    trace = {TRACE_HEADER: traceparent} if traceparent else {}
+    more = {TRACE_HEADER: traceparent} if traceparent else {}
+    more |= {CANARY_HEADER: _IS_CANARY} if record.tenant == CANARY_TENANT else {}
     return {
         "schema_version": str(record.schema_version).encode(),
         "kind": record.kind.encode(),
         "tenant": record.tenant.encode(),
         "subject": pseudonyms.of_subject(record.subject_key).encode(),
-    } | trace
+    } | more

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -23,6 +23,7 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 from mmplatform.errors import Busy, Unavailable
 from mmplatform.events import Position, utc_now
 from mmplatform.kafka.connection import client_config, create_client, platform_error
+from mmplatform.kafka.record_time import record_time
 from mmplatform.settings import Settings
 
 _POLL_INTERVAL_S: Final = 0.1
@@ -85,10 +86,19 @@ class LogProducer:
         *,
         timestamp: datetime | None = None,
         headers: Mapping[str, bytes] | None = None,
+        on_logged: Callable[[datetime], None] | None = None,
     ) -> Future[Position]:
         """Queue a record; the future yields its position once every replica has it, or raises the error.
 
         From asyncio: ``await asyncio.wrap_future(producer.send(...))``, or :meth:`publish`.
+
+        Args:
+            topic: its name on the broker.
+            key: decides the topic partition; None: any.
+            value: of the record.
+            timestamp: replaced by the broker's where the topic has append times.
+            headers: of the record.
+            on_logged: called with the record's time on the log before the future yields.
 
         Raises:
             Busy: the queue is full (the broker is slower than the sources).
@@ -102,6 +112,8 @@ class LogProducer:
         producer = self._producer
 
         def acknowledged(error: KafkaError | None, message: Message) -> None:
+            if error is None and on_logged is not None:
+                on_logged(record_time(message.timestamp()[1]))
             self._resolve(future, producer, topic, error, message)
 
         try:

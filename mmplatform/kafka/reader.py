@@ -13,7 +13,7 @@ import threading
 import time
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Any, Final, NamedTuple, Self
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
@@ -22,12 +22,12 @@ from confluent_kafka.admin import OffsetSpec
 from mmplatform.errors import Misconfigured, Unavailable
 from mmplatform.events import Position
 from mmplatform.kafka.connection import admin_client, client_config, create_client, platform_error
+from mmplatform.kafka.record_time import record_time
 from mmplatform.settings import Settings
 
 _EOF: Final = KafkaError._PARTITION_EOF  # noqa: SLF001 - the underscore is librdkafka's mark of a client-side code
 _FETCH_RECORDS: Final = 500
 _CONSUME_TIMEOUT_S: Final = 0.05
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 ReadBound = Mapping[int, int] | datetime | None
 """Bound of a read: an offset for each topic partition, or a record time; None is the start or the end."""
 
@@ -131,6 +131,10 @@ class ReplayLog:
         lasts = {number: (high - 1, high) for number, (low, high) in watermarks.items() if low < high}
         return max((entry.timestamp for entry in self._read_ranges(topic, lasts)), default=None)
 
+    def ends(self, topics: Iterable[str]) -> dict[tuple[str, int], int]:
+        """Next offsets, by topic and topic partition: two requests."""
+        return self._list_offsets(self._topic_partitions(topics), OffsetSpec.latest())
+
     def watermarks(self, topics: Iterable[str]) -> dict[str, dict[int, Watermarks]]:
         """First and next offsets, by topic and topic partition."""
         topic_partitions = self._topic_partitions(topics)
@@ -144,12 +148,12 @@ class ReplayLog:
     def read(self, topic: str, since: ReadBound = None, until: ReadBound = None) -> Iterator[LogEntry]:
         """Records from ``since`` (inclusive) up to ``until`` (exclusive); in order within each topic partition.
 
-        A time means: from, or up to, the first record that was appended at or after it. ``until=None`` is the end when
-        reading starts; topic partitions that an offset mapping does not name are left out.
+        A time means the first record that was appended at or after it. ``until=None`` is the end when reading starts.
+        Topic partitions that an offset mapping does not name are left out.
         """
         watermarks = self.watermarks([topic])[topic]
-        starts = self._resolve_bound(topic, since, {number: low for number, (low, _) in watermarks.items()})
-        ends = self._resolve_bound(topic, until, {number: high for number, (_, high) in watermarks.items()})
+        starts = self.resolve_bound(topic, since, {number: low for number, (low, _) in watermarks.items()})
+        ends = self.resolve_bound(topic, until, {number: high for number, (_, high) in watermarks.items()})
         ranges = {
             number: (max(starts[number], watermarks[number].low), min(ends[number], watermarks[number].high))
             for number in starts.keys() & ends.keys() & watermarks.keys()
@@ -217,15 +221,14 @@ class ReplayLog:
                 self._group_consumers[group] = _GroupConsumer(self._create_consumer(group), threading.Lock())
             return self._group_consumers[group]
 
-    def _resolve_bound(self, topic: str, bound: ReadBound, default: dict[int, int]) -> dict[int, int]:
-        if bound is None:
-            return default
-        if not isinstance(bound, datetime):
-            return dict(bound)
+    def resolve_bound(self, topic: str, bound: ReadBound, default: dict[int, int]) -> dict[int, int]:
+        """The offset of a bound in the topic partitions of ``default``, which has the offsets for ``None``."""
+        if bound is None or not isinstance(bound, datetime):
+            return default if bound is None else dict(bound)
         spec = OffsetSpec.for_timestamp(round(bound.timestamp() * 1000))
         found = self._list_offsets([(topic, number) for number in default], spec)
         ends = self._list_offsets([(topic, number) for number in default], OffsetSpec.latest())
-        # No record at or after that time: the end of the topic partition.
+        # -1: no record at or after that time.
         return {number: offset if offset >= 0 else ends[topic, number] for (_, number), offset in found.items()}
 
     def _read_ranges(self, topic: str, ranges: dict[int, tuple[int, int]]) -> Iterator[LogEntry]:
@@ -290,11 +293,3 @@ def _to_entry(message: Message) -> LogEntry:
         record_time(millis),
         key,
     )
-
-
-def record_time(millis: int) -> datetime:
-    """A record's timestamp, clamped to the calendar: a foreign client may have written any number."""
-    try:
-        return _EPOCH + timedelta(milliseconds=millis)
-    except OverflowError:
-        return datetime.max.replace(tzinfo=UTC) if millis > 0 else datetime.min.replace(tzinfo=UTC)

@@ -7,7 +7,8 @@ Retry-After while the index does not answer.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final
+from functools import partial
+from typing import Final, NamedTuple
 
 import structlog
 from fastapi import APIRouter, Request
@@ -16,7 +17,9 @@ from fastapi.responses import JSONResponse
 from pydantic import ValidationError
 
 from mmplatform.errors import PlatformError, Unavailable
-from mmplatform.retrieve.search.search import SearchAnswer, Searcher, SearchQuery
+from mmplatform.kafka.canary_key import is_canary_request
+from mmplatform.retrieve.search.fenced_search import FencedSearch
+from mmplatform.retrieve.search.search import SearchAnswer, SearchQuery
 from mmplatform.web.bodies import read_json
 from mmplatform.web.openapi import problem_responses
 from mmplatform.web.problems import DependencyUnavailable
@@ -27,23 +30,40 @@ MAX_BODY_BYTES: Final = 65_536
 """The longest question has 24 kB, when each character is an escaped surrogate pair."""
 
 
-def search_router(searcher: Callable[[], Searcher], ready: Callable[[], object] = lambda: None) -> APIRouter:
-    """Router; ``searcher`` is called for each request, so that it may be opened after the application.
+class CanarySearch(NamedTuple):
+    """Search of the canaries' tenant, for requests with the key."""
 
-    ``ready`` returns when a question can be answered, else raises the reason.
+    key: str
+    search: FencedSearch
+
+
+def search_router(
+    search_of: Callable[[], FencedSearch],
+    ready: Callable[[], object] = lambda: None,
+    *,
+    canaries: CanarySearch | None = None,
+) -> APIRouter:
+    """Router; ``search_of`` is called for each request, so that it may be opened after the application.
+
+    ``ready`` returns when a question can be answered, else raises the reason. ``canaries``: None: none is searched.
 
     The application must use ``problems.install_problem_handlers``.
     """
-    router = APIRouter(tags=["search"], responses=problem_responses((400, 413, 415, 422, 500, 503)))
+    router = APIRouter(tags=["search"], responses=problem_responses((400, 413, 415, 422, 429, 500, 503)))
     # The handler parses the body, so that its size is checked before it is read; so its schema is given here too.
     request_body = {"required": True, "content": {"application/json": {"schema": SearchQuery.model_json_schema()}}}
 
     @router.post("/v1/search", openapi_extra={"requestBody": request_body})
     async def search(request: Request) -> SearchAnswer:
-        """Find passages, best first, each with its source, its times and its age."""
+        """Find passages, best first, each with its source, its times and its age, and what they may be missing."""
+        is_canary = is_canary_request(request.headers, request.scope, canaries.key if canaries else "")
+        chosen = canaries.search if canaries and is_canary else search_of()
         query = parse_query(await read_json(request, MAX_BODY_BYTES))
-        # On a thread: model and index block, and the event loop stays free for ingest.
-        return await run_in_threadpool(_answer, searcher, query)
+        try:
+            return await chosen.search(query, partial(_wait_for_disconnect, request))
+        except Unavailable as error:
+            public_message = "the search index does not answer just now; ask again"
+            raise DependencyUnavailable(str(error), public_message=public_message) from error
 
     @router.get("/readyz/search", tags=["health"], responses={503: {"description": "Not ready, with the reasons"}})
     async def readyz() -> JSONResponse:
@@ -72,9 +92,7 @@ def parse_query(body: bytes) -> SearchQuery:
         raise invalid_request(error) from None
 
 
-def _answer(searcher: Callable[[], Searcher], query: SearchQuery) -> SearchAnswer:
-    try:
-        return searcher().search(query)
-    except Unavailable as error:
-        public_message = "the search index does not answer just now; ask again"
-        raise DependencyUnavailable(str(error), public_message=public_message) from error
+async def _wait_for_disconnect(request: Request) -> None:
+    """Return when the client has closed the connection; its body is read already."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from itertools import permutations
 
 import pytest
@@ -10,7 +11,7 @@ from mmplatform.errors import Permanent, Rejected, Unavailable
 from mmplatform.events import encode, utc_now
 from mmplatform.kafka.reader import Watermarks
 from mmplatform.land.lakehouse.snapshot_offsets import CommitResult
-from mmplatform.modalities import ARTIFACTS_TOPIC, QUARANTINE_TOPIC
+from mmplatform.modalities import ARTIFACTS_TOPIC, CHAT, QUARANTINE_TOPIC
 from mmplatform.pipeline.consumed_record import ConsumedRecord
 from mmplatform.settings import load
 from tests.builders import chat, message, position
@@ -62,6 +63,16 @@ def test_what_nobody_else_reads_is_a_dead_letter_when_it_does_not_parse():
     assert [letter.position.topic for letter in found.dead_letters] == [QUARANTINE_TOPIC]
     elsewhere = group_by_table(consumed(ARTIFACTS_TOPIC, b"no artifact"))
     assert (elsewhere.unparsed, elsewhere.dead_letters) == (1, [])
+
+
+@pytest.mark.parametrize("change", [{"kind": "chat_pinned"}, {"schema_version": 3}])
+def test_what_a_later_release_wrote_is_a_dead_letter_here_too(change):
+    """A deriver that knows it already reports nothing, and its raw row would be missing without a name."""
+    value = json.dumps(json.loads(encode(chat())) | change).encode()
+    found = group_by_table(consumed(CHAT.topic, value, encode(chat(1))))
+    assert len(found.rows[CHAT.raw_table]) == 1
+    [letter] = found.dead_letters
+    assert letter.reason == "an event of an unknown kind or version: upgrade the workers, then redrive it"
 
 
 class Choosy:

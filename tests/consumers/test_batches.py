@@ -6,8 +6,9 @@ import pytest
 from quixstreams.sinks.base import SinkBackpressureError
 
 from mmplatform.artifacts import Retraction
-from mmplatform.consumers.batch_sink import BatchSink
-from mmplatform.consumers.indexer import decode_records, newest_per_id, record_freshness, refused_dead_letters, upsert
+from mmplatform.consumers.batch_sink import BatchSink, EagerSink
+from mmplatform.consumers.index_sink import PendingRow, PendingRows
+from mmplatform.consumers.indexer import newest_per_id, record_freshness, write_bucket
 from mmplatform.derive.passages import quarantine
 from mmplatform.errors import Busy, Permanent, Rejected, Unavailable
 from mmplatform.events import encode
@@ -74,6 +75,48 @@ def test_a_paused_sink_forgets_what_will_be_read_again():
     assert landed == []
 
 
+def test_an_eager_sink_lands_when_nothing_more_waits_and_grows_while_records_come():
+    landed: list[list[int]] = []
+    sink = EagerSink(SETTINGS, lambda records: landed.append([record.position.offset for record in records]))
+    assert not sink.lands_when_idle
+    assert not sink.after_poll()
+    add(sink, 1)
+    assert not sink.after_poll(), "more may wait"
+    assert sink.lands_when_idle
+    assert not sink.after_poll()
+    assert landed == [[1]]
+    for offset in (2, 3, 4):
+        add(sink, offset)
+        assert not sink.after_poll()
+    assert not sink.after_poll()
+    add(sink, 5)
+    sink.flush()  # a checkpoint in between
+    assert landed == [[1], [2, 3, 4], [5]]
+    sink.flush()
+    add(sink, 6)
+    assert not sink.after_poll(), "a single record is not taken for none"
+    assert not sink.after_poll()
+    assert landed[-1] == [6]
+
+
+def test_an_eager_sink_that_fails_asks_for_the_checkpoint_which_becomes_backpressure():
+    attempts = []
+
+    def land(records):
+        attempts.append(len(records))
+        raise Unavailable("gone")
+
+    sink = EagerSink(SETTINGS, land)
+    add(sink, 1)
+    assert not sink.after_poll()
+    assert sink.after_poll()
+    with pytest.raises(SinkBackpressureError):
+        sink.flush()
+    assert attempts == [1], "not tried twice"
+    sink.flush()
+    assert sink.pending == 0, "the log has it"
+
+
 def retraction(artifact) -> Retraction:
     return Retraction(
         artifact_id=artifact.artifact_id,
@@ -122,6 +165,9 @@ class Picky:
             raise Rejected("vector of another length")
         self.stored += [each.artifact_id for each in passages]
 
+    def retract(self, retractions, now):
+        assert (retractions, now.tzinfo is not None) == ([], True)
+
 
 def test_a_passage_that_the_index_refuses_is_named_and_its_neighbours_land():
     batch = [passage(message(chat(n), position(n)), text="refuse" if n == 3 else "fine") for n in range(7)]
@@ -130,11 +176,10 @@ def test_a_passage_that_the_index_refuses_is_named_and_its_neighbours_land():
         for n, each in enumerate(batch)
     ]
     index = Picky()
-    landed, refused = upsert(index, batch)
-    assert sorted(index.stored) == sorted(each.artifact_id for each in landed)
-    assert len(landed) == 6
-    [letter] = refused_dead_letters(records, refused)
+    rows = [PendingRow(each, record) for each, record in zip(batch, records, strict=True)]
+    [letter] = write_bucket(index, WorkerStatus("index"), rows)
     assert (letter.position.offset, letter.reason) == (3, "vector of another length")
+    assert sorted(index.stored) == sorted(each.artifact_id for n, each in enumerate(batch) if n != 3)
 
 
 def test_messages_are_not_indexed():
@@ -144,9 +189,11 @@ def test_messages_are_not_indexed():
 def test_artifacts_that_do_not_parse_are_dead_letters():
     good = message(chat(0), position())
     records = [ConsumedRecord(position(n), value, NOW) for n, value in enumerate((encode(good), b"nonsense", None))]
-    artifacts, dead = decode_records(records)
-    assert artifacts == [good]
-    assert [letter.position.offset for letter in dead.dead_letters] == [1, 2]
+    rows = PendingRows()
+    for record in records:
+        rows.add(record)
+    assert rows.buckets == {}, "a message is not indexed"
+    assert [letter.position.offset for letter in rows.dead_letters] == [1, 2]
 
 
 def test_every_part_of_an_outcome_goes_to_its_topic_under_its_conversation():
@@ -170,8 +217,19 @@ def test_an_artifact_that_no_broker_takes_is_set_aside_and_its_neighbours_go_on(
     assert b"over the 900000 that fit" in found[0].value
 
 
-def test_the_gap_is_measured_when_the_store_has_acknowledged():
-    tracker = FreshnessTracker()
-    old = chat(0, event_time=NOW - timedelta(hours=1))
-    record_freshness(WorkerStatus("index", freshness=tracker), [passage(message(old, position()))])
-    assert tracker.summary()["chat"].gap.p50 > 3600
+def test_a_gap_ends_on_the_log_that_gateways_follow_and_without_a_tail_when_the_store_has_acknowledged():
+    old = passage(message(chat(0, event_time=NOW - timedelta(hours=1)), position()))
+    logged_at = old.stamps.derived_at + timedelta(seconds=2)
+    old = old.model_copy(update={"stamps": old.stamps.model_copy(update={"logged_at": logged_at})})
+    gaps = {}
+    for has_tail in (True, False):
+        tracker = FreshnessTracker(has_tail=has_tail)
+        status = WorkerStatus("index", freshness=tracker)
+        record_freshness(status, [old])
+        gaps[has_tail] = tracker.summary()["chat"]
+        [bucket] = status.buckets.as_json().values()
+        assert bucket["gap"]["p50"] > 3700, "a landing is one of the index"
+    assert gaps[True].gap.p50 == (logged_at - old.stamps.event_time).total_seconds()
+    assert (list(gaps[True].stages)[-1], gaps[True].stages["publish"].p50) == ("publish", 2.0)
+    assert gaps[False].gap.p50 > gaps[True].gap.p50
+    assert list(gaps[False].stages)[-1] == "index"

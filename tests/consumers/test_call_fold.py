@@ -58,7 +58,7 @@ class Stream:
         for event in events:
             set_message_context(MessageContext("interactions.call", 0, self.offset, 0, leader_epoch=None))
             self.offset += 1
-            for out in self.step(encode(event), None, 0, [], self.state):
+            for out in self.step(encode(event), event.conversation_key.encode(), 0, [], self.state):
                 if out.topic != "artifacts":
                     self.refused.append(json.loads(out.value))
                     continue

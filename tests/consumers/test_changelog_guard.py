@@ -17,6 +17,7 @@ from quixstreams.state.metadata import (
 
 from mmplatform.consumers.changelog_guard import foreign_reason
 from mmplatform.consumers.deriver import call_app
+from mmplatform.consumers.progress_reporter import ProgressReporter
 from mmplatform.derive.call.state import CallState
 from mmplatform.derive.passages import DerivedBatch
 from mmplatform.errors import Unavailable
@@ -76,7 +77,8 @@ def heard(settings, index, instance):
     deriver, producer = Counts(), Away(own)
     producer.send(CALL.topic, None, encode(chunk(index))).result(10)
     producer.send(CALL.topic, chunk(index).conversation_key, encode(chunk(index))).result(10)
-    call_app(own, deriver, producer, WorkerStatus("derive-call")).run(timeout=3)
+    reporter = ProgressReporter(own, CALL, producer)
+    call_app(own, deriver, producer, WorkerStatus("derive-call"), reporter).run(timeout=3)
     producer.close()
     return deriver.states
 

@@ -11,15 +11,16 @@ from confluent_kafka.admin import NewTopic
 from mmplatform.derive.passages import quarantine
 from mmplatform.errors import Misconfigured
 from mmplatform.kafka.connection import admin_client
-from mmplatform.kafka.headers import Pseudonyms
+from mmplatform.kafka.headers import AWAITED_HEADER, Pseudonyms
 from mmplatform.kafka.producer import LogProducer
 from mmplatform.kafka.reader import ReplayLog
 from mmplatform.kafka.topics import ensure_topics, topic_name
-from mmplatform.modalities import CHAT
+from mmplatform.modalities import ARTIFACTS_TOPIC, CHAT
 from mmplatform.pipeline.consumed_record import ConsumedRecord
 from mmplatform.pipeline.process import Outcome, parse
 from mmplatform.pipeline.publish import outgoing_records, publish
 from mmplatform.pipeline.record_size import MAX_RECORD_BYTES
+from mmplatform.pipeline.reprocess.change_log import ReplayChangeLog
 from mmplatform.refusals import DeadLetter
 from mmplatform.settings import load
 from tests.builders import NOW, arrival, chat, message, position
@@ -106,3 +107,13 @@ def test_the_largest_record_that_a_log_holds_becomes_a_dead_letter_that_it_holds
     assert all(len(out.value) < 5_000 < MAX_RECORD_BYTES for out in outgoing_records(outcome, Pseudonyms(b"key")))
     publish(outcome, producer, settings)
     assert [letter["position"]["offset"] for letter in on_log(settings, "dead-letters")] == list(range(len(values)))
+
+
+def test_the_changes_of_a_run_say_that_it_waits_and_those_of_the_stream_do_not(settings, producer):
+    ensure_topics(settings)
+    outcome = Outcome(artifacts=(message(chat(1), position(1)),))
+    log = ReplayLog(settings)
+    publish(outcome, producer, settings)
+    ReplayChangeLog(settings, producer, log).publish(outcome)
+    found = [entry.headers.get(AWAITED_HEADER) for entry in log.read(topic_name(settings, ARTIFACTS_TOPIC))]
+    assert found == [None, b"1"]

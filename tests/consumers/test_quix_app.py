@@ -44,6 +44,7 @@ def test_the_loop_beats_and_its_state_is_read_back_before_the_worker_is_ready(tm
     app = open_app(settings, group=CALL.group, topics=(), commit_interval_s=0.1, commit_every=1, readiness=readiness)
     monkeypatch.setattr(Application, "_on_assign", lambda *_: None)
     monkeypatch.setattr(Application, "_process_message", lambda *_: None)
+    app._processing_context.init_checkpoint()
     app._process_message({})
     now[0] = 61.0
     assert set(readiness.reasons()) == {LOOP}

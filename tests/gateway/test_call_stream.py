@@ -97,6 +97,19 @@ async def refused(socket):
     return socket.close_code, message["problem"]
 
 
+async def test_each_acknowledgement_has_a_token_of_its_position(server):
+    async with connect(f"{server.url}c1/stream") as socket:
+        await socket.send(json.dumps(START))
+        for frame in frames(samples(1.5)):
+            await socket.send(frame)
+        accepted = [(await receive(socket, "ack"))["accepted"]]
+        await socket.send(json.dumps({"type": "end"}))
+        accepted.append((await receive(socket, "ended"))["accepted"])
+    for part in accepted:
+        position = server.deps.tokens.read(part["token"])
+        assert position.model_dump(mode="json") == part["position"]
+
+
 async def test_frames_of_20_ms_become_chunks_of_a_second(server):
     data = samples(3.5)
     async with connect(f"{server.url}c1/stream") as socket:

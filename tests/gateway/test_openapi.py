@@ -30,6 +30,8 @@ CHECKS = [
 EXAMPLES = 8
 OPERATIONS = (
     ("/v1/events/chat", "POST"),
+    ("/v1/events/chat/{event_id}", "PUT"),
+    ("/v1/events/chat/{event_id}", "DELETE"),
     ("/v1/events/screenshot", "POST"),
     ("/v1/calls/{call_id}/chunks", "POST"),
     ("/v1/calls/{call_id}/end", "POST"),

@@ -26,6 +26,7 @@ ALL = {
     "artifacts",
     "quarantine",
     "dead-letters",
+    "progress",
 }
 
 
@@ -60,9 +61,10 @@ def test_every_topic_is_created_with_explicit_retention(settings):
     metadata = admin_client(settings).list_topics(timeout=10).topics
     for spec in required_topics(settings):
         config = topic_config(settings, spec.name)
-        assert (config["retention.ms"], config["cleanup.policy"]) == ("-1", "delete")
+        assert (config["retention.ms"], config["cleanup.policy"]) == (str(spec.retention_ms), "delete")
         assert config["max.message.bytes"] == "1048588"
         assert config["message.timestamp.type"] == "LogAppendTime"
+        assert int(config["segment.ms"]) <= max(spec.retention_ms, 0) or spec.segment_ms is None
         assert len(metadata[spec.name].partitions) == spec.topic_partitions
     assert len(metadata[topic_name(settings, "interactions.chat")].partitions) == 3
 

@@ -13,11 +13,13 @@ from fastapi import FastAPI
 
 from mmplatform.errors import Misconfigured, Unavailable
 from mmplatform.retrieve.endpoints import MAX_BODY_BYTES, search_router
+from mmplatform.retrieve.search.fenced_search import FencedSearch
 from mmplatform.retrieve.search.search import Searcher
 from mmplatform.web.problems import install_problem_handlers
 from tests.doubles.embedder import SeededEmbedder
 from tests.doubles.memory_index import MemoryIndex
 from tests.land.records import NOON, passage
+from tests.retrieve.tail.model import overlay_of
 
 MINUTE = timedelta(minutes=1)
 SECRET = "4111 1111 1111 1111"
@@ -49,8 +51,8 @@ async def http(index):
     app = FastAPI()
     install_problem_handlers(app)
     embedder = SeededEmbedder()
-    searcher = Searcher(index, lambda: embedder)
-    app.include_router(search_router(lambda: searcher))
+    searcher = Searcher(overlay_of(index), lambda: embedder)
+    app.include_router(search_router(lambda: FencedSearch(searcher)))
 
     @app.get("/other")
     async def other() -> str:
@@ -195,6 +197,15 @@ async def test_the_question_and_the_answer_are_described(http):
     described = (await http.get("/openapi.json")).json()
     operation = described["paths"]["/v1/search"]["post"]
     schema = operation["requestBody"]["content"]["application/json"]["schema"]
-    assert set(schema["properties"]) == {"query", "subject_id", "modalities", "since", "until", "k"}
+    assert set(schema["properties"]) == {
+        "query", "subject_id", "modalities", "since", "until", "k", "after", "min_fresh", "max_wait_ms"
+    }  # fmt: skip
     answered = operation["responses"]["200"]["content"]["application/json"]["schema"]["$ref"].rsplit("/", 1)[-1]
-    assert set(described["components"]["schemas"][answered]["properties"]) == {"hits", "searched_at", "took_ms"}
+    assert set(described["components"]["schemas"][answered]["properties"]) == {
+        "hits",
+        "searched_at",
+        "took_ms",
+        "coverage",
+        "receipt",
+        "fence",
+    }

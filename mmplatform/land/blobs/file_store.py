@@ -16,6 +16,7 @@ import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from datetime import datetime
 from pathlib import Path
 
 from mmplatform.errors import Misconfigured, Rejected, Unavailable
@@ -86,6 +87,16 @@ class FileBlobs:
         with _file_errors(path), suppress(FileNotFoundError):
             path.unlink()
             _sync_folder(path.parent)
+
+    def delete_older(self, tenant: str, before: datetime) -> int:
+        """Delete the blobs of a tenant that were put before a time; returns their number."""
+        deleted = 0
+        for path in (self._root / tenant).glob("*/*"):
+            with _file_errors(path), suppress(FileNotFoundError):
+                if path.stat().st_mtime < before.timestamp():
+                    path.unlink()
+                    deleted += 1
+        return deleted
 
     def delete_partial_files(self) -> int:
         """Delete partial files that dead writers left over an hour ago; returns their number."""

@@ -10,6 +10,7 @@ import base64
 import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from mmplatform.errors import Misconfigured, PlatformError, Rejected, Unavailable
@@ -134,6 +135,18 @@ class S3Blobs:
         """Delete the bytes; does nothing when they are missing."""
         with self._errors(f"delete {ref.sha256}"):
             self._client.delete_object(Bucket=self._bucket, Key=self._key(ref))
+
+    def delete_older(self, tenant: str, before: datetime) -> int:
+        """Delete the blobs of a tenant that were put before a time; returns their number."""
+        deleted = 0
+        prefix = f"{self._prefix}/{tenant}/".lstrip("/")
+        with self._errors(f"delete old blobs of {tenant}"):
+            for page in self._client.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=prefix):
+                for found in page.get("Contents", ()):
+                    if found["LastModified"] < before:
+                        self._client.delete_object(Bucket=self._bucket, Key=found["Key"])
+                        deleted += 1
+        return deleted
 
     def _key(self, ref: BlobRef) -> str:
         return f"{self._prefix}/{blob_key(ref)}".lstrip("/")

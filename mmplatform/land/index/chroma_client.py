@@ -111,6 +111,10 @@ def disconnect(client: Client) -> None:
         session.close()
 
 
+class InterruptedCall(Unavailable):
+    """Chroma failed within a call, as it does when the collection is deleted meanwhile."""
+
+
 @contextmanager
 def chroma_errors(action: str) -> Iterator[None]:
     """Map errors of Chroma's client to the error tree; a missing collection stays ``NotFoundError``."""
@@ -145,6 +149,8 @@ def _to_platform_error(error: ChromaError, action: str) -> PlatformError:
     name, code = type(error).__name__, HTTPStatus(error.code())
     if code in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
         return Misconfigured(f"index: cannot {action}: {name}; fix MMPLATFORM_CHROMA_TOKEN")
+    if name == "InternalError":
+        return InterruptedCall(f"index: cannot {action}: {name}: {error.message()[:200]}")
     if code is HTTPStatus.TOO_MANY_REQUESTS or code >= HTTPStatus.INTERNAL_SERVER_ERROR:
         return Unavailable(f"index: cannot {action}: {name}: {error.message()[:200]}")
     return Rejected(f"index: cannot {action}: {name}")  # its message may quote a row

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Final, Self, TypeVar
 
 import structlog
 
-from mmplatform.buckets import is_passage_collection
-from mmplatform.land.index.chroma_client import chroma_errors, connect, disconnect
+from mmplatform.buckets import canary_day, is_canary_bucket, is_passage_collection, replaced_name
+from mmplatform.land.index.chroma_client import InterruptedCall, chroma_errors, connect, disconnect
 from mmplatform.settings import Settings
 from mmplatform.versions import NO_VERSION
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 _log = structlog.get_logger(__name__)
 PAGE_ROWS: Final = 1000
+_MAX_ATTEMPTS: Final = 3
 
 SYNC_THRESHOLD: Final = 100
 """New rows after which Chroma writes a collection's graph to disk. Newer rows lie in its log, which each write reads
@@ -75,21 +76,28 @@ class ChromaCollections:
         return found
 
     def _collection_names(self, *, prefix: str = "", suffix: str = "") -> list[str]:
-        names = (collection.name for collection in self.list_collections())
-        passages = filter(is_passage_collection, names)
+        names = {collection.name for collection in self.list_collections()}
+        # A bucket that is being exchanged: its old collection serves until the new one has the name.
+        names |= {name.removeprefix(replaced_name("")) for name in names}
+        # Canaries lie in no bucket but their own, and are meant only where it is named.
+        is_wanted: Callable[[str], object] = (
+            canary_day if is_canary_bucket(suffix.removeprefix("-")) else is_passage_collection
+        )
+        passages = filter(is_wanted, names)
         return sorted(name for name in passages if name.startswith(prefix) and name.endswith(suffix))
 
     def with_collection(
         self, name: str, action: str, call: Callable[[Collection], T], metadata: Mapping[str, str] | None = None
     ) -> T | None:
-        """Call with a collection; it is found again once when it was rebuilt meanwhile.
+        """Call with a collection; it is found again when it was rebuilt meanwhile.
 
         ``metadata`` is that of a new one; without it none is created, and ``None`` means that there is none.
         """
         from chromadb.errors import NotFoundError
 
         client = self.client()
-        for attempt in range(2):
+        missing = 0
+        for attempt in range(_MAX_ATTEMPTS):
             try:
                 with chroma_errors(action):
                     collection = self._collections.get(name)
@@ -97,22 +105,47 @@ class ChromaCollections:
                         collection = self._get_collection(client, name, metadata)
                         self._collections[name] = collection
                     return call(collection)
+            except InterruptedCall:  # a rebuild deletes the replaced collection at this very time
+                self._collections.pop(name, None)
+                if attempt == _MAX_ATTEMPTS - 1:
+                    raise
             except NotFoundError:
                 self._collections.pop(name, None)
-                if attempt and metadata is not None:
+                missing += 1
+                if missing > 1 and metadata is not None:
                     raise
+                if missing > 1:
+                    break
         return None
 
     @staticmethod
     def _get_collection(client: Client, name: str, metadata: Mapping[str, str] | None) -> Collection:
-        if metadata is None:
-            return client.get_collection(name, embedding_function=None)
+        from chromadb.errors import NotFoundError
+
+        if metadata is None or is_passage_collection(name):
+            try:
+                return _find_collection(client, name)
+            except NotFoundError:
+                if metadata is None:
+                    raise
         return client.get_or_create_collection(
             name,
             embedding_function=None,  # vectors always come with the passages; the default one would download a model
             metadata=dict(metadata),
             configuration={"hnsw": {"space": "cosine", "sync_threshold": SYNC_THRESHOLD}},
         )
+
+
+def _find_collection(client: Client, name: str) -> Collection:
+    """The collection, or the one that a rebuild is replacing: between two renames none has the name."""
+    from chromadb.errors import NotFoundError
+
+    try:
+        return client.get_collection(name, embedding_function=None)
+    except NotFoundError:
+        if not is_passage_collection(name):
+            raise
+        return client.get_collection(replaced_name(name), embedding_function=None)
 
 
 def tune(collection: Collection) -> None:

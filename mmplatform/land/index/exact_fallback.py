@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import numpy as np
 
 from mmplatform.artifacts import Vector
+from mmplatform.land.index.chroma_client import InterruptedCall
 
 if TYPE_CHECKING:
     from chromadb.api.models.Collection import Collection
@@ -38,6 +39,8 @@ def ann_search(collection: Collection, *, vector: Vector, k: int, where: Mapping
         where=where,  # type: ignore[arg-type]
         include=["documents", "metadatas", "distances"],
     )
+    if None in found["metadatas"][0]:
+        raise InterruptedCall("index: cannot search: rows were deleted during the search")
     parts = (found[part][0] for part in ("ids", "documents", "distances", "metadatas"))
     return [
         ScoredRow(row_id, text, 1.0 - distance, metadata)

@@ -14,6 +14,7 @@ from pydantic import TypeAdapter
 from mmplatform.artifacts import Passage, Vector
 from mmplatform.events import Modality
 from mmplatform.locators import CallLocator, ChatLocator, ImageLocator, Locator
+from mmplatform.versions import NO_VERSION
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +33,9 @@ class Hit:
         locator: the cited call second, image box or chat message.
         source_artifact_id: the message, utterance or caption of which it is a part.
         event_ids: the events from which it was derived.
+        language: code of its language; empty where none was detected.
+        redaction_coverage: how much of the redaction knows that language.
+        version: sortable version of the passage.
     """
 
     passage_id: str
@@ -54,6 +58,9 @@ class Hit:
     source_artifact_id: str
     event_ids: tuple[str, ...]
     embedder: str
+    language: str = ""
+    redaction_coverage: str = ""
+    version: str = NO_VERSION
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +82,7 @@ class PassageStamps:
     modality: Modality
     event_time: datetime
     derived_at: datetime
+    logged_at: datetime
     indexed_at: datetime
 
 
@@ -107,6 +115,8 @@ def passage_metadata(passage: Passage, indexed_at: datetime) -> dict[str, Any]:
         "source_artifact_id": passage.source_artifact_id,
         "event_ids": json.dumps(passage.provenance.event_ids),
         "embedder": passage.embedder,
+        "language": passage.language,
+        "redaction_coverage": passage.redaction_coverage,
     }
 
 
@@ -133,6 +143,9 @@ def row_to_hit(passage_id: str, text: str, score: float, metadata: Mapping[str, 
         source_artifact_id=metadata["source_artifact_id"],
         event_ids=tuple(json.loads(metadata["event_ids"])),
         embedder=metadata["embedder"],
+        language=metadata.get("language", ""),  # absent in rows of an earlier release
+        redaction_coverage=metadata.get("redaction_coverage", ""),
+        version=str(metadata.get("version", NO_VERSION)),
     )
 
 
@@ -144,6 +157,7 @@ def row_to_stamps(passage_id: str, metadata: Mapping[str, Any]) -> PassageStamps
         modality=metadata["modality"],
         event_time=datetime.fromisoformat(metadata["event_time_iso"]),
         derived_at=datetime.fromisoformat(metadata["derived_at"]),
+        logged_at=datetime.fromisoformat(metadata["logged_at"]),
         indexed_at=datetime.fromisoformat(metadata["indexed_at"]),
     )
 

@@ -12,7 +12,7 @@ from mmplatform.versions import NO_VERSION
 
 if TYPE_CHECKING:
     import pyarrow as pa
-    from pyiceberg.table import Table
+    from pyiceberg.table import DataScan, Table
 
 
 def rows_to_arrow(target: Table, rows: Sequence[Mapping[str, Any]]) -> pa.Table:
@@ -77,6 +77,18 @@ def scan_filter(
     if not conditions:
         return {}
     return {"row_filter": And(*conditions) if len(conditions) > 1 else conditions[0]}
+
+
+def scan_to_arrow(scan: DataScan, bucket: int | None) -> pa.Table:
+    """The rows of a scan; with a bucket only the files of its table partitions are read."""
+    if bucket is None:
+        return scan.to_arrow()
+    from pyiceberg.io.pyarrow import ArrowScan
+
+    # A row filter cannot name a bucket: it is a transform of the subject's key.
+    tasks = [task for task in scan.plan_files() if task.file.partition[1] == bucket]
+    read = ArrowScan(scan.table_metadata, scan.io, scan.projection(), scan.row_filter, scan.case_sensitive)
+    return read.to_table(tasks)
 
 
 def through_filter(column: str, versions: Mapping[str, str]) -> Any:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 from mmplatform.land.lakehouse.schemas import SPECS
@@ -50,13 +51,31 @@ class RecentIds:
         ]
 
     def load(self, target: Table, table: str) -> OrderedDict[str, str]:
-        """The table's remembered versions, read from its newest hours where the memory is empty or stale."""
+        """The table's remembered versions, with the rows of other writers since the last call.
+
+        Without them, two archivers between which a topic partition moves would both land a repeated event. The newest
+        hours are read where the memory is empty, or stale because a run in another process replaced rows.
+        """
+        column, seen = SPECS[table].id_column, self._seen_snapshots.get(table)
         with self._lock:
-            # After a replacement by a reprocessing run in another process the memory is stale.
-            if table not in self._versions or replaced_since(target, self._seen_snapshots.get(table)):
-                self._versions[table] = newest_versions(target, SPECS[table].id_column, self._max_ids)
+            added = None
+            if table in self._versions and not replaced_since(target, seen):
+                added = versions_added_since(target, column, seen)
+            if added is None:
+                self._versions[table] = newest_versions(target, column, self._max_ids)
+            else:
+                self._remember(table, added)
             self._seen_snapshots[table] = target.metadata.current_snapshot_id
             return self._versions[table]
+
+    @contextmanager
+    def own_commit(self, target: Table, table: str) -> Iterator[None]:
+        """Commit within the block: its rows are known, and need not be read again."""
+        before = target.metadata.current_snapshot_id
+        yield
+        with self._lock:
+            if self._seen_snapshots.get(table) == before:  # else another writer's rows lie between
+                self._seen_snapshots[table] = target.metadata.current_snapshot_id
 
     def load_all(self, target: Table, table: str) -> OrderedDict[str, str]:
         """The same, with the rows that other writers added since the last call."""

@@ -57,6 +57,11 @@ _BLOB_COLUMNS: Final[Columns] = (
     ("blob_size", "long"),
     ("blob_media_type", "string"),
 )
+_LANGUAGE_COLUMNS: Final[Columns] = (
+    ("language", "string"),
+    ("language_confidence", "double"),
+    ("redaction_coverage", "string"),
+)
 _EVENT_COLUMNS: Final[Columns] = (
     # Of two events with one identity and another content both are kept: one of them is a conflict.
     ("raw_id", "string"),
@@ -176,7 +181,13 @@ _SPECS: Final = (
     TableSpec(
         "messages",
         "artifact_id",
-        (*_ARTIFACT_COLUMNS, ("role", "string"), ("text", "string"), ("redaction_policy", "string")),
+        (
+            *_ARTIFACT_COLUMNS,
+            ("role", "string"),
+            ("text", "string"),
+            ("redaction_policy", "string"),
+            *_LANGUAGE_COLUMNS,
+        ),
     ),
     TableSpec(
         "transcripts",
@@ -196,6 +207,7 @@ _SPECS: Final = (
             ("redaction_policy", "string"),
             ("language_confidence", "double"),
             ("reason", "string"),
+            ("redaction_coverage", "string"),
         ),
     ),
     TableSpec(
@@ -210,6 +222,7 @@ _SPECS: Final = (
             ("height", "long"),
             ("content_id", "string"),
             ("redaction_policy", "string"),
+            *_LANGUAGE_COLUMNS,
         ),
     ),
     TableSpec(
@@ -224,6 +237,8 @@ _SPECS: Final = (
             ("embedder", "string"),
             ("vector", "list<float>"),
             ("redaction_policy", "string"),
+            ("language", "string"),
+            ("redaction_coverage", "string"),
         ),
     ),
     TableSpec("retractions", "artifact_id", (*_ARTIFACT_COLUMNS, ("reason", "string"))),

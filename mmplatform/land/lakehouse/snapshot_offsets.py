@@ -190,7 +190,9 @@ def versions_added_since(table: Table, column: str, snapshot_id: int | None) -> 
     manifests = [manifest for manifest in current.manifests(table.io) if manifest.added_snapshot_id in later]
     entries = [entry for manifest in manifests for entry in manifest.fetch_manifest_entry(table.io)]
     tasks = [FileScanTask(entry.data_file) for entry in entries if entry.snapshot_id in later]
-    fields = table.scan(selected_fields=(column, VERSION_COLUMN)).projection()
+    names = {field.name for field in table.schema().fields}
+    versioned = (VERSION_COLUMN,) if VERSION_COLUMN in names else ()
+    fields = table.scan(selected_fields=(column, *versioned)).projection()
     versions: dict[str, str] = {}
     for row in ArrowScan(table.metadata, table.io, fields, AlwaysTrue()).to_table(tasks).to_pylist():
         versions[row[column]] = max(versions.get(row[column], NO_VERSION), row_version(row))

@@ -25,6 +25,7 @@ from mmplatform.land.lakehouse.arrow import (
     newest_row_per_id,
     rows_to_arrow,
     scan_filter,
+    scan_to_arrow,
     through_filter,
     without_released,
 )
@@ -32,7 +33,7 @@ from mmplatform.land.lakehouse.catalog import catalog_errors, open_catalog
 from mmplatform.land.lakehouse.maintenance.snapshot_expiry import ExpiryResult, expire_snapshots
 from mmplatform.land.lakehouse.recent_ids import MAX_REMEMBERED_IDS, RecentIds
 from mmplatform.land.lakehouse.replace import Replacement, ReplaceResult, replace_rows
-from mmplatform.land.lakehouse.restore import restore_rows
+from mmplatform.land.lakehouse.restore import RepairResult, repair_rows, restore_rows
 from mmplatform.land.lakehouse.schemas import SPECS, TABLE_PROPERTIES, VERSION_COLUMN, check_release
 from mmplatform.land.lakehouse.snapshot_offsets import (
     CommitResult,
@@ -129,16 +130,13 @@ class Lakehouse:
         return self.land(table, rows, offsets=offsets, source=source).rows
 
     def land(self, table: str, rows: Sequence[PositionedRow], *, offsets: Offsets, source: str) -> CommitResult:
-        """Append rows in one commit that also records the log's offsets.
+        """Append rows in one commit that also records the log's offsets; returns the new rows, and their files.
 
         Args:
             table: its name.
             rows: each with its position on the log.
             offsets: the offset after the last record read, by topic and topic partition.
             source: the consumer group that reads the log: each has offsets of its own.
-
-        Returns:
-            The new rows, and the files that the commit wrote for them.
 
         Raises:
             Rejected: a value does not fit its column; nothing was appended (:meth:`unfit_rows` finds the row).
@@ -151,7 +149,8 @@ class Lakehouse:
             if not new_rows:
                 return CommitResult()
             landed[source] = merge_offsets(landed.get(source, {}), offsets)
-            appended = self._commit(target, table, [row for _, row in new_rows], offsets_to_summary(landed))
+            with self._recent_ids.own_commit(target, table):
+                appended = self._commit(target, table, [row for _, row in new_rows], offsets_to_summary(landed))
         written = {row[SPECS[table].id_column]: row_version(row) for _, row in new_rows}
         self._recent_ids.add(table, written)
         self._delete_retracted(table, written)
@@ -207,9 +206,8 @@ class Lakehouse:
     def expire_snapshots(self, now: datetime) -> ExpiryResult:
         """Expire old snapshots of every table, and delete the files that only they needed."""
         results = [expire_snapshots(self.table(name), now) for name in SPECS]
-        return ExpiryResult(
-            *(sum(getattr(result, field) for result in results) for field in ("snapshots", "files", "size"))
-        )
+        fields = ("snapshots", "files", "size")
+        return ExpiryResult(*(sum(getattr(result, field) for result in results) for field in fields))
 
     def landed_offsets(self, table: str, source: str) -> dict[tuple[str, int], int]:
         """The next offset to land in a table, by topic and topic partition."""
@@ -232,7 +230,8 @@ class Lakehouse:
             doomed = {row_id: versions[row_id] for row_id, version in lowest.items() if version <= versions[row_id]}
             if doomed:
                 summary = offsets_to_summary(read_offsets(target))
-                target.delete(through_filter(column, doomed), snapshot_properties=summary)
+                with self._recent_ids.own_commit(target, table):
+                    target.delete(through_filter(column, doomed), snapshot_properties=summary)
         self._recent_ids.forget(table, doomed)
 
     def replace(self, table: str, replacement: Replacement) -> ReplaceResult:
@@ -258,6 +257,11 @@ class Lakehouse:
             self._delete_retracted(table, {row[column]: row_version(row) for _, row in wanted})
         return restored
 
+    def repair(self, table: str, rows: Sequence[PositionedRow]) -> RepairResult:
+        """Append missing rows of a raw table, replace damaged ones. Raises Rejected (see ``repair_rows``)."""
+        with catalog_errors(f"repair rows of {table}"), self._locks.lock(table):
+            return repair_rows(self._catalog.load_table((self._namespace, table)), SPECS[table].id_column, rows)
+
     def scan(
         self,
         table: str,
@@ -265,6 +269,7 @@ class Lakehouse:
         hour: datetime | None = None,
         since: datetime | None = None,
         subject_key: str | None = None,
+        bucket: int | None = None,
         ids: Sequence[str] | None = None,
         conversations: Sequence[str] | None = None,
         columns: Sequence[str] | None = None,
@@ -276,6 +281,7 @@ class Lakehouse:
             hour: event times of this hour only (its start, aware of UTC).
             since: event times from this moment on only (aware of UTC).
             subject_key: rows of this subject only (:func:`mmplatform.identity.subject_key`): it prunes to one bucket.
+            bucket: rows of the subjects of this bucket only.
             ids: rows with these ids only.
             conversations: rows of these conversations only.
             columns: these columns only; all by default.
@@ -287,10 +293,7 @@ class Lakehouse:
         released = ("kind",) if table == QUARANTINE_TABLE else ()
         needed = tuple(dict.fromkeys((*wanted, spec.id_column, order, *released)))
         with catalog_errors(f"read {table}"):
-            found = (
-                self._catalog.load_table((self._namespace, table))
-                .scan(selected_fields=needed, **scan_options)
-                .to_arrow()
-            )
+            scan = self._catalog.load_table((self._namespace, table)).scan(selected_fields=needed, **scan_options)
+            found = scan_to_arrow(scan, bucket)
         found = newest_row_per_id(found, spec.id_column, order)
         return (without_released(found) if released else found).select(wanted)

@@ -67,6 +67,11 @@ class ServingEmbedder:
         else:
             self()
 
+    @property
+    def loaded(self) -> Embedder | None:
+        """The embedder that was loaded last."""
+        return self._current
+
     def __call__(self) -> Embedder:
         """The embedder whose collections must be searched now.
 

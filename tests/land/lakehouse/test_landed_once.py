@@ -261,6 +261,27 @@ def test_the_memory_is_filled_from_recent_hours_and_reads_no_others(settings, la
     assert sum(table.num_rows for table in read) == 2
 
 
+@pytest.mark.parametrize("make", [chat, lambda n: message(chat(n), position(n))], ids=["raw", "derived"])
+def test_an_event_that_comes_again_to_another_archiver_is_one_row(settings, lakehouse, make):
+    other = Lakehouse.open(settings)
+    assert land(lakehouse, make(0), 0) == land(other, make(1), 0, topic_partition=1) == 1, "both have a memory now"
+    assert land(lakehouse, make(2), 1) == 1
+    # The topic partition moves to the other one, and the source repeats what the first has landed.
+    assert land(other, make(2), 2) == 0
+    assert land(lakehouse, make(1), 3) == 0
+    assert lakehouse.table("raw_chats" if make is chat else "messages").scan().to_arrow().num_rows == 3
+
+
+def test_a_writer_by_itself_reads_no_row_of_its_own_commits(lakehouse, monkeypatch):
+    land(lakehouse, chat(0), 0)
+    monkeypatch.setattr(
+        "mmplatform.land.lakehouse.recent_ids.versions_added_since",
+        lambda target, _column, seen: {} if seen == target.metadata.current_snapshot_id else pytest.fail("read again"),
+    )
+    for n in range(1, 4):
+        assert land(lakehouse, chat(n), n) == 1
+
+
 def test_the_memory_is_bounded(settings, lakehouse):
     small = Lakehouse(lakehouse._catalog, settings.iceberg_namespace, max_remembered_ids=2)
     for n in range(5):

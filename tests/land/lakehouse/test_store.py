@@ -181,6 +181,7 @@ def test_field_ids_are_permanent(lakehouse):
         *("ingested_at", "taken_at", "derived_at", "modality", "event_ids", "event_uids", "deriver", "deriver_version"),
         *("model", "model_version", "seconds", "memo_hit", "schema_version", "topic", "topic_partition", "log_offset"),
         *("log_generation", "logged_at", "record", "role", "text", "redaction_policy"),
+        *("language", "language_confidence", "redaction_coverage"),
     ]
 
 

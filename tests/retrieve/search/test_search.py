@@ -14,6 +14,7 @@ from tests.builders import blob
 from tests.doubles.embedder import SeededEmbedder
 from tests.doubles.memory_index import MemoryIndex
 from tests.land.records import NOON, passage
+from tests.retrieve.tail.model import overlay_of
 
 LATER = NOON + timedelta(seconds=3)
 
@@ -30,7 +31,7 @@ def embedder():
 
 @pytest.fixture
 def search(index, embedder):
-    searcher = Searcher(index, lambda: embedder)
+    searcher = Searcher(overlay_of(index), lambda: embedder)
     return lambda query, **filters: searcher.search(SearchQuery(query=query, **filters))
 
 
@@ -99,7 +100,9 @@ def test_a_hit_says_when_its_passage_was_logged_and_what_it_has_cost(index, sear
 
 def test_a_subject_is_found_by_its_own_tenant_only(index, embedder):
     index.upsert([passage(1), passage(2).model_copy(update={"tenant": "acme"})], LATER)
-    searchers = {tenant: Searcher(index, lambda: embedder, tenant=tenant) for tenant in ("default", "acme", "other")}
+    searchers = {
+        tenant: Searcher(overlay_of(index), lambda: embedder, tenant=tenant) for tenant in ("default", "acme", "other")
+    }
     query = SearchQuery(query="x", subject_id="ann")
     found = {tenant: numbers(searcher.search(query)) for tenant, searcher in searchers.items()}
     assert found == {"default": [1], "acme": [2], "other": []}

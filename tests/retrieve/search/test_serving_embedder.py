@@ -15,6 +15,7 @@ from mmplatform.retrieve.search.serving_embedder import REFRESH_INTERVAL_S, RELO
 from tests.doubles.embedder import SeededEmbedder
 from tests.doubles.memory_index import MemoryIndex
 from tests.land.records import NOON, passage
+from tests.retrieve.tail.model import overlay_of
 from tests.waiting import eventually
 
 OLD, NEW = Space(model="minilm", name="minilm@1"), Space(model="new", name="new@2")
@@ -178,7 +179,7 @@ def test_an_index_that_is_away_at_the_start_is_asked_at_the_first_question(world
 def test_a_question_is_embedded_by_the_one_whose_collections_are_searched(world):
     index = MemoryIndex()
     index.upsert([passage(1, text="old"), passage(1, text="new", embedder=NEW.name)], NOON)
-    searcher = Searcher(index, world.serving)
+    searcher = Searcher(overlay_of(index), world.serving)
     world.write(OLD)
     assert [hit.text for hit in searcher.search(SearchQuery(query="x")).hits] == ["old"]
     world.write(NEW, secondary=OLD)
