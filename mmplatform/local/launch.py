@@ -35,6 +35,10 @@ from mmplatform.settings.data_format import check_data_format
 from mmplatform.settings.private_files import restrict_data_dir
 
 OPEN_FILES_TARGET: Final = 65_536
+START_TIMEOUT_S: Final = 900.0
+"""The slowest service has 300 s to become ready, and is started three times at least before it is given up."""
+
+WAIT_NOTE_S: Final = 10.0
 _POLL_S: Final = 0.2
 
 
@@ -80,15 +84,21 @@ async def _supervise(stack: Stack, data_dir: Path, view: StackView, policy: Rest
 
 
 def run_detached(
-    settings: Settings, arguments: list[str], on_change: Callable[[run_file.StackRun], None]
+    settings: Settings,
+    arguments: list[str],
+    on_change: Callable[[run_file.StackRun], None],
+    *,
+    on_wait: Callable[[run_file.StackRun, float], None] = lambda _run, _seconds: None,
+    timeout_s: float = START_TIMEOUT_S,
 ) -> run_file.StackRun:
     """Start ``python -m mmplatform.local`` with ``arguments`` in the background; return when every service is settled.
 
-    ``on_change`` is called with each new version of the run file. A settled service may be down: see
-    ``StackRun.down_services``.
+    ``on_change`` is called with each new version of the run file, ``on_wait`` every few seconds with the seconds since
+    the start. A settled service may be down: see ``StackRun.down_services``.
 
     Raises:
         Permanent: a stack runs there already, or the supervisor ended; the message has its last log lines.
+        Unavailable: services have not settled within ``timeout_s``; the message has their logs, and the stack runs on.
     """
     data_dir = settings.data_dir.absolute()
     lock = run_file.StackLock(data_dir)
@@ -97,6 +107,7 @@ def run_detached(
     log = log_files.log_path(data_dir, "supervisor")
     process = _start_supervisor(data_dir, arguments, log)
     seen: run_file.StackRun | None = None
+    started_at = waits_noted_at = time.monotonic()
     while process.poll() is None:
         run = run_file.read_running(data_dir)
         if run is not None and run.pid == process.pid and run != seen:
@@ -105,9 +116,25 @@ def run_detached(
             if run.settled:
                 process.returncode = 0  # the supervisor runs on: no warning that it was not waited for
                 return run
+        now = time.monotonic()
+        if now > started_at + timeout_s:
+            process.returncode = 0
+            raise Unavailable(_pending_message(seen, log, timeout_s))
+        if seen is not None and now > waits_noted_at + WAIT_NOTE_S:
+            waits_noted_at = now
+            on_wait(seen, now - started_at)
         time.sleep(_POLL_S)
     log_tail = "\n".join(log_files.tail(log, 8))
     raise Permanent(f"the supervisor ended with exit code {process.returncode}; the last lines of {log}:\n{log_tail}")
+
+
+def _pending_message(run: run_file.StackRun | None, supervisor_log: Path, timeout_s: float) -> str:
+    pending = run.pending_services if run is not None else {}
+    rows = [f"{name} ({service.state}), log {service.log}" for name, service in pending.items()]
+    return (
+        f"not ready after {timeout_s:.0f} s: {'; '.join(rows) or f'the supervisor, log {supervisor_log}'}. "
+        "The stack runs on: see `mmplatform status`, wait longer with --timeout, or stop it with `mmplatform down`"
+    )
 
 
 def _start_supervisor(data_dir: Path, arguments: list[str], log: Path) -> subprocess.Popen[bytes]:
@@ -165,7 +192,7 @@ def retry_failed_services(data_dir: Path) -> list[str]:
 
 
 def dagster_location(near: Path) -> tuple[tuple[str, ...], Path | None]:
-    """Arguments of ``dagster dev`` for the code location, and its working directory; empty when there is none.
+    """Arguments of Dagster for the code location, and its working directory; empty when there is none.
 
     A ``workspace.yaml`` in ``near`` or next to the package (a checkout) is preferred to an installed ``definitions``.
     """

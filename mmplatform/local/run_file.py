@@ -20,6 +20,9 @@ from mmplatform.settings import Settings
 DAGSTER: Final = "dagster"
 """Name of the service that starts last."""
 
+CANARY: Final = "canary"
+"""Name of the service of the canaries."""
+
 _DOWN_STATES: Final = {"crash-loop": "given up", "blocked": "blocked by that"}
 _LOCK_TIMEOUT_S: Final = 1.0
 
@@ -78,8 +81,13 @@ class StackRun(BaseModel):
 
     @property
     def settled(self) -> bool:
-        """True when every service is ready or down. The Dagster UI is left out: no service waits for it."""
-        return all(run.state in {"ready", *_DOWN_STATES} for name, run in self.services.items() if name != DAGSTER)
+        """True when every service is ready or down."""
+        return not self.pending_services
+
+    @property
+    def pending_services(self) -> dict[str, ServiceRun]:
+        """Services that are neither ready nor down: they wait, start or restart."""
+        return {name: run for name, run in self.services.items() if run.state not in {"ready", *_DOWN_STATES}}
 
     @property
     def down_services(self) -> dict[str, ServiceRun]:

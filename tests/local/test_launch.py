@@ -1,19 +1,45 @@
 import resource
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from mmplatform.errors import Permanent, Unavailable
+from mmplatform.events import utc_now
 from mmplatform.local import launch, log_files, run_file
 from mmplatform.local.launch import dagster_location, raise_file_limit, retry_failed_services, run_detached
 from mmplatform.settings import Settings
+from tests.waiting import eventually
 
 
 def test_a_supervisor_that_cannot_start_is_reported_with_its_last_lines(tmp_path):
     with pytest.raises(Permanent, match=r"exit code 1.*\n.*--derivers: `video=1`"):
         run_detached(Settings(data_dir=tmp_path), ["--derivers", "video=1"], lambda _run: None)
     assert "video=1" in log_files.log_path(tmp_path, "supervisor").read_text()
+
+
+def test_a_start_that_takes_too_long_names_what_is_not_ready_and_its_log(tmp_path):
+    arguments = ["--no-dagster", "--derivers", "chat=0,call=0,screenshot=0"]
+    with pytest.raises(Unavailable, match=r"not ready after 0 s: .*log .*runs on.*mmplatform down"):
+        run_detached(Settings(data_dir=tmp_path), arguments, lambda _run: None, timeout_s=0.0)
+    eventually(lambda: run_file.read_running(tmp_path) is not None, within_s=120)
+    assert launch.stop_stack(tmp_path, force=True, timeout_s=90) is not None
+
+
+def test_the_message_of_a_late_start_lists_each_pending_service_only():
+    states = {"broker": "ready", "derive-chat": "starting", "dagster": "waiting", "index": "crash-loop"}
+    services = {
+        name: run_file.ServiceRun(pid=1, state=state, restarts=0, metrics_url="", log=f"/logs/{name}.log")
+        for name, state in states.items()
+    }
+    run = run_file.StackRun(
+        pid=1, started_at=utc_now(), data_dir="", gateway="", kafka="", chroma="", dagster="", services=services
+    )
+    message = launch._pending_message(run, Path("/logs/supervisor.log"), 30.0)
+    assert "derive-chat (starting), log /logs/derive-chat.log; dagster (waiting), log /logs/dagster.log." in message
+    assert "broker" not in message
+    assert "index" not in message
 
 
 def test_retrying_needs_a_running_stack(tmp_path):

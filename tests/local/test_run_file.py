@@ -121,10 +121,11 @@ def test_nothing_runs_where_nothing_ever_ran(tmp_path):
         ({"broker": "ready", "index": "starting"}, False),
         ({"broker": "crash-loop", "index": "blocked"}, True),
         ({"broker": "crash-loop", "index": "waiting"}, False),
-        ({"broker": "ready", "dagster": "starting"}, True),
+        ({"broker": "ready", "dagster": "starting"}, False),
+        ({"broker": "ready", "dagster": "ready"}, True),
     ],
 )
-def test_a_stack_is_settled_when_all_but_the_ui_are_ready_or_given_up(states, settled):
+def test_a_stack_is_settled_when_all_services_are_ready_or_given_up(states, settled):
     assert a_run(**states).settled is settled
 
 

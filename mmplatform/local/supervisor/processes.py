@@ -23,18 +23,21 @@ from typing import Final
 import psutil
 
 from mmplatform.local.services.environment import COOKIE_VARIABLE
+from mmplatform.local.supervisor.forked import ForkedProcess
 
 _PDEATHSIG_SCRIPT: Final = """
 import ctypes, os, signal, sys
 ctypes.CDLL(None).prctl(1, signal.SIGTERM, 0, 0, 0)  # PR_SET_PDEATHSIG
-for ignored in (signal.SIGPIPE, signal.SIGXFSZ):  # Python ignores them at its start
+# Python ignores the first two at its start, and a shell the third for what it starts in the background. Dagster does
+# with SIGTERM as with SIGINT, so that it would never end.
+for ignored in (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT):
     signal.signal(ignored, signal.SIG_DFL)
 if os.getppid() != int(sys.argv[1]):  # the parent ended before the line above
     os._exit(1)
 os.execvp(sys.argv[2], sys.argv[2:])
 """
 _POLL_S: Final = 0.1
-Process = subprocess.Popen[bytes]
+Process = subprocess.Popen[bytes] | ForkedProcess
 
 
 def spawn(
@@ -58,13 +61,18 @@ def spawn(
     with log.open("ab") as output:
         return subprocess.Popen(
             [*_pdeathsig_command(), *command],
-            env={**os.environ, **environment},
+            env=inherit_environment(environment),
             cwd=cwd,
             stdin=subprocess.PIPE if pipe_stdin else subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
+
+
+def inherit_environment(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return this process's environment with these variables: a user's own (AWS keys, proxies) reach the children."""
+    return {**os.environ, **environment}
 
 
 def _pdeathsig_command() -> list[str]:

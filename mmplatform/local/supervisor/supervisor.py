@@ -32,6 +32,7 @@ from mmplatform.local.status.live_table import ServiceRow, StackSnapshot
 from mmplatform.local.status.views import GuardedView, StackView
 from mmplatform.local.supervisor import processes
 from mmplatform.local.supervisor.child import Child
+from mmplatform.local.supervisor.forked import ForkServer
 from mmplatform.local.supervisor.journal import Journal
 from mmplatform.local.supervisor.orphan_reaper import OrphanReaper
 from mmplatform.local.supervisor.restart_policy import RestartPolicy
@@ -68,6 +69,7 @@ class Supervisor:
         self._force = asyncio.Event()
         self._changed = asyncio.Event()
         self._failing: set[str] = set()
+        self._fork_server: ForkServer | None = None
 
     async def run(self) -> None:
         """Start all services, watch them until a signal comes, stop them.
@@ -84,6 +86,8 @@ class Supervisor:
                 try:
                     await self._watch(client, runs)
                 finally:
+                    if self._fork_server is not None:
+                        self._fork_server.close()
                     await self._stop_all(runs)
         finally:
             self._view.close()
@@ -121,6 +125,7 @@ class Supervisor:
         loop.add_signal_handler(signal.SIGUSR2, self._rolling.begin)
 
     def _start(self, client: httpx.AsyncClient) -> list[asyncio.Task[None]]:
+        self._fork_server = self._start_fork_server()
         for service in self._stack.services:
             self._children[service.name] = Child(
                 service,
@@ -130,6 +135,7 @@ class Supervisor:
                 client=client,
                 policy=self._policy,
                 note=self._note,
+                fork_server=self._fork_server,
             )
         self._write_run_file()  # first: a service that is in no run file could not be found
         return [
@@ -139,6 +145,22 @@ class Supervisor:
             for child in self._children.values()
         ]
 
+    def _start_fork_server(self) -> ForkServer | None:
+        """Start the fork server, which imports while the broker starts; None where no service can be forked."""
+        forkable = [service for service in self._stack.services if service.forkable]
+        if not forkable:
+            return None
+        environment = {
+            name: value for name, value in forkable[0].environment.items() if not name.startswith("MMPLATFORM_")
+        }
+        log = log_files.log_path(self._data_dir, _SELF)
+        cookie = {COOKIE_VARIABLE: self._cookie}
+        server = ForkServer({**environment, **cookie}, log, len(forkable), on_end=self._reaper.drop_group)
+        self._attempt("start the fork server", server.start)
+        if server.pid is not None:
+            self._reaper.add_group(server.pid)
+        return server
+
     async def _watch(self, client: httpx.AsyncClient, runs: Sequence[asyncio.Task[None]]) -> None:
         started_at, announced, ticks = time.monotonic(), False, 0
         while not self._stop.is_set():
@@ -146,7 +168,7 @@ class Supervisor:
                 if run.done():
                     run.result()  # it ends only by an error of the supervisor, which is raised here
             self._attempt("start the orphan reaper", self._reaper.ensure_running)
-            if ticks % _STATUS_EVERY_TICKS == 0:
+            if self._view.is_visible and ticks % _STATUS_EVERY_TICKS == 0:
                 self._statuses = await worker_status.query_workers(client, self._metrics_urls())
             if ticks % _ROTATE_EVERY_TICKS == 0:
                 self._rotate()
@@ -203,7 +225,8 @@ class Supervisor:
             self._attempt(f"rotate {path.name}", partial(log_files.rotate, path))
 
     def _draw(self) -> None:
-        self._view.show(self.snapshot())
+        if self._view.is_visible:
+            self._view.show(self.snapshot())
 
     def _attempt(self, task: str, action: Callable[[], object]) -> None:
         """Run one task of the bookkeeping. An error is noted when it first occurs, and stops no service."""

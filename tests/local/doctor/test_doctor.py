@@ -20,7 +20,7 @@ from mmplatform.settings import Settings, load
 @pytest.fixture
 def settings(tmp_path, monkeypatch):
     monkeypatch.setattr(doctor, "_CLOCK_SAMPLE_S", 0.01)
-    for name in ("whisper-base", "minilm", "rampart"):
+    for name in ("whisper-base", "minilm", "rampart", "lid-176"):
         model = tmp_path / "models" / name
         model.mkdir(parents=True)
         (model / "COMPLETE").touch()

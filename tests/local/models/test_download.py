@@ -248,9 +248,9 @@ def test_a_models_content_names_its_version(tmp_path):
 
 
 def test_the_platform_needs_the_models_that_its_settings_name_and_no_other():
-    assert required_models(Settings()) == ("whisper-base", "minilm", "rampart")
+    assert required_models(Settings()) == ("whisper-base", "minilm", "rampart", "lid-176")
     own = Settings(asr_model="whisper-tiny", embedding_model="/opt/embedder", ner_model="en-md")
-    assert required_models(own) == ("whisper-tiny", "en-md")
+    assert required_models(own) == ("whisper-tiny", "en-md", "lid-176")
 
 
 def test_the_registry_is_complete():

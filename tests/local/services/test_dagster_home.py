@@ -1,8 +1,11 @@
 """Dagster's configuration as `mmplatform up` writes it: it has no secret, and a user's own file is left unchanged."""
 
+from pathlib import Path
+
 import dagster as dg
 import pytest
 from dagster._core.definitions.run_request import InstigatorType
+from dagster._core.instance.ref import InstanceRef
 from dagster._core.scheduler.instigation import TickStatus
 
 from mmplatform.errors import Misconfigured
@@ -16,6 +19,7 @@ from mmplatform.local.services.dagster_home import (
 )
 from mmplatform.settings import load
 
+ROOT = Path(__file__).parents[3]
 # Word for word what earlier releases wrote.
 FIRST = "# Written once by `mmplatform up`; yours to change.\ntelemetry:\n  enabled: false\n"
 LIMITED = f"""{FIRST}# One step of a pool at a time: two runs that derive the same hour would do each other's work.
@@ -40,6 +44,15 @@ def test_no_secret_is_written_down(tmp_path):
     text = dagster_yaml(tmp_path, settings())
     assert "env: MMPLATFORM_DAGSTER_POSTGRES_URL" in text
     assert not any(secret in text for secret in ("very-secret", "db.example", "hidden"))
+
+
+def test_a_dagster_dev_without_a_home_reads_the_same_configuration_in_the_checkout(tmp_path):
+    ref = InstanceRef.from_dir(str(tmp_path), config_dir=str(ROOT))  # as `dagster dev` does in this folder
+    with dg.DagsterInstance.from_ref(ref) as instance:
+        assert not instance.telemetry_enabled
+        assert not instance.nux_enabled
+    own, written = (ROOT / "dagster.yaml").read_text(), dagster_yaml(tmp_path, load())
+    assert own.partition("\n")[2] == written.partition("\n")[2], "but for the first line"
 
 
 def test_unset_settings_keep_dagsters_defaults(tmp_path):
@@ -135,6 +148,8 @@ def test_logs_go_to_s3_and_nowhere_else(wrong):
 def test_dagster_takes_the_configuration_that_is_written_and_keeps_ticks_for_days_only(tmp_path):
     prepare(tmp_path, load())
     with dg.DagsterInstance.from_config(str(tmp_path)) as instance:
+        assert not instance.telemetry_enabled
+        assert not instance.nux_enabled, "no dialog that asks to join a community"
         for kind, longest in ((InstigatorType.SENSOR, 30), (InstigatorType.SCHEDULE, 90)):
             days = instance.get_tick_retention_settings(kind)
             assert set(days) == set(TickStatus)

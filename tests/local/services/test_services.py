@@ -31,8 +31,9 @@ def by_name(stack: Stack) -> dict:
 
 def test_the_whole_stack_is_a_server_each_and_a_worker_for_each_job():
     assert list(by_name(planned())) == [
-        "broker", "chroma", "gateway", *(f"derive-{modality}" for modality in MODALITIES), "index", "archive"
+        "broker", "chroma", "gateway", *(f"derive-{modality}" for modality in MODALITIES), "index", "archive", "canary"
     ]  # fmt: skip
+    assert "canary" not in by_name(planned(canary_interval_s=0))
 
 
 def test_a_configured_server_is_not_started_and_its_address_is_passed_on():
@@ -48,7 +49,7 @@ def test_a_configured_server_is_not_started_and_its_address_is_passed_on():
 
 def test_every_worker_has_its_own_metrics_port_and_is_probed_there():
     services = [service for service in planned().services if service.metrics_url]
-    assert len({service.metrics_url for service in services}) == len(services) == 6
+    assert len({service.metrics_url for service in services}) == len(services) == 7
     for service in services:
         assert service.probe.url == f"{service.metrics_url}/healthz"
         assert service.metrics_url.endswith(service.environment["MMPLATFORM_METRICS_PORT"])
@@ -95,7 +96,8 @@ def test_dagster_comes_last_with_its_own_home(tmp_path):
     stack = planned(StackOptions(dagster=("-w", "workspace.yaml"), dagster_cwd=tmp_path), data_dir=tmp_path)
     dagster = stack.services[-1]
     assert dagster.name == "dagster"
-    assert set(dagster.after) == {service.name for service in stack.services[:-1]}
+    assert set(dagster.after) == {service.name for service in stack.services[:-1]} - {"canary"}
+    assert by_name(stack)["canary"].after == dagster.after
     assert dagster.environment["DAGSTER_HOME"] == str(tmp_path / "dagster")
     assert dagster.environment["MMPLATFORM_KAFKA_BOOTSTRAP_SERVERS"] == stack.kafka
     assert dagster.command[-2:] == ("-w", "workspace.yaml")
@@ -109,7 +111,7 @@ def test_a_gateway_on_every_interface_is_reached_over_loopback():
 
 def test_the_stack_stops_in_the_reverse_order():
     levels = stop_order(planned(StackOptions(dagster=("-m", "definitions"))).services)
-    assert levels[0] == ["dagster"]
+    assert set(levels[0]) == {"canary", "dagster"}
     assert levels[-1] == ["broker", "chroma"]
     assert set(levels[1]) == {"gateway", "derive-chat", "derive-call", "derive-screenshot", "index", "archive"}
 

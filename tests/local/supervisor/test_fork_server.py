@@ -1,0 +1,131 @@
+"""The fork server: what it imports starts no thread, and a worker that it forks is a child like any other."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+
+from mmplatform.local.services.environment import COOKIE_VARIABLE
+from mmplatform.local.supervisor.fork_server import ForkRequest
+from mmplatform.local.supervisor.forked import ForkServer
+from tests.waiting import eventually
+
+pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="workers are forked on Linux only")
+
+ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "POLARS_MAX_THREADS": "1"}
+WORKER = """
+import os, sys, time
+
+def main(names):
+    found = os.environ.get("GREETING"), os.environ.get("ABSENT"), os.getsid(0) == os.getpid()
+    print("starts", names[0], *found, flush=True)
+    if names[0] == "ends":
+        return 3
+    time.sleep(600)
+    return 0
+"""
+
+
+@pytest.fixture
+def log(tmp_path) -> Path:
+    return tmp_path / "worker.log"
+
+
+@pytest.fixture
+def start_server(tmp_path):
+    """A server that finds the module ``worker_of_a_test``; ended with the test."""
+    (tmp_path / "worker_of_a_test.py").write_text(WORKER)
+    servers: list[ForkServer] = []
+
+    def start(workers: int = 1, on_end=lambda _: None) -> ForkServer:
+        path = os.pathsep.join((str(tmp_path), *filter(None, sys.path)))
+        environment = {**ONE_THREAD, "PYTHONPATH": path, "ABSENT": "x", COOKIE_VARIABLE: "cookie of a test"}
+        servers.append(ForkServer(environment, tmp_path / "server.log", workers, on_end))
+        servers[-1].start()
+        return servers[-1]
+
+    yield start
+    for server in servers:
+        server.close()
+
+
+def request(log: Path, name: str) -> ForkRequest:
+    command = (sys.executable, "-m", "worker_of_a_test", name)
+    return ForkRequest(command, {"GREETING": "hello", "PATH": os.environ["PATH"]}, str(log), str(log.parent))
+
+
+def test_no_import_of_the_fork_server_starts_a_thread():
+    """After each module, so that the one that starts a thread is named."""
+    program = """
+from importlib import import_module
+from mmplatform.local.supervisor.preload import PRELOADED, count_threads
+from mmplatform.derive.pii.presidio_imports import import_presidio
+import_presidio()
+print("presidio", count_threads())
+for name in PRELOADED:
+    import_module(name)
+    print(name, count_threads())
+"""
+    environment = {**os.environ, **ONE_THREAD}
+    lines = subprocess.check_output([sys.executable, "-c", program], text=True, env=environment, timeout=300)
+    assert len(lines.splitlines()) > 10
+    assert [line for line in lines.splitlines() if not line.endswith(" 1")] == []
+
+
+def test_a_forked_worker_is_a_child_with_its_own_name_session_environment_and_exit_code(start_server, log):
+    ended_servers = []
+    server = start_server(workers=2, on_end=ended_servers.append)
+    server_pid = server.pid
+
+    async def start():
+        return [await server.start_worker(request(log, name)) for name in ("ends", "runs")]
+
+    ended, running = asyncio.run(start())
+    assert ended.wait(60) == 3
+    process = psutil.Process(running.pid)
+    eventually(lambda: log.read_text().count("starts") == 2, within_s=60)
+    assert "starts runs hello None True" in log.read_text()
+    assert process.ppid() == os.getpid()
+    assert " ".join(process.cmdline()).split() == [sys.executable, "-m", "worker_of_a_test", "runs"]
+    assert process.environ()[COOKIE_VARIABLE] == "cookie of a test", "by it the stack finds its processes"
+    assert server.pid is None  # it has ended, and the worker runs on
+    assert ended_servers == [server_pid], "its number may belong to another process soon"
+    assert running.poll() is None
+    running.send_signal(signal.SIGKILL)
+    assert running.wait(60) == -signal.SIGKILL
+    running.send_signal(signal.SIGTERM)  # no error once it has ended
+
+
+def test_a_worker_starts_by_itself_when_the_server_has_been_killed(start_server, log):
+    server = start_server(workers=2)
+    os.kill(server.pid, signal.SIGKILL)
+    assert asyncio.run(server.start_worker(request(log, "runs"))) is None
+    assert not log.exists()
+
+
+def test_a_forked_worker_ends_with_its_supervisor(tmp_path, log):
+    (tmp_path / "worker_of_a_test.py").write_text(WORKER)
+    program = f"""
+import asyncio, sys, time
+from pathlib import Path
+from mmplatform.local.supervisor.forked import ForkServer
+from tests.local.supervisor.test_fork_server import request
+server = ForkServer({ONE_THREAD!r}, Path({str(tmp_path / "server.log")!r}), 1)
+server.start()
+print(asyncio.run(server.start_worker(request(Path({str(log)!r}), "runs"))).pid, flush=True)
+time.sleep(600)
+"""
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join((str(tmp_path), *filter(None, sys.path)))}
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, env=environment) as supervisor:
+        assert supervisor.stdout is not None
+        pid = int(supervisor.stdout.readline())
+        assert psutil.pid_exists(pid)
+        supervisor.kill()
+        eventually(lambda: not psutil.pid_exists(pid) or psutil.Process(pid).status() == "zombie", within_s=60)
