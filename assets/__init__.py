@@ -5,14 +5,14 @@ from __future__ import annotations
 import dagster as dg
 
 from assets.derived import derived_assets
-from assets.index import index_spec
+from assets.index import index_asset
 from assets.quarantine import quarantine_spec
-from assets.raw import raw_specs
+from assets.raw import raw_assets
 
 
 def all_assets() -> list[dg.AssetSpec | dg.AssetsDefinition]:
     """Every asset, in the order of the data's way."""
-    return [*raw_specs(), *derived_assets(), quarantine_spec(), index_spec()]
+    return [*raw_assets(), *derived_assets(), quarantine_spec(), index_asset()]
 
 
 def all_specs() -> list[dg.AssetSpec]:

@@ -7,6 +7,7 @@ from typing import Final
 import dagster as dg
 
 from assets.partitions import BY_BUCKET
+from assets.rebuild_bucket import rebuild_asset
 from assets.specs import stream_asset_spec
 from mmplatform.artifacts import Passage
 from mmplatform.modalities import PASSAGES_TABLE
@@ -14,9 +15,9 @@ from mmplatform.modalities import PASSAGES_TABLE
 INDEX: Final = "index"
 
 
-def index_spec() -> dg.AssetSpec:
-    """``index``: a bucket holds passages of every hour."""
-    return stream_asset_spec(
+def index_asset() -> dg.AssetsDefinition:
+    """``index``: filled by the stream, its buckets rebuilt by runs. A bucket holds passages of every hour."""
+    spec = stream_asset_spec(
         INDEX,
         stage="index",
         description=(
@@ -30,3 +31,4 @@ def index_spec() -> dg.AssetSpec:
         deps=[dg.AssetDep(PASSAGES_TABLE, partition_mapping=dg.AllPartitionMapping())],
         tags={"modality": "all", "personal_data": "redacted"},
     )
+    return rebuild_asset(spec)

@@ -8,17 +8,30 @@ import dagster as dg
 from pydantic import BaseModel
 
 from assets.partitions import HOURLY
+from assets.restore_hours import restore_asset
 from assets.specs import stream_asset_spec
-from mmplatform.events import CallChunk, CallEnd, ChatMessage, Modality, Screenshot
+from mmplatform.events import (
+    CallChunk,
+    CallEnd,
+    ChatDeleted,
+    ChatEdited,
+    ChatMessage,
+    ChatRedacted,
+    Modality,
+    Screenshot,
+)
 from mmplatform.modalities import MODALITIES
 
 _RECORDS: Final[dict[Modality, tuple[type[BaseModel], ...]]] = {
-    "chat": (ChatMessage,),
+    "chat": (ChatMessage, ChatEdited, ChatDeleted, ChatRedacted),
     "call": (CallChunk, CallEnd),
     "screenshot": (Screenshot,),
 }
 _DESCRIPTIONS: Final[dict[Modality, str]] = {
-    "chat": "Chat messages as they arrived: one row for each message, its text unredacted.",
+    "chat": (
+        "Chat messages as they arrived, and their edits, deletions and redactions: one row for each, its text "
+        "unredacted."
+    ),
     "call": (
         "Pieces of calls as they arrived: one row for each chunk of audio, with a pointer to its bytes, and one for "
         "the end of a call."
@@ -27,10 +40,10 @@ _DESCRIPTIONS: Final[dict[Modality, str]] = {
 }
 
 
-def raw_specs() -> list[dg.AssetSpec]:
-    """``raw_chats``, ``raw_calls`` and ``raw_screenshots``."""
-    return [
-        stream_asset_spec(
+def raw_assets() -> list[dg.AssetsDefinition]:
+    """``raw_chats``, ``raw_calls`` and ``raw_screenshots``: landed by the stream, their hours restored by runs."""
+    specs = {
+        modality: stream_asset_spec(
             spec.raw_table,
             stage="raw",
             description=f"{_DESCRIPTIONS[modality]} From the topic `{spec.topic}`.",
@@ -41,4 +54,5 @@ def raw_specs() -> list[dg.AssetSpec]:
             tags={"modality": modality, "personal_data": "unredacted"},
         )
         for modality, spec in MODALITIES.items()
-    ]
+    }
+    return [restore_asset(MODALITIES[modality], spec) for modality, spec in specs.items()]

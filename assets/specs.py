@@ -1,7 +1,8 @@
-"""Common spec of the assets that the stream writes and Dagster only observes.
+"""Common spec of the assets that the stream writes.
 
 The stream runs without Dagster and lands them; the ``landings`` sensor reports each landing. Runs reprocess hours of
-the derived ones (:mod:`assets.reprocess`); the others are external.
+the derived ones (:mod:`assets.reprocess`), restore hours of the raw ones (:mod:`assets.restore_hours`) and rebuild
+buckets of the index (:mod:`assets.rebuild_bucket`).
 Every one has a description, an owner, kinds, tags, its columns and its freshness policy, all from one table each.
 """
 
@@ -14,7 +15,9 @@ import dagster as dg
 from pydantic import BaseModel
 
 from assets.columns import column_schema
+from mmplatform.settings import load
 from quality.dagster_policies import landing_policy
+from quality.slas import landing_windows
 
 OWNERS: Final[dict[str, str]] = {"raw": "team:ingest", "derived": "team:derive", "index": "team:retrieval"}
 """The owner of each stage."""
@@ -47,7 +50,7 @@ def stream_asset_spec(
         tags={"stage": stage, **(tags or {})},
         metadata={"dagster/column_schema": column_schema(table, records), "dagster/table_name": table},
         partitions_def=partitions,
-        freshness_policy=landing_policy(key),
+        freshness_policy=landing_policy(landing_windows(load().freshness_windows)[key]),
     )
 
 

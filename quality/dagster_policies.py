@@ -9,16 +9,11 @@ from datetime import timedelta
 
 import dagster as dg
 
-from quality.slas import ASSET_WINDOWS, DAILY_DEADLINES
+from quality.slas import DAILY_DEADLINES, LandingWindow
 
 
-def landing_policy(asset: str) -> dg.FreshnessPolicy:
-    """The policy of an asset: the longest time without a landing.
-
-    Raises:
-        KeyError: :data:`quality.slas.ASSET_WINDOWS` names no window for it.
-    """
-    window = ASSET_WINDOWS[asset]
+def landing_policy(window: LandingWindow) -> dg.FreshnessPolicy:
+    """The policy of an asset: the longest time without a landing."""
     return dg.FreshnessPolicy.time_window(
         fail_window=timedelta(seconds=window.fail_s),
         warn_window=None if window.warn_s is None else timedelta(seconds=window.warn_s),

@@ -6,7 +6,9 @@ without a landing. A green window does not show the gap, and an old backfill tur
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Final
 
 
@@ -45,6 +47,7 @@ class LandingWindow:
 
 _MINUTE: Final = 60.0
 _DAY: Final = 86_400.0
+_MAX_WINDOW_S: Final = 366 * _DAY
 # Landings come every 15 s (the archiver's commit) and are reported every 30 s: five minutes are many missed ones.
 _LIVE: Final = LandingWindow(warn_s=5 * _MINUTE, fail_s=15 * _MINUTE)
 
@@ -60,7 +63,40 @@ ASSET_WINDOWS: Final[dict[str, LandingWindow]] = {
     # An empty quarantine is good news; a month of it is rather a broken gate than a perfect world.
     "quarantine": LandingWindow(fail_s=31 * _DAY),
 }
-"""One window for each asset, by its key."""
+"""One window for each asset, by its key, where the settings name no other."""
+
+MIN_WINDOW_S: Final = 60.0
+"""Dagster's resolution."""
+
+
+def landing_windows(text: str = "") -> dict[str, LandingWindow]:
+    """Return the window of each asset: those of ``text`` replace the defaults.
+
+    Args:
+        text: ``asset=seconds`` or ``asset=warn/fail``, with commas between; a nightly table: ``transcripts=86400``.
+
+    Raises:
+        ValueError: an unknown asset or a wrong number; the message names it.
+    """
+    return {**ASSET_WINDOWS, **dict(_parse_windows(text))}
+
+
+def _parse_windows(text: str) -> Iterator[tuple[str, LandingWindow]]:
+    for part in filter(None, (piece.strip() for piece in text.split(","))):
+        asset, _, seconds = part.partition("=")
+        if asset.strip() not in ASSET_WINDOWS:
+            raise ValueError(f"`{part}` names none of {', '.join(ASSET_WINDOWS)}")
+        warn, _, fail = seconds.rpartition("/")
+        try:
+            fail_s, warn_s = float(fail), float(warn) if warn else None
+        except ValueError:
+            fail_s, warn_s = 0.0, None
+        given = (fail_s,) if warn_s is None else (warn_s, fail_s)
+        if not all(MIN_WINDOW_S <= number <= _MAX_WINDOW_S for number in given):
+            raise ValueError(f"`{part}` is not like `{asset.strip()}=900` or `{asset.strip()}=300/900`, from 60 s up")
+        if warn_s is not None and warn_s >= fail_s:
+            raise ValueError(f"`{part}` warns no earlier than it fails: write the shorter time first")
+        yield asset.strip(), LandingWindow(fail_s=fail_s, warn_s=warn_s)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +124,14 @@ DAILY_DEADLINES: Final[dict[str, DailyDeadline]] = {
     "event_log": DailyDeadline("15 4 * * *", "0 6 * * *", 6 * 3600.0),
 }
 """One row for each maintenance asset, by its key."""
+
+
+def next_deadline(daily: DailyDeadline, now: datetime) -> datetime:
+    """Return the first deadline of a daily asset after a time."""
+    minute, hour, *_ = daily.deadline_cron.split()
+    deadline = now.replace(hour=int(hour), minute=int(minute), second=0, microsecond=0)
+    return deadline if deadline > now else deadline + timedelta(days=1)
+
 
 MAX_QUARANTINED_PER_HOUR: Final = 20
 """Quarantined events within an hour, above which the gate or a deriver is suspect rather than the events."""

@@ -12,11 +12,11 @@ if TYPE_CHECKING:
 
 
 class LineageResource(ConfiguredResource):
-    """Opens the lineage backend from the same settings as the stream; its package is loaded only when there is one."""
+    """Opens the lineage backend from the same settings as the stream; its package is loaded when events are sent."""
 
     def is_configured(self) -> bool:
-        """True when the settings name a backend. Raises ``Misconfigured``."""
-        return bool(self.settings().openlineage_url)
+        """True unless the settings turn lineage off. Raises ``Misconfigured``."""
+        return self.settings().sends_lineage
 
     def open(self) -> LineageBackend:
         """The backend; the caller closes it. Raises ``Misconfigured``."""

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 from mmplatform.errors import Unavailable
 from mmplatform.events import utc_now
+from mmplatform.modalities import INDEX_GROUP
 from mmplatform.settings import Settings
 from quality.checks.backlog import Backlog
 from resources.base import ConfiguredResource
@@ -28,10 +29,14 @@ if TYPE_CHECKING:
 ANSWER_S: Final = 5.0
 """Timeout of the broker or a worker: a sensor asks several and is ended after 60 s."""
 
+RUN_ANSWER_S: Final = 60.0
+"""Timeout of the broker in a run, which nothing ends after a minute."""
+
 READ_S: Final = 20.0
 """For all topics together: a started one is read to its end, 25 s at the most, and the tick still has time left."""
 
 _INDEX: Final = "index"
+_CANARY: Final = "canary"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,14 +70,14 @@ class ReplayLogResource(RunningStackResource):
     """The replay log: backlog, lag and committed offsets of consumer groups."""
 
     @contextmanager
-    def log(self) -> Iterator[ReplayLog]:
+    def log(self, *, timeout_s: float = ANSWER_S) -> Iterator[ReplayLog]:
         """The read side of the replay log, closed behind the block. Raises ``Unavailable``, ``Misconfigured``."""
         from mmplatform.kafka.reader import ReplayLog
 
         settings = self.settings()
         if not settings.kafka_bootstrap_servers:
             raise Unavailable(_unreachable("the replay log", "kafka_bootstrap_servers", settings))
-        with ReplayLog(settings, timeout_s=ANSWER_S) as log:
+        with ReplayLog(settings, timeout_s=timeout_s) as log:
             yield log
 
     def backlog(
@@ -93,14 +98,14 @@ class ReplayLogResource(RunningStackResource):
             Unavailable: the broker does not answer, or too slowly.
             Misconfigured: a setting is wrong, or a topic does not exist.
         """
-        prefix = self.settings().topic_prefix
+        settings = self.settings()
         deadline = clock() + within_s
         backlogs: dict[Subscription, Backlog] = {}
         with self.log() as log:
             for subscription in subscriptions:
                 if clock() >= deadline:
                     raise Unavailable(f"the broker is too slow: after {within_s:.0f} s not all topics were read")
-                backlogs[subscription] = _backlog(log, subscription, prefix, utc_now())
+                backlogs[subscription] = _backlog(log, subscription, settings, utc_now())
         return backlogs
 
     def lag(self, subscriptions: Iterable[Subscription]) -> dict[Subscription, int]:
@@ -166,6 +171,13 @@ class StackResource(ReplayLogResource, IndexResource):
         Raises:
             Unavailable: no stack runs here and the settings name no such worker, or the worker does not answer.
         """
+        return self._worker_status(_INDEX, self.settings().index_status_url, "index_status_url")
+
+    def canary_status(self) -> WorkerStatusPayload:
+        """Figures of the canaries' process. Raises as :meth:`index_worker_status`."""
+        return self._worker_status(_CANARY, self.settings().canary_status_url, "canary_status_url")
+
+    def _worker_status(self, worker: str, named: str, setting: str) -> WorkerStatusPayload:
         import httpx
         from pydantic import ValidationError
 
@@ -173,18 +185,18 @@ class StackResource(ReplayLogResource, IndexResource):
         from mmplatform.proxy import loopback_mounts
 
         settings = self.settings()
-        run = None if settings.index_status_url else self._run(settings)
-        service = None if run is None else run.services.get(_INDEX)
-        address = settings.index_status_url or (service.metrics_url if service else "")
+        run = None if named else self._run(settings)
+        service = None if run is None else run.services.get(worker)
+        address = named or (service.metrics_url if service else "")
         if not address:
-            raise Unavailable(_unreachable("the index worker's status page", "index_status_url", settings))
+            raise Unavailable(_unreachable(f"the {worker} worker's status page", setting, settings))
         url = f"{address}/status"
         try:
             with httpx.Client(timeout=ANSWER_S, mounts=loopback_mounts(url)) as client:
                 return WorkerStatusPayload.model_validate_json(client.get(url).raise_for_status().content)
         except (httpx.HTTPError, ValidationError) as error:
             raise Unavailable(
-                f"the index worker does not answer at {url} ({type(error).__name__}): see `mmplatform status`"
+                f"the {worker} worker does not answer at {url} ({type(error).__name__}): see `mmplatform status`"
             ) from error
 
 
@@ -193,9 +205,11 @@ def _unreachable(service: str, setting: str, settings: Settings) -> str:
     return f"{service} is unreachable: no stack runs on {settings.data_dir} (`mmplatform up`{remedy})"
 
 
-def _backlog(log: ReplayLog, subscription: Subscription, prefix: str, now: datetime) -> Backlog:
-    topic = f"{prefix}{subscription.topic}"
-    progress = log.progress(f"{prefix}{subscription.group}", [topic])[topic]
+def _backlog(log: ReplayLog, subscription: Subscription, settings: Settings, now: datetime) -> Backlog:
+    topic = f"{settings.topic_prefix}{subscription.topic}"
+    progress = log.progress(f"{settings.topic_prefix}{subscription.group}", [topic])[topic]
+    is_batched = subscription.group == INDEX_GROUP and settings.tail_is_followed
+    batching_s = settings.index_commit_interval_s if is_batched else 0.0
     lagging = {
         number: position.next_offset for number, position in progress.items() if position.next_offset < position.high
     }
@@ -205,4 +219,4 @@ def _backlog(log: ReplayLog, subscription: Subscription, prefix: str, now: datet
     firsts = log.read(topic, lagging, {number: offset + 1 for number, offset in lagging.items()})
     oldest = min((entry.timestamp for entry in firsts), default=now)
     lag = sum(position.high - position.next_offset for position in progress.values())
-    return Backlog(lag=lag, waiting_s=max((now - oldest).total_seconds(), 0.0))
+    return Backlog(lag=lag, waiting_s=max((now - oldest).total_seconds(), 0.0), batching_s=batching_s)

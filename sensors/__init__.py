@@ -12,6 +12,7 @@ import dagster as dg
 
 from sensors.complete_up_to import complete_up_to_sensor
 from sensors.freshness_breach import freshness_breach_sensor
+from sensors.incomplete_partitions import incomplete_partitions_sensor
 from sensors.index_landings import index_landings_sensor
 from sensors.lag import lag_sensor
 from sensors.landings import landings_sensor
@@ -19,6 +20,7 @@ from sensors.late_data import late_data_sensor
 from sensors.lineage import lineage_sensor
 from sensors.quarantine import quarantine_sensor
 from sensors.run_failures import run_failures_sensor
+from sensors.upkeep_due import upkeep_due_sensor
 
 
 def all_sensors() -> list[dg.SensorDefinition]:
@@ -33,4 +35,6 @@ def all_sensors() -> list[dg.SensorDefinition]:
         index_landings_sensor,
         lag_sensor,
         late_data_sensor,
+        incomplete_partitions_sensor,
+        upkeep_due_sensor,
     ]

@@ -10,7 +10,7 @@ from assets.checks.complete_up_to import COMPLETE_UP_TO
 from assets.checks.factory import to_evaluation
 from mmplatform.errors import Misconfigured, PlatformError
 from mmplatform.events import utc_now
-from quality.slas import ASSET_WINDOWS
+from quality.slas import ASSET_WINDOWS, landing_windows
 from resources.readers.stream_readings import read_streams
 from resources.stack import StackResource
 from sensors.complete_up_to_diff import CompletenessReport, CompleteUpToCursor, diff_completeness
@@ -29,7 +29,7 @@ from sensors.ticks import INTERVAL_S
     ),
 )
 def complete_up_to_sensor(context: dg.SensorEvaluationContext, stack: StackResource) -> dg.SensorResult:
-    """Report completeness twice in each window, and a changed outcome at once."""
+    """Report completeness twice in each window, when it ends, and a changed outcome at once."""
     cursor = CompleteUpToCursor.parse(context.cursor)
     unreadable = ""
     try:
@@ -38,7 +38,8 @@ def complete_up_to_sensor(context: dg.SensorEvaluationContext, stack: StackResou
         raise
     except PlatformError as error:
         readings, unreadable = {}, f"cannot be read: {type(error).__name__}: {error}"
-    reports, after = diff_completeness(readings, cursor, utc_now(), unreadable)
+    windows = landing_windows(stack.settings().freshness_windows)
+    reports, after = diff_completeness(readings, cursor, utc_now(), windows, unreadable)
     if not reports:
         reason = unreadable or "every asset was reported within half of its window"
         return dg.SensorResult(skip_reason=reason, cursor=after.to_json())
@@ -51,7 +52,7 @@ def _events(report: CompletenessReport) -> Iterator[dg.AssetMaterialization | dg
     if report.complete:
         yield dg.AssetMaterialization(
             report.asset,
-            description=f"complete up to {report.up_to:%Y-%m-%d %H:%M:%S} UTC: nothing waits, all services are ready",
+            description=f"complete up to {report.up_to:%Y-%m-%d %H:%M:%S} UTC: nothing waited, all services were ready",
             metadata={
                 "complete_up_to": dg.MetadataValue.timestamp(report.up_to),
                 "lag": dg.MetadataValue.int(0),

@@ -13,12 +13,12 @@ from mmplatform.land.index.embedder_registry import EmbedderRegistry
 from mmplatform.telemetry.freshness import WINDOW_S
 from resources.stack import StackResource
 from sensors.index_landings_diff import BucketLanding, IndexLandingsCursor, diff_index_landings
-from sensors.ticks import INTERVAL_S, skip_unreadable
+from sensors.ticks import SLOW_INTERVAL_S, skip_unreadable
 
 
 @dg.sensor(
     name="index_landings",
-    minimum_interval_seconds=INTERVAL_S,
+    minimum_interval_seconds=SLOW_INTERVAL_S,
     default_status=dg.DefaultSensorStatus.RUNNING,
     description=(
         "Reads from the index worker what it wrote into each bucket and from Chroma how many passages that makes, and "

@@ -16,7 +16,7 @@ from resources.alerts import AlertsResource, Notice, try_send
 from resources.stack import StackResource, Subscription
 from sensors.cursors import StateCursor
 from sensors.state_changes import StateChange, report_state_changes
-from sensors.ticks import INTERVAL_S
+from sensors.ticks import SLOW_INTERVAL_S
 
 _TABLES = {str(modality): spec.raw_table for modality, spec in MODALITIES.items()}
 
@@ -29,7 +29,7 @@ class LagCursor(StateCursor):
 
 @dg.sensor(
     name=LAG,
-    minimum_interval_seconds=INTERVAL_S,
+    minimum_interval_seconds=SLOW_INTERVAL_S,
     default_status=dg.DefaultSensorStatus.RUNNING,
     description=(
         "Reads from the log how far the derivers of each modality are behind. At the high-water mark, where the "

@@ -24,9 +24,8 @@ from resources.lakehouse import LakehouseResource
 from resources.readers.hours import HourReader, open_hour_reader
 from resources.stack import StackResource, Subscription
 from sensors.late_data_hours import LateDataCursor, LateRows, TableHour, WaitingHour, diff_late_hours
-from sensors.ticks import skip_unreadable
+from sensors.ticks import SLOW_INTERVAL_S, skip_unreadable
 
-INTERVAL_S: Final = 60
 MAX_CHECKED_HOURS: Final = 4
 """Hours for each tick, and no tick starts more runs."""
 
@@ -38,7 +37,7 @@ _SPECS: Final = {spec.raw_table: spec for spec in MODALITIES.values()}
 
 @dg.sensor(
     name="late_data",
-    minimum_interval_seconds=INTERVAL_S,
+    minimum_interval_seconds=SLOW_INTERVAL_S,
     default_status=dg.DefaultSensorStatus.RUNNING,
     asset_selection=[spec.derived_table for spec in MODALITIES.values()],
     description=(

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from mmplatform.errors import Misconfigured, Permanent, Rejected, Unavailable
 from resources.lineage import LineageResource
-from sensors.ticks import INTERVAL_S
+from sensors.ticks import SLOW_INTERVAL_S
 
 if TYPE_CHECKING:
     from openlineage.client.event_v2 import RunEvent
@@ -57,10 +57,11 @@ class LineageCursor(BaseModel):
 
 @dg.sensor(
     name="lineage",
-    minimum_interval_seconds=INTERVAL_S,
+    minimum_interval_seconds=SLOW_INTERVAL_S,
     default_status=dg.DefaultSensorStatus.RUNNING,
     description=(
-        "Sends every run that started or ended to the lineage backend (MMPLATFORM_OPENLINEAGE_URL), with what its "
+        "Sends every run that started or ended to the lineage backend (MMPLATFORM_OPENLINEAGE_URL; empty: files in the "
+        "data directory), with what its "
         f"steps read and wrote and the results of their checks, at most {MAX_CHANGES} changes in a tick. It starts no "
         "run and no run waits for it. The stream sends its own landings without it."
     ),
@@ -69,7 +70,7 @@ def lineage_sensor(context: dg.SensorEvaluationContext, lineage: LineageResource
     """Send the changes since the last tick; the skip reason says why there is nothing to send."""
     try:
         if not lineage.is_configured():
-            return dg.SensorResult(skip_reason="MMPLATFORM_OPENLINEAGE_URL is empty: lineage is not sent")
+            return dg.SensorResult(skip_reason="MMPLATFORM_OPENLINEAGE_URL is `off`: lineage is not sent")
         cursor = LineageCursor.parse(context.cursor)
         if cursor is None:
             start = LineageCursor(after=newest_change_id(context.instance)).model_dump_json()

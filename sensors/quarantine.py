@@ -17,7 +17,7 @@ from quality.checks.quarantine_rate import check_quarantine_rate, count_reasons,
 from resources.lakehouse import LakehouseResource
 from resources.readers.hours import open_hour_reader
 from sensors.cursors import SensorCursor
-from sensors.ticks import INTERVAL_S, skip_unreadable
+from sensors.ticks import SLOW_INTERVAL_S, skip_unreadable
 
 FIRST_LOOKBACK: Final = timedelta(days=1)
 """Age of the oldest rows that the first tick reports."""
@@ -40,7 +40,7 @@ class QuarantineCursor(SensorCursor):
 
 @dg.sensor(
     name="quarantine",
-    minimum_interval_seconds=INTERVAL_S,
+    minimum_interval_seconds=SLOW_INTERVAL_S,
     default_status=dg.DefaultSensorStatus.RUNNING,
     description=(
         "Reads the new rows of the quarantine table and reports their number by reason. When too many events were "

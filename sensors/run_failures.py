@@ -7,12 +7,12 @@ import dagster as dg
 from mmplatform.errors import Misconfigured, PlatformError
 from resources.alerts import Alert, AlertsResource, try_send
 from sensors.lineage_events import error_type
-from sensors.ticks import INTERVAL_S
+from sensors.ticks import SLOW_INTERVAL_S
 
 
 @dg.run_failure_sensor(
     name="run_failures",
-    minimum_interval_seconds=INTERVAL_S,
+    minimum_interval_seconds=SLOW_INTERVAL_S,
     default_status=dg.DefaultSensorStatus.RUNNING,
     description=(
         "Posts each failed run to MMPLATFORM_ALERT_WEBHOOK_URL: job, run id, type of the error and a link. An "

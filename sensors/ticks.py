@@ -9,6 +9,10 @@ import dagster as dg
 from mmplatform.errors import Misconfigured, PlatformError
 
 INTERVAL_S: Final = 30
+"""Interval of the sensors that distinguish quiet from broken: a record that waits for a minute is red within two."""
+
+SLOW_INTERVAL_S: Final = 60
+"""Interval of the others: a tick costs the daemon and the code server 0.3 s of a processor, also without news."""
 
 
 def skip_unreadable(reason: str, error: PlatformError) -> dg.SensorResult:

@@ -10,7 +10,7 @@ import dagster as dg
 from assets.checks.factory import CheckResources, live_check
 from quality.checks.complete_up_to import check_complete_up_to, incompleteness
 from quality.checks.result import CheckResult
-from quality.slas import ASSET_WINDOWS
+from quality.slas import ASSET_WINDOWS, landing_windows
 from resources.readers.stream_readings import read_streams
 
 COMPLETE_UP_TO: Final = "complete_up_to"
@@ -24,8 +24,9 @@ def complete_up_to_checks() -> list[dg.AssetChecksDefinition]:
 def _check(asset: str) -> dg.AssetChecksDefinition:
     def check(resources: CheckResources) -> CheckResult:
         reading = read_streams(resources.stack, [asset])[asset]
+        windows = landing_windows(resources.stack.settings().freshness_windows)
         up_to = reading.read_at - timedelta(seconds=reading.waiting_s)
-        result = check_complete_up_to(up_to, reading.read_at, ASSET_WINDOWS[asset], incompleteness(reading))
+        result = check_complete_up_to(up_to, reading.read_at, windows[asset], incompleteness(reading))
         return CheckResult(result.passed and not reading.down, result.description, result.metadata)
 
     return live_check(

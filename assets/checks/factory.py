@@ -14,7 +14,7 @@ from pydantic import Field
 from assets.checks.hours import HourConfig, check_hours, current_hour
 from mmplatform.errors import PlatformError
 from mmplatform.events import utc_now
-from quality.checks.result import CheckResult, RawMetadataValue
+from quality.checks.result import CheckResult, Markdown, MetadataTable, RawMetadataValue
 from resources.blobs import BlobsResource
 from resources.failures import as_dagster_failure
 from resources.lakehouse import LakehouseResource
@@ -126,16 +126,24 @@ def live_check(
     return asset_check
 
 
-def run_check(check: Callable[[], CheckResult]) -> dg.AssetCheckResult:
-    """Runs a check and converts its result; an unreachable store is a failed check that names it."""
+def run_check(check: Callable[[], CheckResult], key: dg.AssetCheckKey | None = None) -> dg.AssetCheckResult:
+    """Runs a check and converts its result; an unreachable store is a failed check that names it.
+
+    ``key`` names the check where an operation has several.
+    """
     with as_dagster_failure():
         try:
             result = check()
         except PlatformError as error:
             description = f"cannot be checked: {type(error).__name__}: {error}"
-            return dg.AssetCheckResult(passed=False, description=description, metadata={"unreachable": str(error)})
+            result = CheckResult(passed=False, description=description, metadata={"unreachable": str(error)})
     return dg.AssetCheckResult(
-        passed=result.passed, description=result.description, metadata=to_dagster_metadata(result)
+        asset_key=key.asset_key if key else None,
+        check_name=key.name if key else None,
+        passed=result.passed,
+        description=result.description,
+        metadata=to_dagster_metadata(result),
+        severity=dg.AssetCheckSeverity(result.severity),
     )
 
 
@@ -147,6 +155,7 @@ def to_evaluation(table: str, check: str, result: CheckResult) -> dg.AssetCheckE
         passed=result.passed,
         description=result.description,
         metadata=to_dagster_metadata(result),
+        severity=dg.AssetCheckSeverity(result.severity),
     )
 
 
@@ -160,6 +169,10 @@ def _metadata_value(value: RawMetadataValue) -> dg.MetadataValue[Any]:
         return dg.MetadataValue.int(value)
     if isinstance(value, float):
         return dg.MetadataValue.float(value)
+    if isinstance(value, Markdown):
+        return dg.MetadataValue.md(value.text)
+    if isinstance(value, MetadataTable):
+        return dg.MetadataValue.table([dg.TableRecord(dict(row)) for row in value.rows])
     return dg.MetadataValue.text(value) if isinstance(value, str) else dg.MetadataValue.json(value)
 
 

@@ -62,11 +62,13 @@ def _table_check(table: str, stamp: str, modality: Modality | None = None) -> dg
 def _index_check() -> dg.AssetChecksDefinition:
     def check(since: datetime, resources: CheckResources) -> CheckResult:
         gaps: dict[str, list[float]] = {}
+        has_tail = resources.stack.settings().tail_is_followed
         with resources.stack.index() as index:
             # Chroma cannot compare indexed_at: passages that took over an hour show in the backlog instead.
             for passage in index.passage_stamps(since - HOUR, utc_now() + HOUR):
                 if passage.indexed_at >= since:
-                    gap = (passage.indexed_at - passage.event_time).total_seconds()
+                    found_at = min(passage.logged_at, passage.indexed_at) if has_tail else passage.indexed_at
+                    gap = (found_at - passage.event_time).total_seconds()
                     gaps.setdefault(passage.modality, []).append(gap)
         return check_freshness(gaps, MODALITY_SLAS, resources.stack.backlog([INDEXER])[INDEXER])
 
@@ -76,7 +78,8 @@ def _index_check() -> dg.AssetChecksDefinition:
         check,
         requires=("stack",),
         description=(
-            "The gap from event_time to indexed_at of the passages of the last minutes is within the budget of their "
-            "modality, and no record has waited long for the indexer. A quiet time is not stale."
+            "The gap from event_time to retrievable of the passages of the last minutes is within the budget of their "
+            "modality, and no record has waited long for the indexer. A passage is retrievable once it is on the log "
+            "(logged_at), or in the index (indexed_at) where gateways follow no tail. A quiet time is not stale."
         ),
     )

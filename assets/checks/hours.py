@@ -53,13 +53,15 @@ def check_hours(hours: Iterable[datetime], check: Callable[[datetime], CheckResu
     results = {f"{hour:{_KEY_FORMAT}}": check(hour) for hour in hours}
     if len(results) == 1:
         [(key, result)] = results.items()
-        return CheckResult(result.passed, result.description, {"hour": key, **result.metadata})
+        return CheckResult(result.passed, result.description, {"hour": key, **result.metadata}, result.severity)
     failed = {key: result for key, result in results.items() if not result.passed}
     metadata: dict[str, RawMetadataValue] = {"hours": list(results)[:MAX_NAMED_IDS], "hours_that_fail": len(failed)}
     for key, result in (failed or results).items():
         metadata |= {f"{key} {name}": value for name, value in result.metadata.items()}
     reasons = "; ".join(f"{key}: {result.description}" for key, result in failed.items())
-    return CheckResult(not failed, reasons or f"passed in each of {len(results)} hours", metadata)
+    warned = bool(failed) and all(result.severity == "WARN" for result in failed.values())
+    description = reasons or f"passed in each of {len(results)} hours"
+    return CheckResult(not failed, description, metadata, "WARN" if warned else "ERROR")
 
 
 def current_hour() -> datetime:

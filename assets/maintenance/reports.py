@@ -36,7 +36,7 @@ _DERIVED_TABLES: Final = (*(spec.derived_table for spec in MODALITIES.values()),
 @maintenance_asset(
     "freshness_report",
     "The gap from event to derived passage of a day: p50, p95, p99 and the share within the budget, by modality "
-    "and hour. To retrievable it is the indexer's commit longer, which `freshness_breach` watches live. A reprocessed "
+    "and hour. To retrievable it is the write to the log longer, which `freshness_breach` watches live. A reprocessed "
     "hour has the stamps of its last run.",
     {"iceberg", "python"},
     partitions_def=DAILY_PARTITIONS,

@@ -5,15 +5,19 @@ from __future__ import annotations
 import sys
 
 # Importing a module registers its verbs.
+from mmplatform.cli import canary as _canary  # noqa: F401
+from mmplatform.cli import chat as _chat  # noqa: F401
 from mmplatform.cli import dead_letters as _dead_letters  # noqa: F401
 from mmplatform.cli import demo as _demo  # noqa: F401
 from mmplatform.cli import embedder as _embedder  # noqa: F401
 from mmplatform.cli import ingest as _ingest  # noqa: F401
+from mmplatform.cli import lineage as _lineage  # noqa: F401
 from mmplatform.cli import migrate as _migrate  # noqa: F401
 from mmplatform.cli import models as _models  # noqa: F401
 from mmplatform.cli import rebuild as _rebuild  # noqa: F401
 from mmplatform.cli import redact as _redact  # noqa: F401
 from mmplatform.cli import renamed as _renamed  # noqa: F401
+from mmplatform.cli import replay as _replay  # noqa: F401
 from mmplatform.cli import reprocess as _reprocess  # noqa: F401
 from mmplatform.cli import schemas as _schemas  # noqa: F401
 from mmplatform.cli import search as _search  # noqa: F401

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from mmplatform.cli.app import app
+
+if TYPE_CHECKING:
+    from mmplatform.kafka.reader import ReplayLog
+    from mmplatform.land.index.store import ChromaIndex
+    from mmplatform.land.lakehouse.store import Lakehouse
+    from mmplatform.settings import Settings
+
+    Stores = tuple[Settings, Lakehouse, ChromaIndex, ReplayLog]
 
 index = typer.Typer(no_args_is_help=True, help="The hot index.")
 app.add_typer(index, name="index")
@@ -16,28 +25,69 @@ app.add_typer(lakehouse, name="lakehouse")
 
 
 @index.command("rebuild")
-def rebuild_index() -> None:
-    """Fill a lost index from the lakehouse with its archived vectors, while the stream goes on."""
+def rebuild_index(
+    buckets: Annotated[
+        list[str] | None,
+        typer.Option("--bucket", help="Rebuild this bucket as a candidate and exchange it; may be repeated."),
+    ] = None,
+    drop_unknown: Annotated[
+        bool,
+        typer.Option(
+            "--drop-unknown", help="With --bucket: drop passages that neither tables nor log have, instead of failing."
+        ),
+    ] = False,
+) -> None:
+    """Fill a lost index from the lakehouse with its archived vectors, while the stream goes on.
+
+    With --bucket, rebuild buckets from lakehouse and log while they are searched and written.
+    """
     from contextlib import closing
 
-    from mmplatform.consumers.rebuild_index import IndexRebuild
+    from mmplatform.errors import Misconfigured
     from mmplatform.kafka.reader import ReplayLog
     from mmplatform.land.index.store import ChromaIndex
     from mmplatform.land.lakehouse.store import Lakehouse
     from mmplatform.local.run_file import with_chroma_address, with_kafka_address
     from mmplatform.settings import load
 
+    if drop_unknown and not buckets:
+        raise Misconfigured("--drop-unknown needs --bucket: without it no passage is dropped")
     settings = with_kafka_address(with_chroma_address(load()))
-    with closing(ChromaIndex.open(settings)) as chroma, ReplayLog(settings) as log, progress_display() as show:
-        work = IndexRebuild(settings, Lakehouse.open(settings), chroma, log)
-        done = work.run(lambda written, total: show("passages", written, total))
-        findable = chroma.count()
+    with closing(ChromaIndex.open(settings)) as chroma, ReplayLog(settings) as log:
+        stores = (settings, Lakehouse.open(settings), chroma, log)
+        refused = _rebuild_buckets(stores, buckets, drop_unknown=drop_unknown) if buckets else _fill_index(stores)
+    if refused:
+        typer.echo(f"{refused} passages were refused: their vectors do not fit their embedder", err=True)
+        raise typer.Exit(1)
+
+
+def _fill_index(stores: Stores) -> int:
+    """Fill a lost index; returns the number of refused passages."""
+    from mmplatform.consumers.rebuild_index import IndexRebuild
+
+    with progress_display() as show:
+        done = IndexRebuild(*stores).run(lambda written, total: show("passages", written, total))
     typer.echo(f"{done.passages} passages from the lakehouse, {done.from_log} records from the log since")
     typer.echo(f"model calls: {done.embedded} texts embedded")
-    typer.echo(f"{findable} passages are findable")
-    if done.refused:
-        typer.echo(f"{done.refused} passages were refused: their vectors do not fit their embedder", err=True)
-        raise typer.Exit(1)
+    typer.echo(f"{stores[2].count()} passages are findable")
+    return done.refused
+
+
+def _rebuild_buckets(stores: Stores, buckets: Sequence[str], *, drop_unknown: bool) -> int:
+    """Rebuild and exchange buckets; returns the number of refused passages."""
+    from functools import partial
+
+    from mmplatform.consumers.rebuild_bucket import BucketRebuild
+
+    rebuild = BucketRebuild(*stores, drop_unknown=drop_unknown)
+    refused = 0
+    with progress_display() as show:
+        for bucket in dict.fromkeys(buckets):
+            done = rebuild.run(bucket, partial(show, bucket))
+            refused += done.refused
+            counts = f"{done.passages} passages, {done.added} added, {done.removed} removed"
+            typer.echo(f"{bucket}: {counts}, {done.embedded} texts embedded")
+    return refused
 
 
 @lakehouse.command("rebuild")

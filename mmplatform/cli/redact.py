@@ -57,6 +57,13 @@ def _print_findings(preview: RedactionPreview) -> None:
 
     console = Console()
     console.print(f"\npolicy {preview.policy}, {preview.redactor}", markup=False, highlight=False)
+    confidence = f" ({preview.language_confidence:.2f})" if preview.language else ""
+    covered = preview.redaction_coverage.replace("_", " ")
+    console.print(
+        f"language {preview.language or 'unknown'}{confidence}, coverage of the redaction: {covered}",
+        markup=False,
+        highlight=False,
+    )
     if not preview.findings:
         console.print("no recognizer found anything", style="yellow")
         return

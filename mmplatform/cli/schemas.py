@@ -15,7 +15,7 @@ from mmplatform.cli.app import app
 def write_schemas(
     out: Annotated[Path, typer.Option(help="Directory to write them into.")] = Path("docs/schemas"),
 ) -> None:
-    """Write the JSON Schema of events, artifacts, quarantine, dead letters, and the lineage facet."""
+    """Write the JSON Schema of events, artifacts, progress, quarantine, dead letters, and the lineage facet."""
     from rich.console import Console
 
     out.mkdir(parents=True, exist_ok=True)
@@ -30,12 +30,14 @@ def schemas() -> dict[str, dict[str, Any]]:
     from mmplatform.artifacts import artifact_schema
     from mmplatform.events import event_schema
     from mmplatform.lineage.offsets import LogOffsets
+    from mmplatform.progress import progress_schema
     from mmplatform.refusals import DeadLetter, quarantine_schema
 
     titled = {
         "events": ("Event on an interactions topic", event_schema()),
         "artifacts": ("Artifact on the artifacts topic", artifact_schema()),
         "quarantined": ("Record on the quarantine topic", quarantine_schema()),
+        "progress": ("Record on the progress topic", progress_schema()),
         "dead_letters": ("Record on the dead-letters topic", DeadLetter.model_json_schema()),
         "lineage_offsets": ("Facet mmplatform_logOffsets of an OpenLineage input", LogOffsets.model_json_schema()),
     }

@@ -25,7 +25,8 @@ def up(
         str, typer.Option(help="Processes per modality, for example `chat=1,call=2`; 0 leaves one out.")
     ] = "",
     dagster: Annotated[bool, typer.Option(help="Start the Dagster UI and daemon too.")] = True,
-    detach: Annotated[bool, typer.Option("--detach", "-d", help="Return when the stack is ready; it runs on.")] = False,
+    detach: Annotated[bool, typer.Option("--detach", "-d", help="Return when all of it answers; it runs on.")] = False,
+    timeout: Annotated[float, typer.Option(help="Seconds that --detach waits.")] = 900.0,
 ) -> None:
     """Start the local stack; Ctrl-C stops it."""
     from mmplatform.derive.pii.policy_file import load_policy
@@ -37,7 +38,7 @@ def up(
     settings = load()
     load_policy(settings.redaction_policy)  # a mistake in it shows here, not in the log of a deriver that ended
     if detach:
-        _detach(derivers, dagster)
+        _detach(derivers, dagster=dagster, timeout_s=timeout)
         return
     console = Console()
     location, cwd = dagster_location(Path.cwd()) if dagster else ((), None)
@@ -47,7 +48,7 @@ def up(
     run_stack(settings, StackOptions(counts, location, cwd), view)
 
 
-def _detach(derivers: str, dagster: bool) -> None:
+def _detach(derivers: str, *, dagster: bool, timeout_s: float) -> None:
     from mmplatform.local.launch import run_detached
     from mmplatform.local.run_file import StackRun
 
@@ -62,8 +63,12 @@ def _detach(derivers: str, dagster: bool) -> None:
                 console.print(f"{name}: {note}", markup=False, highlight=False)
             shown[name] = note
 
+    def show_wait(run: StackRun, seconds: float) -> None:
+        pending = ", ".join(f"{name} ({service.state})" for name, service in run.pending_services.items())
+        console.print(f"{seconds:.0f} s: waits for {pending}", markup=False, highlight=False)
+
     arguments = [*(["--derivers", derivers] if derivers else []), *([] if dagster else ["--no-dagster"])]
-    run = run_detached(load(), arguments, show)
+    run = run_detached(load(), arguments, show, on_wait=show_wait, timeout_s=timeout_s)
     for name, address in (("gateway", run.gateway), ("dagster", run.dagster), ("kafka", run.kafka)):
         if address:
             console.print(f"{name:<8} {address}", highlight=False)

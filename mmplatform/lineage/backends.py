@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 from mmplatform.errors import Misconfigured, Rejected, Unavailable
 from mmplatform.lineage.emitter import LineageBackend
 from mmplatform.lineage.names import lineage_topic
+from mmplatform.lineage.rotated_file import RotatedFileBackend, lineage_file
 from mmplatform.settings import Settings
 
 if TYPE_CHECKING:
@@ -33,15 +34,17 @@ KafkaConfig = Callable[[Settings], dict[str, Any]]
 
 
 def open_backend(settings: Settings, kafka: KafkaConfig) -> LineageBackend:
-    """The backend that ``MMPLATFORM_OPENLINEAGE_URL`` names. No connection is made.
+    """The backend that ``MMPLATFORM_OPENLINEAGE_URL`` names, else the rotated file. No connection is made.
 
     Args:
-        settings: with ``lineage`` set.
+        settings: with lineage not turned off.
         kafka: the configuration of this installation's Kafka clients.
 
     Raises:
         Misconfigured: the setting is not usable.
     """
+    if not settings.openlineage_url:
+        return RotatedFileBackend(lineage_file(settings.data_dir))
     if settings.openlineage_url.startswith(_FILE):
         return FileBackend(Path(settings.openlineage_url.removeprefix(_FILE)))
     if topic := lineage_topic(settings):

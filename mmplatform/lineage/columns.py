@@ -46,6 +46,7 @@ def _aggregated(column: str) -> tuple[SourceColumn, ...]:
     return (SourceColumn(column, "AGGREGATION"),)
 
 
+_LANGUAGE: Final = ("language", "language_confidence", "redaction_coverage")
 _OWNER: Final = ("tenant", "source", "conversation_id", "subject_id", "subject_key")
 
 _MESSAGES: Final[ColumnSources] = {
@@ -57,6 +58,7 @@ _MESSAGES: Final[ColumnSources] = {
     "event_ids": _aggregated("event_id"),
     "text": _masked("text"),
     "record": _masked("record"),
+    **{column: _transformed("text") for column in _LANGUAGE},
 }
 _TRANSCRIPTS: Final[ColumnSources] = {
     **_identity(*_OWNER),
@@ -79,6 +81,7 @@ _TRANSCRIPTS: Final[ColumnSources] = {
     "status": _transformed("chunk_index"),  # a missing chunk becomes a gap
     "language_confidence": _transformed("blob_sha256"),
     "reason": _transformed("blob_sha256"),
+    "redaction_coverage": _transformed("blob_sha256"),
     "record": _masked("record", "blob_sha256"),
 }
 _CAPTIONS: Final[ColumnSources] = {
@@ -93,11 +96,12 @@ _CAPTIONS: Final[ColumnSources] = {
     "width": _transformed("blob_sha256"),
     "height": _transformed("blob_sha256"),
     "content_id": _transformed("subject_key", "blob_sha256"),
+    **{column: _transformed("blob_sha256") for column in _LANGUAGE},
     "record": _masked("record", "blob_sha256"),
 }
 _PASSAGES: Final[ColumnSources] = {
     **_identity(*_OWNER, "event_time", "ingested_at", "modality", "event_ids", "event_uids", "version"),
-    **_identity("deriver", "deriver_version", "redaction_policy"),
+    **_identity("deriver", "deriver_version", "redaction_policy", "language", "redaction_coverage"),
     "source_artifact_id": (SourceColumn("artifact_id"),),
     "artifact_id": _transformed("artifact_id"),
     "ordinal": _transformed("text"),

@@ -13,14 +13,22 @@ from rich.text import Text
 
 from mmplatform.events import utc_now
 from mmplatform.local.status.freshness_table import CAPTION, format_seconds, freshness_table
-from mmplatform.local.status.worker_status import FreshnessPayload
+from mmplatform.local.status.worker_status import CanaryPayload, FreshnessPayload
 from mmplatform.telemetry.freshness import WINDOW_S
 from mmplatform.terminal.printable import printable
 from quality.slas import MODALITY_SLAS
 
-__all__ = ["format_seconds", "format_time", "print_freshness", "print_hit", "print_hits", "shorten"]
+__all__ = ["format_seconds", "format_time", "print_canaries", "print_freshness", "print_hit", "print_hits", "shorten"]
 
 _WINDOW: Final = f"{WINDOW_S / 60:.0f} minutes"
+
+
+INCOMPLETE_TAILS: Final = {
+    "catching_up": "the newest passages may be missing: the gateway still reads the log",
+    "full": "the newest passages may be missing: the index is far behind, and the gateway's memory for them is full",
+    "unavailable": "the newest passages may be missing: the log does not answer",
+}
+"""Words on the part that may be missing, by the state of the tail."""
 
 
 def print_hits(answer: Mapping[str, Any], console: Console | None = None) -> None:
@@ -28,18 +36,49 @@ def print_hits(answer: Mapping[str, Any], console: Console | None = None) -> Non
     console = console or Console()
     if not answer["hits"]:
         console.print("nothing found", style="yellow")
-        return
     for hit in answer["hits"]:
         print_hit(hit, console)
-    console.print(f"{len(answer['hits'])} passages in {answer['took_ms']:.0f} ms", style="dim")
+    if answer["hits"]:
+        console.print(f"{len(answer['hits'])} passages in {answer['took_ms']:.0f} ms", style="dim")
+    print_coverage(answer["coverage"], console)
+    print_receipt(answer, console)
+
+
+def print_coverage(coverage: Mapping[str, str], console: Console) -> None:
+    """Print what an answer may be missing; nothing when it has everything that was derived."""
+    if coverage["index"] == "unavailable":
+        console.print("the index does not answer: these are only passages that it does not have yet", style="yellow")
+    if coverage["tail"] in INCOMPLETE_TAILS:
+        console.print(INCOMPLETE_TAILS[coverage["tail"]], style="yellow")
+
+
+def print_receipt(answer: Mapping[str, Any], console: Console) -> None:
+    """Print what is pending, open or refused, and a wait that was in vain; nothing when there is no such thing."""
+    fence, receipt = answer.get("fence"), answer.get("receipt")
+    if fence and not fence["reached"]:
+        console.print(f"not in reach after {fence['waited_ms']:.0f} ms: an answer without it", style="yellow")
+    if not receipt:
+        return
+    for modality in receipt["modalities"]:
+        name = modality["modality"]
+        if modality["stalled"]:
+            console.print(f"{name}: no deriver has reported for ten seconds", style="yellow")
+        if modality["pending"]:
+            console.print(f"{name}: {modality['pending']} events are not derived yet", style="yellow")
+    subject = receipt["subject"] or {"pending": 0, "open_calls": [], "refused": {}}
+    if subject["open_calls"]:
+        console.print(f"{len(subject['open_calls'])} calls of the subject are being spoken", style="yellow")
+    if subject["refused"]:
+        console.print(f"{sum(subject['refused'].values())} events of the subject were refused", style="yellow")
 
 
 def print_hit(hit: Mapping[str, Any], console: Console) -> None:
-    """Print the passage, and under it its source, its event time, and the time at which it was indexed."""
+    """Print the passage, and under it its source, its event time, and since when it could be found."""
     console.print(Text(f"{hit['score']:.2f}  ", style="cyan").append(shorten(hit["text"], 160), style="default"))
     happened = f"{format_time(hit['event_time'])}, {format_seconds(hit['age_s'])} ago"
-    indexed = f"indexed {format_time(hit['indexed_at'])}, after {format_seconds(hit['gap_s'])}"
-    console.print(Padding(Text(f"{printable(hit['source'])} · {happened} · {indexed}", style="dim"), (0, 0, 0, 6)))
+    where = "found" if hit["found_in"] == "tail" else "indexed"
+    found = f"{where} {format_time(hit['retrievable_at'])}, after {format_seconds(hit['gap_s'])}"
+    console.print(Padding(Text(f"{printable(hit['source'])} · {happened} · {found}", style="dim"), (0, 0, 0, 6)))
 
 
 def print_freshness(
@@ -61,6 +100,33 @@ def print_freshness(
     console.print(freshness_table(rows))
     console.print()
     console.print(_budget_table(rows))
+
+
+def print_canaries(figures: Mapping[str, Any], console: Console | None = None) -> None:
+    """Print the gap of the canaries of each modality, and in red a receipt that claimed too much; nothing for none."""
+    if not figures:
+        return
+    console = console or Console()
+    table = Table(
+        "canaries",
+        "found",
+        "others",
+        "p50",
+        "p99",
+        "max",
+        "false receipts",
+        box=None,
+        pad_edge=False,
+        header_style="bold",
+    )
+    for modality, row in sorted((name, CanaryPayload.model_validate(row)) for name, row in figures.items()):
+        found = row.outcomes.get("found", 0)
+        gaps = [format_seconds(value) if value is not None else "" for value in (row.gap.p50, row.gap.p99, row.gap.max)]
+        false = Text(str(row.false_receipts), style="bold red" if row.false_receipts else "")
+        table.add_row(modality, str(found), str(sum(row.outcomes.values()) - found), *gaps, false)
+    console.print()
+    console.print("canaries: from the acknowledgement to the search that has them, over a day", style="dim")
+    console.print(table)
 
 
 def format_time(value: str | datetime, now: datetime | None = None) -> str:

@@ -36,6 +36,22 @@ def status_url(service: str) -> str:
     return f"{worker.metrics_url}/status"
 
 
+def canary_figures() -> dict[str, Any]:
+    """Figures of the canaries by modality; empty where none run, or their process does not answer."""
+    from mmplatform.local import run_file
+    from mmplatform.settings import load
+
+    settings = load()
+    run = run_file.read_running(settings.data_dir)
+    service = run.services.get(run_file.CANARY) if run else None
+    address = settings.canary_status_url or (service.metrics_url if service else "")
+    try:
+        found: dict[str, Any] = request("GET", f"{address}/status")["canaries"] if address else {}
+    except PlatformError:
+        return {}
+    return found
+
+
 def shed_by_modality() -> dict[str, int]:
     """Events that the running derivers shed within the freshness window; a deriver that does not answer is left out."""
     import asyncio

@@ -12,11 +12,15 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from quality.checks.result import CheckResult, RawMetadataValue, first_ids
+from quality.checks.result import INCOMPLETE_PARTITIONS, CheckResult, RawMetadataValue, first_ids
 from quality.rows import Row
 
 CALL_END_REASON: Final = "the end of a call: nothing to derive"
+CHANGE_REASON: Final = "a change of a message: superseded, repeated, or part of it"
 NO_SPEECH_REASON: Final = "heard: no speech in it, or the same audio again"
+
+_CHANGES: Final = ("chat_edited", "chat_deleted", "chat_redacted")
+"""Events whose artifact is the message's, which names the last of them only."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +45,7 @@ def check_events_accounted(
 
     Args:
         events: raw rows, with their positions on the log.
-        derived_uids: for each artifact, the identities of the events that it was derived from.
+        derived_uids: for each artifact and retraction, the identities of the events that it was derived from.
         quarantined_uids: identities of quarantined events.
         consumed_offsets: the deriver's next offset, by topic and topic partition.
         log_generation: of the log that the offsets are of; an event of an earlier log waits for no deriver any more.
@@ -61,6 +65,8 @@ def check_events_accounted(
             outcomes["set aside"] += 1
         elif event["kind"] == "call_end":
             outcomes[CALL_END_REASON] += 1
+        elif consumed and event["kind"] in _CHANGES:
+            outcomes[CHANGE_REASON] += 1
         elif event["ingested_at"] > settled_before:
             outcomes["under way"] += 1
         elif not consumed:
@@ -84,17 +90,47 @@ def check_events_accounted(
     return CheckResult(passed=False, description=description, metadata=metadata)
 
 
+def with_deletions(result: CheckResult, found: Mapping[str, str | None]) -> CheckResult:
+    """Add to a result the messages that their source deleted in the hour, and that the table still has.
+
+    The deriver did not know the message: it is older than its memory, or was shed. A run of the message's hour applies
+    the deletion.
+
+    Args:
+        result: of :func:`check_events_accounted`.
+        found: partition of each such message, by its artifact id; None: it has none.
+    """
+    if not found:
+        return result
+    partitions = sorted({partition for partition in found.values() if partition is not None})
+    description = f"{len(found)} messages that were deleted at the source are still here: reprocess their hours"
+    metadata = {
+        **result.metadata,
+        "deleted_and_here": len(found),
+        "ids_deleted": first_ids(found),
+        INCOMPLETE_PARTITIONS: partitions,
+    }
+    return CheckResult(passed=False, description=f"{description}; {result.description}", metadata=metadata)
+
+
 def check_index_matches_table(
-    rows: Sequence[Row], indexed: Sequence[IndexedPassage], *, settled_before: datetime, embedders: Sequence[str] = ()
+    rows: Sequence[Row],
+    indexed: Sequence[IndexedPassage],
+    *,
+    settled_before: datetime,
+    embedders: Sequence[str] = (),
+    is_lagging: bool = False,
 ) -> CheckResult:
     """Compares the passages of index and table by id, both ways.
 
     Args:
-        rows: the table's (``artifact_id``, ``embedder``, ``derived_at``).
+        rows: the table's (``artifact_id``, ``embedder``, ``derived_at``; ``bucket`` to name it).
         indexed: passages of the same hour in the index. A passage with the vectors of two embedders is one passage.
         settled_before: passages that were derived later are still under way.
         embedders: each of them must have every passage, and others are ignored; without any, each passage must be in
             its own embedder's collections.
+        is_lagging: the indexer had not written records of that time before the index was read. Then the buckets are
+            not named as incomplete: it writes what is missing, and a rebuild would only take its time.
     """
     indexed = [passage for passage in indexed if not embedders or passage.embedder in embedders]
     indexed_keys = {(passage.passage_id, passage.embedder) for passage in indexed}
@@ -120,6 +156,9 @@ def check_index_matches_table(
         return CheckResult(passed=True, description=description, metadata=metadata)
     if missing:
         metadata["ids_not_indexed"] = first_ids(missing)
+        buckets = {str(row["bucket"]) for row in not_indexed if row["artifact_id"] in missing and "bucket" in row}
+        if buckets and not is_lagging:
+            metadata[INCOMPLETE_PARTITIONS] = sorted(buckets)
     if surplus:
         metadata["ids_not_in_the_table"] = first_ids(surplus)
     description = f"{len(missing)} passages of the table are not indexed, {len(surplus)} indexed ones are in no table"

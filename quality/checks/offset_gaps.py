@@ -6,10 +6,11 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Final
 
-from quality.checks.result import CheckResult, RawMetadataValue, first_ids
+from quality.checks.result import INCOMPLETE_PARTITIONS, CheckResult, RawMetadataValue, first_ids
 
 DEAD_LETTER_REASON: Final = "a dead letter: it does not parse"
 DUPLICATE_REASON: Final = "an event that had landed before"
+CANARY_REASON: Final = "a canary: it is in no table"
 NO_RECORD_REASON: Final = "no record: the log keeps places for itself"
 LOST_REASON: Final = "lost"
 EXPIRED_REASON: Final = "gone from the log before it was archived"
@@ -34,13 +35,16 @@ def find_offset_gaps(archived: Iterable[tuple[int, int]], ends: Mapping[int, int
     return {topic_partition: offsets for topic_partition, offsets in missing.items() if offsets}
 
 
-def check_offset_gaps(rows: int, missing: Mapping[tuple[int, int], str], unchecked: int = 0) -> CheckResult:
+def check_offset_gaps(
+    rows: int, missing: Mapping[tuple[int, int], str], unchecked: int = 0, lost_hours: Iterable[str] = ()
+) -> CheckResult:
     """Fails when a missing offset has no harmless reason.
 
     Args:
         rows: the number of rows checked.
         missing: the reason of each missing offset, by topic partition and offset.
         unchecked: missing offsets that were too many to check.
+        lost_hours: partition keys of the hours of the lost events.
     """
     lost = {position: reason for position, reason in missing.items() if reason in {LOST_REASON, EXPIRED_REASON}}
     metadata: dict[str, RawMetadataValue] = {"rows": rows, "missing": len(missing) + unchecked, "lost": len(lost)}
@@ -51,6 +55,8 @@ def check_offset_gaps(rows: int, missing: Mapping[tuple[int, int], str], uncheck
         description = f"{unchecked} missing offsets were too many to check"
         return CheckResult(passed=False, description=description, metadata=metadata)
     if lost:
+        if hours := sorted(set(lost_hours)):
+            metadata[INCOMPLETE_PARTITIONS] = hours
         metadata["places"] = first_ids(f"{topic_partition}/{offset}" for topic_partition, offset in lost)
         return CheckResult(passed=False, description=f"{len(lost)} records of the log are in no row", metadata=metadata)
     explained = f"; {len(missing)} offsets have a reason to be missing" if missing else ""

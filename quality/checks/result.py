@@ -2,24 +2,50 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, Literal
 
-RawMetadataValue = float | int | str | list[str] | dict[str, float]
+
+@dataclass(frozen=True, slots=True)
+class Markdown:
+    """A text that Dagster's UI renders, with images in data URIs."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class MetadataTable:
+    """Rows that Dagster's UI shows as a table; all have the same columns."""
+
+    rows: Sequence[Mapping[str, str | float | int]]
+
+
+RawMetadataValue = float | int | str | list[str] | dict[str, float] | Markdown | MetadataTable
 """Dagster's name for a value that is not wrapped in a ``MetadataValue`` yet."""
+
+Severity = Literal["ERROR", "WARN"]
+"""Dagster's names of its severities."""
 
 MAX_NAMED_IDS: Final = 10
 """Ids in a result: enough to investigate, and Dagster keeps every one for ever."""
 
 
+INCOMPLETE_PARTITIONS: Final = "incomplete_partitions"
+"""Metadata key of a failed check: partitions that a run would complete. The sensor of that name reads it."""
+
+
 @dataclass(frozen=True, slots=True)
 class CheckResult:
-    """Outcome, reason in one sentence, and the figures behind it. Contains ids at most, never a text."""
+    """Outcome, reason in one sentence, and the figures behind it. Contains ids at most, never a text.
+
+    A failure is an error where consumers of the table get broken rows, and a warning where the hour is unusual.
+    """
 
     passed: bool
     description: str
     metadata: Mapping[str, RawMetadataValue] = field(default_factory=dict)
+    severity: Severity = "ERROR"
 
 
 def first_ids(ids: Iterable[str]) -> list[str]:

@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import numpy as np
 
-from mmplatform.errors import Unavailable
+from mmplatform.artifacts import artifact_id
+from mmplatform.errors import Rejected, Unavailable
+from mmplatform.events import ChatDeleted, ChatRedacted
 from mmplatform.land.lakehouse.arrow import hour_filter, newest_row_per_id
 from mmplatform.land.lakehouse.catalog import catalog_errors
 from mmplatform.land.lakehouse.hour_partition import HOUR, hour_start
+from mmplatform.land.lakehouse.row_codec import row_to_event
 from mmplatform.land.lakehouse.schemas import SPECS, VERSION_COLUMN
-from mmplatform.modalities import ARCHIVE_GROUP, IDENTITY, PASSAGES_TABLE, QUARANTINE_TABLE
+from mmplatform.modalities import ARCHIVE_GROUP, CHAT, IDENTITY, PASSAGES_TABLE, QUARANTINE_TABLE
 from quality.rows import Row
 from resources.iceberg_commits import EVENT_TIME, timestamp_from_bound
 from resources.lakehouse import LakehouseResource
 
 if TYPE_CHECKING:
+    import polars as pl
+
     from mmplatform.land.lakehouse.store import Lakehouse
 
 _UNUSED_COLUMNS: Final = {"record", "event_ids", "event_uids"}
@@ -38,10 +43,7 @@ class HourReader:
 
     def newest_hour(self, table: str) -> datetime | None:
         """The newest hour of event time that the table has rows of, by its metadata alone."""
-        with read_errors(table):
-            files = self._lakehouse.table(table).scan().plan_files()
-            hours = [int(task.file.partition[0]) for task in files]
-        return hour_start(max(hours)) if hours else None
+        return max(self.hours_with_rows(table), default=None)
 
     def watermark(self, table: str, hour: datetime) -> datetime | None:
         """The newest event time of an hour, by the bounds in the table's metadata; ``None`` without rows."""
@@ -57,6 +59,32 @@ class HourReader:
         from pyiceberg.expressions import In
 
         return {str(row[column]) for row in self._scan(table, In(column, list(ids)), (column,))} if ids else set()
+
+    def deleted_and_here(self, hour: datetime, settled_before: datetime) -> dict[str, datetime]:
+        """Event times of the messages that were deleted or redacted in an hour, and have a row; by artifact id.
+
+        A deletion about another subject counts for nothing, as in the fold. ``settled_before``: deletions that were
+        ingested later are still under way.
+        """
+        from pyiceberg.expressions import And, In
+
+        kinds = In("kind", ["chat_deleted", "chat_redacted"])
+        rows = self._scan(CHAT.raw_table, And(hour_filter(hour), kinds), ("record",))
+        subjects = {}
+        for row in rows:
+            with suppress(Rejected):  # a damaged row: `contract` fails on it
+                event = row_to_event(dict(row))
+                if isinstance(event, ChatDeleted | ChatRedacted) and event.ingested_at <= settled_before:
+                    subjects[artifact_id("message", event.message_uid, 0)] = event.subject_key
+        if not subjects:
+            return {}
+        columns = ("artifact_id", "event_time", "subject_key")
+        present = self._scan(CHAT.derived_table, In("artifact_id", list(subjects)), columns)
+        return {
+            str(row["artifact_id"]): row["event_time"]
+            for row in present
+            if row["subject_key"] == subjects[row["artifact_id"]]
+        }
 
     def archived_offsets(self, table: str) -> dict[tuple[str, int], int]:
         """The archiver's next offset in the log, by topic and topic partition."""
@@ -95,6 +123,29 @@ class HourReader:
             found = self._lakehouse.table(table).scan(row_filter=row_filter, selected_fields=needed).to_arrow()
             rows: Sequence[Row] = newest_row_per_id(found, column, order).select(list(columns)).to_pylist()
         return rows
+
+    def frame(self, table: str, hours: Sequence[datetime], columns: Sequence[str]) -> pl.DataFrame:
+        """Some columns of the rows of some hours, by one scan plan, with ``event_time``; at least one hour."""
+        import polars as pl
+        from pyiceberg.expressions import Or
+
+        filters = [hour_filter(hour) for hour in hours]
+        column = SPECS[table].id_column
+        order = VERSION_COLUMN if SPECS[table].versioned else "log_offset"
+        wanted = tuple(dict.fromkeys((*columns, EVENT_TIME)))
+        needed = tuple(dict.fromkeys((*wanted, column, order)))
+        with read_errors(table):
+            scan = self._lakehouse.table(table).scan(
+                row_filter=Or(*filters) if len(filters) > 1 else filters[0], selected_fields=needed
+            )
+            rows = newest_row_per_id(scan.to_arrow(), column, order).select(list(wanted))
+        return cast("pl.DataFrame", pl.from_arrow(rows))
+
+    def hours_with_rows(self, table: str) -> set[datetime]:
+        """The hours of event time that the table has rows of, by its metadata alone."""
+        with read_errors(table):
+            files = self._lakehouse.table(table).scan().plan_files()
+            return {hour_start(int(task.file.partition[0])) for task in files}
 
     def quarantined_uids(self, hour: datetime) -> set[str]:
         """Identities of the quarantined events of an hour; not of conflicts, whose first event was accepted."""

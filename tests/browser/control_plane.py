@@ -41,6 +41,7 @@ class Plane:
     address: str
     lakehouse: Lakehouse
     hour: str
+    settings: Settings
 
 
 @contextmanager
@@ -58,7 +59,7 @@ def control_plane(home: Path):
         land(lakehouse, *(_spoken(index) for index in range(40)))
         land(lakehouse, *(_quarantine(number) for number in range(QUARANTINED)), topic=QUARANTINE_TOPIC)
         with dagster_ui(home / "dagster", environment, daemon=True) as address:
-            yield Plane(address, lakehouse, f"{hour:%Y-%m-%d-%H:00}")
+            yield Plane(address, lakehouse, f"{hour:%Y-%m-%d-%H:00}", settings)
 
 
 def land(lakehouse: Lakehouse, *records, topic=ARTIFACTS_TOPIC):

@@ -26,7 +26,7 @@ QUIET = (
     "--disable-dev-shm-usage",
     "--no-first-run",
 )
-READY_S = 240
+READY_S = 600
 WAIT_MS = 90_000
 OPENING_MS = 15_000
 
@@ -51,9 +51,9 @@ def dagster_ui(home: Path, environment: dict[str, str], *, daemon: bool):
     (home / "dagster.yaml").write_text(SETTINGS)
     (port,) = free_ports(1)
     address = f"http://127.0.0.1:{port}"
-    workspace = ["-w", str(ROOT / "workspace.yaml"), "-h", "127.0.0.1", "-p", str(port)]
-    if daemon:
-        command = [sys.executable, "-m", "dagster", "dev", *workspace]
+    workspace = ["-w", str(ROOT / "workspace.yaml"), "--host", "127.0.0.1", "--port", str(port)]
+    if daemon:  # as `mmplatform up` starts it
+        command = [sys.executable, "-m", "mmplatform.local.services.dagster_processes", *workspace]
     else:
         command = [sys.executable, program("dagster-webserver", fix="pip install -e ."), *workspace]
     with running(

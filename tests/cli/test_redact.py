@@ -81,6 +81,24 @@ def test_the_explanation_names_recognizer_span_reading_and_rule_and_never_a_valu
         assert value not in output
 
 
+@pytest.mark.parametrize(
+    ("modality", "text", "language", "coverage"),
+    [
+        ("chat", "where is my order? it has not arrived yet", "en", "full"),
+        ("chat", "Xin chào, đơn hàng của tôi chưa đến", "vi", "language_independent"),
+        ("screenshot", "Замовлення ще не прийшло\nПлатіж відхилено", "uk", "partial"),
+        ("call", "注文はまだ届いていません", "ja", "partial"),
+        ("chat", "ok", "", "unknown"),
+    ],
+)
+def test_the_explanation_names_the_language_and_how_much_of_the_redaction_knows_it(modality, text, language, coverage):
+    found = json.loads(invoke("--json", "--modality", modality, text=text))
+    assert (found["language"], found["redaction_coverage"]) == (language, coverage)
+    lines = " ".join(invoke("--explain", "--modality", modality, text=text).split())
+    assert f"language {language or 'unknown'}" in lines
+    assert f"coverage of the redaction: {coverage.replace('_', ' ')}" in lines
+
+
 def test_json_has_the_text_the_versions_and_the_findings(policy):
     policy("version: 7\nentities: {CARD: last_four, PERSON: tag, EMAIL: keep}")
     found = json.loads(invoke("--json", text=TEXT))

@@ -16,6 +16,7 @@ from mmplatform.events import utc_now
 from mmplatform.local import run_file
 from mmplatform.local.run_file import ServiceRun, StackLock, StackRun
 from mmplatform.retrieve.endpoints import search_router
+from mmplatform.retrieve.search.fenced_search import FencedSearch
 from mmplatform.retrieve.search.search import Searcher
 from mmplatform.telemetry.freshness import FreshnessTracker
 from mmplatform.telemetry.status_server import WorkerStatus, serve_status
@@ -24,6 +25,7 @@ from tests.builders import NOW, stamps
 from tests.doubles.embedder import SeededEmbedder
 from tests.doubles.memory_index import MemoryIndex
 from tests.land.records import NOON, passage
+from tests.retrieve.tail.model import overlay_of
 from tests.servers.proxy import answering
 from tests.servers.web import serving
 
@@ -52,8 +54,8 @@ def gateway(index):
     made = FastAPI()
     install_problem_handlers(made)
     embedder = SeededEmbedder()
-    searcher = Searcher(index, lambda: embedder)
-    made.include_router(search_router(lambda: searcher))
+    searcher = Searcher(overlay_of(index), lambda: embedder)
+    made.include_router(search_router(lambda: FencedSearch(searcher)))
     with serving(made) as url:
         yield url
 
@@ -176,7 +178,7 @@ def test_freshness_shows_each_modality_and_since_when_it_is_measured(status):
     assert " ".join(figures.split()) == "chat 10.0 s 10.0 s 10.0 s 10.0 s 1.0 s 2.0 s 3.0 s 4.0 s*"
     assert "since this indexer started, at " in result.output
     page = json.loads(invoke("freshness", "--json").output)
-    assert (page["chat"]["slowest"], page["chat"]["gap"]["max"]) == ("index", 10.0)
+    assert (page["chat"]["slowest"], page["chat"]["gap"]["max"]) == ("publish", 10.0)
 
 
 def test_freshness_counts_what_was_shed_and_has_no_gap(stack, data, status):

@@ -140,7 +140,7 @@ def test_doctor_fails_with_a_mend_when_a_model_is_missing(monkeypatch, tmp_path)
 def test_doctor_is_content_when_all_is_there(monkeypatch, tmp_path):
     for limit in ("_MIN_DISK_BYTES", "_MIN_MEMORY_BYTES", "_MIN_OPEN_FILES"):
         monkeypatch.setattr(doctor, limit, 0)  # whatever this machine has is enough
-    for name in ("whisper-base", "minilm", "rampart"):
+    for name in ("whisper-base", "minilm", "rampart", "lid-176"):
         (tmp_path / "models" / name).mkdir(parents=True)
         (tmp_path / "models" / name / "COMPLETE").touch()
     monkeypatch.setenv("MMPLATFORM_MODELS_DIR", str(tmp_path / "models"))

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 from quality.checks.complete_up_to import StreamReading
-from quality.slas import ASSET_WINDOWS
+from quality.slas import ASSET_WINDOWS, landing_windows
 from sensors.complete_up_to_diff import CompleteUpToCursor, diff_completeness, report_interval
 
 T0 = datetime(2026, 3, 5, 12, tzinfo=UTC)
@@ -80,14 +80,16 @@ def test_a_service_that_is_not_ready_stops_completeness_with_nothing_waiting():
 
 def test_an_unreadable_stack_fails_after_the_window_and_says_why():
     _, cursor = run(T0)
-    reports, cursor = diff_completeness({}, cursor, seconds(1000), "cannot be read: Unavailable: no stack runs")
+    reports, cursor = diff_completeness(
+        {}, cursor, seconds(1000), unreadable="cannot be read: Unavailable: no stack runs"
+    )
     report = by_asset(reports)["index"]
     assert (report.complete, report.result.passed) == (False, False)
     assert "no stack runs" in report.result.description
 
 
 def test_nothing_is_claimed_before_the_first_reading():
-    reports, cursor = diff_completeness({}, CompleteUpToCursor(), T0, "cannot be read")
+    reports, cursor = diff_completeness({}, CompleteUpToCursor(), T0, unreadable="cannot be read")
     assert reports == []
     reports, _ = run(T0, cursor, down=["archive"])
     assert reports == []
@@ -102,3 +104,49 @@ def test_time_never_goes_back():
 def test_two_reports_fit_into_each_window():
     for window in ASSET_WINDOWS.values():
         assert report_interval(window) <= timedelta(seconds=(window.warn_s or window.fail_s) / 2)
+
+
+def test_the_last_complete_time_is_reported_once_when_a_stream_breaks():
+    _, cursor = run(T0)
+    _, cursor = run(seconds(120), cursor)  # complete, and not due
+    materialized, first_red = [], None
+    for tick in range(150, 1200, 30):
+        reports, cursor = run(seconds(tick), cursor, lag=1, waiting_s=tick - 121.0)
+        report = by_asset(reports).get("messages")
+        if report and report.complete:
+            materialized.append((tick, report.up_to))
+        if report and not report.result.passed:
+            first_red = first_red or tick
+    assert materialized == [(180, seconds(120))], (
+        "a window after 180 s is at most a minute after the window of the break"
+    )
+    assert first_red is not None
+    assert 120 + 900 < first_red <= 120 + 900 + 60
+
+
+def test_records_that_wait_at_one_tick_and_not_at_the_next_are_no_break():
+    _, cursor = run(T0)
+    count = 0
+    for tick in range(30, 3600, 30):
+        waiting = {"lag": 1, "waiting_s": 1.0} if tick % 60 else {}
+        reports, cursor = run(seconds(tick), cursor, **waiting)
+        count += sum(report.complete for report in reports if report.asset == "messages")
+    assert count <= 3600 / 120, "no more than the regular reports of a quiet stream"
+
+
+def test_an_assets_own_window_decides():
+    windows = landing_windows("messages=86400, transcripts=60/120")
+    _, cursor = diff_completeness(readings(T0), CompleteUpToCursor(), T0, windows)
+    reports, _ = diff_completeness(readings(seconds(1000), lag=1, waiting_s=990.0), cursor, seconds(1000), windows)
+    outcomes = {report.asset: report.result.passed for report in reports}
+    assert outcomes["transcripts"] is False
+    assert outcomes.get("messages", True) is True
+    assert outcomes["captions"] is False
+
+
+def test_after_an_outage_of_dagster_an_old_completeness_is_not_reported_as_new():
+    _, cursor = run(T0)
+    _, cursor = run(seconds(120), cursor)
+    reports, cursor = diff_completeness({}, cursor, seconds(3 * 3600), unreadable="cannot be read")
+    assert not [report for report in reports if report.complete]
+    assert by_asset(reports)["messages"].result.passed is False

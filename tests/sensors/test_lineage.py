@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from types import SimpleNamespace
 
 import dagster as dg
 import pytest
 
 from mmplatform.errors import Misconfigured
+from mmplatform.lineage.rotated_file import lineage_file
 from resources.lineage import LineageResource
 from sensors import lineage as sensor
 from sensors.lineage import LineageCursor, lineage_sensor
@@ -49,10 +51,22 @@ REPORT = [
 ]
 
 
-def test_without_a_lineage_backend_the_tick_is_skipped(instance):
+def test_with_lineage_turned_off_the_tick_is_skipped(instance, monkeypatch):
+    monkeypatch.setenv("MMPLATFORM_OPENLINEAGE_URL", "off")
     reason, cursor = tick(instance)
-    assert "MMPLATFORM_OPENLINEAGE_URL is empty" in reason
+    assert "MMPLATFORM_OPENLINEAGE_URL is `off`" in reason
     assert cursor is None
+
+
+def test_without_a_backend_events_lie_in_the_data_directory_start_before_the_end(instance, monkeypatch, tmp_path):
+    monkeypatch.setenv("MMPLATFORM_DATA_DIR", str(tmp_path))
+    _, cursor = tick(instance)
+    execute(instance, "reports")
+    reason, _ = tick(instance, cursor)
+    assert reason == "sent 4 events, 0 refused"
+    written = [json.loads(line) for line in lineage_file(tmp_path).read_text().splitlines()]
+    assert [(event["job"]["name"], event["eventType"]) for event in written] == REPORT
+    assert [check(event) for event in written]
 
 
 def test_it_begins_with_the_next_run_and_sends_each_event_once(instance, collector):

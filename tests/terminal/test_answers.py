@@ -27,7 +27,8 @@ def hit(**changes):
         "text": "the [red]payment failed\n twice",
         "source": "chat message e1 (customer)",
         "event_time": "2026-03-01T09:00:00.250Z",
-        "indexed_at": "2026-03-02T00:00:01+00:00",
+        "retrievable_at": "2026-03-02T00:00:01+00:00",
+        "found_in": "index",
         "age_s": 90_000.0,
         "gap_s": 0.21,
     } | changes
@@ -57,9 +58,60 @@ def test_a_day_is_said_only_when_it_is_not_today():
     assert format_time(utc_now()).count("-") == 0
 
 
+def test_a_hit_that_the_index_does_not_have_yet_says_found():
+    _, second = printed(print_hit, hit(found_in="tail")).splitlines()
+    assert second.strip().endswith(" · found 2026-03-02 00:00:01 UTC, after 210 ms")
+
+
+def answer(*hits, index="searched", tail="current"):
+    return {"hits": list(hits), "took_ms": 3.4, "coverage": {"index": index, "tail": tail}}
+
+
 def test_no_hits_are_reported_and_several_are_counted():
-    assert printed(print_hits, {"hits": [], "took_ms": 3.0}) == "nothing found\n"
-    assert printed(print_hits, {"hits": [hit(), hit()], "took_ms": 3.4}).endswith("2 passages in 3 ms\n")
+    assert printed(print_hits, answer()) == "nothing found\n"
+    assert printed(print_hits, answer(hit(), hit())).endswith("2 passages in 3 ms\n")
+    assert printed(print_hits, answer(tail="off")) == "nothing found\n"
+
+
+@pytest.mark.parametrize(
+    ("parts", "words"),
+    [
+        ({"index": "unavailable"}, "the index does not answer"),
+        ({"tail": "catching_up"}, "still reads the log"),
+        ({"tail": "full"}, "is full"),
+        ({"tail": "unavailable"}, "the log does not answer"),
+    ],
+)
+def test_an_answer_says_what_it_may_be_missing_with_hits_and_without(parts, words):
+    for hits in ([], [hit()]):
+        assert words in printed(print_hits, answer(*hits, **parts)).splitlines()[-1]
+
+
+def receipt(subject=None, **modality):
+    quiet = {"modality": "chat", "complete_until": None, "pending": 0, "open_calls": 0, "stalled": False}
+    return {"modalities": [quiet | modality], "subject": subject}
+
+
+OF_A_SUBJECT = {"pending": 0, "open_calls": [{"conversation_id": "c"}], "refused": {"identity": 2, "shed": 1}}
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        ({"receipt": receipt(pending=3)}, "chat: 3 events are not derived yet"),
+        ({"receipt": receipt(stalled=True)}, "chat: no deriver has reported for ten seconds"),
+        (
+            {"receipt": receipt(OF_A_SUBJECT)},
+            "1 calls of the subject are being spoken\n3 events of the subject were ref",
+        ),
+        ({"fence": {"reached": False, "waited_ms": 300.4}}, "not in reach after 300 ms"),
+        ({"receipt": receipt(), "fence": {"reached": True, "waited_ms": 3.0}}, "nothing found"),
+    ],
+)
+def test_a_receipt_is_printed_where_something_is_missing(more, words):
+    assert words in printed(print_hits, answer() | more)
+    if words == "nothing found":
+        assert printed(print_hits, answer() | more) == "nothing found\n"
 
 
 @pytest.fixture

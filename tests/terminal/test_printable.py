@@ -29,10 +29,11 @@ HOSTILE = [
 
 @pytest.mark.parametrize("text", HOSTILE)
 def test_a_hit_shows_controls_as_their_escapes(text):
-    hit = {"text": text, "source": f"chat message {text}", "score": 0.5, "age_s": 1.0, "gap_s": 1.0}
-    times = dict.fromkeys(("event_time", "indexed_at"), "2026-08-01T10:00:00Z")
+    hit = {"text": text, "source": f"chat message {text}", "score": 0.5, "age_s": 1.0, "gap_s": 1.0, "found_in": "tail"}
+    times = dict.fromkeys(("event_time", "retrievable_at"), "2026-08-01T10:00:00Z")
     shown = io.StringIO()
-    print_hits({"hits": [hit | times], "took_ms": 1.0}, Console(file=shown, width=400))
+    coverage = {"index": "searched", "tail": "current"}
+    print_hits({"hits": [hit | times], "took_ms": 1.0, "coverage": coverage}, Console(file=shown, width=400))
     lines = shown.getvalue()
     assert not [character for character in lines if character != "\n" and unicodedata.category(character) == "Cc"]
     assert not set("\u202e\u2066\u2069\u2028\ud800") & set(lines)

@@ -6,14 +6,19 @@ from datetime import timedelta
 
 import pytest
 
+from mmplatform.artifacts import artifact_id
 from mmplatform.derive.passages import quarantine
-from mmplatform.events import encode, utc_now
+from mmplatform.events import ChatDeleted, ChatRedacted, encode, utc_now
+from mmplatform.identity import CANARY_TENANT
+from mmplatform.kafka.headers import Pseudonyms, event_headers
 from mmplatform.kafka.producer import LogProducer
 from mmplatform.land.index.embedder_registry import EmbedderRegistry, Space
 from mmplatform.land.index.store import ChromaIndex
 from mmplatform.land.lakehouse.row_codec import record_to_row
+from mmplatform.versions import Version
 from quality.checks.completeness import CALL_END_REASON, NO_SPEECH_REASON
-from quality.checks.offset_gaps import DEAD_LETTER_REASON, DUPLICATE_REASON
+from quality.checks.offset_gaps import CANARY_REASON, DEAD_LETTER_REASON, DUPLICATE_REASON
+from resources.readers import offset_gaps
 from tests.assets.checks.check_runs import check, metadata
 from tests.assets.utterances import utterance
 from tests.builders import arrival, call_end, chunk
@@ -34,6 +39,46 @@ def test_every_event_of_the_hour_is_accounted_for(stores):
     assert metadata(found)["ids"] == ["event-3"]
     assert metadata(found)["became"] == {"an artifact": 1.0, "set aside": 1.0}
     stores.land(message(3))
+    assert check("messages", "completeness").passed
+
+
+@pytest.mark.parametrize("kind", [ChatDeleted, ChatRedacted])
+def test_a_message_that_was_deleted_at_the_source_and_is_still_here_names_its_hour(stores, kind):
+    said, later = chat(1), NOON + timedelta(hours=3)
+    here = message(1).model_copy(update={"artifact_id": artifact_id("message", said.uid, 0)})
+    deletion = kind(
+        event_id="deletion",
+        source=said.source,
+        message_id=said.event_id,
+        conversation_id=said.conversation_id,
+        subject_id=said.subject_id,
+        event_time=later,
+        ingested_at=later,
+    )
+    stores.land(said, topic="interactions.chat", offset=0)
+    stores.land(here)
+    stores.land(deletion, topic="interactions.chat", offset=1)
+    stores.send("interactions.chat", 2)
+    stores.commit("derive-chat", "interactions.chat", 2)
+    found = check("messages", "completeness")
+    assert not found.passed
+    assert metadata(found)["incomplete_partitions"] == [f"{NOON:%Y-%m-%d-%H:00}"]
+    assert metadata(found)["ids_deleted"] == [here.artifact_id]
+    stores.lakehouse.delete_through("messages", {here.artifact_id: Version(offset=100).sortable})
+    assert "incomplete_partitions" not in metadata(check("messages", "completeness"))
+
+
+def test_a_deletion_about_another_subject_counts_for_nothing(stores):
+    said, later = chat(1), NOON + timedelta(hours=3)
+    stores.land(message(1).model_copy(update={"artifact_id": artifact_id("message", said.uid, 0)}))
+    fields = said.model_dump(include={"source", "conversation_id"}) | {"message_id": said.event_id}
+    stores.land(
+        ChatDeleted(event_id="d", subject_id="somebody", event_time=later, ingested_at=later, **fields),
+        topic="interactions.chat",
+        offset=0,
+    )
+    stores.send("interactions.chat", 1)
+    stores.commit("derive-chat", "interactions.chat", 1)
     assert check("messages", "completeness").passed
 
 
@@ -103,10 +148,10 @@ def archive(stores, events, end):
     stores.lakehouse.append("raw_chats", rows, offsets={("interactions.chat", 0): end}, source="archive")
 
 
-def send(stores, *values):
+def send(stores, *values, headers=None):
     producer = LogProducer(stores.settings)
     for value in values:
-        producer.send(f"{stores.settings.topic_prefix}interactions.chat", "c", value).result(20)
+        producer.send(f"{stores.settings.topic_prefix}interactions.chat", "c", value, headers=headers).result(20)
     producer.close()
 
 
@@ -117,6 +162,37 @@ def test_an_offset_without_a_row_is_reported_with_its_reason(stores):
     found = check("raw_chats", "completeness")
     assert found.passed, found.description
     assert metadata(found)["reasons"] == {DEAD_LETTER_REASON: 1.0, DUPLICATE_REASON: 1.0}
+
+
+def test_a_canary_is_a_reason_for_an_offset_without_a_row(stores):
+    events = {offset: now_chat(offset) for offset in (0, 2)}
+    own = now_chat(1).model_copy(update={"tenant": CANARY_TENANT})
+    send(stores, encode(events[0]))
+    send(stores, encode(own), headers=event_headers(own, Pseudonyms(b"key")))
+    send(stores, encode(events[2]))
+    archive(stores, events, 3)
+    found = check("raw_chats", "completeness")
+    assert found.passed, found.description
+    assert metadata(found)["reasons"] == {CANARY_REASON: 1.0}
+
+
+def test_canaries_do_not_count_towards_the_bound_and_customers_do(stores, monkeypatch):
+    monkeypatch.setattr(offset_gaps, "MAX_OFFSETS", 1)
+    events = {offset: now_chat(offset) for offset in (0, 3)}
+    own = [now_chat(offset).model_copy(update={"tenant": CANARY_TENANT}) for offset in (1, 2)]
+    send(stores, encode(events[0]))
+    for event in own:
+        send(stores, encode(event), headers=event_headers(event, Pseudonyms(b"key")))
+    send(stores, encode(events[3]))
+    archive(stores, events, 4)
+    found = check("raw_chats", "completeness")
+    assert found.passed, found.description
+    assert metadata(found)["reasons"] == {CANARY_REASON: 2.0}
+    send(stores, encode(now_chat(4)), encode(now_chat(5)), encode(now_chat(6)))
+    archive(stores, {6: now_chat(6)}, 7)
+    found = check("raw_chats", "completeness")
+    assert not found.passed
+    assert metadata(found)["not_looked_at"] == 2
 
 
 def test_a_record_of_the_log_that_is_in_no_row_is_lost(stores):

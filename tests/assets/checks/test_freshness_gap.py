@@ -56,11 +56,19 @@ def test_without_a_running_stack_the_check_names_the_unreachable_store(stores, m
     assert "the index is unreachable" in check("passages", "completeness").description
 
 
-def test_passages_of_every_modality_are_measured_in_the_index(stores):
+def logged(row, at):
+    return row.model_copy(update={"stamps": row.stamps.model_copy(update={"logged_at": at})})
+
+
+def test_passages_of_every_modality_are_measured_in_the_index(stores, monkeypatch):
     now = utc_now()
-    stores.index(passage(1, at=now - timedelta(seconds=1)), at=now)
+    early = now - timedelta(seconds=9)
+    stores.index(logged(passage(1, at=early), early + timedelta(seconds=1)), at=now)
     found = check("index", "freshness_gap")
-    assert found.passed
+    assert found.passed, "it was on the log that gateways follow, and waited there for a full write"
     assert metadata(found)["chat_rows"] == 1
-    stores.index(passage(2, at=now - timedelta(seconds=9)), at=now)
-    assert not check("index", "freshness_gap").passed
+    monkeypatch.setenv("MMPLATFORM_TAIL_MAX_BYTES", "0")
+    assert not check("index", "freshness_gap").passed, "only the index is searched"
+    monkeypatch.delenv("MMPLATFORM_TAIL_MAX_BYTES")
+    stores.index(logged(passage(2, at=early), now), at=now)
+    assert not check("index", "freshness_gap").passed, "it came late to the log"

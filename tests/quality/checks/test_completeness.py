@@ -13,6 +13,7 @@ from quality.checks.completeness import (
     check_events_accounted,
     check_index_matches_table,
 )
+from quality.checks.result import INCOMPLETE_PARTITIONS
 
 NOW = utc_now()
 OLD = NOW - timedelta(hours=1)
@@ -120,3 +121,14 @@ def test_each_active_embedder_must_have_every_passage_and_others_are_ignored():
     assert mirrors([passage(1)], [listed(1, embedder="new@2")], ("new@2",)).passed
     assert mirrors([passage(1)], [listed(1), listed(2, embedder="new@2")], both).metadata["not_in_the_table"] == 1
     assert mirrors([passage(1)], [listed(1), listed(2, embedder="left@0")], ("m@1",)).passed
+
+
+def test_while_the_indexer_is_lagging_no_bucket_is_named_for_a_rebuild():
+    rows = [{**passage(1), "bucket": "b03"}]
+    named = [
+        check_index_matches_table(rows, [], settled_before=NOW - timedelta(minutes=2), is_lagging=is_lagging).metadata
+        for is_lagging in (False, True)
+    ]
+    assert named[0][INCOMPLETE_PARTITIONS] == ["b03"]
+    assert INCOMPLETE_PARTITIONS not in named[1]
+    assert named[1]["not_indexed"] == 1

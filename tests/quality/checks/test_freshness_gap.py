@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from quality.checks.backlog import STALLED_S, Backlog
+from quality.checks.backlog import STALLED_S, Backlog, combine_backlogs
 from quality.checks.freshness_gap import check_freshness
 from quality.slas import MODALITY_SLAS
 
@@ -28,3 +28,13 @@ def test_a_long_wait_is_a_stalled_watermark_and_a_short_one_is_not():
     result = check_freshness({}, MODALITY_SLAS, Backlog(3, STALLED_S + 1))
     assert not result.passed
     assert "3 wait, the oldest for 61 s" in result.description
+
+
+def test_a_wait_for_a_full_write_is_no_stall_and_a_longer_one_is():
+    assert not Backlog(3, STALLED_S + 30, batching_s=30).stalled
+    assert Backlog(3, STALLED_S + 31, batching_s=30).stalled
+    derivers, index = Backlog(1, STALLED_S + 5), Backlog(40, STALLED_S + 20, batching_s=30)
+    assert combine_backlogs([index, derivers]).stalled
+    assert combine_backlogs([index, derivers]).lag == 41
+    assert not combine_backlogs([index, Backlog(1, 3)]).stalled
+    assert combine_backlogs([]) == Backlog(0)

@@ -1,0 +1,1 @@
+"""Runs of raw hours and of index buckets."""
