@@ -90,7 +90,7 @@ def _figures(page: str) -> dict[str, float]:
 
 
 def poll(gateway: str, subjects: Sequence[str], outcome: Outcome, give_up: float) -> None:
-    """Search until everything is found or the patience ends; a gap is the index's own stamp less the due time."""
+    """Search until everything is found or the patience ends; a gap is the gateway's own stamp less the due time."""
     with httpx.Client(base_url=gateway, timeout=60, trust_env=False) as client:
         while True:
             for subject in subjects:
@@ -103,6 +103,8 @@ def poll(gateway: str, subjects: Sequence[str], outcome: Outcome, give_up: float
 
 
 def _shares(hit: Mapping[str, Any]) -> tuple[float, ...]:
-    """The parts of a gap, in seconds: until the gateway accepted it, until it was derived, until the index had it."""
-    stamps = [datetime.fromisoformat(hit[name]) for name in ("event_time", "ingested_at", "derived_at", "indexed_at")]
+    """The parts of a gap, in seconds: until the gateway accepted it, until it was derived, until it could be found."""
+    stamps = [
+        datetime.fromisoformat(hit[name]) for name in ("event_time", "ingested_at", "derived_at", "retrievable_at")
+    ]
     return tuple((after - before).total_seconds() for before, after in pairwise(stamps))

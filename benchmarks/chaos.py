@@ -1,10 +1,14 @@
 """Everything dies, hangs, slows down and tells the wrong time while events arrive; then sets are compared.
 
-    python -m benchmarks.chaos [--kills 100] [--seed 1] [--long 10] [--data FOLDER] [--plan]
+    python -m benchmarks.chaos [--kills 100] [--zombies 10] [--seed 1] [--long 10] [--canaries 10000] [--data FOLDER]
+        [--plan]
 
 Starts a stack of its own. The seed decides what is broken and in which order; the plan is printed first (``--plan``:
 and nothing else done). At the end the ledger of what was acknowledged is compared with the log, the lakehouse, the
-index, the quarantine and the dead letters. Exit code 1 when anything was lost, doubled, stale or out of order.
+index, the quarantine and the dead letters. Two more sources choose the same ids: each conflict must be named. Canaries
+are sent meanwhile, as many as there is time for, and each is looked for. Exit code 1 when anything was lost, doubled,
+stale, out of order, a conflict without a name, or in a receipt that claimed more than was true. Ctrl-C ends the attack:
+what came until then is compared.
 """
 
 from __future__ import annotations
@@ -12,27 +16,40 @@ from __future__ import annotations
 import argparse
 import sys
 import tempfile
+import threading
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks.faults import collisions
 from benchmarks.faults.attack import Attack
 from benchmarks.faults.ledger import Ledger, Pace
 from benchmarks.faults.plan import Fault, draw
-from benchmarks.faults.stack import broken_stack
+from benchmarks.faults.stack import Broken, broken_stack
 from benchmarks.faults.verdict import Verdict, compare
 from benchmarks.machine import describe
 from mmplatform.events import Modality
+from mmplatform.pipeline.canary.figures import CanaryFigures
+from mmplatform.pipeline.canary.service import open_runner, run_many
 
 PACE = Pace(chat_s=0.1, shot_s=6.0, chunk_s=1.0, calls=1_000)
+COLLISION_S = 0.3
+"""Between two chats of the sources whose ids collide."""
+
+CANARY_THREADS = 8
+CANARY_TIMEOUT_S = 600.0
+"""Longer than any service is away: what is missing then is missing for good."""
+
 WARM = 20
 """Chats before the first fault."""
 
 
 def main() -> int:
     arguments = _arguments()
-    plan = draw(arguments.kills, arguments.seed, long_s=arguments.long)
+    plan = draw(arguments.kills, arguments.seed, long_s=arguments.long, zombies=arguments.zombies)
     print(f"machine: {describe()}")
     print(f"plan of seed {arguments.seed}: {count(plan)}")
     for fault in plan:
@@ -41,27 +58,88 @@ def main() -> int:
         return 0
     folder = arguments.data or Path(tempfile.mkdtemp(prefix="mmplatform-chaos-"))
     began = time.monotonic()
-    verdicts, refused = run(folder, plan)
-    print(f"\n{count(plan)} in {(time.monotonic() - began) / 60:.1f} minutes, seed {arguments.seed}; data in {folder}")
-    print(table(verdicts))
-    wrong = {modality: verdict.faults for modality, verdict in verdicts.items() if verdict.faults}
-    for modality, faults in wrong.items():
-        for name, ids in faults.items():
-            print(f"{name} {modality}: {', '.join(ids[:20])}{' …' if len(ids) > 20 else ''}")
-    for event, reason in refused.items():
+    outcome = run(folder, plan, canaries=arguments.canaries)
+    minutes = (time.monotonic() - began) / 60
+    print(f"\n{count(outcome.begun)} in {minutes:.1f} minutes, seed {arguments.seed}; data in {folder}")
+    print(table(outcome.verdicts), collisions.table(outcome.colliding), canary_line(outcome.canaries), sep="\n\n")
+    for name, faults in outcome.faults.items():
+        for wrong, ids in faults.items():
+            print(f"{wrong} {name}: {', '.join(ids[:20])}{' …' if len(ids) > 20 else ''}")
+    for event, reason in outcome.refused.items():
         print(f"never acknowledged: {event}: {reason}")
-    return 1 if wrong else 0
+    return 1 if outcome.faults or outcome.canaries.false_receipts else 0
 
 
-def run(folder: Path, plan: Sequence[Fault], pace: Pace = PACE) -> tuple[Mapping[Modality, Verdict], Mapping[str, str]]:
-    """Start, attack, compare; what came out, and what was refused."""
-    with broken_stack(folder) as stack:
-        ledger = Ledger(stack, pace)
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """The result of a run.
+
+    Attributes:
+        verdicts: by modality.
+        colliding: of the sources whose ids collide.
+        refused: events that were never acknowledged, with the reason.
+        begun: the faults that were carried out.
+        canaries: sent and looked for during the attack.
+    """
+
+    verdicts: Mapping[Modality, Verdict]
+    colliding: collisions.CollisionVerdict
+    refused: Mapping[str, str]
+    begun: Sequence[Fault]
+    canaries: CanaryFigures
+
+    @property
+    def faults(self) -> dict[str, dict[str, list[str]]]:
+        """By modality, and of the colliding ids: the sets that should be empty and are not."""
+        found: list[tuple[str, dict[str, list[str]]]] = [("colliding", self.colliding.faults)]
+        found += [(modality, verdict.faults) for modality, verdict in self.verdicts.items()]
+        return {name: faults for name, faults in found if faults}
+
+
+def run(folder: Path, plan: Sequence[Fault], pace: Pace = PACE, *, canaries: int = 0) -> Outcome:
+    """Start, attack, compare."""
+    figures = CanaryFigures()
+    with broken_stack(folder) as stack, flock(stack, figures, canaries) as land:
+        ledger, colliding = Ledger(stack, pace), collisions.Collisions(stack, COLLISION_S)
         ledger.start()
+        colliding.start()
         ledger.wait_for(WARM)
-        Attack(stack, ledger, lambda line: print(line, flush=True)).run(plan)
+        attack = Attack(stack, ledger, lambda line: print(line, flush=True))
+        attack.run(plan)
         ledger.stop()
-        return compare(stack, ledger), ledger.refused
+        colliding.stop()
+        land()
+        verdicts = compare(stack, ledger)  # first: it waits until no worker is behind
+        return Outcome(verdicts, collisions.compare(stack, colliding), ledger.refused, attack.begun, figures)
+
+
+@contextmanager
+def flock(stack: Broken, figures: CanaryFigures, count: int) -> Iterator[Callable[[], None]]:
+    """Send so many canaries beside the attack; the yielded function ends it, and waits for those under way."""
+    stopped = threading.Event()
+    address = int(stack.now().gateway.rpartition(":")[2])
+    settings = stack.addressed.model_copy(update={"gateway_port": address})
+    with open_runner(settings, figures, timeout_s=CANARY_TIMEOUT_S) as runner:
+        thread = threading.Thread(
+            target=run_many, args=(runner, count), kwargs={"threads": CANARY_THREADS, "stopped": stopped}, daemon=True
+        )
+        thread.start()
+
+        def land() -> None:
+            stopped.set()
+            thread.join()
+
+        try:
+            yield land
+        finally:
+            land()
+
+
+def canary_line(figures: CanaryFigures) -> str:
+    """Number of each outcome of the canaries, and of false receipts."""
+    outcomes = figures.payload().get("chat", {}).get("outcomes", {})
+    counted = ", ".join(f"{number} {outcome}" for outcome, number in outcomes.items())
+    return f"canaries: {counted or 'none'}; receipts that claimed too much: {figures.false_receipts}"
 
 
 def count(plan: Sequence[Fault]) -> str:
@@ -82,8 +160,10 @@ def table(verdicts: Mapping[Modality, Verdict]) -> str:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=100, help="SIGKILLs; one of each other kind for ten of them")
+    parser.add_argument("--zombies", type=int, help="derivers that wake after their session; else one for ten kills")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--long", type=float, default=10.0, help="duration of a fault that lasts, in seconds")
+    parser.add_argument("--canaries", type=int, default=10_000, help="synthetic chats at most, during the attack")
     parser.add_argument("--data", type=Path, help="an empty folder for the stack; else one in the temporary directory")
     parser.add_argument("--plan", action="store_true", help="print the plan only")
     return parser.parse_args()

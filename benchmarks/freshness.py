@@ -7,8 +7,8 @@ arrive by a Poisson process, calls are live. The reader (``benchmarks/reader.py`
 which a share of the chats and all screenshots and calls belong to.
 
 Active: the moment at which the reader first got a passage, less its event time (a call: the end of the utterance).
-Passive: for the same passages, the index's own stamp less the event time. The stages are the index worker's rolling
-figures over all customers.
+Passive: for the same passages, the gateway's own stamp (``retrievable_at``) less the event time. The hops are the index
+worker's rolling figures over all customers: p50 and p99 of each, in seconds, up to the passage's place on the log.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Outcome:
 
     active: dict[str, list[float]]
     passive: dict[str, list[float]]
-    stages: dict[str, dict[str, float]]
+    stages: dict[str, dict[str, tuple[float, float]]]
     lost: dict[str, int]
     unseen: int
     failed_posts: int
@@ -127,7 +127,9 @@ def _outcome(
         active=active,
         passive={m: [hit["gap_s"] for hit in hits] for m, hits in final.items() if hits},
         stages={
-            m: {name: values["p95"] for name, values in rolling[m]["stages"].items()} for m in active if m in rolling
+            m: {name: (values["p50"], values["p99"]) for name, values in rolling[m]["stages"].items()}
+            for m in active
+            if m in rolling
         },
         # A second of a call in which nobody speaks leads to no passage: there, utterances are counted, not chunks.
         lost={m: len(set(ids) - events) for m, ids in sent.acknowledged.items() if m != "call"},
@@ -151,14 +153,14 @@ def drain(run: run_file.StackRun) -> None:
 
 def _print(name: str, rates: Rates, found: Outcome) -> None:
     print(f"\n{name}: {rates}")
-    print(f"{'modality':<11}{'measure':<9}{'passages':>9}{'p50':>8}{'p95':>8}{'p99':>8}{'max':>8}   stages p95")
+    print(f"{'modality':<11}{'measure':<9}{'passages':>9}{'p50':>8}{'p95':>8}{'p99':>8}{'max':>8}   hops p50/p99")
     for modality in MODALITY_SLAS:
         for measure, gaps in (("active", found.active), ("passive", found.passive)):
             q = Quantiles.from_seconds(gaps.get(modality, []))
             if q is None:
                 continue
             stages = found.stages.get(modality, {}) if measure == "passive" else {}
-            stage_text = ", ".join(f"{stage} {seconds:.2f}" for stage, seconds in stages.items())
+            stage_text = ", ".join(f"{stage} {p50:.3f}/{p99:.3f}" for stage, (p50, p99) in stages.items())
             print(
                 f"{modality:<11}{measure:<9}{q.count:>9}{q.p50:>8.2f}{q.p95:>8.2f}{q.p99:>8.2f}{q.max:>8.2f}   "
                 f"{stage_text}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 from collections.abc import Iterable
+from pathlib import Path
 
 import psutil
 
@@ -35,6 +36,18 @@ def resident_bytes(pids: Iterable[int]) -> int:
             except (psutil.NoSuchProcess, psutil.AccessDenied):
                 continue
     return total
+
+
+def peak_bytes(pid: int | str) -> tuple[int, int]:
+    """Resident memory of a process now, and its peak since :func:`reset_peak`, or since its start."""
+    lines = Path(f"/proc/{pid}/status").read_text(encoding="utf-8").splitlines()
+    fields = dict(line.split(":", 1) for line in lines)
+    return int(fields["VmRSS"].split()[0]) * 1024, int(fields["VmHWM"].split()[0]) * 1024
+
+
+def reset_peak(pid: int | str) -> None:
+    """Begin a new peak of a process's memory."""
+    Path(f"/proc/{pid}/clear_refs").write_text("5", encoding="ascii")
 
 
 def cpu_seconds(pid: int) -> float:

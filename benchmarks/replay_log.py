@@ -3,8 +3,9 @@
     python -m benchmarks.replay_log [--records 200000] [--singles 2000]
 
 Broker: a fresh one, four topic partitions, acks=all (on disk), through confluent-kafka in this process. Hop: a record
-is produced, a Quix application with our settings reads it and publishes it in a micro-batch, and this process gets it;
-once with our commit interval, once with Quix's default of 5 s.
+is produced, a Quix application with our settings reads it and publishes it in a micro-batch, and this process gets it:
+as derivers do, at once, with a commit each quarter of a second; at each commit, 0.05 s apart; and with Quix's default
+of 5 s. Processor is that of application and broker for one record.
 """
 
 from __future__ import annotations
@@ -22,8 +23,8 @@ from pathlib import Path
 import psutil
 from confluent_kafka import Consumer, TopicPartition
 
-from benchmarks.machine import describe, resident_bytes
-from mmplatform.consumers.batch_sink import BatchSink
+from benchmarks.machine import cpu_seconds, describe, resident_bytes
+from mmplatform.consumers.batch_sink import BatchSink, EagerSink
 from mmplatform.consumers.quix_app import open_app, open_topic
 from mmplatform.kafka.connection import client_config
 from mmplatform.kafka.producer import LogProducer, LogRecord
@@ -97,22 +98,29 @@ def acknowledgements(settings: Settings, count: int) -> Quantiles:
     return found
 
 
-def pass_on(settings: Settings, commit_s: float) -> None:
-    """The Quix application: what it reads, it publishes at its checkpoint, as a deriver without a model would."""
+def pass_on(settings: Settings, commit_s: float, sink: type[BatchSink]) -> None:
+    """The Quix application: what it reads, it publishes, as a deriver without a model would."""
     producer = LogProducer(settings)
     app = open_app(settings, group=f"hop-{commit_s}", topics=(SOURCE,), commit_interval_s=commit_s, commit_every=10_000)
 
     def land(records: list[ConsumedRecord]) -> None:
         producer.send_all(LogRecord(ARTIFACTS_TOPIC, None, record.value or b"") for record in records)
 
-    app.dataframe(open_topic(app, settings, SOURCE)).sink(BatchSink(settings, land))
+    opened = sink(settings, land)
+    if isinstance(opened, EagerSink):
+        app.pace_by(opened)
+    app.dataframe(open_topic(app, settings, SOURCE)).sink(opened)
     app.run()
 
 
-def hop(settings: Settings, commit_s: float, count: int) -> Quantiles:
-    """Seconds from before a record is produced until it comes out behind the application."""
-    process = multiprocessing.get_context("spawn").Process(target=pass_on, args=(settings, commit_s), daemon=True)
+def hop(
+    settings: Settings, server: psutil.Process, commit_s: float, sink: type[BatchSink], count: int
+) -> tuple[Quantiles, float]:
+    """Seconds from before a record is produced until it comes out behind the application, and processor seconds."""
+    context = multiprocessing.get_context("spawn")
+    process = context.Process(target=pass_on, args=(settings, commit_s, sink), daemon=True)
     process.start()
+    used = 0.0
     consumer, producer = _reader(settings, ARTIFACTS_TOPIC, None), LogProducer(settings, linger_s=0)
     waits: list[float] = []
     due, warm = time.time(), float("inf")
@@ -122,16 +130,18 @@ def hop(settings: Settings, commit_s: float, count: int) -> Quantiles:
             producer.send(SOURCE, None, f"{commit_s} {time.time()}".encode())
         for message in consumer.consume(100, 0.002):
             marker, sent = (message.value() or b"- 0").split()
-            warm = min(warm, time.time())  # what was produced before the group had joined is not what is measured
+            if warm == float("inf"):  # what was produced before the group had joined is not what is measured
+                warm, used = time.time(), cpu_seconds(process.pid or 0) + cpu_seconds(server.pid)
             if marker == str(commit_s).encode() and float(sent) > warm:
                 waits.append(time.time() - float(sent))
+    used = cpu_seconds(process.pid or 0) + cpu_seconds(server.pid) - used
     process.terminate()
     process.join(20)
     producer.close()
     consumer.close()
     found = Quantiles.from_seconds(waits[WARM:])
     assert found is not None
-    return found
+    return found, used / len(waits)
 
 
 def _reader(settings: Settings, topic: str, start: int | None) -> Consumer:
@@ -164,9 +174,14 @@ def main() -> None:
         print(f"{arguments.records} records of 1 KB: {produced:,.0f}/s in, {consumed:,.0f}/s out")
         print(f"broker's memory {resident_bytes([process.pid]) / 2**20:.0f} MiB")
     with tempfile.TemporaryDirectory() as folder, broker(Path(folder)) as (settings, process, elapsed_s):
-        own = settings.derive_commit_interval_s
-        _report(f"one hop, commit every {own:g} s", hop(settings, own, arguments.singles))
-        _report("one hop, commit every 5 s (Quix's default)", hop(settings, 5.0, arguments.singles // 2))
+        for commit_s, sink, singles in (
+            (settings.derive_commit_interval_s, EagerSink, arguments.singles),
+            (0.05, BatchSink, arguments.singles),
+            (5.0, BatchSink, arguments.singles // 2),
+        ):
+            name = "at once, commit" if sink is EagerSink else "at the commit,"
+            found, used = hop(settings, process, commit_s, sink, singles)
+            _report(f"one hop, {name} every {commit_s:g} s, {1000 * used:.2f} ms CPU", found)
 
 
 if __name__ == "__main__":

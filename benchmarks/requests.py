@@ -67,7 +67,8 @@ def main() -> None:
     worst = 0.0
     with _empty_server() as floor_port:
         for connections in arguments.connections:
-            worst = max(worst, _print_rows(_paths(run.gateway, floor_port), connections, arguments.seconds))
+            paths = [*_paths(run.gateway, floor_port), *_chroma_paths(run.chroma)]
+            worst = max(worst, _print_rows(paths, connections, arguments.seconds))
     if worst > MAX_HEALTH_RATIO:
         raise SystemExit(f"/healthz takes {worst:.2f} times an empty route; the limit is {MAX_HEALTH_RATIO}")
 
@@ -115,6 +116,14 @@ def _paths(gateway: str, floor_port: int) -> list[Path]:
         Path("POST /v1/search, one subject", host, port, lambda: one_subject),
         Path("POST /v1/search, all subjects", host, port, lambda: all_subjects),
     ]
+
+
+def _chroma_paths(chroma: str) -> list[Path]:
+    """Chroma's own floor, which is part of each search; none where no address is known."""
+    url = urlsplit(chroma)
+    if not url.hostname:
+        return []
+    return [Path("Chroma's heartbeat", url.hostname, url.port or 80, lambda: _request("GET", "/api/v2/heartbeat"))]
 
 
 def _request(method: str, path: str, body: dict[str, Any] | None = None) -> bytes:

@@ -233,11 +233,15 @@ def keep(out: Path | None, rounds: dict[str, list[Round]]) -> None:
 
 
 @contextmanager
-def running_stack(folder: Path) -> Iterator[Stack]:
-    """The embedded stack in a folder of its own, ended with the block."""
+def running_stack(folder: Path, derivers: str = "") -> Iterator[Stack]:
+    """The embedded stack in a folder and on ports of its own, ended with the block; ``derivers`` as in ``up``."""
     settings = load(data_dir=folder, archive_commit_interval_s=COMMIT_S)
-    own = {"MMPLATFORM_DATA_DIR": str(folder), "MMPLATFORM_ARCHIVE_COMMIT_INTERVAL_S": str(COMMIT_S)}
-    command = [sys.executable, "-m", "mmplatform.local", "--no-dagster"]
+    own = {
+        "MMPLATFORM_DATA_DIR": str(folder),
+        "MMPLATFORM_ARCHIVE_COMMIT_INTERVAL_S": str(COMMIT_S),
+        "MMPLATFORM_GATEWAY_PORT": "0",
+    }
+    command = [sys.executable, "-m", "mmplatform.local", "--no-dagster", "--derivers", derivers]
     with (folder / "supervisor.log").open("wb") as log:
         process = subprocess.Popen(command, env=os.environ | own, stdout=log, stderr=log)
     try:

@@ -78,7 +78,7 @@ class Ledger:
         for thread in self._threads:
             thread.start()
 
-    def stop(self, within_s: float = 300.0) -> None:
+    def stop(self, within_s: float = 1200.0) -> None:
         """Send no more; what is on its way is waited for."""
         self._stop.set()
         for thread in self._threads:
@@ -152,7 +152,7 @@ class Ledger:
             return False
         return True
 
-    def wait_for(self, chats: int, within_s: float = 300.0) -> None:
+    def wait_for(self, chats: int, within_s: float = 1200.0) -> None:
         """Until so many more chats were acknowledged: the load is on."""
         wanted, give_up = len(self.chats) + chats, time.monotonic() + within_s
         while len(self.chats) < wanted:

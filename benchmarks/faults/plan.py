@@ -47,15 +47,19 @@ class Fault:
         return f"{self.kind} {self.target}{by}{lasts}"
 
 
-def draw(kills: int, seed: int, *, long_s: float) -> list[Fault]:
+def draw(kills: int, seed: int, *, long_s: float, zombies: int | None = None) -> list[Fault]:
     """So many kills, and of each other kind one for ten of them; ``long_s`` is how long what lasts lasts.
+
+    ``zombies`` is their number, where it is another.
 
     Every process is killed as often as any other, give or take one.
     """
     chance = random.Random(seed)
     killed = [SERVICES[number % len(SERVICES)] for number in range(kills)]
     faults = [_kill(chance, target) for target in killed]
-    faults += [_second_fault(chance, kind, long_s) for kind in SECONDARY_KINDS for _ in range(max(1, kills // 10))]
+    counts = dict.fromkeys(SECONDARY_KINDS, max(1, kills // 10))
+    counts |= {"zombie": zombies} if zombies is not None else {}
+    faults += [_second_fault(chance, kind, long_s) for kind, count in counts.items() for _ in range(count)]
     chance.shuffle(faults)
     return faults
 

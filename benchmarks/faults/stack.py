@@ -32,7 +32,7 @@ SERVICES: Final = ("broker", "chroma", "gateway", *WORKERS)
 ROOT: Final = Path(__file__).parents[2]
 """Folder in which started processes find this package."""
 
-START_S: Final = 240.0
+START_S: Final = 600.0
 MAX_HITS: Final = 100
 """Hits that one search gives at most."""
 
@@ -41,6 +41,8 @@ QUICK: Final = {
     "MMPLATFORM_CALL_IDLE_TIMEOUT_S": "4",
     "MMPLATFORM_GATEWAY_PORT": "0",
     "MMPLATFORM_ASR_MODEL": "whisper-tiny",
+    # Rows, records and services are counted; who wants canaries runs them beside.
+    "MMPLATFORM_CANARY_INTERVAL_S": "0",
 }
 
 
@@ -137,19 +139,24 @@ class Broken:
 
     def wait_ready(self, service: str) -> None:
         """Wait until the supervisor has it up."""
-        until(lambda: self.is_ready(service), 300, f"{service} is ready")
+        until(lambda: self.is_ready(service), START_S, f"{service} is ready")
 
     def is_ready(self, service: str) -> bool:
         """True when the supervisor has it up."""
         return self.now().services[service].state == "ready"
 
-    def join(self, worker: str, instance: str) -> Guest:
+    def retire(self, service: str) -> None:
+        """SIGTERM, and no new start until the board lets it go."""
+        self.board.hold(service)
+        self.signal(service, signal.SIGTERM)
+
+    def join(self, worker: str, instance: str, module: str = "mmplatform.worker") -> Guest:
         """A second worker of a kind, which joins the group once it is ready; call in the main thread."""
         run, port = self.now(), any_free_port()
         addresses = Addresses(run.kafka, run.chroma, int(run.gateway.rpartition(":")[2]))
         wrapped = (sys.executable, "-m", "benchmarks.faults.process", str(self.board.folder), f"{worker}-{instance}")
         process = processes.spawn(
-            [*wrapped, sys.executable, "-m", "mmplatform.worker", worker],
+            [*wrapped, sys.executable, "-m", module, worker],
             environment=worker_environment(self.settings, addresses, instance=instance, metrics_port=port),
             log=self.settings.data_dir / "logs" / f"{worker}-{instance}.log",
             cwd=ROOT,
@@ -193,8 +200,14 @@ class Broken:
 
 
 @contextmanager
-def broken_stack(data_dir: Path, **more: str) -> Iterator[Broken]:
-    """Start a stack without Dagster, and stop it at the end; ``more`` are environment variables."""
+def broken_stack(data_dir: Path, *, derivers: str = "", **more: str) -> Iterator[Broken]:
+    """Start a stack without Dagster, and stop it at the end.
+
+    Args:
+        data_dir: of the stack.
+        derivers: processes by modality, as ``mmplatform up --derivers`` reads them.
+        more: environment variables.
+    """
     data_dir = data_dir.absolute()
     board = Board(data_dir / "board")
     before = dict(os.environ)
@@ -205,7 +218,7 @@ def broken_stack(data_dir: Path, **more: str) -> Iterator[Broken]:
         settings = load()
         with log.open("ab") as output:
             supervisor = subprocess.Popen(
-                [sys.executable, "-m", "benchmarks.faults.supervise", str(board.folder)],
+                [sys.executable, "-m", "benchmarks.faults.supervise", str(board.folder), derivers],
                 cwd=ROOT,
                 stdin=subprocess.DEVNULL,
                 stdout=output,

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from benchmarks.faults.collisions import SOURCES
 from benchmarks.faults.ledger import CASE, Ledger
 from benchmarks.faults.stack import Broken
 from mmplatform.events import Modality, Position, decode_event
@@ -21,12 +22,22 @@ _OVERLAP_S: Final = 0.5
 _SPOKEN: Final = json.loads((CASE / "ground_truth.json").read_text())["call"]["utterances"]
 _DERIVED: Final[Mapping[Modality, str]] = {"chat": "messages", "screenshot": "captions", "call": "transcripts"}
 _COLUMNS: Final = {
-    **dict.fromkeys((spec.raw_table for spec in MODALITIES.values()), ("event_id", "kind")),
-    "messages": ("artifact_id", "event_ids"),
+    **dict.fromkeys((spec.raw_table for spec in MODALITIES.values()), ("source", "event_id", "kind")),
+    "messages": ("source", "artifact_id", "event_ids"),
     "captions": ("artifact_id", "event_ids"),
-    "transcripts": ("artifact_id", "event_ids", "subject_id", "channel", "start_s", "end_s", "status", "text"),
+    "transcripts": (
+        "artifact_id",
+        "event_ids",
+        "subject_id",
+        "channel",
+        "start_s",
+        "end_s",
+        "status",
+        "text",
+        "reason",
+    ),
     "passages": ("artifact_id", "subject_id", "modality", "text"),
-    "quarantine": ("event_id",),
+    "quarantine": ("source", "event_id"),
 }
 Row = Mapping[str, Any]
 Hits = Mapping[str, Row]
@@ -107,7 +118,10 @@ def collect(stack: Broken, ledger: Ledger) -> Found:
         on_log[spec.topic] = {position: (event.conversation_id, event.event_id) for position, event in read}
     letters = log.read(topic_name(stack.settings, DEAD_LETTERS_TOPIC))
     dead = [DeadLetter.model_validate_json(entry.value).position for entry in letters]
-    return Found(on_log, dead, {table: stack.rows(table, *columns) for table, columns in _COLUMNS.items()}, hits)
+    rows = {table: stack.rows(table, *columns) for table, columns in _COLUMNS.items()}
+    # Sources of colliding ids have a comparison of their own, by identity.
+    own = {table: [row for row in found if row.get("source") not in SOURCES] for table, found in rows.items()}
+    return Found(on_log, dead, own, hits)
 
 
 def judge(found: Found, ledger: Ledger, *, exact: bool = True) -> dict[Modality, Verdict]:
@@ -180,10 +194,13 @@ def misplaced(sent: Mapping[str, list[str]], on_log: Iterable[tuple[str, str]]) 
 
 
 def _unheard(rows: Sequence[Row], ledger: Ledger) -> Iterator[str]:
-    """Words of the acknowledged part of a call that are in no transcript, and those marked as lost."""
+    """Words of the acknowledged part of a call that are in no transcript, and those marked as lost.
+
+    A gap with a reason is of audio that is present, for example of a sound too short for words.
+    """
     for call in {call for call, _ in ledger.chunks.values()}:
         mine = [row for row in rows if row["subject_id"] == call]
-        yield from (row["artifact_id"] for row in mine if row["status"] != "final")
+        yield from (row["artifact_id"] for row in mine if row["status"] != "final" and not row.get("reason"))
         complete = _until_a_hole(index for whose, index in ledger.chunks.values() if whose == call)
         for spoken in _SPOKEN:
             if spoken["end_s"] <= complete and not any(_overlap_s(row, spoken) > _OVERLAP_S for row in mine):

@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 from mmplatform.consumers.deriver import batch_app
+from mmplatform.consumers.progress_reporter import ProgressReporter
 from mmplatform.derive.chat import ChatDeriver
 from mmplatform.derive.passages import DerivedBatch
 from mmplatform.kafka.producer import LogProducer
@@ -46,7 +47,9 @@ def main() -> None:
         data_dir=Path(data_dir), kafka_bootstrap_servers=kafka, topic_prefix=prefix, worker_instance_id=name
     )
     producer = LogProducer(settings)
-    batch_app(settings, CHAT, Named(name, float(seconds)), producer, WorkerStatus("derive-chat")).run()
+    reporter = ProgressReporter(settings, CHAT, producer)
+    reporter.start()
+    batch_app(settings, CHAT, Named(name, float(seconds)), producer, WorkerStatus("derive-chat"), reporter).run()
 
 
 if __name__ == "__main__":

@@ -21,7 +21,12 @@ KILLS, SEED = 10, 3
 
 
 def test_ten_kills_and_other_faults_lose_double_and_disorder_nothing(tmp_path):
-    verdicts, refused = run(tmp_path, draw(KILLS, SEED, long_s=6.0))
-    assert refused == {}
-    assert all(verdict.sent for verdict in verdicts.values())
-    assert {modality: verdict.faults for modality, verdict in verdicts.items() if verdict.faults} == {}
+    outcome = run(tmp_path, draw(KILLS, SEED, long_s=6.0), canaries=1_000)
+    assert outcome.canaries.count("found") > 0
+    assert outcome.canaries.count("missing") == 0
+    assert outcome.canaries.false_receipts == 0
+    assert outcome.refused == {}
+    assert all(verdict.sent for verdict in (*outcome.verdicts.values(), outcome.colliding))
+    assert outcome.colliding.named > 0
+    assert outcome.colliding.refused > 0
+    assert outcome.faults == {}
