@@ -32,7 +32,7 @@ models: $(VENV)/.local  ## Pull the pinned models (once; about 230 MB)
 
 ##@ Test
 
-test: $(VENV)/.dev models  ## Set up and run the tests, without `caption` and `system` (about 17 minutes on two cores)
+test: $(VENV)/.dev models  ## Set up and run the tests, without `caption` and `system` (about 40 minutes on two cores)
 	$(BIN)/mmplatform models pull whisper-tiny minilm-fp32
 	$(TRACED) $(BIN)/python $(PYTEST) -n 2 --max-worker-restart 2 --dist loadscope --no-loadscope-reorder -m "not caption and not system" $(ARGS) 2> >(tee .test-stderr >&2); \
 	code=$$?; if grep -q 'Fatal Python error' .test-stderr; then echo "a test process was killed; its first lines:"; \
@@ -43,7 +43,7 @@ coverage: $(VENV)/.dev  ## The same tests, with the coverage of every process th
 	$(MAKE) test PYTEST="-m coverage run -m pytest" TRACED="COVERAGE_PROCESS_START=$(CURDIR)/pyproject.toml"; \
 	code=$$?; set -o pipefail; $(BIN)/coverage combine -q && $(BIN)/coverage report --format=total | sed 's/^/coverage, percent: /' || exit 1; exit $$code
 
-test-system: $(VENV)/.dev models  ## A stack under attack, under a surge, and operated by the runbook (about 4 minutes)
+test-system: $(VENV)/.dev models  ## A stack under attack, under a surge, and operated by the runbook (about 10 minutes)
 	$(BIN)/mmplatform models pull whisper-tiny
 	$(BIN)/python -m pytest -m system $(ARGS)
 
@@ -86,6 +86,7 @@ bench: $(VENV)/.dev models  ## Print the figures of docs/benchmarks (about 35 mi
 	$(BIN)/python -m benchmarks.embedders
 	$(BIN)/python -m benchmarks.throughput
 	$(BIN)/python -m benchmarks.index_writes
+	$(BIN)/python -m benchmarks.receipts
 	$(BIN)/python -m benchmarks.startup
 	$(BIN)/python -m benchmarks.sensors
 	$(BIN)/python -m benchmarks.event_log
@@ -94,6 +95,7 @@ bench: $(VENV)/.dev models  ## Print the figures of docs/benchmarks (about 35 mi
 	$(BIN)/python -m benchmarks.unit_costs --out docs/benchmarks/unit-costs.json
 	$(BIN)/python -m benchmarks.sizing
 	$(BIN)/python -m benchmarks.rolling
+	$(BIN)/python -m benchmarks.screen_memory
 	$(BIN)/mmplatform up --detach --no-dagster
 	$(BIN)/python -m benchmarks.requests; code=$$?; $(BIN)/python -m benchmarks.freshness --out docs/benchmarks || code=$$?; \
 	  $(BIN)/mmplatform down; exit $$code
@@ -110,7 +112,7 @@ bench-incremental: $(VENV)/.dev models  ## 1% edits and deletes in 100,000 passa
 bench-peers: $(VENV)/.dev models  ## The same chats in hand-written loops, CocoIndex, Pixeltable and Pathway (about an hour)
 	$(BIN)/python -m benchmarks.peers $(ARGS)
 
-chaos: $(VENV)/.dev models  ## 100 kills and 50 other faults under load, then sets are compared; ARGS="--kills 30 --seed 2"
+chaos: $(VENV)/.dev models  ## 100 kills and 60 other faults under load, then sets are compared; ARGS="--kills 30 --seed 2"
 	$(BIN)/mmplatform models pull whisper-tiny
 	$(BIN)/python -m benchmarks.chaos $(ARGS)
 

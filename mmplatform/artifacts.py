@@ -31,11 +31,9 @@ from mmplatform.events import (
     Modality,
     NonNegativeInt64,
     Position,
-    Reason,
     Sha256,
     SpeakerName,
     UtcDatetime,
-    parse,
 )
 from mmplatform.identity import (
     DEFAULT_TENANT,
@@ -47,6 +45,7 @@ from mmplatform.identity import (
     subject_key,
 )
 from mmplatform.locators import Box, Locator, RoleName, Seconds
+from mmplatform.parsing import Reason, parse
 from mmplatform.versions import Version
 
 VECTOR_HEADER: Final = "vector"
@@ -57,6 +56,12 @@ _MAX_VECTOR_BYTES: Final = 4 * 65_536
 _FLOAT32: Final = 4
 
 Vector = npt.NDArray[np.float32]
+RedactionCoverage = Literal["", "full", "partial", "language_independent", "unknown"]
+"""Part of the finders that know a text's language. Empty where no text was redacted, and in older records."""
+
+_COVERAGE: Final = "share of the finders of personal data that know the language: full, partial, none, or unknown"
+_LANGUAGE: Final = "code of the text's language; empty where none was detected"
+
 Probability = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 ArtifactId = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
 ComponentName = Annotated[str, Field(max_length=500)]  # name or path of a deriver or model, with or without a version
@@ -98,9 +103,7 @@ class Provenance(LogRecordBase):
         lt=10**16,
         description="0 in the stream; in a reprocessing run its start, in milliseconds since 1970",
     )
-    redaction_policy: ComponentName = Field(
-        default="", description="version of the redaction policy; empty where no text was redacted"
-    )
+    redaction_policy: ComponentName = Field(default="", description="version of the policy; empty without a text")
 
 
 class ArtifactBase(LogRecordBase):
@@ -156,6 +159,9 @@ class Message(ArtifactBase):
     role: RoleName
     text: str
     pii: tuple[PiiCount, ...] = ()
+    language: str = Field(default="", max_length=50, description=_LANGUAGE)
+    language_confidence: Probability = Field(default=0.0, description="of the language; 0 where none was detected")
+    redaction_coverage: RedactionCoverage = Field(default="", description=_COVERAGE)
 
 
 class Word(LogRecordBase):
@@ -185,6 +191,7 @@ class Utterance(ArtifactBase):
     pii: tuple[PiiCount, ...] = ()
     language_confidence: Probability = Field(default=0.0, description="of the language; 0 where none was detected")
     reason: str = Field(default="", max_length=500, description="of a gap where audio is present: why it has no words")
+    redaction_coverage: RedactionCoverage = Field(default="", description=_COVERAGE)
 
 
 class OcrLine(LogRecordBase):
@@ -207,6 +214,9 @@ class Caption(ArtifactBase):
     height: NonNegativeInt64
     content_id: ArtifactId = Field(description="the same for every screenshot of one subject with the same bytes")
     pii: tuple[PiiCount, ...] = ()
+    language: str = Field(default="", max_length=50, description=_LANGUAGE)
+    language_confidence: Probability = Field(default=0.0, description="of the language; 0 where none was detected")
+    redaction_coverage: RedactionCoverage = Field(default="", description=_COVERAGE)
 
 
 class Passage(ArtifactBase):
@@ -223,6 +233,8 @@ class Passage(ArtifactBase):
     vector_f32: bytes = Field(
         default=b"", exclude=True, repr=False, description="little-endian float32; travels in a header of the record"
     )
+    language: str = Field(default="", max_length=50, description=_LANGUAGE)
+    redaction_coverage: RedactionCoverage = Field(default="", description=_COVERAGE)
 
     @property
     def vector(self) -> Vector:

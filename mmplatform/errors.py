@@ -4,7 +4,8 @@ PlatformError
 ├── Rejected        the input can never be processed as it is       → 4xx, dead letter, quarantine
 │   ├── TooLarge        over a stated size limit                    → 413
 │   ├── UnsupportedMedia  a media type without a decoder            → 415
-│   └── Conflict        the same id with other content              → 409
+│   ├── Conflict        the same id with other content              → 409
+│   └── UnknownRelease  a kind or version of a later release        → dead letter, redriven after the upgrade
 ├── Busy            the platform asks the source to slow down       → 429 + Retry-After, backpressure
 ├── Unavailable     a store or broker does not answer; retry later  → 503, retry with backoff
 └── Permanent       retrying the same thing cannot help             → stop, tell the operator
@@ -42,6 +43,10 @@ class Conflict(Rejected):
     """The same id arrived before with other content."""
 
     status = 409
+
+
+class UnknownRelease(Rejected):
+    """The record has a kind or a major version that this release does not know."""
 
 
 class Busy(PlatformError):

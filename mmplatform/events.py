@@ -14,18 +14,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Any, Final, Generic, Literal, TypeVar
 
-from pydantic import (
-    AfterValidator,
-    AwareDatetime,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    TypeAdapter,
-    ValidationError,
-)
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, TypeAdapter
 
-from mmplatform.errors import Rejected
 from mmplatform.identity import (
     DEFAULT_TENANT,
     SourceName,
@@ -35,6 +25,7 @@ from mmplatform.identity import (
     stable_id,
     subject_key,
 )
+from mmplatform.parsing import parse
 
 SCHEMA_VERSION: Final = 2
 """Major version of every record of the log. A reader refuses another one; new fields do not raise it."""
@@ -146,6 +137,43 @@ class ChatMessage(EventBase):
     text: str
 
 
+class ChatChangeBase(EventBase):
+    """Fields common to the changes of a chat message, which have ids of their own.
+
+    Of several changes of one message the one with the highest ``revision`` counts; without one, the order of the log.
+    """
+
+    message_id: Identifier = Field(description="event_id of the message that it changes, in the same conversation")
+    revision: NonNegativeInt64 | None = Field(
+        default=None,
+        description="grows with each change of the message: the source's number, or its time in microseconds",
+    )
+
+    @property
+    def message_uid(self) -> str:
+        """Identity of the message."""
+        return event_uid(self.tenant, self.source, self.conversation_id, self.message_id)
+
+
+class ChatEdited(ChatChangeBase):
+    """A chat message has another text now; ``text`` is the new text as a whole."""
+
+    kind: Literal["chat_edited"] = "chat_edited"
+    text: str
+
+
+class ChatDeleted(ChatChangeBase):
+    """A chat message was deleted: it is no longer found. Its raw history stays."""
+
+    kind: Literal["chat_deleted"] = "chat_deleted"
+
+
+class ChatRedacted(ChatChangeBase):
+    """A chat message must be gone: it is no longer found, and its raw text is to be destroyed."""
+
+    kind: Literal["chat_redacted"] = "chat_redacted"
+
+
 class CallChunk(EventBase):
     """One piece of a call's audio; ``event_time`` is the time at which its last sample was captured."""
 
@@ -192,11 +220,16 @@ class Screenshot(EventBase):
     blob: BlobRef
 
 
-Event = ChatMessage | CallChunk | CallEnd | Screenshot
+ChatChange = ChatEdited | ChatDeleted | ChatRedacted
+ChatEvent = ChatMessage | ChatChange
+Event = ChatEvent | CallChunk | CallEnd | Screenshot
 _EVENT: TypeAdapter[Event] = TypeAdapter(Annotated[Event, Field(discriminator="kind")])
 
 MODALITY_BY_KIND: dict[str, Modality] = {
     "chat_message": "chat",
+    "chat_edited": "chat",
+    "chat_deleted": "chat",
+    "chat_redacted": "chat",
     "call_chunk": "call",
     "call_end": "call",
     "screenshot": "screenshot",
@@ -216,67 +249,20 @@ class Position(LogRecordBase):
     generation: Annotated[int, Field(ge=0, lt=10**16)] = 0
 
 
-E = TypeVar("E", bound=Event)
-R = TypeVar("R")
+E_co = TypeVar("E_co", bound=Event, covariant=True)
 
 
 @dataclass(frozen=True, slots=True)
-class Arrival(Generic[E]):
+class Arrival(Generic[E_co]):
     """An event with its position on the log."""
 
-    event: E
+    event: E_co
     position: Position
-
-
-MAX_REASON_LENGTH: Final = 500
-"""Characters. With it, a quarantine row or dead letter always fits the log."""
-
-
-def _truncate(reason: Any) -> Any:
-    too_long = isinstance(reason, str) and len(reason) > MAX_REASON_LENGTH
-    return f"{reason[: MAX_REASON_LENGTH - 1]}…" if too_long else reason
-
-
-Reason = Annotated[str, Field(max_length=MAX_REASON_LENGTH), BeforeValidator(_truncate)]
-"""Truncated to its maximum length, so that no record is refused because its reason is long."""
-
-
-def safe_validation_message(error: ValidationError) -> str:
-    """Describe what is wrong with a record, by field path and error type.
-
-    Neither values nor names of unknown fields are quoted: they may be personal data of the sender.
-    """
-    found = error.errors(include_input=False, include_url=False, include_context=False)
-    return "; ".join(f"{_field_path(e['loc'], e['type'])}: {e['type']}" for e in found[:10])
-
-
-def _field_path(loc: tuple[int | str, ...], kind: str) -> str:
-    """Dotted path of a field. An unknown field's own name, which comes from the sender, is left out."""
-    parts = [str(part) for part in loc]
-    if kind == "extra_forbidden":
-        parts[-1:] = ["(unknown field)"]
-    return ".".join(parts) or "record"
 
 
 def encode(record: Record) -> bytes:
     """Serialise any record as UTF-8 JSON."""
     return record.model_dump_json().encode()
-
-
-def parse(adapter: TypeAdapter[R], value: bytes | str | None, what: str) -> R:
-    """Parse one kind of record from the log. Raises Rejected, with a message that quotes no value."""
-    try:
-        return adapter.validate_json(value or b"")
-    except ValidationError as error:
-        if _is_of_another_release(error):
-            raise Rejected(f"{what} of an unknown kind or version: upgrade the workers, then redrive it") from None
-        raise Rejected(f"not {what}: {safe_validation_message(error)}") from None
-
-
-def _is_of_another_release(error: ValidationError) -> bool:
-    """True for a kind or a major version that this release does not know."""
-    found = error.errors(include_input=False, include_url=False, include_context=False)
-    return any(e["type"] == "union_tag_invalid" or e["loc"][-1:] == ("schema_version",) for e in found)
 
 
 def decode_event(value: bytes | str | None) -> Event:

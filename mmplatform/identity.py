@@ -12,6 +12,9 @@ from typing import Annotated, Final
 from pydantic import Field
 
 DEFAULT_TENANT: Final = "default"
+CANARY_TENANT: Final = "mmplatform-canary"
+"""Tenant of the platform's own synthetic events, which are no customer's: no gateway has it as its own."""
+
 TENANT_PATTERN: Final = "[a-z0-9][a-z0-9_-]{0,62}"
 TenantId = Annotated[str, Field(pattern=rf"^{TENANT_PATTERN}$")]
 """Part of paths, headers and keys: small letters, digits, hyphens and underscores."""
@@ -40,6 +43,11 @@ def conversation_key(tenant: str, source: str, conversation_id: str) -> str:
 def conversation_of_key(key: str) -> str:
     """The conversation's id in the key of a conversation."""
     return key.rsplit("/", 1)[-1].replace("%2F", "/").replace("%25", "%")
+
+
+def is_canary_key(key: str) -> bool:
+    """True for the key of a canary's subject or conversation."""
+    return key.startswith(f"{CANARY_TENANT}/")
 
 
 def subject_key(tenant: str, subject_id: str) -> str:

@@ -14,12 +14,18 @@ from mmplatform.events import Modality
 ARTIFACTS_TOPIC: Final = "artifacts"
 QUARANTINE_TOPIC: Final = "quarantine"
 DEAD_LETTERS_TOPIC: Final = "dead-letters"
+PROGRESS_TOPIC: Final = "progress"
+"""Progress of the derivers, which the gateways read for their receipts."""
 
 IDENTITY: Final = "identity"
 """Contract name of quarantine rows of conflicts: another content under one identity."""
 
 SHED: Final = "shed"
 """Contract name of quarantine rows whose events were shed under backpressure; also a record header."""
+
+
+CHAT_CHANGE: Final = "chat_change"
+"""Contract name of quarantine rows of edits, deletions and redactions that change no message."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +53,14 @@ class ModalitySpec:
         return f"derive-{self.modality}"
 
 
-CHAT: Final = ModalitySpec("chat", "interactions.chat", "raw_chats", "messages", frozenset({"chat_message"}), "text")
+CHAT: Final = ModalitySpec(
+    "chat",
+    "interactions.chat",
+    "raw_chats",
+    "messages",
+    frozenset({"chat_message", "chat_edited", "chat_deleted", "chat_redacted"}),
+    "text",
+)
 CALL: Final = ModalitySpec(
     "call", "interactions.call", "raw_calls", "transcripts", frozenset({"call_chunk", "call_end"}), "speech"
 )

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from datetime import datetime
+from typing import Final, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from mmplatform.artifacts import Vector
+from mmplatform.artifacts import RedactionCoverage, Vector
 from mmplatform.events import BlobRef
 from mmplatform.locators import Box
 
@@ -38,6 +39,9 @@ class Blobs(Protocol):
     def delete(self, ref: BlobRef) -> None:
         """Delete the bytes; does nothing when they are missing. Raises ``Unavailable``."""
 
+    def delete_older(self, tenant: str, before: datetime) -> int:
+        """Delete a tenant's blobs that were put before a time; returns their number. Raises ``Unavailable``."""
+
 
 class Memo(Protocol):
     """Cached model results, by (deriver name and version with its model, content hash)."""
@@ -61,15 +65,40 @@ class Embedder(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class DetectedLanguage:
+    """Code of a text's language, and its probability; empty and 0 where the text does not show its language."""
+
+    code: str = ""
+    confidence: float = 0.0
+
+
+NO_LANGUAGE: Final = DetectedLanguage()
+
+
+class LanguageDetector(Protocol):
+    """Detects the language of a written text."""
+
+    name: str
+    version: str
+
+    def detect(self, text: str) -> DetectedLanguage:
+        """Detect the language; a text that is too short or of mixed languages has none."""
+
+
+@dataclass(frozen=True, slots=True)
 class Redacted:
     """A text without its personal data, and the kind of each redacted span.
 
     ``spans`` are ``(start, end)`` in characters of the *original* text, sorted and disjoint, one for each entity.
+    ``language`` is that of a written text, without its personal data; ``coverage`` is how much of the redaction knows
+    it. Of a spoken text the speech recogniser knows the language, so both are empty.
     """
 
     text: str
     entities: tuple[str, ...]
     spans: tuple[tuple[int, int], ...]
+    language: DetectedLanguage = NO_LANGUAGE
+    coverage: RedactionCoverage = ""
 
     @property
     def entity_spans(self) -> list[tuple[int, int, str]]:

@@ -14,12 +14,11 @@ from mmplatform.events import (
     Modality,
     NonNegativeInt64,
     Position,
-    Reason,
     Sha256,
     UtcDatetime,
-    parse,
 )
 from mmplatform.identity import DEFAULT_TENANT, SourceName, TenantId, conversation_key, event_uid, subject_key
+from mmplatform.parsing import Reason, parse
 from mmplatform.versions import Version
 
 

@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 _MAX_WAIT_S: Final = 30.0
-
 _log = structlog.get_logger(__name__)
 STOPPED: Final = "stopped"
 """Body of ``/healthz`` once the consumer is closed and everything is committed; only lineage events may be pending."""
@@ -57,8 +56,7 @@ def main(arguments: list[str] | None = None) -> int:
         _log.error("worker stops", error=type(error).__name__, reason=str(error))
         return 1
     except Exception as error:  # noqa: BLE001 - the last place that can log it
-        # Neither message nor traceback (it ends with the message): both may quote customer text, and the last lines of
-        # this log are copied into the run file and shown.
+        # Message and traceback may quote customer text, and the last lines of this log are shown in the run file.
         _log.error("worker stops", **safe_error_fields(error))
         return 1
     return 0
@@ -87,6 +85,7 @@ def _deriver_runner(modality: Modality) -> Callable[[Settings], None]:
     def run(settings: Settings) -> None:
         from mmplatform.consumers.deriver import batch_app, call_app
         from mmplatform.consumers.idle_calls import watch_idle_calls
+        from mmplatform.consumers.progress_reporter import ProgressReporter
         from mmplatform.derive.call.deriver import CallDeriver
         from mmplatform.kafka.producer import LogProducer
         from mmplatform.land.blobs.open import open_blobs
@@ -99,14 +98,19 @@ def _deriver_runner(modality: Modality) -> Callable[[Settings], None]:
         producer = LogProducer(settings)
         warm_up(spec, contract_limits(settings))
         deriver = factories.open_deriver(settings, modality, memo, blobs)
+        reporter = ProgressReporter(settings, spec, producer)
         if isinstance(deriver, CallDeriver):
-            app = _retry_until_available(status, "the log", lambda: call_app(settings, deriver, producer, status))
+            app = _retry_until_available(
+                status, "the log", lambda: call_app(settings, deriver, producer, status, reporter)
+            )
             watch_idle_calls(settings, producer)
         else:
             app = _retry_until_available(
-                status, "the log", lambda: batch_app(settings, spec, deriver, producer, status)
+                status, "the log", lambda: batch_app(settings, spec, deriver, producer, status, reporter)
             )
+        reporter.start()
         _run_app(app, settings, status, spec.group, (spec.topic,))
+        reporter.close()
         producer.close()
 
     return run
@@ -121,7 +125,7 @@ def _run_indexer(settings: Settings) -> None:
     from mmplatform.pipeline.factories import open_dual_write_index, resolve_space
     from mmplatform.telemetry.freshness import FreshnessTracker
 
-    status = _start_status(settings, "index", FreshnessTracker())
+    status = _start_status(settings, "index", FreshnessTracker(has_tail=settings.tail_is_followed))
     producer = LogProducer(settings)
     index = ChromaIndex.open(settings)
     _retry_until_available(status, "the index", partial(check_release, index))
@@ -162,7 +166,7 @@ def _run_archiver(settings: Settings) -> None:
 @contextmanager
 def _lineage(settings: Settings, status: WorkerStatus) -> Iterator[StreamLineage | None]:
     """Lineage of the worker's run, from its start to its end; ``None`` when lineage is off."""
-    if not settings.openlineage_url:
+    if not settings.sends_lineage:
         yield None
         return
     from importlib.metadata import version
@@ -197,6 +201,14 @@ def _run_gateway(settings: Settings) -> None:
     status = _start_status(settings, "gateway", topics=False)
     status.readiness = Readiness(INITIAL_OBSTACLES)
     serve(settings, on_ready=lambda: setattr(status, "state", "running"), readiness=status.readiness)
+
+
+def _run_canaries(settings: Settings) -> None:
+    from mmplatform.pipeline.canary.worker import run_worker
+
+    status = _start_status(settings, "canary", topics=False)
+    run_worker(settings, status)
+    status.state = STOPPED
 
 
 def _prepare_stores(settings: Settings) -> None:
@@ -266,9 +278,8 @@ def _run_app(
         wait_in_standby(status)
         check_partition_count(app, settings, topics)
     status.state = "running"
-    status.readiness.heartbeat(
-        settings.kafka_max_poll_interval_s
-    )  # a loop that hangs before its first poll counts as hung
+    # A loop that hangs before its first poll counts as hung.
+    status.readiness.heartbeat(settings.kafka_max_poll_interval_s)
     _log.info("ready")
     app.run()
     status.state = STOPPED
@@ -281,6 +292,7 @@ WORKERS: Final[dict[str, Callable[[Settings], None]]] = {
     **{f"derive-{modality}": _deriver_runner(modality) for modality in MODALITIES},
     "index": _run_indexer,
     "archive": _run_archiver,
+    "canary": _run_canaries,
     "prepare": _prepare_stores,
 }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 
 import pytest
 from hypothesis import settings
@@ -13,6 +14,11 @@ settings.load_profile("project")
 
 # A wait's failure shows the last value only where pytest rewrites the assertion.
 pytest.register_assert_rewrite("tests.waiting")
+
+# A shell has what it starts in the background ignore SIGINT. Dagster does with SIGTERM as with SIGINT, also in the
+# process of the tests. The servers and workers that they start would inherit it, and none of them would end.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 REQUIRE = "MMPLATFORM_REQUIRE_SYSTEM_PACKAGES"
 ALLOWED_PREFIXES = ("MMPLATFORM_TEST_", "MMPLATFORM_MODELS_DIR", REQUIRE)

@@ -104,21 +104,32 @@ def test_every_window_is_one_that_dagster_can_keep():
     assert all(window.warn_s is None or 60 <= window.warn_s < window.fail_s for window in ASSET_WINDOWS.values())
 
 
-def test_what_is_derived_can_be_derived_again_and_nothing_else():
+def test_every_asset_that_the_stream_fills_can_be_filled_again_and_the_quarantine_cannot():
     again = {
         key.to_user_string()
         for each in all_assets()
         if isinstance(each, dg.AssetsDefinition) and each.is_materializable
         for key in each.keys
     }
-    assert again == {"messages", "transcripts", "captions", "passages"}
+    assert again == set(TABLES) - {"quarantine"} | {"index"}
     others = [spec for spec in all_specs() if spec.key.to_user_string() not in again]
     assert all(dg.AssetsDefinition(specs=[spec]).is_materializable is False for spec in others)
 
 
-def test_no_two_runs_derive_at_once():
+def test_a_backfill_is_cut_into_runs_of_several_partitions():
+    found = {
+        key.to_user_string(): each.backfill_policy.max_partitions_per_run
+        for each in all_assets()
+        if isinstance(each, dg.AssetsDefinition)
+        for key in each.keys
+    }
+    derived, raw = ("messages", "transcripts", "captions", "passages"), ("raw_chats", "raw_calls", "raw_screenshots")
+    assert found == {**dict.fromkeys(derived, 6), **dict.fromkeys(raw, 24), "index": 4}
+
+
+def test_no_two_runs_of_a_kind_go_at_once():
     pools = {each.op.pool for each in all_assets() if isinstance(each, dg.AssetsDefinition)}
-    assert pools == {"reprocess"}
+    assert pools == {"reprocess", "restore_hours", "rebuild_bucket"}
 
 
 def test_the_sensors_run_without_being_switched_on():
@@ -130,9 +141,11 @@ def test_the_sensors_run_without_being_switched_on():
         "freshness_breach",
         "quarantine",
         "run_failures",
+        "upkeep_due",
         "index_landings",
         "lag",
         "late_data",
+        "incomplete_partitions",
     )
     assert found == dict.fromkeys(names, dg.DefaultSensorStatus.RUNNING)
 
@@ -141,13 +154,18 @@ def test_every_asset_has_its_checks_and_only_a_contract_holds_a_run_up():
     keys = defs.resolve_asset_graph().asset_check_keys
     found = {name: {key.name for key in keys if key.asset_key == spec.key} for name, spec in SPECS.items()}
     looked = {"contract", "freshness_gap", "watermark", "completeness", "complete_up_to"}
-    traced = {"freshness_breach", "lineage_complete"}
+    traced = {"freshness_breach", "lineage_complete", "redaction_coverage"}
+    windows = {"volume", "duplicate_rate", "drift"}
+    texts = windows | {"null_rate", "redacted_share"}
+    language = {"language_mix"} if "language" in dict(LAKEHOUSE["messages"].columns) else set()
     assert found == {
-        "raw_chats": looked | {"lag"},
-        **dict.fromkeys(("raw_calls", "raw_screenshots"), looked | {"lag", "bytes_stored"}),
-        **dict.fromkeys(("messages", "transcripts", "captions"), looked | traced),
+        "raw_chats": looked | {"lag"} | windows,
+        **dict.fromkeys(("raw_calls", "raw_screenshots"), looked | {"lag", "bytes_stored"} | windows),
+        "messages": looked | traced | texts | language,
+        "transcripts": looked | traced | texts | {"confidence", "language_mix"},
+        "captions": looked | traced | texts | language | {"confidence"},
         "passages": looked | {"lineage_complete"},
-        "index": {"freshness_gap", "completeness", "complete_up_to"},
+        "index": {"freshness_gap", "completeness", "complete_up_to", "canaries"},
         "quarantine": {"quarantine_rate", "complete_up_to"},
     }
     specs = [spec for checks in defs.asset_checks for spec in checks.check_specs]

@@ -48,7 +48,7 @@ def test_what_no_upcaster_knows_is_refused_without_its_words(value):
     assert "message number" not in str(refused.value)
 
 
-@pytest.mark.parametrize("change", [{"kind": "chat_edited"}, {"schema_version": 3}])
+@pytest.mark.parametrize("change", [{"kind": "chat_pinned"}, {"schema_version": 3}])
 def test_a_record_of_a_later_release_is_parked_with_what_to_do(change):
     fields = json.loads(encode(chat(1))) | change
     with pytest.raises(Rejected, match="unknown kind or version: upgrade the workers, then redrive it"):

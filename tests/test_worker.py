@@ -93,11 +93,7 @@ def running_worker(name: str, folder: Path, **settings: str):
             yield process, log, health
         finally:
             process.terminate()
-            try:
-                process.wait(timeout=30)
-            except subprocess.TimeoutExpired:  # as a supervisor does; how a worker drains is tested in tests/operations
-                process.kill()
-                process.wait(timeout=30)
+            process.wait(timeout=30)
 
 
 @pytest.fixture(scope="module")

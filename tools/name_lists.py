@@ -1,10 +1,12 @@
-"""Builds the lists of names that the redactor ships, out of two packages that only this program needs.
+"""Builds the lists of names that the redactor ships, out of three packages that only this program needs.
 
     pip install faker==40.54.0
-    python -m tools.name_lists DIRECTORY    # of spacy-lookups-data 1.0.5: spacy_lookups_data/data
+    python -m tools.name_lists DIRECTORY DICTIONARY
+    # of spacy-lookups-data 1.0.5: spacy_lookups_data/data; of jieba 0.42.1: jieba/dict.txt
 
 Names come from faker's person providers (MIT). The tables of spacy-lookups-data (MIT) show which of them are ordinary
-words too: a name is strong where its capitalised form is far more frequent than its small one.
+words too: a name is strong where its capitalised form is far more frequent than its small one. The dictionary of jieba
+(MIT) has the Chinese words that a name may be cut out of.
 """
 
 from __future__ import annotations
@@ -39,6 +41,9 @@ MIN_WORD: Final = {"en": -16.5, "de": -14.0, "es": -14.0}
 """Small form frequent enough to be an ordinary word, by language."""
 
 MAX_WORD_RATIO: Final = {"en": 1.0, "de": 0.0, "es": 0.0}
+MIN_CHINESE: Final = 5
+"""Occurrences from which a Chinese word counts; rarer ones are names of places and books."""
+
 LEMMA_LANGUAGES: Final = ("de", "fr", "es", "it", "pt", "nl", "sv", "da", "ru", "ro", "id")
 GIVEN: Final = re.compile(
     r"first_(romanized_)?names?(_female|_male|_unisex|_nonbinary)?$|.*_first_names.*|first_kana_names"
@@ -105,7 +110,7 @@ class WordTables:
         return float(self._probabilities["en"].get(name.lower(), -20.0)) > MAX_SMALL
 
 
-def main(directory: Path) -> None:
+def main(directory: Path, dictionary: Path) -> None:
     """Write the lists beside the module that reads them."""
     tables = WordTables(directory)
     given, family, groups = _read_providers()
@@ -120,6 +125,7 @@ def main(directory: Path) -> None:
             lists.setdefault(f"{kind}-{strength}", set()).add(fold(name))
             if kind == "given" and strength == "strong" and tables.is_familiar(name):
                 lists.setdefault("given-familiar", set()).add(fold(name))
+    lists["zh-word"] = _chinese_words(dictionary, lists["zh-family"])
     lines = [f"{key}\t{' '.join(sorted(names))}" for key, names in sorted(lists.items())]
     FILE.write_bytes(lzma.compress("\n".join(lines).encode(), preset=9))
     words = tables.ordinary_words()
@@ -134,6 +140,16 @@ def _read(path: Path) -> dict[str, object]:
         table = json.load(file)
     assert isinstance(table, dict)  # noqa: S101 (the shape of these files)
     return table
+
+
+def _chinese_words(dictionary: Path, families: set[str]) -> set[str]:
+    """Words of two characters, one of which is a family name too, that jieba tags as no name of a person."""
+    found = set()
+    for line in dictionary.read_text(encoding="utf-8").splitlines():
+        word, count, tag = line.split()
+        if len(word) == 2 and int(count) >= MIN_CHINESE and not tag.startswith("nr") and families & set(word):  # noqa: PLR2004
+            found.add(word)
+    return found
 
 
 def _read_providers() -> tuple[dict[str, set[str]], dict[str, set[str]], dict[str, set[str]]]:
@@ -167,4 +183,4 @@ def _words(values: Iterable[object]) -> Iterable[str]:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), Path(sys.argv[2]))

@@ -2,6 +2,15 @@
 
 from mmplatform.client.call_stream import StreamedCall
 from mmplatform.client.client import AsyncGatewayClient, GatewayClient
-from mmplatform.ingest.schemas import Accepted, ChatBody
+from mmplatform.ingest.schemas import Accepted, ChatBody, DeleteBody, EditBody, RedactBody
 
-__all__ = ["Accepted", "AsyncGatewayClient", "ChatBody", "GatewayClient", "StreamedCall"]
+__all__ = [
+    "Accepted",
+    "AsyncGatewayClient",
+    "ChatBody",
+    "DeleteBody",
+    "EditBody",
+    "GatewayClient",
+    "RedactBody",
+    "StreamedCall",
+]

@@ -6,7 +6,7 @@ is safe, since every request names its event.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterable, Awaitable, Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Final, Self, TypeVar
 
@@ -70,8 +70,11 @@ class GatewayClient(GatewayApi[Accepted, list[Accepted]]):
         timeout_s: float = 30.0,
         on_retry: OnRetry | None = None,
         transport: httpx.BaseTransport | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> None:
-        self._http = httpx.Client(base_url=url, timeout=timeout_s, transport=transport, mounts=loopback_mounts(url))
+        self._http = httpx.Client(
+            base_url=url, timeout=timeout_s, transport=transport, mounts=loopback_mounts(url), headers=headers
+        )
         self._retry_policy = _retry_policy(max_attempts, on_retry)
 
     def send(self, request: GatewayRequest) -> Accepted:
@@ -100,8 +103,12 @@ class GatewayClient(GatewayApi[Accepted, list[Accepted]]):
 
     def _attempt(self, request: GatewayRequest) -> Any:
         try:
-            answer = self._http.post(
-                request.path, content=request.body, params=request.params, headers={"Content-Type": request.media_type}
+            answer = self._http.request(
+                request.method,
+                request.path,
+                content=request.body,
+                params=request.params,
+                headers={"Content-Type": request.media_type},
             )
         except httpx.TransportError as error:
             raise _unreachable(self._http.base_url, error) from None
@@ -179,8 +186,12 @@ class AsyncGatewayClient(GatewayApi[Awaitable[Accepted], Awaitable[list[Accepted
 
     async def _attempt(self, request: GatewayRequest) -> Any:
         try:
-            answer = await self._http.post(
-                request.path, content=request.body, params=request.params, headers={"Content-Type": request.media_type}
+            answer = await self._http.request(
+                request.method,
+                request.path,
+                content=request.body,
+                params=request.params,
+                headers={"Content-Type": request.media_type},
             )
         except httpx.TransportError as error:
             raise _unreachable(self._http.base_url, error) from None

@@ -16,7 +16,7 @@ from typing import Any, Generic, Literal, TypeVar
 from urllib.parse import quote
 
 from mmplatform.events import utc_now
-from mmplatform.ingest.schemas import ChatBody
+from mmplatform.ingest.schemas import AnyChatBody
 
 Role = Literal["customer", "agent", "bot", "system"]
 OneT = TypeVar("OneT")
@@ -31,6 +31,7 @@ class GatewayRequest:
     body: bytes = field(repr=False)
     media_type: str
     params: Mapping[str, str] = field(default_factory=dict)
+    method: str = "POST"
 
 
 class GatewayApi(ABC, Generic[OneT, ManyT]):
@@ -70,9 +71,62 @@ class GatewayApi(ABC, Generic[OneT, ManyT]):
         }
         return self.send(GatewayRequest("/v1/events/chat", _json(_drop_empty(fields)), "application/json"))
 
-    def chats(self, messages: Sequence[ChatBody]) -> ManyT:
-        """Send up to 500 chat messages; the acceptances have the same order."""
-        dumped = [{"event_id": _new_id()} | message.model_dump(mode="json", exclude_none=True) for message in messages]
+    def edit_chat(
+        self,
+        message_id: str,
+        *,
+        conversation_id: str,
+        subject_id: str,
+        text: str,
+        revision: int | None = None,
+        event_id: str | None = None,
+        event_time: datetime | None = None,
+        source: str = "",
+    ) -> OneT:
+        """Send the new text of a message, as a whole. ``revision`` grows with each change; without it the last counts.
+
+        ``event_id`` is the id of the edit; by default it follows from the revision, or is a new one.
+        """
+        fields = {
+            "conversation_id": conversation_id,
+            "subject_id": subject_id,
+            "text": text,
+            "revision": revision,
+            "event_id": event_id or (_new_id() if revision is None else None),
+            "event_time": event_time or utc_now(),
+            "source": source,
+        }
+        path = f"/v1/events/chat/{_path_segment(message_id)}"
+        return self.send(GatewayRequest(path, _json(_drop_empty(fields)), "application/json", method="PUT"))
+
+    def delete_chat(
+        self,
+        message_id: str,
+        *,
+        conversation_id: str,
+        subject_id: str,
+        redact: bool = False,
+        revision: int | None = None,
+        event_id: str | None = None,
+        event_time: datetime | None = None,
+        source: str = "",
+    ) -> OneT:
+        """Delete a message: it is no longer found. With ``redact`` its raw text is to be destroyed too."""
+        fields = {
+            "conversation_id": conversation_id,
+            "subject_id": subject_id,
+            "redact": "true" if redact else None,
+            "revision": None if revision is None else str(revision),
+            "event_id": event_id,
+            "event_time": event_time or utc_now(),
+            "source": source,
+        }
+        path = f"/v1/events/chat/{_path_segment(message_id)}"
+        return self.send(GatewayRequest(path, b"", "application/json", _drop_empty(fields), method="DELETE"))
+
+    def chats(self, messages: Sequence[AnyChatBody]) -> ManyT:
+        """Send up to 500 chat messages and changes; the acceptances have the same order."""
+        dumped = [_with_id(message.model_dump(mode="json", exclude_none=True)) for message in messages]
         return self.send_batch(GatewayRequest("/v1/events/chat", _json(dumped), "application/json"))
 
     def screenshot(
@@ -145,6 +199,12 @@ class GatewayApi(ABC, Generic[OneT, ManyT]):
         return self.send(
             GatewayRequest(f"/v1/calls/{_path_segment(call_id)}/end", _json(_drop_empty(fields)), "application/json")
         )
+
+
+def _with_id(fields: dict[str, Any]) -> dict[str, Any]:
+    """Fields with an event id, but where the gateway's own follows from the change."""
+    follows = fields.get("kind") in {"chat_deleted", "chat_redacted"} or "revision" in fields
+    return fields if follows else {"event_id": _new_id()} | fields
 
 
 def _new_id() -> str:

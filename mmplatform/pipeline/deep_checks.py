@@ -11,7 +11,6 @@ from collections.abc import Callable
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from datetime import timedelta
-from pathlib import Path
 from typing import Final, Literal
 
 import numpy as np
@@ -23,10 +22,8 @@ from mmplatform.land.index.chroma_client import chroma_errors
 from mmplatform.land.index.store import ChromaIndex
 from mmplatform.land.lakehouse.catalog import catalog_errors, open_catalog
 from mmplatform.pipeline import factories
+from mmplatform.pipeline.canary.samples import CANARY_SPEECH
 from mmplatform.settings import Settings
-
-CANARY_SPEECH: Final = Path(__file__).parent / "canary" / "speech.ogg"
-"""Three seconds of the sample call: "Did you try another browser, or another card?"."""
 
 _TOLERATED_SKEW_S: Final = 1.0
 _MAX_SKEW_S: Final = 60.0

@@ -26,7 +26,7 @@ from mmplatform.memo import SqliteMemo
 from mmplatform.pipeline.embedder_swap.dual_write import DualWriteIndex
 from mmplatform.pipeline.embedder_swap.swap import EmbedderSwap
 from mmplatform.pipeline.process import BatchDeriver
-from mmplatform.ports import Blobs, Captioner, Embedder, Memo, OcrEngine, Transcriber
+from mmplatform.ports import Blobs, Captioner, Embedder, LanguageDetector, Memo, OcrEngine, Transcriber
 from mmplatform.settings import Settings
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ def open_dual_write_index(settings: Settings, index: ChromaIndex, registry: Embe
 
 
 def open_redactor(settings: Settings, modality: Modality | None = None) -> PresidioRedactor:
-    """The redactor of a modality with its NER model; without a modality it redacts what a policy may keep, too.
+    """The redactor of a modality with its models; without a modality it redacts what a policy may keep, too.
 
     Raises:
         Misconfigured: the model is missing, or the redaction policy has a mistake.
@@ -109,7 +109,15 @@ def open_redactor(settings: Settings, modality: Modality | None = None) -> Presi
     from mmplatform.derive.pii.redactor import PresidioRedactor
 
     policy = load_policy(settings.redaction_policy).for_modality(modality) if modality else None
-    return PresidioRedactor(locate_model(settings.ner_model, settings.models_path), policy)
+    names = locate_model(settings.ner_model, settings.models_path)
+    return PresidioRedactor(names, policy, open_language_detector(settings))
+
+
+def open_language_detector(settings: Settings) -> LanguageDetector:
+    """The detector of a text's language. Raises Misconfigured when the model is missing."""
+    from mmplatform.derive.adapters.fasttext_language import FastTextLanguageDetector
+
+    return FastTextLanguageDetector(locate_model(settings.language_model, settings.models_path))
 
 
 def open_replacements(settings: Settings, modality: Modality) -> Replacements:

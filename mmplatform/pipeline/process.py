@@ -20,12 +20,12 @@ from typing import Any, Protocol
 import numpy as np
 import structlog
 
-from mmplatform.artifacts import Artifact, Passage
+from mmplatform.artifacts import Artifact, ArtifactBase, Passage, Retraction
 from mmplatform.derive.passages import DerivedBatch, quarantine
 from mmplatform.errors import Busy, Permanent, Rejected, Unavailable
 from mmplatform.events import Arrival, Event, Position, decode_event, utc_now
 from mmplatform.kafka.headers import trace_context
-from mmplatform.modalities import PASSAGES_TABLE, ModalitySpec
+from mmplatform.modalities import CHAT, PASSAGES_TABLE, ModalitySpec
 from mmplatform.pipeline.consumed_record import ConsumedRecord
 from mmplatform.pipeline.identity_ledger import IdentityLedger
 from mmplatform.pipeline.shedding import split_shed
@@ -200,6 +200,7 @@ def _isolate(
     return DerivedBatch(
         artifacts=tuple(artifact for part in parts for artifact in part.artifacts),
         quarantined=tuple(row for part in parts for row in part.quarantined),
+        released=tuple(row for part in parts for row in part.released),
     )
 
 
@@ -217,7 +218,7 @@ def check_outputs(
     broken = contract_gate.find_violations(PASSAGES_TABLE, [_passage_row(passage) for passage in passages], limits)
     withheld = {passages[index].artifact_id: reasons for index, reasons in broken.items()}
     # A passage that must not be found must not lie in a table either: its source is withheld too, and all its passages.
-    sources = {passages[index].source_artifact_id for index in broken}
+    sources = {(passages[index].source_artifact_id, passages[index].provenance.position) for index in broken}
     by_position = {arrival.position: arrival for arrival in arrivals}
     leaks = [
         quarantine(
@@ -227,16 +228,21 @@ def check_outputs(
         if passage.artifact_id in withheld and passage.provenance.position in by_position
     ]
     return Outcome(
-        artifacts=tuple(_stamp(a, taken_at) for a in derived.artifacts if not _has_source(a, sources)),
-        quarantined=(*quarantined, *derived.quarantined, *leaks),
+        artifacts=tuple(_stamp(a, taken_at) for artifact in derived.artifacts for a in _withhold(artifact, sources)),
+        quarantined=(*quarantined, *derived.quarantined, *leaks, *derived.released),
         dead_letters=tuple(dead),
         traces={record.position: trace for record in records if (trace := trace_context(record.headers))},
     )
 
 
-def _has_source(artifact: Artifact, sources: set[str]) -> bool:
+def _withhold(artifact: Artifact, sources: set[tuple[str, Position]]) -> Iterator[Artifact]:
+    """The artifact, unless its source is withheld; of an edited message a retraction, since its old text was found."""
     source_id = artifact.source_artifact_id if isinstance(artifact, Passage) else artifact.artifact_id
-    return source_id in sources
+    if isinstance(artifact, Retraction) or (source_id, artifact.provenance.position) not in sources:
+        yield artifact
+    elif artifact.modality == CHAT.modality and len(artifact.provenance.event_ids) > 1:
+        fields = artifact.model_dump(include=set(ArtifactBase.model_fields) - {"kind"})
+        yield Retraction(**fields, reason="the new text of its message broke the contract of passages")
 
 
 def _passage_row(passage: Passage) -> dict[str, Any]:

@@ -36,14 +36,14 @@ Write = Callable[[Iterable[OutgoingRecord]], None]
 EncodeOutcome = Callable[[Outcome], Iterator[OutgoingRecord]]
 
 
-def outgoing_records(outcome: Outcome, pseudonyms: Pseudonyms) -> Iterator[OutgoingRecord]:
+def outgoing_records(outcome: Outcome, pseudonyms: Pseudonyms, *, awaited: bool = False) -> Iterator[OutgoingRecord]:
     """Records of an outcome, keyed by conversation, so that a passage and its retraction stay in order."""
     for record, value in map(encode_or_quarantine, outcome.artifacts):
         if isinstance(record, Quarantined):
             topic, position = QUARANTINE_TOPIC, record.position
         else:
             topic, position = ARTIFACTS_TOPIC, record.provenance.position
-        headers = output_headers(record, pseudonyms, outcome.traces.get(position, b""))
+        headers = output_headers(record, pseudonyms, outcome.traces.get(position, b""), awaited=awaited)
         yield OutgoingRecord(topic, record.conversation_key, value, headers)
     for row in outcome.quarantined:
         headers = output_headers(row, pseudonyms, outcome.traces.get(row.position, b""))
@@ -55,8 +55,10 @@ def outgoing_records(outcome: Outcome, pseudonyms: Pseudonyms) -> Iterator[Outgo
         )
 
 
-def publish(outcome: Outcome, producer: LogProducer, settings: Settings) -> None:
+def publish(outcome: Outcome, producer: LogProducer, settings: Settings, *, awaited: bool = False) -> None:
     """Write the outcome and wait for all acknowledgements; a record too large for the broker is quarantined.
+
+    ``awaited`` tells the indexer that the caller waits for it: it writes the artifacts without waiting for more.
 
     Raises:
         Unavailable: the broker does not acknowledge.
@@ -66,7 +68,7 @@ def publish(outcome: Outcome, producer: LogProducer, settings: Settings) -> None
     pseudonyms = open_pseudonyms(settings) if outcome.artifacts or outcome.quarantined else Pseudonyms(b"")
 
     def encode_outcome(outcome: Outcome) -> Iterator[OutgoingRecord]:
-        return outgoing_records(outcome, pseudonyms)
+        return outgoing_records(outcome, pseudonyms, awaited=awaited)
 
     def write(records: Iterable[OutgoingRecord]) -> None:
         producer.send_all(

@@ -10,7 +10,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
+from mmplatform.artifacts import RedactionCoverage
 from mmplatform.derive.call.redaction import SpokenText, redact_with_context
+from mmplatform.derive.pii.coverage import spoken_coverage
 from mmplatform.derive.pii.redactor import Detection, PresidioRedactor
 from mmplatform.derive.pii.replacement import Replacements, ReplaceValue, replace_spans
 from mmplatform.derive.screenshot.redaction import redact_screens
@@ -49,13 +51,19 @@ class ExplainedDetection:
 
 @dataclass(frozen=True, slots=True)
 class RedactionPreview:
-    """Redacted text with its explanation."""
+    """Redacted text with its explanation.
+
+    ``language`` is detected in the text, also for a call, whose language the speech recogniser hears.
+    """
 
     modality: Modality
     text: str
     policy: str
     redactor: str
     findings: tuple[ExplainedDetection, ...]
+    language: str
+    language_confidence: float
+    redaction_coverage: RedactionCoverage
 
     def to_json(self) -> dict[str, Any]:
         """Convert to plain values."""
@@ -76,12 +84,19 @@ def preview_redaction(settings: Settings, modality: Modality, text: str) -> Reda
         for part, content in _parts(modality, lines)
         for finding in redactor.explain(content, spoken=modality == "call")
     ]
+    [joined] = redactor.redact([" ".join(lines)])
+    language = joined.language
     return RedactionPreview(
         modality=modality,
         text=_redact(modality, lines, redactor, replace_value),
         policy=replacements.policy_version,
         redactor=f"{redactor.name}@{redactor.version}",
         findings=tuple(findings),
+        language=language.code,
+        language_confidence=language.confidence,
+        redaction_coverage=(
+            spoken_coverage(language.code, language.confidence) if modality == "call" else joined.coverage
+        ),
     )
 
 

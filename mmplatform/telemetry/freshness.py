@@ -1,4 +1,4 @@
-"""Freshness gap: from an event's time to the index's acknowledgement, in total and by stage.
+"""Freshness gap: from an event's time to the moment at which a search finds its passage, in total and by stage.
 
 This is the passive measure, from the stamps of each passage. The active one, a separate process that polls the public
 search, is in ``benchmarks/freshness.py``, which compares the two.
@@ -8,6 +8,10 @@ Stages are differences of neighbouring stamps, so that they add up to the gap::
     ingest  event_time  → ingested_at   the source, the network, the gateway
     log     ingested_at → taken_at      waiting on the replay log for the deriver
     derive  taken_at    → derived_at    the models
+    publish derived_at  → logged_at     the artifacts topic, which every gateway follows
+
+Where gateways follow no tail, a passage is retrievable when the index has it, and the last stage is another::
+
     index   derived_at  → indexed_at    the artifacts topic and the index
 
 For a call, ``event_time`` is the end of the utterance and ``ingested_at`` that of its last chunk. The deriver consumes
@@ -29,7 +33,8 @@ from mmplatform.artifacts import Stamps
 from mmplatform.events import Modality, utc_now
 from quality.quantiles import quantiles
 
-STAGES: Final = ("ingest", "log", "derive", "index")
+STAGES: Final = ("ingest", "log", "derive", "publish")
+STAGES_WITHOUT_TAIL: Final = ("ingest", "log", "derive", "index")
 WINDOW_S: Final = 900.0
 MAX_GAPS_PER_MODALITY: Final = 20_000
 
@@ -77,32 +82,51 @@ class Freshness:
         return max(self.stages, key=lambda stage: self.stages[stage].p95)
 
 
-def freshness_gap(stamps: Stamps, indexed_at: datetime) -> FreshnessGap:
+def retrievable_at(stamps: Stamps, indexed_at: datetime, *, has_tail: bool) -> datetime:
+    """Time from which searches find a passage: it is on the log that gateways follow, or in the index.
+
+    A broker's stamp has milliseconds: it is taken for no earlier than the deriver's.
+    """
+    if not has_tail or stamps.logged_at is None:
+        return indexed_at
+    return min(max(stamps.logged_at, stamps.derived_at), indexed_at)
+
+
+def freshness_gap(stamps: Stamps, found_at: datetime) -> FreshnessGap:
     """Split a gap into its stages. The time of a missing stamp counts for the stage after it."""
     consumed_at = stamps.taken_at or stamps.ingested_at
-    moments = (stamps.event_time, stamps.ingested_at, consumed_at, stamps.derived_at, indexed_at)
+    moments = (stamps.event_time, stamps.ingested_at, consumed_at, stamps.derived_at, found_at)
     pairs = itertools.pairwise(moments)
-    ingest, log, derive, index = ((after - before).total_seconds() for before, after in pairs)
-    return FreshnessGap((indexed_at - stamps.event_time).total_seconds(), (ingest, log, derive, index))
+    ingest, log, derive, last = ((after - before).total_seconds() for before, after in pairs)
+    return FreshnessGap((found_at - stamps.event_time).total_seconds(), (ingest, log, derive, last))
 
 
 class FreshnessTracker:
     """Rolling window of gaps for each modality. Thread-safe.
 
     It lives in the process: since ``measured_since``, an empty window means that no passage was indexed.
+
+    Args:
+        has_tail: gateways follow the artifacts topic, so that a passage on it is retrievable.
+        window_s: how long a gap counts, in seconds.
+        max_gaps: the newest gaps that are kept of a modality.
     """
 
-    def __init__(self, *, window_s: float = WINDOW_S, max_gaps: int = MAX_GAPS_PER_MODALITY) -> None:
+    def __init__(
+        self, *, has_tail: bool = True, window_s: float = WINDOW_S, max_gaps: int = MAX_GAPS_PER_MODALITY
+    ) -> None:
         self.measured_since = utc_now()
+        self.has_tail = has_tail
+        self._stages = STAGES if has_tail else STAGES_WITHOUT_TAIL
         self._window_s = window_s
         self._max_gaps = max_gaps
         self._gaps: dict[Modality, deque[tuple[float, FreshnessGap]]] = {}
         self._watermarks: dict[Modality, datetime] = {}
         self._lock = threading.Lock()
 
-    def record(self, modality: Modality, stamps: Stamps, indexed_at: datetime) -> FreshnessGap:
-        """Add one passage to the window."""
-        gap = freshness_gap(stamps, indexed_at)
+    def record(self, modality: Modality, stamps: Stamps, found_at: datetime) -> FreshnessGap:
+        """Add one passage to the window; ``found_at``: since when searches find it."""
+        gap = freshness_gap(stamps, found_at)
         with self._lock:
             self._gaps.setdefault(modality, deque(maxlen=self._max_gaps)).append((time.monotonic(), gap))
             watermark = self._watermarks.get(modality)
@@ -119,7 +143,8 @@ class FreshnessTracker:
         for modality, gaps in recent.items():
             total = Quantiles.from_seconds(gap.total for gap in gaps)
             stages = {
-                name: Quantiles.from_seconds(gap.stages[index] for gap in gaps) for index, name in enumerate(STAGES)
+                name: Quantiles.from_seconds(gap.stages[index] for gap in gaps)
+                for index, name in enumerate(self._stages)
             }
             if total is not None:
                 measured = {name: quantiles for name, quantiles in stages.items() if quantiles is not None}

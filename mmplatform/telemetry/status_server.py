@@ -48,6 +48,7 @@ class WorkerStatus:
         self.lag: int | None = None
         self.registry = CollectorRegistry()
         self._lineage: Callable[[], Mapping[str, int]] | None = None
+        self._canaries: Callable[[], Mapping[str, Any]] | None = None
         self._recent: deque[tuple[float, int]] = deque()
         self._shed: deque[tuple[float, int]] = deque()
         self._lock = threading.Lock()
@@ -63,8 +64,14 @@ class WorkerStatus:
         ready.labels(name).set_function(lambda: 0.0 if self.readiness.reasons() else 1.0)
         self._gaps = Histogram(
             "mmplatform_freshness_gap_seconds",
-            "Event time to indexed",
+            "Event time to retrievable",
             ("modality",),
+            buckets=GAP_HISTOGRAM_BUCKETS,
+            registry=self.registry,
+        )
+        self._index_delays = Histogram(
+            "mmplatform_index_delay_seconds",
+            "Time of a passage from the log to the index",
             buckets=GAP_HISTOGRAM_BUCKETS,
             registry=self.registry,
         )
@@ -75,21 +82,30 @@ class WorkerStatus:
         """Stop watching the lag."""
         self._closed.set()
 
+    def record_consumed(self, records: int) -> None:
+        """Count records that are consumed before their micro-batch is complete."""
+        self._records.labels(self.name).inc(records)
+        with self._lock:
+            self._recent.append((time.monotonic(), records))
+            self._drop_expired()
+
     def record_batch(self, records: int, seconds: float, **outcomes: int) -> None:
         """Count one micro-batch."""
-        self._records.labels(self.name).inc(records)
+        self.record_consumed(records)
         self._seconds.labels(self.name).observe(seconds)
         for outcome, count in outcomes.items():
             self._outcomes.labels(self.name, outcome).inc(count)
-        with self._lock:
-            self._recent.append((time.monotonic(), records))
-            if outcomes.get("shed"):
+        if outcomes.get("shed"):
+            with self._lock:
                 self._shed.append((time.monotonic(), outcomes["shed"]))
-            self._drop_expired()
 
     def record_gap(self, modality: str, seconds: float) -> None:
         """Count one passage's gap in the histogram."""
         self._gaps.labels(modality).observe(max(seconds, 0.0))
+
+    def record_index_delay(self, seconds: float) -> None:
+        """Count one passage's time from the log to the index in the histogram."""
+        self._index_delays.observe(max(seconds, 0.0))
 
     def rate(self) -> float:
         """Records a second over the last window."""
@@ -122,12 +138,17 @@ class WorkerStatus:
             "measured_since": self.freshness.measured_since.isoformat() if self.freshness else None,
             "buckets": dict(self.buckets.as_json()) if self.buckets else {},
             "lineage": dict(self._lineage()) if self._lineage else None,
+            "canaries": dict(self._canaries()) if self._canaries else {},
         }
 
     def watch_lineage(self, counts: Callable[[], Mapping[str, int]]) -> None:
         """Expose counts of lineage events by outcome, and how many are ``queued``."""
         self._lineage = counts
         self.registry.register(_LineageCollector(counts))
+
+    def watch_canaries(self, payload: Callable[[], Mapping[str, Any]]) -> None:
+        """Show figures of canaries on the status page."""
+        self._canaries = payload
 
     def watch_lag(self, read: Callable[[], int]) -> None:
         """Poll the lag on a thread; while the broker is unreachable, the lag is unknown."""

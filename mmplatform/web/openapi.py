@@ -49,11 +49,12 @@ def problem_responses(statuses: Iterable[int]) -> dict[int | str, dict[str, Any]
     return {status: {"description": _DESCRIPTIONS[status], "content": content} for status in statuses}
 
 
-def json_body(model: Any, *, max_items: int = 0, required: bool = True) -> dict[str, Any]:
-    """A JSON body of a record; with ``max_items`` also a list of them."""
-    schema = TypeAdapter(model).json_schema()
+def json_body(*models: Any, max_items: int = 0, required: bool = True) -> dict[str, Any]:
+    """A JSON body of a record, or of one of several kinds; with ``max_items`` also a list of them."""
+    schemas = [TypeAdapter(model).json_schema() for model in models]
+    schema: dict[str, Any] = schemas[0] if len(schemas) == 1 else {"anyOf": schemas}
     if max_items:
-        schema = {"anyOf": [schema, {"type": "array", "items": schema, "maxItems": max_items, "minItems": 1}]}
+        schema = {"anyOf": [*schemas, {"type": "array", "items": schema, "maxItems": max_items, "minItems": 1}]}
     return {"requestBody": {"required": required, "content": {"application/json": {"schema": schema}}}}
 
 

@@ -46,6 +46,7 @@ _SENTENCES: Final[dict[str, str]] = {
     "less_than": "must be less than {lt}",
     "literal_error": "must be {expected}",
     "enum": "must be {expected}",
+    "union_tag_invalid": "must be one of {expected_tags}",
     "too_long": "has {actual_length} entries: at most {max_length} are accepted",
     "too_short": "has {actual_length} entries: at least {min_length} must be sent",
     "list_type": _LIST,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -197,3 +198,13 @@ def test_a_missing_bucket_is_misconfigured_and_never_a_quiet_no(s3_server):
 def _pointer_to(data: bytes) -> BlobRef:
     digest = hashlib.sha256(data).hexdigest()
     return BlobRef(key=f"{digest[:2]}/{digest}", sha256=digest, size=len(data), media_type=PNG)
+
+
+def test_blobs_of_a_tenant_that_are_older_than_a_time_are_deleted_and_no_others(blobs):
+    ref = blobs.put(b"of today", media_type=PNG)
+    now = datetime.now(UTC)
+    assert blobs.delete_older("default", now - timedelta(hours=1)) == 0
+    assert blobs.delete_older("another", now + timedelta(hours=1)) == 0
+    assert blobs.exists(ref)
+    assert blobs.delete_older("default", now + timedelta(hours=1)) == 1
+    assert not blobs.exists(ref)

@@ -13,8 +13,11 @@ from chromadb.errors import NotFoundError
 
 from mmplatform.buckets import BUCKET_NAMES, bucket_name, collection_name
 from mmplatform.errors import Misconfigured, Rejected, Unavailable
+from mmplatform.identity import CANARY_TENANT
 from mmplatform.land.index import chroma_client
+from mmplatform.land.index.canary_collections import drop_canaries
 from mmplatform.land.index.chroma_collections import SYNC_THRESHOLD
+from mmplatform.land.index.newest_versions import StoredVersion, newest_versions
 from mmplatform.land.index.store import ChromaIndex
 from mmplatform.land.index.tombstones import COLLECTION as TOMBSTONES
 from mmplatform.land.index.tombstones import RETENTION
@@ -86,6 +89,12 @@ def test_a_landed_passage_is_found_at_once_and_cites_its_source(index):
         stamps.derived_at,
     )
     assert hit.indexed_at == LATER
+
+
+def test_a_hit_has_the_language_of_its_text_and_how_much_of_the_redaction_knows_it(index):
+    index.upsert([passage(1).model_copy(update={"language": "vi", "redaction_coverage": "language_independent"})], NOON)
+    (hit,) = search(index, "x")
+    assert (hit.language, hit.redaction_coverage) == ("vi", "language_independent")
 
 
 def test_the_other_locators_come_back_too(index):
@@ -394,3 +403,52 @@ def test_an_address_that_is_no_url_is_misconfigured(address):
 
 def _texts(hits):
     return {hit.text for hit in hits}
+
+
+def test_the_newest_versions_of_rows_and_retractions_are_read_on_the_server(chroma_server, connect_to):
+    index, reader = connect_to(chroma_server), connect_to(chroma_server)
+    row, retracted = said(901, 4), said(902, 5)
+    index.upsert([row], NOON)
+    index.tombstones.add([retraction(retracted)], NOON)
+    found = newest_versions(reader, EMBEDDER, [row, row, retracted, said(903, 1)])
+    assert found == {
+        row.artifact_id: StoredVersion(Version(offset=4).sortable, is_retraction=False),
+        retracted.artifact_id: StoredVersion(Version(offset=5).sortable, is_retraction=True),
+    }
+    assert found[retracted.artifact_id].outdates(Version(offset=5).sortable)
+    assert not found[row.artifact_id].outdates(Version(offset=4).sortable)
+    assert newest_versions(reader, EMBEDDER, []) == {}
+
+
+def canary(number, day="20260301"):
+    return passage(number, subject=f"{day}-chat-{number}").model_copy(update={"tenant": CANARY_TENANT})
+
+
+def test_a_canary_is_found_by_its_own_subject_and_in_no_search_over_all_and_no_count(new_client):
+    index = new_client()
+    index.upsert([passage(1), canary(2)], LATER)
+    [found] = index.search(unit_vector("2"), embedder=EMBEDDER, subject=canary(2).subject_key, tenant=CANARY_TENANT)
+    assert found.passage_id == canary(2).artifact_id
+    assert [hit.passage_id for hit in index.search(unit_vector("2"), embedder=EMBEDDER)] == [passage(1).artifact_id]
+    assert index.count() == 1
+    assert list(index.ids()) == [passage(1).artifact_id]
+
+
+def test_a_retracted_passage_of_a_canary_is_deleted_from_its_own_bucket(new_client):
+    index = new_client()
+    index.upsert([canary(2), canary(3)], LATER)
+    index.delete([canary(2).artifact_id], bucket=bucket_name(canary(2).subject_key))
+    found = [index.search(unit_vector("2"), embedder=EMBEDDER, subject=canary(number).subject_key) for number in (2, 3)]
+    assert [len(hits) for hits in found] == [0, 1]
+
+
+def test_canaries_of_past_days_are_dropped_as_a_whole(connect_to, chroma_server):
+    index = connect_to(chroma_server)
+    index.upsert([passage(1), canary(2, "20260228"), canary(3, "20260301")], LATER)
+    drop_canaries(index, "20260301")
+    found = {
+        one.artifact_id: index.search(unit_vector("2"), embedder=EMBEDDER, subject=one.subject_key)
+        for one in (canary(2, "20260228"), canary(3, "20260301"), passage(1))
+    }
+    assert [len(hits) for hits in found.values()] == [0, 1, 1]
+    assert drop_canaries(index, "20260301") == 0

@@ -13,7 +13,7 @@ from mmplatform.errors import Busy, Conflict, Permanent, Rejected, TooLarge, Una
 from tests.ingest.gateways import memory_gateway, picture, wav
 
 POSITION = {"topic": "t", "topic_partition": 0, "offset": 0, "generation": 0}
-ACCEPTED = {"event_id": "e1", "position": POSITION, "duplicate": False, "shed": False}
+ACCEPTED = {"event_id": "e1", "position": POSITION, "duplicate": False, "shed": False, "token": "v1.e30.c2lnbg"}
 CHAT = {"conversation_id": "c", "subject_id": "s", "role": "customer", "text": "hello"}
 
 

@@ -12,6 +12,7 @@ from mmplatform.artifacts import Passage, Retraction, Vector
 from mmplatform.buckets import bucket_name
 from mmplatform.errors import Rejected, Unavailable
 from mmplatform.events import Modality
+from mmplatform.identity import is_canary_key
 from mmplatform.land.index.row_codec import Hit, passage_metadata, row_to_hit
 from mmplatform.land.index.tombstones import RETENTION
 from mmplatform.versions import NO_VERSION
@@ -157,7 +158,7 @@ class MemoryIndex:
             )
             for passage, indexed_at in self.server.rows.values()
             if passage.embedder == embedder
-            and subject in {None, passage.subject_key}
+            and (subject == passage.subject_key or (subject is None and not is_canary_key(passage.subject_key)))
             and tenant in {None, passage.tenant}
             and (not modalities or passage.modality in modalities)
             and (since is None or passage.stamps.event_time >= since)
@@ -171,7 +172,7 @@ class MemoryIndex:
         self._answer()
         for passage, _ in self.server.rows.values():
             if (
-                subject in {None, passage.subject_key}
+                (subject == passage.subject_key or (subject is None and not is_canary_key(passage.subject_key)))
                 and (subject is not None or bucket in {None, bucket_name(passage.subject_key)})
                 and embedder in {None, passage.embedder}
             ):

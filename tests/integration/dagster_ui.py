@@ -62,14 +62,15 @@ class DagsterUi:
         wanted = [{"key": f"dagster/{name}", "value": value} for name, value in tags.items()]
         return self.query(_RUNS, tags=wanted)["runsOrError"]["results"]
 
-    def launch(self, asset: str, partition: str) -> str:
-        asked = {
+    def launch(self, asset: str, partition: str, *, checks: bool = False) -> str:
+        """Start a run of one asset and hour; ``checks``: with all checks of the asset."""
+        asked: dict[str, Any] = {
             "selector": {
                 "repositoryLocationName": "mmplatform",
                 "repositoryName": "__repository__",
                 "pipelineName": "__ASSET_JOB",
                 "assetSelection": [{"path": [asset]}],
-                "assetCheckSelection": [],
+                "assetCheckSelection": None if checks else [],
             },
             "mode": "default",
             "executionMetadata": {"tags": [{"key": "dagster/partition", "value": partition}]},

@@ -6,7 +6,9 @@ Three kinds of marker, with the places that docs/explanation/where-data-lies.md 
 - *raw*: personal data in accepted events, and text in the metadata of media: the raw vault only;
 - *ids* of a source: the log, the tables, the index, the state of calls and logs; not in names, memo or metrics.
 
-Every file of the data directory is read, with what is compressed or encoded in it decoded.
+Dagster runs beside the stream: its sensors report what lands, each derived table is reprocessed for its hours, and its
+checks run. Every file of the data directory is read, Dagster's databases and logs too, with what is compressed or
+encoded in it decoded.
 """
 
 from __future__ import annotations
@@ -37,13 +39,17 @@ from mmplatform.kafka.producer import LogProducer
 from mmplatform.kafka.reader import ReplayLog
 from mmplatform.modalities import ARTIFACTS_TOPIC, CHAT, DEAD_LETTERS_TOPIC, MODALITIES, QUARANTINE_TOPIC
 from tests.integration.conftest import running_stack
+from tests.integration.dagster_ui import ENDED, DagsterUi
 from tests.waiting import eventually
 
-pytestmark = [pytest.mark.stack, pytest.mark.models, pytest.mark.slow]
+# The fixture makes every table of a case again in Dagster: on two loaded cores that takes more than five minutes.
+pytestmark = [pytest.mark.stack, pytest.mark.models, pytest.mark.slow, pytest.mark.timeout(1200)]
 CASE = Path(__file__).parents[2] / "examples" / "payment-failed"
 MIN_SECRET_CHARS = 8
 RAW_VAULT = ("blobs/", *(f"lakehouse/warehouse/mmplatform/{spec.raw_table}/" for spec in MODALITIES.values()))
-ID_PLACES = (*RAW_VAULT, "lakehouse/warehouse/", "chroma/", "state/", "logs/")
+ID_PLACES = (*RAW_VAULT, "lakehouse/warehouse/", "chroma/", "state/", "logs/", "dagster/")
+PATIENCE_S = 600
+REPROCESSED = ("messages", "captions", "transcripts")
 ON_LOG_ONLY = {"record that is no JSON", "record of an unknown kind"}
 IN_BLOBS = {"comment of a picture", "comment of a sound"}
 IN_PIXELS = {"e-mail in a picture"}
@@ -286,11 +292,26 @@ def check_log(data_dir: Path, planted: Planted) -> list[str]:
     return wrong
 
 
+def work_in_dagster(stack) -> dict[str, str]:
+    """Reprocess each derived table for the hours that it has, with its checks; return the outcome of each run."""
+    ui = DagsterUi(stack.run.dagster)
+    ui.wait_until_loaded(PATIENCE_S)
+    runs = {}
+    for table in REPROCESSED:
+        for hour in sorted({f"{row['event_time']:%Y-%m-%d-%H}:00" for row in stack.rows(table, None, "event_time")}):
+            runs[f"{table} {hour}"] = ui.launch(table, hour, checks=True)
+    for run in runs.values():
+        eventually(lambda run=run: ui.status(run) in ENDED, within_s=PATIENCE_S, every_s=1.0)
+    return {name: ui.status(run) for name, run in runs.items()}
+
+
 @pytest.fixture(scope="module")
 def scanned(tmp_path_factory):
     data_dir, planted = tmp_path_factory.mktemp("markers"), Planted()
     lineage = data_dir / "lineage.jsonl"
-    with running_stack(data_dir, MMPLATFORM_OPENLINEAGE_URL=f"file:{lineage}") as stack:
+    with running_stack(
+        data_dir, arguments=(), MMPLATFORM_OPENLINEAGE_URL=f"file:{lineage}", MMPLATFORM_DAGSTER_PORT="0"
+    ) as stack:
         case = load_case(CASE, secrets.token_hex(3))
         case = dataclasses.replace(
             case,
@@ -305,6 +326,7 @@ def scanned(tmp_path_factory):
         stack.settle()
         eventually(lambda: stack.rows("captions", subject), within_s=120)
         eventually(lambda: stack.rows("transcripts", case.subject_id), within_s=120)
+        outcomes = work_in_dagster(stack)
         pages = {
             name: httpx.get(f"{service.metrics_url}/{page}", timeout=30).content
             for name, service in stack.now().services.items()
@@ -319,18 +341,33 @@ def scanned(tmp_path_factory):
                 ]
                 for topic in (*INTERACTIONS, *DERIVED_TOPICS)
             }
-    return data_dir, planted, pages, records
+    return data_dir, planted, pages, records, outcomes
 
 
 def test_a_marker_lies_where_it_may_and_nowhere_else(scanned, tmp_path):
-    data_dir, planted, _, _ = scanned
+    data_dir, planted, *_ = scanned
     wrong, vault = check_places(data_dir, planted, tmp_path)
     assert wrong == []
     assert vault >= set(planted.raw.paths.values()) - ON_LOG_ONLY - IN_PIXELS, "the scan must find what was sent"
 
 
+def test_dagster_has_materialized_and_checked_what_the_markers_are_in(scanned):
+    data_dir, planted, _, _, outcomes = scanned
+    assert {name.split()[0] for name in outcomes} == set(REPROCESSED)
+    assert set(outcomes.values()) == {"SUCCESS"}, outcomes
+    events = [
+        content
+        for path in sorted((data_dir / "dagster").rglob("*.db"))
+        for content in sqlite_values(path)
+        if b"ASSET_MATERIALIZATION" in content or b"ASSET_CHECK_EVALUATION" in content
+    ]
+    for wanted in (*REPROCESSED, "redaction_coverage", "completeness", "contract"):
+        assert any(wanted.encode() in content for content in events), wanted
+    assert not [path for content in events for path in planted.found(content)[1]]
+
+
 def test_refused_markers_are_not_on_the_log_and_raw_ones_on_interactions_only(scanned):
-    data_dir, planted, _, records = scanned
+    data_dir, planted, _, records, _ = scanned
     found: dict[str, set[str]] = {}
     for topic, rows in records.items():
         for part in (part for row in rows for part in row):
@@ -344,6 +381,6 @@ def test_refused_markers_are_not_on_the_log_and_raw_ones_on_interactions_only(sc
 
 
 def test_no_page_of_metrics_or_status_shows_a_marker(scanned):
-    _, planted, pages, _ = scanned
+    _, planted, pages, *_ = scanned
     assert len(pages) > len(MODALITIES)
     assert {name: planted.found(page) for name, page in pages.items() if any(planted.found(page))} == {}

@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import re
+from datetime import timedelta
 from pathlib import Path
 
 import httpx
 import pytest
+from prometheus_client import CollectorRegistry
 
+from mmplatform.gateway.search_metrics import RetrievableGaps, TailCollector
 from mmplatform.ingest.backpressure import BackpressureGate, policy_and_thresholds
 from mmplatform.ingest.metrics import IngestMetrics
+from mmplatform.pipeline.canary.figures import CanaryFigures
+from mmplatform.pipeline.canary.probe import CanaryReport
+from mmplatform.retrieve.tail.follower import TailFigures
+from mmplatform.retrieve.tail.tail import TailState
 from mmplatform.settings import load
 from mmplatform.telemetry.freshness import FreshnessTracker
 from mmplatform.telemetry.status_server import WorkerStatus
 from tests.builders import NOW, stamps
+from tests.land.records import passage
 from tests.waiting import eventually
 
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "metrics.md"
@@ -46,6 +54,8 @@ def worker():
     status.record_gap("chat", gap.total)
     status.watch_lineage(lambda: {"sent": 1, "queued": 0})
     status._lag.labels("index").set(0)
+    figures = CanaryFigures(status.registry)
+    figures.record(CanaryReport("chat", "found", 0, 0.2, frozenset({"fence"})))
     return exposed(status.registry)
 
 
@@ -62,6 +72,8 @@ def gateway():
     gate = BackpressureGate("chat", policy_and_thresholds(load(), "chat")[1])
     gate.observe(1)
     metrics.observe_gates({"chat": gate})
+    metrics.registry.register(TailCollector(lambda: (TailFigures(TailState.CURRENT, 1, 4_000, 0, 0), 2)))
+    RetrievableGaps(metrics.registry).record(passage(1), NOW + timedelta(seconds=2))
     return exposed(metrics.registry)
 
 
@@ -78,12 +90,15 @@ def test_every_metric_of_the_gateway_is_on_the_page_and_no_other(gateway):
 @pytest.mark.models
 @pytest.mark.slow
 def test_every_exposed_metric_is_on_the_page(stack):
-    """Both ways, without lineage, which is not configured here."""
+    """Both ways."""
     run = stack.now()
     urls = {name: service.metrics_url for name, service in run.services.items() if service.metrics_url}
-    workers = set().union(*(families(f"{url}/metrics") for url in urls.values()))
-    named = {name.removesuffix("_total") for name in documented(WORKERS)}
-    assert {name for name in named if "lineage" not in name} == workers
+    canaries = CollectorRegistry()  # this stack sends none
+    CanaryFigures(canaries)
+    workers = {family.name for family in canaries.collect()}.union(
+        *(families(f"{url}/metrics") for url in urls.values())
+    )
+    assert {name.removesuffix("_total") for name in documented(WORKERS)} == workers
     assert {name.removesuffix("_total") for name in documented(GATEWAY)} == families(f"{run.gateway}/metrics")
     for url in urls.values():
         answer = eventually(lambda url=url: (got := httpx.get(f"{url}/readyz")).is_success and got, within_s=60)

@@ -149,6 +149,9 @@ def test_every_recipe_of_the_page_is_run_here():
         "",
         "Where to look first",
         "The lag grows",
+        "The tail is not current",  # without a command: tests/retrieve/tail and tests/integration/test_tail.py
+        "A receipt claimed too much",  # both: tests/pipeline/canary and tests/integration/test_canaries.py
+        "A canary is missing",
         "A worker loops",
         "The disk fills",
         "The index is lost",

@@ -9,7 +9,10 @@ from mmplatform.artifacts import decode_artifact
 from mmplatform.consumers.archiver import append_rows, group_by_table, next_offsets
 from mmplatform.consumers.indexer import newest_per_id, upsert
 from mmplatform.derive.call.deriver import CallDeriver
-from mmplatform.events import MODALITY_BY_KIND, Position, encode, utc_now
+from mmplatform.derive.chat import ChatDeriver
+from mmplatform.derive.chat_fold import ChatFold
+from mmplatform.derive.chat_memory import ChatMemory, InMemoryStore
+from mmplatform.events import MODALITY_BY_KIND, Position, decode_event, encode, utc_now
 from mmplatform.kafka.headers import Pseudonyms, event_headers
 from mmplatform.kafka.reader import GroupProgress, LogEntry, Watermarks
 from mmplatform.land.index.embedder_registry import EmbedderRegistry
@@ -37,6 +40,7 @@ class Stream:
         self.ends: dict[str, int] = {}
         self.folds: dict[str, InMemoryCallFold] = {}
         self.ledger = IdentityLedger()
+        self.memory = InMemoryStore()
         self.log = {}
 
     def records(self, topic, values, headers=None):
@@ -59,9 +63,14 @@ class Stream:
         if isinstance(deriver, CallDeriver):
             outcomes = [self._step(record, event, deriver) for record, event in zip(raw, events, strict=True)]
         else:
+            if isinstance(deriver, ChatDeriver):
+                deriver = ChatFold(deriver, ChatMemory(self.memory, self.read_event, key=b"key of the tests"))
             outcomes = [process([record], deriver, spec, ContractLimits(), self.ledger) for record in raw]
         self.archive(raw)
         return [record for outcome in outcomes for record in self.publish(outcome)]
+
+    def read_event(self, position):
+        return decode_event(self.log[position.topic][position.offset].value)
 
     def publish(self, outcome):
         """An outcome onto the log and into both stores; returns its records on the artifacts topic."""

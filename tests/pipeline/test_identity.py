@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections import Counter
 from datetime import timedelta
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
@@ -12,20 +13,20 @@ from hypothesis import strategies as st
 
 from mmplatform.consumers.ledger_fill import fill_ledger
 from mmplatform.derive.passages import DerivedBatch
-from mmplatform.events import encode
+from mmplatform.events import CallEnd, EventBase, encode
 from mmplatform.kafka.headers import event_headers
 from mmplatform.kafka.producer import LogProducer
-from mmplatform.kafka.reader import ReplayLog
+from mmplatform.kafka.reader import LogEntry, ReplayLog
 from mmplatform.kafka.topics import ensure_topics
 from mmplatform.land.lakehouse.arrow import hour_filter
-from mmplatform.modalities import CHAT, IDENTITY, QUARANTINE_TABLE
+from mmplatform.modalities import CALL, CHAT, IDENTITY, QUARANTINE_TABLE
 from mmplatform.pipeline.consumed_record import ConsumedRecord
 from mmplatform.pipeline.identity_ledger import IdentityLedger
 from mmplatform.pipeline.process import process
 from mmplatform.pipeline.reprocess.reprocess import reprocess
 from mmplatform.settings import load
 from quality.contracts import ContractLimits
-from tests.builders import NOW, chat, message, position
+from tests.builders import NOW, chat, chunk, message, position
 from tests.pipeline.paused_run import Loud, chats, parts_of
 from tests.pipeline.stream import PSEUDONYMS, MemoryLog, Stream
 from tests.servers.broker import embedded_broker
@@ -152,6 +153,35 @@ def test_a_restart_a_reread_and_a_replay_decide_as_the_worker_that_ran_on(conten
     assert decided(events[begin:][:reread], ledger, first=begin, batch=batch).items() <= wanted.items()
     after = decided(events[begin:], ledger, first=begin, batch=batch)
     assert after == {offset: end for offset, end in wanted.items() if offset >= begin}
+
+
+def test_a_record_that_was_parked_is_no_first_content_after_a_restart():
+    """A later release's record, and one on the wrong topic: the worker parks both, and so must the one that follows."""
+    first = m1("the first")
+    end = CallEnd(**first.model_dump(include={*EventBase.model_fields} - {"kind"}))
+    later = encode(first.model_copy(update={"text": "of a later release", "schema_version": 3}))
+    headers = event_headers(first, PSEUDONYMS)
+    kept = Stream(None, None)
+    kept.records(CHAT.topic, [encode(end)], [event_headers(end, PSEUDONYMS)])
+    kept.records(CHAT.topic, [later], [headers | {"schema_version": b"3", "digest": b"0" * 32}])
+    kept.records(CHAT.topic, [encode(first)], [headers])
+    ledger = IdentityLedger()
+    fill_ledger(ledger, MemoryLog(kept), load(), [position(2)])
+    assert decided([first], ledger, first=2) == {2: "the first"}
+
+
+@pytest.mark.parametrize("headers", [True, False], ids=["our headers", "no headers"])
+@pytest.mark.parametrize(("key", "first"), [(None, 1), (b"another", 1), (b"default//call-1", 0)])
+def test_a_call_record_under_the_wrong_key_is_no_first_content_after_a_restart(key, first, headers):
+    """The deriver of calls parks it, because its state would lie under another key."""
+    event = chunk(0)
+    if key == b"another" and headers:
+        pytest.skip("a record with our headers has the key that we gave it")
+    sent = event_headers(event, PSEUDONYMS) if headers else {}
+    entry = LogEntry(position(0, CALL.topic), None, encode(event), sent, NOW, key)
+    ledger = IdentityLedger()
+    fill_ledger(ledger, SimpleNamespace(read=lambda *_: [entry]), load(), [position(1, CALL.topic)])
+    assert ledger.record(event.uid, "another content", position(1, CALL.topic))[1].offset == first
 
 
 @pytest.mark.broker

@@ -5,7 +5,14 @@ from datetime import timedelta
 import pytest
 
 from mmplatform.events import utc_now
-from mmplatform.telemetry.freshness import STAGES, FreshnessTracker, Quantiles, freshness_gap, freshness_payload
+from mmplatform.telemetry.freshness import (
+    STAGES,
+    FreshnessTracker,
+    Quantiles,
+    freshness_gap,
+    freshness_payload,
+    retrievable_at,
+)
 from tests.builders import NOW, stamps
 
 
@@ -18,6 +25,16 @@ def test_the_stages_add_up_to_the_gap():
 def test_a_missing_stamp_gives_its_time_to_the_next_stage():
     gap = freshness_gap(stamps(taken_at=None), NOW + timedelta(seconds=10))
     assert gap.stages == (1.0, 0.0, 5.0, 4.0)
+
+
+def test_a_passage_is_retrievable_on_the_log_that_gateways_follow_and_else_in_the_index():
+    logged = stamps(logged_at=NOW + timedelta(seconds=7))
+    indexed_at = NOW + timedelta(seconds=30)
+    assert retrievable_at(logged, indexed_at, has_tail=True) == logged.logged_at
+    assert retrievable_at(logged, indexed_at, has_tail=False) == indexed_at
+    assert retrievable_at(stamps(), indexed_at, has_tail=True) == indexed_at, "a record without its append time"
+    rounded = stamps(logged_at=stamps().derived_at - timedelta(microseconds=900))
+    assert retrievable_at(rounded, indexed_at, has_tail=True) == rounded.derived_at
 
 
 def test_no_events_is_not_a_gap_of_zero():

@@ -42,7 +42,7 @@ def test_the_page_tells_lag_rate_and_gap(served):
     page = eventually(lambda: (found := httpx.get(f"{url}/status").json())["lag"] == 7 and found, within_s=10)
     assert page["rate"] == pytest.approx(2.0)
     assert page["gap"]["chat"]["p50"] == pytest.approx(10.0)
-    assert page["freshness"]["chat"]["slowest"] == "index"
+    assert page["freshness"]["chat"]["slowest"] == "publish"
     assert page["measured_since"] == status.freshness.measured_since.isoformat()
 
 

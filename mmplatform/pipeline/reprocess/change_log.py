@@ -22,7 +22,8 @@ from mmplatform.settings import Settings
 
 _log = structlog.get_logger(__name__)
 MAX_STANDSTILL_S: Final = 30.0
-"""An indexer that makes no progress for as long is down; the run is complete all the same."""
+"""An indexer that stands still for so long is down, since it does not wait for more records than these; the run is
+complete all the same."""
 
 _POLL_S: Final = 0.1
 
@@ -49,7 +50,7 @@ class ReplayChangeLog:
 
     def publish(self, outcome: Outcome) -> None:
         """Write the changes to the log. Raises Unavailable, Misconfigured."""
-        publish(outcome, self._producer, self._settings)
+        publish(outcome, self._producer, self._settings, awaited=True)
         watermarks = self._log.watermarks([self._topic])[self._topic]
         self._ends = {number: watermark.high for number, watermark in watermarks.items()}
 

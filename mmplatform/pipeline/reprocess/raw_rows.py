@@ -1,6 +1,7 @@
-"""Raw rows from which an hour is derived; for a call all of its rows, since a word depends on the speech before it.
+"""Raw rows from which an hour is derived: of a conversation all rows, whatever hour they are of.
 
-No row says when its call began or ended. So:
+A message may be edited days later, so all rows of the hour's chats are read, by their ids. A word of a call depends on
+the speech before it. No row says when its call began or ended. So:
 
 1. Read the hour and its neighbours.
 2. A call is complete when its end declares the number of chunks, and all of them are among these rows.
@@ -14,7 +15,7 @@ So the rows read grow with the hour, not with the table, except for calls longer
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -25,29 +26,32 @@ from mmplatform.land.lakehouse.catalog import catalog_errors
 from mmplatform.land.lakehouse.hour_partition import HOUR
 from mmplatform.land.lakehouse.row_codec import row_to_event
 from mmplatform.land.lakehouse.store import Lakehouse
-from mmplatform.modalities import CALL, ModalitySpec
+from mmplatform.modalities import CALL, CHAT, ModalitySpec
 from mmplatform.pipeline.identity_ledger import MAX_RECORDS
 from mmplatform.pipeline.reprocess.rederive import row_conversation
 
 Row = dict[str, Any]
 
 
-def read_raw_rows(lakehouse: Lakehouse, spec: ModalitySpec, hour: datetime, stored_calls: Iterable[str]) -> list[Row]:
+def read_raw_rows(
+    lakehouse: Lakehouse, spec: ModalitySpec, hour: datetime, stored_conversations: Iterable[str]
+) -> list[Row]:
     """Rows of the raw table.
 
     Args:
         lakehouse: the tables.
         spec: the modality.
         hour: its start, aware of UTC.
-        stored_calls: keys of calls that have derived rows in the hour, whatever hour their events are of.
+        stored_conversations: keys of conversations with derived rows in the hour, whatever hour their events are of.
 
     Raises:
         Unavailable: the catalog or its store does not answer.
     """
     if spec is not CALL:
-        return list(lakehouse.scan(spec.raw_table, hour=hour).to_pylist())
+        rows = list(lakehouse.scan(spec.raw_table, hour=hour).to_pylist())
+        return _with_conversations(lakehouse, spec, rows, stored_conversations) if spec is CHAT else rows
     # 1.
-    rows_by_call: dict[str, list[Row]] = defaultdict(list, {call_id: [] for call_id in stored_calls})
+    rows_by_call: dict[str, list[Row]] = defaultdict(list, {call_id: [] for call_id in stored_conversations})
     for neighbour in (hour - HOUR, hour, hour + HOUR):
         for row in lakehouse.scan(spec.raw_table, hour=neighbour).to_pylist():
             rows_by_call[row_conversation(row)].append(row)
@@ -66,6 +70,17 @@ def read_raw_rows(lakehouse: Lakehouse, spec: ModalitySpec, hour: datetime, stor
         everywhere = lakehouse.scan(spec.raw_table, conversations=_conversation_ids(others))
         found |= _rows_of(everywhere.to_pylist(), others)
     return list(found.values())
+
+
+def _with_conversations(
+    lakehouse: Lakehouse, spec: ModalitySpec, rows: Sequence[Row], stored_conversations: Iterable[str]
+) -> list[Row]:
+    """These rows, and all others of their conversations."""
+    conversations = sorted({row_conversation(row) for row in rows} | set(stored_conversations))
+    if not conversations:
+        return list(rows)
+    everywhere = lakehouse.scan(spec.raw_table, conversations=_conversation_ids(conversations))
+    return list(({row["raw_id"]: row for row in rows} | _rows_of(everywhere.to_pylist(), set(conversations))).values())
 
 
 def read_other_contents(lakehouse: Lakehouse, spec: ModalitySpec, rows: Sequence[Row]) -> list[Row]:
@@ -93,7 +108,7 @@ def read_other_contents(lakehouse: Lakehouse, spec: ModalitySpec, rows: Sequence
     return list(lakehouse.scan(spec.raw_table, ids=sorted(others)).to_pylist()) if others else []
 
 
-def _rows_of(rows: Iterable[Row], calls: Sequence[str]) -> dict[str, Row]:
+def _rows_of(rows: Iterable[Row], calls: Collection[str]) -> dict[str, Row]:
     """Rows of these calls by id: another source may name a call alike."""
     return {row["raw_id"]: row for row in rows if row_conversation(row) in calls}
 

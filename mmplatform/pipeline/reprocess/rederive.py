@@ -13,9 +13,12 @@ from typing import Any
 from mmplatform.artifacts import Caption, Message, Passage, Retraction, Utterance, artifact_id
 from mmplatform.derive.call.deriver import CallDeriver
 from mmplatform.derive.call.state import CallState
+from mmplatform.derive.chat import ChatDeriver
+from mmplatform.derive.chat_fold import ChatFold
+from mmplatform.derive.chat_memory import ChatMemory, InMemoryStore
 from mmplatform.derive.passages import DerivedBatch
 from mmplatform.errors import Rejected
-from mmplatform.events import Arrival, CallChunk, Position, Screenshot, utc_now
+from mmplatform.events import Arrival, CallChunk, Event, Position, Screenshot, utc_now
 from mmplatform.identity import conversation_key
 from mmplatform.land.lakehouse.row_codec import row_to_event
 from mmplatform.modalities import CALL, ModalitySpec
@@ -64,7 +67,7 @@ def rederive(
     """Run rows of a raw table through ``process`` or, of a call, ``process_call_records``.
 
     Args:
-        rows: for a call all of its rows, or missing chunks count as lost in transit.
+        rows: of a conversation all of its rows, or missing chunks count as lost in transit, and edits are not applied.
         deriver: of the modality.
         spec: the modality.
         limits: of the contracts.
@@ -95,7 +98,10 @@ def rederive(
         }
         for artifact in outcome.artifacts:
             _apply(artifact, artifacts, quarantined)
-        quarantined |= {row.quarantine_id: row for row in outcome.quarantined if isinstance(row, Quarantined)}
+        for row in outcome.quarantined:
+            quarantined.pop(row.quarantine_id, None)
+            if isinstance(row, Quarantined):
+                quarantined[row.quarantine_id] = row
     return Rederived(
         artifacts,
         quarantined | unreadable,
@@ -131,10 +137,26 @@ def _derive_batches(
     progress: RederiveProgressCallback,
 ) -> Iterable[Outcome]:
     batch, ledger = batch_and_ledger
+    if isinstance(deriver, ChatDeriver):
+        deriver = ChatFold(deriver, ChatMemory(InMemoryStore(), _event_reader(rows), forgets=False))
     for start in range(0, len(rows), batch):
         chunk = rows[start : start + batch]
         yield process([_to_record(row) for row in chunk], deriver, spec, limits, ledger)
         progress(start + len(chunk), len(rows))
+
+
+def _event_reader(rows: Sequence[Row]) -> Callable[[Position], Event | None]:
+    """Reader of the run's rows, as the stream reads the log."""
+    by_position = {row_position(row): row for row in rows}
+
+    def read(position: Position) -> Event | None:
+        row = by_position.get(position)
+        try:
+            return row_to_event(dict(row)) if row is not None else None
+        except Rejected:
+            return None
+
+    return read
 
 
 def _derive_calls(

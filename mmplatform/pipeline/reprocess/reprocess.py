@@ -6,7 +6,8 @@ of the events and the writer of the outcome differ. A second run with the same c
 Runs lock their hour, on one machine: a second run waits (``hour_lock``).
 
 1. Read the stored rows of the hour, so that an unavailable store ends the run before anything is changed.
-2. Read the raw rows of the hour: for a call all of its rows, since a word may begin in the hour before.
+2. Read the raw rows of the hour: of a call and a chat all of its rows, since a word may begin in the hour before, and
+   an edit may come days later.
 3. Derive. Until here nothing is written: a run that stops now leaves no trace but the memo.
 4. Publish what differs to the log, with the run's version: changed records, and retractions of vanished ones. Who reads
    the log alone ends in the same state as the stores. The indexer applies it to the index, as its only writer.
@@ -19,6 +20,7 @@ What the stream lands meanwhile has a higher version, or is the same: docs/adr/0
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -71,7 +73,7 @@ class ReprocessSummary:
     """Result of a run.
 
     Attributes:
-        read: events that were derived again; for a call including those before and after the hour.
+        read: events that were derived again; of a call or a chat including those before and after the hour.
         tables: changes by table.
         upserted: passages that were published for the index.
         deleted: passages that were retracted from it.
@@ -178,7 +180,8 @@ def _reprocess(
     )
     rederived_hour = RederivedHour.from_rederived(rederived, hour, stored.conversations(table))
     # 4.
-    stamp = RunStamp(spec, clock(), _retracted_versions(inputs, stored, rederived_hour))
+    read = {str(row["event_uid"]) for row in rows}
+    stamp = RunStamp(spec, clock(), _retracted_versions(inputs, stored, rederived_hour, read))
     deltas = [table_delta(name, stored, rederived_hour, stamp) for name in stored.tables]
     indexed, vanished = index_delta(EmbedderRegistry(inputs.index).latest(), stored.index, rederived_hour, stamp)
     outcome = _changes_for_log(deltas, indexed, vanished)
@@ -215,8 +218,13 @@ def _ledger(inputs: ReprocessInputs, spec: ModalitySpec, rows: Sequence[Row], st
     return ledger
 
 
-def _retracted_versions(inputs: ReprocessInputs, stored: StoredHour, rederived: RederivedHour) -> dict[str, str]:
-    """Sortable versions of the retractions of artifacts that a store lacks: the run's version must be above them."""
+def _retracted_versions(
+    inputs: ReprocessInputs, stored: StoredHour, rederived: RederivedHour, read: AbstractSet[str]
+) -> dict[str, str]:
+    """Sortable versions of the retractions of artifacts that a store lacks: the run's version must be above them.
+
+    A retraction by an event that the run did not read stays above: a message that was deleted meanwhile.
+    """
     present = {row_id for name in stored.tables for row_id in stored.tables[name]}
     indexed = {row_id for _, row_id in stored.index}
     lacking = [
@@ -226,8 +234,9 @@ def _retracted_versions(inputs: ReprocessInputs, stored: StoredHour, rederived: 
     ]
     if not lacking:
         return {}
-    found = inputs.lakehouse.scan(RETRACTIONS_TABLE, ids=lacking, columns=("artifact_id", "version")).to_pylist()
-    return {row["artifact_id"]: row["version"] for row in found}
+    columns = ("artifact_id", "version", "event_uids")
+    found = inputs.lakehouse.scan(RETRACTIONS_TABLE, ids=lacking, columns=columns).to_pylist()
+    return {row["artifact_id"]: row["version"] for row in found if set(row["event_uids"] or ()) <= read}
 
 
 def _changes_for_log(

@@ -17,7 +17,7 @@ from mmplatform.ingest.schemas import ChatBody
 OFFSET: Final = "offset_s"
 """Seconds from the file's time, as the sample case has them: a case without a date of its own."""
 
-COLUMNS: Final = (*ChatBody.model_fields, OFFSET)
+COLUMNS: Final = (*(name for name in ChatBody.model_fields if name != "kind"), OFFSET)
 _SYNONYMS: Final[dict[str, tuple[str, ...]]] = {
     "event_id": ("message_id", "msg_id", "id", "uuid", "guid"),
     "conversation_id": ("conversation", "chat_id", "thread_id", "session_id", "ticket_id", "channel_id", "thread"),
@@ -27,6 +27,10 @@ _SYNONYMS: Final[dict[str, tuple[str, ...]]] = {
     "event_time": ("timestamp", "created_at", "sent_at", "datetime", "date_time", "time", "ts", "date"),
     "source": ("source_system", "system"),
 }
+CHANGE_KINDS: Final = ("chat_edited", "chat_deleted", "chat_redacted")
+"""Values of the column ``kind`` with which a record changes a message; with any other value it is a message."""
+
+_CHANGE_COLUMNS: Final = ("message_id", "revision")
 _ROLES: Final[dict[str, tuple[str, ...]]] = {
     "customer": ("client", "user", "end user", "visitor", "guest", "caller", "consumer", "contact", "shopper", "buyer"),
     "agent": ("human agent", "operator", "representative", "rep", "support", "staff", "employee", "advisor", "adviser"),
@@ -34,7 +38,7 @@ _ROLES: Final[dict[str, tuple[str, ...]]] = {
     "system": (),
 }
 _ROLE_BY_WORD: Final = {word: role for role, words in _ROLES.items() for word in (role, *words)}
-_ID_COLUMNS: Final = ("event_id", "conversation_id", "subject_id")
+_ID_COLUMNS: Final = ("event_id", "message_id", "conversation_id", "subject_id")
 _NESTED: Final = ("messages", "turns", "transcript", "conversation", "items", "events")
 _WORD_BORDER: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 _SEPARATORS: Final = re.compile(r"[\W_]+")
@@ -80,10 +84,25 @@ def map_columns(names: tuple[str, ...]) -> ColumnMap:
     return ColumnMap(fields, tuple(name for name in names if name not in fields), tuple(repeated))
 
 
+def is_change(row: Mapping[str, Any]) -> bool:
+    """True for a record that edits, deletes or redacts a message."""
+    return row.get("kind") in CHANGE_KINDS
+
+
 def normalise_fields(row: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields that the platform reads, under its names: roles in its words, numeric ids as text."""
+    """The fields that the platform reads, under its names: roles in its words, numeric ids as text.
+
+    In a record of a change, ``message_id`` is the message's id, and not a synonym for its own.
+    """
+    changed: dict[str, Any] = {}
+    if is_change(row):
+        own = ("kind", *_CHANGE_COLUMNS)
+        changed = {name: row[name] for name in own if name in row}
+        row = {name: value for name, value in row.items() if name not in own}
     columns = map_columns(tuple(row))
-    fields = {column: row[name] for name, column in columns.fields.items()}
+    fields = {column: row[name] for name, column in columns.fields.items()} | changed
+    if changed:
+        fields.pop("role", None)
     role = fields.get("role")
     if isinstance(role, str):
         fields["role"] = _ROLE_BY_WORD.get(_SEPARATORS.sub(" ", role).strip().casefold(), role)
@@ -113,6 +132,14 @@ def printable_names(names: Iterable[str]) -> str:
     listed = [name.strip() if _PLAIN_NAME.fullmatch(name.strip()) else "(unnamed)" for name in names]
     shown = ", ".join(dict.fromkeys(listed[:_MAX_NAMES]))
     return f"{shown} and {len(listed) - _MAX_NAMES} more" if len(listed) > _MAX_NAMES else shown
+
+
+def ignored_names(row: Mapping[str, Any]) -> tuple[str, ...]:
+    """Names that the platform does not read."""
+    ignored = map_columns(tuple(row)).ignored
+    if not is_change(row):
+        return tuple(name for name in ignored if name != "kind" or row[name] != "chat_message")
+    return tuple(name for name in ignored if name not in {"kind", *_CHANGE_COLUMNS})
 
 
 def _ignored(message: Mapping[str, Any]) -> dict[str, Any]:

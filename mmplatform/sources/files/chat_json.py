@@ -9,7 +9,7 @@ import json
 from collections.abc import Iterator
 from typing import Any, Final, TextIO
 
-from mmplatform.sources.files.chat_columns import map_columns, nested_messages
+from mmplatform.sources.files.chat_columns import is_change, map_columns, nested_messages
 from mmplatform.sources.files.chat_lines import (
     MAX_LINE_CHARS,
     TOO_LONG,
@@ -23,6 +23,7 @@ _BLOCK_CHARS: Final = 65_536
 _MAX_DOCUMENT_CHARS: Final = 16_000_000
 _NOT_AN_OBJECT: Final = "not a JSON object with the fields of a message"
 _GAP: Final = " \t\r\n,"
+_SEPARATORS: Final = _GAP + "\x1e"
 
 
 def read_json(file: TextIO, encoding: str) -> Iterator[ChatLine]:
@@ -44,7 +45,8 @@ def read_json(file: TextIO, encoding: str) -> Iterator[ChatLine]:
         elif is_undecodable(line):
             yield ChatLine(number, number, not_decodable(encoding))
         elif line.strip():
-            yield from _messages(_parse(line), number, encoding)
+            # A record separator in front (RFC 7464), and a comma behind, as between the elements of an array.
+            yield from _messages(_parse(line.strip(_SEPARATORS)), number, encoding)
 
 
 def has_chat_records(head: str) -> bool:
@@ -57,7 +59,7 @@ def has_chat_records(head: str) -> bool:
     if not isinstance(row, dict):
         return False
     rows = nested_messages(row) or [row]
-    return map_columns(tuple(rows[0])).has_messages
+    return is_change(rows[0]) or map_columns(tuple(rows[0])).has_messages
 
 
 def _starts_within_an_object(head: str) -> bool:

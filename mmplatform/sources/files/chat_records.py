@@ -4,6 +4,9 @@ Columns (JSON: fields of an object): ``conversation_id``, ``subject_id``, ``role
 ``text`` are required, where ``conversation_id`` and ``subject_id`` may also be given for the whole file; ``event_time``
 (ISO 8601 with its zone, or Unix seconds; else the file's own), ``offset_s`` (seconds from the file's time),
 ``event_id`` and ``source`` are optional. Other columns are ignored, and a remark names them.
+
+A record with ``kind`` chat_edited, chat_deleted or chat_redacted changes the message ``message_id``; ``revision`` is
+optional, and only an edit has a ``text``.
 """
 
 from __future__ import annotations
@@ -18,24 +21,23 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 
-from mmplatform.ingest.schemas import ChatBody
-from mmplatform.sources.files.chat_columns import OFFSET, map_columns, normalise_fields, printable_names
+from mmplatform.ingest.schemas import AnyChatBody, ChatBody, EditBody, invalid_chat, parse_chat
+from mmplatform.sources.files.chat_columns import OFFSET, ignored_names, normalise_fields, printable_names
 from mmplatform.sources.files.chat_json import read_json
 from mmplatform.sources.files.chat_lines import ChatLine, decoding_errors, detect_encoding, public_name
 from mmplatform.sources.files.chat_tables import read_table
 from mmplatform.sources.files.discovery import UNKNOWN_TIME, Rejection, SourceFile, UploadDefaults, content_id
 from mmplatform.sources.files.file_kind import CSV
-from mmplatform.web.validation import invalid_request
 
 _HEAD_BYTES: Final = 4_096
 
 
 @dataclass(frozen=True, slots=True)
 class ChatRecord:
-    """A message, and the line (from 1) where it begins."""
+    """A message or a change, and the line (from 1) where it begins."""
 
     line: int
-    body: ChatBody
+    body: AnyChatBody
 
 
 class ChatFile:
@@ -86,7 +88,7 @@ class ChatFile:
     def _message(self, line: ChatLine) -> ChatRecord | Rejection:
         if isinstance(line.content, str):
             return self._rejection(line, line.content)
-        self._ignored |= dict.fromkeys(map_columns(tuple(line.content)).ignored)
+        self._ignored |= dict.fromkeys(ignored_names(line.content))
         present = {name: value for name, value in normalise_fields(line.content).items() if value is not None}
         defaults = {
             "subject_id": self._defaults.subject_id,
@@ -104,18 +106,31 @@ class ChatFile:
                 return self._rejection(line, f"{OFFSET} must be a number of seconds, within the calendar")
             filled["event_time"] = shifted
         try:
-            body = ChatBody.model_validate(filled)
+            body = parse_chat(filled)
         except ValidationError as error:
-            errors = invalid_request(error).errors
+            errors = invalid_chat(error).errors
             return self._rejection(line, "; ".join(f"{found['field']} {found['detail']}" for found in errors))
         if body.event_id is None:
             time = body.event_time.isoformat() if body.event_time is not None and "event_time" in present else ""
             body = body.model_copy(update={"event_id": self._event_id(body, time or f"{offset or ''}")})
         return ChatRecord(line.first, body)
 
-    def _event_id(self, body: ChatBody, time: str) -> str:
+    def _event_id(self, body: AnyChatBody, time: str) -> str:
         # The line's own time distinguishes equal texts; a time given for the whole file does not.
-        event_id = content_id("chat", body.conversation_id, body.subject_id, body.role, body.text, time)
+        if isinstance(body, ChatBody):
+            content: tuple[str, ...] = ("chat", body.conversation_id, body.subject_id, body.role, body.text, time)
+        else:
+            text = body.text if isinstance(body, EditBody) else ""
+            content = (
+                body.kind,
+                body.conversation_id,
+                body.subject_id,
+                body.message_id,
+                f"{body.revision}",
+                text,
+                time,
+            )
+        event_id = content_id(*content)
         self._seen[event_id] += 1
         return event_id if self._seen[event_id] == 1 else f"{event_id}-{self._seen[event_id]}"
 

@@ -132,6 +132,9 @@ CALLS = (
         Quarantined("call_timeline", "the rest of it is derived"),
         (Found("calling"), Stored("transcripts", 0, "gap")),
     ),
+    Row("several recordings in one file", call(odd.joined_recordings, "audio/ogg"), Found("calling")),
+    Row("a slice of an MP3 stream", call(odd.slice_of_mp3, "audio/mpeg"), Found("calling")),
+    Row("a voice memo in AMR", call(odd.voice_memo, "audio/amr"), Found("calling")),
     Row(
         "a streamed WAV with a title at its end",
         streamed,
@@ -159,6 +162,11 @@ IMAGES = (
     Row("an image 20,000 px wide", image(lambda: odd.picture("refund pending", (20_000, 90))), Found()),
     Row("a picture of an iPhone in HEIC", image(odd.heic, "image/heic"), OTHER_TYPE),
     Row("an image in TIFF", image(lambda: odd.picture("refund pending", form="TIFF"), "image/tiff"), Found("refund")),
+    Row(
+        "a TIFF that lies on its side", image(lambda: odd.on_its_side("refund pending"), "image/tiff"), Found("refund")
+    ),
+    Row("a TIFF of 32 bits a sample", image(lambda: odd.deep_tiff("refund pending"), "image/tiff"), Found("refund")),
+    Row("a vector graphic in place of an image", image(odd.vector_graphic), OTHER_TYPE),
     Row(
         "a CMYK image",
         image(lambda: odd.picture("refund pending", mode="CMYK", form="JPEG"), "image/jpeg"),

@@ -97,6 +97,24 @@ def joined_mp3() -> bytes:
     return jingle + audio_file("mp3", "libmp3lame", speech(16_000)[None], 16_000)
 
 
+def joined_recordings() -> bytes:
+    """A second of silence, what is said in another codec, and a recording that was stopped at once, in one Ogg file."""
+    quiet = audio_file("ogg", "vorbis", np.zeros((2, 32_000), dtype=np.float32), 32_000)
+    empty = audio_file("ogg", "libopus", np.zeros((1, 0), dtype=np.float32), 48_000)
+    return quiet + audio_file("ogg", "libopus", speech(48_000)[None], 48_000) + empty
+
+
+def slice_of_mp3() -> bytes:
+    """A stream that begins in the middle of a frame, half a second before what is said."""
+    voice = np.concatenate([np.zeros(8_000, dtype=np.float32), speech(16_000)])
+    return audio_file("mp3", "libmp3lame", voice[None], 16_000)[100:]
+
+
+def voice_memo() -> bytes:
+    """What is said, as a telephone records it."""
+    return audio_file("amr", "libopencore_amrnb", speech()[None], 8_000)
+
+
 def damaged_flac() -> bytes:
     """What is said, of which some frames in the last third cannot be decoded."""
     data = bytearray(audio_file("flac", "flac", speech()[None], 8_000))
@@ -147,6 +165,21 @@ def white_on_nothing(text: str) -> bytes:
 def turned(text: str) -> bytes:
     page = Image.open(io.BytesIO(picture(text, (700, 240))))
     return saved(page.rotate(180))
+
+
+def on_its_side(text: str) -> bytes:
+    """A TIFF whose pixels lie on their side; its orientation says so."""
+    page = Image.open(io.BytesIO(picture(text)))
+    return saved(page.transpose(Image.Transpose.ROTATE_90), "TIFF", tiffinfo={0x112: 6})
+
+
+def deep_tiff(text: str) -> bytes:
+    """32 bits a sample, of which 8 are used."""
+    return saved(Image.open(io.BytesIO(picture(text))).convert("I"), "TIFF")
+
+
+def vector_graphic() -> bytes:
+    return b"<!-- made by a drawing program -->\n<svg xmlns='http://www.w3.org/2000/svg'><text>refund</text></svg>"
 
 
 def picture(text: str, size: tuple[int, int] = (420, 90), mode: str = "RGB", form: str = "PNG", **options) -> bytes:

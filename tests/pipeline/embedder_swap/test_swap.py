@@ -30,6 +30,7 @@ from mmplatform.versions import Version
 from quality.contracts import ContractLimits
 from tests.builders import NOW, chat
 from tests.pipeline.stream import Stream
+from tests.retrieve.tail.model import overlay_of
 from tests.servers.chroma import running_chroma
 from tests.servers.process import free_ports
 from tests.waiting import eventually
@@ -71,7 +72,7 @@ class World:
         self.serving = ServingEmbedder(
             EmbedderRegistry(index).latest, self.open_embedder, self.old, clock=lambda: self.clock
         )
-        self.searcher = Searcher(index, self.serving)
+        self.searcher = Searcher(overlay_of(index), self.serving)
 
     def open_embedder(self, space):
         open_space_embedder(self.settings, space)  # the real one: raises where the model is not there

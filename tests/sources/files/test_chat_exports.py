@@ -182,6 +182,14 @@ def test_a_json_array_is_read_however_it_is_laid_out(tmp_path, indent, encoding)
         assert rejected == []
 
 
+@pytest.mark.parametrize(("before", "behind"), [("", ","), ("\x1e", ""), (" ", " , ")])
+def test_lines_of_json_may_end_in_a_comma_or_begin_with_a_record_separator(tmp_path, before, behind):
+    text = "\n".join(f"{before}{json.dumps(message)}{behind}" for message in MESSAGES)
+    records, rejected, _ = read_text(tmp_path, text, "a.jsonl")
+    assert [(body.role, body.text) for body in records] == [("customer", "first"), ("bot", "second\nline")]
+    assert rejected == []
+
+
 @pytest.mark.parametrize("indent", [None, 2])
 @pytest.mark.parametrize("name", ["messages", "turns", "transcript"])
 def test_a_conversation_with_its_messages_is_read_with_its_ids(tmp_path, indent, name):

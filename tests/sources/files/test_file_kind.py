@@ -82,7 +82,7 @@ def test_a_foreign_file_is_refused_with_its_format_when_named_and_skipped_in_a_f
     [
         ("IMG_0001.HEIC", b"\x00\x00\x00\x18ftypheic" + bytes(40), ("HEIC", "PNG or JPEG")),
         ("shot.jpg", b"\x00\x00\x00\x18ftypmif1" + bytes(40), ("HEIF", "PNG or JPEG")),
-        ("memo.wav", b".snd" + bytes(40), ("Sun audio", "WAV")),
+        ("memo.wav", b"riff\x2e\x91\xcf\x11" + bytes(40), ("Wave64", "WAV")),
         ("memo.wma", b"\x30\x26\xb2\x75\x8e\x66\xcf\x11" + bytes(40), ("Windows Media", "MP3")),
         ("shot.png", image("JPEG2000"), ("JPEG 2000", "PNG")),
     ],

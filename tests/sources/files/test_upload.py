@@ -293,3 +293,45 @@ async def test_when_the_gateway_is_unavailable_nothing_more_is_tried_and_every_f
     assert len(report.rejected) == 20
     assert all("not sent" in rejection.reason for _, rejection in report.rejected)
     assert len(asked) <= 4
+
+
+CHANGES = [
+    {"kind": "chat_edited", "message_id": "m1", "text": "new", "revision": 7},
+    {"kind": "chat_deleted", "message_id": "m1"},
+    {"kind": "chat_redacted", "message_id": 17, "event_id": "r1"},
+]
+
+
+async def test_edits_deletions_and_redactions_are_records_of_a_chat_file(gateway, folder):
+    rows = [CHAT | {"event_id": "m1", "kind": "chat_message"}, *({**CHAT, "role": "", **row} for row in CHANGES[:1])]
+    rows += [{"conversation_id": "c1", **row} for row in CHANGES[1:]]
+    path = folder / "chats.jsonl"
+    path.write_text("\n".join(json.dumps(row) for row in rows))
+    report = await send(gateway, [path])
+    assert (report.rejected, report.remarks) == ([], [])
+    message, edited, deleted, redacted = gateway.events("chat")
+    assert (edited.kind, edited.message_uid, edited.text, edited.revision) == ("chat_edited", message.uid, "new", 7)
+    assert (deleted.kind, deleted.message_id) == ("chat_deleted", "m1")
+    assert (redacted.kind, redacted.message_id, redacted.event_id) == ("chat_redacted", "17", "r1")
+    again = await send(gateway, [path])
+    assert again.duplicate["chats"] == 4
+
+
+async def test_a_table_of_a_chat_may_have_changes(gateway, folder):
+    path = folder / "chats.csv"
+    path.write_text(
+        "kind,event_id,message_id,conversation_id,role,text\n"
+        "chat_message,m1,,c1,customer,old\n"
+        "chat_edited,,m1,c1,,new\n"
+        "chat_deleted,,m1,c1,,\n"
+    )
+    report = await send(gateway, [path])
+    assert report.rejected == []
+    assert [event.kind for event in gateway.events("chat")] == ["chat_message", "chat_edited", "chat_deleted"]
+
+
+async def test_a_file_that_begins_with_a_change_is_a_chat(gateway, folder):
+    path = folder / "changes.json"
+    path.write_text(json.dumps([CHANGES[0] | {"conversation_id": "c1"}]))
+    assert (await send(gateway, [path])).rejected == []
+    assert [event.kind for event in gateway.events("chat")] == ["chat_edited"]
