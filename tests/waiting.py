@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Any, TypeVar
 
 V = TypeVar("V")
@@ -24,6 +23,7 @@ def eventually(check: Callable[[], Any], within_s: float = 60.0, every_s: float 
 
 def eventually_equal(probe: Callable[[], V], wanted: V, within_s: float = 60.0, every_s: float = 1.0) -> None:
     """Poll until ``probe`` returns ``wanted``; the failure shows the difference."""
-    with suppress(AssertionError):
-        eventually(lambda: probe() == wanted, within_s, every_s)
-    assert probe() == wanted
+    deadline = time.monotonic() + within_s
+    while (found := probe()) != wanted and time.monotonic() <= deadline:
+        time.sleep(every_s)
+    assert found == wanted
