@@ -143,7 +143,7 @@ def record_freshness(status: WorkerStatus, passages: Sequence[Passage], retracti
     for passage in passages:
         stamps = passage.stamps
         found_at = retrievable_at(stamps, indexed_at, has_tail=status.freshness.has_tail)
-        if not _is_edited(passage):
+        if not _was_changed(passage):
             status.record_gap(passage.modality, status.freshness.record(passage.modality, stamps, found_at).total)
         status.record_index_delay((indexed_at - (stamps.logged_at or stamps.derived_at)).total_seconds())
         gap_s = (indexed_at - stamps.event_time).total_seconds()
@@ -152,6 +152,6 @@ def record_freshness(status: WorkerStatus, passages: Sequence[Passage], retracti
         status.buckets.record_delete(retraction.subject_key)
 
 
-def _is_edited(passage: Passage) -> bool:
-    """True for an edited message: it has the time of the message, which may be years before the edit."""
+def _was_changed(passage: Passage) -> bool:
+    """True for a message that was edited or given away: it has its own time, which may be years before the change."""
     return passage.modality == CHAT.modality and len(passage.provenance.event_ids) > 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Final
 
@@ -13,7 +13,7 @@ import orjson
 from mmplatform.artifacts import Message, Passage, Provenance, Stamps, artifact_id, count_pii_kinds
 from mmplatform.derive.memo_batch import memoised_batch
 from mmplatform.derive.passages import DerivedBatch, PassageDraft, make_passages
-from mmplatform.derive.pii.replacement import Replacements
+from mmplatform.derive.pii.replacement import Replacements, Span, merge_spans, overlaps_any
 from mmplatform.events import Arrival, ChatMessage, utc_now
 from mmplatform.locators import ChatLocator
 from mmplatform.ports import DetectedLanguage, Embedder, Memo, Redacted, Redactor
@@ -28,6 +28,7 @@ _MAX_PASSAGE_TOKENS: Final = 200
 """Estimated tokens of a passage: stack traces, keys and other scripts have more tokens in 700 characters."""
 
 _TOKENS: Final = re.compile(r"(?P<letters>[A-Za-z]+)|(?P<digits>[0-9]+)|[^\s]")
+NO_SPANS: Final[Mapping[str, Sequence[Span]]] = {}
 _SENTENCE: Final = re.compile(r"(?<=[.!?…])\s+|\n+")
 
 
@@ -35,7 +36,7 @@ class ChatDeriver:
     """Derives chat messages; deterministic, so that deriving twice lands once."""
 
     name = "chat"
-    version = "2"
+    version = "3"
 
     def __init__(
         self, embedder: Embedder, redactor: Redactor, memo: Memo, replacements: Replacements | None = None
@@ -45,14 +46,17 @@ class ChatDeriver:
         self._memo = memo
         self._replacements = replacements or Replacements()
 
-    def derive(self, arrivals: Sequence[Arrival[ChatMessage]]) -> DerivedBatch:
+    def derive(
+        self, arrivals: Sequence[Arrival[ChatMessage]], joint_spans: Mapping[str, Sequence[Span]] = NO_SPANS
+    ) -> DerivedBatch:
         """Derive a message from each event, and a passage from each stretch of its redacted text.
 
+        ``joint_spans``: personal data that only a reading with other messages finds, by identity of the event.
         The embedder runs outside of Python and takes twice the redactor's time, so it has a thread of its own.
         """
         latest = list({arrival.event.uid: arrival for arrival in arrivals}.values())
         if len(latest) <= REDACTION_BATCH:
-            messages = self._messages(latest)
+            messages = self._messages(latest, joint_spans)
             return DerivedBatch((*messages, *self._passages(messages)))
         messages = []
         embedding: list[Future[list[Passage]]] = []
@@ -60,19 +64,30 @@ class ChatDeriver:
             for start in range(0, len(latest), REDACTION_BATCH):
                 if embedding and embedding[-1].done():
                     embedding[-1].result()  # raises an embedder's error before more is redacted
-                batch = self._messages(latest[start : start + REDACTION_BATCH])
+                batch = self._messages(latest[start : start + REDACTION_BATCH], joint_spans)
                 embedding.append(embedder_thread.submit(self._passages, batch))
                 messages += batch
         return DerivedBatch((*messages, *(passage for future in embedding for passage in future.result())))
 
-    def _messages(self, arrivals: Sequence[Arrival[ChatMessage]]) -> list[Message]:
+    def read_together(self, texts: Sequence[str]) -> list[list[Span]]:
+        """Find personal data in joined texts of several messages. The memo does not keep them: they hardly repeat."""
+        return [redacted.entity_spans for redacted in self._redactor.redact(texts)]
+
+    def _messages(
+        self, arrivals: Sequence[Arrival[ChatMessage]], joint_spans: Mapping[str, Sequence[Span]]
+    ) -> list[Message]:
         redacted, seconds = self._redact([arrival.event.text for arrival in arrivals])
         return [
-            self._message(arrival, text, cost) for arrival, text, cost in zip(arrivals, redacted, seconds, strict=True)
+            self._message(arrival, text, cost, joint_spans.get(arrival.event.uid, ()))
+            for arrival, text, cost in zip(arrivals, redacted, seconds, strict=True)
         ]
 
-    def _message(self, arrival: Arrival[ChatMessage], redacted: Redacted, seconds: float) -> Message:
+    def _message(
+        self, arrival: Arrival[ChatMessage], redacted: Redacted, seconds: float, joint: Sequence[Span]
+    ) -> Message:
         event = arrival.event
+        spans = merge_spans(redacted.entity_spans, joint) if joint else redacted.entity_spans
+        parts = {start for start, end, _ in spans if overlaps_any(joint, start, end)}
         return Message(
             artifact_id=artifact_id("message", event.uid, 0),
             modality="chat",
@@ -91,8 +106,8 @@ class ChatDeriver:
                 redaction_policy=self._replacements.policy_version,
             ),
             role=event.role,
-            text=self._replacements.replace(event.text, redacted.entity_spans, event.conversation_key),
-            pii=count_pii_kinds(redacted.entities),
+            text=self._replacements.replace(event.text, spans, event.conversation_key, parts=parts),
+            pii=count_pii_kinds([entity for _, _, entity in spans]),
             language=redacted.language.code,
             language_confidence=redacted.language.confidence,
             redaction_coverage=redacted.coverage,

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Sequence
+from typing import Final, Protocol
 
+from mmplatform.artifacts import Artifact, Provenance, Retraction, Stamps, artifact_id
 from mmplatform.derive.chat import passage_spans
 from mmplatform.derive.chat_memory import MessageEntry
 from mmplatform.derive.passages import quarantine
-from mmplatform.events import Arrival, ChatChange, ChatEdited, ChatMessage, Position
+from mmplatform.events import Arrival, ChatChange, ChatEdited, ChatEvent, ChatMessage, Position, utc_now
 from mmplatform.modalities import CHAT, CHAT_CHANGE
 from mmplatform.refusals import Released
+
+
+class NamedDeriver(Protocol):
+    """Name and version of a deriver."""
+
+    name: str
+    version: str
+
 
 AWAITED_REASON: Final = "its message has not come in this conversation: it is applied when that comes within 24 hours"
 
@@ -44,6 +54,44 @@ def present_message(edit: ChatEdited, entry: MessageEntry) -> ChatMessage:
 def max_passages(text: str) -> int:
     """Return more passages than a text has by any redactor: placeholders make it twice as long at most."""
     return 2 * sum(1 for _ in passage_spans(text)) + 1
+
+
+def name_changes(artifact: Artifact, change_ids: Sequence[str]) -> Artifact:
+    """Name among the source events what changed the text: its edit, and the message that gave a part of it away."""
+    if not change_ids:
+        return artifact
+    origin = artifact.provenance
+    named = origin.model_copy(update={"event_ids": (*origin.event_ids, *change_ids)})
+    return artifact.model_copy(update={"provenance": named})
+
+
+def retraction(
+    arrival: Arrival[ChatEvent], entry: MessageEntry, change_ids: Sequence[str], reason: str, deriver: NamedDeriver
+) -> Retraction:
+    """Retraction of a message; with another ``artifact_id`` that of its passages."""
+    event = arrival.event
+    uid, message_id = (
+        (event.uid, event.event_id) if isinstance(event, ChatMessage) else (event.message_uid, event.message_id)
+    )
+    return Retraction(
+        artifact_id=artifact_id("message", uid, 0),
+        modality=CHAT.modality,
+        tenant=event.tenant,
+        source=event.source,
+        conversation_id=event.conversation_id,
+        subject_id=event.subject_id,
+        stamps=Stamps(
+            event_time=entry.event_time or event.event_time, ingested_at=event.ingested_at, derived_at=utc_now()
+        ),
+        provenance=Provenance(
+            event_ids=(message_id, *change_ids),
+            position=arrival.position,
+            deriver=deriver.name,
+            deriver_version=deriver.version,
+            seconds=0.0,
+        ),
+        reason=reason,
+    )
 
 
 def release_row(change: Arrival[ChatChange], position: Position) -> Released:

@@ -6,22 +6,27 @@ with its present text. What is derived never depends on the size of a micro-batc
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any, Final, Protocol
 
-from mmplatform.artifacts import Artifact, Passage, Provenance, Retraction, Stamps, artifact_id
+from mmplatform.artifacts import Artifact, Passage, Retraction, artifact_id
 from mmplatform.derive.chat_changes import (
     AWAITED_REASON,
     max_passages,
+    name_changes,
     present_message,
     release_row,
+    retraction,
     supersedes,
     to_coordinates,
     to_position,
 )
+from mmplatform.derive.chat_joint import JointReader
 from mmplatform.derive.chat_memory import ChatMemory, MemoryChanges, MessageEntry, with_edit
 from mmplatform.derive.passages import DerivedBatch, quarantine
+from mmplatform.derive.pii.edges import find_edges
+from mmplatform.derive.pii.replacement import Span
 from mmplatform.errors import Busy, Permanent, Rejected, Unavailable
 from mmplatform.events import (
     Arrival,
@@ -31,9 +36,8 @@ from mmplatform.events import (
     ChatEvent,
     ChatMessage,
     ChatRedacted,
-    utc_now,
 )
-from mmplatform.modalities import CHAT, CHAT_CHANGE
+from mmplatform.modalities import CHAT_CHANGE
 from mmplatform.refusals import Quarantined, Released
 
 MAX_WAIT: Final = timedelta(hours=24)
@@ -55,8 +59,13 @@ class MessageDeriver(Protocol):
     name: str
     version: str
 
-    def derive(self, arrivals: Sequence[Arrival[ChatMessage]]) -> DerivedBatch:
-        """Message and passages of each."""
+    def derive(
+        self, arrivals: Sequence[Arrival[ChatMessage]], joint_spans: Mapping[str, Sequence[Span]]
+    ) -> DerivedBatch:
+        """Message and passages of each; by identity, the personal data that only a reading with others finds."""
+
+    def read_together(self, texts: Sequence[str]) -> Sequence[Sequence[Span]]:
+        """Personal data in joined texts."""
 
 
 class ChatFold:
@@ -91,11 +100,11 @@ class _Step:
     def __init__(self, deriver: MessageDeriver, changes: MemoryChanges) -> None:
         self._deriver = deriver
         self._pending: dict[str, Arrival[ChatMessage]] = {}
+        self._joint = JointReader(changes, deriver.read_together)
         self.changes = changes
         self.artifacts: list[Artifact] = []
         self.quarantined: list[Quarantined] = []
         self.released: list[Released] = []
-        self._edits: dict[str, str] = {}
 
     def apply(self, arrival: Arrival[ChatEvent]) -> None:
         """Apply one event."""
@@ -109,26 +118,28 @@ class _Step:
 
     def derive_pending(self) -> None:
         """Derive the messages that have another text now."""
-        pending, self._pending = self._pending, {}
-        if not pending:
+        if not self._pending:
             return
-        derived = self._deriver.derive(list(pending.values()))
+        pending, self._pending = self._joint.read(self._pending), {}
+        entries = {uid: self.changes.message(arrival.event, uid, arrival.position) for uid, arrival in pending.items()}
+        joint_spans = {uid: entry.joint for uid, entry in entries.items() if entry is not None and entry.joint}
+        derived = self._deriver.derive(list(pending.values()), joint_spans)
         self.quarantined += derived.quarantined
         counts: dict[str, int] = dict.fromkeys((artifact_id("message", uid, 0) for uid in pending), 0)
         ordinals: dict[str, set[int]] = {message_id: set() for message_id in counts}
         for artifact in derived.artifacts:
-            self.artifacts.append(self._name_edit(artifact))
+            entry = None if isinstance(artifact, Retraction) else entries[artifact.event_uids[0]]
+            self.artifacts.append(name_changes(artifact, entry.change_ids) if entry is not None else artifact)
             if isinstance(artifact, Passage):
                 ordinals[artifact.source_artifact_id].add(artifact.ordinal)
         for uid, arrival in pending.items():
             message_id = artifact_id("message", uid, 0)
-            entry = self.changes.message(arrival.event, uid, arrival.position)
+            entry = entries[uid]
             if entry is None:  # forgotten by later messages of the same batch
                 continue
             found = ordinals[message_id]
-            edit = self._edits.get(uid, "")
-            surplus = sorted({*(entry.ordinals if edit else range(entry.passages))} - found)
-            self._retract(arrival, entry, edit, _EDITED, surplus, with_message=False)
+            possible = entry.ordinals if entry.change_ids else range(entry.passages)
+            self._retract(arrival, entry, _EDITED, sorted({*possible} - found), with_message=False)
             counted = {"passages": max(found, default=-1) + 1, "max_passages": max_passages(arrival.event.text)}
             self.changes.put_message(arrival.event, uid, arrival.position, entry.model_copy(update=counted))
 
@@ -139,12 +150,12 @@ class _Step:
         """
         event = arrival.event
         uid = event.message_uid if not isinstance(event, ChatMessage) else event.uid
-        if isinstance(event, ChatMessage) and not self._edits.get(uid):
+        entry = self.changes.message(event, uid, arrival.position)
+        if isinstance(event, ChatMessage) and not (entry and entry.event_id):
             self.changes.commit()
             raise error
-        entry = self.changes.message(event, uid, arrival.position)
         if entry is not None:
-            self._retract(arrival, entry, self._edits.get(uid, ""), _NOT_DERIVED, entry.ordinals, uid=uid)
+            self._retract(arrival, entry, _NOT_DERIVED, entry.ordinals, uid=uid)
         reason = str(error) if isinstance(error, Rejected) else f"deriver raised {type(error).__name__}"
         self.quarantined.append(quarantine(arrival, contract=self._deriver.name, reasons=(reason,)))
 
@@ -161,11 +172,12 @@ class _Step:
             text_at=to_coordinates(arrival.position),
             role=event.role,
             event_time=event.event_time,
+            edges=find_edges(event.text),
         )
         change = self._awaited_change(entry, event) if entry is not None else None
         if change is None:
-            self._put(arrival, uid, live)
-            self._pending[uid] = arrival
+            self._await_derivation(arrival, arrival, uid, live)
+            self.changes.memory.remember(event, arrival.position)
             return
         self.released.append(release_row(change, arrival.position))
         self._change_live(change, arrival, uid, live)
@@ -196,16 +208,24 @@ class _Step:
             revision = entry.revision if event.revision is None else event.revision
             text = {"text_at": to_coordinates(change.position), "event_id": event.event_id, "revision": revision}
             edits = with_edit(entry.edits, self.changes.memory.digest(event.uid))
-            changed = entry.model_copy(update=text | {"edits": edits})
-            self._put(completed_by, uid, changed)
-            self._edits[uid] = event.event_id
-            self._pending[uid] = Arrival(present_message(event, changed), completed_by.position)
+            edges = {"edges": find_edges(event.text), "joint": (), "completed_by": ""}
+            changed = entry.model_copy(update=text | {"edits": edits} | edges)
+            present = Arrival(present_message(event, changed), completed_by.position)
+            self._await_derivation(present, completed_by, uid, changed)
+            self.changes.memory.remember(event, change.position)
             return
         status, reason = ("redacted", _REDACTED) if isinstance(event, ChatRedacted) else ("deleted", _DELETED)
         stamped = Arrival(event, completed_by.position)
-        self._retract(stamped, entry, event.event_id, reason, entry.ordinals, uid=uid)
+        self._retract(stamped, entry, reason, entry.ordinals, change_id=event.event_id, uid=uid)
         deleted = {"status": status, "passages": 0, "max_passages": 0}
         self._put(completed_by, uid, entry.model_copy(update=deleted))
+
+    def _await_derivation(
+        self, present: Arrival[ChatMessage], completed_by: Arrival[ChatEvent], uid: str, entry: MessageEntry
+    ) -> None:
+        self._put(completed_by, uid, entry)
+        self._joint.note(uid, present, entry, self._pending)
+        self._pending[uid] = present
 
     def _change_awaited(self, arrival: Arrival[ChatChange], uid: str, entry: MessageEntry) -> None:
         earlier = self.changes.memory.read_event(to_position(entry.text_at))
@@ -249,51 +269,21 @@ class _Step:
     def _subject(self, event: ChatEvent) -> str:
         return self.changes.memory.digest(event.subject_key)
 
-    def _name_edit(self, artifact: Artifact) -> Artifact:
-        """Name the edit among the source events of what is derived from its text."""
-        if isinstance(artifact, Retraction):
-            return artifact
-        origin = artifact.provenance
-        edit = self._edits.get(artifact.event_uids[0])
-        if not edit:
-            return artifact
-        named = origin.model_copy(update={"event_ids": (*origin.event_ids, edit)})
-        return artifact.model_copy(update={"provenance": named})
-
     def _retract(
         self,
         arrival: Arrival[Any],
         entry: MessageEntry,
-        change_id: str,
         reason: str,
         ordinals: Sequence[int],
         *,
+        change_id: str = "",
         uid: str = "",
         with_message: bool = True,
     ) -> None:
         """Retract passages of a message, and by default the message itself."""
-        event = arrival.event
-        message_id = artifact_id("message", uid or event.uid, 0)
-        message_event_id = event.event_id if isinstance(event, ChatMessage) else event.message_id
+        message_id = artifact_id("message", uid or arrival.event.uid, 0)
         retracted = [message_id] if with_message else []
         retracted += [artifact_id("passage", message_id, ordinal) for ordinal in ordinals]
-        template = Retraction(
-            artifact_id=message_id,
-            modality=CHAT.modality,
-            tenant=event.tenant,
-            source=event.source,
-            conversation_id=event.conversation_id,
-            subject_id=event.subject_id,
-            stamps=Stamps(
-                event_time=entry.event_time or event.event_time, ingested_at=event.ingested_at, derived_at=utc_now()
-            ),
-            provenance=Provenance(
-                event_ids=tuple(filter(None, (message_event_id, change_id))),
-                position=arrival.position,
-                deriver=self._deriver.name,
-                deriver_version=self._deriver.version,
-                seconds=0.0,
-            ),
-            reason=reason,
-        )
+        change_ids = (change_id,) if change_id else entry.change_ids
+        template = retraction(arrival, entry, change_ids, reason, self._deriver)
         self.artifacts += [template.model_copy(update={"artifact_id": row_id}) for row_id in retracted]

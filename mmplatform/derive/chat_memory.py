@@ -10,12 +10,15 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Callable
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from typing import Any, Final, Literal, Protocol, TypeVar
 
 from pydantic import ValidationError
 
+from mmplatform.derive.pii.edges import Edges
+from mmplatform.derive.pii.replacement import Span
 from mmplatform.events import ChatEvent, Event, Position, Record, UtcDatetime
 
 MEMORY_VERSION: Final = 1
@@ -26,6 +29,12 @@ MAX_MESSAGES: Final = 4096
 
 RETENTION: Final = timedelta(days=30)
 """Unchanged messages of a conversation that was silent for longer are forgotten."""
+
+MAX_RECENT: Final = 40
+"""Messages of a conversation, of all speakers, among which the neighbours of a message are looked for."""
+
+MAX_TEXTS: Final = 2_000
+"""Events of texts that a process remembers: of 100 seconds at 20 chats a second. Others are read from the log again."""
 
 HEAD_NAME: Final = "head"
 _DIGEST_HEX: Final = 16
@@ -53,6 +62,9 @@ class MessageEntry(Record):
         passages: how many passages its present text has.
         max_passages: how many it can have where a run derived it with another redactor.
         edits: digests of its last edits, the newest last.
+        edges: where its text has a part of a value.
+        joint: personal data that only a reading with its neighbours finds, in characters of its text.
+        completed_by: id of the later message that gave some of that away.
     """
 
     v: Literal[1] = MEMORY_VERSION
@@ -66,11 +78,19 @@ class MessageEntry(Record):
     passages: int = 0
     max_passages: int = 0
     edits: tuple[str, ...] = ()
+    edges: Edges = ""
+    joint: tuple[Span, ...] = ()
+    completed_by: str = ""
 
     @property
     def ordinals(self) -> range:
         """Ordinals that its passages may have."""
         return range(max(self.passages, self.max_passages))
+
+    @property
+    def change_ids(self) -> tuple[str, ...]:
+        """Ids of the events beside its own of which its present text was made."""
+        return tuple(filter(None, (self.event_id, self.completed_by)))
 
     @property
     def is_changed(self) -> bool:
@@ -132,6 +152,17 @@ class ChatMemory:
         self.read_event = read_event
         self.forgets = forgets
         self._key = key
+        self._texts: OrderedDict[Position, ChatEvent] = OrderedDict()
+
+    def remember(self, event: ChatEvent, position: Position) -> None:
+        """Remember the event of a text in this process: a message that comes soon may be read together with it."""
+        self._texts[position] = event
+        if len(self._texts) > MAX_TEXTS:
+            self._texts.popitem(last=False)
+
+    def read_text(self, position: Position) -> Event | None:
+        """Read the event of a text, remembered or on the log. Raises Unavailable."""
+        return self._texts.get(position) or self.read_event(position)
 
     def digest(self, text: str) -> str:
         """Keyed digest, 16 hex digits: it identifies a text and does not give it away."""
@@ -156,25 +187,35 @@ class MemoryChanges:
     def put_message(self, event: ChatEvent, uid: str, position: Position, entry: MessageEntry) -> None:
         """Store the entry of a message; a new one takes the place of the first one, where the conversation is full."""
         key, number = event.conversation_key, position.topic_partition
-        if self.memory.forgets:
-            self._count_message(event, uid, key, number)
+        self._count_message(event, uid, key, number)
         self._set(key, uid, number, entry.model_dump(mode="json", exclude_defaults=True) | {"v": MEMORY_VERSION})
 
     def _count_message(self, event: ChatEvent, uid: str, key: str, number: int) -> None:
         head = parse_head(self._get(key, HEAD_NAME, number))
-        if head is not None and is_expired(head, event.ingested_at):
+        if head is not None and self.memory.forgets and is_expired(head, event.ingested_at):
             self._clear(key, number, head)
             head = None
         head = head or ConversationHead(last_at=event.ingested_at)
         if self._get(key, uid, number) is None:
             slot = f"s{head.count % MAX_MESSAGES}"
-            forgotten = self._get(key, slot, number)
+            forgotten = self._get(key, slot, number) if self.memory.forgets else None
             if forgotten is not None and not _is_changed(self._get(key, forgotten, number)):
                 self._set(key, forgotten, number, None)
             self._set(key, slot, number, uid)
             head = head.model_copy(update={"count": head.count + 1})
         head = head.model_copy(update={"last_at": max(head.last_at, event.ingested_at)})
         self._set(key, HEAD_NAME, number, head.model_dump(mode="json"))
+
+    def recent(self, event: ChatEvent, position: Position) -> Iterator[tuple[str, MessageEntry]]:
+        """Messages of the event's conversation, the newest of the log first, as far as one value can reach."""
+        key, number = event.conversation_key, position.topic_partition
+        head = parse_head(self._get(key, HEAD_NAME, number))
+        count = head.count if head is not None else 0
+        for place in range(count - 1, max(count - MAX_RECENT, 0) - 1, -1):
+            uid = self._get(key, f"s{place % MAX_MESSAGES}", number)
+            entry = _parse(MessageEntry, self._get(key, uid, number)) if uid is not None else None
+            if entry is not None:
+                yield uid, entry
 
     def commit(self) -> None:
         """Write the changes to the store."""

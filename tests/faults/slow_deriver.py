@@ -11,7 +11,7 @@ from pathlib import Path
 
 from mmplatform.consumers.deriver import batch_app
 from mmplatform.consumers.progress_reporter import ProgressReporter
-from mmplatform.derive.chat import ChatDeriver
+from mmplatform.derive.chat import NO_SPANS, ChatDeriver
 from mmplatform.derive.passages import DerivedBatch
 from mmplatform.kafka.producer import LogProducer
 from mmplatform.memo import MemoryMemo
@@ -31,12 +31,12 @@ class Named(ChatDeriver):
         super().__init__(SeededEmbedder(), Plain(), MemoryMemo())
         self._signature, self._seconds = name, seconds
 
-    def derive(self, arrivals):
+    def derive(self, arrivals, joint_spans=NO_SPANS):
         print(DERIVING, flush=True)  # noqa: T201 - that is how the test hears of it
         time.sleep(self._seconds)
         signed = [
             each.model_copy(update={"text": f"{each.text}, said {self._signature}"})
-            for each in super().derive(arrivals).artifacts
+            for each in super().derive(arrivals, joint_spans).artifacts
         ]
         return DerivedBatch(tuple(signed))
 

@@ -10,7 +10,7 @@ import time
 from datetime import datetime
 from pathlib import Path
 
-from mmplatform.derive.chat import ChatDeriver
+from mmplatform.derive.chat import NO_SPANS, ChatDeriver
 from mmplatform.derive.passages import DerivedBatch
 from mmplatform.land.index.store import ChromaIndex
 from mmplatform.land.lakehouse.store import Lakehouse
@@ -41,8 +41,11 @@ class Loud(ChatDeriver):
 
     version = "9"
 
-    def derive(self, arrivals):
-        louder = [each.model_copy(update={"text": each.text.upper()}) for each in super().derive(arrivals).artifacts]
+    def derive(self, arrivals, joint_spans=NO_SPANS):
+        louder = [
+            each.model_copy(update={"text": each.text.upper()})
+            for each in super().derive(arrivals, joint_spans).artifacts
+        ]
         return DerivedBatch(tuple(louder))
 
 

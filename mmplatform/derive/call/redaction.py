@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from mmplatform.derive.pii.replacement import ReplaceValue, Span, by_kind, replace_spans
+from mmplatform.derive.pii.replacement import ReplaceValue, Span, by_kind, merge_spans, replace_spans
 from mmplatform.ports import Redactor
 
 MAX_CONTEXT_PAUSE_S: Final = 6.0
@@ -71,7 +71,7 @@ def redact_with_context(
             )
             joint_spans[n] += [(start, end, entity) for start, end, entity in clipped if start < end]
             offset += length + 1
-    return [render(spoken, _merge(own_spans[n], joint_spans[n])) for n, spoken in enumerate(utterances)]
+    return [render(spoken, merge_spans(own_spans[n], joint_spans[n])) for n, spoken in enumerate(utterances)]
 
 
 def _context_runs(utterances: Sequence[SpokenText]) -> Iterator[range]:
@@ -83,23 +83,3 @@ def _context_runs(utterances: Sequence[SpokenText]) -> Iterator[range]:
             yield range(first, last + 1)
             if len(utterances[first].text) > MAX_FRAGMENT_CHARS:
                 break
-
-
-def overlaps_any(spans: Sequence[Span], start: int, end: int) -> bool:
-    """Check whether any span overlaps these characters."""
-    return any(first < end and start < last for first, last, _ in spans)
-
-
-def _merge(own_spans: Sequence[Span], joint_spans: Sequence[Span]) -> tuple[Span, ...]:
-    """Sort spans and merge overlapping ones; the entity found in the utterance alone wins."""
-    merged: list[tuple[int, int, int, str]] = []
-    ranked = [(start, end, 0, entity) for start, end, entity in own_spans] + [
-        (start, end, 1, entity) for start, end, entity in joint_spans
-    ]
-    for start, end, rank, entity in sorted(ranked):
-        if merged and start < merged[-1][1]:
-            first, last, best_rank, best_entity = merged[-1]
-            merged[-1] = (first, max(last, end), min(best_rank, rank), entity if rank < best_rank else best_entity)
-        else:
-            merged.append((start, end, rank, entity))
-    return tuple((start, end, entity) for start, end, _, entity in merged)

@@ -18,12 +18,12 @@ from mmplatform.derive.call.audio_cache import CallAudioCache
 from mmplatform.derive.call.context import PLATFORM_ERRORS, TranscribedWindow, UtteranceContext
 from mmplatform.derive.call.gap_markers import SpokenLanguage
 from mmplatform.derive.call.origin import UtteranceOrigin, utterance_id
-from mmplatform.derive.call.redaction import RedactedText, overlaps_any, redact_with_context
+from mmplatform.derive.call.redaction import RedactedText, redact_with_context
 from mmplatform.derive.call.segmenter import SpeechWindow, origin_from_window
 from mmplatform.derive.call.state import ChannelState
 from mmplatform.derive.call.transcription import CachedTranscriber, Transcription
 from mmplatform.derive.pii.coverage import spoken_coverage
-from mmplatform.derive.pii.replacement import Replacements, ReplaceValue, Span
+from mmplatform.derive.pii.replacement import Replacements, ReplaceValue, Span, overlaps_any
 from mmplatform.errors import Rejected
 from mmplatform.events import Arrival, CallChunk, CallEnd, utc_now
 from mmplatform.locators import CallLocator

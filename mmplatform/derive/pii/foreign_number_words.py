@@ -48,7 +48,7 @@ def _number_word(*languages: str) -> re.Pattern[str]:
     return re.compile(rf"(?<!\w)(?:{'|'.join(choices)})(?!\w)", re.IGNORECASE)
 
 
-_NUMBER_WORD: Final = _number_word(*_DIGIT_WORDS)
+FOREIGN_NUMBER_WORD: Final = _number_word(*_DIGIT_WORDS)
 _NUMBER_WORD_BY_LANGUAGE: Final = {language: _number_word(language) for language in _DIGIT_WORDS}
 _MIN_NUMBER_WORDS: Final = 3
 """Fewer are counts, as in "nach zwei oder drei Tagen"."""
@@ -110,7 +110,7 @@ def foreign_words_to_digits(text: str) -> RewrittenText | None:
 
 def _dictated_language(text: str) -> str | None:
     """Choose the language that has most of the number words."""
-    if len(_NUMBER_WORD.findall(text)) < _MIN_NUMBER_WORDS:
+    if len(FOREIGN_NUMBER_WORD.findall(text)) < _MIN_NUMBER_WORDS:
         return None
     counts = {language: len(words.findall(text)) for language, words in _NUMBER_WORD_BY_LANGUAGE.items()}
     language = max(counts, key=lambda name: counts[name])

@@ -86,7 +86,7 @@ _TENS_DIGITS: Final = {word: str(value) for value, word in enumerate(TENS, start
 _ZERO_WORDS: Final = ("oh", "o")
 _WITHIN_NUMBER: Final = dict.fromkeys(_ZERO_WORDS, "0") | {"hundred": "00", "thousand": "000"}
 _REPEATS: Final = {"double": 2, "triple": 3, "treble": 3}
-_NUMBER_WORD: Final = re.compile(
+NUMBER_WORD: Final = re.compile(
     rf"\b(?:{'|'.join([*_UNIT_DIGITS, *_TEEN_DIGITS, *_TENS_DIGITS, *sorted(HESITATIONS)])})\b", re.IGNORECASE
 )
 _TOKEN: Final = re.compile(r"\d+|[^\W\d_]+|[\W_]+")
@@ -104,7 +104,7 @@ def words_to_digits(text: str) -> RewrittenText | None:
     such words.
     """
     fours = {match.start(1) for match in _FOUR_AS_HEARD.finditer(text)}
-    if not fours and not _NUMBER_WORD.search(text):
+    if not fours and not NUMBER_WORD.search(text):
         return None
     rewriter = _DigitRewriter()
     for token in _TOKEN.finditer(text):

@@ -58,6 +58,26 @@ def replace_spans(
     return "".join([*pieces, clean[copied_to:]])
 
 
+def merge_spans(own_spans: Sequence[Span], joint_spans: Sequence[Span]) -> tuple[Span, ...]:
+    """Sort spans and merge overlapping ones; the entity found in the text alone wins over a joint reading's."""
+    merged: list[tuple[int, int, int, str]] = []
+    ranked = [(start, end, 0, entity) for start, end, entity in own_spans] + [
+        (start, end, 1, entity) for start, end, entity in joint_spans
+    ]
+    for start, end, rank, entity in sorted(ranked):
+        if merged and start < merged[-1][1]:
+            first, last, best_rank, best_entity = merged[-1]
+            merged[-1] = (first, max(last, end), min(best_rank, rank), entity if rank < best_rank else best_entity)
+        else:
+            merged.append((start, end, rank, entity))
+    return tuple((start, end, entity) for start, end, _, entity in merged)
+
+
+def overlaps_any(spans: Sequence[Span], start: int, end: int) -> bool:
+    """Check whether any span overlaps these characters."""
+    return any(first < end and start < last for first, last, _ in spans)
+
+
 @dataclass(frozen=True, slots=True)
 class Replacements:
     """Replacements of one modality, as its policy has them.
@@ -88,9 +108,9 @@ class Replacements:
         """True when the redacted text depends on the conversation."""
         return "tag" in self.actions.values()
 
-    def replace(self, text: str, spans: Sequence[Span], conversation_key: str) -> str:
-        """Replace spans of a text of one conversation."""
-        return replace_spans(text, spans, self.for_conversation(conversation_key))
+    def replace(self, text: str, spans: Sequence[Span], conversation_key: str, *, parts: Container[int] = ()) -> str:
+        """Replace spans of a text of one conversation; ``parts`` as in :func:`replace_spans`."""
+        return replace_spans(text, spans, self.for_conversation(conversation_key), parts=parts)
 
     def for_conversation(self, conversation_key: str) -> ReplaceValue:
         """Bind the replacement of a value to a conversation."""

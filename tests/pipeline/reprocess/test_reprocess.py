@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 
 from mmplatform.artifacts import decode_artifact
-from mmplatform.derive.chat import ChatDeriver
+from mmplatform.derive.chat import NO_SPANS, ChatDeriver
 from mmplatform.derive.passages import DerivedBatch
 from mmplatform.errors import Misconfigured, Rejected, Unavailable
 from mmplatform.events import encode
@@ -61,8 +61,8 @@ EVENTS = [
 class Terse(ChatDeriver):
     """Drops all passages but the first."""
 
-    def derive(self, arrivals):
-        found = super().derive(arrivals)
+    def derive(self, arrivals, joint_spans=NO_SPANS):
+        found = super().derive(arrivals, joint_spans)
         return DerivedBatch(
             tuple(a for a in found.artifacts if a.kind != "passage" or a.ordinal == 0), found.quarantined
         )
@@ -71,10 +71,10 @@ class Terse(ChatDeriver):
 class Other(ChatDeriver):
     """Another version, that shouts."""
 
-    def derive(self, arrivals):
+    def derive(self, arrivals, joint_spans=NO_SPANS):
         loud = [
             a.model_copy(update={"text": a.text.upper(), "provenance": _by(a.provenance, "9")})
-            for a in super().derive(arrivals).artifacts
+            for a in super().derive(arrivals, joint_spans).artifacts
         ]
         return DerivedBatch(tuple(loud))
 
@@ -207,10 +207,10 @@ def test_what_is_not_derived_any_more_goes_from_both_stores(streamed):
 
 def test_a_message_that_is_quarantined_now_has_no_row_any_more_and_the_other_way_round(streamed):
     class Fussy(ChatDeriver):
-        def derive(self, arrivals):
+        def derive(self, arrivals, joint_spans=NO_SPANS):
             if any("refund" in a.event.text for a in arrivals):
                 raise Rejected("nothing about refunds")
-            return super().derive(arrivals)
+            return super().derive(arrivals, joint_spans)
 
     summary = streamed.run(Fussy)
     assert (summary.tables["messages"].vanished, summary.quarantined) == (1, 2)
@@ -299,8 +299,8 @@ def test_a_retraction_takes_a_row_that_the_run_made(streamed):
 class Shy(ChatDeriver):
     """Derives nothing of a refund."""
 
-    def derive(self, arrivals):
-        return super().derive([each for each in arrivals if "refund" not in each.event.text])
+    def derive(self, arrivals, joint_spans=NO_SPANS):
+        return super().derive([each for each in arrivals if "refund" not in each.event.text], joint_spans)
 
 
 def test_an_artifact_that_was_retracted_comes_back_above_its_retraction_though_the_clock_was_put_back(streamed):
