@@ -87,7 +87,7 @@ class Stamps(LogRecordBase):
 class Provenance(LogRecordBase):
     """Source events, models and compute cost of an artifact."""
 
-    event_ids: tuple[Identifier, ...] = Field(min_length=1, description="every event whose bytes are in it")
+    event_ids: tuple[Identifier, ...] = Field(min_length=1, description="every event that it was made of")
     position: Position = Field(description="the event that completed it")
     blobs: tuple[BlobRef, ...] = ()
     deriver: ComponentName
@@ -138,7 +138,7 @@ class ArtifactBase(LogRecordBase):
 
     @property
     def event_uids(self) -> tuple[str, ...]:
-        """Identities of the events whose bytes are in it."""
+        """Identities of the events that it was made of."""
         return tuple(
             event_uid(self.tenant, self.source, self.conversation_id, event_id)
             for event_id in self.provenance.event_ids

@@ -21,9 +21,10 @@ from mmplatform.errors import Rejected
 from mmplatform.events import utc_now
 from mmplatform.identity import CANARY_TENANT
 from mmplatform.kafka.producer import LogProducer
-from mmplatform.modalities import ARTIFACTS_TOPIC, CHAT, INDEX_GROUP
+from mmplatform.modalities import ARTIFACTS_TOPIC, INDEX_GROUP
 from mmplatform.pipeline.process import Outcome, dead_letter
 from mmplatform.pipeline.publish import publish
+from mmplatform.pipeline.withdrawal import is_changed_chat
 from mmplatform.refusals import DeadLetter
 from mmplatform.settings import Settings
 from mmplatform.telemetry.freshness import retrievable_at
@@ -143,15 +144,10 @@ def record_freshness(status: WorkerStatus, passages: Sequence[Passage], retracti
     for passage in passages:
         stamps = passage.stamps
         found_at = retrievable_at(stamps, indexed_at, has_tail=status.freshness.has_tail)
-        if not _was_changed(passage):
+        if not is_changed_chat(passage):
             status.record_gap(passage.modality, status.freshness.record(passage.modality, stamps, found_at).total)
         status.record_index_delay((indexed_at - (stamps.logged_at or stamps.derived_at)).total_seconds())
         gap_s = (indexed_at - stamps.event_time).total_seconds()
         status.buckets.record_upsert(passage.subject_key, stamps.event_time, gap_s)
     for retraction in retractions:
         status.buckets.record_delete(retraction.subject_key)
-
-
-def _was_changed(passage: Passage) -> bool:
-    """True for a message that was edited or given away: it has its own time, which may be years before the change."""
-    return passage.modality == CHAT.modality and len(passage.provenance.event_ids) > 1

@@ -187,7 +187,7 @@ class _Step:
         entry = self.changes.message(event, uid, arrival.position)
         if entry is None:
             self._await(arrival, uid)
-        elif entry.subject != self._subject(event):
+        elif not self._is_of_subject(entry, event):
             self._refuse(arrival, OTHER_SUBJECT_REASON)
         elif entry.status == "awaited":
             self._change_awaited(arrival, uid, entry)
@@ -258,13 +258,19 @@ class _Step:
             return None
         # What was deleted stays deleted, however late its message comes.
         in_time = not isinstance(change, ChatEdited) or event.ingested_at - change.ingested_at <= MAX_WAIT
-        return Arrival(change, position) if in_time and entry.subject == self._subject(event) else None
+        return Arrival(change, position) if in_time and change.subject_key == event.subject_key else None
 
     def _refuse(self, arrival: Arrival[ChatChange], reason: str) -> None:
         self.quarantined.append(quarantine(arrival, contract=CHAT_CHANGE, reasons=(reason,)))
 
     def _put(self, arrival: Arrival[ChatEvent], uid: str, entry: MessageEntry) -> None:
         self.changes.put_message(arrival.event, uid, arrival.position, entry)
+
+    def _is_of_subject(self, entry: MessageEntry, event: ChatEvent) -> bool:
+        if entry.subject == self._subject(event):
+            return True
+        owner = self.changes.memory.read_text(to_position(entry.text_at))  # the digests may be of another key
+        return getattr(owner, "subject_key", None) == event.subject_key
 
     def _subject(self, event: ChatEvent) -> str:
         return self.changes.memory.digest(event.subject_key)

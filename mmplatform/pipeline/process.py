@@ -20,15 +20,16 @@ from typing import Any, Protocol
 import numpy as np
 import structlog
 
-from mmplatform.artifacts import Artifact, ArtifactBase, Passage, Retraction
+from mmplatform.artifacts import Artifact, Passage, Retraction
 from mmplatform.derive.passages import DerivedBatch, quarantine
 from mmplatform.errors import Busy, Permanent, Rejected, Unavailable
 from mmplatform.events import Arrival, Event, Position, decode_event, utc_now
 from mmplatform.kafka.headers import trace_context
-from mmplatform.modalities import CHAT, PASSAGES_TABLE, ModalitySpec
+from mmplatform.modalities import PASSAGES_TABLE, ModalitySpec
 from mmplatform.pipeline.consumed_record import ConsumedRecord
 from mmplatform.pipeline.identity_ledger import IdentityLedger
 from mmplatform.pipeline.shedding import split_shed
+from mmplatform.pipeline.withdrawal import is_changed_chat, withdraw
 from mmplatform.refusals import DeadLetter, Quarantined, QuarantineRecord
 from mmplatform.settings import Settings
 from quality import contract_gate
@@ -240,9 +241,8 @@ def _withhold(artifact: Artifact, sources: set[tuple[str, Position]]) -> Iterato
     source_id = artifact.source_artifact_id if isinstance(artifact, Passage) else artifact.artifact_id
     if isinstance(artifact, Retraction) or (source_id, artifact.provenance.position) not in sources:
         yield artifact
-    elif artifact.modality == CHAT.modality and len(artifact.provenance.event_ids) > 1:
-        fields = artifact.model_dump(include=set(ArtifactBase.model_fields) - {"kind"})
-        yield Retraction(**fields, reason="the new text of its message broke the contract of passages")
+    elif is_changed_chat(artifact):
+        yield withdraw(artifact, "the new text of its message broke the contract of passages")
 
 
 def _passage_row(passage: Passage) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Final
 
 import structlog
 
@@ -16,10 +17,13 @@ from mmplatform.kafka.topics import MAX_MESSAGE_BYTES, topic_name
 from mmplatform.modalities import ARTIFACTS_TOPIC, DEAD_LETTERS_TOPIC, QUARANTINE_TOPIC
 from mmplatform.pipeline.process import Outcome
 from mmplatform.pipeline.record_size import encode_or_quarantine, quarantine_too_large
+from mmplatform.pipeline.withdrawal import is_changed_chat, withdraw
 from mmplatform.refusals import Quarantined
 from mmplatform.settings import Settings
 
 _log = structlog.get_logger(__name__)
+
+_TOO_LARGE: Final = "the new text of its message is too large for a record of the log"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,13 +42,21 @@ EncodeOutcome = Callable[[Outcome], Iterator[OutgoingRecord]]
 
 def outgoing_records(outcome: Outcome, pseudonyms: Pseudonyms, *, awaited: bool = False) -> Iterator[OutgoingRecord]:
     """Records of an outcome, keyed by conversation, so that a passage and its retraction stay in order."""
-    for record, value in map(encode_or_quarantine, outcome.artifacts):
-        if isinstance(record, Quarantined):
-            topic, position = QUARANTINE_TOPIC, record.position
-        else:
-            topic, position = ARTIFACTS_TOPIC, record.provenance.position
+
+    def output(topic: str, record: Artifact | Quarantined, value: bytes, position: Position) -> OutgoingRecord:
         headers = output_headers(record, pseudonyms, outcome.traces.get(position, b""), awaited=awaited)
-        yield OutgoingRecord(topic, record.conversation_key, value, headers)
+        return OutgoingRecord(topic, record.conversation_key, value, headers)
+
+    for artifact in outcome.artifacts:
+        record, value = encode_or_quarantine(artifact)
+        position = artifact.provenance.position
+        if not isinstance(record, Quarantined):
+            yield output(ARTIFACTS_TOPIC, record, value, position)
+            continue
+        yield output(QUARANTINE_TOPIC, record, value, position)
+        if is_changed_chat(artifact):
+            withdrawn = withdraw(artifact, _TOO_LARGE)
+            yield output(ARTIFACTS_TOPIC, withdrawn, encode(withdrawn), position)
     for row in outcome.quarantined:
         headers = output_headers(row, pseudonyms, outcome.traces.get(row.position, b""))
         yield OutgoingRecord(QUARANTINE_TOPIC, row.conversation_key, encode(row), headers)
@@ -95,7 +107,8 @@ def _write_or_quarantine(
             artifact, len(encode(artifact)), "what the broker takes (max.message.bytes of its topic)"
         )
         _log.warning("larger than the broker takes: quarantined", kind=artifact.kind, event_id=row.event_id)
-        _write_small(encode_outcome(Outcome(quarantined=(row,), traces=traces)), write)
+        withdrawn = (withdraw(artifact, _TOO_LARGE),) if is_changed_chat(artifact) else ()
+        _write_small(encode_outcome(Outcome(withdrawn, quarantined=(row,), traces=traces)), write)
 
 
 def _write_small(records: Iterable[OutgoingRecord], write: Write) -> None:
@@ -103,6 +116,6 @@ def _write_small(records: Iterable[OutgoingRecord], write: Write) -> None:
         write(records)
     except TooLarge:
         raise Misconfigured(
-            f"{QUARANTINE_TOPIC} or {DEAD_LETTERS_TOPIC} refuses records of a few kilobytes: raise its "
-            f"max.message.bytes to {MAX_MESSAGE_BYTES}"
+            f"{QUARANTINE_TOPIC}, {ARTIFACTS_TOPIC} or {DEAD_LETTERS_TOPIC} refuses records of a few kilobytes: raise "
+            f"its max.message.bytes to {MAX_MESSAGE_BYTES}"
         ) from None

@@ -88,6 +88,25 @@ def test_a_quarantine_that_takes_nothing_is_the_operators_to_mend(settings, prod
         publish(Outcome(quarantined=(quarantined,)), producer, settings)
 
 
+def changed(number, text):
+    """A message that was edited after it had come."""
+    made = message(chat(number), position(number), text=text)
+    origin = made.provenance.model_copy(update={"event_ids": (f"chat-{number}", "edit")})
+    return made.model_copy(update={"provenance": origin})
+
+
+@pytest.mark.parametrize("size", [60_000, MAX_RECORD_BYTES], ids=["for the broker", "for any log"])
+def test_the_old_text_of_a_message_leaves_when_the_new_one_is_too_large(settings, producer, size):
+    narrow(settings, "artifacts", 20_000)
+    ensure_topics(settings)
+    large = changed(0, noise(size))
+    publish(Outcome(artifacts=(large, message(chat(1), position(1), text=noise(size)))), producer, settings)
+    [withdrawn] = on_log(settings, "artifacts")
+    assert (withdrawn["kind"], withdrawn["artifact_id"]) == ("retraction", large.artifact_id)
+    assert withdrawn["provenance"]["position"]["offset"] == 0
+    assert len(on_log(settings, "quarantine")) == 2
+
+
 @pytest.mark.parametrize("letter", ["x", "ф", "🙂", '"'])
 def test_the_largest_record_that_a_log_holds_becomes_a_dead_letter_that_it_holds_too(settings, producer, letter):
     ensure_topics(settings)

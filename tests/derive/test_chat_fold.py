@@ -187,6 +187,27 @@ def test_a_change_of_another_subjects_message_is_refused_and_named():
     assert stream.named == {"e1": OTHER_SUBJECT_REASON, "d1": OTHER_SUBJECT_REASON}
 
 
+def test_with_another_key_of_pseudonyms_the_owner_is_read_from_the_log():
+    stream = Conversations().send(message(), message(1))
+    stream.fold = lambda: ChatFold(
+        stream.deriver, ChatMemory(stream.memory, lambda at: stream.log[at.offset], key=b"another key")
+    )
+    stream.send(change("edit", "e1", text=text(1)), change("delete", "d1", 1, subject_id="cust-2"))
+    assert stream.texts == {"chat-0": text(1), "chat-1": text(0)}
+    assert stream.named == {"d1": OTHER_SUBJECT_REASON}
+    stream.send(change("delete", "d2", 1))
+    assert stream.texts == {"chat-0": text(1)}
+
+
+def test_a_change_that_waits_is_applied_with_another_key_too():
+    stream = Conversations().send(change("edit", "e1", text=text(1)))
+    stream.fold = lambda: ChatFold(
+        stream.deriver, ChatMemory(stream.memory, lambda at: stream.log[at.offset], key=b"another key")
+    )
+    stream.send(message())
+    assert (stream.texts, stream.named) == ({"chat-0": text(1)}, {})
+
+
 def test_a_change_of_another_conversations_message_changes_nothing_and_is_named():
     stream = Conversations().send(message(), change("edit", "e1", text=text(1), conversation_id="conv-2"))
     assert (stream.texts, stream.named) == ({"chat-0": text(0)}, {"e1": AWAITED_REASON})
