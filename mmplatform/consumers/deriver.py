@@ -33,7 +33,15 @@ from mmplatform.events import Arrival, CallChunk, CallEnd, decode_event
 from mmplatform.kafka.headers import derive_key, open_pseudonyms
 from mmplatform.kafka.producer import LogProducer
 from mmplatform.kafka.reader import ReplayLog
-from mmplatform.modalities import ARTIFACTS_TOPIC, CALL, DEAD_LETTERS_TOPIC, QUARANTINE_TOPIC, SHED, ModalitySpec
+from mmplatform.modalities import (
+    ARTIFACTS_TOPIC,
+    CALL,
+    CHAT_CHANGE,
+    DEAD_LETTERS_TOPIC,
+    QUARANTINE_TOPIC,
+    SHED,
+    ModalitySpec,
+)
 from mmplatform.pipeline.consumed_record import ConsumedRecord
 from mmplatform.pipeline.identity_ledger import IdentityLedger
 from mmplatform.pipeline.process import (
@@ -262,6 +270,7 @@ def record_outcome(status: WorkerStatus, outcome: Outcome, records: int, started
     """
     rows = [row for row in outcome.quarantined if isinstance(row, Quarantined)]
     quarantined = [row for row in rows if row.contract != SHED]
+    changes = sum(row.contract == CHAT_CHANGE for row in rows)
     status.record_batch(
         records,
         time.perf_counter() - started,
@@ -269,6 +278,8 @@ def record_outcome(status: WorkerStatus, outcome: Outcome, records: int, started
         quarantined=len(quarantined),
         shed=len(rows) - len(quarantined),
         dead_letters=len(outcome.dead_letters),
+        chat_changes=changes,
+        released=len(outcome.quarantined) - len(rows),
     )
     if quarantined or outcome.dead_letters:
         _log.warning(

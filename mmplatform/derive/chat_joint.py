@@ -144,8 +144,8 @@ class JointReader:
             return False
         is_new = link is chain.links[chain.new]
         completed_by = entry.completed_by if is_new else chain.event.event_id
-        kept = entry.model_copy(update={"joint": joint, "completed_by": completed_by})
-        self._changes.put_message(chain.event, link.uid, chain.position, kept)
+        found = entry.model_copy(update={"joint": joint, "completed_by": completed_by})
+        self._changes.put_message(chain.event, link.uid, chain.position, found)
         return True
 
     def _link(self, neighbours: Sequence[Neighbour], pending: Mapping[str, Arrival[ChatMessage]]) -> list[_Link]:
@@ -242,9 +242,9 @@ def _join(texts: Sequence[tuple[int, str]]) -> list[_Part]:
     """Join texts with a space, and without one in an e-mail address. Of the outer ones only the near ends are read."""
     parts: list[_Part] = []
     offset = 0
-    for place, (number, text) in enumerate(texts):
-        first = max(len(text) - MAX_END_CHARS, 0) if place == 0 else 0
-        piece = text[first:] if place < len(texts) - 1 else text[:MAX_END_CHARS]
+    for index, (number, text) in enumerate(texts):
+        first = max(len(text) - MAX_END_CHARS, 0) if index == 0 else 0
+        piece = text[first:] if index < len(texts) - 1 else text[:MAX_END_CHARS]
         if parts and not _is_glued(parts[-1].text, piece):
             parts[-1] = _Part(parts[-1].number, parts[-1].first, parts[-1].text + " ", parts[-1].offset)
             offset += 1

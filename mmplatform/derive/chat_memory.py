@@ -211,8 +211,8 @@ class MemoryChanges:
         key, number = event.conversation_key, position.topic_partition
         head = parse_head(self._get(key, HEAD_NAME, number))
         count = head.count if head is not None else 0
-        for place in range(count - 1, max(count - MAX_RECENT, 0) - 1, -1):
-            uid = self._get(key, f"s{place % MAX_MESSAGES}", number)
+        for slot in range(count - 1, max(count - MAX_RECENT, 0) - 1, -1):
+            uid = self._get(key, f"s{slot % MAX_MESSAGES}", number)
             entry = _parse(MessageEntry, self._get(key, uid, number)) if uid is not None else None
             if entry is not None:
                 yield uid, entry

@@ -14,19 +14,21 @@ from structlog.testing import capture_logs
 from mmplatform.artifacts import Retraction, Utterance, decode_artifact
 from mmplatform.consumers.deriver import StoredCallFold, record_outcome
 from mmplatform.derive.call.state import CallState
+from mmplatform.derive.chat_changes import AWAITED_REASON, release_row
 from mmplatform.derive.passages import quarantine
-from mmplatform.events import encode
-from mmplatform.modalities import SHED
+from mmplatform.events import Arrival, encode
+from mmplatform.modalities import CHAT_CHANGE, SHED
 from mmplatform.pipeline.process import Outcome
 from mmplatform.settings import load
 from mmplatform.telemetry.status_server import WorkerStatus
-from tests.builders import NOW, arrival, call_end, chat
+from tests.builders import NOW, arrival, call_end, chat, position
 from tests.derive.call.simulated_calls import (
     SPEECH,
     SimulatedCall,
     gaps,
     spoken,
 )
+from tests.derive.test_chat_fold import change as deletion
 
 LAST = call_end(ingested_at=NOW + timedelta(seconds=60), event_time=NOW + timedelta(seconds=60), chunks=12)
 
@@ -177,3 +179,23 @@ def test_what_was_shed_is_counted_and_only_what_is_really_set_aside_is_told_by_i
         ("records refused", ["chat-9"], ["no"])
     ]
     assert status.shed() == 6
+
+
+def test_a_change_of_a_chat_that_waits_is_counted_until_it_is_released():
+    change = Arrival(deletion("delete", "d1"), position())
+    row = quarantine(change, contract=CHAT_CHANGE, reasons=(AWAITED_REASON,))
+    status = WorkerStatus("derive-chat")
+
+    def waiting():
+        counts = {
+            name: status.registry.get_sample_value(
+                "mmplatform_outcomes_total", {"worker": status.name, "outcome": name}
+            )
+            for name in ("chat_changes", "released")
+        }
+        return counts["chat_changes"] - counts["released"]
+
+    record_outcome(status, Outcome(quarantined=(row,)), 1, 0.0)
+    assert waiting() == 1
+    record_outcome(status, Outcome(quarantined=(release_row(change, position(1)),)), 1, 0.0)
+    assert waiting() == 0

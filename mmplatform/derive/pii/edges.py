@@ -12,7 +12,7 @@ from mmplatform.derive.pii.foreign_number_words import FOREIGN_NUMBER_WORD
 from mmplatform.derive.pii.normalise import NUMBER_WORD, to_plain
 
 Edges = Literal["", "start", "end", "both", "fragment"]
-"""Where a text has a part of a value. ``fragment``: it is short, and hardly more than such a part."""
+"""Ends of a text that are a part of a value. ``fragment``: it is short, and hardly more than such a part."""
 
 MAX_FRAGMENT_CHARS: Final = 60
 _EDGE_CHARS: Final = 80
