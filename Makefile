@@ -33,7 +33,7 @@ models: $(VENV)/.local  ## Pull the pinned models (once; about 230 MB)
 ##@ Test
 
 test: $(VENV)/.dev models  ## Set up and run the tests, without `caption` and `system` (about 40 minutes on two cores)
-	$(BIN)/mmplatform models pull whisper-tiny minilm-fp32
+	$(BIN)/mmplatform models pull whisper-tiny minilm-fp32 minilm-ct2
 	$(TRACED) $(BIN)/python $(PYTEST) -n 2 --max-worker-restart 2 --dist loadscope --no-loadscope-reorder -m "not caption and not system" $(ARGS) 2> >(tee .test-stderr >&2); \
 	code=$$?; if grep -q 'Fatal Python error' .test-stderr; then echo "a test process was killed; its first lines:"; \
 	  grep -v '^Extension modules' .test-stderr | grep -B 8 -A 60 'Fatal Python error' | cut -c1-160; fi; exit $$code
@@ -82,7 +82,7 @@ bench: $(VENV)/.dev models  ## Print the figures of docs/benchmarks (about 35 mi
 	$(BIN)/python -m benchmarks.replay_log
 	$(BIN)/python -m benchmarks.record_sizes
 	$(BIN)/python -m benchmarks.efficiency
-	$(BIN)/mmplatform models pull minilm-fp32
+	$(BIN)/mmplatform models pull minilm-fp32 minilm-ct2
 	$(BIN)/python -m benchmarks.embedders
 	$(BIN)/python -m benchmarks.throughput
 	$(BIN)/python -m benchmarks.index_writes

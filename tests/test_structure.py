@@ -18,8 +18,8 @@ MOST_FUNCTION_LINES = 60
 NOBODY_KNOWS_WHAT_IS_IN_IT = {"utils", "util", "helpers", "helper", "common", "manager", "misc"}
 HEAVY = (
     "faster_whisper", "transformers", "torch", "chromadb", "presidio_analyzer", "spacy", "rapidocr", "onnxruntime",
-    "onnx", "av", "pyiceberg", "pyarrow", "quixstreams", "cv2", "polars", "pandera", "dagster", "confluent_kafka",
-    "boto3",
+    "onnx", "ctranslate2", "av", "pyiceberg", "pyarrow", "quixstreams", "cv2", "polars", "pandera", "dagster",
+    "confluent_kafka", "boto3",
 )  # fmt: skip
 # Put together from parts, so that this file does not name what it looks for.
 REGISTRY_HOSTS = re.compile(

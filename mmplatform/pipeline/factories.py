@@ -11,7 +11,13 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from mmplatform.derive.adapters.model_files import configured_width, embedder_version, is_hub_name, locate_model
+from mmplatform.derive.adapters.model_files import (
+    configured_width,
+    embedder_version,
+    is_ctranslate2_model,
+    is_hub_name,
+    locate_model,
+)
 from mmplatform.derive.call.deriver import CallDeriver
 from mmplatform.derive.chat import ChatDeriver
 from mmplatform.derive.pii.policy_file import load_policy
@@ -40,11 +46,14 @@ def open_memo(settings: Settings) -> SqliteMemo:
 
 def open_embedder(settings: Settings) -> Embedder:
     """The text embedder. Raises Misconfigured when the model is missing."""
+    directory = locate_model(settings.embedding_model, settings.models_path)
+    if is_ctranslate2_model(directory):
+        from mmplatform.derive.adapters.ctranslate2_embedder import CTranslate2Embedder
+
+        return CTranslate2Embedder(directory, threads=settings.embedding_threads)
     from mmplatform.derive.adapters.onnx_embedder import OnnxEmbedder
 
-    return OnnxEmbedder(
-        locate_model(settings.embedding_model, settings.models_path), threads=settings.embedding_threads
-    )
+    return OnnxEmbedder(directory, threads=settings.embedding_threads)
 
 
 def resolve_space(settings: Settings, embedder: str = "") -> Space:

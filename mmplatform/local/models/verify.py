@@ -24,6 +24,12 @@ PINNED: Final[dict[str, dict[str, str]]] = {
     # Their graph is built on this machine (`build_minilm`), so only the tokenizer is pinned.
     "minilm": _TOKENS,
     "minilm-fp32": _TOKENS,
+    # Converted on this machine, but by numpy alone: two builds with ctranslate2 4.8.5 wrote the same bytes.
+    "minilm-ct2": {
+        "model.bin": "be35fb2e024929d6e28d14ed0d0c4beb9a9f3ca46105aa94e289528d9a2d166a",
+        "vocabulary.json": "0d0f95a125da19d9c68b98fcd716b6f822cf4a8fc278745cc3fd32a99c51212b",
+        **_TOKENS,
+    },
     "en-sm": {
         "ner/model": "cd93e9ca9126c69f1d10a1039ef67c3d9ec1223b44d079856705970f0f19ff4e",
         "tok2vec/model": "e84fc06eb319c94d28e460fc334e292120b01f18baa5dc8b50c977459820a090",
