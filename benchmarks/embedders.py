@@ -31,7 +31,7 @@ from mmplatform.settings import load
 
 _EXACT: Final = "minilm-fp32"
 _CT2: Final = "minilm-ct2"
-_OURS: Final = "delicate products by blocks (minilm)"
+_MINILM: Final = "delicate products by blocks (minilm)"
 _CONVERTED: Final = "CTranslate2 (minilm-ct2)"
 _BATCHES: Final = (8, 32)
 _ONE_LENGTH_STEP: Final = 4
@@ -56,7 +56,7 @@ def embedders(models: Path) -> Iterator[dict[str, Embedder]]:
             "exact": OnnxEmbedder(exact.parent),
             "all by channel": OnnxEmbedder(full.parent),
             "delicate products left exact": OnnxEmbedder(half.parent),
-            _OURS: OnnxEmbedder(pinned.parent),
+            _MINILM: OnnxEmbedder(pinned.parent),
             _CONVERTED: CTranslate2Embedder(locate_model(_CT2, models)),
         }
 
@@ -106,12 +106,12 @@ def print_likeness(vectors: Mapping[str, Vector], spent: Mapping[str, list[float
 
 def print_batches(spent: Mapping[str, Mapping[str, list[float]]]) -> None:
     """Both engines, and their ratio round by round."""
-    print(f"\n| batch | {_OURS} | {_CONVERTED} | ratio | minimum to maximum |\n|---|---|---|---|---|")
+    print(f"\n| batch | {_MINILM} | {_CONVERTED} | ratio | minimum to maximum |\n|---|---|---|---|---|")
     for column, by_name in spent.items():
-        ours, converted = by_name[_OURS], by_name[_CONVERTED]
-        ratios = [new / old for new, old in zip(converted, ours, strict=True)]
+        graph, converted = by_name[_MINILM], by_name[_CONVERTED]
+        ratios = [new / old for new, old in zip(converted, graph, strict=True)]
         print(
-            f"| {column} | {median(ours):.2f} | {median(converted):.2f} | {median(ratios):.2f} "
+            f"| {column} | {median(graph):.2f} | {median(converted):.2f} | {median(ratios):.2f} "
             f"| {min(ratios):.2f} to {max(ratios):.2f} |"
         )
 
@@ -127,7 +127,7 @@ def main() -> None:
         columns = loads(texts)
         single = {"one by one": columns.pop("one by one")}
         spent = measure(variants, single, arguments.rounds)
-        engines = {name: variants[name] for name in (_OURS, _CONVERTED)}
+        engines = {name: variants[name] for name in (_MINILM, _CONVERTED)}
         batched = measure(engines, columns, arguments.rounds)
     print_likeness(vectors, spent["one by one"])
     print_batches(spent | batched)

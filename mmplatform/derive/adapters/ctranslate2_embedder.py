@@ -27,7 +27,7 @@ class CTranslate2Embedder:
 
     Only texts of the same number of tokens share a batch, so that nothing is padded. The int8 scales are of each token,
     and the sizes of all products of a text are the same. So its vector is the same to the bit in any batch, as a replay
-    and the memo need it. In a padded batch components differed by up to .012.
+    and the memo need it. In padded batches of 8, 35 of 400 vectors differed, by up to .013 in a component.
     """
 
     def __init__(self, directory: Path, *, threads: int = 1) -> None:
