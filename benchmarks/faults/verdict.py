@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from benchmarks.faults.collisions import SOURCES
+from benchmarks.faults.edits import EDITORS
 from benchmarks.faults.ledger import CASE, Ledger
 from benchmarks.faults.stack import Broken
 from mmplatform.events import Modality, Position, decode_event
@@ -119,8 +120,9 @@ def collect(stack: Broken, ledger: Ledger) -> Found:
     letters = log.read(topic_name(stack.settings, DEAD_LETTERS_TOPIC))
     dead = [DeadLetter.model_validate_json(entry.value).position for entry in letters]
     rows = {table: stack.rows(table, *columns) for table, columns in _COLUMNS.items()}
-    # Sources of colliding ids have a comparison of their own, by identity.
-    own = {table: [row for row in found if row.get("source") not in SOURCES] for table, found in rows.items()}
+    # Sources of colliding ids and of edits have comparisons of their own, by identity.
+    apart = {*SOURCES, *EDITORS}
+    own = {table: [row for row in found if row.get("source") not in apart] for table, found in rows.items()}
     return Found(on_log, dead, own, hits)
 
 

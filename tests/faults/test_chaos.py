@@ -21,7 +21,7 @@ KILLS, SEED = 10, 3
 
 
 def test_ten_kills_and_other_faults_lose_double_and_disorder_nothing(tmp_path):
-    outcome = run(tmp_path, draw(KILLS, SEED, long_s=6.0), canaries=1_000)
+    outcome = run(tmp_path, draw(KILLS, SEED, long_s=6.0), canaries=1_000, edits=2_000)
     assert outcome.canaries.count("found") > 0
     assert outcome.canaries.count("missing") == 0
     assert outcome.canaries.false_receipts == 0
@@ -29,4 +29,6 @@ def test_ten_kills_and_other_faults_lose_double_and_disorder_nothing(tmp_path):
     assert all(verdict.sent for verdict in (*outcome.verdicts.values(), outcome.colliding))
     assert outcome.colliding.named > 0
     assert outcome.colliding.refused > 0
+    assert outcome.edited.edits > outcome.edited.deletions > 0
+    assert outcome.edited.named > 0
     assert outcome.faults == {}
