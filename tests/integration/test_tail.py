@@ -61,6 +61,27 @@ def test_while_the_indexer_stands_still_a_chat_is_found_and_says_that_it_is_of_t
     assert indexed["retrievable_at"] < indexed["indexed_at"]
 
 
+def texts(stack, subject):
+    return sorted(hit["text"] for hit in answer(stack, subject)["hits"])
+
+
+def test_an_edit_and_a_deletion_that_are_only_on_the_tail_hide_what_the_index_has(own):
+    subject = f"tail-{secrets.token_hex(3)}"
+    say(own, subject, "the parcel is at the door", "edited")
+    say(own, subject, "the parcel is in the cellar", "deleted")
+    eventually(lambda: [hit["found_in"] for hit in answer(own, subject)["hits"]] == ["index"] * 2)
+    whose = {"conversation_id": subject, "subject_id": subject}
+    with stopped(own, "index"):
+        with own.client() as client:
+            client.edit_chat("edited", text="the parcel is at the neighbour's", **whose)
+            client.delete_chat("deleted", **whose)
+        eventually(lambda: texts(own, subject) == ["the parcel is at the neighbour's"])
+        (hit,) = answer(own, subject, "the parcel is at the door")["hits"]
+        assert hit["found_in"] == "tail"
+    eventually(lambda: [hit["found_in"] for hit in answer(own, subject)["hits"]] == ["index"])
+    assert texts(own, subject) == ["the parcel is at the neighbour's"]
+
+
 def test_without_the_index_fresh_passages_are_found_and_the_answer_says_so(own):
     subject = f"tail-{secrets.token_hex(3)}"
     say(own, subject, "an old message")
