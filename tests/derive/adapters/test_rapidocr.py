@@ -1,6 +1,7 @@
 import re
 
 import numpy as np
+import onnxruntime
 import pytest
 
 from mmplatform.derive.adapters.rapidocr import RapidReader
@@ -25,6 +26,21 @@ def recall(truth, read):
     found = words(read)
     wanted = words(truth)
     return sum(word in found for word in wanted) / len(wanted)
+
+
+def test_the_warm_up_runs_both_models_once_on_few_pixels(monkeypatch):
+    pixels = []
+
+    original = onnxruntime.InferenceSession.run
+
+    def counting_run(session, output_names, input_feed, run_options=None):
+        pixels.extend(value.shape[-1] * value.shape[-2] for value in input_feed.values())
+        return original(session, output_names, input_feed, run_options)
+
+    monkeypatch.setattr(onnxruntime.InferenceSession, "run", counting_run)
+    RapidReader(threads=1).warm_up()
+    assert len(pixels) == 2
+    assert max(pixels) < 20_000
 
 
 def test_it_reads_nearly_every_word_of_a_rendered_screen(reader):
