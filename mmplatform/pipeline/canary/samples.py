@@ -18,7 +18,8 @@ _CONSONANTS: Final = "bdfgklmnprstvz"
 _VOWELS: Final = "aeiou"
 _WORDS: Final = 4
 _SYLLABLES: Final = 3
-_IMAGE_SIZE: Final = (720, 140)
+_IMAGE_SIZE: Final = (736, 736)
+"""The OCR enlarges an image whose shorter side is less: one of 720 x 140 took 4.9 s of processor, this one 0.8 s."""
 
 
 def new_nonce() -> str:
@@ -45,7 +46,7 @@ def screenshot_png(nonce: str) -> bytes:
     from PIL import Image, ImageDraw
 
     image = Image.new("RGB", _IMAGE_SIZE, "white")
-    ImageDraw.Draw(image).text((24, 40), f"Canary {nonce_words(nonce)}", fill="black", font_size=32)
+    ImageDraw.Draw(image).text((24, 340), f"Canary {nonce_words(nonce)}", fill="black", font_size=32)
     encoded = io.BytesIO()
     image.save(encoded, format="PNG")
     return encoded.getvalue()

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
+from pathlib import Path
 
 import numpy as np
+import yaml
 from PIL import Image
 
 from mmplatform.derive.media import audio
@@ -38,6 +40,10 @@ def test_speech_is_three_seconds_at_the_models_rate_and_as_loud_as_the_sample():
     assert 0.75 < np.abs(decoded).max() / np.abs(original).max() < 1.05
 
 
-def test_an_image_is_small():
+def test_an_image_is_as_small_as_the_ocr_reads_without_enlarging_it():
+    import rapidocr
+
+    config = yaml.safe_load((Path(rapidocr.__file__).parent / "config.yaml").read_text())
     image = Image.open(io.BytesIO(samples.screenshot_png("0f")))
-    assert image.size == (720, 140)
+    assert image.size == (config["Det"]["limit_side_len"],) * 2
+    assert len(samples.screenshot_png("0f")) < 10_000
