@@ -1,8 +1,9 @@
 """``python -m mmplatform.local.supervisor.fork_server PID``: imports the workers' modules once, and forks the workers.
 
-Its standard input is a socket to the supervisor (``PID``). It imports, writes ``ready``, and forks a worker for each
-line of JSON that it reads. A worker is the child of a child that ends at once, so that it becomes a child of the
-supervisor (a subreaper), with its exit status and its parent-death signal: docs/adr/0016.
+Its standard input is a socket to the supervisor (``PID``). It writes ``ready`` after each stage of its imports, and
+forks a worker for each line of JSON that it reads, between two imports too: it writes ``fork``, waits for ``go``, forks
+and writes the pid. A worker is the child of a child that ends at once, so that it becomes a child of the supervisor (a
+subreaper), with its exit status and its parent-death signal: docs/adr/0016.
 """
 
 from __future__ import annotations
@@ -11,19 +12,22 @@ import gc
 import json
 import os
 import random
+import select
 import signal
 import socket
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from ctypes import CDLL
 from dataclasses import asdict, dataclass
 from importlib import import_module
-from typing import Final
+from typing import IO, Final
 
-from mmplatform.local.supervisor.preload import count_threads, preload
+from mmplatform.local.supervisor.preload import STAGES, count_threads, preload
 
 READY: Final = b"ready\n"
+FORK: Final = b"fork\n"
+GO: Final = b"go\n"
 _PR_SET_PDEATHSIG: Final = 1
 _PARENT_TIMEOUT_S: Final = 10.0
 _POLL_S: Final = 0.002
@@ -49,23 +53,35 @@ def main() -> int:
 
     supervisor = int(sys.argv[1])
     getproctitle()  # it finds the memory of the title now; a worker replaces the environment, which lies behind it
-    preload()
-    # What was imported is never garbage. A collection that scanned it would copy its pages into each worker.
-    gc.collect()
-    gc.freeze()
-    if (threads := count_threads()) != 1:
-        sys.stderr.write(f"fork server: an import has started {threads - 1} threads: workers start by themselves\n")
+    gc.disable()  # what is imported is never garbage, and collections took 0.7 s of 9
+    try:
+        request = _serve()
+    except _ThreadsError as error:
+        sys.stderr.write(f"fork server: {error}: workers start by themselves\n")
         return 1
-    request = _serve(supervisor)
-    return _run_worker(request) if request is not None else 0
+    if request is None:
+        return 0
+    gc.freeze()  # a collection that scanned what is shared would copy its pages
+    gc.enable()
+    _follow(supervisor)
+    return _run_worker(request)
 
 
-def _serve(supervisor: int) -> ForkRequest | None:
-    """Fork a worker for each request; returns its request in the worker, and None in the server at the end."""
+class _ThreadsError(Exception):
+    """An import has started threads, which a fork would lose."""
+
+
+def _serve() -> ForkRequest | None:
+    """Fork a worker for each request; returns its request in the worker, and None in the server at the end.
+
+    Raises:
+        _ThreadsError: an import has started a thread.
+    """
     with socket.socket(fileno=os.dup(0)) as control, control.makefile("rb") as lines:
-        control.sendall(READY)
-        for line in lines:
-            request = ForkRequest(**json.loads(line))
+        for line in _requests(control, lines):
+            control.sendall(FORK)
+            if lines.readline() != GO:
+                return None
             reader, writer = os.pipe()
             parent = os.fork()
             if parent == 0:
@@ -73,7 +89,7 @@ def _serve(supervisor: int) -> ForkRequest | None:
                 worker = os.fork()
                 if worker == 0:
                     os.close(writer)
-                    break
+                    return ForkRequest(**json.loads(line))
                 os.write(writer, str(worker).encode())
                 os._exit(0)
             os.close(writer)
@@ -81,10 +97,25 @@ def _serve(supervisor: int) -> ForkRequest | None:
             pid = os.read(reader, 32)
             os.close(reader)
             control.sendall(pid + b"\n")
-        else:
-            return None
-    _follow(supervisor)
-    return request
+    return None
+
+
+def _requests(control: socket.socket, lines: IO[bytes]) -> Iterator[bytes]:
+    """Import everything, stage by stage; yields the request that waits after an import, in the end each that comes.
+
+    Only one request waits at a time, so that ``lines`` has none in its buffer.
+    """
+    for stage in STAGES:
+        for name in stage.modules:
+            preload(name)
+            if select.select([control], [], [], 0)[0]:
+                if not (line := lines.readline()):
+                    return
+                yield line
+        if (threads := count_threads()) != 1:
+            raise _ThreadsError(f"an import has started {threads - 1} threads")
+        control.sendall(READY)
+    yield from lines
 
 
 def _follow(supervisor: int) -> None:

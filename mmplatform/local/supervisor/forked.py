@@ -14,7 +14,8 @@ from ctypes import CDLL
 from pathlib import Path
 from typing import Final
 
-from mmplatform.local.supervisor.fork_server import READY, ForkRequest
+from mmplatform.local.supervisor.fork_server import FORK, GO, READY, ForkRequest
+from mmplatform.local.supervisor.preload import stage_number
 
 _PR_SET_CHILD_SUBREAPER: Final = 36
 _READY_TIMEOUT_S: Final = 120.0
@@ -81,7 +82,8 @@ class ForkServer:
         self._workers_left = workers
         self._process: subprocess.Popen[bytes] | None = None
         self._control: socket.socket | None = None
-        self._is_ready = False
+        self._received = b""
+        self._turn = asyncio.Lock()
 
     @property
     def pid(self) -> int | None:
@@ -97,6 +99,7 @@ class ForkServer:
         if not sys.platform.startswith("linux"):
             return
         self._control, child_socket = socket.socketpair()
+        self._control.setblocking(False)
         with child_socket, self._log.open("ab") as output:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "mmplatform.local.supervisor.fork_server", str(os.getpid())],
@@ -109,43 +112,65 @@ class ForkServer:
             )
 
     async def start_worker(self, request: ForkRequest) -> ForkedProcess | None:
-        """Fork a worker as soon as everything is imported; None where it has to start by itself."""
+        """Fork a worker as soon as its modules are imported; None where it has to start by itself."""
         try:
-            return self._fork(request) if await self._wait_until_ready() else None
+            return await self._fork(request)
         finally:
             self._workers_left -= 1
             if self._workers_left <= 0:
                 self.close()
 
-    async def _wait_until_ready(self) -> bool:
-        """Wait until it has imported everything; False where there is none, or it has failed."""
-        give_up = time.monotonic() + _READY_TIMEOUT_S
-        while not self._is_ready and self._control is not None:
-            self._control.setblocking(False)
+    async def _fork(self, request: ForkRequest) -> ForkedProcess | None:
+        """Have it fork a worker; a server that does not answer is ended, and the worker starts by itself."""
+        stage = stage_number(request.command[-1])
+        if not await self._receive(READY, stage + 1):
+            return None
+        async with self._turn:
+            forks = self._received.count(FORK)
             try:
-                self._is_ready = self._control.recv(len(READY)) == READY
+                if self._control is not None:
+                    self._control.sendall(request.encode())
+                # Between two imports. Until then this process goes on, and adopts no orphan.
+                if await self._receive(FORK, forks + 1):
+                    return self._adopt()
+            except (OSError, ValueError):
+                self.close()
+        return None
+
+    def _adopt(self) -> ForkedProcess | None:
+        """Let it fork, and become the worker's parent.
+
+        Raises:
+            OSError: it does not answer.
+            ValueError: it has ended.
+        """
+        if self._control is None:
+            return None
+        with _adopting_orphans():
+            self._control.settimeout(_FORK_TIMEOUT_S)
+            self._control.sendall(GO)
+            pid, _, more = self._control.recv(1024).partition(b"\n")
+            self._received += more  # it may have gone on to the end of a stage
+            self._control.setblocking(False)
+            return ForkedProcess(int(pid))
+
+    async def _receive(self, word: bytes, times: int) -> bool:
+        """Wait until it has written ``word`` so often; False where there is none, or it has failed."""
+        give_up = time.monotonic() + _READY_TIMEOUT_S
+        while self._control is not None and self._received.count(word) < times:
+            received = b""
+            try:
+                received = self._control.recv(1024)
             except BlockingIOError:
                 if time.monotonic() < give_up:
                     await asyncio.sleep(_POLL_S)
                     continue
             except OSError:
-                self._is_ready = False
-            if not self._is_ready:
+                pass
+            if not received:
                 self.close()
-        return self._is_ready
-
-    def _fork(self, request: ForkRequest) -> ForkedProcess | None:
-        """Have it fork a worker; a server that does not answer is ended, and the worker starts by itself."""
-        if self._control is None:
-            return None
-        try:
-            with _adopting_orphans():
-                self._control.settimeout(_FORK_TIMEOUT_S)
-                self._control.sendall(request.encode())
-                return ForkedProcess(int(self._control.recv(32)))
-        except (OSError, ValueError):
-            self.close()
-            return None
+            self._received += received
+        return self._control is not None
 
     def close(self) -> None:
         """End it; the workers that it has forked run on."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -13,8 +14,10 @@ import psutil
 import pytest
 
 from mmplatform.local.services.environment import COOKIE_VARIABLE
-from mmplatform.local.supervisor.fork_server import ForkRequest
+from mmplatform.local.supervisor.fork_server import READY, ForkRequest
 from mmplatform.local.supervisor.forked import ForkServer
+from mmplatform.local.supervisor.preload import STAGES, stage_number
+from mmplatform.worker import WORKERS
 from tests.waiting import eventually
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="workers are forked on Linux only")
@@ -26,6 +29,7 @@ import os, sys, time
 def main(names):
     found = os.environ.get("GREETING"), os.environ.get("ABSENT"), os.getsid(0) == os.getpid()
     print("starts", names[0], *found, flush=True)
+    print(names[0], "chromadb", "chromadb" in sys.modules, flush=True)
     if names[0] == "ends":
         return 3
     time.sleep(600)
@@ -64,19 +68,59 @@ def request(log: Path, name: str) -> ForkRequest:
 def test_no_import_of_the_fork_server_starts_a_thread():
     """After each module, so that the one that starts a thread is named."""
     program = """
-from importlib import import_module
-from mmplatform.local.supervisor.preload import PRELOADED, count_threads
-from mmplatform.derive.pii.presidio_imports import import_presidio
-import_presidio()
-print("presidio", count_threads())
-for name in PRELOADED:
-    import_module(name)
-    print(name, count_threads())
+from mmplatform.local.supervisor.preload import STAGES, count_threads, preload
+for stage in STAGES:
+    for name in stage.modules:
+        preload(name)
+        print(name, count_threads())
 """
     environment = {**os.environ, **ONE_THREAD}
     lines = subprocess.check_output([sys.executable, "-c", program], text=True, env=environment, timeout=300)
     assert len(lines.splitlines()) > 10
     assert [line for line in lines.splitlines() if not line.endswith(" 1")] == []
+
+
+def test_every_worker_has_a_stage_and_the_derivers_have_the_first():
+    stages = {name: stage_number(name) for name in WORKERS}
+    assert {name for name, stage in stages.items() if stage == 0} == {name for name in WORKERS if "derive-" in name}
+    assert max(stages.values()) == len(STAGES) - 1
+
+
+def test_a_worker_of_the_first_stage_is_forked_before_the_server_has_imported_what_others_need(start_server, log):
+    server = start_server(workers=2)
+
+    async def start():
+        return await asyncio.gather(*(server.start_worker(request(log, name)) for name in ("runs", "derive-early")))
+
+    late, early = asyncio.run(start())
+    eventually(lambda: log.read_text().count("starts") == 2, within_s=60)
+    assert log.read_text().index("derive-early chromadb False") < log.read_text().index("runs chromadb True")
+    for process in (late, early):
+        process.send_signal(signal.SIGKILL)
+        process.wait(60)
+
+
+def test_a_server_that_announces_a_stage_with_a_workers_pid_forks_the_next_worker_too(start_server, log, monkeypatch):
+    server = start_server(workers=2)
+    receive = socket.socket.recv
+
+    def receive_late(control, size):
+        """As on a busy machine: the supervisor reads the pid when the server has gone on."""
+        if control.gettimeout():
+            eventually(lambda: READY in receive(control, size, socket.MSG_PEEK), within_s=60)
+        return receive(control, size)
+
+    async def start():
+        early = await server.start_worker(request(log, "derive-early"))
+        monkeypatch.undo()
+        return early, await server.start_worker(request(log, "runs"))
+
+    monkeypatch.setattr("mmplatform.local.supervisor.forked.socket.socket.recv", receive_late)
+    processes = asyncio.run(start())
+    assert None not in processes
+    for process in processes:
+        process.send_signal(signal.SIGKILL)
+        process.wait(60)
 
 
 def test_a_forked_worker_is_a_child_with_its_own_name_session_environment_and_exit_code(start_server, log):
