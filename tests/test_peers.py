@@ -11,7 +11,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from benchmarks.peers.arrivals import append, commit_offset, files_of, follow, log_of
 from benchmarks.peers.outcome import Ledger, Outcome, texts
 from benchmarks.peers.pathway_app import port_of, reader
-from benchmarks.peers.watch import Row, watch
+from benchmarks.peers.watch import DELETED, Row, watch
 
 
 def change(n, version=1, *, deleted=False):
@@ -78,6 +78,23 @@ def test_the_reader_notes_each_version_once_and_in_the_end_all_that_is_there(tmp
     assert seen == [[0, 1], [1, 1], [0, 2]]
     assert asked == [0, 2, 0, 0, 0]
     assert json.loads((tmp_path / "there.json").read_text()) == [["chat-0", 0, 2], ["chat-1", 1, 1]]
+
+
+def test_the_reader_notes_what_is_no_longer_there_but_not_when_the_server_is_away(tmp_path):
+    (tmp_path / "look-again").touch()
+    looks = iter([[0, 1, 2], [], [0, 2], [0, 2]])
+
+    def rows(_since):
+        found = next(looks, None)
+        if found is None:
+            return []
+        if found == [0, 2]:
+            (tmp_path / "stop").touch()
+        return [Row(f"chat-{n}", n, 1) for n in found]
+
+    watch(tmp_path, rows)
+    seen = [json.loads(line)[:2] for line in (tmp_path / "seen.jsonl").read_text().splitlines()]
+    assert seen == [[0, 1], [1, 1], [2, 1], [1, DELETED]]
 
 
 def test_the_reader_that_is_to_forget_notes_again_what_is_still_there(tmp_path):

@@ -19,7 +19,8 @@ import psutil
 from benchmarks.machine import cpu_seconds
 from benchmarks.peers.arrivals import append, files_of, log_of
 from benchmarks.peers.environments import Peer, python_of
-from benchmarks.peers.outcome import Ledger, Outcome, texts
+from benchmarks.peers.outcome import Ledger, Outcome, format_changes, texts
+from benchmarks.peers.watch import DELETED
 from mmplatform.derive.adapters.model_files import locate_model
 from mmplatform.settings import load
 
@@ -238,10 +239,9 @@ def _changes(running: Contest, chats: int, seed: int) -> str:
     begun = time.time()
     running.send(edited, texts(share, seed + 7), version=2)
     running.send(deleted, [""] * share, deleted=True)
-    elapsed_s = running.wait_for(edited, 2) - begun
-    time.sleep(2.0)  # a deletion is not told to the reader: its last look shows it
+    edited_s, deleted_s = running.wait_for(edited, 2) - begun, running.wait_for(deleted, DELETED) - begun
     wanted = dict(running.wanted)
-    return f"{elapsed_s:.1f} s; {Ledger.from_rows(wanted, running.close())}"
+    return format_changes(edited_s, deleted_s, Ledger.from_rows(wanted, running.close()))
 
 
 def _killed(peer: Peer, chats: int, seed: int) -> str:

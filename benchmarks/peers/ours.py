@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import multiprocessing
 import os
+import random
 import signal
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
@@ -17,11 +20,12 @@ import httpx
 
 from benchmarks.load import Load, Rates
 from benchmarks.machine import cpu_seconds, resident_bytes
-from benchmarks.peers.outcome import Ledger, Outcome, texts
+from benchmarks.peers.outcome import Ledger, Outcome, format_changes, texts
 from benchmarks.reader import Seen, read
 from mmplatform.artifacts import artifact_id
-from mmplatform.client import ChatBody
+from mmplatform.client import ChatBody, DeleteBody, EditBody
 from mmplatform.client.client import GatewayClient
+from mmplatform.events import utc_now
 from mmplatform.identity import DEFAULT_TENANT, event_uid
 from mmplatform.land.index.store import ChromaIndex
 from mmplatform.local import launch, run_file
@@ -29,6 +33,7 @@ from mmplatform.settings import Settings, load
 
 PATIENCE_S: Final = 900.0
 _AT_ONCE: Final = 200
+_LONG_AGO: Final = datetime(2000, 1, 1, tzinfo=UTC)
 _KILLED: Final = ("derive-chat", "index")
 
 
@@ -40,7 +45,7 @@ def measure(chats: int, rates: list[int], seconds: float, seed: int) -> Outcome:
         _throughput(settings, run, found, seed)
         for rate in rates:
             found.gaps[rate] = _gaps(run, rate, seconds, seed + rate)
-        found.changes = "not offered: an event is never changed, and nothing erases yet"
+        found.changes = _changes(settings, run, chats, seed)
     with _stack() as (settings, run):
         found.killed = _killed(settings, run, chats, seed + 1)
     return found
@@ -81,7 +86,7 @@ def _gaps(run: run_file.StackRun, rate: int, seconds: float, seed: int) -> list[
     context = multiprocessing.get_context("spawn")
     started, stop, results = context.Event(), context.Event(), context.Queue()
     reader_arguments = (run.gateway, subject, ("chat",), started, stop, results)
-    reader = context.Process(target=read, args=reader_arguments, kwargs={"last_look_s": PATIENCE_S})
+    reader = context.Process(target=read, args=reader_arguments, kwargs={"last_poll_s": PATIENCE_S})
     reader.start()
     started.wait(PATIENCE_S)
     sent = asyncio.run(Load(run.gateway, Rates(rate, 0, 0, seconds), subject, canaries=0.15, seed=seed).run())
@@ -107,6 +112,61 @@ def _drain(run: run_file.StackRun) -> None:
         return quiet > 1
 
     _until(still)
+
+
+def _changes(settings: Settings, run: run_file.StackRun, chats: int, seed: int) -> str:
+    """Edit and delete some of the chats, and poll the public search about each until it has what was acknowledged."""
+    share = max(1, chats // 100)
+    chosen = random.Random(seed).sample(range(chats), 2 * share)
+    edited = dict(zip(chosen[:share], texts(share, seed + 7), strict=True))
+    deleted = chosen[share:]
+    changes: list[EditBody | DeleteBody] = [
+        EditBody(message_id=f"chat-{n}", event_id=f"edit-{n}", text=text, **_whose(n)) for n, text in edited.items()
+    ]
+    changes += [DeleteBody(message_id=f"chat-{n}", event_id=f"delete-{n}", **_whose(n)) for n in deleted]
+    begun = time.time()
+    with GatewayClient(run.gateway, max_attempts=50) as client:
+        for first in range(0, len(changes), _AT_ONCE):
+            client.chats(changes[first : first + _AT_ONCE])
+    with httpx.Client(base_url=run.gateway, timeout=30, trust_env=False) as search:
+        edited_s = _poll_until(lambda n: f"edit-{n}" in _event_ids(search, n, edited[n]), edited) - begun
+        first_texts = texts(chats, seed)
+        deleted_s = _poll_until(lambda n: f"chat-{n}" not in _event_ids(search, n, first_texts[n]), deleted) - begun
+    wanted = {_passage_id(n): 1 + (n in edited) for n in range(chats) if n not in deleted}
+    return format_changes(edited_s, deleted_s, Ledger.from_rows(wanted, _present(settings)))
+
+
+def _poll_until(is_done: Callable[[int], bool], numbers: Iterable[int]) -> float:
+    """The moment at which the last of them was done; one after the other, and only those that were not."""
+    pending, deadline = list(numbers), time.monotonic() + PATIENCE_S
+    while pending := [n for n in pending if not is_done(n)]:
+        if time.monotonic() > deadline:
+            raise SystemExit(f"{len(pending)} changes are not retrievable in time")
+    return time.time()
+
+
+def _event_ids(search: httpx.Client, n: int, text: str) -> set[str]:
+    """Events of what a search for a text finds of the customer of chat ``n``."""
+    body = {"query": text, "subject_id": _whose(n)["subject_id"], "k": 100}
+    hits = search.post("/v1/search", json=body).raise_for_status().json()["hits"]
+    return {event for hit in hits for event in hit["event_ids"]}
+
+
+def _present(settings: Settings) -> list[tuple[str, int]]:
+    """Id and version of each sent chat that the index has; version 2 names its edit."""
+    with closing(ChromaIndex.open(settings)) as index:
+        rows = index.rows(modality="chat", since=_LONG_AGO, until=utc_now())
+        found = [(row_id, json.loads(metadata["event_ids"])) for row_id, _, metadata in rows]
+    return [(row_id, len(event_ids)) for row_id, event_ids in found if event_ids[0].startswith("chat-")]
+
+
+def _whose(n: int) -> dict[str, str]:
+    return {"conversation_id": f"conversation-{n % 50}", "subject_id": f"customer-{n % 50}"}
+
+
+def _passage_id(n: int) -> str:
+    uid = event_uid(DEFAULT_TENANT, "", f"conversation-{n % 50}", f"chat-{n}")
+    return artifact_id("passage", artifact_id("message", uid, 0), 0)
 
 
 def _killed(settings: Settings, run: run_file.StackRun, chats: int, seed: int) -> str:
@@ -136,10 +196,9 @@ def _send(run: run_file.StackRun, sent_texts: list[str], kind: str) -> list[str]
                 [
                     ChatBody(
                         event_id=name,
-                        conversation_id=f"conversation-{n % 50}",
-                        subject_id=f"customer-{n % 50}",
                         role="customer",
                         text=text,
+                        **_whose(n),
                     )
                     for n, (name, text) in enumerate(
                         zip(names[first : first + _AT_ONCE], sent_texts[first : first + _AT_ONCE], strict=True),

@@ -51,6 +51,11 @@ def _format_gaps(gaps: Sequence[float]) -> str:
     return f"{p50:.2f} / {p99:.2f}"
 
 
+def format_changes(edited_s: float, deleted_s: float, ledger: Ledger) -> str:
+    """Report seconds until the edits were retrievable and the deleted chats were not, and all that is there then."""
+    return f"{edited_s:.1f} s, deleted after {deleted_s:.1f} s; {ledger}"
+
+
 def texts(count: int, seed: int) -> list[str]:
     """Chats, none like another, so that no memo answers for one."""
     chooser, corpus = random.Random(seed), chat_texts()

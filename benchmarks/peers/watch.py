@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 POLL_S = 0.1
+DELETED = 0
+"""Version of what was there and is no longer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +29,8 @@ Rows = Callable[[int], list[Row]]
 def watch(folder: Path, rows: Rows) -> None:
     """Note what is new until a file ``stop`` lies in the folder; then all that is there.
 
-    ``seen.jsonl`` gets a line for each thing and version, with the moment; ``there.json`` all of the end. A file
+    ``seen.jsonl`` gets a line for each thing and version, with the moment; ``there.json`` all of the end. While a file
+    ``look-again`` lies there, each look is at everything, and what is no longer there gets a line as version 0. A file
     ``forget`` is taken away and all counts as new again: an index in memory may not have what it had before a kill.
     """
     seen: set[tuple[int, int]] = set()
@@ -40,11 +43,15 @@ def watch(folder: Path, rows: Rows) -> None:
                 lowest = 0
                 out.truncate(0)
                 (folder / "forget").unlink()
-            since = 0 if (folder / "look-again").exists() else lowest
-            for row in rows(since):
-                if (row.n, row.version) not in seen:
-                    seen.add((row.n, row.version))
-                    out.write(json.dumps([row.n, row.version, time.time()]) + "\n")
+            everything = (folder / "look-again").exists()
+            found = rows(0 if everything else lowest)
+            news = [(row.n, row.version) for row in found]
+            if everything and found:  # nothing at all: the server is away, and no chat is deleted
+                news += [(n, DELETED) for n in sorted({n for n, _ in seen} - {row.n for row in found})]
+            for new in news:
+                if new not in seen:
+                    seen.add(new)
+                    out.write(json.dumps([*new, time.time()]) + "\n")
             out.flush()
             while (lowest, 1) in seen:
                 lowest += 1
