@@ -157,6 +157,15 @@ def reference_text(truth, channel: int) -> str:
 
 
 @pytest.mark.models
+def test_the_warm_up_encodes_a_second_and_not_the_whole_window(whisper, monkeypatch):
+    shapes = []
+    run_encoder = whisper._run_encoder
+    monkeypatch.setattr(whisper, "_run_encoder", lambda features: shapes.append(features.shape) or run_encoder(features))
+    whisper.warm_up()
+    assert shapes == [(80, 100)]
+
+
+@pytest.mark.models
 def test_words_have_times_and_the_encoder_runs_once(whisper, truth, sides, monkeypatch):
     first = truth["utterances"][0]
     encoder_runs = []
