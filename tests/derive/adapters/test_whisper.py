@@ -160,7 +160,12 @@ def reference_text(truth, channel: int) -> str:
 def test_the_warm_up_encodes_a_second_and_not_the_whole_window(whisper, monkeypatch):
     shapes = []
     run_encoder = whisper._run_encoder
-    monkeypatch.setattr(whisper, "_run_encoder", lambda features: shapes.append(features.shape) or run_encoder(features))
+
+    def watch(features):
+        shapes.append(features.shape)
+        return run_encoder(features)
+
+    monkeypatch.setattr(whisper, "_run_encoder", watch)
     whisper.warm_up()
     assert shapes == [(80, 100)]
 
