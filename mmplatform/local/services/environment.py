@@ -13,9 +13,6 @@ from typing import Final
 from mmplatform.settings import DETECT_LANGUAGE, Settings
 from mmplatform.settings.environment import secret_text
 
-COOKIE_VARIABLE: Final = "MMPLATFORM_STACK"
-"""Every process of one run carries this variable, so that descendants are recognised in any session."""
-
 _SINGLE_THREADED: Final = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "POLARS_MAX_THREADS": "1"}
 """Libraries that would each start a thread per core. A model that gains by threads has its own setting."""
 

@@ -22,8 +22,10 @@ from typing import Final
 
 import psutil
 
-from mmplatform.local.services.environment import COOKIE_VARIABLE
 from mmplatform.local.supervisor.forked import ForkedProcess
+
+COOKIE_VARIABLE: Final = "MMPLATFORM_STACK"
+"""Every process of one run carries this variable, so that descendants are recognised in any session."""
 
 _PDEATHSIG_SCRIPT: Final = """
 import ctypes, os, signal, sys

@@ -24,7 +24,6 @@ import httpx
 
 from mmplatform.events import utc_now
 from mmplatform.local import log_files, run_file
-from mmplatform.local.services.environment import COOKIE_VARIABLE
 from mmplatform.local.services.probes import local_client
 from mmplatform.local.services.services import Service, Stack
 from mmplatform.local.status import worker_status
@@ -130,7 +129,7 @@ class Supervisor:
             self._children[service.name] = Child(
                 service,
                 log=log_files.log_path(self._data_dir, service.name),
-                cookie={COOKIE_VARIABLE: self._cookie},
+                cookie={processes.COOKIE_VARIABLE: self._cookie},
                 reaper=self._reaper,
                 client=client,
                 policy=self._policy,
@@ -154,7 +153,7 @@ class Supervisor:
             name: value for name, value in forkable[0].environment.items() if not name.startswith("MMPLATFORM_")
         }
         log = log_files.log_path(self._data_dir, _SELF)
-        cookie = {COOKIE_VARIABLE: self._cookie}
+        cookie = {processes.COOKIE_VARIABLE: self._cookie}
         server = ForkServer({**environment, **cookie}, log, len(forkable), on_end=self._reaper.drop_group)
         self._attempt("start the fork server", server.start)
         if server.pid is not None:

@@ -13,10 +13,10 @@ from pathlib import Path
 import psutil
 import pytest
 
-from mmplatform.local.services.environment import COOKIE_VARIABLE
 from mmplatform.local.supervisor.fork_server import READY, ForkRequest
 from mmplatform.local.supervisor.forked import ForkServer
 from mmplatform.local.supervisor.preload import STAGES, stage_number
+from mmplatform.local.supervisor.processes import COOKIE_VARIABLE
 from mmplatform.worker import WORKERS
 from tests.waiting import eventually
 
@@ -30,6 +30,7 @@ def main(names):
     found = os.environ.get("GREETING"), os.environ.get("ABSENT"), os.getsid(0) == os.getpid()
     print("starts", names[0], *found, flush=True)
     print(names[0], "chromadb", "chromadb" in sys.modules, flush=True)
+    print(names[0], "hypothesis", sys.modules.get("hypothesis", "not blocked"), flush=True)
     if names[0] == "ends":
         return 3
     time.sleep(600)
@@ -68,6 +69,7 @@ def request(log: Path, name: str) -> ForkRequest:
 def test_no_import_of_the_fork_server_starts_a_thread():
     """After each module, so that the one that starts a thread is named."""
     program = """
+from mmplatform.local.supervisor.processes import COOKIE_VARIABLE
 from mmplatform.local.supervisor.preload import STAGES, count_threads, preload
 for stage in STAGES:
     for name in stage.modules:
@@ -136,6 +138,7 @@ def test_a_forked_worker_is_a_child_with_its_own_name_session_environment_and_ex
     process = psutil.Process(running.pid)
     eventually(lambda: log.read_text().count("starts") == 2, within_s=60)
     assert "starts runs hello None True" in log.read_text()
+    assert "runs hypothesis None" in log.read_text()
     assert process.ppid() == os.getpid()
     assert " ".join(process.cmdline()).split() == [sys.executable, "-m", "worker_of_a_test", "runs"]
     assert process.environ()[COOKIE_VARIABLE] == "cookie of a test", "by it the stack finds its processes"

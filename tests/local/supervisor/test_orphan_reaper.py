@@ -5,9 +5,8 @@ from io import BytesIO
 import psutil
 import pytest
 
-from mmplatform.local.services.environment import COOKIE_VARIABLE
 from mmplatform.local.supervisor.orphan_reaper import OrphanReaper, read_groups
-from mmplatform.local.supervisor.processes import find_by_cookie, kill_leftovers, spawn
+from mmplatform.local.supervisor.processes import COOKIE_VARIABLE, find_by_cookie, kill_leftovers, spawn
 
 SLEEP = (sys.executable, "-S", "-c", "import time; print('up', flush=True); time.sleep(60)")
 # A process that leaves its parent's group and session, as daemons do.
