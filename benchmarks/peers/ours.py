@@ -132,6 +132,7 @@ def _changes(settings: Settings, run: run_file.StackRun, chats: int, seed: int) 
         edited_s = _poll_until(lambda n: f"edit-{n}" in _event_ids(search, n, edited[n]), edited) - begun
         first_texts = texts(chats, seed)
         deleted_s = _poll_until(lambda n: f"chat-{n}" not in _event_ids(search, n, first_texts[n]), deleted) - begun
+    _drain(run)  # a search has both from the tail, up to a second before the index has them
     wanted = {_passage_id(n): 1 + (n in edited) for n in range(chats) if n not in deleted}
     return format_changes(edited_s, deleted_s, Ledger.from_rows(wanted, _present(settings)))
 
