@@ -12,7 +12,7 @@ from assets.checks.hours import settled_before
 from assets.index import INDEX
 from assets.partitions import hour_key
 from mmplatform.buckets import bucket_name
-from mmplatform.derive.chat_fold import DELETION_REASONS
+from mmplatform.derive.chat_changes import DELETION_REASONS
 from mmplatform.events import utc_now
 from mmplatform.land.index.embedder_registry import EmbedderRegistry
 from mmplatform.land.lakehouse.hour_partition import HOUR

@@ -2,26 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final, Protocol
 
 from mmplatform.artifacts import Artifact, Provenance, Retraction, Stamps, artifact_id
 from mmplatform.derive.chat import passage_spans
 from mmplatform.derive.chat_memory import MessageEntry
-from mmplatform.derive.passages import quarantine
+from mmplatform.derive.passages import DerivedBatch, quarantine
+from mmplatform.derive.pii.replacement import Span
 from mmplatform.events import Arrival, ChatChange, ChatEdited, ChatEvent, ChatMessage, Position, utc_now
 from mmplatform.modalities import CHAT, CHAT_CHANGE
 from mmplatform.refusals import Released
 
 
-class NamedDeriver(Protocol):
-    """Name and version of a deriver."""
+class MessageDeriver(Protocol):
+    """Deriver of messages with their present text."""
 
     name: str
     version: str
 
+    def derive(
+        self, arrivals: Sequence[Arrival[ChatMessage]], joint_spans: Mapping[str, Sequence[Span]]
+    ) -> DerivedBatch:
+        """Message and passages of each; by identity, the personal data that only a reading with others finds."""
+
+    def read_together(self, texts: Sequence[str]) -> Sequence[Sequence[Span]]:
+        """Personal data in joined texts."""
+
 
 AWAITED_REASON: Final = "its message has not come in this conversation: it is applied when that comes within 24 hours"
+
+EDITED: Final = "a shorter text has fewer passages"
+DELETED: Final = "its message was deleted at the source"
+REDACTED: Final = "its message was redacted at the source"
+NOT_DERIVED: Final = "the new text of its message could not be derived"
+DELETION_REASONS: Final = (DELETED, REDACTED)
+"""Reasons of the retractions of messages that their sources deleted."""
 
 
 def supersedes(event: ChatChange, entry: MessageEntry, digest: str) -> bool:
@@ -66,7 +82,7 @@ def name_changes(artifact: Artifact, change_ids: Sequence[str]) -> Artifact:
 
 
 def retraction(
-    arrival: Arrival[ChatEvent], entry: MessageEntry, change_ids: Sequence[str], reason: str, deriver: NamedDeriver
+    arrival: Arrival[ChatEvent], entry: MessageEntry, change_ids: Sequence[str], reason: str, deriver: MessageDeriver
 ) -> Retraction:
     """Retraction of a message; with another ``artifact_id`` that of its passages."""
     event = arrival.event

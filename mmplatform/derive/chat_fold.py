@@ -8,11 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from mmplatform.artifacts import Artifact, Passage, Retraction, artifact_id
 from mmplatform.derive.chat_changes import (
     AWAITED_REASON,
+    DELETED,
+    EDITED,
+    NOT_DERIVED,
+    REDACTED,
+    MessageDeriver,
     max_passages,
     name_changes,
     present_message,
@@ -26,7 +31,6 @@ from mmplatform.derive.chat_joint import JointReader
 from mmplatform.derive.chat_memory import ChatMemory, MemoryChanges, MessageEntry, with_edit
 from mmplatform.derive.passages import DerivedBatch, quarantine
 from mmplatform.derive.pii.edges import find_edges
-from mmplatform.derive.pii.replacement import Span
 from mmplatform.errors import Busy, Permanent, Rejected, Unavailable
 from mmplatform.events import (
     Arrival,
@@ -45,27 +49,7 @@ MAX_WAIT: Final = timedelta(hours=24)
 
 OTHER_SUBJECT_REASON: Final = "its message is about another subject"
 AFTER_DELETION_REASON: Final = "its message was deleted before"
-_EDITED: Final = "a shorter text has fewer passages"
-_DELETED: Final = "its message was deleted at the source"
-_REDACTED: Final = "its message was redacted at the source"
-DELETION_REASONS: Final = (_DELETED, _REDACTED)
-"""Reasons of the retractions of messages that their sources deleted."""
-_NOT_DERIVED: Final = "the new text of its message could not be derived"
-
-
-class MessageDeriver(Protocol):
-    """Deriver of messages with their present text."""
-
-    name: str
-    version: str
-
-    def derive(
-        self, arrivals: Sequence[Arrival[ChatMessage]], joint_spans: Mapping[str, Sequence[Span]]
-    ) -> DerivedBatch:
-        """Message and passages of each; by identity, the personal data that only a reading with others finds."""
-
-    def read_together(self, texts: Sequence[str]) -> Sequence[Sequence[Span]]:
-        """Personal data in joined texts."""
+_NO_EDGES: Final[dict[str, object]] = {"edges": "", "joint": (), "completed_by": ""}
 
 
 class ChatFold:
@@ -118,44 +102,64 @@ class _Step:
 
     def derive_pending(self) -> None:
         """Derive the messages that have another text now."""
-        if not self._pending:
-            return
-        pending, self._pending = self._joint.read(self._pending), {}
+        if self._pending:
+            self._pending = self._joint.read(self._pending)
+            self._derive(self._pending)
+            self._pending = {}
+
+    def _derive(self, pending: Mapping[str, Arrival[ChatMessage]]) -> None:
         entries = {uid: self.changes.message(arrival.event, uid, arrival.position) for uid, arrival in pending.items()}
         joint_spans = {uid: entry.joint for uid, entry in entries.items() if entry is not None and entry.joint}
         derived = self._deriver.derive(list(pending.values()), joint_spans)
         self.quarantined += derived.quarantined
-        counts: dict[str, int] = dict.fromkeys((artifact_id("message", uid, 0) for uid in pending), 0)
-        ordinals: dict[str, set[int]] = {message_id: set() for message_id in counts}
+        ordinals: dict[str, set[int]] = {artifact_id("message", uid, 0): set() for uid in pending}
         for artifact in derived.artifacts:
             entry = None if isinstance(artifact, Retraction) else entries[artifact.event_uids[0]]
             self.artifacts.append(name_changes(artifact, entry.change_ids) if entry is not None else artifact)
             if isinstance(artifact, Passage):
                 ordinals[artifact.source_artifact_id].add(artifact.ordinal)
         for uid, arrival in pending.items():
-            message_id = artifact_id("message", uid, 0)
             entry = entries[uid]
             if entry is None:  # forgotten by later messages of the same batch
                 continue
-            found = ordinals[message_id]
+            found = ordinals[artifact_id("message", uid, 0)]
             possible = entry.ordinals if entry.change_ids else range(entry.passages)
-            self._retract(arrival, entry, _EDITED, sorted({*possible} - found), with_message=False)
+            self._retract(arrival, entry, EDITED, sorted({*possible} - found), with_message=False)
             counted = {"passages": max(found, default=-1) + 1, "max_passages": max_passages(arrival.event.text)}
             self.changes.put_message(arrival.event, uid, arrival.position, entry.model_copy(update=counted))
 
     def give_up(self, arrival: Arrival[ChatEvent], error: Exception) -> None:
-        """Quarantine an edit that cannot be derived, and retract its message: the old text must not be found.
+        """Quarantine what cannot be derived, and retract its message: the old text must not be found.
 
-        Raises the error again for a message: the caller quarantines it, and it is known for its edits.
+        What the event gave away of other messages is derived each by itself, and so is the event. The error of a
+        message that stands alone is raised again: the caller quarantines it, and it is known for its edits.
         """
         event = arrival.event
         uid = event.message_uid if not isinstance(event, ChatMessage) else event.uid
+        given_away = {name: waiting for name, waiting in self._pending.items() if name != uid}
+        for name, waiting in given_away.items():
+            self._derive_alone(name, waiting, waiting)
         entry = self.changes.message(event, uid, arrival.position)
-        if isinstance(event, ChatMessage) and not (entry and entry.event_id):
+        if given_away and uid in self._pending:
+            self._derive_alone(uid, self._pending[uid], arrival)
+        elif isinstance(event, ChatMessage) and not (entry and entry.event_id):
             self.changes.commit()
             raise error
+        else:
+            self._withdraw(uid, arrival, error)
+
+    def _derive_alone(self, uid: str, waiting: Arrival[ChatMessage], arrival: Arrival[Any]) -> None:
+        try:
+            self._derive({uid: waiting})
+        except (Unavailable, Busy, Permanent):
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever the deriver raises for it
+            self._withdraw(uid, arrival, error)
+
+    def _withdraw(self, uid: str, arrival: Arrival[Any], error: Exception) -> None:
+        entry = self.changes.message(arrival.event, uid, arrival.position)
         if entry is not None:
-            self._retract(arrival, entry, _NOT_DERIVED, entry.ordinals, uid=uid)
+            self._retract(arrival, entry, NOT_DERIVED, entry.ordinals, uid=uid)
         reason = str(error) if isinstance(error, Rejected) else f"deriver raised {type(error).__name__}"
         self.quarantined.append(quarantine(arrival, contract=self._deriver.name, reasons=(reason,)))
 
@@ -208,16 +212,15 @@ class _Step:
             revision = entry.revision if event.revision is None else event.revision
             text = {"text_at": to_coordinates(change.position), "event_id": event.event_id, "revision": revision}
             edits = with_edit(entry.edits, self.changes.memory.digest(event.uid))
-            edges = {"edges": find_edges(event.text), "joint": (), "completed_by": ""}
-            changed = entry.model_copy(update=text | {"edits": edits} | edges)
+            changed = entry.model_copy(update=text | {"edits": edits} | _NO_EDGES | {"edges": find_edges(event.text)})
             present = Arrival(present_message(event, changed), completed_by.position)
             self._await_derivation(present, completed_by, uid, changed)
             self.changes.memory.remember(event, change.position)
             return
-        status, reason = ("redacted", _REDACTED) if isinstance(event, ChatRedacted) else ("deleted", _DELETED)
+        status, reason = ("redacted", REDACTED) if isinstance(event, ChatRedacted) else ("deleted", DELETED)
         stamped = Arrival(event, completed_by.position)
         self._retract(stamped, entry, reason, entry.ordinals, change_id=event.event_id, uid=uid)
-        deleted = {"status": status, "passages": 0, "max_passages": 0}
+        deleted = {"status": status, "passages": 0, "max_passages": 0} | _NO_EDGES
         self._put(completed_by, uid, entry.model_copy(update=deleted))
 
     def _await_derivation(

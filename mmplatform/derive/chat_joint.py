@@ -11,7 +11,6 @@ rule of calls too (:mod:`mmplatform.derive.call.redaction`).
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -19,8 +18,8 @@ from typing import Final
 
 from mmplatform.derive.chat_changes import present_message, to_position
 from mmplatform.derive.chat_memory import MemoryChanges, MessageEntry
+from mmplatform.derive.chat_stretches import Part, accepted, joined, readings
 from mmplatform.derive.pii.edges import may_continue
-from mmplatform.derive.pii.entities import NUMBER_ENTITIES
 from mmplatform.derive.pii.replacement import Span, merge_spans
 from mmplatform.events import Arrival, ChatEdited, ChatMessage, Event, Position
 
@@ -30,16 +29,8 @@ MAX_PAUSE: Final = timedelta(minutes=5)
 MAX_MESSAGES_READ: Final = 20
 """Messages of one value: a card that is sent digit by digit behind its label has 17."""
 
-MAX_CHARS_READ: Final = 2_000
-"""Characters that are read again for one message, in the shortest readings first: a flood of digits costs a bound."""
-
-MAX_END_CHARS: Final = 200
-"""Characters of a long message that are read together with its neighbour."""
-
-_SPREAD: Final = frozenset(NUMBER_ENTITIES) - {"ADDRESS", "HANDLE", "IP"}
-"""Entities that people spread over messages. Of names and addresses each message is read by itself."""
-
-_DOMAIN: Final = re.compile(r"\s*[\w-]+(?:\.[\w-]+)+")
+MAX_PASSED: Final = 4
+"""Messages of the speaker that are passed over on the way to the nearest one in time: the log is nearly so ordered."""
 
 ReadTogether = Callable[[Sequence[str]], Sequence[Sequence[Span]]]
 """Redactor: texts → the spans of each."""
@@ -47,10 +38,11 @@ ReadTogether = Callable[[Sequence[str]], Sequence[Sequence[Span]]]
 
 @dataclass(frozen=True, slots=True)
 class Neighbour:
-    """A message by its identity, with its entry."""
+    """A message by its identity, with its entry; ``number`` grows in the order in which messages first came."""
 
     uid: str
     entry: MessageEntry
+    number: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,15 +67,15 @@ class _Chain:
         """The message that came."""
         return self.links[self.new].event
 
+    @property
+    def event_id(self) -> str:
+        """Id of what came: the message, or its edit."""
+        return self.links[self.new].entry.event_id or self.event.event_id
 
-@dataclass(frozen=True, slots=True)
-class _Part:
-    """A message of one reading: the characters of its text that were joined, and their place in the joined text."""
-
-    number: int
-    first: int
-    text: str
-    offset: int
+    def readings(self) -> Iterator[list[Part]]:
+        """Stretches that are read together."""
+        texts = [link.event.text for link in self.links]
+        return readings(texts, self.new, is_fragment=self.links[self.new].entry.edges == "fragment")
 
 
 class JointReader:
@@ -120,14 +112,14 @@ class JointReader:
         """
         chains, self._chains = self._chains, []
         changed = dict(pending)
-        readings = [(chain, parts) for chain in chains for parts in _readings(chain)]
-        if not readings:
+        read = [(chain, parts) for chain in chains for parts in chain.readings()]
+        if not read:
             return changed
-        found = self._read_together(["".join(part.text for part in parts) for _, parts in readings])
-        for (chain, parts), spans in zip(readings, found, strict=True):
-            for part in parts:
+        found = self._read_together([joined(parts) for _, parts in read])
+        for (chain, parts), spans in zip(read, found, strict=True):
+            for number, part in enumerate(parts):
                 link = chain.links[part.number]
-                inside = _accepted(part, spans, is_fragment=link.entry.edges == "fragment")
+                inside = accepted(number, parts, spans)
                 if inside and self._keep(chain, link, inside):
                     waiting = changed.get(link.uid)
                     if waiting is None or _is_before(waiting.position, chain.position):
@@ -143,7 +135,7 @@ class JointReader:
         if joint == entry.joint:
             return False
         is_new = link is chain.links[chain.new]
-        completed_by = entry.completed_by if is_new else chain.event.event_id
+        completed_by = entry.completed_by if is_new else chain.event_id
         found = entry.model_copy(update={"joint": joint, "completed_by": completed_by})
         self._changes.put_message(chain.event, link.uid, chain.position, found)
         return True
@@ -168,18 +160,19 @@ def find_neighbours(
 
     Both are sorted from the nearest on, by the times at which they were written.
     """
-    earlier, later = [], []
-    moment = _moment(entry)
-    for found_uid, found in changes.recent(arrival.event, arrival.position):
-        if found_uid == uid or not _is_of_one_speaker(entry, found):
-            continue
-        if _moment(found) > moment:
-            later.append(Neighbour(found_uid, found))
-            continue
-        earlier.append(Neighbour(found_uid, found))
-        if not entry.edges and not _follows(found, entry):
-            break  # the usual message: the one before it is looked at, and nothing else
-    new = Neighbour(uid, entry)
+    earlier: list[Neighbour] = []
+    later: list[Neighbour] = []
+    moment, is_after, passed = _moment(entry), True, 0
+    new = Neighbour(uid, entry, 0)
+    for number, found_uid, found in changes.recent(arrival.event, arrival.position):
+        if found_uid == uid:
+            is_after = False
+        elif _is_of_one_speaker(entry, found):
+            is_later = _moment(found) > moment or (is_after and _moment(found) == moment)
+            (later if is_later else earlier).append(Neighbour(found_uid, found, number))
+            passed += not is_later and not _follows(found, entry)
+            if passed >= MAX_PASSED and not entry.edges:
+                break  # the usual message: the few before it are looked up, and nothing else
     before = _reach(new, sorted(earlier, key=_by_time, reverse=True), lambda near, far: _follows(far, near))
     return before, _reach(new, sorted(later, key=_by_time), _follows)
 
@@ -209,8 +202,8 @@ def _moment(entry: MessageEntry) -> float:
     return entry.event_time.timestamp() if entry.event_time is not None else 0.0
 
 
-def _by_time(neighbour: Neighbour) -> tuple[float, tuple[int, int, int]]:
-    return _moment(neighbour.entry), neighbour.entry.text_at
+def _by_time(neighbour: Neighbour) -> tuple[float, int]:
+    return _moment(neighbour.entry), neighbour.number
 
 
 def _to_message(event: Event | None, neighbour: Neighbour) -> ChatMessage | None:
@@ -220,62 +213,5 @@ def _to_message(event: Event | None, neighbour: Neighbour) -> ChatMessage | None
     return event if isinstance(event, ChatMessage) and event.uid == neighbour.uid else None
 
 
-def _readings(chain: _Chain) -> Iterator[list[_Part]]:
-    """Yield each stretch of the chain that has the new message in it, the shortest first."""
-    chars = 0
-    for first, last in _stretches(chain.new, len(chain.links)):
-        parts = _join([(number, chain.links[number].event.text) for number in range(first, last + 1)])
-        chars += sum(len(part.text) for part in parts)
-        if chars > MAX_CHARS_READ:
-            return
-        yield parts
-
-
-def _stretches(new: int, count: int) -> Iterator[tuple[int, int]]:
-    """Yield the first and the last number of every stretch of two and more that has ``new`` in it."""
-    for length in range(2, min(count, MAX_MESSAGES_READ) + 1):
-        for start in range(max(0, new - length + 1), min(new, count - length) + 1):
-            yield start, start + length - 1
-
-
-def _join(texts: Sequence[tuple[int, str]]) -> list[_Part]:
-    """Join texts with a space, and without one in an e-mail address. Of the outer ones only the near ends are read."""
-    parts: list[_Part] = []
-    offset = 0
-    for index, (number, text) in enumerate(texts):
-        first = max(len(text) - MAX_END_CHARS, 0) if index == 0 else 0
-        piece = text[first:] if index < len(texts) - 1 else text[:MAX_END_CHARS]
-        if parts and not _is_glued(parts[-1].text, piece):
-            parts[-1] = _Part(parts[-1].number, parts[-1].first, parts[-1].text + " ", parts[-1].offset)
-            offset += 1
-        parts.append(_Part(number, first, piece, offset))
-        offset += len(piece)
-    return parts
-
-
-def _is_glued(before: str, after: str) -> bool:
-    if before.rstrip().endswith("@"):
-        return _DOMAIN.match(after) is not None
-    return after.startswith(("@", "."))
-
-
 def _is_before(position: Position, later: Position) -> bool:
     return (position.generation, position.offset) < (later.generation, later.offset)
-
-
-def _accepted(part: _Part, spans: Sequence[Span], *, is_fragment: bool) -> list[Span]:
-    """Spans of a joined text inside one message, in characters of its text.
-
-    A value must touch two messages. One that lies within a fragment counts too: its label may be in the other one.
-    """
-    found = []
-    for start, end, entity in spans:
-        first, last = max(start - part.offset, 0), min(end - part.offset, len(part.text))
-        while first < last and part.text[last - 1].isspace():
-            last -= 1
-        if entity not in _SPREAD or first >= last:
-            continue
-        within = start >= part.offset and end <= part.offset + len(part.text)
-        if is_fragment or not within:
-            found.append((part.first + first, part.first + last, entity))
-    return found

@@ -3,7 +3,7 @@
 It has no text: keyed digests of subjects, roles, times and positions on the log. Each message has an entry
 of its own, so that a long conversation writes no more than a short one. What is forgotten follows from the events alone
 (a number of messages, a time of silence), so that a replay forgets the same. A changed message is never forgotten: when
-its source repeats it, its old text must not come back.
+its source repeats it, its old text must not come back. Neither is one of which a part was given away.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pydantic import ValidationError
 
 from mmplatform.derive.pii.edges import Edges
 from mmplatform.derive.pii.replacement import Span
-from mmplatform.events import ChatEvent, Event, Position, Record, UtcDatetime
+from mmplatform.events import ChatEdited, ChatEvent, ChatMessage, Event, LogRecordBase, Position, Record, UtcDatetime
 
 MEMORY_VERSION: Final = 1
 """Version of the stored entries. An entry of another version does not count: its message is unknown."""
@@ -33,8 +33,9 @@ RETENTION: Final = timedelta(days=30)
 MAX_RECENT: Final = 40
 """Messages of a conversation, of all speakers, among which the neighbours of a message are looked for."""
 
-MAX_TEXTS: Final = 2_000
-"""Events of texts that a process remembers: of 100 seconds at 20 chats a second. Others are read from the log again."""
+MAX_TEXT_CHARS: Final = 4_000_000
+"""Characters of texts that a process remembers, 16 MB at the most: of five minutes at 60 chats a second. Others are
+read from the log again."""
 
 HEAD_NAME: Final = "head"
 _DIGEST_HEX: Final = 16
@@ -45,7 +46,7 @@ R = TypeVar("R", bound=Record)
 MessageStatus = Literal["live", "awaited", "deleted", "redacted"]
 
 
-class ConversationHead(Record):
+class ConversationHead(LogRecordBase):
     """Number of messages so far, and the time of the last event."""
 
     v: Literal[1] = MEMORY_VERSION
@@ -53,7 +54,7 @@ class ConversationHead(Record):
     last_at: UtcDatetime
 
 
-class MessageEntry(Record):
+class MessageEntry(LogRecordBase):
     """One message. ``awaited``: a change came, the message did not.
 
     Attributes:
@@ -94,8 +95,8 @@ class MessageEntry(Record):
 
     @property
     def is_changed(self) -> bool:
-        """True when its own text does not count, or may not when it comes."""
-        return self.status != "live" or bool(self.event_id)
+        """True when its own text does not count, may not when it comes, or has what only its neighbours gave away."""
+        return self.status != "live" or bool(self.event_id) or bool(self.joint)
 
 
 class MemoryStore(Protocol):
@@ -152,17 +153,25 @@ class ChatMemory:
         self.read_event = read_event
         self.forgets = forgets
         self._key = key
-        self._texts: OrderedDict[Position, ChatEvent] = OrderedDict()
+        self._texts: OrderedDict[Position, ChatMessage | ChatEdited] = OrderedDict()
+        self._text_chars = 0
 
-    def remember(self, event: ChatEvent, position: Position) -> None:
+    def remember(self, event: ChatMessage | ChatEdited, position: Position) -> None:
         """Remember the event of a text in this process: a message that comes soon may be read together with it."""
+        if position in self._texts:
+            return
         self._texts[position] = event
-        if len(self._texts) > MAX_TEXTS:
-            self._texts.popitem(last=False)
+        self._text_chars += len(event.text)
+        while self._text_chars > MAX_TEXT_CHARS:
+            _, oldest = self._texts.popitem(last=False)
+            self._text_chars -= len(oldest.text)
 
     def read_text(self, position: Position) -> Event | None:
         """Read the event of a text, remembered or on the log. Raises Unavailable."""
-        return self._texts.get(position) or self.read_event(position)
+        event = self._texts.get(position) or self.read_event(position)
+        if isinstance(event, ChatMessage | ChatEdited):
+            self.remember(event, position)
+        return event
 
     def digest(self, text: str) -> str:
         """Keyed digest, 16 hex digits: it identifies a text and does not give it away."""
@@ -206,8 +215,11 @@ class MemoryChanges:
         head = head.model_copy(update={"last_at": max(head.last_at, event.ingested_at)})
         self._set(key, HEAD_NAME, number, head.model_dump(mode="json"))
 
-    def recent(self, event: ChatEvent, position: Position) -> Iterator[tuple[str, MessageEntry]]:
-        """Messages of the event's conversation, the newest of the log first, as far as one value can reach."""
+    def recent(self, event: ChatEvent, position: Position) -> Iterator[tuple[int, str, MessageEntry]]:
+        """Messages of the event's conversation, the newest of the log first, as far as one value can reach.
+
+        The number of each grows in the order in which they first came, whatever changed them later.
+        """
         key, number = event.conversation_key, position.topic_partition
         head = parse_head(self._get(key, HEAD_NAME, number))
         count = head.count if head is not None else 0
@@ -215,7 +227,7 @@ class MemoryChanges:
             uid = self._get(key, f"s{slot % MAX_MESSAGES}", number)
             entry = _parse(MessageEntry, self._get(key, uid, number)) if uid is not None else None
             if entry is not None:
-                yield uid, entry
+                yield slot, uid, entry
 
     def commit(self) -> None:
         """Write the changes to the store."""

@@ -14,6 +14,9 @@ _SPACES: Final = dict.fromkeys((0x00A0, 0x1680, *range(0x2000, 0x200B), 0x202F, 
 # Invisible characters count as a separator that may also stand inside an e-mail address.
 _INVISIBLE: Final = dict.fromkeys((0x00AD, *range(0x200B, 0x2010), 0x2060, 0xFE0F, 0x20E3, 0xFEFF), "_")
 
+_BLANKS: Final = frozenset({*_INVISIBLE, *_SPACES, 0x2800, 0x3164, 0x115F, 0x1160, 0xFFA0})
+"""Characters that show nothing: those above, and the blanks of Braille and Hangul."""
+
 
 class _PlainTable(dict[int, str]):
     """Translation table, filled lazily: one character for one, so that offsets stay valid."""
@@ -33,6 +36,20 @@ class _PlainTable(dict[int, str]):
 def to_plain(text: str) -> str:
     """Convert digits to ASCII, dashes to ``-``, all spaces to ``" "``; the length stays."""
     return text if text.isascii() else text.translate(_PlainTable(_DASHES | _SPACES | _INVISIBLE))
+
+
+def visible_bounds(text: str) -> tuple[int, int]:
+    """Find the first visible character of a text, and the end of the last one; both 0 where there is none."""
+    first, last = 0, len(text)
+    while first < last and _is_blank(text[first]):
+        first += 1
+    while last > first and _is_blank(text[last - 1]):
+        last -= 1
+    return (first, last) if first < last else (0, 0)
+
+
+def _is_blank(character: str) -> bool:
+    return character.isspace() or ord(character) in _BLANKS
 
 
 def replace_surrogates(text: str) -> str:
