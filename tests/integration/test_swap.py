@@ -9,6 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from mmplatform.identity import DEFAULT_TENANT, subject_key
 from mmplatform.land.index.embedder_registry import EmbedderRegistry
 from mmplatform.land.index.store import ChromaIndex
 from mmplatform.pipeline.factories import open_embedder_swap, resolve_space
@@ -17,6 +18,7 @@ from tests.waiting import eventually, eventually_equal
 pytestmark = [pytest.mark.stack, pytest.mark.models, pytest.mark.slow]
 NEW = "minilm-fp32"
 SUBJECT = "swap-subject"
+SUBJECT_KEY = subject_key(DEFAULT_TENANT, SUBJECT)
 FIRST = 12
 
 
@@ -73,6 +75,7 @@ def test_the_embedder_of_a_running_stack_is_swapped_and_swapped_back(stack):
             eventually_equal(source.missing, set(), within_s=60)
             eventually_equal(lambda: [len(_ids(settings, space)) for space in (old, new)], [len(source.sent)] * 2)
             assert _ids(settings, new) == _ids(settings, old)
+            eventually_equal(lambda: _ids(settings, new, subject=None) ^ _ids(settings, old, subject=None), set())
             assert swapping.retire() == [new.name]
             source.send(2)
             eventually_equal(source.missing, set(), within_s=60)
@@ -89,9 +92,9 @@ def _log(stack, service):
     return Path(stack.now().services[service].log).read_text()
 
 
-def _ids(settings, space):
+def _ids(settings, space, subject=SUBJECT_KEY):
     index = ChromaIndex.open(settings)
     try:
-        return set(index.ids(embedder=space.name))
+        return set(index.ids(subject=subject, embedder=space.name))
     finally:
         index.close()
