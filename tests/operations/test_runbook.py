@@ -157,6 +157,7 @@ def test_every_recipe_of_the_page_is_run_here():
         "The index is lost",
         "The lakehouse is lost",
         "A poison message",
+        "A change of a chat waits",  # its run: tests/pipeline/reprocess/test_chat_changes.py
         "The clock is wrong",
     }
     assert set(recipes()) == run_here
