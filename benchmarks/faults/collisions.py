@@ -14,10 +14,11 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_fixed
 
+from benchmarks.faults.fault_sets import FaultSets
 from benchmarks.faults.stack import Broken
 from mmplatform.artifacts import artifact_id
 from mmplatform.client.client import GatewayClient
@@ -45,7 +46,7 @@ Row = Mapping[str, Any]
 
 
 @dataclass(slots=True)
-class CollisionVerdict:
+class CollisionVerdict(FaultSets):
     """Fate of the identities; the sets from ``lost`` on should be empty.
 
     Attributes:
@@ -60,6 +61,8 @@ class CollisionVerdict:
         unnamed: conflicts on the log without a quarantine row.
     """
 
+    FAULTS: ClassVar = ("lost", "doubled", "unasked", "stale", "unnamed")
+
     sent: int = 0
     repeated: int = 0
     refused: int = 0
@@ -69,12 +72,6 @@ class CollisionVerdict:
     unasked: set[str] = field(default_factory=set)
     stale: set[str] = field(default_factory=set)
     unnamed: set[str] = field(default_factory=set)
-
-    @property
-    def faults(self) -> dict[str, list[str]]:
-        """The sets that should be empty and are not."""
-        wrong = {name: getattr(self, name) for name in ("lost", "doubled", "unasked", "stale", "unnamed")}
-        return {name: sorted(found) for name, found in wrong.items() if found}
 
 
 class Collisions:

@@ -9,9 +9,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from benchmarks.faults.edits import EDITORS, EditLedger, passage_texts
+from benchmarks.faults.fault_sets import FaultSets
 from benchmarks.faults.stack import Broken
 from mmplatform.events import utc_now
 from mmplatform.identity import DEFAULT_TENANT, event_uid
@@ -36,7 +37,7 @@ Text = tuple[str, str]
 
 
 @dataclass(slots=True)
-class EditVerdict:
+class EditVerdict(FaultSets):
     """Fate of the edited messages; the sets from ``lost`` on should be empty.
 
     Attributes:
@@ -52,6 +53,8 @@ class EditVerdict:
         unnamed: edits that should have a quarantine row.
     """
 
+    FAULTS: ClassVar = ("lost", "doubled", "unasked", "stale", "unnamed")
+
     messages: int = 0
     edits: int = 0
     outdated: int = 0
@@ -62,12 +65,6 @@ class EditVerdict:
     unasked: set[str] = field(default_factory=set)
     stale: set[str] = field(default_factory=set)
     unnamed: set[str] = field(default_factory=set)
-
-    @property
-    def faults(self) -> dict[str, list[str]]:
-        """The sets that should be empty and are not."""
-        wrong = {name: getattr(self, name) for name in ("lost", "doubled", "unasked", "stale", "unnamed")}
-        return {name: sorted(found) for name, found in wrong.items() if found}
 
 
 @dataclass(frozen=True, slots=True)

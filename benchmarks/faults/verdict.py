@@ -7,10 +7,11 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from benchmarks.faults.collisions import SOURCES
 from benchmarks.faults.edits import EDITORS
+from benchmarks.faults.fault_sets import FaultSets
 from benchmarks.faults.ledger import CASE, Ledger
 from benchmarks.faults.stack import Broken
 from mmplatform.events import Modality, Position, decode_event
@@ -45,7 +46,7 @@ Hits = Mapping[str, Row]
 
 
 @dataclass(slots=True)
-class Verdict:
+class Verdict(FaultSets):
     """One modality; each set holds ids of events, but for ``doubled`` and ``stale``, which hold artifacts' too.
 
     Attributes:
@@ -58,6 +59,8 @@ class Verdict:
         misplaced: on the log not in the order in which the conversation's events were acknowledged.
     """
 
+    FAULTS: ClassVar = ("lost", "doubled", "unasked", "stale", "misplaced")
+
     sent: int
     named: set[str] = field(default_factory=set)
     lost: set[str] = field(default_factory=set)
@@ -65,12 +68,6 @@ class Verdict:
     unasked: set[str] = field(default_factory=set)
     stale: set[str] = field(default_factory=set)
     misplaced: set[str] = field(default_factory=set)
-
-    @property
-    def faults(self) -> dict[str, list[str]]:
-        """The sets that should be empty and are not."""
-        wrong = {name: getattr(self, name) for name in ("lost", "doubled", "unasked", "stale", "misplaced")}
-        return {name: sorted(found) for name, found in wrong.items() if found}
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,12 +11,10 @@ import numpy as np
 
 from mmplatform.artifacts import Vector
 from mmplatform.derive.adapters.model_files import embedder_version
+from mmplatform.derive.adapters.onnx_embedder import MAX_TOKENS
 from mmplatform.derive.adapters.tokenizer import TextTokenizer, TokenizedPart
 from mmplatform.derive.readable import readable
 from mmplatform.errors import Misconfigured
-
-MAX_TOKENS: Final = 256
-"""The model's training length. Longer texts are truncated, so passages are shorter than this."""
 
 MAX_BATCH_TOKENS: Final = 1024
 """Tokens of one batch. Beyond, its tensors leave the cache: 4 texts of 256 tokens take 28 ms each, 16 take 58."""
